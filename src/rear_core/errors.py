@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong, each kind with its exit status: one line for the user and what to do next."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit statuses of the command `rear`."""
+
+    DONE = 0
+    FAILED = 1
+    CONFIGURATION = 2
+    REFUSED = 3
+    INTERRUPTED = 130
+
+
+class RearError(Exception):
+    """An expected failure: `message` says what is wrong in one line, `hint` what to do next."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigurationError(RearError):
+    """A setting, URL, script or plugin package that cannot be used as it is."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class PluginError(ConfigurationError):
+    """A plugin that is missing, broken or clashes with another; names its distribution."""
+
+
+class Refused(RearError):
+    """A run that was ended before it changed anything, because it would not succeed or would do harm."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class Interrupted(RearError):
+    """The user or the system asked the run to stop."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class ProgramFailed(RearError):
+    """A program ended with an unexpected status; carries what it was and the last lines it printed."""
+
+    def __init__(self, argv: Sequence[str], status: int, output: str, reason: str = "") -> None:
+        self.argv = tuple(argv)
+        self.status = status
+        self.output = output
+        last = [line for line in output.strip().splitlines() if line.strip()][-1:]
+        reason = reason or f"exit status {status}"
+        super().__init__(f"{argv[0]} failed ({reason})" + (f": {last[0].strip()}" if last else ""))
+
+
+class ProgramMissing(ProgramFailed):
+    """A program is not installed."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(argv, 127, "", "not found")
+        self.hint = f"install the package that provides {argv[0]!r}"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user sees and what the log keeps: one terminal line per step, everything else in the log."""
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from .errors import RearError, Refused
+
+MASK = "********"
+
+
+class Report:
+    """Terminal and log file of one run.
+
+    Secrets given to `mask` never reach either. Without a log file (`rear dump`, for one) details are dropped,
+    or printed when `debug` is on.
+    """
+
+    def __init__(
+        self, *, verbose: bool = False, debug: bool = False, terminal: TextIO | None = None
+    ) -> None:
+        self.verbose = verbose or debug
+        self.debug = debug
+        self.warnings: list[str] = []
+        self.log_path: Path | None = None
+        self._terminal = terminal
+        self._log: TextIO | None = None
+        self._secrets: set[str] = set()
+
+    def open_log(self, path: Path) -> None:
+        """Start a new log, readable by its owner alone; a link in its place is refused, not followed.
+
+        The previous log is kept as `<path>.old`.
+        """
+        try:
+            if path.is_symlink() or (path.exists() and not _is_own_file(path)):
+                raise Refused(
+                    f"the log {path} is a link or belongs to someone else",
+                    f"remove it, or set LOGFILE to another place",
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.replace(path.with_name(path.name + ".old"))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise Refused(f"cannot write the log {path}: {error.strerror}", "set LOGFILE to another place") from error
+        self._log = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
+        self.log_path = path
+
+    def close(self) -> None:
+        """Finish the log."""
+        if self._log:
+            self._log.close()
+            self._log = None
+
+    def mask(self, secret: str) -> None:
+        """Replace a secret wherever it would be shown; short words would blacken everything and are not taken."""
+        if len(secret) >= 4:
+            self._secrets.add(secret)
+
+    def masked(self, text: str) -> str:
+        """The text without secrets."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, MASK)
+        return text
+
+    def log(self, line: str) -> None:
+        """A detail, for the log only (on the terminal too with -d)."""
+        line = self.masked(line)
+        if self._log:
+            print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
+        if self.debug:
+            self._print("  " + line)
+
+    def say(self, line: str) -> None:
+        """A line for the user."""
+        line = self.masked(line)
+        if self._log:
+            print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
+        self._print(line)
+
+    def detail(self, line: str) -> None:
+        """A line for the user who asked for more (-v), and for the log."""
+        if self.verbose:
+            self.say(line)
+        else:
+            self.log(line)
+
+    def warn(self, line: str) -> None:
+        """Something the user should know that does not end the run; repeated at its end."""
+        self.warnings.append(self.masked(line))
+        self.say("WARNING: " + line)
+
+    @contextmanager
+    def step(self, title: str, source: str) -> Iterator[None]:
+        """A section of the log and one line on the terminal, with the time it took."""
+        self.log(f"--- {title} [{source}]")
+        started = time.monotonic()
+        yield
+        seconds = time.monotonic() - started
+        # A step that took no time is not worth a line on a 9600 baud console.
+        line = f"{title} ({seconds:.1f} s)"
+        if self.verbose or seconds >= 0.5:
+            self.say(line)
+        else:
+            self.log(line)
+
+    def _print(self, line: str) -> None:
+        # The standard stream is looked up late, so that redirection by the caller counts.
+        print(line, file=self._terminal or sys.stderr, flush=True)
+
+
+def explain(error: RearError, log_path: Path | None = None) -> str:
+    """The lines that end a failed run: what went wrong, what to do, where to read more."""
+    lines = [f"ERROR: {error.message}"]
+    if error.hint:
+        lines.append(f"  What to do: {error.hint}")
+    if log_path:
+        lines.append(f"  Details: {log_path}")
+    return "\n".join(lines)
+
+
+def _is_own_file(path: Path) -> bool:
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run: what every step is given."""
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import RearError
+from .report import Report
+from .shell import Shell
+
+if TYPE_CHECKING:
+    from .plugins import Plugins
+    from .rescue.contents import Contents
+    from .settings import Settings
+    from .storage.layout import Layout
+    from .system import System
+    from .system.kernel import Kernel
+    from .system.network import Network
+
+
+@dataclass(frozen=True)
+class Options:
+    """The global options of the command line."""
+
+    verbose: bool = False
+    debug: bool = False
+    simulate: bool = False
+    step_by_step: bool = False
+    unattended: bool = False
+    kernel: str = ""
+    config_dir: Path = Path("/etc/rear")
+    config_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class RescueImage:
+    """A packed rescue system: what an output plugin puts on its media."""
+
+    kernel: Path
+    initramfs: Path
+    kernel_version: str
+    command_line: str
+
+
+@dataclass
+class Run:
+    """One run of a workflow.
+
+    Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
+    `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
+    build, `image` from pack, `results` from output. `undo` is unwound when the run ends, however it ends.
+    """
+
+    settings: Settings
+    plugins: Plugins
+    options: Options = field(default_factory=Options)
+    report: Report = field(default_factory=Report)
+    sh: Shell = field(default_factory=Shell)
+    undo: ExitStack = field(default_factory=ExitStack)
+    build_dir: Path = Path()
+    layout: Layout | None = None
+    network: Network | None = None
+    contents: Contents | None = None
+    kernel: Kernel | None = None
+    image: RescueImage | None = None
+    results: list[Path] = field(default_factory=list)
+
+    @property
+    def config_dir(self) -> Path:
+        """/etc/rear, or where -c points."""
+        return self.options.config_dir
+
+    @property
+    def recovery_dir(self) -> Path:
+        """Where the description of this machine is kept: layout.json, network.json, system.json."""
+        return self.config_dir / "recovery"
+
+    @property
+    def share_dir(self) -> Path:
+        """/usr/share/rear: scripts and skel trees of the distribution."""
+        return Path(self.settings["SHARE_DIR"])
+
+    @property
+    def var_dir(self) -> Path:
+        """/var/lib/rear: what rear keeps between runs."""
+        return Path(self.settings["VAR_DIR"])
+
+    @property
+    def cache_dir(self) -> Path:
+        """/var/cache/rear: what rear can make again."""
+        return Path(self.settings["CACHE_DIR"])
+
+    @property
+    def rootfs_dir(self) -> Path:
+        """The tree of the rescue system while it is built."""
+        return self.build_dir / "rootfs"
+
+    @cached_property
+    def system(self) -> System:
+        """Facts of this machine: operating system, firmware, architecture, host name."""
+        from .system import examine
+
+        return examine(self.sh)
+
+    def need_root(self) -> None:
+        """Raise unless the run has the rights of root."""
+        if os.geteuid() != 0:
+            raise RearError("this must be run as root", "run it with sudo")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a setting is: declared once by the core or a plugin, typed, documented."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Union
+
+Value = Union[str, int, bool, "tuple[str, ...]"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variable of the configuration files.
+
+    `type` is str, int, bool or list (a bash array; its value is a tuple of words). `default` may be left out: it is
+    then empty, 0, False or (). `aliases` are other names that are read for this one, those of Relax-and-Recover for
+    example. With `environment` the environment variable of that name wins over every file. `check` returns what is
+    wrong with a value, or "" when nothing is. A `secret` is masked wherever it would be shown or stored.
+    """
+
+    name: str
+    type: type = str
+    default: Any = None
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    environment: bool = False
+    aliases: tuple[str, ...] = ()
+    check: Callable[[Any], str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in (str, int, bool, list):
+            raise TypeError(f"{self.name}: the type of a setting is str, int, bool or list, not {self.type!r}")
+        empty: dict[type, Value] = {str: "", int: 0, bool: False, list: ()}
+        default = empty[self.type] if self.default is None else self.default
+        object.__setattr__(self, "default", tuple(default) if self.type is list else default)

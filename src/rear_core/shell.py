@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only module that starts programs: argument lists, a clean environment, time limits, every status checked."""
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Union
+
+from .errors import ProgramFailed, ProgramMissing, RearError
+
+Argument = Union[str, "os.PathLike[str]"]
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+KEPT_LINES = 25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished program left behind; `seconds` is wall time."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def output(self) -> str:
+        """Both streams, for a message."""
+        return "\n".join(part for part in (self.stdout.strip(), self.stderr.strip()) if part)
+
+
+@dataclass
+class Shell:
+    """Starts programs and notes each in the log, so that the command can be pasted into a terminal.
+
+    `run` changes the system; `query` and `json` only look; `pipe` keeps the status of every stage.
+    All raise `ProgramMissing` when a program is not installed and `ProgramFailed` when it ends with a status
+    that is not in `ok`, is killed, or needs more than `timeout` seconds.
+    """
+
+    log: Callable[[str], None] = lambda line: None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self,
+        *argv: Argument,
+        input: str | None = None,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 600,
+        ok: Sequence[int] = (0,),
+    ) -> Outcome:
+        """Run a program to its end; with `stdout` its output goes to that file instead of the outcome."""
+        arguments = [os.fspath(argument) for argument in argv]
+        self.log("+ " + shlex.join(arguments))
+        started = time.monotonic()
+        # Output goes to a file, not a pipe: a daemon that a program leaves behind keeps a pipe open for ever.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
+            if input is not None:
+                given.write(input.encode())
+                given.seek(0)
+            process = self._start(
+                arguments,
+                stdin=stdin if stdin is not None else (given if input is not None else subprocess.DEVNULL),
+                stdout=stdout if stdout is not None else out,
+                stderr=err,
+                env=env,
+                cwd=cwd,
+            )
+            try:
+                status = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                _stop(process)
+                raise ProgramFailed(arguments, 124, "", f"no end after {timeout:g} seconds") from None
+            except BaseException:
+                _stop(process)
+                raise
+            outcome = Outcome(tuple(arguments), status, _text(out), _text(err), time.monotonic() - started)
+        for line in outcome.output.splitlines():
+            self.log("  " + line)
+        if status not in ok:
+            raise ProgramFailed(arguments, status, _tail(outcome.output), _reason(status))
+        return outcome
+
+    def query(
+        self,
+        *argv: Argument,
+        input: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+        ok: Sequence[int] = (0,),
+    ) -> str:
+        """The standard output of a program that only looks."""
+        return self.run(*argv, input=input, env=env, timeout=timeout, ok=ok).stdout
+
+    def json(self, *argv: Argument, timeout: float = 60, ok: Sequence[int] = (0,)) -> Any:
+        """The standard output of a program that only looks, read as JSON."""
+        text = self.query(*argv, timeout=timeout, ok=ok)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ProgramFailed([os.fspath(a) for a in argv], 0, text[:500], f"printed no JSON: {error}") from error
+
+    def pipe(
+        self,
+        *stages: Sequence[Argument],
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        cwd: Path | None = None,
+        timeout: float | None = None,
+        ok: Mapping[str, Sequence[int]] | None = None,
+    ) -> list[Outcome]:
+        """Connect programs with pipes; the first stage that failed is raised.
+
+        `ok` names other good statuses by program, as in `{"tar": (0, 1)}`. A stage killed by SIGPIPE is blamed
+        only when every later stage succeeded, as its reader's failure is the cause.
+        """
+        commands = [[os.fspath(argument) for argument in stage] for stage in stages]
+        self.log("+ " + " | ".join(shlex.join(command) for command in commands))
+        started = time.monotonic()
+        processes: list[subprocess.Popen[bytes]] = []
+        errors: list[IO[bytes]] = []
+        try:
+            source: IO[bytes] | int = stdin if stdin is not None else subprocess.DEVNULL
+            for number, command in enumerate(commands):
+                last = number == len(commands) - 1
+                errors.append(tempfile.TemporaryFile())
+                sink = (stdout if stdout is not None else subprocess.DEVNULL) if last else subprocess.PIPE
+                processes.append(
+                    self._start(command, stdin=source, stdout=sink, stderr=errors[-1], env=None, cwd=cwd)
+                )
+                if number:
+                    assert not isinstance(source, int)
+                    source.close()
+                if not last:
+                    next_source = processes[-1].stdout
+                    assert next_source is not None
+                    source = next_source
+            deadline = None if timeout is None else started + timeout
+            for process in processes:
+                process.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            for process in processes:
+                _stop(process)
+            raise ProgramFailed(commands[0], 124, "", f"no end after {timeout:g} seconds") from error
+        except BaseException:
+            for process in processes:
+                _stop(process)
+            raise
+        outcomes = [
+            Outcome(tuple(command), process.returncode, "", _text(err), time.monotonic() - started)
+            for command, process, err in zip(commands, processes, errors)
+        ]
+        for err in errors:
+            err.close()
+        for outcome in outcomes:
+            for line in outcome.stderr.splitlines():
+                self.log(f"  {outcome.argv[0]}: {line}")
+        failed = [o for o in outcomes if o.status not in (ok or {}).get(Path(o.argv[0]).name, (0,))]
+        blamed = [o for o in failed if o.status != -signal.SIGPIPE] or failed
+        if blamed:
+            raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
+        return outcomes
+
+    def attach(self, *argv: Argument, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+        """Run a program on the user's terminal and return its exit status."""
+        arguments = [os.fspath(argument) for argument in argv]
+        self.log("+ " + shlex.join(arguments))
+        return self._start(arguments, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd).wait()
+
+    def which(self, program: str) -> Path | None:
+        """Where a program is found, or None; a path is checked as it is."""
+        found = shutil.which(program, path=SEARCH_PATH)
+        return Path(found) if found else None
+
+    def _start(
+        self, arguments: list[str], *, stdin: Any, stdout: Any, stderr: Any,
+        env: Mapping[str, str] | None, cwd: Path | None,
+    ) -> subprocess.Popen[bytes]:
+        program = self.which(arguments[0])
+        if program is None:
+            raise ProgramMissing(arguments)
+        environment = {
+            "PATH": SEARCH_PATH,
+            "LC_ALL": "C.UTF-8",
+            "HOME": "/root",
+            "TERM": os.environ.get("TERM", "dumb"),
+            **{k: os.environ[k] for k in ("SOURCE_DATE_EPOCH", "TMPDIR") if k in os.environ},
+            **self.environment,
+            **(env or {}),
+        }
+        try:
+            return subprocess.Popen(
+                [os.fspath(program), *arguments[1:]],
+                stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=cwd,
+                # Its own session: ^C reaches rear alone, which then stops the program and cleans up in order.
+                start_new_session=stdin is not None or stdout is not None,
+            )
+        except OSError as error:
+            raise RearError(f"cannot start {arguments[0]}: {error.strerror}") from error
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a program and its children: politely, then for good."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            process.send_signal(number)
+        try:
+            process.wait(5)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="surrogateescape")
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-KEPT_LINES:])
+
+
+def _reason(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return ""
