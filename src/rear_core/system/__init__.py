@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts of this machine: operating system, name, architecture, firmware, virtualization."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..shell import Shell
+from .firmware import Firmware, read_firmware
+from .os_release import OperatingSystem, read_os_release
+from .virtualization import detect_virtualization
+
+__all__ = ["Firmware", "OperatingSystem", "System", "examine"]
+
+
+@dataclass(frozen=True)
+class System:
+    """What a machine is; `hostname` is without the domain, `running_kernel` the release `uname -r` prints.
+
+    `virtualization` is empty on bare metal, else `container:NAME` or `vm:NAME`.
+    """
+
+    os: OperatingSystem
+    hostname: str
+    machine: str
+    running_kernel: str
+    firmware: Firmware
+    virtualization: str = ""
+
+
+def examine(sh: Shell, root: Path = Path("/")) -> System:
+    """Look at this machine, or at the files of another one below `root`."""
+    # $ uname --nodename --kernel-release --machine
+    # web1.example.org 6.1.0-13-amd64 x86_64
+    nodename, release, machine = sh.query("uname", "--nodename", "--kernel-release", "--machine").split()
+    return System(
+        os=read_os_release(root),
+        hostname=nodename.split(".")[0],
+        machine=machine,
+        running_kernel=release,
+        firmware=read_firmware(root),
+        virtualization=detect_virtualization(root),
+    )
