@@ -113,6 +113,15 @@ class Report:
         else:
             self.log(line)
 
+    def end(self, error: RearError | None = None) -> None:
+        """The last words of a run: its warnings once more when there was much between, and what made it fail."""
+        if self.warnings and self.verbose:
+            self._print(f"{len(self.warnings)} warnings:")
+            for line in self.warnings:
+                self._print("  " + line)
+        if error:
+            self._print(self.masked(explain(error, self.log_path)))
+
     def _print(self, line: str) -> None:
         # The standard stream is looked up late, so that redirection by the caller counts.
         print(line, file=self._terminal or sys.stderr, flush=True)

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The core's own behaviour, written as plugins on the same hooks that third parties use."""
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+NAMES = ("core", "scripts")
+
+
+def modules() -> list[ModuleType]:
+    """The built-in plugins, in the order in which their settings are documented."""
+    return [import_module(f".{name}", __name__) for name in NAMES]

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bare-metal disaster recovery for Linux: what plugin authors import."""
+from __future__ import annotations
+
+from .errors import ConfigurationError, ExitCode, PluginError, ProgramFailed, RearError, Refused
+from .hookspecs import hookimpl
+from .rescue.contents import Contents
+from .run import RescueImage, Run
+from .settings.model import Setting
+from .workflow import Step
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigurationError",
+    "Contents",
+    "ExitCode",
+    "PluginError",
+    "ProgramFailed",
+    "RearError",
+    "Refused",
+    "RescueImage",
+    "Run",
+    "Setting",
+    "Step",
+    "hookimpl",
+]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings that choose the plugins and the places of a run."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..errors import Refused
+from ..hookspecs import hookimpl
+from ..settings.model import Setting
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def _absolute(value: str) -> str:
+    return "" if value.startswith("/") else "must be an absolute path"
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "OUTPUT", str, default="ISO",
+        help="Kind of rescue media. Each output method is a package, rear-output-<name>; `rear plugins list` shows"
+        " which are installed.",
+    )
+    yield Setting(
+        "BACKUP", str, default="NFS",
+        help="How the files of this machine are saved. Each backup method is a package, rear-backup-<name>.",
+    )
+    yield Setting(
+        "OS_FAMILY", str,
+        help="Family of operating systems this machine belongs to: debian, redhat or suse. Left empty it follows from"
+        " ID and ID_LIKE in /etc/os-release; set it on a distribution that names no family.",
+    )
+    yield Setting(
+        "TMPDIR", str, default="/tmp", environment=True, check=_absolute,
+        help="Folder in which the work area rear.<pid> is made. It needs room for the rescue system, several hundred MiB.",
+    )
+    yield Setting(
+        "LOGFILE", str, environment=True,
+        help="Log of the run. Left empty it is /tmp/rear-<hostname>.log.",
+    )
+    yield Setting(
+        "SHARE_DIR", str, default="/usr/share/rear", check=_absolute,
+        help="Folder of the distribution's scripts and skel trees.",
+    )
+    yield Setting(
+        "VAR_DIR", str, default="/var/lib/rear", check=_absolute,
+        help="Folder of what is kept between runs: finished media, the lock.",
+    )
+    yield Setting(
+        "CACHE_DIR", str, default="/var/cache/rear", check=_absolute,
+        help="Folder of what can be made again at any time: packed kernel modules and firmware.",
+    )
+
+
+@hookimpl
+def rear_config() -> Iterable[Step]:
+    yield Step(0, "Check that this is the rescue system", check_root_in_memory)
+
+
+@hookimpl
+def rear_verify() -> Iterable[Step]:
+    yield Step(0, "Check that every phase of the recovery has its plugin", check_recovery_is_covered)
+
+
+def check_root_in_memory(run: Run) -> None:
+    """Refuse to recover on a running machine: only a root file system in memory survives the loss of the disks."""
+    root = run.sh.query("findmnt", "--noheadings", "--output", "FSTYPE", "/").split()
+    if not set(root) <= {"rootfs", "tmpfs", "ramfs"}:
+        raise Refused(
+            f"this is not the rescue system: the root file system is {' '.join(root)}, not in memory",
+            "boot the rescue media of this machine, then run `rear recover` there",
+        )
+
+
+def check_recovery_is_covered(run: Run) -> None:
+    """Refuse to begin a recovery that no plugin would bring to its end."""
+    empty = [
+        phase
+        for phase in ("recreate", "restore", "finalize")
+        if not run.plugins.call(f"rear_{phase}", run=run)
+    ]
+    if empty:
+        raise Refused(
+            f"no installed plugin has steps for: {', '.join(empty)}",
+            "recover by hand with the tools of this rescue system; /etc/rear/recovery describes the machine",
+        )

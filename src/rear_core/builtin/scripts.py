@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What administrators add without writing a plugin: `NN_name.sh` scripts as steps, `skel/` trees as rescue contents."""
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+from ..hookspecs import hookimpl
+from ..rescue.contents import Contents, merge
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+SCRIPT_NAME = re.compile(r"(?P<number>\d\d)_(?P<title>[\w.+-]+)\.(sh|py)")
+LISTS = ("RESCUE_BINARIES", "RESCUE_MODULES", "RESCUE_FILES")
+
+
+@hookimpl
+def rear_build() -> Iterable[Step]:
+    yield Step(10, "Lay down the skeleton trees", lay_skeletons)
+
+
+def flavours(run: Run) -> list[str]:
+    """The names of folders whose scripts and trees apply to this run, general ones first."""
+    os_release = run.system.os
+    return [
+        "default",
+        run.system.machine,
+        f"{os_release.id}_{os_release.version_id}",
+        run.settings["BACKUP"],
+        run.settings["OUTPUT"],
+    ]
+
+
+def script_steps(run: Run, phase: str) -> Iterator[Step]:
+    """A step for each executable `NN_name.sh` or `.py` in the folders of a phase.
+
+    Raises `ConfigurationError` for a script that someone else could have changed.
+    """
+    folders = [run.share_dir / phase / flavour for flavour in flavours(run)] + [run.config_dir / phase]
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.iterdir()):
+            matched = SCRIPT_NAME.fullmatch(path.name)
+            if matched and os.access(path, os.X_OK):
+                _check_owner(path)
+                yield Step(int(matched["number"]), os.fspath(path), _runner(path, phase))
+
+
+def _check_owner(path: Path) -> None:
+    for checked in (path, path.parent):
+        found = checked.stat()
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ConfigurationError(
+                f"the script {path} would run as root, but others can change {checked}",
+                f"chown root {checked}; chmod go-w {checked}",
+            )
+
+
+def _runner(path: Path, phase: str) -> Callable[[Run], None]:
+    def action(run: Run) -> None:
+        run_script(run, path, phase)
+
+    return action
+
+
+def run_script(run: Run, path: Path, phase: str) -> None:
+    """Run an administrator's script and take back the lists it extends.
+
+    Lists are handed over one word per line. The script extends them by appending assignments in the syntax of the
+    configuration files, such as `RESCUE_BINARIES+=( strace )`, to the file named by REAR_RETURN.
+    """
+    from ..settings import assign
+
+    returned = run.build_dir / "returned"
+    returned.write_text("")
+    returned.chmod(0o600)
+    run.sh.run(path, env=environment(run, phase, returned), cwd=run.build_dir, timeout=3600)
+    run.settings = assign(run.settings, returned.read_text(), os.fspath(path), LISTS)
+    if run.contents is not None:
+        run.contents = merge([run.contents, listed_contents(run)])
+
+
+def environment(run: Run, phase: str, returned: Path) -> dict[str, str]:
+    """The variables that a script finds in its environment."""
+    return {
+        "CONFIG_DIR": os.fspath(run.config_dir),
+        "SHARE_DIR": os.fspath(run.share_dir),
+        "BUILD_DIR": os.fspath(run.build_dir),
+        "ROOTFS_DIR": os.fspath(run.rootfs_dir),
+        "RECOVERY_DIR": os.fspath(run.recovery_dir),
+        "OUTPUT": run.settings["OUTPUT"],
+        "BACKUP": run.settings["BACKUP"],
+        "REAR_PHASE": phase,
+        "REAR_RETURN": os.fspath(returned),
+        **{name: "\n".join(run.settings[name]) for name in LISTS},
+    }
+
+
+def listed_contents(run: Run) -> Contents:
+    """The rescue contents that settings and scripts list."""
+    programs, modules, files = (run.settings[name] for name in LISTS)
+    return Contents(programs=programs, modules=modules, files=files)
+
+
+def lay_skeletons(run: Run) -> None:
+    """Merge the skeleton trees into the tree of the rescue system, the more special over the more general.
+
+    A plugin's trees are in `skel/` of its package.
+    """
+    for flavour in flavours(run):
+        for tree in [*_plugin_skeletons(run), run.share_dir / "skel"]:
+            source = tree / flavour
+            if source.is_dir():
+                run.sh.run("cp", "--archive", "--no-preserve=ownership", "--force", f"{source}/.", run.rootfs_dir)
+
+
+def _plugin_skeletons(run: Run) -> Iterator[Path]:
+    for plugin in run.plugins.active:
+        file = plugin.module.__file__ if plugin.module else None
+        if plugin.kind != "core" and file:
+            yield Path(file).parent / "skel"

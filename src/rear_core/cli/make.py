@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands that run a workflow."""
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..errors import ExitCode, RearError
+from ..report import explain
+from ..run import Options, Run
+from ..workflow import execute
+from .session import at_work, open_run
+
+
+def work(options: Options, workflow: str) -> Run:
+    """Run a workflow from its lock to its end; a failure is told with the place of the log."""
+    run = open_run(options)
+    try:
+        with at_work(run, workflow):
+            execute(run, workflow)
+    except RearError as error:
+        run.report.end(error)
+        sys.exit(error.exit_code)
+    run.report.end()
+    return run
+
+
+@click.command()
+@click.pass_obj
+def mkrescue(options: Options) -> None:
+    """Make rescue media of this machine, without a backup of its files."""
+    run = work(options, "mkrescue")
+    for path in run.results:
+        click.echo(path)
+
+
+@click.command()
+@click.pass_obj
+def savelayout(options: Options) -> None:
+    """Describe the storage, network and boot loader of this machine in /etc/rear/recovery."""
+    work(options, "savelayout")
+
+
+@click.command()
+@click.pass_obj
+def checklayout(options: Options) -> None:
+    """Say whether the storage has changed since it was described.
+
+    Exit status: 0 the same, 1 changed, 2 never described.
+    """
+    from ..builtin.storage import check_layout
+
+    run = open_run(options)
+    run.need_root()
+    if not (run.recovery_dir / "layout.json").exists():
+        click.echo(f"The storage was never described in {run.recovery_dir}: run `rear savelayout`", err=True)
+        sys.exit(2)
+    differences = check_layout(run)
+    for difference in differences:
+        click.echo(difference)
+    sys.exit(1 if differences else 0)
+
+
+@click.command()
+@click.pass_obj
+def recover(options: Options) -> None:
+    """Rebuild this machine; works only on the booted rescue system."""
+    work(options, "recover")

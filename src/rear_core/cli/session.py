@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opens a run for a command: reads the configuration, selects the plugins, sets up log, lock and work area."""
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from .. import builtin
+from ..errors import Interrupted, PluginError, RearError
+from ..plugins import Found, Plugins, discover, load
+from ..report import Report, explain
+from ..run import Options, Run
+from ..settings import Settings, Sources, evaluate
+from ..settings.files import load as load_sources
+from ..settings.files import names_for
+from ..settings.model import Setting
+from ..shell import Shell
+from ..system.os_release import OperatingSystem, read_os_release
+
+
+def open_run(options: Options) -> Run:
+    """A run with its settings and plugins; nothing on the system is touched.
+
+    Raises `ConfigurationError` for a bad setting, `PluginError` when a selected plugin is missing or broken.
+    """
+    os_release = read_os_release()
+    sources = read_sources(options, os_release)
+    found = discover()
+    plugins = Plugins(builtin.modules())
+    plugins.add_extras(found)
+    chosen = first_look(sources, plugins)
+    select(plugins, found, chosen, os_release)
+    settings = evaluate(sources, plugins.call("rear_settings"), os.environ, lambda name: declared_by_others(found, name))
+    report = Report(verbose=options.verbose, debug=options.debug)
+    for name, setting in settings.declared.items():
+        if setting.secret:
+            for word in settings[name] if isinstance(settings[name], tuple) else [str(settings[name])]:
+                report.mask(word)
+    return Run(settings, plugins, options, report, Shell(report.log))
+
+
+def read_sources(options: Options, os_release: OperatingSystem) -> Sources:
+    """The configuration files that apply to this machine, parsed."""
+    return load_sources(options.config_dir, names_for(os_release.id, os_release.version_id), options.config_files)
+
+
+def first_look(sources: Sources, plugins: Plugins) -> Settings:
+    """The settings of the core alone, to learn which plugins they select; what those declare is not known yet."""
+    return evaluate(sources, plugins.call("rear_settings"), os.environ, strict=False)
+
+
+def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_release: OperatingSystem) -> None:
+    """Take the plugins for this operating system and for the configured methods."""
+    family = settings["OS_FAMILY"]
+    names = [family] if family else [os_release.id, *os_release.id_like]
+    try:
+        plugins.select(found, "os", names, "OS_FAMILY")
+    except PluginError as error:
+        if family or any(plugin.kind == "os" and plugin.name in names for plugin in found):
+            raise
+        families = ", ".join(sorted({plugin.name for plugin in found if plugin.kind == "os"})) or "none"
+        raise PluginError(
+            f"no installed plugin knows the operating system {' or '.join(names)}",
+            f"pip install the package of its family, rear-os-debian, rear-os-redhat or rear-os-suse, or set OS_FAMILY to"
+            f" the nearest (installed: {families})",
+        ) from error
+    plugins.select(found, "backup", [settings["BACKUP"]], "BACKUP")
+    plugins.select(found, "output", [settings["OUTPUT"]], "OUTPUT")
+
+
+def declared_by_others(found: Sequence[Found], name: str) -> bool:
+    """Whether an installed plugin that this run does not use declares the setting.
+
+    One site.conf may serve machines with different methods. Asked only for a name that nobody else knows.
+    """
+    return any(setting.name == name or name in setting.aliases for plugin in found for setting in settings_of(plugin))
+
+
+def settings_of(plugin: Found) -> list[Setting]:
+    """The settings that one plugin declares, none when it is broken."""
+    declare = getattr(load(plugin).module, "rear_settings", None)
+    return list(declare()) if declare else []
+
+
+@contextmanager
+def at_work(run: Run, command: str) -> Iterator[Run]:
+    """The run with its lock, log and work area; everything is undone at the end, also after ^C and SIGTERM."""
+    from .. import work_area
+
+    run.need_root()
+    if run.plugins.broken:
+        broken = run.plugins.broken[0]
+        raise PluginError(
+            f"the plugin {broken.label} of {broken.distribution} {broken.version} is broken: {broken.problem}",
+            f"update it, or pip uninstall {broken.distribution}",
+        )
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    with run.undo:
+        if not run.options.simulate:
+            work_area.lock(run.var_dir, run.undo, command)
+            run.undo.callback(run.report.close)
+            run.report.open_log(log_path(run))
+            run.build_dir = work_area.make(
+                Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
+            )
+            run.undo.callback(_undo_in_peace)
+        for warning in run.settings.warnings:
+            run.report.warn(warning)
+        try:
+            yield run
+        except RearError as error:
+            run.report.log(explain(error))
+            raise
+        except Exception:
+            run.report.log(traceback.format_exc())
+            raise
+
+
+def log_path(run: Run) -> Path:
+    """Where the log of this run goes."""
+    return Path(run.settings["LOGFILE"] or f"/tmp/rear-{socket.gethostname().partition('.')[0]}.log")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(f"stopped by {signal.Signals(number).name}", "what it had begun was undone; run it again")
+
+
+def _undo_in_peace() -> None:
+    """A second ^C must not end the cleaning up after the first."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands that only show: settings and system, plugins, the default configuration."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .. import builtin
+from ..errors import ExitCode, RearError
+from ..plugins import CORE, Found, Plugins, discover, distribution_for, load
+from ..report import MASK
+from ..run import Options
+from ..system.os_release import read_os_release
+from .session import first_look, open_run, read_sources, settings_of
+
+
+@click.command()
+@click.option("--expose-secrets", is_flag=True, help="Show the values of secret settings.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@click.pass_obj
+def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
+    """Print facts of this system, and every setting with its value and where it was set."""
+    run = open_run(options)
+    settings = {}
+    for name, setting in sorted(run.settings.declared.items()):
+        value: Any = run.settings[name]
+        if setting.secret and value and not expose_secrets:
+            value = MASK
+        settings[name] = {"value": value, "origin": run.settings.origin(name)}
+    facts = asdict(run.system)
+    plugins = [f"{plugin.label} ({plugin.distribution} {plugin.version})" for plugin in run.plugins.active if plugin.kind != CORE]
+    if as_json:
+        click.echo(json.dumps({"system": facts, "plugins": plugins, "settings": settings}, indent=2))
+        return
+    click.echo("# System")
+    for name, fact in _flat(facts):
+        click.echo(f"{name}: {fact}")
+    click.echo("\n# Plugins")
+    for line in plugins:
+        click.echo(line)
+    click.echo("\n# Settings")
+    from ..settings import quote
+
+    for name, entry in settings.items():
+        click.echo(f"{name}={quote(entry['value'])}  # {entry['origin']}")
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, fact in facts.items():
+        if isinstance(fact, dict):
+            rows += _flat(fact, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, ", ".join(map(str, fact)) if isinstance(fact, (list, tuple)) else fact))
+    return rows
+
+
+@click.group()
+def plugins() -> None:
+    """List plugins, and show what one of them adds."""
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+@click.pass_obj
+def list_plugins(options: Options, as_json: bool) -> None:
+    """List the installed plugins and what is missing.
+
+    State: active (this configuration uses it), available, broken (with the reason), missing (configured, not installed).
+    """
+    rows = plugin_rows(options)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    columns = ("kind", "name", "distribution", "version", "state")
+    widths = [max(len(row[column]) for row in [*rows, {c: c for c in columns}]) for column in columns]
+    for row in [{c: c.upper() for c in (*columns, "reason")} | {"reason": ""}, *rows]:
+        line = "  ".join(row[column].ljust(width) for column, width in zip(columns, widths)).rstrip()
+        click.echo(line + (f": {row['reason']}" if row["reason"] else ""))
+
+
+def plugin_rows(options: Options) -> list[dict[str, str]]:
+    """A row for each installed plugin, and one for each configured method that is not installed."""
+    found = [load(plugin) for plugin in discover()]
+    wanted = configured(options)
+    rows = []
+    for plugin in found:
+        state, reason = "available", ""
+        if plugin.problem:
+            state, reason = "broken", plugin.problem
+        elif plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted):
+            state = "active"
+        rows.append(_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, state, reason))
+    for kind, names in wanted.items():
+        if not _chosen(found, kind, wanted):
+            missing = distribution_for(kind, names[0])
+            rows.append(_row(kind, names[0], missing, "", "missing", f"pip install {missing}"))
+    return rows
+
+
+def configured(options: Options) -> dict[str, list[str]]:
+    """The names that the configuration asks for, by kind; those of the defaults when it cannot be read."""
+    os_release = read_os_release()
+    core = Plugins(builtin.modules())
+    try:
+        settings = first_look(read_sources(options, os_release), core)
+        names = {kind: settings[kind.upper()] for kind in ("backup", "output")}
+        family = settings["OS_FAMILY"]
+    except RearError as error:
+        click.echo(f"The configuration cannot be read, its defaults are taken: {error.message}", err=True)
+        defaults = {setting.name: setting.default for setting in core.call("rear_settings")}
+        names = {kind: defaults[kind.upper()] for kind in ("backup", "output")}
+        family = ""
+    return {"os": [family] if family else [os_release.id, *os_release.id_like], **{k: [v] for k, v in names.items()}}
+
+
+def _chosen(found: Sequence[Found], kind: str, wanted: dict[str, list[str]]) -> str:
+    """The configured name of that kind which is installed, or "" when none is."""
+    installed = {plugin.name.lower() for plugin in found if plugin.kind == kind}
+    return next((name.lower() for name in wanted.get(kind, []) if name.lower() in installed), "")
+
+
+def _row(kind: str, name: str, distribution: str, version: str, state: str, reason: str) -> dict[str, str]:
+    return {
+        "kind": kind, "name": name, "distribution": distribution, "version": version, "state": state, "reason": reason,
+    }
+
+
+@plugins.command("show")
+@click.argument("name")
+@click.pass_obj
+def show_plugin(options: Options, name: str) -> None:
+    """Show the settings, hooks and required programs of the plugin NAME, as in `rear plugins list`."""
+    matching = [plugin for plugin in discover() if name.lower() in (plugin.name.lower(), plugin.distribution.lower())]
+    if not matching:
+        click.echo(f"No plugin {name} is installed; `rear plugins list` names those that are", err=True)
+        sys.exit(ExitCode.FAILED)
+    for plugin in matching:
+        show(load(plugin), options)
+
+
+def show(plugin: Found, options: Options) -> None:
+    """Print what a plugin adds."""
+    click.echo(f"{plugin.label}: {plugin.distribution} {plugin.version}, module {plugin.target}")
+    if plugin.problem or plugin.module is None:
+        click.echo(f"  broken: {plugin.problem}")
+        return
+    click.echo(f"  {(plugin.module.__doc__ or '').strip().splitlines()[0]}")
+    alone = Plugins([])
+    alone.take(plugin)
+    click.echo("  hooks: " + ", ".join(sorted(caller.name for caller in alone.manager.get_hookcallers(plugin.module) or [])))
+    for setting in settings_of(plugin):
+        click.echo(f"  setting {setting.name} ({setting.type.__name__}): {setting.help}")
+    run = open_run(options)
+    run.plugins = alone
+    for contents in alone.call("rear_rescue_contents", run=run):
+        if contents.programs:
+            click.echo("  programs: " + " ".join(contents.programs))
+
+
+@click.group()
+def config() -> None:
+    """Print the default configuration."""
+
+
+@config.command("default")
+@click.pass_obj
+def default_configuration(options: Options) -> None:
+    """Print default.conf: every setting of the core and of the installed plugins, explained."""
+    from ..settings import render
+
+    groups = {"rear-core": [s for module in builtin.modules() for s in getattr(module, "rear_settings", list)()]}
+    for plugin in discover():
+        groups.setdefault(plugin.distribution, [])
+        groups[plugin.distribution] += [s for s in settings_of(plugin) if s not in groups[plugin.distribution]]
+    click.echo(render({name: settings for name, settings in groups.items() if settings}))
+
+
+@config.command("check")
+@click.pass_obj
+def check_configuration(options: Options) -> None:
+    """Read the configuration as a run would, and say what is wrong with it."""
+    run = open_run(options)
+    for warning in run.settings.warnings:
+        click.echo(warning, err=True)
+    click.echo(f"The configuration in {os.fspath(options.config_dir)} is good")

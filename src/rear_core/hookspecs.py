@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract between the core and its plugins: every hook, in the order of a run.
+
+A plugin is a module named by an entry point (`rear.backup`, `rear.output`, `rear.os` or `rear.extra`). It marks its
+functions with `@hookimpl` (`from rear_core import hookimpl`) and leaves out any hook, and any argument of a hook, that
+it does not need. Hooks only say what there is to do: the work is done by the actions of the steps they return.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from .boot.loader import BootLoader
+    from .rescue.contents import Contents
+    from .run import Run
+    from .settings import Setting
+    from .storage.kinds import StorageKind
+    from .workflow import Step
+
+hookspec = pluggy.HookspecMarker("rear")
+hookimpl = pluggy.HookimplMarker("rear")
+
+# Declarations: plain values, asked for at any time, also without the rights of root. They must not touch the system.
+
+
+@hookspec
+def rear_settings() -> Iterable[Setting]:  # type: ignore[empty-body]
+    """The settings that this plugin reads.
+
+    Each is then known to the configuration files, `rear dump`, `rear config default` and the reference. ::
+
+        yield Setting("ACME_SERVER", str, help="host name of the Acme backup server")
+    """
+
+
+@hookspec
+def rear_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
+    """Further commands of `rear`, for plugins that are always active (`rear.extra`) and for selected ones.
+
+    A command that needs a run asks for it with `rear_core.cli.open_run`. ::
+
+        yield acme_status
+    """
+
+
+@hookspec
+def rear_storage_kinds() -> Iterable[StorageKind]:  # type: ignore[empty-body]
+    """Storage technologies that the layout can describe.
+
+    ::
+
+        yield StorageKind("acmefs", items=(AcmeFileSystem,), capture=capture, contents=contents)
+    """
+
+
+@hookspec
+def rear_boot_loaders() -> Iterable[BootLoader]:  # type: ignore[empty-body]
+    """Boot loaders that can be recognised on this machine.
+
+    ::
+
+        yield BootLoader("acmeboot", detect=find_acmeboot)
+    """
+
+
+@hookspec
+def rear_rescue_contents(run: Run) -> Contents:  # type: ignore[empty-body]
+    """What the rescue system must or may carry for this plugin to work there.
+
+    Asked in prep, for the programs that must be there, and again in analyse_rescue, when `run.layout` is known. ::
+
+        return Contents(programs=["mount.nfs"], modules=["nfs", "nfsv4"])
+    """
+
+
+@hookspec(firstresult=True)
+def rear_install_advice(programs: Sequence[str]) -> str:  # type: ignore[empty-body]
+    """The command that installs missing programs on this family of operating systems.
+
+    Implemented by OS plugins; the first answer that is not None is shown to the user. ::
+
+        return "apt-get install " + " ".join(package_of(program) for program in programs)
+    """
+
+
+# Making the rescue media and the backup: `rear mkrescue`. Each hook returns steps; see `rear_core.workflow.Step`.
+
+
+@hookspec
+def rear_prep(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Checks that everything needed is there, before anything is made.
+
+    Must change nothing: raise a `RearError` that says what is missing and what to do. ::
+
+        yield Step(40, "Check that the Acme server answers", check_server)
+    """
+
+
+@hookspec
+def rear_analyse_dr(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Describe the machine for its recovery: disks, network, boot loader.
+
+    Writes below `run.recovery_dir`; also run by `rear savelayout`. ::
+
+        yield Step(50, "Describe the Acme volumes", describe_volumes)
+    """
+
+
+@hookspec
+def rear_analyse_rescue(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Decide what the rescue system will be made of: kernel, programs, modules.
+
+    ::
+
+        yield Step(50, "Find the Acme client", find_client)
+    """
+
+
+@hookspec
+def rear_build(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Fill the tree of the rescue system below `run.rootfs_dir`.
+
+    Skeletons are laid at 10, programs, Python, modules and files at 20 to 50, configuration at 60; the finished tree
+    is checked from 90 on. ::
+
+        yield Step(70, "Configure the Acme client", write_client_configuration)
+    """
+
+
+@hookspec
+def rear_pack(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Pack the tree into `run.image`: kernel and initramfs.
+
+    ::
+
+        yield Step(80, "Sign the kernel", sign_kernel)
+    """
+
+
+@hookspec
+def rear_backup(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Save the files of this machine.
+
+    ::
+
+        yield Step(50, "Save the files to the Acme server", save_files)
+    """
+
+
+@hookspec
+def rear_output(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Make the rescue media from `run.image` and append the finished files to `run.results`.
+
+    ::
+
+        yield Step(50, "Write the Acme boot medium", write_medium)
+    """
+
+
+# Recovering, on the booted rescue system: `rear recover`.
+
+
+@hookspec
+def rear_config(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Settle what the recovery works with: the recorded description and this machine's hardware.
+
+    ::
+
+        yield Step(50, "Start the Acme client", start_client)
+    """
+
+
+@hookspec
+def rear_verify(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Prove that the recovery can succeed, before anything is written to a disk.
+
+    Must change nothing: raise `Refused` with the reason. ::
+
+        yield Step(40, "Check that the Acme server has the backup", check_backup)
+    """
+
+
+@hookspec
+def rear_recreate(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Make the storage again and mount it below the target.
+
+    ::
+
+        yield Step(80, "Make the Acme volumes", make_volumes)
+    """
+
+
+@hookspec
+def rear_restore(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Bring the files back.
+
+    ::
+
+        yield Step(50, "Restore the files from the Acme server", restore_files)
+    """
+
+
+@hookspec
+def rear_finalize(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Make the restored system bootable and prove it.
+
+    ::
+
+        yield Step(50, "Register the Acme client anew", register_client)
+    """
+
+
+# At the end of every workflow that ran a phase, also after a failure.
+
+
+@hookspec
+def rear_cleanup(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Undo what the run left behind and could not put on `run.undo`.
+
+    ::
+
+        yield Step(50, "Log out of the Acme server", log_out)
+    """

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds, selects, isolates and lists plugins: installed distributions that name a module by an entry point."""
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from . import hookspecs
+from .errors import PluginError
+
+KINDS = ("extra", "os", "backup", "output")
+CORE = "core"
+ORDER = (CORE, *KINDS)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry point of an installed distribution; `module` is set once it was imported, `problem` when it cannot be used."""
+
+    kind: str
+    name: str
+    target: str
+    distribution: str
+    version: str
+    problem: str = ""
+    module: ModuleType | None = None
+
+    @property
+    def label(self) -> str:
+        """How the plugin is named to the user, as in `backup NFS`."""
+        return f"{self.kind} {self.name}"
+
+
+def discover(distributions: Iterable[metadata.Distribution] | None = None) -> list[Found]:
+    """All plugins that are installed, sorted by kind and name, none imported.
+
+    A name that two distributions claim within one kind is a problem of both: which one would run would be chance.
+    """
+    found: dict[tuple[str, str, str], Found] = {}
+    for distribution in metadata.distributions() if distributions is None else distributions:
+        name = distribution.metadata["Name"] or "unknown"
+        for entry in distribution.entry_points:
+            group, _, kind = entry.group.partition(".")
+            if group == "rear" and kind in KINDS:
+                # The search path can show one distribution twice (a checkout and its installation): the first counts.
+                found.setdefault(
+                    (kind, entry.name, name), Found(kind, entry.name, entry.value, name, distribution.version)
+                )
+    return [_with_clash(plugin, found.values()) for _, plugin in sorted(found.items())]
+
+
+def _with_clash(plugin: Found, others: Iterable[Found]) -> Found:
+    rivals = [
+        other.distribution
+        for other in others
+        if (other.kind, other.name) == (plugin.kind, plugin.name) and other.distribution != plugin.distribution
+    ]
+    return replace(plugin, problem=f"{', '.join(rivals)} has the same name") if rivals else plugin
+
+
+def load(plugin: Found) -> Found:
+    """The plugin with its module, or with the problem that keeps it from being used."""
+    if plugin.problem or plugin.module:
+        return plugin
+    try:
+        module = importlib.import_module(plugin.target)
+    except Exception as error:
+        return replace(plugin, problem=f"cannot be imported: {type(error).__name__}: {error}")
+    except SystemExit as error:
+        return replace(plugin, problem=f"ends the program when imported: {error}")
+    problem = hook_problem(module)
+    return replace(plugin, module=module, problem=problem)
+
+
+def hook_problem(module: ModuleType) -> str:
+    """What is wrong with a plugin's hooks: an unknown name, an argument that the hook does not have, no mark."""
+    trial = pluggy.PluginManager("rear")
+    trial.add_hookspecs(hookspecs)
+    try:
+        trial.register(module)
+        trial.check_pending()
+    except pluggy.PluginValidationError as error:
+        return " ".join(str(error).split())
+    for name in vars(hookspecs):
+        function = getattr(module, name, None)
+        if name.startswith("rear_") and function is not None and not hasattr(function, "rear_impl"):
+            return f"{name} lacks @hookimpl"
+    return "" if trial.get_hookcallers(module) else "implements no hook"
+
+
+class Plugins:
+    """The plugins of one run: the core's own, the extras, and what the configuration selects."""
+
+    def __init__(self, core: Sequence[ModuleType]) -> None:
+        self.manager = pluggy.PluginManager("rear")
+        self.manager.add_hookspecs(hookspecs)
+        self.active: list[Found] = []
+        self.broken: list[Found] = []
+        for module in core:
+            self.take(Found(CORE, module.__name__.rpartition(".")[2], module.__name__, "rear-core", "", module=module))
+
+    def add_extras(self, found: Iterable[Found]) -> None:
+        """Take every extra; a broken one is kept in `broken`, so that its owner can be told, and harms nothing."""
+        for plugin in found:
+            if plugin.kind == "extra":
+                loaded = load(plugin)
+                if loaded.problem:
+                    self.broken.append(loaded)
+                else:
+                    self.take(loaded)
+
+    def select(self, found: Iterable[Found], kind: str, names: Sequence[str], setting: str) -> Found:
+        """Take the first of `names` that is installed.
+
+        Raises `PluginError` when none is, with the package to install, or when the one found is broken.
+        """
+        installed = {plugin.name.lower(): plugin for plugin in found if plugin.kind == kind}
+        for name in names:
+            plugin = installed.get(name.lower())
+            if plugin is None:
+                continue
+            loaded = load(plugin)
+            if loaded.problem:
+                raise PluginError(
+                    f"the plugin {loaded.label} of {loaded.distribution} {loaded.version} is broken: {loaded.problem}",
+                    f"update or remove it with pip, or change {setting}",
+                )
+            self.take(loaded)
+            return loaded
+        raise PluginError(
+            f"{setting}={names[0]} is not installed",
+            f"pip install {distribution_for(kind, names[0])}"
+            + (f", or set {setting} to one of: {', '.join(sorted(p.name for p in installed.values()))}" if installed else ""),
+        )
+
+    def call(self, hook: str, **arguments: Any) -> list[Any]:
+        """What all active plugins yield for a hook, in the order of kinds, as one flat list."""
+        return [item for _, item in self.call_each(hook, **arguments)]
+
+    def call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[Found, Any]]:
+        """What each active plugin yields for a hook, with the plugin that said it."""
+        said = {impl.plugin_name: impl for impl in getattr(self.manager.hook, hook).get_hookimpls()}
+        for plugin in self.active:
+            impl = said.get(plugin.label)
+            if impl is None:
+                continue
+            try:
+                result = impl.function(**{name: arguments[name] for name in impl.argnames})
+                for item in [result] if not isinstance(result, Iterable) else result:
+                    if item is not None:
+                        yield plugin, item
+            except (TypeError, AttributeError, LookupError, ImportError) as error:
+                if plugin.kind == CORE:
+                    raise
+                raise PluginError(
+                    f"{hook} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
+                    f"update or remove {plugin.distribution}",
+                ) from error
+
+    def install_advice(self, programs: Sequence[str]) -> str:
+        """The command that installs the packages of missing programs, by the selected family of operating systems."""
+        return self.manager.hook.rear_install_advice(programs=programs) or "install: " + " ".join(programs)
+
+    def take(self, plugin: Found) -> None:
+        """Make a loaded plugin active."""
+        # One module may stand behind several names (ISO, CDROM); pluggy refuses a second registration of the same.
+        if plugin.module is None or self.manager.is_registered(plugin.module):
+            return
+        self.manager.register(plugin.module, plugin.label)
+        self.active.append(plugin)
+        self.active.sort(key=lambda active: ORDER.index(active.kind))
+
+
+def distribution_for(kind: str, name: str) -> str:
+    """The name that a distribution with this plugin has by convention."""
+    return f"rear-{kind}-{name.lower()}"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lock of a run and its work area; both are left behind by nobody but a killed run, and cleared by the next."""
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+
+from .errors import RearError, Refused
+from .report import Report
+from .shell import Shell
+
+MARK = ".rear-work-area"
+
+
+def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
+    """Hold the lock of this machine until `undo` is unwound; raise `Refused`, saying who holds it, when it is taken."""
+    path = var_dir / "lock"
+    try:
+        var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RearError(f"cannot open the lock {path}: {error.strerror}") from error
+    undo.callback(os.close, descriptor)
+    try:
+        # The kernel gives the lock back when its holder dies, however it dies; the file itself says nothing.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown process"
+        raise Refused(f"rear is running already: {holder}", "wait for its end") from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()}, rear {command}\n".encode())
+
+
+def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report) -> Path:
+    """A fresh `rear.<pid>` below `parent` for this user alone; removed when `undo` is unwound, unless `keep`.
+
+    Raises `Refused` when something of that name is there already: in a folder that everyone can write to it may be a trap.
+    """
+    remove_stale(parent, sh, report)
+    path = parent / f"rear.{os.getpid()}"
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        raise Refused(f"{path} is there already and not of an earlier run", "look at it and remove it") from None
+    except OSError as error:
+        raise RearError(f"cannot make the work area {path}: {error.strerror}", "set TMPDIR to another place") from error
+    (path / MARK).touch(mode=0o600)
+    if keep:
+        undo.callback(_keep, path, report)
+    else:
+        undo.callback(remove, path, sh)
+    return path
+
+
+def _keep(path: Path, report: Report) -> None:
+    # Without the mark a later run does not take it for the remains of a killed one.
+    (path / MARK).unlink()
+    report.say(f"The work area {path} is kept")
+
+
+def remove_stale(parent: Path, sh: Shell, report: Report) -> None:
+    """Remove the work areas that killed runs of this user left; call it with the lock held."""
+    for path in parent.glob("rear.[0-9]*"):
+        pid = path.suffix[1:]
+        if pid.isdigit() and not Path("/proc", pid).exists() and _is_ours(path):
+            report.detail(f"Removing {path}, left by a run that was killed")
+            remove(path, sh)
+
+
+def remove(path: Path, sh: Shell) -> None:
+    """Unmount everything below a work area, then delete it; nothing is deleted while something is mounted."""
+    for mount in sorted(mounts_below(path), reverse=True):
+        sh.run("umount", "--lazy", mount)
+    if mounts_below(path):
+        raise RearError(f"{path} has mounts that cannot be undone", f"unmount them, then remove {path}")
+    shutil.rmtree(path)
+
+
+def mounts_below(path: Path) -> list[str]:
+    """Mount points at or below a directory, by the kernel's table (proc(5), /proc/pid/mountinfo)."""
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point == os.fspath(path) or point.startswith(f"{path}/"):
+            points.append(point)
+    return points
+
+
+def _is_ours(path: Path) -> bool:
+    found = path.lstat()
+    mark = path / MARK
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and mark.is_file() and not mark.is_symlink()

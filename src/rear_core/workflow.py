@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Phases and workflows: which phases a command runs, how the steps of all plugins are ordered and run."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import Interrupted, PluginError, RearError
+
+if TYPE_CHECKING:
+    from .run import Run
+
+MAKING = ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "backup", "output")
+RECOVERING = ("config", "verify", "recreate", "restore", "finalize")
+PHASES = (*MAKING, *RECOVERING, "cleanup")
+
+WORKFLOWS = {
+    "mkrescue": ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "output", "cleanup"),
+    "savelayout": ("analyse_dr", "cleanup"),
+    "recover": (*RECOVERING, "cleanup"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of a phase: `number` 0 to 99 orders it, `title` tells the user, `action` does it.
+
+    Steps of one number run in the order core, extra, OS, backup, output, administrator's scripts, then by title.
+    """
+
+    number: int
+    title: str
+    action: Callable[[Run], None]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number <= 99:
+            raise PluginError(f"the step {self.title!r} has number {self.number}, not 0 to 99")
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step in its place: the phase it belongs to and the plugin or script it comes from."""
+
+    phase: str
+    source: str
+    step: Step
+
+
+def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
+    """The steps of the phases in the order in which they run.
+
+    A phase is asked for its steps only when it is reached: what they are may follow from earlier phases.
+    """
+    from .builtin.scripts import script_steps
+    from .plugins import ORDER
+
+    for phase in phases:
+        collected: list[tuple[tuple[int, int, str], PlannedStep]] = []
+        for plugin, step in run.plugins.call_each(f"rear_{phase}", run=run):
+            if not isinstance(step, Step):
+                raise PluginError(
+                    f"rear_{phase} of {plugin.label} ({plugin.distribution}) returned {type(step).__name__}, not Step"
+                )
+            place = (step.number, ORDER.index(plugin.kind), step.title)
+            collected.append((place, PlannedStep(phase, plugin.label, step)))
+        for step in script_steps(run, phase):
+            collected.append(((step.number, len(ORDER), step.title), PlannedStep(phase, "script", step)))
+        collected.sort(key=lambda pair: pair[0])
+        for _, planned in collected:
+            yield planned
+
+
+def execute(run: Run, workflow: str) -> None:
+    """Run the phases of a workflow; cleanup runs also after a failure. With `simulate` the steps are listed instead."""
+    phases = WORKFLOWS[workflow]
+    if run.options.simulate:
+        for planned in plan(run, phases):
+            print(f"{planned.phase:<15} {planned.step.number:02d}  {planned.step.title}  [{planned.source}]")
+        return
+    try:
+        for planned in plan(run, [phase for phase in phases if phase != "cleanup"]):
+            _perform(run, planned)
+    finally:
+        _clean_up(run)
+
+
+def _perform(run: Run, planned: PlannedStep) -> None:
+    if run.options.step_by_step and not _confirmed(planned):
+        return
+    with run.report.step(planned.step.title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
+        planned.step.action(run)
+
+
+def _clean_up(run: Run) -> None:
+    """Run every cleanup step; one that fails is reported and does not keep the others from running."""
+    for planned in plan(run, ["cleanup"]):
+        try:
+            _perform(run, planned)
+        except RearError as error:
+            run.report.warn(f"{planned.step.title}: {error.message}")
+
+
+def _confirmed(planned: PlannedStep) -> bool:
+    answer = input(f"{planned.phase}: {planned.step.title} [{planned.source}]? [Y]es, (s)kip, (q)uit: ").strip().lower()
+    if answer.startswith("q"):
+        raise Interrupted("ended before a step, as asked")
+    return not answer.startswith("s")
