@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plugins are found without being imported; a broken one is named and harms nobody else."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from rear_core.errors import PluginError
+from rear_core.plugins import Found, Plugins, discover, load
+
+HEADER = "from rear_core import Setting, Step, hookimpl\n"
+Install = Callable[..., list[Found]]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Lay an installed distribution with one plugin into a folder of the search path; return what is found there."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def lay(distribution: str, kind: str, name: str, code: str) -> list[Found]:
+        module = distribution.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(HEADER + code)
+        info = tmp_path / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[rear.{kind}]\n{name} = {module}\n")
+        return discover(metadata.distributions(path=[str(tmp_path)]))
+
+    yield lay
+    for module in set(sys.modules) - before:
+        del sys.modules[module]
+
+
+GOOD = "@hookimpl\ndef rear_prep():\n    yield Step(10, 'Look', print)\n"
+
+
+def test_discovery_imports_nothing(install: Install) -> None:
+    (found,) = install("rear-backup-acme", "backup", "ACME", "raise SystemExit('imported')")
+    assert (found.kind, found.name, found.distribution, found.version) == ("backup", "ACME", "rear-backup-acme", "1.2")
+    assert not found.problem
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit(3)", "ends the program when imported"),
+        ("@hookimpl\ndef rear_prepare():\n    pass\n", "unknown hook 'rear_prepare'"),
+        ("@hookimpl\ndef rear_prep(runn):\n    pass\n", "{'runn'}"),
+        ("def rear_prep(run):\n    pass\n", "rear_prep lacks @hookimpl"),
+        ("", "implements no hook"),
+    ],
+)
+def test_a_broken_plugin_is_named_with_the_reason(install: Install, code: str, reason: str) -> None:
+    (found,) = install("rear-backup-acme", "backup", "ACME", code)
+    assert reason in load(found).problem
+    with pytest.raises(PluginError, match=r"backup ACME of rear-backup-acme 1\.2 is broken"):
+        Plugins([]).select([found], "backup", ["ACME"], "BACKUP")
+
+
+def test_a_broken_plugin_that_is_not_selected_harms_nothing(install: Install) -> None:
+    install("rear-backup-bad", "backup", "BAD", "1/0")
+    found = install("rear-backup-acme", "backup", "ACME", GOOD)
+    plugins = Plugins([])
+    plugins.select(found, "backup", ["acme"], "BACKUP")
+    assert [plugin.name for plugin in plugins.active] == ["ACME"]
+    assert "rear_backup_bad" not in sys.modules
+
+
+def test_two_distributions_with_one_name_are_both_unusable(install: Install) -> None:
+    install("rear-backup-acme", "backup", "ACME", GOOD)
+    found = install("rear-backup-rival", "backup", "ACME", GOOD)
+    assert [plugin.problem for plugin in found] == [
+        "rear-backup-rival has the same name", "rear-backup-acme has the same name",
+    ]
+    with pytest.raises(PluginError, match="same name"):
+        Plugins([]).select(found, "backup", ["ACME"], "BACKUP")
+
+
+def test_a_missing_method_says_what_to_install(install: Install) -> None:
+    found = install("rear-backup-acme", "backup", "ACME", GOOD)
+    with pytest.raises(PluginError, match="BACKUP=TAPE is not installed") as caught:
+        Plugins([]).select(found, "backup", ["TAPE"], "BACKUP")
+    assert caught.value.hint == "pip install rear-backup-tape, or set BACKUP to one of: ACME"
+
+
+def test_two_names_of_one_module_are_one_plugin(install: Install) -> None:
+    (found,) = install("rear-output-acme", "output", "ACME", GOOD)
+    plugins = Plugins([])
+    alias = Found("output", "ALIAS", found.target, found.distribution, found.version)
+    plugins.select([found, alias], "output", ["ACME"], "OUTPUT")
+    plugins.select([found, alias], "output", ["ALIAS"], "OUTPUT")
+    assert len(plugins.call("rear_prep", run=None)) == 1
+
+
+def test_a_plugin_that_fails_when_asked_is_named(install: Install) -> None:
+    found = install("rear-extra-acme", "extra", "ACME", "@hookimpl\ndef rear_prep():\n    yield Step('10', 'x', print)\n")
+    plugins = Plugins([])
+    plugins.add_extras(found)
+    with pytest.raises(PluginError, match=r"rear_prep of the plugin extra ACME \(rear-extra-acme\) failed: TypeError"):
+        plugins.call("rear_prep", run=None)
+
+
+def test_a_broken_extra_is_kept_apart(install: Install) -> None:
+    plugins = Plugins([])
+    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", "1/0"))
+    assert plugins.active == []
+    assert [plugin.distribution for plugin in plugins.broken] == ["rear-extra-acme"]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log is private and never written through a link; secrets reach neither log nor terminal."""
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rear_core.errors import RearError, Refused
+from rear_core.report import Report, explain
+
+
+def test_a_secret_is_masked_in_log_and_terminal(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    report = Report(debug=True, terminal=terminal)
+    report.open_log(tmp_path / "log")
+    report.mask("hunter22")
+    report.log("key hunter22")
+    report.say("key hunter22")
+    report.warn("key hunter22")
+    report.close()
+    for text in (terminal.getvalue(), (tmp_path / "log").read_text(), *report.warnings):
+        assert "hunter22" not in text
+        assert "key ********" in text
+
+
+def test_the_log_is_for_its_owner_alone_and_the_last_one_is_kept(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        report = Report(terminal=io.StringIO())
+        report.open_log(tmp_path / "log")
+        report.log(text)
+        report.close()
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+    assert "second" in (tmp_path / "log").read_text()
+    assert "first" in (tmp_path / "log.old").read_text()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hardlink", "directory"])
+def test_a_link_in_place_of_the_log_is_refused(tmp_path: Path, kind: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    log = tmp_path / "log"
+    if kind == "symlink":
+        log.symlink_to(victim)
+    elif kind == "hardlink":
+        log.hardlink_to(victim) if hasattr(log, "hardlink_to") else victim.link_to(log)
+    else:
+        log.mkdir()
+    with pytest.raises(Refused, match="log"):
+        Report().open_log(log)
+    assert victim.read_text() == "precious"
+
+
+def test_an_error_tells_what_to_do_and_where_the_log_is() -> None:
+    text = explain(RearError("the disk is full", "set TMPDIR"), Path("/tmp/rear-box.log"))
+    assert text.splitlines() == [
+        "ERROR: the disk is full", "  What to do: set TMPDIR", "  Details: /tmp/rear-box.log",
+    ]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs are started with argument lists, their every status counts, and none is left behind."""
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from rear_core.errors import ProgramFailed, ProgramMissing
+from rear_core.shell import Shell
+
+
+def test_arguments_reach_the_program_unchanged() -> None:
+    assert Shell().query("printf", "%s\n", "a b", "$HOME", "*") == "a b\n$HOME\n*\n"
+
+
+def test_a_failure_carries_command_status_and_last_lines() -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        Shell().run("sh", "-c", "echo one; echo two >&2; exit 7")
+    assert caught.value.status == 7
+    assert caught.value.argv[0] == "sh"
+    assert "two" in caught.value.message
+
+
+def test_a_listed_status_is_no_failure() -> None:
+    assert Shell().run("sh", "-c", "exit 3", ok=(0, 3)).status == 3
+
+
+def test_a_missing_program_is_named() -> None:
+    with pytest.raises(ProgramMissing, match="no-such-program"):
+        Shell().run("no-such-program")
+
+
+def test_a_killed_program_says_by_which_signal() -> None:
+    with pytest.raises(ProgramFailed, match="SIGKILL"):
+        Shell().run("sh", "-c", "kill -KILL $$")
+
+
+def test_a_program_over_its_time_limit_is_ended_with_its_children(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with pytest.raises(ProgramFailed, match=r"0\.3 seconds"):
+        Shell().run("sh", "-c", f"sleep 60 & echo $! >{pid_file}; wait", timeout=0.3)
+    child = int(pid_file.read_text())
+    for _ in range(50):
+        if not _alive(child):
+            break
+        time.sleep(0.1)
+    assert not _alive(child)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAKED", "1")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    lines = Shell().query("env").splitlines()
+    assert "LC_ALL=C.UTF-8" in lines
+    assert not any(line.startswith("LEAKED") for line in lines)
+
+
+def test_a_daemon_that_keeps_the_output_open_does_not_hold_up_the_run() -> None:
+    started = time.monotonic()
+    assert Shell().query("sh", "-c", "sleep 20 & echo $!").strip().isdigit()
+    assert time.monotonic() - started < 10
+
+
+def test_commands_are_logged_so_that_they_can_be_pasted() -> None:
+    lines: list[str] = []
+    Shell(lines.append).run("echo", "two words")
+    assert lines == ["+ echo 'two words'", "  two words"]
+
+
+def test_json_output_is_read() -> None:
+    assert Shell().json("echo", '{"a": [1]}') == {"a": [1]}
+    with pytest.raises(ProgramFailed, match="no JSON"):
+        Shell().json("echo", "oops")
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_the_failing_stage_of_a_pipe_is_named(failing: int) -> None:
+    stages = [["cat"], ["cat"], ["cat"]]
+    stages[failing] = ["sh", "-c", f"cat; exit {failing + 5}"]
+    with pytest.raises(ProgramFailed) as caught:
+        Shell().pipe(*stages)
+    assert caught.value.status == failing + 5
+
+
+def test_a_broken_pipe_is_blamed_on_the_reader() -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        Shell().pipe(["yes"], ["sh", "-c", "head -c 10 >/dev/null; exit 9"])
+    assert caught.value.status == 9
+
+
+def test_a_writer_that_lost_a_good_reader_is_a_failure() -> None:
+    with pytest.raises(ProgramFailed, match="SIGPIPE") as caught:
+        Shell().pipe(["yes"], ["true"])
+    assert caught.value.status == -signal.SIGPIPE
+
+
+def test_a_pipe_carries_data_from_file_to_file(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(300_000))
+    with source.open("rb") as stdin, target.open("wb") as stdout:
+        Shell().pipe(["cat"], ["cat"], stdin=stdin, stdout=stdout)
+    assert target.read_bytes() == source.read_bytes()

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run at a time, in a work area of its own that does not outlive it."""
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from rear_core import work_area
+from rear_core.errors import Refused
+from rear_core.report import Report
+from rear_core.shell import Shell
+
+
+def make(parent: Path, undo: ExitStack, keep: bool = False) -> Path:
+    return work_area.make(parent, undo, keep=keep, sh=Shell(), report=Report())
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_a_work_area_is_private_and_removed_at_the_end(tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        path = make(tmp_path, undo)
+        assert path == tmp_path / f"rear.{os.getpid()}"
+        assert path.stat().st_mode & 0o777 == 0o700
+        (path / "rootfs").mkdir()
+    assert not path.exists()
+
+
+def test_a_work_area_that_is_kept_is_not_taken_for_a_remnant(tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        path = make(tmp_path, undo, keep=True)
+    assert path.exists()
+    kept = path.rename(tmp_path / f"rear.{dead_pid()}")
+    with ExitStack() as undo:
+        make(tmp_path, undo)
+    assert kept.exists()
+
+
+def test_the_remnant_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+    undo = ExitStack()
+    killed = make(tmp_path, undo).rename(tmp_path / f"rear.{dead_pid()}")
+    undo.pop_all()
+    with ExitStack() as next_run:
+        make(tmp_path, next_run)
+    assert not killed.exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "link to marked folder"])
+def test_what_is_not_a_remnant_of_ours_is_left_alone(tmp_path: Path, kind: str) -> None:
+    strange = tmp_path / f"rear.{dead_pid()}"
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    if kind == "folder":
+        strange.mkdir()
+    else:
+        strange.symlink_to(precious)
+    if kind == "link to marked folder":
+        (precious / work_area.MARK).touch()
+    with ExitStack() as undo:
+        make(tmp_path, undo)
+    assert strange.exists()
+    assert precious.exists()
+
+
+def test_something_in_the_place_of_the_work_area_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / f"rear.{os.getpid()}").mkdir()
+    with ExitStack() as undo, pytest.raises(Refused, match="is there already"):
+        make(tmp_path, undo)
+
+
+def test_a_second_run_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    with ExitStack() as first:
+        work_area.lock(tmp_path, first, "mkrescue")
+        with ExitStack() as second, pytest.raises(Refused, match=rf"process {os.getpid()}, rear mkrescue"):
+            work_area.lock(tmp_path, second, "mkrescue")
+    with ExitStack() as third:
+        work_area.lock(tmp_path, third, "savelayout")

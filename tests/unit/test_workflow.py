@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps of all plugins and scripts run in one order, and cleanup runs whatever happens."""
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rear_core import builtin
+from rear_core.errors import ConfigurationError, PluginError, RearError
+from rear_core.hookspecs import hookimpl
+from rear_core.plugins import Found, Plugins
+from rear_core.report import Report
+from rear_core.run import Options, Run
+from rear_core.settings import evaluate
+from rear_core.settings.files import load
+from rear_core.shell import Shell
+from rear_core.workflow import Step, execute, plan
+
+WORKFLOW = "savelayout"
+
+
+def plugin(kind: str, name: str, **hooks: object) -> Found:
+    module = ModuleType(name)
+    for hook, function in hooks.items():
+        setattr(module, hook, hookimpl(function))  # type: ignore[type-var]
+    return Found(kind, name, name, f"rear-{kind}-{name}", "1", module=module)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run with the core's settings, without any of its steps."""
+    declared = Plugins(builtin.modules()).call("rear_settings")
+    local = tmp_path / "rear" / "local.conf"
+    local.parent.mkdir()
+    local.write_text(f"SHARE_DIR={tmp_path}/share\nTMPDIR={tmp_path}\n")
+    settings = evaluate(load(tmp_path / "rear", ["local.conf"]), declared, {})
+    report = Report(terminal=io.StringIO())
+    run = Run(settings, Plugins([]), Options(config_dir=tmp_path / "rear"), report, Shell(report.log))
+    run.build_dir = tmp_path / "build"
+    run.rootfs_dir.mkdir(parents=True)
+    return run
+
+
+def script(run: Run, folder: str, name: str, code: str) -> Path:
+    path = run.config_dir / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nset -eu\n{code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_steps_are_ordered_by_number_then_kind_then_title(run: Run) -> None:
+    def steps(*titles: str) -> object:
+        return lambda: [Step(int(title[:2]), title, print) for title in titles]
+
+    run.plugins.take(plugin("output", "o", rear_analyse_dr=steps("50 output", "10 output")))
+    run.plugins.take(plugin("backup", "b", rear_analyse_dr=steps("50 backup b", "50 backup a")))
+    run.plugins.take(plugin("os", "s", rear_analyse_dr=steps("50 os")))
+    run.plugins.take(plugin("core", "c", rear_analyse_dr=steps("50 core", "90 core")))
+    path = script(run, "analyse_dr", "50_mine.sh", "true")
+    assert [planned.step.title for planned in plan(run, ["analyse_dr"])] == [
+        "10 output", "50 core", "50 os", "50 backup a", "50 backup b", "50 output", str(path), "90 core",
+    ]
+
+
+def test_a_phase_is_asked_only_when_it_is_reached(run: Run) -> None:
+    def later(run: Run) -> Iterable[Step]:
+        return [Step(10, "seen", print)] if run.results else []
+
+    def found(run: Run) -> None:
+        run.results.append(Path("something"))
+
+    run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: [Step(10, "find", found)], rear_cleanup=later))
+    execute(run, WORKFLOW)
+    assert [planned.step.title for planned in plan(run, ["cleanup"])] == ["seen"]
+
+
+def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
+    done: list[str] = []
+
+    def fail(run: Run) -> None:
+        raise RearError("broken")
+
+    run.plugins.take(
+        plugin(
+            "extra", "e",
+            rear_analyse_dr=lambda: [Step(10, "fail", fail), Step(20, "never", lambda run: done.append("never"))],
+            rear_cleanup=lambda: [Step(10, "fail too", fail), Step(20, "last", lambda run: done.append("last"))],
+        )
+    )
+    with pytest.raises(RearError, match="broken"):
+        execute(run, WORKFLOW)
+    assert done == ["last"]
+    assert run.report.warnings == ["fail too: broken"]
+
+
+def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run.options = Options(simulate=True, config_dir=run.config_dir)
+    run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: [Step(7, "Describe", lambda run: 1 / 0)]))
+    execute(run, WORKFLOW)
+    assert capsys.readouterr().out == "analyse_dr      07  Describe  [extra e]\n"
+
+
+def test_a_hook_that_returns_no_steps_is_named(run: Run) -> None:
+    run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: ["not a step"]))
+    with pytest.raises(PluginError, match=r"rear_analyse_dr of extra e \(rear-extra-e\) returned str, not Step"):
+        execute(run, WORKFLOW)
+
+
+def test_a_script_sees_the_run_and_extends_its_lists(run: Run, tmp_path: Path) -> None:
+    script(
+        run, "analyse_dr", "10_tools.sh",
+        f'env >{tmp_path}/seen\ntouch "$ROOTFS_DIR/made"\necho \'RESCUE_BINARIES+=( strace "a b" )\' >>"$REAR_RETURN"',
+    )
+    execute(run, WORKFLOW)
+    assert run.settings["RESCUE_BINARIES"][-2:] == ("strace", "a b")
+    assert (run.rootfs_dir / "made").exists()
+    seen = (tmp_path / "seen").read_text().splitlines()
+    for line in (
+        f"CONFIG_DIR={run.config_dir}", f"BUILD_DIR={run.build_dir}", f"ROOTFS_DIR={run.rootfs_dir}",
+        f"SHARE_DIR={run.share_dir}", "REAR_PHASE=analyse_dr", "OUTPUT=ISO",
+    ):
+        assert line in seen
+
+
+def test_a_script_cannot_move_the_run(run: Run) -> None:
+    path = script(run, "analyse_dr", "10_bad.sh", 'echo "ROOTFS_DIR=/" >>"$REAR_RETURN"')
+    with pytest.raises(ConfigurationError, match="ROOTFS_DIR") as caught:
+        execute(run, WORKFLOW)
+    assert str(path) in caught.value.message
+
+
+def test_a_script_that_fails_ends_the_run(run: Run) -> None:
+    script(run, "analyse_dr", "10_bad.sh", "exit 4")
+    with pytest.raises(RearError, match="exit status 4"):
+        execute(run, WORKFLOW)
+
+
+def test_a_script_that_others_can_change_is_refused(run: Run) -> None:
+    script(run, "analyse_dr", "10_open.sh", "true").chmod(0o777)
+    with pytest.raises(ConfigurationError, match="others can change"):
+        execute(run, WORKFLOW)
+
+
+def test_files_that_are_no_scripts_are_passed_over(run: Run) -> None:
+    script(run, "analyse_dr", "README.sh", "exit 1")
+    script(run, "analyse_dr", "10_off.sh", "exit 1").chmod(0o644)
+    assert list(plan(run, ["analyse_dr"])) == []
