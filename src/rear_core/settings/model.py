@@ -13,10 +13,11 @@ Value = Union[str, int, bool, "tuple[str, ...]"]
 class Setting:
     """A variable of the configuration files.
 
-    `type` is str, int, bool or list (a bash array; its value is a tuple of words). `default` may be left out: it is
-    then empty, 0, False or (). `aliases` are other names that are read for this one, those of Relax-and-Recover for
-    example. With `environment` the environment variable of that name wins over every file. `check` returns what is
-    wrong with a value, or "" when nothing is. A `secret` is masked wherever it would be shown or stored.
+    `type` is str, int, bool or list (a bash array; its value is a tuple of words). `default` may be left out:
+    it is then empty, 0, False or (). `aliases` are other names that are read for this one, those of
+    Relax-and-Recover for example. With `environment` the environment variable of that name wins over all files.
+    `choices` (for each word of a list) and `check`, which returns what is wrong with a value or "", apply to
+    every value but the default. A `secret` is masked wherever it would be shown or stored.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         if self.type not in (str, int, bool, list):
-            raise TypeError(f"{self.name}: the type of a setting is str, int, bool or list, not {self.type!r}")
-        empty: dict[type, Value] = {str: "", int: 0, bool: False, list: ()}
-        default = empty[self.type] if self.default is None else self.default
+            raise TypeError(f"{self.name}: a setting is a str, int, bool or list, not {self.type!r}")
+        empty: dict[type, Any] = {str: "", int: 0, bool: False, list: ()}
+        default: Any = empty[self.type] if self.default is None else self.default
         object.__setattr__(self, "default", tuple(default) if self.type is list else default)

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives every declared setting its value, and remembers where the value came from."""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, NoReturn, Union
+
+from ..errors import ConfigurationError
+from . import original
+from .files import Sources
+from .model import Setting, Value
+from .reader import Assignment, Reference, Word, parse
+
+Variable = Union[str, "tuple[str, ...]"]
+
+DEFAULT = "default"
+ENVIRONMENT = "environment"
+
+_YES = frozenset(["yes", "y", "true", "t", "1", "on"])
+_NO = frozenset(["no", "n", "false", "f", "0", "off", ""])
+
+
+@dataclass(frozen=True, eq=False)
+class Settings(Mapping[str, Any]):
+    """The value of every declared setting by its name: str, int, bool, or a tuple of words for a list.
+
+    `warnings` are lines for the user. `variables` are all values as references see them, also of names that
+    are no settings.
+    """
+
+    declared: Mapping[str, Setting]
+    values_by_name: Mapping[str, Value]
+    origins: Mapping[str, tuple[str, ...]]
+    variables: Mapping[str, Variable]
+    warnings: list[str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values_by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.declared)
+
+    def __len__(self) -> int:
+        return len(self.declared)
+
+    def origin(self, name: str) -> str:
+        """Where the value came from: "default", "FILE:LINE", "environment"; all places if it was extended."""
+        return ", ".join(self.origins[name])
+
+    def declaration(self, name: str) -> Setting:
+        """How the setting was declared."""
+        return self.declared[name]
+
+
+def evaluate(
+    sources: Sources,
+    declared: Iterable[Setting],
+    environment: Mapping[str, str],
+    known_elsewhere: Callable[[str], bool] = lambda _: False,
+    strict: bool = True,
+) -> Settings:
+    """The settings that the files and the environment give.
+
+    `known_elsewhere` tells whether a plugin that is not selected declares a name, which is then passed over.
+    Without `strict` whatever cannot be understood yet is passed over: unknown names, references to them, bad
+    values. An unknown name that another assignment refers to is the administrator's own variable.
+    """
+    by_name = {setting.name: setting for setting in declared}
+    evaluation = _Evaluation(
+        by_name,
+        values={name: setting.default for name, setting in by_name.items()},
+        origins=dict.fromkeys(by_name, (DEFAULT,)),
+        variables={**sources.variables, **{n: _as_variable(s.default) for n, s in by_name.items()}},
+        known_elsewhere=known_elsewhere,
+        strict=strict,
+        own_names={
+            reference.name
+            for assignment in sources.assignments
+            for reference in assignment.references
+            if reference.name != assignment.name
+        },
+    )
+    for setting in by_name.values():
+        if setting.environment and environment.get(setting.name):
+            evaluation.take_from_environment(setting, environment[setting.name])
+    for assignment in sources.assignments:
+        evaluation.assign(assignment)
+    return evaluation.settings()
+
+
+def assign(settings: Settings, text: str, source: str, allowed: Collection[str]) -> Settings:
+    """The settings after the assignments in `text`, which a script handed back; it may set `allowed`."""
+    evaluation = _Evaluation(
+        settings.declared,
+        values=dict(settings.values_by_name),
+        origins=dict(settings.origins),
+        variables=dict(settings.variables),
+        warnings=list(settings.warnings),
+    )
+    for assignment in parse(text, source):
+        if evaluation.canonical.get(assignment.name) not in allowed:
+            raise ConfigurationError(
+                f"{assignment.place}: this script may not set {assignment.name}",
+                f"it may set: {', '.join(sorted(allowed))}",
+            )
+        evaluation.assign(assignment)
+    return evaluation.settings()
+
+
+@dataclass
+class _Evaluation:
+    """The values so far."""
+
+    declared: Mapping[str, Setting]
+    values: dict[str, Value]
+    origins: dict[str, tuple[str, ...]]
+    variables: dict[str, Variable]
+    warnings: list[str] = field(default_factory=list)
+    known_elsewhere: Callable[[str], bool] = lambda _: False
+    strict: bool = True
+    own_names: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        self.canonical = {alias: name for name, setting in self.declared.items() for alias in setting.aliases}
+        self.canonical.update({name: name for name in self.declared})
+        self.written_as: dict[str, str] = {}
+
+    def settings(self) -> Settings:
+        return Settings(self.declared, self.values, self.origins, self.variables, self.warnings)
+
+    def take_from_environment(self, setting: Setting, text: str) -> None:
+        """Set from an environment variable; the words of a list are separated by blanks."""
+        given = tuple(text.split()) if setting.type is list else text
+        problem, value = convert(setting, given)
+        if problem:
+            raise ConfigurationError(f"environment variable {setting.name} {problem}", _hint(setting))
+        self.store(setting, value, given, (ENVIRONMENT,))
+
+    def assign(self, assignment: Assignment) -> None:
+        """Carry out an assignment."""
+        name = self.canonical.get(assignment.name)
+        if name is None:
+            self.assign_undeclared(assignment)
+        elif self.origins[name] != (ENVIRONMENT,):
+            try:
+                self.assign_declared(assignment, self.declared[name])
+            except ConfigurationError:
+                if self.strict:
+                    raise
+
+    def assign_declared(self, assignment: Assignment, setting: Setting) -> None:
+        """Carry out an assignment to a setting."""
+        before, origins = self.variables[setting.name], self.origins[setting.name]
+        given: Variable
+        if isinstance(before, tuple):
+            given = self.words_for(assignment)
+            # What was listed under another name stays: each of the old names was a list of its own.
+            earlier_name = self.written_as.get(setting.name, assignment.name)
+            extends = assignment.append or earlier_name != assignment.name
+            if extends:
+                given = before + given
+                origins = origins if before else ()
+        else:
+            given = self.text_for(assignment)
+            extends = assignment.append
+            if extends:
+                given = before + given
+        problem, value = convert(setting, given)
+        if problem:
+            raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", _hint(setting))
+        origin = (assignment.origin,)
+        self.store(setting, value, given, tuple(dict.fromkeys(origins + origin)) if extends else origin)
+        self.written_as[setting.name] = assignment.name
+
+    def words_for(self, assignment: Assignment) -> tuple[str, ...]:
+        """The words assigned to a list."""
+        if not assignment.is_array:
+            sign = "+=" if assignment.append else "="
+            fail(
+                assignment.place, f"{assignment.name} is a list and needs parentheses",
+                f"write {assignment.name}{sign}( ... )",
+            )
+        return self.all_words(assignment)
+
+    def text_for(self, assignment: Assignment) -> str:
+        """The text assigned to anything but a list."""
+        if assignment.is_array:
+            fail(
+                assignment.place, f"{assignment.name} has one value and is no list",
+                f'write {assignment.name}="value" without parentheses',
+            )
+        return self.text(assignment.words[0])
+
+    def store(self, setting: Setting, value: Value, given: Variable, origins: tuple[str, ...]) -> None:
+        self.values[setting.name] = value
+        self.variables[setting.name] = given
+        self.origins[setting.name] = origins
+
+    def assign_undeclared(self, assignment: Assignment) -> None:
+        """Keep the value of a name that is no setting for references to it, as a shell would; or raise."""
+        name = assignment.name
+        if self.strict and not self.known_elsewhere(name):
+            advice = original.advice(name)
+            if advice:
+                self.warnings.append(f"{assignment.origin}: {name} has no effect: {advice}")
+            elif name not in self.own_names:
+                self.fail_as_unknown(assignment.place, f"{name} is not a setting", name)
+        before = self.variables.get(name)
+        if isinstance(before, tuple) != assignment.is_array and before is not None and name in self.own_names:
+            fail(assignment.place, f"{name} is a list in one place only", f"write {name}=( ... ) everywhere")
+        if assignment.is_array:
+            earlier = before if isinstance(before, tuple) and assignment.append else ()
+            self.variables[name] = earlier + self.all_words(assignment)
+        else:
+            start = before if isinstance(before, str) and assignment.append else ""
+            self.variables[name] = start + self.text(assignment.words[0])
+
+    def text(self, word: Word) -> str:
+        """A word as one text; the words of a list are joined by blanks."""
+        parts = ((part,) if isinstance(part, str) else self.referred(part) for part in word.parts)
+        return "".join(" ".join(texts) for texts in parts)
+
+    def all_words(self, assignment: Assignment) -> tuple[str, ...]:
+        """The words that an array stands for."""
+        return tuple(text for word in assignment.words for text in self.words(word))
+
+    def words(self, word: Word) -> list[str]:
+        """The words that a word stands for: none, one or several, split where a shell would split it."""
+        found: list[str | None] = [None]  # None: the next word, of which nothing has come yet
+
+        def add(text: str) -> None:
+            found[-1] = (found[-1] or "") + text
+
+        def end_word() -> None:
+            if found[-1] is not None:
+                found.append(None)
+
+        for part in word.parts:
+            if isinstance(part, str):
+                add(part)
+                continue
+            values = self.referred(part)
+            if part.quoted and part.every != "@":
+                values = (" ".join(values),)
+            for number, value in enumerate(values):
+                if number:
+                    end_word()
+                if part.quoted:
+                    add(value)
+                    continue
+                # Unquoted: each run of blanks ends a word, and nothing is left of an empty value.
+                for position, piece in enumerate(re.split(r"[ \t\n]+", value)):
+                    if position:
+                        end_word()
+                    if piece:
+                        add(piece)
+        return [text for text in found if text is not None]
+
+    def referred(self, reference: Reference) -> tuple[str, ...]:
+        """The value of a reference; a text is one word."""
+        name = self.canonical.get(reference.name, reference.name)
+        value = self.variables.get(name)
+        if value is None:
+            if reference.default is None and self.strict:
+                self.fail_as_unknown(reference.place, f"${reference.name} has no value here", reference.name)
+            value = () if reference.every else ""
+        if isinstance(value, tuple):
+            if not reference.every:
+                fail(
+                    reference.place, f"{reference.name} is a list",
+                    f'write "${{{reference.name}[@]}}" for all of its words',
+                )
+            return value
+        return (value or reference.default or "",)
+
+    def fail_as_unknown(self, place: str, what: str, name: str) -> NoReturn:
+        """Raise for a name nobody declares, with the nearest one."""
+        near = get_close_matches(name.upper(), self.canonical, n=1)
+        fail(
+            place, what,
+            f"did you mean {near[0]}?" if near
+            else "`rear config default` lists all settings; those of a plugin are known once it is installed",
+        )
+
+
+def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
+    """What is wrong with a text or words for a setting ("" when nothing is), and the value."""
+    value: Value = given
+    shown = "has a value that" if setting.secret else f"is {given!r}, which"
+    if not isinstance(given, tuple):
+        if setting.type is bool:
+            value = given.lower() in _YES
+            if not value and given.lower() not in _NO:
+                return f"{shown} is neither yes nor no", value
+        elif setting.type is int:
+            try:
+                value = int(given) if given else setting.default
+            except ValueError:
+                return f"{shown} is not a whole number", value
+    if setting.choices and value != setting.default:
+        for word in value if isinstance(value, tuple) else (str(value),):
+            if word not in setting.choices:
+                return ("has a value that" if setting.secret else f"is {word!r}, which") + " is no choice", value
+    problem = setting.check(value) if setting.check and value != setting.default else ""
+    if problem and not setting.secret:
+        problem = f"is {given!r}: {problem}"
+    return problem, value
+
+
+def fail(place: str, what: str, hint: str) -> NoReturn:
+    """Raise the error for a place in a file."""
+    raise ConfigurationError(f"{place}: {what}", hint)
+
+
+def _hint(setting: Setting) -> str:
+    if setting.choices:
+        return f"choose from: {', '.join(setting.choices)}"
+    kinds = {bool: "yes or no", int: "a whole number", str: "another value", list: "other words"}
+    return f"write {kinds[setting.type]}" + (f"; {setting.name}: {setting.help}" if setting.help else "")
+
+
+def _as_variable(value: Value) -> Variable:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, tuple) else str(value)

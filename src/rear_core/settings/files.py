@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds the configuration files of this machine, in the order in which they are read."""
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .reader import Assignment, decode, parse
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was read: the files in order, their assignments, and the variables known before the first."""
+
+    files: tuple[Path, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def names_for(os_id: str, version_id: str) -> tuple[str, ...]:
+    """The names of the files that apply to a machine with this operating system, the most general first."""
+    kernel = os.uname()
+    # What `uname -o` prints on Linux.
+    system = "GNU/Linux" if kernel.sysname == "Linux" else kernel.sysname
+    names = ["default.conf", f"{kernel.sysname}-{kernel.machine}.conf", f"{system}.conf"]
+    if os_id:
+        names.append(f"{os_id}.conf")
+    if os_id and version_id:
+        names.append(f"{os_id}/{version_id}.conf")
+    return (*names, "site.conf", "local.conf")
+
+
+def load(
+    config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.PathLike[str]] = ()
+) -> Sources:
+    """Parse the files with these names, where they exist, then the extra ones (-C), which must exist.
+
+    An extra file without a slash in its name is NAME or NAME.conf in the configuration directory.
+    """
+    wanted = [path for path in (config_dir / name for name in names) if path.exists()]
+    wanted += [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
+    assignments: list[Assignment] = []
+    for path in wanted:
+        assignments += parse(decode(_read(path), os.fspath(path)), os.fspath(path))
+    variables = {"HOSTNAME": os.uname().nodename.partition(".")[0], "CONFIG_DIR": os.fspath(config_dir)}
+    return Sources(tuple(wanted), tuple(assignments), variables)
+
+
+def _extra_file(config_dir: Path, given: str) -> Path:
+    places = [Path(given)] if "/" in given else [config_dir / given, config_dir / f"{given}.conf"]
+    for path in places:
+        if path.is_file():
+            return path
+    raise ConfigurationError(
+        f"no configuration file {' or '.join(map(str, places))}",
+        "give -C the name of a file in the configuration directory, with or without .conf, or a path",
+    )
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file that, when root reads it, only root can have written."""
+    try:
+        # Non-blocking, so that a named pipe cannot stop the run; what is checked is the very file read.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            _check(path, os.fstat(file.fileno()))
+            return file.read()
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise ConfigurationError(message, "remove it or make it readable") from error
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigurationError(f"{path}: not a regular file", "put a text file in its place, or remove it")
+    if os.geteuid() != 0:
+        return
+    if found.st_uid != 0:
+        raise ConfigurationError(f"{path}: belongs to another user than root", f"check it; chown root {path}")
+    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0):
+        raise ConfigurationError(f"{path}: others than root can write it", f"check it; chmod go-w {path}")
