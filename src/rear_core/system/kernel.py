@@ -25,7 +25,7 @@ IMAGES = (
 )
 MODULES = ("lib/modules", "usr/lib/modules")
 
-# A kernel made for one place loses against a plain one of the same version: a rescue system meets any hardware.
+# A kernel made for one place loses against a plain one of the same version: a rescue meets any hardware.
 SPECIAL_FLAVOURS = frozenset({"cloud", "rt", "debug", "kvm", "kvmsmall", "azure", "aws", "gcp", "realtime"})
 
 
@@ -33,7 +33,7 @@ SPECIAL_FLAVOURS = frozenset({"cloud", "rt", "debug", "kvm", "kvmsmall", "azure"
 class Kernel:
     """A kernel that can be booted.
 
-    `config` is what it was built with ({"CONFIG_RD_ZSTD": "y"}), empty when the distribution does not install it.
+    `config` is what it was built with ({"CONFIG_RD_ZSTD": "y"}), empty where distributions do not say.
     `warnings` say why it is not the running kernel.
     """
 

@@ -17,7 +17,7 @@ BARE = "processor\t: 0\nflags\t\t: fpu vme lahf_lm\n"
     [
         ({"proc/cpuinfo": BARE, "sys/class/dmi/id/sys_vendor": "Dell Inc.\n"}, ""),
         ({"proc/cpuinfo": HYPERVISOR, "sys/class/dmi/id/sys_vendor": "QEMU\n"}, "vm:qemu"),
-        ({"proc/cpuinfo": HYPERVISOR, "sys/class/dmi/id/product_name": "VMware Virtual Platform"}, "vm:vmware"),
+        ({"proc/cpuinfo": HYPERVISOR, "sys/class/dmi/id/product_name": "VMware Platform"}, "vm:vmware"),
         ({"proc/cpuinfo": HYPERVISOR, "sys/class/dmi/id/sys_vendor": "Amazon EC2\n"}, "vm:amazon"),
         ({"proc/cpuinfo": BARE, "sys/class/dmi/id/sys_vendor": "Amazon EC2\n"}, ""),
         ({"sys/hypervisor/type": "xen\n"}, "vm:xen"),

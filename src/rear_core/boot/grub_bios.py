@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB 2 for BIOS: recognised by the bytes of the boot sectors.
+
+The layout of the boot sector and of the sector it loads is that of GRUB's sources, boot.S and diskboot.S in
+grub-core/boot/i386/pc; include/grub/i386/pc/boot.h names the offsets.
+"""
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .loader import BootLoader, Facts
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+SECTOR = 512
+KERNEL_SECTOR = 0x5C
+CODE_END = 0x1B8  # behind it: the disk's signature and the partition table
+WORDS = (b"GRUB \0", b"Geom\0", b"Hard Disk\0", b"Read\0", b" Error")
+LAST_BLOCK = SECTOR - 12
+BIOS_BOOT_PARTITION = "21686148-6449-6e6f-744e-656564454649"
+
+
+@dataclass(frozen=True)
+class BootSector:
+    """GRUB in a boot sector: where core.img starts and how many sectors it has, 0 when it is not there."""
+
+    core_start: int
+    core_sectors: int
+
+
+def read_boot_sector(device: Path) -> BootSector | None:
+    """GRUB in the boot sector of a disk, partition or image; None when something else or nothing is there."""
+    with device.open("rb") as file:
+        sector = file.read(SECTOR)
+        if len(sector) < SECTOR or sector[-2:] != b"\x55\xaa" or not all(word in sector for word in WORDS):
+            return None
+        (core_start,) = struct.unpack_from("<Q", sector, KERNEL_SECTOR)
+        return BootSector(core_start, _core_sectors(_read_sector(file, core_start)))
+
+
+def _read_sector(file: IO[bytes], number: int) -> bytes:
+    try:
+        file.seek(number * SECTOR)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return b""  # the number is beyond any disk
+    return file.read(SECTOR)
+
+
+def _core_sectors(first: bytes) -> int:
+    """Sectors of a core.img by its first one, which ends in the list of blocks still to be loaded.
+
+    The list grows downwards: start (8 bytes), number of sectors (2), segment (2); a number of 0 ends it.
+    """
+    if len(first) < SECTOR or b"Geom\0Read\0 Error" not in first:
+        return 0
+    total = 1
+    for offset in range(LAST_BLOCK, 0x100, -12):
+        _, sectors, _ = struct.unpack_from("<QHH", first, offset)
+        if not sectors:
+            break
+        total += sectors
+    return total
+
+
+def detect(run: Run) -> Facts | None:
+    """The disks and partitions whose boot sector is GRUB's; a device that cannot be read is a warning."""
+    found = []
+    devices = list(_devices(run))
+    for device in devices:
+        try:
+            sector = read_boot_sector(Path(device["name"]))
+        except OSError as error:
+            run.report.warn(f"cannot read the boot sector of {device['name']}: {error.strerror}")
+            continue
+        if sector:
+            found.append(
+                {
+                    "device": device["name"],
+                    "core_start": sector.core_start,
+                    "core_sectors": sector.core_sectors,
+                    "core_place": core_place(sector, _partitions_of(device["name"], devices)),
+                }
+            )
+    return {"boot_sectors": found} if found else None
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition as far as the place of core.img depends on it; in sectors of 512 bytes."""
+
+    name: str
+    start: int
+    size: int
+    type: str
+
+
+def core_place(sector: BootSector, partitions: list[Partition]) -> str:
+    """Where core.img lies: "missing", "after the MBR", "BIOS boot partition NAME", "other partition NAME"."""
+    if not sector.core_sectors:
+        return "missing"
+    for partition in partitions:
+        if partition.start <= sector.core_start < partition.start + partition.size:
+            kind = "BIOS boot" if partition.type == BIOS_BOOT_PARTITION else "other"
+            return f"{kind} partition {partition.name}"
+    return "after the MBR"
+
+
+def _devices(run: Run) -> Iterator[dict[str, Any]]:
+    # $ lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE
+    # {"blockdevices": [{"name":"/dev/sda1", "kname":"/dev/sda1", "type":"part", "pkname":"/dev/sda",
+    #                    "parttype":"21686148-6449-6e6f-744e-656564454649"}, ...]}
+    columns = "NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    listed = run.sh.json("lsblk", "--json", "--paths", "--list", "--output", columns)
+    seen: set[str] = set()
+    for device in listed["blockdevices"]:
+        if device["type"] in ("disk", "part") and device["name"] not in seen:
+            seen.add(device["name"])
+            yield device
+
+
+def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:
+    partitions = []
+    for device in devices:
+        if device["type"] == "part" and device["pkname"] == disk:
+            numbers = Path("/sys/class/block") / Path(device["kname"]).name
+            start, size = (int((numbers / name).read_text()) for name in ("start", "size"))
+            partitions.append(Partition(device["name"], start, size, device["parttype"] or ""))
+    return partitions
+
+
+GRUB_BIOS = BootLoader("GRUB BIOS", detect)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a boot loader is to the core, and the search for those of this machine."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ProgramFailed
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+# What JSON can hold: the facts are kept in recovery/system.json.
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BootLoader:
+    """A boot loader that can be recognised.
+
+    `detect` only looks; it returns what a later installation must know, None when it is not in use.
+    """
+
+    name: str
+    detect: Callable[[Run], Facts | None]
+
+
+def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Facts]:
+    """The facts of those boot loaders that are in use, by name; what cannot be read is a warning."""
+    found: dict[str, Facts] = {}
+    for loader in loaders:
+        try:
+            facts = loader.detect(run)
+        except (OSError, ProgramFailed) as error:
+            run.report.warn(f"cannot look for the boot loader {loader.name}: {error}")
+            continue
+        if facts is not None:
+            found[loader.name] = facts
+    return found

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Describes the machine and its boot loader in recovery/system.json."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..hookspecs import hookimpl
+from ..rescue.contents import Contents
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..boot.loader import BootLoader
+    from ..run import Run
+
+VERSION = 1
+
+
+@hookimpl
+def rear_boot_loaders() -> Iterable[BootLoader]:
+    from ..boot.grub_bios import GRUB_BIOS
+    from ..boot.grub_efi import GRUB_EFI
+
+    return [GRUB_BIOS, GRUB_EFI]
+
+
+@hookimpl
+def rear_rescue_contents() -> Contents:
+    return Contents(optional_programs=["efibootmgr"], modules=["efivarfs"])
+
+
+@hookimpl
+def rear_analyse_dr() -> Iterable[Step]:
+    yield Step(10, "Describe the system", describe_system)
+    yield Step(40, "Find the boot loader", find_boot_loader)
+
+
+def describe_system(run: Run) -> None:
+    """Write what this machine is to system.json."""
+    system = run.system
+    firmware = system.firmware
+    secure_boot = {True: ", Secure Boot on", False: ", Secure Boot off", None: ""}[firmware.secure_boot]
+    run.report.detail(
+        f"{system.hostname}: {system.os.pretty_name}, {system.machine}, {firmware.mode.upper()}{secure_boot}"
+        + (f", {system.virtualization}" if system.virtualization else "")
+    )
+    write_description(run, {"system": asdict(system)})
+
+
+def find_boot_loader(run: Run) -> None:
+    """Add the boot loaders in use to system.json; warn when none is recognised."""
+    from ..boot.loader import detect_boot_loaders
+
+    found = detect_boot_loaders(run, run.plugins.call("rear_boot_loaders"))
+    if found:
+        run.report.detail(f"Boot loader: {', '.join(found)}")
+    else:
+        run.report.warn("no boot loader was recognised; a recovered machine will need one installed by hand")
+    write_description(run, {"system": asdict(run.system), "boot_loaders": found})
+
+
+def write_description(run: Run, facts: dict[str, Any]) -> None:
+    """Replace system.json at once: beside it first, then renamed."""
+    run.recovery_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = run.recovery_dir / "system.json"
+    beside = path.with_name(".system.json.part")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"version": VERSION, **facts}, file, indent=2, sort_keys=True)
+        file.write("\n")
+    beside.replace(path)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB for BIOS by the bytes of boot sectors."""
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from rear_core.boot.grub_bios import BIOS_BOOT_PARTITION, BootSector, Partition, core_place, read_boot_sector
+
+GRUB_FILES = Path("/usr/lib/grub/i386-pc")
+MESSAGES = b"GRUB \0Geom\0Hard Disk\0Read\0 Error\r\n\0"
+
+
+def boot_sector(core_start: int, messages: bytes = MESSAGES) -> bytes:
+    sector = bytearray(512)
+    struct.pack_into("<Q", sector, 0x5C, core_start)
+    sector[0x180 : 0x180 + len(messages)] = messages
+    sector[-2:] = b"\x55\xaa"
+    return bytes(sector)
+
+
+def first_core_sector(*blocks: tuple[int, int]) -> bytes:
+    sector = bytearray(512)
+    sector[0x150:0x160] = b"Geom\0Read\0 Error"
+    for number, (start, length) in enumerate(blocks):
+        struct.pack_into("<QHH", sector, 500 - 12 * number, start, length, 0x820)
+    return bytes(sector)
+
+
+def disk(path: Path, boot: bytes, core_at: int = 1, core: bytes = b"") -> Path:
+    path.write_bytes(boot.ljust(core_at * 512, b"\0") + core)
+    return path
+
+
+def test_core_behind_the_boot_record_is_counted(tmp_path: Path) -> None:
+    image = disk(tmp_path / "d", boot_sector(1), 1, first_core_sector((2, 60)))
+    assert read_boot_sector(image) == BootSector(1, 61)
+
+
+def test_scattered_blocks_of_a_core_file_are_added(tmp_path: Path) -> None:
+    image = disk(tmp_path / "d", boot_sector(2048), 2048, first_core_sector((2049, 40), (4096, 20)))
+    assert read_boot_sector(image) == BootSector(2048, 61)
+
+
+def test_an_overwritten_core_is_seen(tmp_path: Path) -> None:
+    image = disk(tmp_path / "d", boot_sector(2048), 2048, b"\xff" * 512)
+    assert read_boot_sector(image) == BootSector(2048, 0)
+
+
+def test_a_core_beyond_the_end_of_the_disk_is_missing(tmp_path: Path) -> None:
+    image = disk(tmp_path / "d", boot_sector(1 << 40))
+    assert read_boot_sector(image) == BootSector(1 << 40, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 512, boot_sector(1, b"SYSLINUX"), boot_sector(1)[:511]])
+def test_other_boot_sectors_are_not_grub(tmp_path: Path, content: bytes) -> None:
+    assert read_boot_sector(disk(tmp_path / "d", content)) is None
+
+
+@pytest.mark.skipif(not (GRUB_FILES / "boot.img").is_file(), reason="GRUB for BIOS is not installed")
+def test_the_installed_grub_is_recognised(tmp_path: Path) -> None:
+    boot, core = ((GRUB_FILES / name).read_bytes() for name in ("boot.img", "diskboot.img"))
+    found = read_boot_sector(disk(tmp_path / "d", boot, 1, core))
+    assert found is not None
+    assert found.core_start == 1
+    assert found.core_sectors >= 1
+
+
+@pytest.mark.parametrize(
+    ("sector", "expected"),
+    [
+        (BootSector(1, 61), "after the MBR"),
+        (BootSector(2048, 61), "BIOS boot partition /dev/sda1"),
+        (BootSector(9000, 61), "other partition /dev/sda2"),
+        (BootSector(2048, 0), "missing"),
+    ],
+)
+def test_the_place_of_core_follows_from_the_partitions(sector: BootSector, expected: str) -> None:
+    partitions = [
+        Partition("/dev/sda1", 2048, 2048, BIOS_BOOT_PARTITION),
+        Partition("/dev/sda2", 4096, 100000, "0fc63daf-8483-4772-8e79-3d69d8477de4"),
+    ]
+    assert core_place(sector, partitions) == expected

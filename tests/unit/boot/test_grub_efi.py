@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB for UEFI by the files of the EFI system partition and the boot entries."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rear_core.boot.efi_variables import BootEntries, BootEntry
+from rear_core.boot.grub_efi import Installation, entries_for, find_installations
+
+GUID = "1f3b7c3e-6a54-4a3a-9f5e-0d2c5b7f9a11"
+SIGNED = Path("/usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed")
+
+
+def esp(root: Path, *names: str, content: bytes = b"MZ") -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def test_shim_starts_grub_in_a_vendor_folder(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi", "EFI/debian/mmx64.efi")
+    assert find_installations(tmp_path) == [
+        Installation("debian", "EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi", shim=True)
+    ]
+
+
+def test_grub_alone_is_its_own_loader(tmp_path: Path) -> None:
+    esp(tmp_path, "efi/Rocky/GRUBX64.EFI")
+    assert find_installations(tmp_path) == [
+        Installation("Rocky", "efi/Rocky/GRUBX64.EFI", "efi/Rocky/GRUBX64.EFI", shim=False)
+    ]
+
+
+def test_the_fallback_loader_can_be_grub_itself(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/BOOT/BOOTX64.EFI", content=b"MZ..Welcome to GRUB!\n")
+    assert find_installations(tmp_path) == [
+        Installation("BOOT", "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTX64.EFI", shim=False)
+    ]
+
+
+def test_the_fallback_loader_can_be_shim_with_grub_beside_it(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
+    assert find_installations(tmp_path) == [
+        Installation("BOOT", "EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", shim=True)
+    ]
+
+
+def test_other_boot_loaders_are_not_grub(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/systemd/systemd-bootx64.efi", "EFI/BOOT/BOOTX64.EFI", "EFI/Microsoft/Boot/b.efi")
+    assert find_installations(tmp_path) == []
+
+
+def test_a_partition_without_efi_folder_has_none(tmp_path: Path) -> None:
+    assert find_installations(tmp_path) == []
+
+
+@pytest.mark.skipif(not SIGNED.is_file(), reason="the signed GRUB is not installed")
+def test_the_installed_signed_grub_is_recognised_as_fallback(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/BOOT/BOOTX64.EFI", content=SIGNED.read_bytes())
+    assert [found.grub for found in find_installations(tmp_path)] == ["EFI/BOOT/BOOTX64.EFI"]
+
+
+def test_entries_match_by_partition_and_folder_without_regard_to_case() -> None:
+    installation = Installation("debian", "EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi", shim=True)
+    variables = BootEntries(
+        (
+            BootEntry("0001", "debian", True, "\\EFI\\DEBIAN\\SHIMX64.EFI", GUID),
+            BootEntry("0002", "other disk", True, "\\EFI\\debian\\shimx64.efi", GUID.replace("1", "2")),
+            BootEntry("0003", "other folder", True, "\\EFI\\fedora\\shimx64.efi", GUID),
+            BootEntry("0004", "network", True),
+            BootEntry("0005", "disk with MBR", True, "\\EFI\\debian\\grubx64.efi"),
+        )
+    )
+    assert [entry.number for entry in entries_for(installation, GUID.upper(), variables)] == ["0001", "0005"]
