@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets up the recorded network in the rescue system, with nothing but `ip` and what the recorded links need.
+
+`python -m rear_core.rescue.network [network.json]`, in the rescue system also `rear-network`. Prints one
+line for each link; details go to /var/log/rear-network.log. Exit status: 0 everything is up, 1 something
+is not, 2 the description or ip= cannot be used.
+"""
+from __future__ import annotations
+
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError, ExitCode, ProgramFailed, RearError
+from ..report import Report, explain
+from ..shell import Shell
+from ..system.network import CARD, Link, Network, hardware, load
+from .network_lease import write_resolver
+from .network_parameter import find, override, parse
+from .network_plan import CLIENTS, LEASE_SCRIPT, Command, Match, Plan, match, plan
+
+__all__ = ["Command", "Match", "Plan", "apply", "main", "match", "plan", "present"]
+
+DESCRIPTION = Path("/etc/rear/recovery/network.json")
+LOG = Path("/var/log/rear-network.log")
+
+# Seconds: for drivers to find their cards, for a cable to be seen, for a DHCP server to answer.
+CARD_WAIT, CARRIER_WAIT, LEASE_WAIT = 5, 5, 20
+
+
+def present(sh: Shell, sysfs: Path = Path("/sys/class/net")) -> tuple[list[Link], list[str]]:
+    """The cards of this machine, and the names of its virtual links."""
+    cards, others = [], []
+    links = sh.json("ip", "-json", "-details", "link", "show")
+    links = [link for link in links if link["link_type"] != "loopback"]
+    contained = not any((sysfs / link["ifname"] / "device").exists() for link in links)
+    for link in links:
+        kind = link.get("linkinfo", {}).get("info_kind", "")
+        cable = contained and kind == "veth" and "link_netnsid" in link
+        if cable or (kind in ("", "ipoib") and (sysfs / link["ifname"] / "device").exists()):
+            cards.append(_card(link, kind, sysfs))
+        else:
+            others.append(link["ifname"])
+    return cards, others
+
+
+def _card(link: dict[str, Any], kind: str, sysfs: Path) -> Link:
+    found = hardware(sysfs, link["ifname"])
+    permanent = link.get("permaddr", "")
+    return replace(
+        found,
+        driver=found.driver or kind,
+        mac=link["address"],
+        permanent_mac="" if permanent == link["address"] else permanent,
+        mtu=link["mtu"],
+        up="UP" in link["flags"],
+    )
+
+
+def wait_for_cards(sh: Shell, count: int, seconds: float = CARD_WAIT) -> tuple[list[Link], list[str]]:
+    """What is present as soon as there are `count` cards, or after some seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        cards, others = present(sh)
+        if len(cards) >= count or time.monotonic() > deadline:
+            return cards, others
+        time.sleep(0.5)
+
+
+def apply(network: Network, todo: Plan, sh: Shell) -> dict[str, list[str]]:
+    """Run the plan; what fails never stops the rest. The remarks on each link, failures marked as such."""
+    remarks: dict[str, list[str]] = {found.link: [] for found in todo.matches}
+    _write_lease_script(network)
+    try:
+        write_resolver(network.resolver)
+    except OSError as error:
+        remarks.setdefault("", []).append(f"FAILED: /etc/resolv.conf: {error.strerror}")
+    for command in todo.commands:
+        remarks.setdefault(command.link, []).extend(_perform(command, sh))
+    return remarks
+
+
+def _perform(command: Command, sh: Shell) -> list[str]:
+    try:
+        if command.lease and not _wait_for_carrier(command.link):
+            raise RearError("no carrier")
+        sh.run(*command.argv, timeout=LEASE_WAIT if command.lease else 30)
+    except RearError as error:
+        if isinstance(error, ProgramFailed) and "File exists" in error.output:
+            return []
+        if not command.otherwise:
+            return [f"FAILED: {shlex.join(command.argv)}: {_last_line(error)}"]
+        failed = [remark for instead in command.otherwise for remark in _perform(instead, sh)]
+        return [f"no lease ({_last_line(error)}), the recorded one is used", *failed]
+    return []
+
+
+def _last_line(error: RearError) -> str:
+    lines = error.output.strip().splitlines() if isinstance(error, ProgramFailed) else []
+    return lines[-1].strip() if lines else error.message
+
+
+def _wait_for_carrier(link: str) -> bool:
+    carrier = Path("/sys/class/net") / link / "carrier"
+    deadline = time.monotonic() + CARRIER_WAIT
+    while True:
+        try:
+            if carrier.read_text().strip() == "1":
+                return True
+        except OSError:
+            pass  # A link that is down has no carrier to read.
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+
+
+def _write_lease_script(network: Network) -> None:
+    """The program for the DHCP client, with the metric of each link's default route."""
+    metrics = [
+        f"{hop.link}={route.metric}"
+        for route in network.routes
+        for hop in route.hops
+        if route.family == 4 and route.destination == "default" and route.metric
+    ]
+    python = shlex.join([sys.executable, "-m", "rear_core.rescue.network_lease", *metrics, "--"])
+    script = Path(LEASE_SCRIPT)
+    path = shlex.quote(":".join(sys.path))
+    script.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {python} "$@"\n')
+    script.chmod(0o700)
+
+
+def summary(network: Network, todo: Plan, remarks: dict[str, list[str]], sh: Shell) -> list[str]:
+    """One line for each link."""
+    shown = {link["ifname"]: link["addr_info"] for link in sh.json("ip", "-json", "address", "show")}
+    missing = {item.name: item.reason for item in todo.missing}
+    cards = {found.link: f" ({found.card}, {found.reason})" for found in todo.matches}
+    lines = []
+    for link in network.links:
+        found = [a for a in shown.get(link.name, []) if a["scope"] != "link"]
+        addresses = " ".join(f"{a['local']}/{a['prefixlen']}" for a in found)
+        state = [addresses or ("up" if link.up else "down"), *remarks.get(link.name, [])]
+        failures = [remark for remark in state if remark.startswith("FAILED")]
+        if link.name in missing:
+            lines.append(f"{link.name}: {'FAILED: ' if link.up else ''}{missing[link.name]}")
+        else:
+            text = failures[0] if failures else ", ".join(state)
+            lines.append(f"{link.name}{cards.get(link.name, '')}: {text}")
+    return lines + remarks.get("", [])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Set up the network of the description, or what ip= asks for."""
+    report = Report(terminal=sys.stdout)
+    try:
+        report.open_log(LOG)
+        return _set_up(Path(arguments[0]) if arguments else DESCRIPTION, report)
+    except RearError as error:
+        report.say(explain(error, report.log_path))
+        return int(error.exit_code)
+    finally:
+        report.close()
+
+
+def _set_up(description: Path, report: Report) -> int:
+    sh = Shell(log=report.log)
+    asked = find(Path("/proc/cmdline").read_text())
+    network = load(description) if description.exists() or not asked else Network()
+    expected = sum(link.kind == CARD and link.up for link in network.links)
+    cards, others = wait_for_cards(sh, max(expected, 1))
+    status = ExitCode.DONE
+    if asked:
+        try:
+            network = override(network, [parse(value) for value in asked], cards)
+        except ConfigurationError as error:
+            # A typing error at the boot prompt must not leave the machine without any network.
+            report.say(explain(error))
+            status = ExitCode.CONFIGURATION
+        else:
+            if network.hostname:
+                socket.sethostname(network.hostname)
+    client = next((name for name in CLIENTS if sh.which(name)), "")
+    todo = plan(network, cards, others, client)
+    lines = summary(network, todo, apply(network, todo, sh), sh)
+    for line in lines:
+        report.say(line)
+    failed = any("FAILED" in line for line in lines)
+    return int(ExitCode.FAILED if failed else status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
