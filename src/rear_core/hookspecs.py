@@ -42,7 +42,7 @@ def rear_settings() -> Iterable[Setting]:  # type: ignore[empty-body]
 def rear_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
     """Further commands of `rear`, for plugins that are always active (`rear.extra`) and for selected ones.
 
-    A command that needs a run asks for it with `rear_core.cli.open_run`. ::
+    A command that needs a run asks for it with `rear_core.cli.session.open_run`. ::
 
         yield acme_status
     """
