@@ -22,7 +22,7 @@ from ..shell import Shell
 from ..system.network import CARD, Link, Network, hardware, load
 from .network_lease import write_resolver
 from .network_parameter import find, override, parse
-from .network_plan import CLIENTS, LEASE_SCRIPT, Command, Match, Plan, match, plan
+from .network_plan import CLIENTS, LEASE_SCRIPT, Command, Match, Plan, default_metrics, match, plan
 
 __all__ = ["Command", "Match", "Plan", "apply", "main", "match", "plan", "present"]
 
@@ -121,12 +121,7 @@ def _wait_for_carrier(link: str) -> bool:
 
 def _write_lease_script(network: Network) -> None:
     """The program for the DHCP client, with the metric of each link's default route."""
-    metrics = [
-        f"{hop.link}={route.metric}"
-        for route in network.routes
-        for hop in route.hops
-        if route.family == 4 and route.destination == "default" and route.metric
-    ]
+    metrics = [f"{link}={metric}" for link, metric in default_metrics(network.routes).items()]
     python = shlex.join([sys.executable, "-m", "rear_core.rescue.network_lease", *metrics, "--"])
     script = Path(LEASE_SCRIPT)
     path = shlex.quote(":".join(sys.path))

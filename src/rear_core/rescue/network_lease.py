@@ -89,8 +89,10 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     sh = Shell()
     try:
-        for command in commands(lease, metrics.get(lease.link, "")):
-            sh.run(*command)
+        # dhcpcd, which alone says so, has set them already.
+        if "if_configured" not in os.environ:
+            for command in commands(lease, metrics.get(lease.link, "")):
+                sh.run(*command)
         if lease.nameservers:
             write_resolver(replace(Resolver(), nameservers=lease.nameservers, search=lease.search))
     except (RearError, OSError) as error:

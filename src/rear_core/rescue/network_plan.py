@@ -15,22 +15,37 @@ BONDS = ("bond", "team")
 # Where the DHCP clients find the program that sets what they were given.
 LEASE_SCRIPT = "/run/rear-lease"
 
-CLIENTS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
-    "dhclient": lambda link: (
-        "dhclient", "-4", "-1", "-cf", "/dev/null", "-sf", LEASE_SCRIPT,
-        "-pf", f"/run/dhclient-{link}.pid",
-        "-lf", f"/run/dhclient-{link}.leases", link,
-    ),
-    "dhcpcd": lambda link: (
-        "dhcpcd", "--ipv4only", "--noipv4ll", "--config", "/dev/null", "--script", LEASE_SCRIPT,
-        "--option", "routers,domain_name_servers,domain_name,domain_search", "--timeout", "15", link,
-    ),
-    "udhcpc": lambda link: (
-        "udhcpc", "-n", "-t", "5", "-T", "3", "-s", LEASE_SCRIPT,
-        "-p", f"/run/udhcpc-{link}.pid", "-i", link,
-    ),
-    "busybox": lambda link: ("busybox", *CLIENTS["udhcpc"](link)),
-}  # fmt: skip
+
+
+def _dhclient(link: str, _metric: int) -> tuple[str, ...]:
+    files = ("-pf", f"/run/dhclient-{link}.pid", "-lf", f"/run/dhclient-{link}.leases")
+    return ("dhclient", "-4", "-1", "-cf", "/dev/null", "-sf", LEASE_SCRIPT, *files, link)
+
+
+def _dhcpcd(link: str, metric: int) -> tuple[str, ...]:
+    # It sets addresses and routes itself and leaves only the resolver to the script.
+    options = "subnet_mask,routers,domain_name_servers,domain_name,domain_search"
+    words = ("--config", "/dev/null", "--option", options, "--script", LEASE_SCRIPT, "--timeout", "15")
+    cost = ("--metric", str(metric)) if metric else ()
+    return ("dhcpcd", "--ipv4only", "--noipv4ll", *words, *cost, link)
+
+
+def _udhcpc(link: str, _metric: int) -> tuple[str, ...]:
+    tries = ("-n", "-t", "5", "-T", "3")
+    return ("udhcpc", *tries, "-s", LEASE_SCRIPT, "-p", f"/run/udhcpc-{link}.pid", "-i", link)
+
+
+def _busybox(link: str, metric: int) -> tuple[str, ...]:
+    return ("busybox", *_udhcpc(link, metric))
+
+
+# In order of preference.
+CLIENTS: Mapping[str, Callable[[str, int], tuple[str, ...]]] = {
+    "dhclient": _dhclient,
+    "dhcpcd": _dhcpcd,
+    "udhcpc": _udhcpc,
+    "busybox": _busybox,
+}
 
 
 @dataclass(frozen=True)
@@ -291,9 +306,16 @@ def _address_commands(
             if route.dynamic and route.family == 4 and route.hops[0].link == link.name
         ]
         if link.dhcp and client:
-            yield Command(CLIENTS[client](link.name), link.name, lease=True, otherwise=tuple(recorded))
+            argv = CLIENTS[client](link.name, default_metrics(routes).get(link.name, 0))
+            yield Command(argv, link.name, lease=True, otherwise=tuple(recorded))
         else:
             yield from recorded
+
+
+def default_metrics(routes: Iterable[Route]) -> dict[str, int]:
+    """The metric of the IPv4 default route by each link that has one."""
+    defaults = [route for route in routes if route.family == 4 and route.destination == "default"]
+    return {hop.link: route.metric for route in defaults for hop in route.hops if route.metric}
 
 
 def _address_command(address: Address) -> Command:
