@@ -264,7 +264,7 @@ class _Evaluation:
         name = self.canonical.get(reference.name, reference.name)
         value = self.variables.get(name)
         if value is None:
-            if reference.default is None and self.strict:
+            if reference.default is None and self.strict and not self.may_be_unset(reference):
                 self.fail_as_unknown(reference.place, f"${reference.name} has no value here", reference.name)
             value = () if reference.every else ""
         if isinstance(value, tuple):
@@ -275,6 +275,11 @@ class _Evaluation:
                 )
             return value
         return (value or reference.default or "",)
+
+    def may_be_unset(self, reference: Reference) -> bool:
+        """Whether nothing is missed: the default of a plugin not in use, or an empty list of the original."""
+        is_list_of_original = bool(reference.every and original.advice(reference.name))
+        return is_list_of_original or self.known_elsewhere(reference.name)
 
     def fail_as_unknown(self, place: str, what: str, name: str) -> NoReturn:
         """Raise for a name nobody declares, with the nearest one."""
@@ -303,7 +308,7 @@ def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
     if setting.choices and value != setting.default:
         for word in value if isinstance(value, tuple) else (str(value),):
             if word not in setting.choices:
-                return ("has a value that" if setting.secret else f"is {word!r}, which") + " is no choice", value
+                return ("has a value" if setting.secret else f"is {word!r}") + ", no choice", value
     problem = setting.check(value) if setting.check and value != setting.default else ""
     if problem and not setting.secret:
         problem = f"is {given!r}: {problem}"

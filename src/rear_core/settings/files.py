@@ -65,9 +65,13 @@ def _read(path: Path) -> bytes:
     """The content of a file that, when root reads it, only root can have written."""
     try:
         # Non-blocking, so that a named pipe cannot stop the run; what is checked is the very file read.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            _check(path, os.fstat(file.fileno()))
-            return file.read()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check(path, os.fstat(descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise ConfigurationError(message, "remove it or make it readable") from error

@@ -15,7 +15,7 @@ class Setting:
 
     `type` is str, int, bool or list (a bash array; its value is a tuple of words). `default` may be left out:
     it is then empty, 0, False or (). `aliases` are other names that are read for this one, those of
-    Relax-and-Recover for example. With `environment` the environment variable of that name wins over all files.
+    Relax-and-Recover for example. With `environment` the environment variable of that name beats all files.
     `choices` (for each word of a list) and `check`, which returns what is wrong with a value or "", apply to
     every value but the default. A `secret` is masked wherever it would be shown or stored.
     """

@@ -24,7 +24,7 @@ _SERIAL = "consoles are taken from the kernel command line, and a serial console
 _TRUST = "configuration is never executed; its files must belong to root, which is always checked"
 _USERS = "users and groups come from the backup; the rescue system has root and system accounts only"
 _LOADER = "libraries are found by the dynamic loader; add others with full path to RESCUE_FILES"
-_LAYOUT_CHANGE = "growing and shrinking is part of the recovery's plan, which is shown before anything is done"
+_LAYOUT_CHANGE = "growing and shrinking is part of the recovery's plan, shown before anything is done"
 
 
 def _method(name: str) -> str:

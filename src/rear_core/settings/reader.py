@@ -151,6 +151,8 @@ class _Reader:
                 self.fail(self.at, f"this option of {word[0]} is not read", "write NAME=value or NAME=( .. )")
             self.skip(_DECLARING_OPTION)
             self.skip(_BLANKS)
+        if self.peek() in ("", "\n", ";", "#"):
+            self.fail(self.at, f"{word[0]} without a name", f"write {word[0]} NAME=value")
         return True
 
     def skip_declared_name(self) -> bool:
@@ -253,7 +255,7 @@ class _Reader:
         self.at += 1
 
     def dollar(self, parts: list[str | Reference], quoted: bool) -> None:
-        """A reference, a $'..' string, or a dollar sign that means itself."""
+        """A reference, a $'..' string, or within quotes a dollar sign that means itself."""
         start = self.at
         following = self.text[start + 1 : start + 2]
         name = _NAME.match(self.text, start + 1)
@@ -279,9 +281,12 @@ class _Reader:
             self.fail(start, f"${following} has no meaning here", "write the value, or '$' in single quotes")
         elif self.text.startswith("\\\n", start + 1):
             self.fail(start, "this line ends within a reference", "write it in one line")
-        else:
+        elif quoted:
             _add(parts, "$")
             self.at += 1
+        else:
+            # Bash does not split $X in a word that ends so.
+            self.fail(start, "a $ without a name", "quote it: '$'")
 
     def escaped_string(self, parts: list[str | Reference]) -> None:
         """The inside of $'..'."""
@@ -320,7 +325,8 @@ class _Reader:
         raise ConfigurationError(f"{self.place(at)}: {what}", hint)
 
     def fail_as_unbalanced(self, opened: int, quote: str) -> NoReturn:
-        self.fail(opened, f"the quote {quote} that opens here is never closed", f"close it with {quote[-1]}")
+        closing = quote[-1].replace("{", "}")
+        self.fail(opened, f"{quote} opens here and is never closed", f"close it with {closing}")
 
     def fail_as_substitution(self) -> NoReturn:
         self.fail(self.at, *about_substitution(self.text, self.at))

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Advice on names of Relax-and-Recover."""
+from __future__ import annotations
+
+import pytest
+
+from rear_core.settings.original import advice
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BACKUP_PROG", "BACKUP_PROG_OPTIONS", "NETFS_KEEP_OLD_BACKUP_COPY", "LIBS", "GRUB_RESCUE",
+        "USE_DHCLIENT", "TIMESYNC", "AUTOEXCLUDE_MULTIPATH", "USB_DEVICE", "ISO_MKISOFS_BIN",
+        "BORGBACKUP_REPO",
+        "TSM_RESULT_SAVE", "COPY_AS_IS_EXCLUDE", "ONLY_INCLUDE_VG", "POST_RECOVERY_SCRIPT", "GALAXY11_USER",
+        "SSH_FILES",
+    ],
+)
+def test_well_known_names_have_one_line_of_advice(name: str) -> None:
+    assert advice(name)
+    assert "\n" not in advice(name)
+
+
+def test_the_most_special_name_decides() -> None:
+    assert advice("NETFS_OPTIONS") == "it is BACKUP_OPTIONS now"
+    assert advice("NETFS_ANYTHING") != advice("NETFS_OPTIONS")
+
+
+@pytest.mark.parametrize("name", ["OUTPUT", "OUTPUT_URL", "RESCUE_FILES", "XYZZY", "", "LIB", "BACKUP"])
+def test_other_names_have_none(name: str) -> None:
+    assert advice(name) == ""
