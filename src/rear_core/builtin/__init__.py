@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("core", "system", "scripts")
+NAMES = ("core", "system", "scripts", "storage")
 
 
 def modules() -> list[ModuleType]:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine's storage: described by `rear mkrescue` and `rear savelayout`, compared by `rear checklayout`."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..hookspecs import hookimpl
+from ..rescue.contents import Contents, merge
+from ..run import Run
+from ..settings.model import Setting
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..storage.kinds import StorageKind
+    from ..storage.layout import Layout
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    """Which disks are described against the rules."""
+    yield Setting(
+        "INCLUDE_DEVICES", list,
+        help="Disks to describe although the rules leave them out (removable, network or loop devices), as patterns"
+        " of their paths: INCLUDE_DEVICES=( /dev/sdx '/dev/mmcblk*' ).",
+    )  # fmt: skip
+    yield Setting(
+        "EXCLUDE_DEVICES", list,
+        help="Disks to leave out of the description, with all that lies on them, as patterns of their paths:"
+        " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ). A recovery does not touch them.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_storage_kinds() -> Iterable[StorageKind]:
+    """The technologies of the core."""
+    from ..storage.kinds import core_kinds
+
+    return core_kinds()
+
+
+@hookimpl
+def rear_analyse_dr() -> Iterable[Step]:
+    """The description comes early: others look at it."""
+    yield Step(20, "Describe the storage", save_layout)
+
+
+@hookimpl
+def rear_rescue_contents(run: Run) -> Contents:
+    """What the technologies in use need to be made again."""
+    if run.layout is None:
+        return Contents()
+    from ..storage.kinds import contents
+
+    return merge(contents(run.layout, kinds(run)))
+
+
+def save_layout(run: Run) -> None:
+    """Describe the storage of this machine in `run.layout` and recovery/layout.json."""
+    from ..storage.layout import save
+
+    layout = capture_layout(run)
+    for entry in layout.left_out:
+        run.report.detail(f"Left out: {entry.name} ({entry.reason})")
+    run.layout = layout
+    save(layout, run.recovery_dir / "layout.json")
+
+
+def check_layout(run: Run) -> list[str]:
+    """How the storage of this machine differs from recovery/layout.json, one line each; [] when it does not."""
+    from ..storage.compare import compare
+
+    return compare(load_layout(run), capture_layout(run))
+
+
+def load_layout(run: Run) -> Layout:
+    """The storage as recovery/layout.json describes it."""
+    from ..storage.kinds import item_types
+    from ..storage.layout import load
+
+    return load(run.recovery_dir / "layout.json", item_types(kinds(run)))
+
+
+def capture_layout(run: Run) -> Layout:
+    """The storage as it is now."""
+    from ..storage.capture import capture
+
+    return capture(
+        run.sh, kinds(run), warn=run.report.warn,
+        include=run.settings["INCLUDE_DEVICES"], exclude=run.settings["EXCLUDE_DEVICES"],
+    )  # fmt: skip
+
+
+def kinds(run: Run) -> list[StorageKind]:
+    """The technologies of all active plugins."""
+    return list(run.plugins.call("rear_storage_kinds"))

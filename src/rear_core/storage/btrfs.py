@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file system Btrfs, its devices, profiles and subvolumes."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import ProgramFailed
+from ..rescue.contents import Contents
+from .filesystem import FileSystem
+from .inventory import Device
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+# Subvolumes that a container engine makes as it needs them.
+CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes/")
+
+
+@dataclass(frozen=True)
+class Btrfs(FileSystem):
+    """A Btrfs on one or more devices. Profiles are single, dup, raid1 ...; `default` is the path of the subvolume
+    that is mounted when none is named, "" for the top."""
+
+    type = "btrfs"
+    noun = "file system"
+
+    data_profile: str = ""
+    metadata_profile: str = ""
+    system_profile: str = ""
+    sector_size: int = 0
+    node_size: int = 0
+    checksum: str = ""
+    features: tuple[str, ...] = ()
+    ro_features: tuple[str, ...] = ()
+    default: str = ""
+    quota: bool = False
+
+
+@dataclass(frozen=True)
+class Subvolume(Item):
+    """A subvolume by its path from the top; it needs the one that it lies in. Its number is given by the kernel."""
+
+    type = "subvolume"
+    noun = "subvolume"
+
+    path: str
+    number: int = field(default=0, compare=False)
+    read_only: bool = False
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """Every Btrfs, once; of one that is not mounted the subvolumes and profiles cannot be known."""
+    groups: dict[str, list[Device]] = {}
+    for device in survey.carrying("btrfs"):
+        groups.setdefault(device.uuid or device.path, []).append(device)
+    for uuid, devices in groups.items():
+        mount = next((m.target for m in survey.mounts if m.source in {d.path for d in devices}), "")
+        yield from _btrfs(survey, f"fs:{uuid}", devices, mount)
+
+
+def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterator[Item]:
+    path = devices[0].path
+    lost = f"{path}: the features of this Btrfs are not known"
+    values, flags = read_superblock(survey.ask("btrfs", "inspect-internal", "dump-super", path, lost=lost))
+    if int(values.get("num_devices", len(devices))) != len(devices):
+        survey.warn(f"{path}: this Btrfs has {values['num_devices']} devices, but {len(devices)} of them are described")
+    profiles: dict[str, str] = {}
+    default = ""
+    if mount:
+        lost = f"{mount}: profiles or subvolumes of this Btrfs are not known"
+        profiles = read_profiles(survey.ask("btrfs", "filesystem", "df", "--raw", mount, lost=lost))
+        # `ID 5 (FS_TREE)`, or `ID 256 gen 9 top level 5 path @`
+        default = survey.ask("btrfs", "subvolume", "get-default", mount, lost=lost).strip().partition(" path ")[2]
+    else:
+        survey.warn(f"{path}: this Btrfs is not mounted, its profiles and subvolumes are not known")
+    yield Btrfs(
+        id=id, needs=_in_order(survey, devices), uuid=devices[0].uuid, label=devices[0].label,
+        data_profile=profiles.get("Data", profiles.get("Data+Metadata", "")),
+        metadata_profile=profiles.get("Metadata", profiles.get("Data+Metadata", "")),
+        system_profile=profiles.get("System", ""), sector_size=int(values.get("sectorsize", 0)),
+        node_size=int(values.get("nodesize", 0)), checksum=values.get("csum_type", "").strip("()"),
+        features=flags.get("incompat_flags", ()), ro_features=flags.get("compat_ro_flags", ()),
+        default=default, quota=bool(mount) and _has_quota(survey, mount),
+    )  # fmt: skip
+    if mount:
+        yield from _subvolumes(survey, id, mount, default)
+
+
+def _in_order(survey: Survey, devices: list[Device]) -> tuple[str, ...]:
+    """The devices by their number in the file system.
+
+    >>> sh.query("btrfs", "filesystem", "show", "--raw", "/dev/vdb")
+    Label: 'bt'  uuid: 0661698b-fe1a-4f37-aa20-01a1b2ec2225
+    	Total devices 1 FS bytes used 196608
+    	devid    1 size 314572800 used 92274688 path /dev/vdb
+    """
+    paths = [device.path for device in devices]
+    if len(paths) > 1:
+        lost = f"{paths[0]}: the order of the devices of this Btrfs is not known"
+        shown = re.findall(r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", paths[0], lost=lost))
+        paths.sort(key=lambda path: shown.index(path) if path in shown else len(shown))
+    return tuple(paths)
+
+
+def read_superblock(text: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """The fields, and the names of the flags.
+
+    >>> sh.query("btrfs", "inspect-internal", "dump-super", "/dev/vdb")
+    superblock: bytenr=65536, device=/dev/vdb
+    csum_type		0 (crc32c)
+    label			bt
+    sectorsize		4096
+    nodesize		16384
+    num_devices		1
+    compat_ro_flags		0x3
+    			( FREE_SPACE_TREE |
+    			  FREE_SPACE_TREE_VALID )
+    incompat_flags		0x341
+    			( MIXED_BACKREF |
+    			  EXTENDED_IREF |
+    			  SKINNY_METADATA |
+    			  NO_HOLES )
+    """
+    values: dict[str, str] = {}
+    flags: dict[str, tuple[str, ...]] = {}
+    name = ""
+    for line in text.splitlines():
+        words = line.split()
+        if line[:1].isspace() and name:
+            flags[name] = flags.get(name, ()) + tuple(word for word in words if word.isidentifier())
+        elif len(words) > 1:
+            name, values[words[0]] = words[0], words[-1]
+    return values, flags
+
+
+def read_profiles(text: str) -> dict[str, str]:
+    """The profile of each type of block group; while a balance converts, the last one shown is the new one.
+
+    >>> sh.query("btrfs", "filesystem", "df", "--raw", "/")
+    Data, single: total=8388608, used=0
+    System, DUP: total=8388608, used=16384
+    Metadata, DUP: total=33554432, used=180224
+    GlobalReserve, single: total=5767168, used=0
+    """
+    return {kind: profile.lower() for kind, profile in re.findall(r"^([\w+]+), (\w+):", text, re.MULTILINE)}
+
+
+def read_subvolumes(text: str) -> list[tuple[int, str, str]]:
+    """Number, UUID of the subvolume it is a snapshot of ("" for none) and path from the top.
+
+    >>> sh.query("btrfs", "subvolume", "list", "-p", "-q", "-a", "/")
+    ID 256 gen 7 parent 5 top level 5 parent_uuid -                                    path @
+    ID 258 gen 7 parent 5 top level 5 parent_uuid 253f7859-2271-3548-b0bb-3454ce4b870e path <FS_TREE>/snap1
+    """
+    found = re.findall(r"^ID (\d+) .* parent_uuid (\S+)\s+path (?:<FS_TREE>/)?(.*)$", text, re.MULTILINE)
+    return [(int(number), "" if parent == "-" else parent, path) for number, parent, path in found]
+
+
+def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[Subvolume]:
+    """The subvolumes, without those that container engines and snapshots made, unless the system runs from them."""
+    listing = ("btrfs", "subvolume", "list", "-p", "-q", "-a")
+    lost = f"{mount}: the subvolumes of this Btrfs are not known"
+    rows = read_subvolumes(survey.ask(*listing, mount, lost=lost))
+    read_only = {number for number, _, _ in read_subvolumes(survey.ask(*listing, "-r", mount, lost=lost))}
+    needed = {default} | {m.options.partition("subvol=/")[2].split(",")[0] for m in survey.mounts}
+    kept, snapshots = [], 0
+    for number, origin, path in rows:
+        if any(part in f"/{path}" for part in CONTAINERS):
+            survey.leave_out(f"subvolume {path}", "made by a container engine")
+        elif origin and path not in needed:
+            snapshots += 1
+        else:
+            kept.append((number, path))
+    if snapshots:
+        survey.leave_out(f"snapshots on {mount}", f"{snapshots} snapshots: what they were taken of is described")
+    paths = [path for _, path in kept]
+    for number, path in kept:
+        above = max((p for p in paths if path.startswith(f"{p}/")), key=len, default="")
+        needs = (f"subvolume:{id[3:]}/{above}",) if above else (id,)
+        yield Subvolume(f"subvolume:{id[3:]}/{path}", needs, path, number, number in read_only)
+
+
+def _has_quota(survey: Survey, mount: str) -> bool:
+    """`btrfs qgroup show` fails when quotas are not enabled."""
+    try:
+        survey.sh.query("btrfs", "qgroup", "show", mount)
+    except ProgramFailed:
+        return False
+    return True
+
+
+def contents(_layout: Layout) -> Contents:
+    """The btrfs-progs."""
+    return Contents(
+        programs=["mkfs.btrfs", "btrfs"],
+        optional_programs=["btrfstune", "fsck.btrfs"],
+        modules=["btrfs", "crc32c", "xxhash_generic", "blake2b_generic", "sha256"],
+    )
+
+
+KIND = StorageKind("btrfs", (Btrfs, Subvolume), capture, contents)

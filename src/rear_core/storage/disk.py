@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks and their partition tables: MBR with logical partitions, and GPT."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import ProgramFailed
+from ..rescue.contents import Contents
+from .inventory import Device
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+EXTENDED = ("5", "f", "85", "c5")
+
+
+@dataclass(frozen=True)
+class Disk(Item):
+    """A disk. Sizes are bytes; `device`, `transport` and what else its place decides are no part of its identity."""
+
+    type = "disk"
+    noun = "disk"
+
+    size: int
+    device: str = field(default="", compare=False)
+    model: str = ""
+    vendor: str = ""
+    serial: str = ""
+    wwn: str = ""
+    transport: str = field(default="", compare=False)
+    rotational: bool = field(default=False, compare=False)
+    logical_sector_size: int = 512
+    physical_sector_size: int = 512
+    minimum_io: int = field(default=0, compare=False)
+    optimal_io: int = field(default=0, compare=False)
+    alignment_offset: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class PartitionTable(Item):
+    """A partition table. `first_lba` and `last_lba` bound what GPT partitions may use, in sectors of `sector_size`;
+    `entries` is the number of places for them, 0 for the usual 128."""
+
+    type = "partition table"
+    noun = "partition table on"
+
+    label: str
+    uuid: str = ""
+    sector_size: int = 512
+    first_lba: int = 0
+    last_lba: int = 0
+    entries: int = 0
+
+
+@dataclass(frozen=True)
+class Partition(Item):
+    """A partition; `start` and `size` are bytes, `alignment` is the largest power of two, up to 1 MiB, that divides
+    the start. `code` is the type: two hexadecimal digits (MBR) or a UUID (GPT). A logical partition needs the extended."""
+
+    type = "partition"
+    noun = "partition"
+
+    number: int
+    start: int
+    size: int
+    code: str
+    alignment: int = 0
+    uuid: str = ""
+    name: str = ""
+    attributes: str = ""
+    bootable: bool = False
+    device: str = field(default="", compare=False)
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """Each disk, with the partition table of whatever has one (an array can have one, too)."""
+    for device in survey.devices.values():
+        if not device.parents:
+            yield _disk(device, f"disk:{identity(survey, device)}")
+        if device.type != "mpath":
+            yield from tables(survey, device)
+
+
+def identity(survey: Survey, device: Device) -> str:
+    """WWN, else serial number, else the path."""
+    return survey.identity(device.wwn or device.serial, device.path)
+
+
+def _disk(device: Device, id: str) -> Disk:
+    return Disk(
+        id=id, needs=(), size=device.size, device=device.path,
+        model=device.model, vendor=device.vendor, serial=device.serial, wwn=device.wwn,
+        transport=device.transport, rotational=device.rotational,
+        logical_sector_size=device.logical_sector_size, physical_sector_size=device.physical_sector_size,
+        minimum_io=device.minimum_io, optimal_io=device.optimal_io, alignment_offset=device.alignment_offset,
+    )  # fmt: skip
+
+
+def tables(survey: Survey, device: Device) -> Iterator[Item]:
+    """The partition table of a device and its partitions, if it has one."""
+    table = read_table(survey, device)
+    if not table:
+        return
+    sector = int(table.get("sectorsize", device.logical_sector_size))
+    uuid = str(table.get("id", "")).lower()
+    name = survey.identity(uuid if uuid.strip("0x-") else "", device.path)
+    yield PartitionTable(
+        id=f"table:{name}", needs=(device.path,), label=table["label"], uuid=uuid, sector_size=sector,
+        first_lba=int(table.get("firstlba", 0)), last_lba=int(table.get("lastlba", 0)),
+        entries=int(table.get("table-length", 0)),
+    )  # fmt: skip
+    extended: tuple[str, ...] = ()
+    for row in table.get("partitions", ()):
+        partition = _partition(survey, row, table["label"], uuid, device.path, sector)
+        needs: tuple[str, ...] = (f"table:{name}",)
+        if table["label"] == "dos" and partition.number > 4:
+            needs += extended
+        elif partition.code in EXTENDED:
+            extended = (partition.id,)
+        yield replace(partition, needs=needs)
+
+
+def _partition(
+    survey: Survey, row: dict[str, Any], label: str, disk_uuid: str, disk: str, sector: int
+) -> Partition:
+    # The node is the disk's path with 1, p1 or -part1 behind it.
+    match = re.search(r"\d+$", row["node"][len(disk):])
+    number = int(match.group()) if match else 0
+    uuid = str(row.get("uuid", "")).lower()
+    if label == "dos" and disk_uuid.strip("0x"):
+        # The kernel makes this PARTUUID of the MBR's disk id and the number.
+        uuid = f"{disk_uuid[2:]}-{number:02x}"
+    start = int(row["start"]) * sector
+    return Partition(
+        id=f"partition:{survey.identity(uuid, row['node'])}", needs=(), number=number,
+        start=start, size=int(row["size"]) * sector, code=str(row["type"]).lower(),
+        alignment=min(start & -start, 1 << 20), uuid=uuid, name=row.get("name", ""),
+        attributes=row.get("attrs", ""), bootable=bool(row.get("bootable")), device=row["node"],
+    )  # fmt: skip
+
+
+def read_table(survey: Survey, device: Device) -> dict[str, Any]:
+    """The partition table of a device, {} when it has none.
+
+    >>> sh.json("sfdisk", "--json", "/dev/sda")
+    {"partitiontable": {"label": "gpt", "id": "DBBAB3F9-096B-5C46-A8EC-389C6690465D", "device": "/dev/sda",
+        "unit": "sectors", "firstlba": 2048, "lastlba": 204766, "sectorsize": 512, "partitions": [
+            {"node": "/dev/sda1", "start": 2048, "size": 40960, "type": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+             "uuid": "C112D077-9926-964B-89AF-15F4E2FA9FBE", "name": "ESP", "attrs": "RequiredPartition GUID:60"}]}}
+
+    An MBR has the id 0x8f2d0b5c, types like 83, and `"bootable": true`. Without a table the status is 1 and
+    `sfdisk: /dev/sdb: does not contain a recognized partition table` is said.
+    """
+    has_partitions = any(survey.devices[c].type == "part" for c in device.children if c in survey.devices)
+    if not has_partitions and (device.parents or device.fstype or survey.mount_point(device)):
+        return {}
+    try:
+        table: dict[str, Any] = survey.sh.json("sfdisk", "--json", device.path)["partitiontable"]
+        return table
+    except ProgramFailed as error:
+        if has_partitions or "not contain a recognized" not in error.output:
+            raise
+        return {}
+
+
+def contents(_layout: Layout) -> Contents:
+    """What writes partition tables, and tells the kernel."""
+    return Contents(
+        programs=["sfdisk", "lsblk", "blkid", "wipefs", "blockdev", "udevadm"],
+        optional_programs=["partx", "sgdisk", "parted"],
+    )
+
+
+KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The block devices of this machine: blkinfo says which are disks, lsblk how everything else stands on them."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import ProgramFailed, RearError
+from ..shell import Shell
+
+# Only columns that util-linux 2.32 has. PATH, MOUNTPOINTS, START and others came later.
+COLUMNS = (
+    "NAME,KNAME,MAJ:MIN,TYPE,SIZE,FSTYPE,UUID,LABEL,MODEL,VENDOR,SERIAL,WWN,TRAN,RM,RO,ROTA,"
+    "LOG-SEC,PHY-SEC,MIN-IO,OPT-IO,ALIGNMENT"
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A block device as the kernel has it now; `parents` and `children` are paths."""
+
+    path: str
+    kernel_name: str
+    number: str
+    type: str
+    size: int
+    fstype: str = ""
+    uuid: str = ""
+    label: str = ""
+    model: str = ""
+    vendor: str = ""
+    serial: str = ""
+    wwn: str = ""
+    transport: str = ""
+    removable: bool = False
+    read_only: bool = False
+    rotational: bool = False
+    logical_sector_size: int = 512
+    physical_sector_size: int = 512
+    minimum_io: int = 0
+    optimal_io: int = 0
+    alignment_offset: int = 0
+    is_disk: bool = False
+    parents: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+
+
+def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:
+    """All block devices by path, those below before those that stand on them.
+
+    >>> sh.json("lsblk", "--json", ...)
+    {"blockdevices": [{"name": "sda", "kname": "sda", "maj:min": "8:0", "type": "disk", "size": 21474836480, ...,
+                       "children": [{"name": "sda1", "kname": "sda1", "maj:min": "8:1", "type": "part", ...}]}]}
+    """
+    report = sh.json("lsblk", "--json", "--bytes", "--output", COLUMNS)
+    devices: dict[str, Device] = {}
+    for node in report["blockdevices"]:
+        _add(devices, node, "")
+    disks = read_disks(sh, warn)
+    return {path: replace(d, is_disk=_is_disk(d, disks)) for path, d in _parents_first(devices)}
+
+
+def read_disks(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
+    """The kernel names of the machine's disks, by blkinfo.
+
+    It runs in a process of its own: it calls lsblk without a time limit, and raises KeyError or UnicodeDecodeError
+    on names and labels it did not expect. The kind of each disk is then up to lsblk alone.
+    """
+    try:
+        found = sh.query(sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    except ProgramFailed as error:
+        warn(f"the inventory of disks by blkinfo failed, lsblk alone is used: {error.message}")
+        return frozenset()
+    return frozenset(found.split())
+
+
+def _is_disk(device: Device, disks: frozenset[str]) -> bool:
+    """blkinfo hides the paths of a multipath disk, and says rom for a CD drive and raid for an array."""
+    return device.type in ("disk", "mpath") and (device.kernel_name in disks or not disks)
+
+
+def _add(devices: dict[str, Device], node: Mapping[str, Any], parent: str) -> None:
+    """Take a node of lsblk's tree; what stands on several devices appears below each of them."""
+    device = _device(node)
+    known = devices.get(device.path, device)
+    children = [_path(child) for child in node.get("children", ())]
+    devices[device.path] = replace(
+        known,
+        parents=tuple(dict.fromkeys((*known.parents, parent))) if parent else known.parents,
+        children=tuple(dict.fromkeys((*known.children, *children))),
+    )
+    for child in node.get("children", ()):
+        _add(devices, child, device.path)
+
+
+def _parents_first(devices: Mapping[str, Device]) -> Iterable[tuple[str, Device]]:
+    done: set[str] = set()
+    waiting = dict(devices)
+    while waiting:
+        ready = [path for path, device in waiting.items() if done.issuperset(device.parents)]
+        if not ready:
+            raise RearError(f"these block devices stand on each other: {', '.join(waiting)}", "look at `lsblk`")
+        for path in ready:
+            yield path, waiting.pop(path)
+        done.update(ready)
+
+
+def _path(node: Mapping[str, Any]) -> str:
+    # A device mapper node has its name in /dev/mapper; the kernel writes / in names (cciss/c0d0) as !.
+    name = node["name"] if str(node["kname"]).startswith("dm-") else node["kname"].replace("!", "/")
+    return f"/dev/mapper/{name}" if str(node["kname"]).startswith("dm-") else f"/dev/{name}"
+
+
+def _device(node: Mapping[str, Any]) -> Device:
+    def text(column: str) -> str:
+        return str(node.get(column) or "").strip()
+
+    def number(column: str) -> int:
+        return int(node.get(column) or 0)
+
+    def truth(column: str) -> bool:
+        # Older releases of lsblk print "1" and "0".
+        return node.get(column) in (True, "1")
+
+    return Device(
+        path=_path(node), kernel_name=node["kname"], number=text("maj:min"), type=text("type"), size=number("size"),
+        fstype=text("fstype"), uuid=text("uuid"), label=str(node.get("label") or ""),
+        model=text("model"), vendor=text("vendor"), serial=text("serial"), wwn=text("wwn"), transport=text("tran"),
+        removable=truth("rm"), read_only=truth("ro"), rotational=truth("rota"),
+        logical_sector_size=number("log-sec"), physical_sector_size=number("phy-sec"),
+        minimum_io=number("min-io"), optimal_io=number("opt-io"), alignment_offset=number("alignment"),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    from blkinfo import BlkDiskInfo
+
+    # Without filters: its filter is_mounted raises TypeError as soon as a disk has partitions.
+    print("\n".join(disk["kname"] for disk in BlkDiskInfo().get_disks()))

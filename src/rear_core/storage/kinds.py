@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a storage technology brings: its item types, their capture, and what the rescue system needs for them."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import PluginError
+from ..rescue.contents import Contents
+from .layout import Item, Layout
+
+if TYPE_CHECKING:
+    from .survey import Survey
+
+
+@dataclass(frozen=True)
+class StorageKind:
+    """A storage technology, as yielded by the hook `rear_storage_kinds`.
+
+    `items` are its item types. `capture(survey)` yields the items it finds on this machine; in their `needs` it may
+    write the path of a block device, which becomes the id of the item with that `device`. `contents(layout)` says
+    which programs and modules the rescue system needs; it is asked when the layout has such an item. With `last`
+    the capture runs after the others, and sees their items in `survey.items`.
+    """
+
+    name: str
+    items: tuple[type[Item], ...]
+    capture: Callable[[Survey], Iterable[Item]]
+    contents: Callable[[Layout], Contents]
+    last: bool = False
+
+
+def core_kinds() -> tuple[StorageKind, ...]:
+    """The technologies that the core knows."""
+    from . import btrfs, disk, ext, luks, lvm, md, mount, multipath, swap, vfat, xfs
+
+    modules = (disk, multipath, md, luks, lvm, ext, xfs, btrfs, vfat, mount, swap)
+    return tuple(module.KIND for module in modules)
+
+
+def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
+    """All item types by their word in layout.json; two of the same word are an error."""
+    types: dict[str, type[Item]] = {}
+    for kind in kinds:
+        for cls in kind.items:
+            if types.setdefault(cls.type, cls) is not cls:
+                raise PluginError(
+                    f"two storage technologies have items of the type {cls.type!r}: "
+                    f"{types[cls.type].__module__} and {cls.__module__}",
+                    "remove one of the packages",
+                )
+    return types
+
+
+def contents(layout: Layout, kinds: Sequence[StorageKind]) -> list[Contents]:
+    """What the rescue system needs for the technologies that the layout uses."""
+    return [
+        kind.contents(layout) for kind in kinds if any(isinstance(item, kind.items) for item in layout)
+    ]

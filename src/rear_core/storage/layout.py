@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The layout: a machine's storage as a graph of frozen items, and its file layout.json."""
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import ClassVar
+
+from ..errors import ConfigurationError
+from . import encoding
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that can be made again once everything it needs is there.
+
+    `id` names the thing itself and not where the kernel found it this time, so that the same machine has the same
+    ids after its disks have swapped names. `needs` are ids of other items. `type` is the item's word in layout.json,
+    `noun` what a sentence calls it.
+    Fields declared with `field(compare=False)` are kept for the reader and are no part of a comparison.
+    """
+
+    type: ClassVar[str]
+    noun: ClassVar[str] = "item"
+
+    id: str
+    needs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        device = getattr(self, "device", "")
+        return f"{self.noun} {self.id.partition(':')[2]}" + (f" ({device})" if device else "")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something the machine has that the layout does not describe, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The items by id, sorted, and what was left out."""
+
+    items: tuple[Item, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    version: int = VERSION
+
+    def __getitem__(self, id: str) -> Item:
+        for item in self.items:
+            if item.id == id:
+                return item
+        raise KeyError(id)
+
+    def __contains__(self, id: object) -> bool:
+        return any(item.id == id for item in self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def order(self) -> list[Item]:
+        """Every item after all it needs; among equals by id."""
+        by_id = {item.id: item for item in self.items}
+        sorter = TopologicalSorter({item.id: item.needs for item in self.items})
+        sorter.prepare()
+        ordered = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            ordered += [by_id[id] for id in ready]
+            sorter.done(*ready)
+        return ordered
+
+
+def make(items: Iterable[Item], left_out: Iterable[LeftOut] = ()) -> Layout:
+    """A layout in its one true order."""
+    return Layout(
+        tuple(sorted(items, key=lambda item: item.id)),
+        tuple(sorted(set(left_out), key=lambda entry: (entry.name, entry.reason))),
+    )
+
+
+def dumps(layout: Layout) -> str:
+    """The layout as JSON: sorted, one item per paragraph, fields that have their default left away."""
+    layout = make(layout.items, layout.left_out)
+    return encoding.dumps(
+        {
+            "version": VERSION,
+            "items": [
+                {"id": item.id, "type": item.type, **encoding.encode(item)} for item in layout.items
+            ],
+            "left_out": [encoding.encode(entry) for entry in layout.left_out],
+        }
+    )
+
+
+def save(layout: Layout, path: Path) -> None:
+    """Write layout.json beside and rename it into place, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(dumps(layout))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
+    """Read layout.json; `types` are the item types of all storage kinds, by their word."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
+    return loads(text, types, name=os.fspath(path))
+
+
+def loads(text: str, types: Mapping[str, type[Item]], *, name: str = "layout.json") -> Layout:
+    """Read a layout from JSON; anything that is not one is a ConfigurationError with its line and advice."""
+    source = encoding.Source(name, text)
+    document = source.parse()
+    version = document.get("version") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or version is None:
+        raise source.error("this is no layout: it has no version", "run `rear savelayout` to make it anew")
+    if type(version) is not int or version != VERSION:
+        advice = "read it with the release of rear that wrote it, or run `rear savelayout` to make it anew"
+        raise source.error(f"version {encoding.shown(version)} is not known here, only {VERSION}", advice)
+    unknown = set(document) - {"version", "items", "left_out"}
+    if unknown:
+        raise source.error(f"{sorted(unknown)[0]!r} is no part of a layout", "remove it")
+    items = [_read_item(source, entry, types) for entry in source.list_of(document, "items")]
+    left_out = [encoding.decode(source, LeftOut, entry) for entry in source.list_of(document, "left_out")]
+    _validate(source, items)
+    return make(items, left_out)
+
+
+def _read_item(source: encoding.Source, entry: object, types: Mapping[str, type[Item]]) -> Item:
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        raise source.error("an item must be an object with an id", "give it \"id\", \"type\" and \"needs\"")
+    here = entry["id"]
+    word = entry.get("type")
+    if not isinstance(word, str) or word not in types:
+        known = ", ".join(sorted(types))
+        advice = f"use one of {known}; the type of a plugin needs that plugin installed"
+        raise source.error(f"item {here!r} has the unknown type {encoding.shown(word)}", advice, here, "type")
+    fields = {key: value for key, value in entry.items() if key != "type"}
+    return encoding.decode(source, types[word], fields, here)
+
+
+def validate(layout: Layout, name: str = "layout.json") -> None:
+    """Raise ConfigurationError on a duplicate id, a reference to nothing or a cycle."""
+    _validate(encoding.Source(name, dumps(layout)), layout.items)
+
+
+def _validate(source: encoding.Source, items: Iterable[Item]) -> None:
+    items = list(items)
+    known: set[str] = set()
+    for item in items:
+        if item.id in known:
+            raise source.error(f"the id {item.id!r} is given twice", "rename or remove one", item.id, nth=2)
+        known.add(item.id)
+    for item in items:
+        for need in item.needs:
+            if need not in known:
+                advice = f"add an item {need!r}, or take it out of \"needs\""
+                raise source.error(f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs")
+    try:
+        TopologicalSorter({item.id: item.needs for item in items}).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        advice = "take one of them out of the other's \"needs\""
+        raise source.error("these items need each other: " + " -> ".join(circle), advice, circle[0], "needs") from None
+
+
+def resolved(item: Item, names: Mapping[str, str]) -> Item:
+    """The item with every need that is a known name replaced by its id."""
+    return replace(item, needs=tuple(names.get(need, need) for need in item.needs))

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LVM: physical volumes, volume groups, and logical volumes of every layout."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..rescue.contents import Contents
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+Row = Mapping[str, str]
+
+# `reads` as argv: each part of the report has its own columns.
+REPORT = {
+    "vg": "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_tags,max_lv,max_pv,vg_allocation_policy,vg_systemid,"
+          "vg_lock_type",
+    "pv": "pv_name,pv_uuid,vg_name,pv_size,pv_pe_count,pe_start,pv_mda_size,pv_mda_count,pv_ba_start,pv_ba_size,"
+          "pv_tags,pv_allocatable",
+    "lv": "lv_name,lv_uuid,lv_dm_path,lv_size,lv_layout,lv_role,lv_metadata_size,pool_lv,origin,lv_tags,"
+          "lv_permissions,lv_allocation_policy,lv_read_ahead,lv_skip_activation,lv_kernel_major,lv_kernel_minor",
+    "seg": "lv_uuid,segtype,seg_start,seg_size,stripes,stripe_size,region_size,chunk_size,discards,zero,data_copies,"
+           "parity_chunks,seg_pe_ranges,transaction_id,cache_mode,cache_policy",
+    "pvseg": "pv_uuid",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PhysicalVolume(Item):
+    """A physical volume; sizes are bytes. `data_start` is where the first extent begins."""
+
+    type = "pv"
+    noun = "physical volume"
+
+    uuid: str
+    size: int = 0
+    extents: int = 0
+    data_start: int = 0
+    metadata_size: int = 0
+    metadata_areas: int = 1
+    boot_area_start: int = 0
+    boot_area_size: int = 0
+    tags: tuple[str, ...] = ()
+    allocatable: bool = True
+
+
+@dataclass(frozen=True)
+class VolumeGroup(Item):
+    """A volume group on its physical volumes; `extent_size` is bytes."""
+
+    type = "vg"
+    noun = "volume group"
+
+    name: str
+    uuid: str
+    extent_size: int
+    extents: int = 0
+    max_logical_volumes: int = 0
+    max_physical_volumes: int = 0
+    allocation: str = "normal"
+    system_id: str = ""
+    lock_type: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a logical volume; sizes are bytes. `ranges` are extents: UUID of the physical volume:first-last, or
+    the hidden volumes that a RAID is made of."""
+
+    kind: str
+    start: int
+    size: int
+    stripes: int = 1
+    stripe_size: int = 0
+    region_size: int = 0
+    chunk_size: int = 0
+    copies: int = 1
+    parity: int = 0
+    ranges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogicalVolume(Item):
+    """A logical volume. `layout` is LVM's word list (linear, striped, raid,raid1, thin,pool ...); a thin volume needs
+    its pool, a snapshot its origin; `metadata_size` is that of a pool."""
+
+    type = "lv"
+    noun = "logical volume"
+
+    group: str
+    name: str
+    uuid: str
+    size: int
+    layout: str
+    device: str = field(default="", compare=False)
+    role: str = ""
+    segments: tuple[Segment, ...] = ()
+    pool: str = ""
+    origin: str = ""
+    metadata_size: int = 0
+    discards: str = ""
+    zero: bool = False
+    cache_mode: str = ""
+    cache_policy: str = ""
+    read_only: bool = False
+    allocation: str = "inherit"
+    read_ahead: str = "auto"
+    skip_activation: bool = False
+    tags: tuple[str, ...] = ()
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """All volume groups whose disks are described.
+
+    >>> sh.json("lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", ...)
+    {"report": [{
+        "vg": [{"vg_name": "vgt", "vg_uuid": "Hv3OAx-azjT-...", "vg_extent_size": "4194304", "max_lv": "0", ...}],
+        "pv": [{"pv_name": "/dev/vdb", "pv_uuid": "GlKtdJ-3xOD-...", "vg_name": "vgt", "pe_start": "1048576", ...}],
+        "lv": [{"lv_name": "root", "lv_uuid": "LCjk5z-ZKBE-...", "lv_dm_path": "/dev/mapper/vgt-root",
+                "lv_size": "29360128", "lv_layout": "linear", "lv_role": "public", ...}],
+        "seg": [{"lv_uuid": "LCjk5z-ZKBE-...", "segtype": "linear", "seg_start": "0", "seg_size": "20971520",
+                 "stripes": "1", "seg_pe_ranges": "/dev/vdb:0-4", ...}],
+        "pvseg": [...]}, {"pv": [those without a group], ...}]}
+    """
+    paths = {device.path for device in survey.carrying("LVM2_member")}
+    if not paths:
+        return
+    for report in read_report(survey):
+        volumes = [row for row in report.get("pv", ()) if row["pv_name"] in paths]
+        if not volumes:
+            continue
+        yield from map(_physical, volumes)
+        for group in report.get("vg", ()):
+            if len(volumes) < len(report["pv"]):
+                survey.warn(f"volume group {group['vg_name']} also lies on disks that are missing or left out")
+            yield _group(group, volumes)
+            yield from _logical_volumes(survey, group, report)
+
+
+def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
+    """The full report, one part for each volume group and one for what is in none."""
+    columns = [word for part, names in REPORT.items() for word in ("--configreport", part, "--options", names)]
+    report: list[dict[str, list[Row]]] = survey.sh.json(
+        "lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", *columns
+    )["report"]
+    return report
+
+
+def _physical(row: Row) -> PhysicalVolume:
+    return PhysicalVolume(
+        id=f"pv:{row['pv_uuid']}", needs=(row["pv_name"],), uuid=row["pv_uuid"], size=int(row["pv_size"]),
+        extents=int(row["pv_pe_count"]), data_start=int(row["pe_start"]), metadata_size=int(row["pv_mda_size"]),
+        metadata_areas=int(row["pv_mda_count"]), boot_area_start=int(row["pv_ba_start"] or 0),
+        boot_area_size=int(row["pv_ba_size"] or 0), tags=_words(row["pv_tags"]),
+        allocatable=bool(row["pv_allocatable"]) or not row["vg_name"],
+    )  # fmt: skip
+
+
+def _group(row: Row, volumes: list[Row]) -> VolumeGroup:
+    return VolumeGroup(
+        id=f"vg:{row['vg_name']}", needs=tuple(sorted(f"pv:{volume['pv_uuid']}" for volume in volumes)),
+        name=row["vg_name"], uuid=row["vg_uuid"], extent_size=int(row["vg_extent_size"]),
+        extents=int(row["vg_extent_count"]), max_logical_volumes=int(row["max_lv"]),
+        max_physical_volumes=int(row["max_pv"]), allocation=row["vg_allocation_policy"],
+        system_id=row["vg_systemid"], lock_type=row["vg_lock_type"], tags=_words(row["vg_tags"]),
+    )  # fmt: skip
+
+
+def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -> Iterator[LogicalVolume]:
+    uuids = {row["pv_name"]: row["pv_uuid"] for row in report["pv"]}
+    for row in report.get("lv", ()):
+        # Hidden parts of others stand in brackets: [mirror_rimage_0], [pool_tdata].
+        if row["lv_name"].startswith("["):
+            continue
+        segments = [segment for segment in report["seg"] if segment["lv_uuid"] == row["lv_uuid"]]
+        volume = _logical(group["vg_name"], row, segments, uuids)
+        if "snapshot" in volume.role and "thick" in volume.role:
+            survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described")
+            continue
+        if "cache" in volume.layout:
+            survey.warn(f"{volume} is cached: it is described, its cache will have to be attached by hand")
+        yield volume
+
+
+def _logical(group: str, row: Row, segments: list[Row], uuids: Mapping[str, str]) -> LogicalVolume:
+    first = segments[0]
+    pool, origin = row["pool_lv"].strip("[]"), row["origin"].strip("[]")
+    return LogicalVolume(
+        id=f"lv:{group}/{row['lv_name']}",
+        needs=(f"vg:{group}", *(f"lv:{group}/{name}" for name in (pool, origin if "thin" in row["lv_layout"] else "") if name)),
+        group=group, name=row["lv_name"], uuid=row["lv_uuid"], size=int(row["lv_size"]), layout=row["lv_layout"],
+        device=row["lv_dm_path"], role=row["lv_role"],
+        segments=tuple(_segment(segment, uuids) for segment in segments), pool=pool, origin=origin,
+        metadata_size=int(row["lv_metadata_size"] or 0), discards=first["discards"], zero=first["zero"] == "zero",
+        cache_mode=first["cache_mode"], cache_policy=first["cache_policy"],
+        read_only=row["lv_permissions"].startswith("read-only"), allocation=row["lv_allocation_policy"],
+        read_ahead=row["lv_read_ahead"], skip_activation=bool(row["lv_skip_activation"]), tags=_words(row["lv_tags"]),
+    )  # fmt: skip
+
+
+def _segment(row: Row, uuids: Mapping[str, str]) -> Segment:
+    return Segment(
+        kind=row["segtype"], start=int(row["seg_start"]), size=int(row["seg_size"]), stripes=int(row["stripes"] or 1),
+        stripe_size=int(row["stripe_size"] or 0), region_size=int(row["region_size"] or 0),
+        chunk_size=int(row["chunk_size"] or 0), copies=int(row["data_copies"] or 1),
+        parity=int(row["parity_chunks"] or 0),
+        ranges=tuple(re.sub(r"^(/.*):", lambda m: uuids.get(m[1], m[1]) + ":", part) for part in row["seg_pe_ranges"].split()),
+    )  # fmt: skip
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(sorted(word for word in text.split(",") if word))
+
+
+def contents(layout: Layout) -> Contents:
+    """LVM with the targets that the layout uses; thin and cache pools are checked by programs of their own."""
+    layouts = " ".join(item.layout for item in layout if isinstance(item, LogicalVolume))
+    thin, cache, raid = "thin" in layouts, "cache" in layouts, "raid" in layouts or "mirror" in layouts
+    return Contents(
+        programs=["lvm", "dmsetup", *(["thin_check"] if thin else []), *(["cache_check"] if cache else [])],
+        optional_programs=["thin_repair", "thin_dump", "dmeventd"],
+        libraries=["/lib*/liblvm2cmd.so*", "/usr/lib/*/device-mapper/*.so", "/usr/lib64/device-mapper/*.so"],
+        modules=[
+            "dm_mod", "dm_snapshot", *(["dm_thin_pool"] if thin else []), *(["dm_cache", "dm_cache_smq"] if cache else []),
+            *(["dm_raid", "dm_mirror", "raid1", "raid10", "raid456"] if raid else []),
+        ],
+        files=["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf", "/etc/lvm/profile", "/usr/lib/udev/rules.d/*-lvm*.rules",
+               "/usr/lib/udev/rules.d/*-dm*.rules"],
+    )  # fmt: skip
+
+
+KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Software RAID by md: levels 0, 1, 4, 5, 6 and 10, linear, and their spares."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..rescue.contents import Contents
+from .inventory import Device
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+
+@dataclass(frozen=True)
+class Array(Item):
+    """An md array. `needs` are its members in the order of their roles, then the spares.
+
+    `chunk`, `component_size` and `data_offset` are bytes, 0 where the level or metadata has none. `missing` are the
+    roles nobody fills now: a degraded array is made again complete.
+    """
+
+    type = "md"
+    noun = "RAID array"
+
+    level: str
+    members: int
+    metadata: str
+    uuid: str
+    name: str = ""
+    device: str = field(default="", compare=False)
+    size: int = 0
+    chunk: int = 0
+    layout: str = ""
+    component_size: int = 0
+    data_offset: int = 0
+    spares: int = 0
+    missing: tuple[int, ...] = field(default=(), compare=False)
+    bitmap: str = ""
+    consistency: str = ""
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """The arrays that run; one that does not is named as left out by its members."""
+    arrays = [d for d in survey.devices.values() if d.type.startswith(("raid", "linear", "md", "container"))]
+    for device in arrays:
+        export = read_export(survey, device)
+        if export.get("MD_LEVEL", "container") == "container":
+            survey.leave_out(device.path, "containers of firmware RAID (IMSM, DDF) are not described yet")
+            continue
+        yield _array(survey, device, export)
+    for device in survey.carrying("linux_raid_member"):
+        if not device.children:
+            survey.leave_out(device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it")
+
+
+def read_export(survey: Survey, device: Device) -> dict[str, str]:
+    """What mdadm says for programs.
+
+    >>> sh.query("mdadm", "--detail", "--export", "/dev/md0")
+    MD_LEVEL=raid1
+    MD_DEVICES=2
+    MD_METADATA=1.2
+    MD_UUID=5d0b1c3f:6b3c1e34:0a6a0a9c:33bd9ac2
+    MD_DEVNAME=data
+    MD_NAME=lab:data
+    MD_DEVICE_dev_vdb_ROLE=0
+    MD_DEVICE_dev_vdb_DEV=/dev/vdb
+    MD_DEVICE_dev_vdd_ROLE=spare
+    MD_DEVICE_dev_vdd_DEV=/dev/vdd
+    """
+    text = survey.sh.query("mdadm", "--detail", "--export", device.path)
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
+    detail = read_detail(survey.sh.query("mdadm", "--detail", device.path))
+    roles = {
+        value: export[key[: -len("_DEV")] + "_ROLE"]
+        for key, value in export.items()
+        if key.startswith("MD_DEVICE_") and key.endswith("_DEV")
+    }
+    active = {int(role): path for path, role in roles.items() if role.isdigit()}
+    spares = sorted(path for path, role in roles.items() if role == "spare")
+    members = int(export["MD_DEVICES"])
+    missing = tuple(role for role in range(members) if role not in active)
+    if missing:
+        survey.warn(f"{device.path} is degraded: {len(missing)} of its {members} members are not there")
+    chunk = re.match(r"(\d+)K", detail.get("Chunk Size", ""))
+    return Array(
+        id=f"md:{export['MD_UUID']}", needs=(*(active[role] for role in sorted(active)), *spares),
+        level=export["MD_LEVEL"], members=members, metadata=export["MD_METADATA"],
+        uuid=export["MD_UUID"], name=export.get("MD_NAME", export.get("MD_DEVNAME", "")),
+        device=device.path, size=device.size, chunk=int(chunk.group(1)) << 10 if chunk else 0,
+        layout=detail.get("Layout", ""), component_size=int(detail.get("Used Dev Size", "0").split()[0]) << 10,
+        data_offset=_data_offset(survey, next(iter(active.values()), "")), spares=len(spares), missing=missing,
+        bitmap=detail.get("Intent Bitmap", "").lower(), consistency=detail.get("Consistency Policy", ""),
+    )  # fmt: skip
+
+
+def read_detail(text: str) -> dict[str, str]:
+    """The lines `Name : value`.
+
+    >>> sh.query("mdadm", "--detail", "/dev/md0")
+    /dev/md0:
+               Version : 1.2
+            Raid Level : raid5
+            Array Size : 129024 (126.00 MiB 132.12 MB)
+         Used Dev Size : 64512 (63.00 MiB 66.06 MB)
+          Raid Devices : 3
+         Intent Bitmap : Internal
+                Layout : left-symmetric
+            Chunk Size : 512K
+    Consistency Policy : bitmap
+    """
+    pairs = (line.split(" : ", 1) for line in text.splitlines() if " : " in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _data_offset(survey: Survey, member: str) -> int:
+    """`Data Offset : 4096 sectors` of `mdadm --examine`; without it the array may turn out smaller than it was."""
+    if not member:
+        return 0
+    lost = f"the data offset of the array on {member} is not known, a new array may be a little smaller"
+    offset = read_detail(survey.ask("mdadm", "--examine", member, lost=lost)).get("Data Offset", "0")
+    return int(offset.split()[0]) * 512
+
+
+def contents(_layout: Layout) -> Contents:
+    """mdadm and the personalities; which one an array wants is known when it is made."""
+    return Contents(
+        programs=["mdadm"],
+        optional_programs=["mdmon"],
+        modules=["md_mod", "linear", "raid0", "raid1", "raid10", "raid456"],
+        files=["/etc/mdadm.conf", "/etc/mdadm/mdadm.conf", "/usr/lib/udev/rules.d/*-md-raid-*.rules"],
+    )
+
+
+KIND = StorageKind("md", (Array,), capture, contents)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is mounted where, and what /etc/fstab says about it."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from ..rescue.contents import Contents
+from .btrfs import Subvolume
+from .filesystem import FileSystem
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import FstabEntry, Mounted, Survey
+
+# In memory or made by the kernel: nothing is lost, so nothing is said.
+VIRTUAL = frozenset(
+    "autofs bdev binder binfmt_misc bpf cgroup cgroup2 configfs cpuset debugfs devpts devtmpfs efivarfs fusectl "
+    "hugetlbfs mqueue nsfs proc pstore ramfs resctrl rootfs rpc_pipefs securityfs selinuxfs sysfs tmpfs tracefs".split()
+)
+NETWORK = frozenset("nfs nfs4 cifs smb3 smbfs ceph glusterfs afs ncpfs 9p virtiofs lustre gfs2 ocfs2 beegfs davfs".split())
+
+
+@dataclass(frozen=True)
+class Mount(Item):
+    """A file system at its place; it needs the file system or subvolume, and the mount it lies in.
+
+    `options` are those in force, empty where fstab mounts on demand; `fstab_*` is the line of fstab, if there is one.
+    """
+
+    type = "mount"
+    noun = "mount"
+
+    target: str
+    fstype: str
+    options: tuple[str, ...] = ()
+    mounted: bool = field(default=True, compare=False)
+    fstab_spec: str = ""
+    fstab_options: str = ""
+    fstab_dump: int = 0
+    fstab_passno: int = 0
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """The mounts of described file systems, those above first, then what fstab has besides."""
+    seen: dict[tuple[str, str], str] = {}
+    targets: list[str] = []
+    entries = {entry.target: entry for entry in survey.fstab}
+    # Where two mounts lie on the same target the later one is seen.
+    visible = {mount.target: mount for mount in survey.mounts}
+    in_fstab_first = sorted(visible.values(), key=lambda mount: mount.target not in entries)
+    kept = [mount for mount in in_fstab_first if _is_described(survey, mount, seen)]
+    for mount in sorted(kept, key=lambda mount: mount.target):
+        item = _mounted(survey, mount, entries.get(mount.target), targets)
+        targets.append(mount.target)
+        yield item
+    for entry in sorted(survey.fstab, key=lambda entry: entry.target):
+        if entry.fstype != "swap" and entry.target not in visible:
+            yield from _unmounted(survey, entry, targets)
+
+
+def _is_described(survey: Survey, mount: Mounted, seen: dict[tuple[str, str], str]) -> bool:
+    """Whether the layout has this mount; else the reason is noted."""
+    if mount.fstype in VIRTUAL:
+        return False
+    reason = _why_not(survey, mount)
+    if not reason:
+        first = seen.setdefault((mount.source, mount.root), mount.target)
+        reason = "" if first == mount.target else f"the same is mounted on {first}"
+    if reason:
+        survey.leave_out(mount.target, reason)
+    return not reason
+
+
+def _why_not(survey: Survey, mount: Mounted) -> str:
+    if mount.fstype == "overlay":
+        return "an overlay: what it is made of is described"
+    if mount.fstype in NETWORK:
+        return f"a network file system ({mount.fstype} from {mount.source})"
+    if mount.fstype.startswith("fuse") and not mount.source.startswith("/dev/"):
+        return f"a file system of a program ({mount.fstype})"
+    filesystem = _filesystem(survey, mount.source, mount.number)
+    if filesystem is None:
+        return f"{mount.source} is not described"
+    if mount.root != "/" and (mount.fstype != "btrfs" or _subvolume(survey, filesystem, mount.root) is None):
+        return f"a bind mount of {mount.root} on {mount.source}"
+    return ""
+
+
+def _filesystem(survey: Survey, source: str, number: str = "") -> FileSystem | None:
+    """The file system on a device given by path or number."""
+    paths = {d.path for d in survey.devices.values() if number and d.number == number} | {source}
+    ids = {item.id for item in survey.items if getattr(item, "device", None) in paths}
+    found = (i for i in survey.items if isinstance(i, FileSystem) and ids.intersection(i.needs))
+    return next(found, None)
+
+
+def _subvolume(survey: Survey, filesystem: Item, path: str) -> Subvolume | None:
+    id = f"subvolume:{filesystem.id[3:]}/{path.lstrip('/')}"
+    return next((i for i in survey.items if isinstance(i, Subvolume) and i.id == id), None)
+
+
+def _mounted(survey: Survey, mount: Mounted, entry: FstabEntry | None, above: list[str]) -> Mount:
+    filesystem = _filesystem(survey, mount.source, mount.number)
+    assert filesystem is not None
+    below: Item = _subvolume(survey, filesystem, mount.root) or filesystem
+    on_demand = entry is not None and {"noauto", "x-systemd.automount"}.intersection(entry.options.split(","))
+    # The number of a subvolume is another one after it was made again.
+    options = tuple(word for word in mount.options.split(",") if not word.startswith("subvolid="))
+    return _with_fstab(
+        Mount(f"mount:{mount.target}", _needs(below.id, mount.target, above), mount.target, mount.fstype,
+              () if on_demand else options),
+        entry,
+    )  # fmt: skip
+
+
+def _unmounted(survey: Survey, entry: FstabEntry, above: list[str]) -> Iterator[Mount]:
+    """A line of fstab that is not mounted now."""
+    words = entry.options.split(",")
+    if entry.fstype in VIRTUAL:
+        return
+    if "bind" in words or "rbind" in words:
+        survey.leave_out(entry.target, f"a bind mount of {entry.spec}, not mounted")
+        return
+    found = find_device(survey, entry.spec)
+    filesystem = _filesystem(survey, found) if found else None
+    if filesystem is None:
+        kind = "a network file system" if entry.fstype in NETWORK else f"{entry.spec} is not described"
+        survey.leave_out(entry.target, f"{kind}, in fstab but not mounted")
+        return
+    path = next((word[len("subvol="):] for word in words if word.startswith("subvol=")), "/")
+    below: Item = _subvolume(survey, filesystem, path) or filesystem
+    needs = _needs(below.id, entry.target, above)
+    yield _with_fstab(Mount(f"mount:{entry.target}", needs, entry.target, filesystem.type, mounted=False), entry)
+
+
+def find_device(survey: Survey, spec: str) -> str:
+    """The path of the device that the first field of an fstab line means, "" when there is none."""
+    tag, equals, value = spec.partition("=")
+    value = value.strip("\"'")
+    for part in ("uuid", "label", "partuuid", "partlabel"):
+        if spec.startswith(f"/dev/disk/by-{part}/"):
+            tag, equals, value = part.upper(), "=", spec.rpartition("/")[2]
+    for item in survey.items:
+        path = getattr(item, "device", "")
+        device = survey.devices.get(path)
+        known = {
+            "UUID": device.uuid if device else "",
+            "LABEL": device.label if device else "",
+            "PARTUUID": getattr(item, "uuid", "") if item.type == "partition" else "",
+            "PARTLABEL": getattr(item, "name", "") if item.type == "partition" else "",
+        }
+        if equals and value and known.get(tag, "").lower() == value.lower():
+            return str(path)
+        if path and (spec == path or item.id == f"lv:{spec[len('/dev/'):]}"):
+            return str(path)
+    return ""
+
+
+def _needs(below: str, target: str, above: list[str]) -> tuple[str, ...]:
+    holder = max((t for t in above if t != target and f"{target}/".startswith(f"{t.rstrip('/')}/")), key=len, default="")
+    return (below, f"mount:{holder}") if holder else (below,)
+
+
+def _with_fstab(mount: Mount, entry: FstabEntry | None) -> Mount:
+    if entry is None:
+        return mount
+    return replace(mount, fstab_spec=entry.spec, fstab_options=entry.options, fstab_dump=entry.dump,
+                   fstab_passno=entry.passno)  # fmt: skip
+
+
+def contents(_layout: Layout) -> Contents:
+    """What mounts and finds."""
+    return Contents(programs=["mount", "umount", "findmnt", "blkid"], optional_programs=["fsck"])
+
+
+KIND = StorageKind("mount", (Mount,), capture, contents, last=True)

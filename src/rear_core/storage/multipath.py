@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multipath disks: one disk that is seen on several paths."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..rescue.contents import Contents
+from .disk import Disk, tables
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+
+@dataclass(frozen=True)
+class MultipathDisk(Disk):
+    """A disk with several paths; `name` is that of its map, `paths` the kernel's names of the disks it is made of."""
+
+    type = "multipath disk"
+    noun = "multipath disk"
+
+    name: str = ""
+    paths: tuple[str, ...] = field(default=(), compare=False)
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """The maps that lsblk shows as `mpath`, with the identity that all their paths share.
+
+    Partition tables on them are read as those of any disk.
+    """
+    for device in survey.of_type("mpath"):
+        leg = survey.devices[device.parents[0]]
+        yield MultipathDisk(
+            id=f"disk:{leg.wwn or leg.serial or device.path}", needs=(), size=device.size, device=device.path,
+            model=leg.model, vendor=leg.vendor, serial=leg.serial, wwn=leg.wwn, transport=leg.transport,
+            rotational=leg.rotational, logical_sector_size=device.logical_sector_size,
+            physical_sector_size=device.physical_sector_size, minimum_io=device.minimum_io,
+            optimal_io=device.optimal_io, alignment_offset=device.alignment_offset,
+            name=device.path.rpartition("/")[2], paths=device.parents,
+        )  # fmt: skip
+        yield from tables(survey, device)
+
+
+def contents(_layout: Layout) -> Contents:
+    """The daemon's tools and its configuration."""
+    return Contents(
+        programs=["multipath", "multipathd"],
+        optional_programs=["kpartx"],
+        libraries=["/lib*/multipath/*.so", "/lib/*/multipath/*.so", "/usr/lib*/multipath/*.so"],
+        modules=["dm_multipath", "dm_round_robin", "dm_queue_length", "dm_service_time", "scsi_dh_alua"],
+        files=["/etc/multipath.conf", "/etc/multipath"],
+    )
+
+
+KIND = StorageKind("multipath", (MultipathDisk,), capture, contents)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The survey: what a capture is given, and where it asks the machine."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..errors import ProgramFailed
+from ..shell import Argument, Shell
+from .inventory import Device
+from .layout import Item, LeftOut
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A mount of the running system, as findmnt shows it; `root` is the part of the file system that is seen."""
+
+    target: str
+    source: str
+    fstype: str
+    options: str
+    root: str
+    number: str
+
+
+@dataclass(frozen=True)
+class FstabEntry:
+    """A line of /etc/fstab; `spec` is its first field as it stands there."""
+
+    spec: str
+    target: str
+    fstype: str
+    options: str
+    dump: int = 0
+    passno: int = 0
+
+
+@dataclass
+class Survey:
+    """The machine while its storage is captured.
+
+    `devices` are the block devices to describe, those below first; `mounts` and `fstab` are complete. The captures
+    add to `left_out`; `items` is what was captured before, for those that run last.
+    """
+
+    sh: Shell
+    devices: Mapping[str, Device]
+    mounts: list[Mounted]
+    fstab: list[FstabEntry]
+    warn: Callable[[str], None]
+    left_out: list[LeftOut] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    _claims: dict[str, str] = field(default_factory=dict)
+
+    def identity(self, name: str, path: str) -> str:
+        """The name by which a device knows itself, or its path when it has none or another has the same (a clone)."""
+        return name if name and self._claims.setdefault(name, path) == path else path
+
+    def of_type(self, *types: str) -> list[Device]:
+        """The devices that are of a type of lsblk: disk, part, lvm, crypt, raid1 ..."""
+        return [device for device in self.devices.values() if device.type in types]
+
+    def carrying(self, *fstypes: str) -> list[Device]:
+        """The devices that carry a file system or signature of a type of blkid: ext4, LVM2_member ..."""
+        return [device for device in self.devices.values() if device.fstype in fstypes]
+
+    def mount_point(self, device: Device) -> str:
+        """Where the whole file system of a device is mounted, "" when it is not."""
+        for mount in self.mounts:
+            if mount.root == "/" and (mount.number == device.number or mount.source == device.path):
+                return mount.target
+        return ""
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Say what the layout does not describe."""
+        self.left_out.append(LeftOut(name, reason))
+
+    def ask(self, *argv: Argument, lost: str, ok: tuple[int, ...] = (0,)) -> str:
+        """What a program prints; when it fails, a warning that says what is `lost`, and nothing."""
+        try:
+            return self.sh.query(*argv, ok=ok)
+        except ProgramFailed as error:
+            self.warn(f"{lost}: {error.message}")
+            return ""
+
+    def file(self, path: str) -> str:
+        """The text of a file, "" when it is not there; by a program, so that it is recorded as everything else."""
+        return self.sh.query("cat", path, ok=(0, 1))
+
+    @cached_property
+    def crypttab(self) -> dict[str, list[str]]:
+        """The fields of /etc/crypttab by name of the mapping: device, key file, options."""
+        lines = [line.split() for line in self.file("/etc/crypttab").splitlines()]
+        return {words[0]: [*words[1:], "", "", ""][:3] for words in lines if words and not words[0].startswith("#")}
+
+
+def read_mounts(sh: Shell) -> list[Mounted]:
+    """What is mounted.
+
+    >>> sh.json("findmnt", "--json", "--list", ...)
+    {"filesystems": [{"target": "/", "source": "/dev/mapper/debian-root", "fstype": "ext4",
+                      "options": "rw,relatime,errors=remount-ro", "fsroot": "/", "maj:min": "253:0"}, ...]}
+    """
+    report = sh.json("findmnt", "--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN")
+    return [
+        Mounted(
+            target=row["target"],
+            # A part of a file system is shown as /dev/sda2[/@home].
+            source=(row["source"] or "").partition("[")[0],
+            fstype=row["fstype"] or "",
+            options=row["options"] or "",
+            root=row["fsroot"] or "/",
+            number=(row["maj:min"] or "").strip(),
+        )
+        for row in report["filesystems"]
+    ]
+
+
+def read_fstab(sh: Shell) -> list[FstabEntry]:
+    """The lines of /etc/fstab.
+
+    >>> sh.query("findmnt", "--fstab", "--json", ...)
+    {"filesystems": [{"source": "UUID=f6d4...", "target": "/", "fstype": "ext4", "options": "errors=remount-ro",
+                      "freq": 0, "passno": 1}]}
+
+    Nothing is printed, with status 1, when there is no line or no such file.
+    """
+    columns = "SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO"
+    text = sh.query("findmnt", "--fstab", "--json", "--list", "--output", columns, ok=(0, 1))
+    rows = json.loads(text)["filesystems"] if text.strip() else []
+    return [
+        FstabEntry(
+            spec=row["source"] or "", target=row["target"] or "", fstype=row["fstype"] or "",
+            options=row["options"] or "", dump=int(row["freq"] or 0), passno=int(row["passno"] or 0),
+        )  # fmt: skip
+        for row in rows
+    ]

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Swap devices and swap files, and how they are activated."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..rescue.contents import Contents
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .mount import Mount, find_device
+from .survey import FstabEntry, Survey
+
+
+@dataclass(frozen=True)
+class Swap(Item):
+    """A swap device, with its line of fstab."""
+
+    type = "swap"
+    noun = "swap"
+
+    uuid: str = ""
+    label: str = ""
+    page_size: int = 4096
+    active: bool = field(default=False, compare=False)
+    fstab_spec: str = ""
+    fstab_options: str = ""
+
+
+@dataclass(frozen=True)
+class SwapFile(Item):
+    """A swap file on a mounted file system: backups leave it out, so it is made again. `size` is bytes."""
+
+    type = "swap file"
+    noun = "swap file"
+
+    path: str
+    size: int
+    fstab_options: str = ""
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """Every swap device, active or not, and the active swap files.
+
+    >>> sh.query("swapon", "--show=NAME,TYPE,SIZE", "--bytes", "--noheadings", "--raw")
+    /dev/dm-1 partition 1023406080
+    /swapfile file 536866816
+    """
+    shown = survey.sh.query("swapon", "--show=NAME,TYPE,SIZE", "--bytes", "--noheadings", "--raw")
+    active = [line.split() for line in shown.splitlines()]
+    page = int(survey.sh.query("getconf", "PAGESIZE"))
+    lines = [entry for entry in survey.fstab if entry.fstype == "swap"]
+    by_device = {find_device(survey, entry.spec): entry for entry in lines}
+    names = {name for name, _, _ in active}
+    for device in survey.carrying("swap"):
+        entry = by_device.get(device.path, FstabEntry("", "", "", ""))
+        yield Swap(
+            id=f"swap:{device.uuid or device.path}", needs=(device.path,), uuid=device.uuid, label=device.label,
+            page_size=page, active=bool(names & {device.path, f"/dev/{device.kernel_name}"}),
+            fstab_spec=entry.spec, fstab_options=entry.options,
+        )  # fmt: skip
+    described = {f"/dev/{device.kernel_name}" for device in survey.devices.values()} | set(survey.devices)
+    for name, kind, size in active:
+        if kind == "file":
+            yield _swap_file(survey, name.encode().decode("unicode_escape"), int(size) + page, lines)
+        elif name not in described:
+            survey.leave_out(f"swap {name}", "a device that is not described")
+
+
+def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) -> SwapFile:
+    # The first page is the header, which the kernel does not count.
+    mounts = [item for item in survey.items if isinstance(item, Mount) and path.startswith(item.target.rstrip("/") + "/")]
+    holder = max(mounts, key=lambda mount: len(mount.target), default=None)
+    options = next((entry.options for entry in lines if entry.spec == path), "")
+    return SwapFile(f"swap file:{path}", (holder.id,) if holder else (), path, size, options)
+
+
+def contents(_layout: Layout) -> Contents:
+    """mkswap and swapon."""
+    return Contents(programs=["mkswap", "swapon", "swapoff"], optional_programs=["swaplabel"])
+
+
+KIND = StorageKind("swap", (Swap, SwapFile), capture, contents, last=True)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The FAT file systems, as on EFI system partitions."""
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..rescue.contents import Contents
+from .filesystem import FileSystem, identity
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+
+@dataclass(frozen=True)
+class Fat(FileSystem):
+    """A FAT file system; `uuid` is the volume id, as in 66FC-EA5D. Sizes are bytes, `fat_size` in sectors."""
+
+    type = "vfat"
+    noun = "file system"
+
+    bits: int = 0
+    sector_size: int = 0
+    cluster_size: int = 0
+    reserved_sectors: int = 0
+    fats: int = 0
+    fat_size: int = 0
+    root_entries: int = 0
+    sectors: int = 0
+    hidden_sectors: int = 0
+    media: int = 0
+    oem: str = ""
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """Every FAT file system, from its boot sector.
+
+    >>> sh.query("od", "-A", "n", "-v", "-t", "x1", "-N", "64", "/dev/vda1")
+     eb 3c 90 6d 6b 66 73 2e 66 61 74 00 02 04 04 00
+     02 00 02 00 a0 f8 28 00 20 00 04 00 00 00 00 00
+     ...
+    """
+    for device in survey.carrying("vfat"):
+        lost = f"{device.path}: only the type and volume id of this FAT file system are known"
+        text = survey.ask("od", "-A", "n", "-v", "-t", "x1", "-N", "64", device.path, lost=lost)
+        yield read_boot_sector(bytes.fromhex(text), identity(device), device.path, device.uuid, device.label)
+
+
+def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -> Fat:
+    """The file system that a boot sector describes; the number of clusters decides about 12, 16 or 32 bits."""
+    bare = Fat(id=id, needs=(path,), uuid=uuid, label=label)
+    if len(sector) < 64:
+        return bare
+    oem, size, per_cluster, reserved, fats, entries, few, media, fat16 = struct.unpack_from("<8sHBHBHHBH", sector, 3)
+    hidden, many, fat32 = struct.unpack_from("<III", sector, 28)
+    if not size or not per_cluster:
+        return bare
+    sectors, fat_size = few or many, fat16 or fat32
+    root_sectors = -(-entries * 32 // size)
+    clusters = (sectors - reserved - fats * fat_size - root_sectors) // per_cluster
+    bits = 32 if not fat16 else 12 if clusters < 4085 else 16
+    return Fat(
+        id=id, needs=(path,), uuid=uuid, label=label, bits=bits, sector_size=size, cluster_size=per_cluster * size,
+        reserved_sectors=reserved, fats=fats, fat_size=fat_size, root_entries=entries, sectors=sectors,
+        hidden_sectors=hidden, media=media, oem=oem.decode("ascii", "replace").rstrip(),
+    )  # fmt: skip
+
+
+def contents(_layout: Layout) -> Contents:
+    """The dosfstools, and the code pages that mounting needs."""
+    return Contents(
+        programs=["mkfs.vfat"],
+        optional_programs=["fsck.vfat", "fatlabel", "mlabel"],
+        modules=["vfat", "fat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8"],
+    )
+
+
+KIND = StorageKind("vfat", (Fat,), capture, contents)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file system XFS."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..rescue.contents import Contents
+from .filesystem import FileSystem, identity
+from .kinds import StorageKind
+from .layout import Item, Layout
+from .survey import Survey
+
+
+@dataclass(frozen=True)
+class Xfs(FileSystem):
+    """An XFS file system: its geometry as the words `name=value` of each section of xfs_info.
+
+    Options of newer releases are kept without being known here. External log and realtime devices are named.
+    """
+
+    type = "xfs"
+    noun = "file system"
+
+    meta: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    naming: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+    realtime: tuple[str, ...] = ()
+    log_device: str = ""
+    realtime_device: str = ""
+
+
+def capture(survey: Survey) -> Iterator[Item]:
+    """Every XFS; the kernel is asked about a mounted one, the superblock otherwise."""
+    for device in survey.carrying("xfs"):
+        lost = f"{device.path}: only the type and UUID of this XFS are known, its geometry is lost"
+        text = survey.ask("xfs_info", survey.mount_point(device) or device.path, lost=lost)
+        sections, devices = read_geometry(text)
+        others = {name: path for name, path in devices.items() if path.startswith("/")}
+        yield Xfs(
+            id=identity(device), needs=(device.path, *others.values()), uuid=device.uuid, label=device.label,
+            meta=sections.get("meta-data", ()), data=sections.get("data", ()), naming=sections.get("naming", ()),
+            log=sections.get("log", ()), realtime=sections.get("realtime", ()),
+            log_device=others.get("log", ""), realtime_device=others.get("realtime", ""),
+        )  # fmt: skip
+
+
+def read_geometry(text: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The words of each section, and the devices of log and realtime section.
+
+    >>> sh.query("xfs_info", "/srv")
+    meta-data=/dev/vdb1              isize=512    agcount=4, agsize=19200 blks
+             =                       sectsz=512   attr=2, projid32bit=1
+             =                       crc=1        finobt=1, sparse=1, rmapbt=0
+             =                       reflink=1    bigtime=1 inobtcount=1 nrext64=0
+    data     =                       bsize=4096   blocks=76800, imaxpct=25
+             =                       sunit=0      swidth=0 blks
+    naming   =version 2              bsize=4096   ascii-ci=0, ftype=1
+    log      =internal log           bsize=4096   blocks=16384, version=2
+             =                       sectsz=512   sunit=0 blks, lazy-count=1
+    realtime =none                   extsz=4096   blocks=0, rtextents=0
+    """
+    sections: dict[str, tuple[str, ...]] = {}
+    devices: dict[str, str] = {}
+    section = ""
+    for line in text.splitlines():
+        head, equals, rest = line.partition("=")
+        if not equals:
+            continue
+        section = head.strip() or section
+        options = tuple(re.findall(r"[\w-]+=[^\s,]+", rest))
+        sections[section] = sections.get(section, ()) + options
+        if head.strip() in ("log", "realtime"):
+            devices[section] = rest.split()[0] if rest.split() else ""
+    return sections, devices
+
+
+def contents(_layout: Layout) -> Contents:
+    """The xfsprogs."""
+    return Contents(
+        programs=["mkfs.xfs", "xfs_repair", "xfs_admin"],
+        optional_programs=["xfs_db", "xfs_growfs", "xfs_io", "fsck.xfs"],
+        modules=["xfs"],
+    )
+
+
+KIND = StorageKind("xfs", (Xfs,), capture, contents)

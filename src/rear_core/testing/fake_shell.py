@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A shell that answers from what programs once printed, and one that writes such a recording.
+
+To record the storage of any machine, as root on it, with rear installed:
+
+    python3 -m rear_core.testing.fake_shell tests/machines/NAME
+
+That runs the capture of `rear savelayout` and leaves one file per command in NAME/commands. The files are plain text,
+made to be read and, for a case nobody owns the hardware of, to be written by hand:
+
+    $ findmnt --fstab --json
+    status 1
+
+    everything from here is standard output
+
+Between the second line and the empty one stand lines `stderr: ...`. Passphrases are never asked for, but serial
+numbers, UUIDs and host names are in there: look before you publish.
+"""
+# ruff: noqa: ARG002  (the arguments are those of the real shell)
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Union
+
+from ..errors import ProgramFailed, ProgramMissing
+from ..shell import Argument, Outcome, Shell
+
+Answer = Union[str, Outcome]
+
+
+class FakeShell(Shell):
+    """Answers `run`, `query` and `json` from a recording; a command nobody recorded is an AssertionError.
+
+    `recording` is a folder of recorded commands, or a mapping from the command as it would be typed
+    (`"lsblk --json"`) to its standard output or to an `Outcome`. `asked` lists what was run, in order.
+    """
+
+    def __init__(self, recording: Path | Mapping[str, Answer]) -> None:
+        super().__init__()
+        if isinstance(recording, Path):
+            self._answers: dict[str, Answer] = dict(map(_read, sorted(recording.glob("*.txt"))))
+        else:
+            self._answers = dict(recording)
+        self._source = recording if isinstance(recording, Path) else "the mapping it was given"
+        self.asked: list[str] = []
+
+    def run(
+        self,
+        *argv: Argument,
+        input: str | None = None,
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 600,
+        ok: Sequence[int] = (0,),
+    ) -> Outcome:
+        """The recorded outcome; a status that is not in `ok` raises as the real shell does."""
+        arguments = tuple(os.fspath(argument) for argument in argv)
+        command = command_line(arguments)
+        self.asked.append(command)
+        if command not in self._answers:
+            raise AssertionError(f"nobody recorded `{command}` in {self._source}")
+        answer = self._answers[command]
+        outcome = Outcome(arguments, 0, answer, "", 0) if isinstance(answer, str) else answer
+        if stdout is not None:
+            stdout.write(outcome.stdout.encode(errors="surrogateescape"))
+        return _checked(outcome, ok)
+
+    def pipe(
+        self,
+        *stages: Sequence[Argument],
+        stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
+        cwd: Path | None = None,
+        timeout: float | None = None,
+        ok: Mapping[str, Sequence[int]] | None = None,
+    ) -> list[Outcome]:
+        """A pipe is never recorded."""
+        typed = " | ".join(command_line([os.fspath(word) for word in stage]) for stage in stages)
+        raise AssertionError(f"a recorded machine has no pipes: `{typed}`")
+
+    def attach(self, *argv: Argument, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+        """A terminal is never recorded."""
+        raise AssertionError(f"a recorded machine has no terminal: `{command_line([os.fspath(word) for word in argv])}`")
+
+    def which(self, program: str) -> Path | None:
+        """A program counts as installed when one of its commands was recorded, unless it was missing then."""
+        for command, answer in self._answers.items():
+            if shlex.split(command)[0] == program and not (isinstance(answer, Outcome) and answer.status == 127):
+                return Path("/usr/sbin") / program
+        return None
+
+
+class RecordingShell(Shell):
+    """Runs programs for real and leaves what each printed in `folder`, for a `FakeShell` to answer from."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self, *argv: Argument, ok: Sequence[int] = (0,), **options: Any) -> Outcome:
+        """Run a program, write down what came of it, then judge it."""
+        try:
+            outcome = super().run(*argv, ok=range(-signal.NSIG, 256), **options)
+        except ProgramMissing as error:
+            outcome = Outcome(error.argv, error.status, "", "", 0)
+        command = command_line(outcome.argv)
+        (self.folder / _file_name(command)).write_text(_written(command, outcome), errors="surrogateescape")
+        return _checked(outcome, ok)
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """The command as it would be typed; this interpreter is simply called python3."""
+    return shlex.join(["python3" if argv[0] == sys.executable else argv[0], *argv[1:]])
+
+
+def _checked(outcome: Outcome, ok: Sequence[int]) -> Outcome:
+    if outcome.status in ok:
+        return outcome
+    if outcome.status == 127:
+        raise ProgramMissing(outcome.argv)
+    raise ProgramFailed(outcome.argv, outcome.status, outcome.output)
+
+
+def _file_name(command: str) -> str:
+    """A name a human recognises, cut to a length every file system takes."""
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", command).strip("-")
+    if len(words) > 80:
+        words = words[:70] + "-" + hashlib.sha256(command.encode(errors="surrogateescape")).hexdigest()[:8]
+    return words + ".txt"
+
+
+def _written(command: str, outcome: Outcome) -> str:
+    complaints = "".join(f"stderr: {line}\n" for line in outcome.stderr.splitlines())
+    return f"$ {command}\nstatus {outcome.status}\n{complaints}\n{outcome.stdout}"
+
+
+def _read(path: Path) -> tuple[str, Outcome]:
+    head, _, output = path.read_text(errors="surrogateescape").partition("\n\n")
+    command, status, *complaints = head.split("\n")
+    errors = "\n".join(line[len("stderr: "):] for line in complaints)
+    command = command[len("$ "):]
+    return command, Outcome(tuple(shlex.split(command)), int(status[len("status "):]), output, errors, 0)
+
+
+def _record(folder: Path) -> None:
+    from ..storage.capture import capture
+
+    layout = capture(RecordingShell(folder / "commands"), warn=lambda line: print("WARNING:", line, file=sys.stderr))
+    print(f"{len(layout.items)} items recorded in {folder}")
+
+
+if __name__ == "__main__":
+    _record(Path(sys.argv[1]))
