@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Costly things are made once and kept outside the checkout, named by a hash of all they are made of."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KEPT_OF_A_KIND = 2
+KEPT_SECONDS = 2 * 60 * 60
+
+
+def directory() -> Path:
+    """Where everything is kept; REAR_TEST_CACHE moves it."""
+    path = Path(os.environ.get("REAR_TEST_CACHE", "/var/cache/rear-tests"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short name for the parts, each of which counts."""
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(b"%d:" % len(data) + data)
+    return found.hexdigest()[:16]
+
+
+def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The file or directory `<kind>-<key>`; `make` writes it, at a path beside, when it is not there yet.
+
+    Whoever comes second waits for the first. Things of the same kind not used for a while are removed.
+    """
+    path = directory() / f"{kind}-{key}"
+    with _lock(directory() / f"{kind}.lock"):
+        if not path.exists():
+            unfinished = path.with_name(path.name + ".new")
+            _remove(unfinished)
+            make(unfinished)
+            unfinished.rename(path)
+        os.utime(path)
+        others = sorted(set(directory().glob(f"{kind}-*")) - {path}, key=lambda other: other.stat().st_mtime)
+        for old in others[: -KEPT_OF_A_KIND or None]:
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                _remove(old)
+    return path
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

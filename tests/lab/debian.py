@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Debian 12 machine with its own kernel and boot loader: as a tree, with rear installed, as a disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .cache import cached, digest
+from .chroot import Chroot
+
+CHECKOUT = Path(__file__).parents[2]
+SUITE = "bookworm"
+LABEL = "debian12"
+
+PACKAGES = """
+    linux-image-amd64 initramfs-tools firmware-linux-free systemd-sysv udev dbus kmod zstd
+    grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
+    lvm2 thin-provisioning-tools mdadm cryptsetup-bin multipath-tools
+    e2fsprogs xfsprogs btrfs-progs dosfstools parted gdisk acl attr
+    iproute2 iputils-ping ethtool netbase isc-dhcp-client openssh-server nfs-common
+    python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates
+"""
+
+# A root shell on the serial console, no work in the background, the root file system found by its label.
+CUSTOMISE = r"""
+set -e
+echo debian12 > "$1/etc/hostname"
+printf '127.0.0.1 localhost\n127.0.1.1 debian12\n' > "$1/etc/hosts"
+echo 'LABEL=debian12 / ext4 errors=remount-ro 0 1' > "$1/etc/fstab"
+mkdir -p "$1/etc/systemd/system/serial-getty@ttyS0.service.d" "$1/opt/rear"
+cat > "$1/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf" <<END
+[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 %I vt220
+END
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+    e2scrub_reap.service fstrim.timer mdcheck_continue.timer mdcheck_start.timer mdmonitor-oneshot.timer; do
+    chroot "$1" systemctl mask "$unit"
+done
+chroot "$1" systemctl disable multipathd.service
+systemd-machine-id-setup --root="$1"
+ln -s /opt/rear/bin/rear "$1/usr/local/sbin/rear"
+"""
+
+
+def tree(*more: str) -> Path:
+    """The root file system of a Debian 12 machine, with these packages besides; never write to it."""
+    packages = ",".join([*PACKAGES.split(), *more])
+
+    def make(path: Path) -> None:
+        _run(
+            "mmdebstrap", "--mode=root", "--variant=apt", "--aptopt=APT::Install-Recommends 0",
+            f"--include={packages}", f"--customize-hook={CUSTOMISE}", SUITE, path, timeout=1200,
+        )  # fmt: skip
+
+    return cached("tree", digest(SUITE, packages, CUSTOMISE), make)
+
+
+def wheels() -> Path:
+    """A directory of wheels: every distribution of this checkout as it stands."""
+    sources = distributions()
+    files = [path for source in sources.values() for path in _source_files(source)]
+    names = "\n".join(os.fspath(path.relative_to(CHECKOUT)) for path in files)
+    key = digest(names, *(path.read_bytes() for path in files))
+
+    def make(path: Path) -> None:
+        for source in sources.values():
+            # Built from a copy: setuptools leaves its traces beside the sources and packs old ones again.
+            with tempfile.TemporaryDirectory() as copy:
+                for file in _source_files(source):
+                    target = Path(copy) / file.relative_to(source)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(file, target)
+                _run(
+                    sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+                    f"--wheel-dir={path}", copy,
+                )  # fmt: skip
+
+    return cached("wheels", key, make)
+
+
+def dependencies() -> Path:
+    """A directory of wheels: all that ours depend on, for Debian 12's Python."""
+    own = wheels()
+    key = digest(*(source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()))
+
+    def make(path: Path) -> None:
+        pip = (sys.executable, "-m", "pip")
+        # blkinfo is published as source only, and pip wants wheels when it collects for another Python.
+        _run(*pip, "wheel", "--quiet", "--no-deps", f"--wheel-dir={path}", "blkinfo>=0.2.0")
+        platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (17, 28, 34)]
+        _run(
+            *pip, "download", "--quiet", "--only-binary=:all:", "--python-version=3.11", *platforms,
+            f"--find-links={own}", f"--find-links={path}", f"--dest={path}", *sorted(own.glob("*.whl")),
+        )  # fmt: skip
+        for wheel in own.glob("*.whl"):
+            (path / wheel.name).unlink()
+
+    return cached("dependencies", key, make)
+
+
+def with_rear(*more: str) -> tuple[Path, ...]:
+    """Layers for a Chroot: the tree with rear and all its plugins in the virtual environment /opt/rear."""
+    base = tree(*more)
+    own, others = wheels(), dependencies()
+
+    def make(path: Path) -> None:
+        with Chroot([base], path) as chroot:
+            for source in (own, others):
+                shutil.copytree(source, chroot.root / "var/tmp/wheels", dirs_exist_ok=True)
+            chroot.run("python3", "-m", "venv", "/opt/rear")
+            chroot.run(
+                "/opt/rear/bin/pip", "install", "--quiet", "--no-index", "--find-links=/var/tmp/wheels",
+                *distributions(),
+            )  # fmt: skip
+            chroot.run("rm", "-r", "/var/tmp/wheels")
+        shutil.rmtree(path.with_name(path.name + ".work"))
+        path.with_name(path.name + ".root").rmdir()
+
+    return cached("with-rear", digest(base.name, own.name, others.name), make), base
+
+
+def disk_image() -> Path:
+    """The tree with rear as an ext4 file system labelled debian12, to boot with the tree's kernel."""
+    layers = with_rear()
+
+    def make(path: Path) -> None:
+        path.touch()
+        os.truncate(path, 4 << 30)
+        script = 'mount -t overlay overlay -o "lowerdir=$1" "$2" && mkfs.ext4 -q -L "$3" -d "$2" "$4"'
+        with tempfile.TemporaryDirectory() as mounted:
+            _run(
+                "unshare", "--mount", "--propagation=private",
+                "sh", "-c", script, "sh", ":".join(map(os.fspath, layers)), mounted, LABEL, path,
+            )  # fmt: skip
+
+    return cached("disk", digest(*(layer.name for layer in layers)), make)
+
+
+def kernel() -> Path:
+    """The tree's kernel."""
+    return _only(tree() / "boot", "vmlinuz-*")
+
+
+def initrd() -> Path:
+    """The initramfs that belongs to it."""
+    return _only(tree() / "boot", "initrd.img-*")
+
+
+def distributions() -> dict[str, Path]:
+    """Every distribution of this checkout by name, with the directory of its sources."""
+    plugins = sorted(path.parent for path in CHECKOUT.glob("plugins/*/pyproject.toml"))
+    return {"rear-core": CHECKOUT, **{path.name: path for path in plugins}}
+
+
+def _source_files(source: Path) -> list[Path]:
+    wanted = [source / "pyproject.toml", source / "README.md", *(source / "src").rglob("*")]
+    return sorted(
+        path
+        for path in wanted
+        if path.is_file() and "__pycache__" not in path.parts and not path.parent.name.endswith(".egg-info")
+    )
+
+
+def _only(directory: Path, pattern: str) -> Path:
+    (found,) = directory.glob(pattern)
+    return found
+
+
+def _run(*argv: str | Path, timeout: float = 600) -> None:
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=timeout,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{argv[0]} ended with {done.returncode}:\n{done.stdout[-4000:]}")

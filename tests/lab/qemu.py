@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines under QEMU, talked to over their serial console."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import itertools
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pexpect import EOF, TIMEOUT, fdpexpect
+
+OVMF = Path("/usr/share/OVMF")
+# Firmware: program, template of its variables.
+FIRMWARE = {
+    "bios": None,
+    "uefi": (OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd"),
+    "secureboot": (OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
+}
+DEVICES = {
+    "virtio": ("virtio-blk-pci",),
+    "sata": ("ide-hd",),
+    "nvme": ("nvme",),
+    "scsi": ("scsi-hd",),
+    "usb": ("usb-storage",),
+}
+EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
+VIRTUALIZED = ("-accel", "kvm", "-cpu", "host")
+CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
+
+
+class MachineFailed(AssertionError):
+    """The machine did not do in time what was expected; carries what it printed last."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A raw disk image on a bus (virtio, sata, nvme, scsi, usb); with `snapshot` the file stays as it is."""
+
+    path: Path
+    serial: str = ""
+    bus: str = "virtio"
+    snapshot: bool = False
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card: alone on its own wire, on the wire named `wire`, or with `forward` behind QEMU's NAT.
+
+    NAT comes with a DHCP server; the host is 10.0.2.2. `forward` maps the loopback's ports to the card's.
+    """
+
+    mac: str
+    wire: str = ""
+    nat: bool = False
+    forward: dict[int, int] = field(default_factory=dict)
+    model: str = "virtio-net-pci"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command on the console ended, and what it printed."""
+
+    status: int
+    output: str
+
+
+@dataclass
+class Machine:
+    """A virtual machine, running inside a `with` block and killed at its end.
+
+    Boots from `cdrom`, else from the disks in their order, or from `kernel` directly. UEFI machines keep
+    variables in `nvram`, made from the template when it is not there; without it they forget them. A reboot
+    ends the machine unless it `reboots`. What the console printed goes to `transcript`, each line with the
+    seconds since the start.
+    """
+
+    memory: int = 1024
+    cpus: int = 2
+    firmware: str = "bios"
+    disks: Sequence[Disk] = ()
+    cdrom: Path | None = None
+    nics: Sequence[Nic] = ()
+    kernel: Path | None = None
+    initrd: Path | None = None
+    command_line: str = ""
+    nvram: Path | None = None
+    reboots: bool = False
+    accelerator: Sequence[str] = EMULATED
+    transcript: Path | None = None
+
+    def __enter__(self) -> Machine:
+        self._private = tempfile.TemporaryDirectory(prefix="rear-qemu.")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._numbers = itertools.count(1)
+        try:
+            self._start(Path(self._private.name))
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        if self._socket:
+            self._socket.close()
+        self._private.cleanup()
+
+    def expect(self, pattern: str, timeout: float = 300) -> re.Match[str]:
+        """Wait until the console prints what the regular expression matches."""
+        try:
+            self._console.expect(pattern, timeout=timeout)
+        except (EOF, TIMEOUT, ConnectionResetError) as error:
+            what = f"{timeout:g} seconds passed" if isinstance(error, TIMEOUT) else "the machine ended"
+            raise MachineFailed(f"{what} before {pattern!r} appeared; {self._last_words()}") from None
+        match = self._console.match
+        assert isinstance(match, re.Match)
+        return match
+
+    def send(self, text: str) -> None:
+        """Type text on the console."""
+        self._console.send(text)
+
+    def shell(self, prompt: str = r"# ", timeout: float = 300) -> None:
+        """Wait for the prompt of a root shell on the console and make it fit for `sh`."""
+        self.expect(prompt, timeout)
+        number = next(self._numbers)
+        # No line editing, no echo, no prompt, no kernel messages: only what commands print comes back.
+        self.send(
+            "set +o emacs +o vi 2>/dev/null; stty -echo; dmesg -n 1; unset PROMPT_COMMAND; PS1= PS2=;"
+            f" echo RE''ADY-{number}\n"
+        )
+        self.expect(rf"READY-{number}\r*\n", 60)
+
+    def sh(self, command: str, timeout: float = 120) -> Answer:
+        """Run a command (several lines are fine) in the shell on the console."""
+        number = next(self._numbers)
+        # The quotes keep an echo of the line, should there be one, from looking like the marker.
+        self.send(f"echo BE''GIN-{number}; {{ {command}\n}} </dev/null; echo EN''D-{number}:$?:\n")
+        try:
+            self.expect(rf"BEGIN-{number}\r*\n", 60)
+            match = self.expect(rf"END-{number}:(\d+):\r*\n", timeout)
+        except MachineFailed as error:
+            raise MachineFailed(f"in {command!r}: {error}") from None
+        return Answer(int(match[1]), _plain(self._console.before).rstrip("\n"))
+
+    def check(self, command: str, timeout: float = 120) -> str:
+        """What a command prints; it must succeed."""
+        answer = self.sh(command, timeout)
+        if answer.status:
+            raise MachineFailed(f"{command!r} ended with {answer.status}:\n{answer.output}")
+        return answer.output
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a small file there; a console is slow, so this is for scripts and settings."""
+        text = base64.encodebytes(data).decode()
+        self.check(f"base64 --decode >{shlex.quote(path)} <<'END-OF-FILE'\n{text}END-OF-FILE")
+
+    def power_off(self, timeout: float = 120) -> None:
+        """Have the machine end by itself, as it should."""
+        self.send("poweroff\n")
+        self.wait(timeout)
+
+    def wait(self, timeout: float = 120) -> None:
+        """Wait until the machine has ended by itself."""
+        assert self._process is not None
+        try:
+            self._console.expect(EOF, timeout=timeout)
+        except ConnectionResetError:
+            pass
+        except TIMEOUT:
+            raise MachineFailed(f"still running after {timeout:g} seconds; {self._last_words()}") from None
+        status = self._process.wait(10)
+        if status:
+            raise MachineFailed(f"QEMU ended with {status}; {self._last_words()}")
+
+    def argv(self, private: Path) -> list[str]:
+        """The command line that starts this machine; sockets and copies are in the directory `private`."""
+        argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
+        argv += ["-m", str(self.memory), "-smp", str(self.cpus), *self.accelerator]
+        argv += [] if self.reboots else ["-no-reboot"]
+        argv += ["-chardev", f"socket,id=console,path={private}/console,server=on,wait=on"]
+        argv += ["-serial", "chardev:console"]
+        argv += self._firmware(private)
+        if self.kernel:
+            argv += ["-kernel", os.fspath(self.kernel), "-append", self.command_line]
+        if self.initrd:
+            argv += ["-initrd", os.fspath(self.initrd)]
+        if self.cdrom:
+            argv += ["-drive", f"if=none,id=cdrom,format=raw,readonly=on,file={_escaped(self.cdrom)}"]
+            argv += ["-device", "ide-cd,drive=cdrom,bootindex=0"]
+        for bus in sorted({disk.bus for disk in self.disks} & set(CONTROLLERS)):
+            argv += ["-device", f"{CONTROLLERS[bus]},id={bus}"]
+        for number, disk in enumerate(self.disks):
+            argv += _disk(number, disk)
+        for number, nic in enumerate(self.nics):
+            argv += _nic(number, nic)
+        return argv
+
+    def _last_words(self) -> str:
+        said = _plain(self._console.before or "")[-4000:]
+        return f"the console's last words:\n{said}\n{self._stderr.read_text(errors='replace')}"
+
+    def _firmware(self, private: Path) -> list[str]:
+        machine = "q35,smm=on" if self.firmware == "secureboot" else "q35"
+        files = FIRMWARE[self.firmware]
+        if files is None:
+            return ["-machine", machine]
+        code, template = files
+        nvram = self.nvram or private / "nvram"
+        if not nvram.exists():
+            shutil.copyfile(template, nvram)
+        argv = ["-machine", machine]
+        if self.firmware == "secureboot":
+            argv += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
+        argv += ["-drive", f"if=pflash,unit=1,format=raw,file={_escaped(nvram)}"]
+        return argv
+
+    def _start(self, private: Path) -> None:
+        self._stderr = private / "stderr"
+        # setpriv: should this process be killed, the machine is killed too.
+        argv = ["setpriv", "--pdeathsig", "KILL", *self.argv(private)]
+        with self._stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        self._socket = self._connect(private / "console")
+        self._console: Any = fdpexpect.fdspawn(
+            self._socket, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
+        )
+        self._console.delaybeforesend = None
+        if self.transcript:
+            self._console.logfile_read = _Transcript(self.transcript)
+
+    def _connect(self, path: Path) -> socket.socket:
+        assert self._process is not None
+        for _ in range(600):
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(os.fspath(path))
+                return connection
+            except OSError:
+                connection.close()
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise MachineFailed(f"QEMU did not start: {self._stderr.read_text(errors='replace')}")
+
+
+@functools.cache
+def accelerator(kernel: Path) -> tuple[str, ...]:
+    """Options for hardware virtualization where it works, else for emulation.
+
+    /dev/kvm may be there, run a firmware and yet hang every kernel. So a kernel without a root file system is
+    booted: it needs about a second to panic.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return EMULATED
+    argv = ["qemu-system-x86_64", *VIRTUALIZED, "-machine", "q35", "-m", "256", "-nodefaults"]
+    argv += ["-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
+    argv += ["-kernel", os.fspath(kernel), "-append", "console=ttyS0 panic=-1"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as probe:
+        console: Any = fdpexpect.fdspawn(probe.stdout, timeout=10, use_poll=True)
+        works = console.expect([b"Kernel panic", EOF, TIMEOUT]) == 0
+        probe.kill()
+    return VIRTUALIZED if works else EMULATED
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def blank(path: Path, size: int) -> Path:
+    """A sparse, empty disk image of `size` MiB."""
+    path.touch()
+    os.truncate(path, size << 20)
+    return path
+
+
+def _disk(number: int, disk: Disk) -> list[str]:
+    name = f"disk{number}"
+    snapshot = "on" if disk.snapshot else "off"
+    serial = f",serial={disk.serial}" if disk.serial else ""
+    return [
+        "-drive", f"if=none,id={name},format=raw,cache=unsafe,snapshot={snapshot},file={_escaped(disk.path)}",
+        "-device", f"{DEVICES[disk.bus][0]},drive={name},bootindex={number + 1}{serial}",
+    ]  # fmt: skip
+
+
+def _nic(number: int, nic: Nic) -> list[str]:
+    name = f"nic{number}"
+    if nic.nat or nic.forward:
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in nic.forward.items())
+        netdev = f"user,id={name}{forwards}"
+    else:
+        # A hub that nobody else is plugged into still gives the card a carrier.
+        wire = int.from_bytes((nic.wire or name).encode()[-3:], "big")
+        netdev = f"hubport,id={name},hubid={wire}"
+    return ["-netdev", netdev, "-device", f"{nic.model},netdev={name},mac={nic.mac},romfile="]
+
+
+def _escaped(path: Path) -> str:
+    return os.fspath(path).replace(",", ",,")
+
+
+def _plain(text: str) -> str:
+    """The text without carriage returns and escape sequences of a terminal."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][0-9A-B]|\r", "", text)
+
+
+class _Transcript:
+    """Writes what it is given line by line, each with the seconds since the start."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+        self._started = time.monotonic()
+        self._partial = ""
+
+    def write(self, text: str) -> None:
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            self._file.write(f"{time.monotonic() - self._started:7.1f} {_plain(line)}\n")
+
+    def flush(self) -> None:
+        self._file.flush()
