@@ -70,8 +70,9 @@ def about_command(text: str, at: int, previous: str) -> Advice:
     if "=" in word:
         return Advice(f"{word.split('=')[0]!r} is not a name", "a name has letters, digits and _ only")
     if previous:
+        # The word is not shown: it may be part of a password.
         return Advice(
-            f"a blank in the value of {previous}, or a command: {word!r}",
-            f'quote a value with blanks: {previous}="... {word}"; a list is {previous}=( ... )',
+            f"a blank in the value of {previous}, or a command",
+            f'quote a value with blanks: {previous}="several words"; a list is {previous}=( several words )',
         )
     return Advice(f"not an assignment: {word!r}", "write NAME=value or NAME=( .. ); a remark begins with #")

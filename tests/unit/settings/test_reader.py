@@ -123,7 +123,7 @@ def test_the_place_of_an_assignment_counts_from_one() -> None:
         ("source /etc/other", "1:1", "other files are not read", "site.conf"),
         (". /etc/other", "1:1", "other files are not read", "site.conf"),
         ("rm -rf /", "1:1", "not an assignment: 'rm'", "NAME=value"),
-        ("A=two words", "1:7", "a blank in the value of A", 'A="... words"'),
+        ("A=two words", "1:7", "a blank in the value of A", 'A="several words"'),
         ("A =1", "1:1", "a blank before =", "A=value"),
         ("A += ( x )", "1:1", "a blank before =", "A=value"),
         ("A= ( x )", "1:4", "a blank between = and (", "A=( ... )"),
@@ -177,8 +177,8 @@ def test_bytes_that_are_not_utf8_are_an_error_at_their_place() -> None:
 SHELL_PIECES = st.sampled_from(
     [
         "A", "B=", "=", "+=", "(", ")", " ", "\t", "\n", "\r\n", "'", '"', "\\", "$", "{", "}", "[", "]",
-        "@", "*", "`", ":-", "#", ";", "&", "|", "<", ">", "!", "~", "x", "1", "ä", "\0", "\ufeff", "$(", "$((",
-        "if", "export ", "declare -a ",
+        "@", "*", "`", ":-", "#", ";", "&", "|", "<", ">", "!", "~", "x", "1", "é", "\0", "\ufeff",
+        "$(", "$((", "if", "export ", "declare -a ",
     ]
 )
 
