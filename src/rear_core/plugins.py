@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from . import hookspecs
 from .errors import PluginError
+
+if TYPE_CHECKING:
+    from .settings.model import Setting
 
 KINDS = ("extra", "os", "backup", "output")
 CORE = "core"
@@ -163,6 +166,21 @@ class Plugins:
                     f"{hook} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
                     f"update or remove {plugin.distribution}",
                 ) from error
+
+    def settings(self) -> list[Setting]:
+        """All declared settings; raise `PluginError` when two plugins declare the same name."""
+        owners: dict[str, Found] = {}
+        settings = []
+        for plugin, setting in self.call_each("rear_settings"):
+            for name in (setting.name, *setting.aliases):
+                owner = owners.setdefault(name, plugin)
+                if owner is not plugin:
+                    raise PluginError(
+                        f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution}) both declare {name}",
+                        f"remove one of them with pip, or tell the author of {plugin.distribution}",
+                    )
+            settings.append(setting)
+        return settings
 
     def install_advice(self, programs: Sequence[str]) -> str:
         """The command that installs the packages of missing programs, by the selected family of operating systems."""

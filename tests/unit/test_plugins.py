@@ -110,3 +110,12 @@ def test_a_broken_extra_is_kept_apart(install: Install) -> None:
     plugins.add_extras(install("rear-extra-acme", "extra", "ACME", "1/0"))
     assert plugins.active == []
     assert [plugin.distribution for plugin in plugins.broken] == ["rear-extra-acme"]
+
+
+def test_two_plugins_with_one_setting_are_both_named(install: Install) -> None:
+    code = "@hookimpl\ndef rear_settings():\n    yield Setting('ACME_SERVER', str)\n"
+    install("rear-extra-acme", "extra", "ACME", code)
+    plugins = Plugins([])
+    plugins.add_extras(install("rear-extra-rival", "extra", "RIVAL", code))
+    with pytest.raises(PluginError, match=r"rear-extra-acme.*rear-extra-rival.*ACME_SERVER"):
+        plugins.settings()

@@ -36,7 +36,7 @@ def open_run(options: Options) -> Run:
     plugins.add_extras(found)
     chosen = first_look(sources, plugins)
     select(plugins, found, chosen, os_release)
-    settings = evaluate(sources, plugins.call("rear_settings"), os.environ, lambda name: declared_by_others(found, name))
+    settings = evaluate(sources, plugins.settings(), os.environ, lambda name: declared_by_others(found, name))
     report = Report(verbose=options.verbose, debug=options.debug)
     for name, setting in settings.declared.items():
         if setting.secret:
@@ -52,7 +52,7 @@ def read_sources(options: Options, os_release: OperatingSystem) -> Sources:
 
 def first_look(sources: Sources, plugins: Plugins) -> Settings:
     """The settings of the core alone, to learn which plugins they select; what those declare is not known yet."""
-    return evaluate(sources, plugins.call("rear_settings"), os.environ, strict=False)
+    return evaluate(sources, plugins.settings(), os.environ, strict=False)
 
 
 def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_release: OperatingSystem) -> None:
