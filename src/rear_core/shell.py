@@ -2,6 +2,7 @@
 """The only module that starts programs: argument lists, a clean environment, time limits, every status checked."""
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -10,7 +11,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Union
@@ -21,6 +23,10 @@ Argument = Union[str, "os.PathLike[str]"]
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEPT_LINES = 25
+
+BLOCK = 1 << 20
+# fcntl.F_SETPIPE_SZ is known to Python from 3.10 on.
+SET_PIPE_SIZE = 1031
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,10 @@ class Shell:
         *stages: Sequence[Argument],
         stdin: IO[bytes] | None = None,
         stdout: IO[bytes] | None = None,
+        feed: Iterable[bytes | memoryview] | None = None,
+        take: Callable[[memoryview], None] | None = None,
+        started: Callable[[Sequence[int]], None] = lambda _: None,
+        pass_fds: Sequence[int] = (),
         cwd: Path | None = None,
         timeout: float | None = None,
         ok: Mapping[str, Sequence[int]] | None = None,
@@ -125,46 +135,54 @@ class Shell:
         """Connect programs with pipes; the first stage that failed is raised.
 
         `ok` names other good statuses by program, as in `{"tar": (0, 1)}`. A stage killed by SIGPIPE is blamed
-        only when every later stage succeeded, as its reader's failure is the cause.
+        only when every later stage succeeded, as its reader's failure is the cause. Python can stand at one
+        end: `feed` gives the first stage its blocks, `take` gets those of the last one, of up to 1 MiB.
+        `started` is told the process ids; all stages inherit `pass_fds`.
         """
+        assert feed is None or take is None
         commands = [[os.fspath(argument) for argument in stage] for stage in stages]
         self.log("+ " + " | ".join(shlex.join(command) for command in commands))
-        started = time.monotonic()
+        began = time.monotonic()
         processes: list[subprocess.Popen[bytes]] = []
-        errors: list[IO[bytes]] = []
-        try:
-            source: IO[bytes] | int = stdin if stdin is not None else subprocess.DEVNULL
-            for number, command in enumerate(commands):
-                last = number == len(commands) - 1
-                errors.append(tempfile.TemporaryFile())
-                sink = (stdout if stdout is not None else subprocess.DEVNULL) if last else subprocess.PIPE
-                processes.append(
-                    self._start(command, stdin=source, stdout=sink, stderr=errors[-1], env=None, cwd=cwd)
-                )
-                if number:
-                    assert not isinstance(source, int)
-                    source.close()
-                if not last:
-                    next_source = processes[-1].stdout
-                    assert next_source is not None
-                    source = next_source
-            deadline = None if timeout is None else started + timeout
-            for process in processes:
-                process.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired as error:
-            for process in processes:
-                _stop(process)
-            raise ProgramFailed(commands[0], 124, "", f"no end after {timeout:g} seconds") from error
-        except BaseException:
-            for process in processes:
-                _stop(process)
-            raise
-        outcomes = [
-            Outcome(tuple(command), process.returncode, "", _text(err), time.monotonic() - started)
-            for command, process, err in zip(commands, processes, errors)
-        ]
-        for err in errors:
-            err.close()
+        with ExitStack() as opened:
+            errors = [opened.enter_context(tempfile.TemporaryFile()) for _ in commands]
+            try:
+                source: Any = subprocess.PIPE if feed is not None else stdin or subprocess.DEVNULL
+                for number, (command, err) in enumerate(zip(commands, errors)):
+                    last = number == len(commands) - 1
+                    piped = not last or take is not None
+                    sink = subprocess.PIPE if piped else stdout or subprocess.DEVNULL
+                    process = self._start(
+                        command, stdin=source, stdout=sink, stderr=err, env=None, cwd=cwd, pass_fds=pass_fds
+                    )
+                    processes.append(process)
+                    for end in (process.stdin, process.stdout):
+                        if end is not None:
+                            opened.callback(_close, end)
+                            _widen(end)
+                    if number:
+                        source.close()
+                    source = process.stdout
+                started([process.pid for process in processes])
+                if feed is not None:
+                    _feed(processes[0].stdin, feed)
+                if take is not None:
+                    _take(processes[-1].stdout, take)
+                deadline = None if timeout is None else began + timeout
+                for process in processes:
+                    process.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired as error:
+                for process in processes:
+                    _stop(process)
+                raise ProgramFailed(commands[0], 124, "", f"no end after {timeout:g} seconds") from error
+            except BaseException:
+                for process in processes:
+                    _stop(process)
+                raise
+            outcomes = [
+                Outcome(tuple(command), process.returncode, "", _text(err), time.monotonic() - began)
+                for command, process, err in zip(commands, processes, errors)
+            ]
         for outcome in outcomes:
             for line in outcome.stderr.splitlines():
                 self.log(f"  {outcome.argv[0]}: {line}")
@@ -187,7 +205,7 @@ class Shell:
 
     def _start(
         self, arguments: list[str], *, stdin: Any, stdout: Any, stderr: Any,
-        env: Mapping[str, str] | None, cwd: Path | None,
+        env: Mapping[str, str] | None, cwd: Path | None, pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         program = self.which(arguments[0])
         if program is None:
@@ -204,12 +222,43 @@ class Shell:
         try:
             return subprocess.Popen(
                 [os.fspath(program), *arguments[1:]],
-                stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=cwd,
+                stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=cwd, pass_fds=pass_fds,
                 # Its own session: ^C reaches rear alone, which then stops the program and cleans up in order.
                 start_new_session=stdin is not None or stdout is not None,
             )
         except OSError as error:
             raise RearError(f"cannot start {arguments[0]}: {error.strerror}") from error
+
+
+def _feed(pipe: IO[bytes] | None, blocks: Iterable[bytes | memoryview]) -> None:
+    """Write blocks to the first stage; one that ends early has its status to say why."""
+    assert pipe is not None
+    try:
+        for block in blocks:
+            pipe.write(block)
+        pipe.close()
+    except BrokenPipeError:
+        pass
+
+
+def _take(pipe: IO[bytes] | None, take: Callable[[memoryview], None]) -> None:
+    """Hand over what the last stage writes, in one buffer that is used again."""
+    assert pipe is not None
+    buffer = memoryview(bytearray(BLOCK))
+    while size := pipe.readinto(buffer):  # type: ignore[attr-defined]
+        take(buffer[:size])
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a whole block, so that its ends wait less for each other; limits may refuse."""
+    with suppress(OSError):
+        fcntl.fcntl(pipe, SET_PIPE_SIZE, BLOCK)
+
+
+def _close(pipe: IO[bytes]) -> None:
+    # What was still buffered for a stage that is gone is lost with it.
+    with suppress(BrokenPipeError):
+        pipe.close()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -110,3 +110,49 @@ def test_a_pipe_carries_data_from_file_to_file(tmp_path: Path) -> None:
     with source.open("rb") as stdin, target.open("wb") as stdout:
         Shell().pipe(["cat"], ["cat"], stdin=stdin, stdout=stdout)
     assert target.read_bytes() == source.read_bytes()
+
+
+def test_blocks_fed_to_a_pipe_arrive_in_order(tmp_path: Path) -> None:
+    data = [os.urandom(700_000), b"", os.urandom(2_500_000)]
+    with (tmp_path / "target").open("wb") as stdout:
+        Shell().pipe(["cat"], ["cat"], feed=data, stdout=stdout)
+    assert (tmp_path / "target").read_bytes() == b"".join(data)
+
+
+def test_blocks_taken_from_a_pipe_are_whole(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(2_500_000))
+    blocks: list[bytes] = []
+    with source.open("rb") as stdin:
+        Shell().pipe(["cat"], ["cat"], stdin=stdin, take=lambda block: blocks.append(bytes(block)))
+    assert [len(block) for block in blocks] == [1 << 20, 1 << 20, 2_500_000 - (2 << 20)]
+    assert b"".join(blocks) == source.read_bytes()
+
+
+def test_a_stage_that_stops_reading_is_named_to_whoever_feeds_it() -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        Shell().pipe(["sh", "-c", "head -c 10 >/dev/null; exit 9"], feed=(b"x" * 100_000 for _ in range(100)))
+    assert caught.value.status == 9
+
+
+def test_programs_end_when_python_at_the_end_of_a_pipe_fails() -> None:
+    pids: list[int] = []
+
+    def refuse(_: memoryview) -> None:
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        Shell().pipe(["yes"], ["cat"], take=refuse, started=pids.extend)
+    assert not any(_alive(pid) for pid in pids)
+
+
+def test_a_secret_reaches_a_stage_through_a_descriptor() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"secret")
+    os.close(writing)
+    seen = bytearray()
+    try:
+        Shell().pipe(["cat", f"/dev/fd/{reading}"], take=seen.extend, pass_fds=[reading])
+    finally:
+        os.close(reading)
+    assert seen == b"secret"
