@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,10 @@ SECONDS = {"vm": 1800, "root": 600}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Time limits by kind; tests that share a running machine go to the same worker."""
+    """Time limits by kind."""
     for kind, seconds in SECONDS.items():
         if item.get_closest_marker(kind) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(seconds))
-    if "guest" in getattr(item, "fixturenames", ()):
-        item.add_marker(pytest.mark.xdist_group("guest"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -25,3 +24,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Say plainly why a test cannot run here."""
     if (item.get_closest_marker("root") or item.get_closest_marker("vm")) and os.geteuid() != 0:
         pytest.skip("needs root")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests in `test_*guest.py` share one machine, so they all go to the worker that started it."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: "guest" if "guest.py::" in nodeid else nodeid
+    return scheduler

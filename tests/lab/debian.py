@@ -21,7 +21,7 @@ PACKAGES = """
     linux-image-amd64 initramfs-tools firmware-linux-free systemd-sysv udev dbus kmod zstd
     grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
     lvm2 thin-provisioning-tools mdadm cryptsetup-bin multipath-tools
-    e2fsprogs xfsprogs btrfs-progs dosfstools parted gdisk acl attr
+    e2fsprogs xfsprogs btrfs-progs dosfstools fdisk parted gdisk acl attr
     iproute2 iputils-ping ethtool netbase isc-dhcp-client openssh-server nfs-common
     python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates
 """

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bonds, VLANs and filtering bridges, which need a distribution's kernel: taken down and set up again."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from lab import qemu
+from rear_core.system import network
+from rear_core.system.network import Network
+
+pytestmark = pytest.mark.vm
+
+# The cards by their MACs, whatever names the guest gave them.
+NAMES = """
+set -e
+for number in 1 2 3 4; do
+    card=$(basename $(dirname $(grep -lx 52:54:00:00:00:0$number /sys/class/net/*/address | head -1)))
+    ip link set dev $card down
+    ip link set dev $card name card$number
+done
+"""
+MAKE = NAMES + """
+ip link add bond0 type bond mode 802.3ad miimon 150 lacp_rate fast xmit_hash_policy layer3+4 min_links 1
+ip link add bond1 type bond mode active-backup arp_interval 500 arp_ip_target 192.0.2.1,192.0.2.2 arp_validate all
+for card in card1 card2; do ip link set dev $card master bond0; done
+ip link set dev card3 master bond1
+ip link set dev bond1 type bond primary card3
+ip link set dev bond0 mtu 1600
+ip link add link bond0 name bond0.10 type vlan id 10 ingress-qos-map 1:2 egress-qos-map 2:3 4:5
+ip link add link bond0.10 name inner type vlan protocol 802.1ad id 20 gvrp off
+ip link set dev inner mtu 1400
+ip link add br0 type bridge stp_state 1 priority 8192 forward_delay 400 vlan_filtering 1
+ip link set dev bond1 master br0
+bridge vlan add dev bond1 vid 30
+bridge vlan add dev bond1 vid 31 pvid untagged
+bridge vlan delete dev bond1 vid 1
+bridge vlan add dev br0 vid 30 self
+ip link add link br0 name br0.30 type vlan id 30
+ip link add dummy7 type dummy
+ip link add blue type vrf table 1007
+ip link set dev dummy7 master blue
+ip link add link card4 name mac0 type macvlan mode bridge
+for link in card1 card2 card3 card4 bond0 bond1 bond0.10 inner br0 br0.30 dummy7 blue mac0; do
+    ip link set dev $link up
+done
+ip address add 192.0.2.7/24 dev inner
+ip address add 2001:db8:30::7/64 dev br0.30 nodad
+ip address add 198.51.100.7/32 dev dummy7
+ip address add 203.0.113.7/24 dev br0
+ip route add default via 192.0.2.1
+ip -6 route add default via 2001:db8:30::1
+ip route add 10.0.0.0/8 nexthop via 192.0.2.1 weight 3 nexthop via 203.0.113.1
+"""
+REMOVE = """
+for link in mac0 blue dummy7 br0.30 br0 inner bond0.10 bond1 bond0; do ip link delete dev $link; done
+"""
+# Names as after a change of hardware, two of them swapped.
+SWAP = REMOVE + """
+for card in card1 card2 card3 card4; do ip link set dev $card down; done
+ip link set dev card1 name other; ip link set dev card2 name card1; ip link set dev other name card2
+ip link set dev card3 name eth7; ip link set dev card4 name card3
+"""
+CAPTURE = (
+    "from rear_core.shell import Shell; from rear_core.system import network, network_capture;"
+    "print(network.dumps(network_capture.capture(Shell())))"
+)
+PYTHON = "/opt/rear/bin/python"
+
+
+@pytest.fixture
+def stacked(guest: qemu.Machine) -> Iterator[qemu.Machine]:
+    """The guest with its cards under bonds, VLANs, bridges; as it was before when the test ends."""
+    names = {link["address"]: link["ifname"] for link in json.loads(guest.check("ip -json link"))}
+    guest.put("/root/make", MAKE.encode())
+    guest.put("/root/swap", f"set -e\n{SWAP}".encode())
+    guest.put("/root/remove", REMOVE.encode())
+    try:
+        guest.check("sh /root/make")
+        yield guest
+    finally:
+        guest.sh("sh /root/remove")
+        for link in json.loads(guest.check("ip -json link")):
+            old, new = link["ifname"], names[link["address"]]
+            guest.check(f"ip link set dev {old} down") if link["link_type"] == "ether" else None
+            if old != new:
+                guest.check(f"ip link set dev {old} name restored{link['ifindex']}")
+        for link in json.loads(guest.check("ip -json link")):
+            if link["ifname"] != names[link["address"]]:
+                guest.check(f"ip link set dev {link['ifname']} name {names[link['address']]}")
+
+
+def capture(guest: qemu.Machine) -> Network:
+    """The guest's network, without what a restart of the links changes by itself."""
+    found = network.loads(guest.check(f'{PYTHON} -c "{CAPTURE}"'))
+    return replace(
+        found,
+        links=tuple(sorted(found.links, key=lambda link: link.name)),
+        addresses=tuple(sorted(found.addresses, key=lambda address: address.address)),
+        routes=tuple(sorted(found.routes, key=repr)),
+    )
+
+
+def test_bonds_vlans_and_bridges_come_back_as_they_were(stacked: qemu.Machine) -> None:
+    before = capture(stacked)
+    links = {link.name: link for link in before.links}
+    assert links["bond0"].options == {
+        "mode": "802.3ad", "miimon": "150", "xmit_hash_policy": "layer3+4", "min_links": "1", "lacp_rate": "fast",
+    }  # fmt: skip
+    assert links["bond1"].options == {
+        "mode": "active-backup", "arp_interval": "500", "arp_validate": "all",
+        "arp_ip_target": "192.0.2.1,192.0.2.2", "primary": "card3",
+    }  # fmt: skip
+    assert links["inner"].options == {"protocol": "802.1ad", "id": "20"}
+    assert links["bond0.10"].options == {"id": "10", "ingress-qos-map": "1:2", "egress-qos-map": "2:3 4:5"}
+    assert (links["bond1"].master, links["bond1"].vlans) == ("br0", ("30", "31 pvid untagged"))
+    assert (links["card2"].mac, links["card2"].permanent_mac) == ("52:54:00:00:00:01", "52:54:00:00:00:02")
+    stacked.put("/root/network.json", network.dumps(before).encode())
+    stacked.check("sh /root/swap")
+    answer = stacked.sh(f"cd / && {PYTHON} -m rear_core.rescue.network /root/network.json")
+    assert answer.status == 0, answer.output
+    assert "card1 (card2, same MAC): up" in answer.output
+    assert capture(stacked) == before
