@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The install advice of Debian, Ubuntu and their kin."""
+from __future__ import annotations
+
+import pytest
+
+from rear_os_debian import PACKAGES, kernel_package, rear_install_advice
+
+
+def test_programs_of_one_package_are_named_once() -> None:
+    assert rear_install_advice(["mmd", "xorriso", "mcopy"]) == "apt-get install mtools xorriso"
+
+
+def test_the_signed_boot_loader_comes_in_two_packages() -> None:
+    assert rear_install_advice(["shim-signed"]) == "apt-get install shim-signed grub-efi-amd64-signed"
+
+
+@pytest.mark.parametrize(
+    ("ids", "machine", "package"),
+    [
+        (("debian",), "x86_64", "linux-image-amd64"),
+        (("debian",), "aarch64", "linux-image-arm64"),
+        (("linuxmint", "ubuntu", "debian"), "x86_64", "linux-image-generic"),
+    ],
+)
+def test_the_kernel_has_a_package(ids: tuple[str, ...], machine: str, package: str) -> None:
+    assert kernel_package(ids, machine) == package
+
+
+def test_an_unknown_program_is_searched_for() -> None:
+    advice = rear_install_advice(["xorriso", "frobnicate"])
+    assert advice == "apt-get install xorriso; apt-file search bin/frobnicate"
+
+
+@pytest.mark.parametrize("program", ["mount.nfs", "lvm", "mkfs.xfs", "cryptsetup", "sshd", "sfdisk"])
+def test_what_recovery_needs_is_known(program: str) -> None:
+    assert rear_install_advice([program]).startswith("apt-get install ")
+
+
+def test_no_program_is_claimed_by_two_packages() -> None:
+    things = [thing for words in PACKAGES.values() for thing in words.split()]
+    assert len(things) == len(set(things))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts finished files into their place: beside it first, read back, then renamed; with their checksum."""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import RearError
+
+CHUNK = 4 * 1024 * 1024
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def beside(path: Path) -> Path:
+    """Where a file is written before it takes its place; always the same, as a killed run may leave it."""
+    return path.with_name(f".{path.name}.part")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A part of a file or image, in bytes."""
+
+    start: int
+    size: int
+
+
+def checksum(path: Path, extents: Sequence[Extent] | None = None) -> str:
+    """The SHA-256 of a file, or of some extents of it one after the other."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for extent in extents if extents is not None else [Extent(0, path.stat().st_size)]:
+            file.seek(extent.start)
+            left = extent.size
+            while left > 0:
+                chunk = file.read(min(CHUNK, left))
+                if not chunk:
+                    raise RearError(f"{path} is shorter than it should be", "check the disk it is on")
+                digest.update(chunk)
+                left -= len(chunk)
+    return digest.hexdigest()
+
+
+def put_in_place(part: Path, path: Path, sha256: str) -> None:
+    """Give a file that was written beside its place its name, and write NAME.sha256 as sha256sum(1) reads it.
+
+    At no moment does a checksum lie beside a file it does not belong to.
+    """
+    flush(part)
+    sums = path.with_name(path.name + ".sha256")
+    sums.unlink(missing_ok=True)
+    part.replace(path)
+    sums_part = beside(sums)
+    sums_part.write_text(f"{sha256}  {path.name}\n")
+    flush(sums_part)
+    sums_part.replace(sums)
+    flush(path.parent)
+
+
+def deliver(source: Path, directory: Path, sha256: str) -> Path:
+    """Copy a finished file and its checksum to a folder and read the copy back; return where it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / source.name
+    part = beside(path)
+    try:
+        part.unlink(missing_ok=True)
+        with source.open("rb") as old, os.fdopen(os.open(part, NEW_FILE, 0o600), "wb") as new:
+            shutil.copyfileobj(old, new, CHUNK)
+        flush(part)
+        _forget(part)
+        if checksum(part) != sha256:
+            raise RearError(f"the copy of {source.name} in {directory} differs from it", "check that storage")
+        put_in_place(part, path, sha256)
+    except OSError as error:
+        raise RearError(f"cannot copy {source.name} to {directory}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on its disk or server."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _forget(path: Path) -> None:
+    """Ask the kernel to drop its copy of a file, so that reading it back reads the disk or server."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

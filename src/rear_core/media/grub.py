@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB for rescue media: the distribution's signed loaders as they are, or images made from its modules."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..shell import Shell
+
+# What firmware calls an architecture in the names of its loaders: BOOTX64.EFI, shimx64.efi.
+EFI_NAMES = {"x86_64": "x64", "aarch64": "aa64"}
+EFI_PLATFORMS = {"x86_64": "x86_64-efi", "aarch64": "arm64-efi"}
+BIOS_MACHINES = frozenset({"x86_64", "i686", "i586", "i386"})
+
+MKIMAGE = ("grub-mkimage", "grub2-mkimage")
+MODULE_FOLDERS = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")
+
+# {efi} is x64 or aa64. The GRUB has to be the one made for removable media, which finds its menu on them.
+SIGNED_PLACES = (
+    # Debian, Ubuntu and their kin: shim-signed, grub-efi-amd64-signed
+    (
+        "usr/lib/shim/shim{efi}.efi.signed",
+        "usr/lib/grub/{platform}-signed/gcd{efi}.efi.signed",
+        "usr/lib/shim/mm{efi}.efi.signed",
+    ),
+    # RHEL, Fedora and their kin: shim-x64, grub2-efi-x64-cdboot
+    ("boot/efi/EFI/*/shim{efi}.efi", "boot/efi/EFI/*/gcd{efi}.efi", "boot/efi/EFI/*/mm{efi}.efi"),
+    # SUSE: shim, grub2-x86_64-efi
+    (
+        "usr/share/efi/{machine}/shim.efi",
+        "usr/share/efi/{machine}/grub.efi",
+        "usr/share/efi/{machine}/MokManager.efi",
+    ),
+)
+
+MENU_MODULES = (
+    "normal", "configfile", "linux", "chain", "boot", "search", "search_fs_file", "test", "regexp", "echo",
+    "ls", "cat", "sleep", "halt", "reboot", "minicmd", "iso9660", "part_msdos", "part_gpt", "fat",
+)  # fmt: skip
+BIOS_MODULES = ("biosdisk", "serial", "terminal", *MENU_MODULES)
+EFI_MODULES = ("all_video", *MENU_MODULES)
+
+
+@dataclass(frozen=True)
+class SignedLoaders:
+    """The loaders that firmware with Secure Boot accepts; `mok_manager` enrols keys and may be absent."""
+
+    shim: Path
+    grub: Path
+    mok_manager: Path | None = None
+
+
+@dataclass(frozen=True)
+class BiosLoader:
+    """What makes a medium boot on BIOS: the image El Torito loads, and the boot record for sticks."""
+
+    image: Path
+    boot_record: Path
+
+
+def find_signed_loaders(machine: str, root: Path = Path("/")) -> SignedLoaders | None:
+    """The distribution's signed shim and GRUB, None unless both are installed."""
+    if machine not in EFI_NAMES:
+        return None
+    words = {"efi": EFI_NAMES[machine], "platform": EFI_PLATFORMS[machine], "machine": machine}
+    for places in SIGNED_PLACES:
+        shim, grub, mok_manager = (_first(root, place.format(**words)) for place in places)
+        if shim and grub:
+            return SignedLoaders(shim, grub, mok_manager)
+    return None
+
+
+def find_modules(platform: str, root: Path = Path("/")) -> Path | None:
+    """The folder of GRUB's modules for a platform like "i386-pc", None when they are not installed."""
+    folders = (root / folder / platform for folder in MODULE_FOLDERS)
+    return next((folder for folder in folders if (folder / "moddep.lst").is_file()), None)
+
+
+def mkimage_program(sh: Shell) -> str:
+    """The name this distribution gives to grub-mkimage; the plain one when there is none."""
+    return next((name for name in MKIMAGE if sh.which(name)), MKIMAGE[0])
+
+
+def make_bios_loader(sh: Shell, modules: Path, config: Path, image: Path) -> BiosLoader:
+    """GRUB for BIOS, started from El Torito or a stick; `config` is what it does first."""
+    _make_image(sh, "i386-pc-eltorito", modules, config, image, BIOS_MODULES)
+    return BiosLoader(image, modules / "boot_hybrid.img")
+
+
+def efi_files(
+    sh: Shell, machine: str, loaders: SignedLoaders | Path, config: Path, work: Path
+) -> dict[str, Path]:
+    """The files of an EFI boot image, by path in it.
+
+        # GRUB of RHEL and SUSE reads the configuration beside it; Debian's looks for the medium itself.
+    """
+    suffix = EFI_NAMES[machine]
+    boot = f"EFI/BOOT/BOOT{suffix.upper()}.EFI"
+    if isinstance(loaders, SignedLoaders):
+        # GRUB of RHEL and SUSE reads the configuration beside it; Debian's looks for the medium by itself.
+        # SUSE's shim asks for grub.efi, and so its GRUB is named.
+        grub = "grub.efi" if loaders.grub.name == "grub.efi" else f"grub{suffix}.efi"
+        files = {boot: loaders.shim, f"EFI/BOOT/{grub}": loaders.grub, "EFI/BOOT/grub.cfg": config}
+        if loaders.mok_manager:
+            files[f"EFI/BOOT/{_plain(loaders.mok_manager)}"] = loaders.mok_manager
+        return files
+    program = work / f"grub{suffix}.efi"
+    _make_image(sh, EFI_PLATFORMS[machine], loaders, config, program, EFI_MODULES)
+    return {boot: program}
+
+
+def _make_image(
+    sh: Shell, target: str, modules: Path, config: Path, image: Path, wanted: tuple[str, ...]
+) -> None:
+    sh.run(
+        mkimage_program(sh), "--format", target, "--directory", modules, "--prefix", "/boot/grub",
+        "--config", config, "--output", image, *wanted,
+    )
+
+
+def _plain(path: Path) -> str:
+    return path.name[: -len(".signed")] if path.name.endswith(".signed") else path.name
+
+
+def _first(root: Path, pattern: str) -> Path | None:
+    return next((path for path in sorted(root.glob(pattern)) if path.is_file()), None)
