@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BACKUP=NFS: backups on an NFS server, or in a folder of this machine's own or attached storage."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "BACKUP_URL", str, check=_url,
+        help="Where backups are kept: nfs://server/export or file:///folder. Left empty no backup is prepared; the"
+        " rescue media are made all the same.",
+    )
+    yield Setting(
+        "BACKUP_OPTIONS", str, default="rw,noatime",
+        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_rescue_contents(run: Run) -> Contents:
+    if not run.settings["BACKUP_URL"].startswith("nfs:"):
+        return Contents()
+    return Contents(
+        # Version 4 of NFS needs mount.nfs alone, version 3 also rpcbind and rpc.statd.
+        programs=["mount", "umount", "mount.nfs"],
+        optional_programs=["mount.nfs4", "umount.nfs", "umount.nfs4", "rpcbind", "rpc.statd", "showmount"],
+        modules=["nfs", "nfsv3", "nfsv4", "rpcsec_gss_krb5"],
+        files=["/etc/netconfig*", "/etc/protocols*", "/etc/rpc*", "/etc/services*", "/etc/nfs.conf*"],
+    )
+
+
+@hookimpl
+def rear_prep() -> Iterable[Step]:
+    yield Step(40, "Check that the place of the backup can be written", check_place)
+
+
+def check_place(run: Run) -> None:
+    """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
+    from rear_core.media.location import check_writable, opened
+    from rear_core.media.url import parse_url
+
+    if not run.settings["BACKUP_URL"]:
+        run.report.detail("BACKUP_URL is not set: only the rescue system is prepared")
+        return
+    url = parse_url(run.settings["BACKUP_URL"], "BACKUP_URL")
+    if url.scheme == "nfs" and not run.sh.which("mount.nfs"):
+        raise Refused("BACKUP_URL needs mount.nfs", run.plugins.install_advice(["mount.nfs"]))
+    if url.scheme == "file" and not Path(url.path).is_dir():
+        raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
+    with opened(run, url, run.settings["BACKUP_OPTIONS"]) as directory:
+        check_writable(directory, str(url))
+
+
+def _url(value: str) -> str:
+    from rear_core.media.url import url_problem
+
+    return url_problem(value) if value else ""
