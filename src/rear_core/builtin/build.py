@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fills the tree of the rescue system: skeleton, programs, Python, files, configuration; and checks it."""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import RearError
+from ..hookspecs import hookimpl
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..rescue.contents import Contents
+    from ..rescue.tree import Tree
+    from ..run import Run
+
+SKELETON = Path(__file__).parent.parent / "skel" / "default"
+# Where the system's own users end (login.defs(5)); others have no business in the rescue system.
+FIRST_USER = 1000
+# RB_AUTOBOOT, RB_POWER_OFF and RB_HALT_SYSTEM of reboot(2).
+KERNEL_CALLS = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123}
+
+
+@hookimpl
+def rear_build() -> Iterable[Step]:
+    yield Step(5, "Lay down the skeleton of the rescue system", lay_skeleton)
+    yield Step(20, "Take programs and their libraries", take_programs)
+    yield Step(30, "Take Python and rear", take_python)
+    yield Step(50, "Take files", take_files)
+    yield Step(60, "Configure the rescue system", configure)
+    yield Step(90, "Check that the rescue system is complete", check)
+    yield Step(95, "Check that the rescue system has no secrets", check_secrets)
+
+
+def tree_of(run: Run) -> Tree:
+    from ..rescue.tree import Tree
+
+    return Tree(run.rootfs_dir)
+
+
+def contents_of(run: Run) -> Contents:
+    """The contents, which scripts between the steps can extend."""
+    assert run.contents is not None, "analyse_rescue comes before build"
+    return run.contents
+
+
+def lay_skeleton(run: Run) -> None:
+    """Directories, the machine's merged /usr, init and its companions."""
+    run.rootfs_dir.mkdir(mode=0o755)
+    tree = tree_of(run)
+    for place in ("/bin", "/sbin", "/lib", "/lib64"):
+        if os.path.isdir(place):
+            tree.add(place, lambda path: False)
+    for place in ("/dev", "/etc/rear", "/mnt/local", "/proc", "/run", "/sys", "/usr/bin", "/usr/sbin", "/var/lib/rear", "/var/tmp"):
+        tree.directory(place)
+    for place in ("/root", "/root/.ssh"):
+        tree.directory(place, 0o700)
+    tree.directory("/tmp", 0o1777)
+    tree.link("/var/run", "/run")
+    tree.link("/etc/mtab", "/proc/self/mounts")
+    for source in sorted(SKELETON.rglob("*")):
+        if source.is_file():
+            path = f"/{source.relative_to(SKELETON)}"
+            # An installed package does not always keep the modes of its data.
+            tree.data(path, source.read_bytes(), 0o755 if source.read_bytes().startswith(b"#!") else 0o644)
+    for name in KERNEL_CALLS:
+        tree.link(f"/usr/sbin/{name}", "/usr/lib/rear/shutdown")
+
+
+def take_programs(run: Run) -> None:
+    from ..rescue import libraries, programs, python
+
+    tree, contents = tree_of(run), contents_of(run)
+    taken = programs.add_programs(run.sh, tree, contents)
+    taken += programs.add_files(tree, contents.libraries, lambda path: True)
+    lacking = programs.add_libraries(run.sh, tree, taken, libraries.native_loader(python.interpreter()))
+    if lacking:
+        raise RearError(
+            f"libraries are missing: {'; '.join(lacking)}",
+            "install the packages that provide them, or remove the broken program",
+        )
+
+
+def take_python(run: Run) -> None:
+    """The interpreter, rear-core, the selected plugins, and the distributions that anyone asked for."""
+    from ..rescue import libraries, programs, python
+
+    tree = tree_of(run)
+    native = python.add_interpreter(tree)
+    wanted = ["rear-core", *(plugin.distribution for plugin in run.plugins.active), *contents_of(run).distributions]
+    for distribution in python.with_requirements(wanted):
+        native += python.add_distribution(tree, distribution)
+    lacking = programs.add_libraries(run.sh, tree, native, libraries.native_loader(python.interpreter()))
+    # A module of the standard library whose library is not installed cannot be imported on this machine either.
+    for line in lacking:
+        run.report.detail(line)
+    tree.text("/usr/bin/rear", python.script("from rear_core.cli import main\nmain()"), 0o755)
+    network = "import runpy\nrunpy.run_module('rear_core.rescue.network', run_name='__main__')"
+    tree.text("/usr/bin/rear-network", python.script(network), 0o755)
+    for name, number in KERNEL_CALLS.items():
+        call = f"{python.shebang()}\nimport ctypes\nctypes.CDLL(None).reboot({number:#x})\n"
+        tree.text(f"/usr/lib/rear/kernel-{name}", call, 0o755)
+
+
+def take_files(run: Run) -> None:
+    from ..rescue import libraries, programs, python
+    from ..rescue.tree import matcher
+
+    tree = tree_of(run)
+    excluded = matcher([*programs.EXCLUDED, *run.settings["RESCUE_FILES_EXCLUDE"]])
+    own = os.fspath(run.build_dir)
+
+    def wanted(path: str) -> bool:
+        return path != own and not excluded(path)
+
+    files = programs.add_files(tree, contents_of(run).files, wanted)
+    for line in programs.add_libraries(run.sh, tree, files, libraries.native_loader(python.interpreter())):
+        run.report.warn(line)
+
+
+def configure(run: Run) -> None:
+    """What the rescue system knows about this machine."""
+    from ..settings import dump_lines
+
+    tree = tree_of(run)
+    hostname = run.system.hostname
+    tree.text("/etc/hostname", f"{hostname}\n")
+    tree.text("/etc/rear-release", f"Rescue system of {hostname}, {run.system.os.pretty_name}\n")
+    tree.add("/etc/os-release")
+    tree.directory("/etc/rear", 0o700)
+    tree.text("/etc/rear/local.conf", "".join(f"{line}\n" for line in dump_lines(run.settings)), 0o600)
+    tree.text("/etc/rear/modules-load", "".join(f"{name}\n" for name in contents_of(run).load))
+    recovery = tree.directory("/etc/rear/recovery", 0o700)
+    for file in sorted(run.recovery_dir.glob("*.json")):
+        shutil.copyfile(file, recovery / file.name)
+        (recovery / file.name).chmod(0o600)
+    _keymap(tree)
+    _accounts(run, tree)
+    _ssh(run, tree)
+
+
+def _keymap(tree: Tree) -> None:
+    """The keyboard layout, where console-setup keeps it ready for loadkeys."""
+    cached = sorted(Path("/etc/console-setup").glob("cached_UTF-8_del.kmap*"))
+    if cached:
+        tree.add_as(cached[0], f"/etc/rear/keymap{cached[0].suffix if cached[0].suffix == '.gz' else ''}")
+
+
+def _accounts(run: Run, tree: Tree) -> None:
+    """Root and the system's own accounts, without passwords; root's is what the configuration says.
+
+    The hash `*` matches no password and, other than `!`, does not lock the account for sshd.
+    """
+    users = ["root:x:0:0:root:/root:/bin/bash", *_system_accounts("/etc/passwd")]
+    groups = ["root:x:0:", *(re.sub(r":[^:]*$", ":", line) for line in _system_accounts("/etc/group"))]
+    password = run.settings["SSH_ROOT_PASSWORD"] or "*"
+    tree.text("/etc/passwd", "".join(f"{line}\n" for line in users))
+    tree.text("/etc/group", "".join(f"{line}\n" for line in groups))
+    tree.text("/etc/shadow", f"root:{password}:19000:0:99999:7:::\n", 0o600)
+    tree.text("/etc/shells", "/bin/sh\n/bin/bash\n")
+
+
+def _system_accounts(file: str) -> Iterator[str]:
+    for line in Path(file).read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        fields = line.split(":")
+        if len(fields) > 3 and fields[0] != "root" and fields[2].isdigit() and 0 < int(fields[2]) < FIRST_USER:
+            yield line
+
+
+def _ssh(run: Run, tree: Tree) -> None:
+    """Root's authorized keys; host keys and a password only as configured."""
+    keys = [Path(f"/root/.ssh/{name}") for name in ("authorized_keys", "authorized_keys2")]
+    text = "".join(path.read_text(errors="surrogateescape").rstrip("\n") + "\n" for path in keys if path.is_file())
+    if text:
+        tree.data("/root/.ssh/authorized_keys", text.encode(errors="surrogateescape"), 0o600)
+    if run.settings["SSH_ROOT_PASSWORD"]:
+        tree.text("/etc/ssh/sshd_config.d/password.conf", "PermitRootLogin yes\nPasswordAuthentication yes\n")
+        tree.text("/etc/rear/ssh-password", "")
+    if run.settings["SSH_HOST_KEYS"]:
+        for path in sorted(Path("/etc/ssh").glob("ssh_host_*_key*")):
+            tree.add(path)
+    if tree.has("/usr/sbin/sshd") and not text and not run.settings["SSH_ROOT_PASSWORD"]:
+        run.report.detail("root has no authorized keys: nobody will be able to log in to the rescue system by ssh")
+
+
+def check(run: Run) -> None:
+    """Prove that programs, libraries, Python and plugins work in the tree."""
+    from ..rescue import check as checks
+
+    tree = tree_of(run)
+    checks.write_loader_cache(run.sh, tree)
+    if absent := checks.missing_programs(tree, contents_of(run).programs):
+        raise RearError(f"programs did not come into the rescue system: {', '.join(absent)}")
+    broken, elsewhere = [], []
+    for line in checks.missing_libraries(run.sh, tree):
+        path = Path(line.partition(" needs ")[0])
+        (elsewhere if _came_with_files(run, path) else broken).append(line)
+    if broken:
+        raise RearError(
+            f"libraries are missing in the rescue system: {'; '.join(broken)}",
+            "add them to RESCUE_LIBRARIES; if a script copied the program, use RESCUE_BINARIES instead",
+        )
+    for line in elsewhere:
+        run.report.warn(line)
+    modules = [plugin.target for plugin in run.plugins.active if plugin.kind != "core"]
+    checks.check_python(run.sh, tree, [target.partition(":")[0] for target in modules])
+
+
+def _came_with_files(run: Run, path: Path) -> bool:
+    """Whether a file is from a directory of RESCUE_FILES: parts of such may be incomplete on this machine already."""
+    return any(path.is_relative_to(place) for place in run.settings["RESCUE_FILES"] if place.startswith("/"))
+
+
+def check_secrets(run: Run) -> None:
+    """End the build when a file of the tree has a secret that the configuration does not allow there."""
+    from ..rescue.secrets import find_secrets
+
+    allowed = list(run.settings["RESCUE_ALLOW_SECRETS"])
+    if run.settings["SSH_HOST_KEYS"]:
+        allowed.append("/etc/ssh/ssh_host_*_key")
+    if run.settings["SSH_ROOT_PASSWORD"]:
+        allowed.append("/etc/shadow")
+    secrets = find_secrets(run.rootfs_dir, dict(_known_secrets(run)), allowed)
+    if secrets:
+        raise RearError(
+            "the rescue system would carry secrets: " + "; ".join(f"{secret.what} in {secret.path}" for secret in secrets),
+            "leave the files out with RESCUE_FILES_EXCLUDE, or allow them with RESCUE_ALLOW_SECRETS",
+        )
+
+
+def _known_secrets(run: Run) -> Iterator[tuple[str, str]]:
+    machine_id = Path("/etc/machine-id")
+    if machine_id.is_file() and len(machine_id.read_text().strip()) == 32:
+        yield "the machine id", machine_id.read_text().strip()
+    for name in run.settings:
+        if run.settings.declaration(name).secret and isinstance(run.settings[name], str):
+            yield f"the value of {name}", run.settings[name]
+
+

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs the tree and the kernel modules into one initramfs."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..hookspecs import hookimpl
+from ..run import RescueImage
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..system.kernel import Kernel
+
+MODULES_SEGMENT = "modules.cpio"
+TREE_SEGMENT = "tree.cpio"
+# Parameters that decide how network interfaces are called: the recorded names must mean the same devices.
+KEPT_PARAMETERS = ("net.ifnames=", "biosdevname=", "console=")
+CONSOLES = "console=ttyS0,115200 console=tty0"
+
+
+@hookimpl
+def rear_pack() -> Iterable[Step]:
+    yield Step(30, "Pack kernel modules and firmware", pack_modules)
+    yield Step(50, "Pack the rescue system", pack_tree)
+
+
+def _kernel(run: Run) -> Kernel:
+    assert run.kernel is not None, "analyse_rescue comes before pack"
+    return run.kernel
+
+
+def compression(run: Run) -> str:
+    from ..rescue.initramfs import choose_compression
+
+    wanted = run.settings["INITRAMFS_COMPRESSION"]
+    return choose_compression(_kernel(run).config, wanted, lambda name: run.sh.which(name) is not None)
+
+
+def pack_modules(run: Run) -> None:
+    """The segment of kernel modules and firmware, from the cache when nothing about them has changed."""
+    from ..rescue import firmware, initramfs
+    from ..rescue.modules import ModuleIndex, select
+
+    assert run.contents is not None, "analyse_rescue comes before pack"
+    index = ModuleIndex(_kernel(run).modules)
+    for name in (*run.contents.modules, *run.contents.load):
+        if name != "all_modules" and not index.find(name) and not index.is_builtin(name):
+            run.report.detail(f"The kernel has no module {name}")
+    selected = select(index, [*run.contents.modules, *run.contents.load])
+    method = compression(run)
+    inputs = [*(index.directory / path for path in selected), *sorted(index.directory.glob("modules.*"))]
+    key = initramfs.key_of(
+        [*inputs, *firmware.installed_firmware()],
+        index.directory.name, _lib(run), *initramfs.COMPRESSORS[method], str(_newest()),
+    )  # fmt: skip
+
+    def make(target: Path) -> None:
+        members = firmware.members(run.sh, index, selected, run.build_dir, _lib(run))
+        initramfs.pack(run.sh, initramfs.with_parents(members), target, method, _newest())
+
+    segment = initramfs.cached_segment(run.cache_dir, "modules", key, make)
+    (run.build_dir / MODULES_SEGMENT).symlink_to(segment)
+    run.report.detail(f"{len(selected)} kernel modules, {segment.stat().st_size / 1e6:.0f} MB packed with firmware")
+
+
+def _newest() -> int:
+    """Without SOURCE_DATE_EPOCH modules and firmware keep their own times: the segment is then the same at any time."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH", 0xFFFFFFFF))
+
+
+def _lib(run: Run) -> str:
+    """Where the tree has /lib: the segment must not lay a directory over a link."""
+    return "usr/lib" if (run.rootfs_dir / "lib").is_symlink() else "lib"
+
+
+def pack_tree(run: Run) -> None:
+    """The segment of the tree, and the initramfs of both."""
+    from ..rescue import initramfs
+
+    tree = run.build_dir / TREE_SEGMENT
+    members = [*initramfs.members_of(run.rootfs_dir)]
+    present = {member.name for member in members}
+    members += [member for member in initramfs.DEVICES if member.name not in present]
+    size = initramfs.pack(run.sh, members, tree, compression(run), initramfs.source_date())
+    target = run.build_dir / "initramfs.img"
+    initramfs.concatenate([tree, run.build_dir / MODULES_SEGMENT], target)
+    kernel = _kernel(run)
+    run.image = RescueImage(kernel.image, target, kernel.version, command_line(run.settings["KERNEL_CMDLINE"]))
+    run.report.detail(
+        f"The initramfs has {target.stat().st_size / 1e6:.0f} MB; programs and Python take {size / 1e6:.0f} MB of memory"
+    )
+
+
+def command_line(configured: str, own: str | None = None) -> str:
+    """The kernel parameters of the rescue system: consoles and naming of this machine, then the configured ones."""
+    words = (Path("/proc/cmdline").read_text() if own is None else own).split()
+    kept = [word for word in words if word.startswith(KEPT_PARAMETERS)]
+    if not any(word.startswith("console=") for word in (*kept, *configured.split())):
+        kept.append(CONSOLES)
+    return " ".join([*kept, *configured.split()])

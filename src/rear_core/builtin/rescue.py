@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides what the rescue system is made of: kernel, programs, modules; and checks that this machine has it."""
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import RearError, Refused
+from ..hookspecs import hookimpl
+from ..rescue.contents import Contents, merge
+from ..settings.model import Setting
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+MIB = 1 << 20
+# What the tree takes without kernel modules and the administrator's files, and that packed; measured, with a margin.
+TREE_SIZE = 300 * MIB
+# Programs that only the making of the rescue system needs.
+BUILD_PROGRAMS = ("chroot", "cp", "depmod", "modinfo")
+
+
+def _is_hash(value: str) -> str:
+    return "" if not value or value.startswith("$") else "must be a password hash as `openssl passwd -6` prints it"
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "RESCUE_BINARIES", list, aliases=("REQUIRED_PROGS",),
+        help="Programs that the rescue system must have besides its own: names in the search path, or full paths.",
+    )
+    yield Setting(
+        "RESCUE_BINARIES_OPTIONAL", list, aliases=("PROGS",),
+        help="Programs that the rescue system gets when they are installed.",
+    )
+    yield Setting(
+        "RESCUE_FILES", list, aliases=("COPY_AS_IS",),
+        help="Files and directories, by full path or pattern, that are copied into the rescue system. Libraries that"
+        " programs among them need come along.",
+    )
+    yield Setting(
+        "RESCUE_FILES_EXCLUDE", list, aliases=("COPY_AS_IS_EXCLUDE",),
+        help="Paths or patterns that are left out where RESCUE_FILES takes a whole directory.",
+    )
+    yield Setting(
+        "RESCUE_LIBRARIES", list, aliases=("LIBS",),
+        help="Libraries, by full path or pattern, that a program loads by name while it runs.",
+    )
+    yield Setting(
+        "MODULES", list,
+        help="Kernel modules added to the default set, which has the drivers for storage, network, file systems and"
+        " input that a recovery on other hardware can need. ( all_modules ) takes all.",
+    )
+    yield Setting(
+        "RESCUE_MODULES", list,
+        help="More kernel modules, in the way of MODULES; scripts can extend this list.",
+    )
+    yield Setting(
+        "MODULES_LOAD", list,
+        help="Kernel modules that the rescue system loads at its start without waiting for hardware that asks.",
+    )
+    yield Setting(
+        "INITRAMFS_COMPRESSION", str, choices=("", "zstd", "xz", "gzip"),
+        help="Compression of the rescue system. Left empty it is the first of zstd, xz and gzip that the kernel can read.",
+    )
+    yield Setting(
+        "KERNEL_CMDLINE", str,
+        help="Kernel parameters of the rescue system, besides consoles and interface naming, which follow this machine.",
+    )
+    yield Setting(
+        "SSH_ROOT_PASSWORD", str, secret=True, check=_is_hash,
+        help="Hash of a password with which root can log in to the rescue system by ssh, as `openssl passwd -6` prints"
+        " it. Left empty only root's authorized keys are accepted.",
+    )
+    yield Setting(
+        "SSH_HOST_KEYS", bool, default=False,
+        help="Whether the rescue system has this machine's ssh host keys. They are then on the media for anyone to read;"
+        " without them it makes new ones at each start.",
+    )
+    yield Setting(
+        "RESCUE_ALLOW_SECRETS", list,
+        help="Paths or patterns in the rescue system that may hold private keys or password hashes. Any other such file"
+        " ends the build.",
+    )
+
+
+@hookimpl
+def rear_rescue_contents(run: Run) -> Contents:
+    from ..rescue.programs import base_contents
+    from .scripts import listed_contents
+
+    own = Contents(
+        optional_programs=run.settings["RESCUE_BINARIES_OPTIONAL"],
+        libraries=run.settings["RESCUE_LIBRARIES"],
+        modules=[name for name in run.settings["MODULES"] if name != "no_modules"],
+        load=run.settings["MODULES_LOAD"],
+    )
+    return merge([base_contents(), own, listed_contents(run)])
+
+
+@hookimpl
+def rear_prep() -> Iterable[Step]:
+    yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
+    yield Step(30, "Check that there is room to build the rescue system", check_space)
+
+
+@hookimpl
+def rear_analyse_rescue() -> Iterable[Step]:
+    yield Step(10, "Choose the kernel", choose_kernel)
+    yield Step(20, "Decide the contents of the rescue system", decide_contents)
+
+
+def all_contents(run: Run) -> Contents:
+    """What the core, plugins and settings declare, as one."""
+    return merge(run.plugins.call("rear_rescue_contents", run=run))
+
+
+def check_programs(run: Run) -> None:
+    """Name all missing programs at once, with the command that installs them."""
+    from ..rescue.programs import missing
+
+    absent = missing(run.sh, merge([Contents(BUILD_PROGRAMS), all_contents(run)]))
+    if absent:
+        raise RearError(f"programs are not installed: {', '.join(absent)}", run.plugins.install_advice(absent))
+
+
+def check_space(run: Run) -> None:
+    """Refuse to begin a build that would fill the disk."""
+    from ..system.kernel import choose
+
+    files = sum(_size(Path(path)) for path in run.settings["RESCUE_FILES"] if "*" not in path)
+    modules = _size(choose(run).modules)
+    needed = TREE_SIZE + 2 * files + modules // 2
+    place = run.build_dir if run.build_dir != Path() else Path(run.settings["TMPDIR"])
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise Refused(
+            f"{place} has {free // MIB} MiB free, building the rescue system needs about {needed // MIB} MiB",
+            "free some space there, or set TMPDIR to another place",
+        )
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    return path.stat().st_size if path.is_file() else 0
+
+
+def choose_kernel(run: Run) -> None:
+    """Decide for a kernel and tell when it is not the running one."""
+    from ..system.kernel import choose
+
+    run.kernel = choose(run)
+    for warning in run.kernel.warnings:
+        run.report.warn(warning)
+    run.report.detail(f"Kernel {run.kernel.version}")
+
+
+def decide_contents(run: Run) -> None:
+    """Merge all declarations, now that the layout and the network are known; what they add must be installed as well."""
+    check_programs(run)
+    run.contents = all_contents(run)

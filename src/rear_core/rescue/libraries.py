@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shared libraries that programs need, found by asking the dynamic loader itself."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..errors import RearError
+from ..shell import Shell
+from .elf import Elf, read_elf
+
+# The loader's exit status says whether everything was found; what was not is in its output, which is judged here.
+ANY_STATUS = range(-64, 256)
+
+
+def interpreters_of(script: Path) -> list[str]:
+    """The programs that a script starts with: none without `#!`, two for `#!/usr/bin/env python3`."""
+    with script.open("rb") as file:
+        first = file.readline(256)
+    words = first[2:].decode(errors="replace").split() if first.startswith(b"#!") else []
+    with_env = words[:1] and words[0].endswith("/env")
+    return [word for word in words[: 2 if with_env else 1] if not word.startswith("-")]
+
+
+def libraries_of(sh: Shell, files: Iterable[Path], loader: str) -> tuple[set[str], list[str]]:
+    """All libraries that the ELF files among `files` load, with the loaders; and what was not found, in words.
+
+    `loader` is asked for libraries, which name none themselves: that of a program which loads them. The loader knows
+    RPATH, RUNPATH, its cache and its hardware capabilities; no list of directories does. Raises `RearError` naming
+    each file and library when one is not found.
+    """
+    programs: list[tuple[str, Path]] = []
+    libraries: list[Path] = []
+    found: set[str] = set()
+    native = read_elf(Path(loader))
+    for path in sorted(set(files)):
+        elf = read_elf(path)
+        # A file of another architecture (a 32-bit library, firmware of a device) cannot be loaded here at all.
+        if elf is None or not elf.dynamic or (native and not elf.interpreter and elf.family != native.family):
+            continue
+        if elf.interpreter:
+            programs.append((elf.interpreter, path))
+            found.add(elf.interpreter)
+        elif elf.needed:
+            libraries.append(path)
+    missing: list[str] = []
+    answers = [_list_many(sh, loader, libraries)] if libraries else []
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        answers += pool.map(lambda pair: _list(sh, *pair), programs)
+    for answer, lacking in answers:
+        found |= answer
+        missing += lacking
+    return found, sorted(missing)
+
+
+def _list(sh: Shell, loader: str, path: Path) -> tuple[set[str], list[str]]:
+    """Ask the loader about one file: found libraries, and complaints about missing ones."""
+    return _read(sh.query(loader, "--list", path, ok=ANY_STATUS), os.fspath(path))
+
+
+def _list_many(sh: Shell, loader: str, paths: Sequence[Path]) -> tuple[set[str], list[str]]:
+    """Ask the loader about many libraries at once, as if a program preloaded them all."""
+    program = sh.which("true")
+    if program is None or any(" " in os.fspath(path) or ":" in os.fspath(path) for path in paths):
+        answers = [_list(sh, loader, path) for path in paths]
+    else:
+        words = " ".join(map(os.fspath, paths))
+        found, missing = _read(sh.query(loader, "--preload", words, "--list", program, ok=ANY_STATUS), "")
+        if not missing and set(map(os.fspath, paths)) <= found:
+            return found - set(map(os.fspath, paths)), []
+        # Together the missing one could not be told from its user, or two versions got into each other's way.
+        answers = [_list(sh, loader, path) for path in paths]
+    return set().union(*(found for found, _ in answers)), [word for _, missing in answers for word in missing]
+
+
+def _read(text: str, path: str) -> tuple[set[str], list[str]]:
+    """Read the answer of a loader.
+
+    ::
+
+        linux-vdso.so.1 (0x00007ffd4a5f1000)
+        libsystemd-shared-252.so => /usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so (0x00007f2c11400000)
+        libgone.so.1 => not found
+        /lib64/ld-linux-x86-64.so.2 (0x00007f2c11a2b000)
+    """
+    found, missing = set(), []
+    for line in text.splitlines():
+        name, arrow, target = line.strip().partition(" => ")
+        if target == "not found":
+            missing.append(f"{path} needs {name}")
+        else:
+            place = (target if arrow else name).rpartition(" (0x")[0]
+            if place.startswith("/"):
+                found.add(place)
+    return found, missing
+
+
+def native_loader(program: Path) -> str:
+    """The dynamic loader of a program of this machine, such as the running Python."""
+    elf: Elf | None = read_elf(program)
+    if elf is None or not elf.interpreter:
+        raise RearError(f"{program} is not a dynamically linked program, libraries cannot be looked up by it")
+    return elf.interpreter

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Python in the rescue system: interpreter, standard library, rear's distributions with metadata, byte code."""
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .bytecode import unchecked_bytecode
+from .tree import Tree
+
+SITE = "/usr/lib/rear/python"
+
+# Parts of the standard library that no recovery imports: tests, graphics, packaging, the interpreter's build files.
+LIBRARY_LEFT_OUT = frozenset({
+    "__phello__", "__pycache__", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages",
+    "test", "tests", "tkinter", "turtle.py", "turtledemo", "venv",
+})  # fmt: skip
+EXTENSION_LEFT_OUT = re.compile(r"(_test|_ctypes_test|_xx|xx|_tkinter|ossaudiodev|_dbm|_gdbm|nis)")
+# Tests of a distribution are big and need what is not there; the byte code is made anew.
+PACKAGE_LEFT_OUT = frozenset({"__pycache__", "test", "tests"})
+# Tools to install distributions are declared as requirements now and then, but there is nowhere to install from.
+NOT_TAKEN = frozenset({"pip", "setuptools", "wheel"})
+
+
+def interpreter() -> Path:
+    """The real path of the running interpreter, outside of any virtual environment."""
+    return Path(os.path.realpath(sys.executable))
+
+
+def shebang() -> str:
+    """The first line of a Python script in the rescue system: alone with the standard library, whatever is in the way.
+
+    -I ignores the environment and the current directory, -S leaves out site directories, which do not exist there.
+    """
+    return f"#!{interpreter()} -IS"
+
+
+def script(call: str) -> str:
+    """A Python program for the rescue system that sees the rear distributions."""
+    return f"{shebang()}\nimport sys\nsys.path.insert(0, {SITE!r})\n{call}\n"
+
+
+def add_interpreter(tree: Tree) -> list[Path]:
+    """Take the interpreter and its standard library; return the files that need shared libraries."""
+    paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
+    library, platform = Path(paths["stdlib"]), Path(paths["platstdlib"])
+    native = tree.add(interpreter())
+    tree.link("/usr/bin/python3", os.fspath(interpreter()))
+    for folder in dict.fromkeys((library, platform)):
+        tree.add(folder, lambda path: False)
+        native += _add_library(tree, folder)
+    return native
+
+
+def _add_library(tree: Tree, library: Path) -> list[Path]:
+    native = []
+    for path in _files(library, LIBRARY_LEFT_OUT):
+        name = path.name
+        if path.relative_to(library).parts[0].startswith("config-") or name.endswith((".a", ".exe", ".pyc")):
+            continue
+        if ".so" in path.suffixes:
+            if EXTENSION_LEFT_OUT.match(name):
+                continue
+            native.append(path)
+        tree.add(path)
+        if name.endswith(".py"):
+            _add_bytecode(tree, path, os.path.realpath(path))
+    return native
+
+
+def _add_bytecode(tree: Tree, source: Path, target: str) -> None:
+    code = unchecked_bytecode(source, target)
+    if code is not None:
+        cached = importlib.util.cache_from_source(target, optimization="")
+        if not tree.has(cached):
+            tree.data(cached, code)
+
+
+def _files(folder: Path, left_out: frozenset[str]) -> Iterator[Path]:
+    """All files below a folder in a fixed order, except what is left out by name."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name in left_out:
+                continue
+            if entry.is_dir():
+                yield from _files(Path(entry.path), left_out)
+            elif entry.is_file():
+                yield Path(entry.path)
+
+
+def with_requirements(names: Iterable[str]) -> list[metadata.Distribution]:
+    """The installed distributions of these names and all that they require, sorted by name.
+
+    A requirement that is not installed must be one for another platform or an option, by its marker; otherwise
+    `ConfigurationError` names it.
+    """
+    todo = [(name, "") for name in names]
+    found: dict[str, metadata.Distribution] = {}
+    while todo:
+        name, needed_by = todo.pop()
+        key = canonical(name)
+        if key in found or key in NOT_TAKEN:
+            continue
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            user = f", which {needed_by} needs," if needed_by else ""
+            raise ConfigurationError(
+                f"the Python distribution {name}{user} is not installed", f"pip install {name}"
+            ) from None
+        found[key] = distribution
+        todo += [(required, name) for required in _requirements(distribution)]
+    return [found[key] for key in sorted(found)]
+
+
+def _requirements(distribution: metadata.Distribution) -> Iterator[str]:
+    for requirement in distribution.requires or ():
+        wanted, _, marker = requirement.partition(";")
+        matched = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", wanted.strip())
+        if not matched or re.search(r"\bextra\b", marker):
+            continue
+        # What the installer took for this platform is there; what is not there has a marker that says why.
+        if not marker or _is_installed(matched[0]):
+            yield matched[0]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as all tools compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def add_distribution(tree: Tree, distribution: metadata.Distribution) -> list[Path]:
+    """Take a distribution's packages and metadata to rear's site directory; return what needs shared libraries.
+
+    Packages are found the way Python imports them: that is right for wheels, for a distribution's own packages
+    without a list of files, and for editable installations of either kind.
+    """
+    native = []
+    for name in _top_level(distribution):
+        for source in _locations(distribution, name):
+            native += _add_package(tree, source)
+    folder = f"{SITE}/{canonical(distribution.metadata['Name']).replace('-', '_')}-{distribution.version}.dist-info"
+    described = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    tree.text(f"{folder}/METADATA", described)
+    tree.text(f"{folder}/entry_points.txt", distribution.read_text("entry_points.txt") or "")
+    return native
+
+
+def _top_level(distribution: metadata.Distribution) -> list[str]:
+    """The names that a distribution puts on the search path."""
+    names = set((distribution.read_text("top_level.txt") or "").split())
+    for file in distribution.files or ():
+        head = file.parts[0]
+        if len(file.parts) > 1 and not head.startswith((".", "/")):
+            names.add(head)
+        elif len(file.parts) == 1 and head.endswith((".py", ".so")):
+            names.add(head.partition(".")[0])
+    names |= {entry.value.partition(":")[0].partition(".")[0].strip() for entry in distribution.entry_points}
+    unwanted = re.compile(r".*\.(dist-info|egg-info|pth|data)|__pycache__|__editable__.*|bin")
+    return sorted(name for name in names if name and not unwanted.fullmatch(name)) or [
+        canonical(distribution.metadata["Name"]).replace("-", "_")
+    ]
+
+
+def _locations(distribution: metadata.Distribution, name: str) -> list[Path]:
+    """Where a top-level name is: directories of a package, or the file of a module."""
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec and spec.submodule_search_locations:
+        return [Path(place) for place in spec.submodule_search_locations]
+    if spec and spec.origin and spec.has_location:
+        return [Path(spec.origin)]
+    # A folder of libraries that the package's extensions bring along (acme.libs).
+    beside = Path(os.fspath(distribution.locate_file(name)))
+    return [beside] if beside.is_dir() else []
+
+
+def _add_package(tree: Tree, source: Path) -> list[Path]:
+    native = []
+    for path in [source] if source.is_file() else _files(source, PACKAGE_LEFT_OUT):
+        target = f"{SITE}/{path.relative_to(source.parent)}"
+        tree.add_as(path, target)
+        if path.suffix == ".py":
+            _add_bytecode(tree, path, target)
+        elif ".so" in path.suffixes:
+            native.append(path)
+    return native

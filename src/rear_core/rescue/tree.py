@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tree of the rescue system on disk: files of this machine laid at the same place, links kept as links."""
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_LINKS = 40
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree below `root`. What is there already is never replaced by `add`: skeletons and scripts win.
+
+    Files are copied and not linked: a script that edits a file in the tree must not edit the machine's own.
+    """
+
+    root: Path
+
+    def inside(self, path: str | os.PathLike[str]) -> Path:
+        """Where an absolute path of the rescue system lies on this machine, following the tree's own links."""
+        return self.root / self._resolve(os.fspath(path)).lstrip("/")
+
+    def has(self, path: str | os.PathLike[str]) -> bool:
+        """Whether the tree has a file, directory or link at that place."""
+        return os.path.lexists(self.inside(path))
+
+    def add(self, path: str | os.PathLike[str], wanted: Callable[[str], bool] = lambda path: True) -> list[Path]:
+        """Take a file, link or directory of this machine, with the links on the way and what they lead to.
+
+        Below a directory only paths are taken that are `wanted`. Returns the regular files that the path stands for.
+        """
+        real = self._follow(os.fspath(path))
+        taken = list(_walk(real, wanted)) if os.path.isdir(real) else [real]
+        for below in taken:
+            self._copy(below)
+        return [Path(below) for below in taken if os.path.isfile(below) and not os.path.islink(below)]
+
+    def add_as(self, source: Path, path: str | os.PathLike[str]) -> None:
+        """Take a file of this machine to another place of the tree."""
+        target = self.inside(path)
+        if not os.path.lexists(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy_file(os.fspath(source), os.fspath(target))
+
+    def directory(self, path: str, mode: int = 0o755) -> Path:
+        """An own directory."""
+        target = self.inside(path)
+        target.mkdir(parents=True, exist_ok=True)
+        target.chmod(mode)
+        return target
+
+    def text(self, path: str, text: str, mode: int = 0o644) -> None:
+        """An own file; replaces one that is there."""
+        self.data(path, text.encode(), mode)
+
+    def data(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """An own file of bytes; replaces one that is there."""
+        target = self.inside(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(target):
+            target.unlink()
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        target.chmod(mode)
+
+    def link(self, path: str, to: str) -> None:
+        """An own symbolic link; one that is there stays."""
+        target = self.inside(path)
+        if not os.path.lexists(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(to)
+
+    def _resolve(self, path: str) -> str:
+        """An absolute path of the rescue system with the tree's links in its directories followed."""
+        todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
+        done = ""
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                done = done.rpartition("/")[0]
+                continue
+            here = f"{done}/{part}"
+            outside = f"{self.root}{here}"
+            if todo and os.path.islink(outside) and links < MAX_LINKS:
+                links += 1
+                to = os.readlink(outside)
+                if to.startswith("/"):
+                    done = ""
+                todo += [step for step in to.split("/") if step not in ("", ".")][::-1]
+            else:
+                done = here
+        return done or "/"
+
+    def _follow(self, path: str) -> str:
+        """Walk a path of this machine, make its directories and links in the tree, return where it ends."""
+        todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
+        done = ""
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                done = done.rpartition("/")[0]
+                continue
+            here = f"{done}/{part}"
+            if os.path.islink(here) and links < MAX_LINKS:
+                links += 1
+                to = os.readlink(here)
+                self._copy(here)
+                if to.startswith("/"):
+                    done = ""
+                todo += [step for step in to.split("/") if step not in ("", ".")][::-1]
+                continue
+            if todo:
+                self._copy(here)
+            done = here
+        return done or "/"
+
+    def _copy(self, path: str) -> None:
+        """Copy one file, link or directory (without what is below it) to its place, unless it is there."""
+        target = os.path.join(self.root, path.lstrip("/"))
+        if os.path.lexists(target):
+            return
+        found = os.lstat(path)
+        if not os.path.isdir(os.path.dirname(target)):
+            self._copy(os.path.dirname(path))
+        if stat.S_ISDIR(found.st_mode):
+            os.mkdir(target)
+            os.chmod(target, stat.S_IMODE(found.st_mode))
+        elif stat.S_ISLNK(found.st_mode):
+            os.symlink(os.readlink(path), target)
+        elif stat.S_ISREG(found.st_mode):
+            _copy_file(path, target)
+
+
+def _copy_file(source: str, target: str) -> None:
+    shutil.copyfile(source, target)
+    found = os.stat(source)
+    os.chmod(target, stat.S_IMODE(found.st_mode))
+    os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+
+def _walk(top: str, wanted: Callable[[str], bool]) -> Iterator[str]:
+    """A directory and all below it that is wanted, parents first, in a fixed order."""
+    yield top
+    with os.scandir(top) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if wanted(entry.path):
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _walk(entry.path, wanted)
+                else:
+                    yield entry.path
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a path matches one of the shell patterns, or lies below a directory that does."""
+    plain = [pattern.rstrip("/") for pattern in patterns]
+
+    def matches(path: str) -> bool:
+        return any(fnmatch.fnmatchcase(path, pattern) or path.startswith(f"{pattern}/") for pattern in plain)
+
+    return matches
