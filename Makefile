@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# One word per chore; `make` alone lists them.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
+
+.PHONY: help rescue test test-vm check bench docs clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs what is missing)
+	@$(AS_ROOT) tools/rescue
+
+check: .venv/for-test ## unit tests, lint and types, in seconds
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/python -m pytest -q -n 2 -m "not root and not vm"
+
+test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy $(SOURCES)
+	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
+
+test-vm: .venv/for-test ## the tests in virtual machines only, as root
+	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 -m vm --durations 15
+
+bench: .venv/for-test ## measure against Relax-and-Recover 2.7 on the same tree, as root
+	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.bench
+
+docs: .venv/for-docs ## the documentation as HTML, with its generated pages
+	@$(BIN)/python tools/reference.py
+	@$(BIN)/sphinx-build -q -W docs docs/_build
+	@echo "docs/_build/index.html"
+
+clean: ## remove what was made here
+	rm -rf .venv docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests tools plugins -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info plugins/*/src/*.egg-info build plugins/*/build
+
+.venv/for-%: tools/install $(PROJECTS)
+	@tools/install $*
+	@touch $@
