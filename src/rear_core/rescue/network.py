@@ -91,12 +91,12 @@ def _perform(command: Command, sh: Shell) -> list[str]:
             raise RearError("no carrier")
         sh.run(*command.argv, timeout=LEASE_WAIT if command.lease else 30)
     except RearError as error:
-        if isinstance(error, ProgramFailed) and "File exists" in error.output:
+        if command.argv[2:4] == ("rule", "add") and "File exists" in _last_line(error):
             return []
         if not command.otherwise:
             return [f"FAILED: {shlex.join(command.argv)}: {_last_line(error)}"]
-        failed = [remark for instead in command.otherwise for remark in _perform(instead, sh)]
-        return [f"no lease ({_last_line(error)}), the recorded one is used", *failed]
+        remarks = [f"no lease ({_last_line(error)}), the recorded one is used"] if command.lease else []
+        return remarks + [remark for instead in command.otherwise for remark in _perform(instead, sh)]
     return []
 
 

@@ -97,8 +97,11 @@ def plan(
         if link.kind == CARD:
             commands += _card_commands(link, present[link.name], bonded)
         else:
+            members = [member for member in here if member.master == link.name]
+            if link.kind in BONDS:
+                commands += [_ip(link.name, "link", "set", "dev", member.name, "down") for member in members]
             commands += _create(link, macs, by_name.get(link.parent))
-            commands += _join(link, [member for member in here if member.master == link.name])
+            commands += _join(link, members)
         if link.up and not bonded:
             commands.append(_ip(link.name, "link", "set", "dev", link.name, "up"))
     up = [link for link in here if link.up]
@@ -227,7 +230,10 @@ def _rename(matches: Sequence[Match], cards: Sequence[Link], wanted: set[str]) -
     for card_name, old, new in moves:
         link = target.get(card_name, "")
         yield _ip(link, "link", "set", "dev", old, "down")
-        yield _ip(link, "link", "set", "dev", old, "name", new)
+        rename = _ip(link, "link", "set", "dev", old, "name", new)
+        # udev may have made the name an alternative one, of this card or another.
+        freed = _ip(link, "link", "property", "del", "dev", new, "altname", new)
+        yield replace(rename, otherwise=(freed, rename))
 
 
 def _card_commands(link: Link, card: Link, bonded: bool) -> Iterable[Command]:
@@ -259,11 +265,9 @@ def _create(link: Link, macs: Mapping[str, str], parent: Link | None) -> Iterabl
 
 
 def _join(master: Link, members: Sequence[Link]) -> Iterable[Command]:
+    if master.kind == "team":
+        return
     for member in members:
-        if master.kind in BONDS:
-            yield _ip(master.name, "link", "set", "dev", member.name, "down")
-        if master.kind == "team":
-            continue
         yield _ip(master.name, "link", "set", "dev", member.name, "master", master.name)
         if member.member:
             words = [word for option in member.member.items() for word in option]

@@ -103,7 +103,7 @@ def _describe_links(
     )
     vlans = bridge_vlans(found["vlans"], names)
     described = [_describe_link(link, found, names, sysfs, vlans) for link in messages]
-    cards = {link.name for link in described if link.kind == CARD}
+    cards = {link.name for link in described if link.kind == CARD and not reasons[link.name]}
     for link in described:
         if link.kind == CARD and link.master in cards and not reasons[link.name]:
             reasons[link.name] = f"follows {link.master} by itself"

@@ -39,7 +39,11 @@ def test_the_lease_of_each_client_is_read(environment: dict[str, str], reason: s
 
 @pytest.mark.parametrize(
     ("environment", "reason"),
-    [({**DHCLIENT, "reason": "EXPIRE"}, ""), ({"reason": "PREINIT", "interface": "eth0"}, ""), (UDHCPC, "deconfig")],
+    [
+        ({**DHCLIENT, "reason": "EXPIRE"}, ""),
+        ({"reason": "PREINIT", "interface": "eth0"}, ""),
+        (UDHCPC, "deconfig"),
+    ],
 )
 def test_other_announcements_are_no_lease(environment: dict[str, str], reason: str) -> None:
     assert read(environment, reason) is None

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the rescue system carries for the network."""
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+from rear_core.builtin.network import CLIENTS, rear_rescue_contents
+from rear_core.rescue import network_plan
+from rear_core.rescue.contents import Contents
+from rear_core.run import Run
+from rear_core.system.network import Link, Network
+
+
+def contents(network: Network | None) -> Contents:
+    return rear_rescue_contents(cast(Run, SimpleNamespace(network=network)))
+
+
+def test_any_network_can_be_set_up_before_one_is_described() -> None:
+    found = contents(None)
+    assert tuple(found.programs) == ("ip",)
+    assert {"bonding", "8021q", "bridge", "ipv6"} <= set(found.modules)
+
+
+def test_the_clients_that_are_taken_along_are_those_that_are_asked() -> None:
+    assert tuple(network_plan.CLIENTS) == CLIENTS
+    assert set(CLIENTS) <= set(contents(None).optional_programs)
+
+
+def test_recorded_links_bring_their_programs_and_drivers() -> None:
+    found = contents(
+        Network(
+            links=(
+                Link("eth0", driver="igb"),
+                Link("eth1", driver="igb"),
+                Link("team0", "team"),
+                Link("br0", "bridge", vlans=("1 pvid untagged",)),
+            )
+        )
+    )
+    assert tuple(found.programs) == ("ip", "teamd", "bridge")
+    assert {"igb", "team", "team_mode_activebackup"} <= set(found.modules)
