@@ -32,7 +32,7 @@ def read_elf(path: Path) -> Elf | None:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 return _parse(data)
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, OverflowError, UnicodeDecodeError):
                 return None
 
 

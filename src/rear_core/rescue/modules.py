@@ -57,8 +57,12 @@ LEFT_OUT = (
     "kernel/drivers/net/fddi/", "kernel/drivers/net/hamradio/", "kernel/drivers/net/ieee802154/",
     "kernel/drivers/net/ppp/", "kernel/drivers/net/slip/", "kernel/drivers/net/wan/", "kernel/drivers/net/wireless/",
     "kernel/drivers/net/wwan/", "kernel/drivers/scsi/pcmcia/", "kernel/drivers/scsi/scsi_debug",
-    "kernel/fs/nfsd/", "kernel/fs/dlm/", "kernel/fs/ubifs/", "kernel/fs/jffs2/", "kernel/fs/afs/",
-    "kernel/fs/coda/", "kernel/fs/orangefs/", "kernel/arch/x86/kvm/", "kernel/arch/x86/events/",
+    # File systems of old computers, of bare flash and of clusters: a machine that has one names its module.
+    "kernel/fs/adfs/", "kernel/fs/affs/", "kernel/fs/afs/", "kernel/fs/befs/", "kernel/fs/bfs/", "kernel/fs/coda/",
+    "kernel/fs/dlm/", "kernel/fs/efs/", "kernel/fs/freevxfs/", "kernel/fs/gfs2/", "kernel/fs/hpfs/",
+    "kernel/fs/jffs2/", "kernel/fs/minix/", "kernel/fs/nfsd/", "kernel/fs/nilfs2/", "kernel/fs/ocfs2/",
+    "kernel/fs/omfs/", "kernel/fs/orangefs/", "kernel/fs/qnx4/", "kernel/fs/qnx6/", "kernel/fs/romfs/",
+    "kernel/fs/sysv/", "kernel/fs/ubifs/", "kernel/fs/ufs/", "kernel/fs/zonefs/", "kernel/arch/x86/kvm/", "kernel/arch/x86/events/",
     "kernel/lib/test_", "kernel/drivers/char/pcmcia/",
 )  # fmt: skip
 # Drivers of big graphics cards need firmware of hundreds of MiB, for a text console that works without them.
