@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,23 +63,29 @@ def put_in_place(part: Path, path: Path, sha256: str) -> None:
 
 def deliver(source: Path, directory: Path, sha256: str) -> Path:
     """Copy a finished file and its checksum to a folder and read the copy back; return where it is."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / source.name
-    part = beside(path)
     try:
-        part.unlink(missing_ok=True)
-        with source.open("rb") as old, os.fdopen(os.open(part, NEW_FILE, 0o600), "wb") as new:
-            shutil.copyfileobj(old, new, CHUNK)
-        flush(part)
-        _forget(part)
-        if checksum(part) != sha256:
-            raise RearError(f"the copy of {source.name} in {directory} differs from it", "check that storage")
-        put_in_place(part, path, sha256)
+        directory.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as undo:
+            part = beside(path)
+            undo.callback(part.unlink, missing_ok=True)
+            _copy(source, part)
+            if checksum(part) != sha256:
+                raise RearError(f"the copy {path} differs from {source}", "check that storage")
+            put_in_place(part, path, sha256)
     except OSError as error:
         raise RearError(f"cannot copy {source.name} to {directory}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
+
+
+def _copy(source: Path, part: Path) -> None:
+    """Copy a file so that reading the copy reads the disk or server, not the memory of this machine."""
+    part.unlink(missing_ok=True)
+    with source.open("rb") as old, os.fdopen(os.open(part, NEW_FILE, 0o600), "wb") as new:
+        shutil.copyfileobj(old, new, CHUNK)
+        new.flush()
+        os.fsync(new.fileno())
+        os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def flush(path: Path) -> None:
@@ -86,14 +93,5 @@ def flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _forget(path: Path) -> None:
-    """Ask the kernel to drop its copy of a file, so that reading it back reads the disk or server."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)

@@ -92,7 +92,7 @@ def efi_files(
 ) -> dict[str, Path]:
     """The files of an EFI boot image, by path in it.
 
-        # GRUB of RHEL and SUSE reads the configuration beside it; Debian's looks for the medium itself.
+    Signed loaders are taken unmodified; from a folder of GRUB's modules one is made in the folder `work`.
     """
     suffix = EFI_NAMES[machine]
     boot = f"EFI/BOOT/BOOT{suffix.upper()}.EFI"

@@ -12,8 +12,8 @@ from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "BACKUP_URL", str, check=_url,
-        help="Where backups are kept: nfs://server/export or file:///folder. Left empty no backup is prepared; the"
-        " rescue media are made all the same.",
+        help="Where backups are kept: nfs://server/export or file:///folder. Left empty no backup is"
+        " prepared; the rescue media are made all the same.",
     )
     yield Setting(
         "BACKUP_OPTIONS", str, default="rw,noatime",

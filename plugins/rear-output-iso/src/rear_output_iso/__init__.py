@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OUTPUT=ISO: a rescue image that boots on BIOS and UEFI, from CD and, copied to it as it is, from a stick."""
+"""OUTPUT=ISO: a rescue image that boots on BIOS and UEFI, from CD and, copied as it is, from a stick."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "OUTPUT_URL", str, check=_url,
-        help="Where the ISO image is copied to: file:///folder or nfs://server/export/folder. Left empty it stays"
-        " in ISO_DIR alone.",
+        help="Where the ISO image is copied to: file:///folder or nfs://server/export/folder. Left empty it"
+        " stays in ISO_DIR alone.",
     )
     yield Setting(
         "OUTPUT_OPTIONS", str,
@@ -46,10 +46,11 @@ def rear_prep() -> Iterable[Step]:
 
 
 @hookimpl
-def rear_output() -> Iterable[Step]:
+def rear_output(run: Run) -> Iterable[Step]:
     yield Step(50, "Make the ISO image", make_image)
     yield Step(60, "Read the ISO image back", verify_image)
-    yield Step(80, "Copy the ISO image to OUTPUT_URL", copy_image)
+    if run.settings["OUTPUT_URL"]:
+        yield Step(80, "Copy the ISO image to OUTPUT_URL", copy_image)
 
 
 def check_boot_loaders(run: Run) -> None:
@@ -119,8 +120,6 @@ def copy_image(run: Run) -> None:
     from rear_core.media.location import check_room, opened
     from rear_core.media.url import parse_url
 
-    if not run.settings["OUTPUT_URL"]:
-        return
     path = image_path(run)
     url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL")
     if url.scheme == "file" and Path(url.path).resolve() == path.parent.resolve():

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Places are opened, checked for room and rights, and closed again."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rear_core.errors import Refused
+from rear_core.media.location import check_room, check_writable, opened
+from rear_core.media.url import Url
+from rear_core.plugins import Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
+from rear_core.shell import Outcome
+from rear_core.testing.fake_shell import FakeShell
+
+NFS = Url("nfs", "server", "/export")
+MOUNT = "mount --types nfs --options nodev,nosuid,vers=4.2 server:/export DIR"
+UMOUNT = "umount DIR"
+LAZY = "umount --lazy DIR"
+
+
+class Recorded(FakeShell):
+    """Takes the mount point, whose name is random, for DIR."""
+
+    def run(self, *argv, **options):  # type: ignore[no-untyped-def]
+        return super().run(*("DIR" if Path(word).is_absolute() else word for word in argv), **options)
+
+
+def make_run(tmp_path: Path, answers: dict[str, Outcome | str]) -> Run:
+    return Run(evaluate(Sources(), [], {}), Plugins([]), build_dir=tmp_path, sh=Recorded(answers))
+
+
+def test_a_folder_is_itself(tmp_path: Path) -> None:
+    with opened(make_run(tmp_path, {}), Url("file", "", "/srv/rear")) as directory:
+        assert directory == Path("/srv/rear")
+
+
+def test_an_export_is_mounted_privately_and_unmounted(tmp_path: Path) -> None:
+    run = make_run(tmp_path, {MOUNT: "", UMOUNT: ""})
+    with opened(run, NFS, "vers=4.2") as directory:
+        assert directory.stat().st_mode & 0o777 == 0o700
+    assert isinstance(run.sh, FakeShell)
+    assert run.sh.asked == [MOUNT, UMOUNT]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_is_unmounted_after_a_failure(tmp_path: Path) -> None:
+    run = make_run(tmp_path, {MOUNT: "", UMOUNT: ""})
+    with pytest.raises(ZeroDivisionError), opened(run, NFS, "vers=4.2"):
+        raise ZeroDivisionError
+    assert isinstance(run.sh, FakeShell)
+    assert run.sh.asked[-1] == UMOUNT
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_busy_export_is_unmounted_lazily_with_a_warning(tmp_path: Path) -> None:
+    busy = Outcome(("umount", "DIR"), 32, "", "umount: DIR: target is busy.", 0)
+    run = make_run(tmp_path, {MOUNT: "", UMOUNT: busy, LAZY: ""})
+    with opened(run, NFS, "vers=4.2"):
+        pass
+    [warning] = run.report.warnings
+    assert "nfs://server/export" in warning
+
+
+def test_room_is_asked_of_the_folder_that_will_hold_the_new_one(tmp_path: Path) -> None:
+    check_room(tmp_path / "not/yet", 1, "ISO_DIR")
+    with pytest.raises(Refused, match=r"MiB are needed") as caught:
+        check_room(tmp_path / "not/yet", 1 << 60, "ISO_DIR")
+    assert "ISO_DIR" in caught.value.hint
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="not a folder"):
+        check_room(tmp_path / "file/below", 1, "ISO_DIR")
+
+
+def test_what_cannot_be_written_is_refused_with_its_name() -> None:
+    # Even root makes no files there.
+    with pytest.raises(Refused, match="nfs://server/export cannot be written"):
+        check_writable(Path("/proc"), "nfs://server/export")

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boot menu."""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rear_core.media.menu import grub_menu, render
+from rear_core.shell import Shell
+
+
+def menu(title: str = "web1") -> str:
+    return grub_menu(
+        title=title,
+        kernel="/boot/vmlinuz",
+        initramfs="/boot/initramfs.img",
+        command_line="console=ttyS0",
+        timeout=10,
+    )
+
+
+def test_the_first_entry_starts_by_itself_and_overwrites_nothing() -> None:
+    text = menu()
+    assert "set default=0" in text
+    assert "set timeout=10" in text
+    first = text[text.index("menuentry") : text.index("}", text.index("menuentry"))]
+    assert "rear.auto" not in first
+
+
+def test_there_are_recovery_automatic_recovery_shell_and_disk() -> None:
+    assert re.findall(r"--id (\w+)", menu()) == ["recover", "automatic", "shell", "disk"]
+    assert "linux /boot/vmlinuz console=ttyS0 rear.auto=recover\n" in menu()
+
+
+@pytest.mark.parametrize("title", ['a"b', "a\\b", "$(reboot)", "a\nb", "`id`"])
+def test_a_host_name_cannot_break_out_of_its_quotes(title: str) -> None:
+    entries = re.findall(r'^menuentry "([^"]*)" --id', menu(title), re.MULTILINE)
+    assert len(entries) == 4
+    assert not set("".join(entries)) & set('"\\$`')
+
+
+@pytest.mark.skipif(not Shell().which("grub-script-check"), reason="grub-script-check is not installed")
+@pytest.mark.parametrize("name", ["menu", "find"])
+def test_grub_understands_the_scripts(tmp_path: Path, name: str) -> None:
+    script = tmp_path / "grub.cfg"
+    script.write_text(menu() if name == "menu" else render("grub-find.cfg.j2", marker="/rear/0123"))
+    Shell().run("grub-script-check", script)
