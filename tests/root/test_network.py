@@ -188,6 +188,7 @@ def test_a_link_that_fails_does_not_stop_the_others(lab: Namespaces, tmp_path: P
     printed = lab.set_up("after", replace(recorded, links=(broken, recorded.links[1])), tmp_path, ok=1)
     assert "lan0 (eth0, same MAC): FAILED: ip link set dev lan0 mtu 99999999: Error: mtu greater" in printed
     assert "lan1 (eth1, same MAC): 198.51.100.7/24" in printed.splitlines()
+    assert printed.splitlines()[-1].startswith("not as recorded: lan0 (eth0, same MAC); details: /var/log/")
     assert [a.address for a in lab.capture("after").addresses] == ["192.0.2.7/24", "198.51.100.7/24"]
 
 

@@ -145,7 +145,7 @@ def summary(network: Network, todo: Plan, remarks: dict[str, list[str]], sh: She
         else:
             text = failures[0] if failures else ", ".join(state)
             lines.append(f"{link.name}{cards.get(link.name, '')}: {text}")
-    return lines + remarks.get("", [])
+    return lines + [f"rules and name servers: {remark}" for remark in remarks.get("", [])]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -166,7 +166,7 @@ def _set_up(description: Path, report: Report) -> int:
     asked = find(Path("/proc/cmdline").read_text())
     network = load(description) if description.exists() or not asked else Network()
     expected = sum(link.kind == CARD and link.up for link in network.links)
-    cards, others = wait_for_cards(sh, max(expected, 1))
+    cards, others = wait_for_cards(sh, expected or len(asked))
     status = ExitCode.DONE
     if asked:
         try:
@@ -183,7 +183,9 @@ def _set_up(description: Path, report: Report) -> int:
     lines = summary(network, todo, apply(network, todo, sh), sh)
     for line in lines:
         report.say(line)
-    failed = any("FAILED" in line for line in lines)
+    failed = [line.partition(":")[0] for line in lines if "FAILED" in line]
+    if failed:
+        report.say(f"not as recorded: {', '.join(failed)}; details: {report.log_path}")
     return int(ExitCode.FAILED if failed else status)
 
 
