@@ -84,10 +84,10 @@ def wheels() -> Path:
     return cached("wheels", key, make)
 
 
-def dependencies() -> Path:
-    """A directory of wheels: all that ours depend on, for Debian 12's Python."""
+def dependencies(python: str = "3.11") -> Path:
+    """A directory of wheels: all that ours depend on, for a version of Python, that of Debian 12 by default."""
     own = wheels()
-    key = digest(*(source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()))
+    requirements = [source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()]
 
     def make(path: Path) -> None:
         pip = (sys.executable, "-m", "pip")
@@ -95,13 +95,13 @@ def dependencies() -> Path:
         _run(*pip, "wheel", "--quiet", "--no-deps", f"--wheel-dir={path}", "blkinfo>=0.2.0")
         platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (17, 28, 34)]
         _run(
-            *pip, "download", "--quiet", "--only-binary=:all:", "--python-version=3.11", *platforms,
+            *pip, "download", "--quiet", "--only-binary=:all:", f"--python-version={python}", *platforms,
             f"--find-links={own}", f"--find-links={path}", f"--dest={path}", *sorted(own.glob("*.whl")),
         )  # fmt: skip
         for wheel in own.glob("*.whl"):
             (path / wheel.name).unlink()
 
-    return cached("dependencies", key, make)
+    return cached("dependencies", digest(python, *requirements), make)
 
 
 def with_rear(*more: str) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 """Capture: from the disks that matter up to what is mounted, with a reason for everything left out."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -48,7 +49,6 @@ def capture(
     """
     kinds = kinds or core_kinds()
     survey = Survey(sh, read_devices(sh, warn), read_mounts(sh), read_fstab(sh), warn)
-    survey.devices = {path: _recognised(survey, device) for path, device in survey.devices.items()}
     survey.devices = _chosen(survey, include, exclude)
     for last in (False, True):
         found = [item for kind in kinds if kind.last is last for item in _captured(survey, kind)]
@@ -74,33 +74,25 @@ def _settled(survey: Survey, items: list[Item]) -> list[Item]:
     items = [resolved(item, names) for item in items]
     while True:
         known = {item.id for item in items}
-        lost = {item.id: need for item in items for need in item.needs if need not in known}
+        lost = [item for item in items if not known.issuperset(item.needs)]
         if not lost:
-            return items
-        for item in items:
-            if item.id in lost:
-                survey.leave_out(str(item), f"it needs {lost[item.id]}, which is not described")
-        items = [item for item in items if item.id not in lost]
+            return _distinct(survey, items)
+        for item in lost:
+            missing = ", ".join(sorted({*item.needs} - known))
+            survey.leave_out(str(item), f"it needs {missing}, which is not described")
+        items = [item for item in items if item not in lost]
 
 
-def _recognised(survey: Survey, device: Device) -> Device:
-    """The device with its signature: udev may not know it, and a mounted one shows its type even when it is unreadable.
-
-    >>> sh.query("blkid", "--probe", "--output", "export", "/dev/vdb1")
-    DEVNAME=/dev/vdb1
-    LABEL=data
-    UUID=5d6776a6-fd96-4adb-ade1-463678c90eef
-    TYPE=ext4
-    USAGE=filesystem
-    """
-    if device.fstype or device.size == 0 or any(device.kernel_name.startswith(name) for name in ("sr", "zram", "ram")):
-        return device
-    text = survey.sh.query("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
-    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    mounted = next((m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), "")
-    return replace(
-        device, fstype=values.get("TYPE", mounted), uuid=values.get("UUID", device.uuid), label=values.get("LABEL", device.label)
-    )
+def _distinct(survey: Survey, items: list[Item]) -> list[Item]:
+    """The items with ids made different where a clone has the UUID of its original."""
+    seen: set[str] = set()
+    needed = {need for item in items for need in item.needs}
+    for number, item in enumerate(items):
+        if item.id in seen and item.id not in needed:
+            survey.warn(f"there are two of {item}; the one that lies on {', '.join(item.needs)} is a clone")
+            items[number] = item = replace(item, id=f"{item.id} on {', '.join(item.needs)}")
+        seen.add(item.id)
+    return items
 
 
 def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> dict[str, Device]:
@@ -108,13 +100,15 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
     chosen: dict[str, Device] = {}
     for path, device in survey.devices.items():
         if device.parents:
-            # Parents come first. An array with one member on a stick is still the machine's.
-            if any(parent in chosen for parent in device.parents) and not _matches(path, exclude):
-                chosen[path] = device
+            # Those below come first. An array with one member on a stick is still the machine's.
+            if any(parent in chosen for parent in device.parents):
+                chosen[path] = _recognised(survey, device)
             continue
-        reason = "" if _matches(path, include) else _why_not(survey, device)
-        if _matches(path, exclude):
-            reason = "EXCLUDE_DEVICES names it"
+        named = _matches(path, include)
+        reason = "EXCLUDE_DEVICES names it" if _matches(path, exclude) else "" if named else _why_not(survey, device)
+        device = device if reason else _recognised(survey, device)
+        if not reason and not named and _is_empty(survey, device):
+            reason = "an empty disk"
         if reason:
             survey.leave_out(path, reason)
         else:
@@ -126,30 +120,52 @@ def _matches(path: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch(path, pattern) for pattern in patterns)
 
 
-def _why_not(survey: Survey, device: Device) -> str:
-    """Why a disk is left out, "" for one that is described."""
+def _recognised(survey: Survey, device: Device) -> Device:
+    """The device with its signature: udev may not know it, and a mounted one shows its type even when unreadable.
+
+    >>> sh.query("blkid", "--probe", "--output", "export", "/dev/vdb1")
+    DEVNAME=/dev/vdb1
+    LABEL=data
+    UUID=5d6776a6-fd96-4adb-ade1-463678c90eef
+    TYPE=ext4
+    USAGE=filesystem
+    """
+    if device.fstype:
+        return device
+    # 2: nothing found, or not readable; 8: several signatures.
+    text = survey.sh.query("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    mounted = next((m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), "")
+    return replace(
+        device, fstype=found.get("TYPE", mounted), uuid=found.get("UUID", device.uuid),
+        label=found.get("LABEL", device.label),
+    )  # fmt: skip
+
+
+def _why_not(survey: Survey, disk: Device) -> str:
+    """Why a disk is left out whatever is on it, "" for one of this machine's own."""
     for prefix, reason in NOT_DISKS.items():
-        if device.kernel_name[len(prefix):].isdigit() and device.kernel_name.startswith(prefix):
+        if disk.kernel_name.startswith(prefix) and disk.kernel_name[len(prefix):].isdigit():
             return reason
-    if not device.is_disk and not _holds_multipath(survey, device):
-        return f"not a disk ({device.type})"
-    if "boot" in device.kernel_name or "rpmb" in device.kernel_name:
+    if not disk.is_disk:
+        return f"not a disk ({disk.type})"
+    if re.search(r"boot\d+$|rpmb$", disk.kernel_name):
         return "a hardware partition of flash memory"
-    if device.size == 0:
+    if not disk.size:
         return "no medium is in it"
-    in_use = _is_system(survey, device)
-    if device.transport in NETWORK and not in_use:
-        return f"a network disk ({device.transport}) that fstab does not name: INCLUDE_DEVICES can name it"
-    if (device.removable or device.transport == "usb") and not in_use:
+    if _is_system(survey, disk):
+        return ""
+    if disk.transport in NETWORK:
+        return f"a network disk ({disk.transport}) that fstab does not name: INCLUDE_DEVICES can name it"
+    if disk.removable or disk.transport == "usb":
         return "a removable disk that fstab does not name: INCLUDE_DEVICES can name it"
-    if not device.children and not device.fstype and not survey.mount_point(device):
-        table = read_table(survey, device)
-        return "" if table.get("partitions") else "an empty disk"
     return ""
 
 
-def _holds_multipath(survey: Survey, device: Device) -> bool:
-    return any(survey.devices[child].type == "mpath" for child in device.children)
+def _is_empty(survey: Survey, disk: Device) -> bool:
+    if disk.children or disk.fstype or survey.mount_point(disk):
+        return False
+    return not read_table(survey, disk).get("partitions")
 
 
 def _is_system(survey: Survey, disk: Device) -> bool:

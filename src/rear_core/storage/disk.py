@@ -76,12 +76,18 @@ class Partition(Item):
 
 
 def capture(survey: Survey) -> Iterator[Item]:
-    """Each disk, with the partition table of whatever has one (an array can have one, too)."""
+    """Each disk, with the partition table of whatever has one (an array can have one, too).
+
+    Multipath disks, and the disks that are their paths, are left to `multipath.py`.
+    """
     for device in survey.devices.values():
+        if device.type == "mpath" or any(survey.devices[child].type == "mpath" for child in device.children):
+            continue
+        name = device.path
         if not device.parents:
-            yield _disk(device, f"disk:{identity(survey, device)}")
-        if device.type != "mpath":
-            yield from tables(survey, device)
+            name = identity(survey, device)
+            yield _disk(device, f"disk:{name}")
+        yield from tables(survey, device, name)
 
 
 def identity(survey: Survey, device: Device) -> str:
@@ -99,14 +105,14 @@ def _disk(device: Device, id: str) -> Disk:
     )  # fmt: skip
 
 
-def tables(survey: Survey, device: Device) -> Iterator[Item]:
-    """The partition table of a device and its partitions, if it has one."""
+def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
+    """The partition table of a device and its partitions, if it has one; `disk` names what has no UUID."""
     table = read_table(survey, device)
     if not table:
         return
     sector = int(table.get("sectorsize", device.logical_sector_size))
     uuid = str(table.get("id", "")).lower()
-    name = survey.identity(uuid if uuid.strip("0x-") else "", device.path)
+    name = survey.identity(uuid if uuid.strip("0x-") else "", disk)
     yield PartitionTable(
         id=f"table:{name}", needs=(device.path,), label=table["label"], uuid=uuid, sector_size=sector,
         first_lba=int(table.get("firstlba", 0)), last_lba=int(table.get("lastlba", 0)),
@@ -114,7 +120,7 @@ def tables(survey: Survey, device: Device) -> Iterator[Item]:
     )  # fmt: skip
     extended: tuple[str, ...] = ()
     for row in table.get("partitions", ()):
-        partition = _partition(survey, row, table["label"], uuid, device.path, sector)
+        partition = _partition(survey, row, device.path, disk, uuid if table["label"] == "dos" else "", sector)
         needs: tuple[str, ...] = (f"table:{name}",)
         if table["label"] == "dos" and partition.number > 4:
             needs += extended
@@ -123,19 +129,17 @@ def tables(survey: Survey, device: Device) -> Iterator[Item]:
         yield replace(partition, needs=needs)
 
 
-def _partition(
-    survey: Survey, row: dict[str, Any], label: str, disk_uuid: str, disk: str, sector: int
-) -> Partition:
+def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int) -> Partition:
     # The node is the disk's path with 1, p1 or -part1 behind it.
-    match = re.search(r"\d+$", row["node"][len(disk):])
+    match = re.search(r"\d+$", row["node"][len(path):])
     number = int(match.group()) if match else 0
     uuid = str(row.get("uuid", "")).lower()
-    if label == "dos" and disk_uuid.strip("0x"):
+    if mbr_id.strip("0x"):
         # The kernel makes this PARTUUID of the MBR's disk id and the number.
-        uuid = f"{disk_uuid[2:]}-{number:02x}"
+        uuid = f"{mbr_id[2:]}-{number:02x}"
     start = int(row["start"]) * sector
     return Partition(
-        id=f"partition:{survey.identity(uuid, row['node'])}", needs=(), number=number,
+        id=f"partition:{survey.identity(uuid, f'{disk}#{number}')}", needs=(), number=number,
         start=start, size=int(row["size"]) * sector, code=str(row["type"]).lower(),
         alignment=min(start & -start, 1 << 20), uuid=uuid, name=row.get("name", ""),
         attributes=row.get("attrs", ""), bootable=bool(row.get("bootable")), device=row["node"],
@@ -154,16 +158,17 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
     An MBR has the id 0x8f2d0b5c, types like 83, and `"bootable": true`. Without a table the status is 1 and
     `sfdisk: /dev/sdb: does not contain a recognized partition table` is said.
     """
-    has_partitions = any(survey.devices[c].type == "part" for c in device.children if c in survey.devices)
+    has_partitions = any(survey.devices[c].type == "part" for c in device.children)
     if not has_partitions and (device.parents or device.fstype or survey.mount_point(device)):
         return {}
     try:
         table: dict[str, Any] = survey.sh.json("sfdisk", "--json", device.path)["partitiontable"]
-        return table
     except ProgramFailed as error:
         if has_partitions or "not contain a recognized" not in error.output:
             raise
         return {}
+    # mkfs.vfat on a whole disk writes an MBR whose one partition is the whole disk, for systems that insist on one.
+    return {} if any(row["start"] == 0 for row in table.get("partitions", ())) else table
 
 
 def contents(_layout: Layout) -> Contents:

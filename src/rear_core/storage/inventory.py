@@ -59,15 +59,28 @@ def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:
     devices: dict[str, Device] = {}
     for node in report["blockdevices"]:
         _add(devices, node, "")
-    disks = read_disks(sh, warn)
-    return {path: replace(d, is_disk=_is_disk(d, disks)) for path, d in _parents_first(devices)}
+    ordered = dict(_parents_first(devices))
+    disks = _disks(sh, ordered, warn)
+    return {path: replace(device, is_disk=path in disks) for path, device in ordered.items()}
 
 
-def read_disks(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
-    """The kernel names of the machine's disks, by blkinfo.
+def _disks(sh: Shell, devices: Mapping[str, Device], warn: Callable[[str], None]) -> set[str]:
+    """The disks: those in the inventory of blkinfo, and what lsblk has besides, named."""
+    inventory = read_inventory(sh, warn)
+    found = {path for path, device in devices.items() if device.type in ("disk", "mpath")}
+    for path in sorted(found):
+        # blkinfo shows an array or multipath disk in place of the disks that are wholly its members.
+        hidden = any(devices[child].type.startswith(("raid", "mpath")) for child in devices[path].children)
+        if inventory and devices[path].kernel_name not in inventory and not hidden:
+            warn(f"{path} is a disk to lsblk, but missing in the inventory of blkinfo")
+    return found
+
+
+def read_inventory(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
+    """The kernel names of the machine's disks and arrays, by blkinfo.
 
     It runs in a process of its own: it calls lsblk without a time limit, and raises KeyError or UnicodeDecodeError
-    on names and labels it did not expect. The kind of each disk is then up to lsblk alone.
+    on names and labels it did not expect.
     """
     try:
         found = sh.query(sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
@@ -75,11 +88,6 @@ def read_disks(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
         warn(f"the inventory of disks by blkinfo failed, lsblk alone is used: {error.message}")
         return frozenset()
     return frozenset(found.split())
-
-
-def _is_disk(device: Device, disks: frozenset[str]) -> bool:
-    """blkinfo hides the paths of a multipath disk, and says rom for a CD drive and raid for an array."""
-    return device.type in ("disk", "mpath") and (device.kernel_name in disks or not disks)
 
 
 def _add(devices: dict[str, Device], node: Mapping[str, Any], parent: str) -> None:

@@ -2,9 +2,8 @@
 """LVM: physical volumes, volume groups, and logical volumes of every layout."""
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
 from .kinds import StorageKind
@@ -13,7 +12,7 @@ from .survey import Survey
 
 Row = Mapping[str, str]
 
-# `reads` as argv: each part of the report has its own columns.
+# The columns of each part of the report.
 REPORT = {
     "vg": "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_tags,max_lv,max_pv,vg_allocation_policy,vg_systemid,"
           "vg_lock_type",
@@ -67,8 +66,8 @@ class VolumeGroup(Item):
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a logical volume; sizes are bytes. `ranges` are extents: UUID of the physical volume:first-last, or
-    the hidden volumes that a RAID is made of."""
+    """A part of a logical volume; sizes are bytes. `ranges` are the extents it lies on, stripe by stripe or image by
+    image: UUID of the physical volume:first-last."""
 
     kind: str
     start: int
@@ -96,7 +95,7 @@ class LogicalVolume(Item):
     size: int
     layout: str
     device: str = field(default="", compare=False)
-    role: str = ""
+    role: str = field(default="", compare=False)
     segments: tuple[Segment, ...] = ()
     pool: str = ""
     origin: str = ""
@@ -171,13 +170,19 @@ def _group(row: Row, volumes: list[Row]) -> VolumeGroup:
 
 def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -> Iterator[LogicalVolume]:
     uuids = {row["pv_name"]: row["pv_uuid"] for row in report["pv"]}
+    segments: dict[str, list[Row]] = {}
+    for segment in report["seg"]:
+        segments.setdefault(segment["lv_uuid"], []).append(segment)
+    # Parts of others stand in brackets: [mirror_rimage_0], [pool_tdata].
+    parts = {row["lv_name"].strip("[]"): segments.get(row["lv_uuid"], []) for row in report.get("lv", ())}
     for row in report.get("lv", ()):
-        # Hidden parts of others stand in brackets: [mirror_rimage_0], [pool_tdata].
         if row["lv_name"].startswith("["):
             continue
-        segments = [segment for segment in report["seg"] if segment["lv_uuid"] == row["lv_uuid"]]
-        volume = _logical(group["vg_name"], row, segments, uuids)
-        if "snapshot" in volume.role and "thick" in volume.role:
+        volume = _logical(group["vg_name"], row, segments[row["lv_uuid"]])
+        volume = replace(volume, segments=tuple(
+            _segment(segment, tuple(_extents(segment, parts, uuids))) for segment in segments[row["lv_uuid"]]
+        ))  # fmt: skip
+        if "thicksnapshot" in volume.role:
             survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described")
             continue
         if "cache" in volume.layout:
@@ -185,29 +190,38 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
         yield volume
 
 
-def _logical(group: str, row: Row, segments: list[Row], uuids: Mapping[str, str]) -> LogicalVolume:
+def _extents(segment: Row, parts: Mapping[str, list[Row]], uuids: Mapping[str, str]) -> Iterator[str]:
+    """`/dev/vdb3:64-96` with the UUID of that physical volume; `mirror_rimage_0:0-31` as what that part lies on."""
+    for extents in segment["seg_pe_ranges"].split():
+        name, _, range = extents.rpartition(":")
+        if name in uuids:
+            yield f"{uuids[name]}:{range}"
+        else:
+            for part in parts.get(name, ()):
+                yield from _extents(part, parts, uuids)
+
+
+def _logical(group: str, row: Row, segments: list[Row]) -> LogicalVolume:
     first = segments[0]
     pool, origin = row["pool_lv"].strip("[]"), row["origin"].strip("[]")
+    below = [name for name in (pool, origin if "thin" in row["lv_layout"] else "") if name]
     return LogicalVolume(
-        id=f"lv:{group}/{row['lv_name']}",
-        needs=(f"vg:{group}", *(f"lv:{group}/{name}" for name in (pool, origin if "thin" in row["lv_layout"] else "") if name)),
+        id=f"lv:{group}/{row['lv_name']}", needs=(f"vg:{group}", *(f"lv:{group}/{name}" for name in below)),
         group=group, name=row["lv_name"], uuid=row["lv_uuid"], size=int(row["lv_size"]), layout=row["lv_layout"],
-        device=row["lv_dm_path"], role=row["lv_role"],
-        segments=tuple(_segment(segment, uuids) for segment in segments), pool=pool, origin=origin,
+        device=row["lv_dm_path"], role=row["lv_role"], pool=pool, origin=origin,
         metadata_size=int(row["lv_metadata_size"] or 0), discards=first["discards"], zero=first["zero"] == "zero",
         cache_mode=first["cache_mode"], cache_policy=first["cache_policy"],
-        read_only=row["lv_permissions"].startswith("read-only"), allocation=row["lv_allocation_policy"],
+        read_only=row["lv_permissions"] == "read-only", allocation=row["lv_allocation_policy"],
         read_ahead=row["lv_read_ahead"], skip_activation=bool(row["lv_skip_activation"]), tags=_words(row["lv_tags"]),
     )  # fmt: skip
 
 
-def _segment(row: Row, uuids: Mapping[str, str]) -> Segment:
+def _segment(row: Row, ranges: tuple[str, ...]) -> Segment:
     return Segment(
         kind=row["segtype"], start=int(row["seg_start"]), size=int(row["seg_size"]), stripes=int(row["stripes"] or 1),
         stripe_size=int(row["stripe_size"] or 0), region_size=int(row["region_size"] or 0),
         chunk_size=int(row["chunk_size"] or 0), copies=int(row["data_copies"] or 1),
-        parity=int(row["parity_chunks"] or 0),
-        ranges=tuple(re.sub(r"^(/.*):", lambda m: uuids.get(m[1], m[1]) + ":", part) for part in row["seg_pe_ranges"].split()),
+        parity=int(row["parity_chunks"] or 0), ranges=ranges,
     )  # fmt: skip
 
 

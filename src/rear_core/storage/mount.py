@@ -130,7 +130,7 @@ def _unmounted(survey: Survey, entry: FstabEntry, above: list[str]) -> Iterator[
     path = next((word[len("subvol="):] for word in words if word.startswith("subvol=")), "/")
     below: Item = _subvolume(survey, filesystem, path) or filesystem
     needs = _needs(below.id, entry.target, above)
-    yield _with_fstab(Mount(f"mount:{entry.target}", needs, entry.target, filesystem.type, mounted=False), entry)
+    yield _with_fstab(Mount(f"mount:{entry.target}", needs, entry.target, entry.fstype, mounted=False), entry)
 
 
 def find_device(survey: Survey, spec: str) -> str:

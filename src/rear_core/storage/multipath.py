@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..rescue.contents import Contents
-from .disk import Disk, tables
+from .disk import Disk, identity, tables
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
@@ -30,15 +30,16 @@ def capture(survey: Survey) -> Iterator[Item]:
     """
     for device in survey.of_type("mpath"):
         leg = survey.devices[device.parents[0]]
+        name = identity(survey, leg)
         yield MultipathDisk(
-            id=f"disk:{leg.wwn or leg.serial or device.path}", needs=(), size=device.size, device=device.path,
+            id=f"disk:{name}", needs=(), size=device.size, device=device.path,
             model=leg.model, vendor=leg.vendor, serial=leg.serial, wwn=leg.wwn, transport=leg.transport,
             rotational=leg.rotational, logical_sector_size=device.logical_sector_size,
             physical_sector_size=device.physical_sector_size, minimum_io=device.minimum_io,
             optimal_io=device.optimal_io, alignment_offset=device.alignment_offset,
             name=device.path.rpartition("/")[2], paths=device.parents,
         )  # fmt: skip
-        yield from tables(survey, device)
+        yield from tables(survey, device, name)
 
 
 def contents(_layout: Layout) -> Contents:

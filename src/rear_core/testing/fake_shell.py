@@ -3,10 +3,10 @@
 
 To record the storage of any machine, as root on it, with rear installed:
 
-    python3 -m rear_core.testing.fake_shell tests/machines/NAME
+    python3 -m rear_core.testing.fake_shell tests/machines/NAME [DISK ...]
 
-That runs the capture of `rear savelayout` and leaves one file per command in NAME/commands. The files are plain text,
-made to be read and, for a case nobody owns the hardware of, to be written by hand:
+That runs the capture of `rear savelayout` (with the disks named as INCLUDE_DEVICES) and leaves one file per command in
+NAME/commands. The files are plain text, made to be read and, for hardware that nobody has at hand, to be composed:
 
     $ findmnt --fstab --json
     status 1
@@ -152,12 +152,16 @@ def _read(path: Path) -> tuple[str, Outcome]:
     return command, Outcome(tuple(shlex.split(command)), int(status[len("status "):]), output, errors, 0)
 
 
-def _record(folder: Path) -> None:
+def record(folder: Path, include: Sequence[str] = ()) -> None:
+    """Capture this machine's storage and leave what the programs printed in `folder`/commands."""
     from ..storage.capture import capture
 
-    layout = capture(RecordingShell(folder / "commands"), warn=lambda line: print("WARNING:", line, file=sys.stderr))
+    shell = RecordingShell(folder / "commands")
+    layout = capture(shell, include=include, warn=lambda line: print("WARNING:", line, file=sys.stderr))
+    if include:
+        (folder / "include.txt").write_text("\n".join(include) + "\n")
     print(f"{len(layout.items)} items recorded in {folder}")
 
 
 if __name__ == "__main__":
-    _record(Path(sys.argv[1]))
+    record(Path(sys.argv[1]), sys.argv[2:])
