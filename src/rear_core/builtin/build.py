@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..run import Run
 
 SKELETON = Path(__file__).parent.parent / "skel" / "default"
+PLACES = (
+    "/dev", "/etc/rear", "/mnt/local", "/proc", "/run", "/sys", "/usr/bin", "/usr/sbin", "/var/lib/rear", "/var/tmp"
+)  # fmt: skip
 # Where the system's own users end (login.defs(5)); others have no business in the rescue system.
 FIRST_USER = 1000
 # RB_AUTOBOOT, RB_POWER_OFF and RB_HALT_SYSTEM of reboot(2).
@@ -53,9 +56,9 @@ def lay_skeleton(run: Run) -> None:
     run.rootfs_dir.mkdir(mode=0o755)
     tree = tree_of(run)
     for place in ("/bin", "/sbin", "/lib", "/lib64"):
-        if os.path.isdir(place):
-            tree.add(place, lambda path: False)
-    for place in ("/dev", "/etc/rear", "/mnt/local", "/proc", "/run", "/sys", "/usr/bin", "/usr/sbin", "/var/lib/rear", "/var/tmp"):
+        if Path(place).is_dir():
+            tree.add_place(place)
+    for place in PLACES:
         tree.directory(place)
     for place in ("/root", "/root/.ssh"):
         tree.directory(place, 0o700)
@@ -76,7 +79,7 @@ def take_programs(run: Run) -> None:
 
     tree, contents = tree_of(run), contents_of(run)
     taken = programs.add_programs(run.sh, tree, contents)
-    taken += programs.add_files(tree, contents.libraries, lambda path: True)
+    taken += programs.add_files(tree, contents.libraries)
     lacking = programs.add_libraries(run.sh, tree, taken, libraries.native_loader(python.interpreter()))
     if lacking:
         raise RearError(
@@ -195,7 +198,8 @@ def check(run: Run) -> None:
     checks.write_loader_cache(run.sh, tree)
     if absent := checks.missing_programs(tree, contents_of(run).programs):
         raise RearError(f"programs did not come into the rescue system: {', '.join(absent)}")
-    broken, elsewhere = [], []
+    broken: list[str] = []
+    elsewhere: list[str] = []
     for line in checks.missing_libraries(run.sh, tree):
         path = Path(line.partition(" needs ")[0])
         (elsewhere if _came_with_files(run, path) else broken).append(line)
@@ -226,8 +230,9 @@ def check_secrets(run: Run) -> None:
         allowed.append("/etc/shadow")
     secrets = find_secrets(run.rootfs_dir, dict(_known_secrets(run)), allowed)
     if secrets:
+        named = "; ".join(f"{secret.what} in {secret.path}" for secret in secrets)
         raise RearError(
-            "the rescue system would carry secrets: " + "; ".join(f"{secret.what} in {secret.path}" for secret in secrets),
+            f"the rescue system would carry secrets: {named}",
             "leave the files out with RESCUE_FILES_EXCLUDE, or allow them with RESCUE_ALLOW_SECRETS",
         )
 

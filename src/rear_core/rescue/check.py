@@ -58,7 +58,7 @@ def _cached_names(sh: Shell, tree: Tree) -> frozenset[str]:
 
     ::
 
-        	libz.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libz.so.1
+        libz.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libz.so.1
     """
     if not tree.inside(CACHE).is_file():
         places = [tree.inside(place) for place in DEFAULT_PLACES]

@@ -63,7 +63,12 @@ LEFT_OUT = (
     "kernel/fs/jffs2/", "kernel/fs/minix/", "kernel/fs/nfsd/", "kernel/fs/nilfs2/", "kernel/fs/ocfs2/",
     "kernel/fs/omfs/", "kernel/fs/orangefs/", "kernel/fs/qnx4/", "kernel/fs/qnx6/", "kernel/fs/romfs/",
     "kernel/fs/sysv/", "kernel/fs/ubifs/", "kernel/fs/ufs/", "kernel/fs/zonefs/", "kernel/arch/x86/kvm/", "kernel/arch/x86/events/",
-    "kernel/lib/test_", "kernel/drivers/char/pcmcia/",
+    "kernel/lib/test_", "kernel/drivers/char/pcmcia/", "kernel/drivers/tty/ipwireless/",
+)  # fmt: skip
+# Odd devices of otherwise useful kinds that would bring these along are left out as well.
+NOT_WORTH = (
+    "kernel/drivers/bluetooth/", "kernel/drivers/media/", "kernel/drivers/soundwire/", "kernel/net/bluetooth/",
+    "kernel/net/mac80211/", "kernel/net/wireless/", "kernel/sound/",
 )  # fmt: skip
 # Drivers of big graphics cards need firmware of hundreds of MiB, for a text console that works without them.
 LEFT_OUT_NAMES = re.compile(r"nvidia.*|amdgpu|radeon|nouveau|i915|xe|vbox(drv|net.*)")
@@ -170,7 +175,11 @@ def select(index: ModuleIndex, wanted: Sequence[str]) -> list[str]:
         raise RearError(f"{index.directory} has no modules.dep", f"run: depmod {index.directory.name}")
     if ALL in wanted:
         return sorted(index.dependencies)
-    chosen = [path for path in index.dependencies if is_taken_by_default(path)]
+    chosen = [
+        path
+        for path, needed in index.dependencies.items()
+        if is_taken_by_default(path) and not any(other.startswith(NOT_WORTH) for other in needed)
+    ]
     for name in wanted:
         chosen += index.find(name)
     return index.closure(chosen)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..shell import Shell
 from .contents import Contents
 from .libraries import interpreters_of, libraries_of
-from .tree import Tree
+from .tree import Tree, everything
 
 UDEV_DAEMONS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/usr/sbin/udevd")
 
@@ -94,7 +94,9 @@ def add_programs(sh: Shell, tree: Tree, contents: Contents) -> list[Path]:
     return taken
 
 
-def add_files(tree: Tree, patterns: Iterable[str], wanted: Callable[[str], bool]) -> list[Path]:
+def add_files(
+    tree: Tree, patterns: Iterable[str], wanted: Callable[[str], bool] = everything
+) -> list[Path]:
     """Take files and directories by path or pattern; return the regular files."""
     return [
         file

@@ -54,7 +54,7 @@ def add_interpreter(tree: Tree) -> list[Path]:
     native = tree.add(interpreter())
     tree.link("/usr/bin/python3", os.fspath(interpreter()))
     for folder in dict.fromkeys((library, platform)):
-        tree.add(folder, lambda path: False)
+        tree.add_place(folder)
         native += _add_library(tree, folder)
     return native
 
@@ -185,7 +185,7 @@ def _locations(distribution: metadata.Distribution, name: str) -> list[Path]:
     if spec and spec.origin and spec.has_location:
         return [Path(spec.origin)]
     # A folder of libraries that the package's extensions bring along (acme.libs).
-    beside = Path(os.fspath(distribution.locate_file(name)))
+    beside = Path(str(distribution.locate_file(name)))
     return [beside] if beside.is_dir() else []
 
 

@@ -13,6 +13,11 @@ from pathlib import Path
 MAX_LINKS = 40
 
 
+def everything(path: str) -> bool:  # noqa: ARG001
+    """Nothing is left out."""
+    return True
+
+
 @dataclass(frozen=True)
 class Tree:
     """A tree below `root`. What is there already is never replaced by `add`: skeletons and scripts win.
@@ -30,7 +35,7 @@ class Tree:
         """Whether the tree has a file, directory or link at that place."""
         return os.path.lexists(self.inside(path))
 
-    def add(self, path: str | os.PathLike[str], wanted: Callable[[str], bool] = lambda path: True) -> list[Path]:
+    def add(self, path: str | os.PathLike[str], wanted: Callable[[str], bool] = everything) -> list[Path]:
         """Take a file, link or directory of this machine, with the links on the way and what they lead to.
 
         Below a directory only paths are taken that are `wanted`. Returns the regular files that the path stands for.
@@ -40,6 +45,10 @@ class Tree:
         for below in taken:
             self._copy(below)
         return [Path(below) for below in taken if os.path.isfile(below) and not os.path.islink(below)]
+
+    def add_place(self, path: str | os.PathLike[str]) -> None:
+        """Take a directory of this machine without what is in it, with the links on the way."""
+        self._copy(self._follow(os.fspath(path)))
 
     def add_as(self, source: Path, path: str | os.PathLike[str]) -> None:
         """Take a file of this machine to another place of the tree."""

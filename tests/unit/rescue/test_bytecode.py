@@ -14,7 +14,7 @@ import pytest
 from rear_core.rescue.bytecode import unchecked_bytecode
 
 
-def installed(folder: Path, source: Path, code: bytes) -> None:
+def installed(source: Path, code: bytes) -> None:
     cached = Path(importlib.util.cache_from_source(os.fspath(source), optimization=""))
     cached.parent.mkdir(exist_ok=True)
     cached.write_bytes(code)
@@ -28,7 +28,7 @@ def test_byte_code_is_used_whatever_the_times_say(tmp_path: Path, mode: py_compi
         py_compile.compile(os.fspath(source), doraise=True, invalidation_mode=mode)
     code = unchecked_bytecode(source, "/somewhere/module.py")
     assert code is not None
-    installed(tmp_path, source, code)
+    installed(source, code)
     # Python would compile this anew if it looked at the source, and fail.
     source.write_text("raise SystemExit('compiled again')\n")
     script = f"import sys; sys.path.insert(0, {os.fspath(tmp_path)!r}); import module; print(module.value)"

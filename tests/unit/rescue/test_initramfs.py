@@ -127,9 +127,9 @@ def test_old_segments_are_removed(tmp_path: Path) -> None:
 
 def test_compression_is_the_best_that_kernel_and_machine_know() -> None:
     config = {"CONFIG_RD_XZ": "y", "CONFIG_RD_GZIP": "y"}
-    assert choose_compression({**config, "CONFIG_RD_ZSTD": "y"}, "", lambda name: True) == "zstd"
-    assert choose_compression(config, "", lambda name: True) == "xz"
+    assert choose_compression({**config, "CONFIG_RD_ZSTD": "y"}, "", lambda _: True) == "zstd"
+    assert choose_compression(config, "", lambda _: True) == "xz"
     assert choose_compression(config, "", lambda name: name == "gzip") == "gzip"
-    assert choose_compression({}, "", lambda name: True) == "gzip"
+    assert choose_compression({}, "", lambda _: True) == "gzip"
     with pytest.raises(RearError, match="cannot unpack"):
-        choose_compression(config, "zstd", lambda name: True)
+        choose_compression(config, "zstd", lambda _: True)

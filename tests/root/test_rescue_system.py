@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole rescue system of this machine: built, checked in a chroot, packed, unpacked and looked at."""
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rear_core.builtin import build, modules, pack, rescue
+from rear_core.errors import RearError
+from rear_core.plugins import Plugins
+from rear_core.report import Report
+from rear_core.rescue.tree import Tree
+from rear_core.run import Run
+from rear_core.settings import Settings, evaluate, load
+from rear_core.shell import Shell
+from rear_core.system.kernel import installed_kernels
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not installed_kernels(Path("/")), reason="no kernel package is installed"),
+]
+
+EPOCH = "1700000000"
+
+
+def open_run(folder: Path, configuration: str = "") -> Run:
+    """A run of the core alone, with its own places."""
+    (folder / "etc").mkdir(parents=True, exist_ok=True)
+    (folder / "etc/local.conf").write_text(f"CACHE_DIR={folder}/cache\n{configuration}")
+    plugins = Plugins(modules())
+    report = Report(terminal=io.StringIO())
+    settings: Settings = evaluate(load(folder / "etc", ("local.conf",), ()), plugins.settings(), {})
+    run = Run(settings, plugins, report=report, sh=Shell(log=report.log), build_dir=folder / "work")
+    run.build_dir.mkdir(exist_ok=True)
+    return run
+
+
+def build_tree(run: Run) -> Tree:
+    for step in (
+        rescue.choose_kernel, rescue.decide_contents, build.lay_skeleton, build.take_programs, build.take_python,
+        build.take_files, build.configure,
+    ):  # fmt: skip
+        step(run)
+    return Tree(run.rootfs_dir)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = open_run(tmp_path_factory.mktemp("rescue"))
+    build_tree(run)
+    build.check(run)
+    build.check_secrets(run)
+    return run
+
+
+@pytest.fixture
+def without() -> Iterator[Callable[[Path], None]]:
+    """Hide a file of the tree for the time of a test."""
+    hidden: list[Path] = []
+
+    def hide(path: Path) -> None:
+        path.rename(path.with_name(path.name + ".hidden"))
+        hidden.append(path)
+
+    yield hide
+    for path in hidden:
+        path.with_name(path.name + ".hidden").rename(path)
+
+
+def test_programs_run_in_the_tree(built: Run) -> None:
+    run = built
+    for argv in (["bash", "-c", "ls / | sort"], ["rear", "--version"], ["ip", "-V"], ["tar", "--version"]):
+        run.sh.run("chroot", run.rootfs_dir, *argv)
+
+
+def test_a_missing_library_fails_the_check(built: Run, without: Callable[[Path], None]) -> None:
+    library = next(built.rootfs_dir.rglob("libblkid.so.1.*"))
+    without(library)
+    with pytest.raises(RearError, match=r"libraries are missing.*needs libblkid\.so\.1"):
+        build.check(built)
+
+
+def test_a_missing_program_fails_the_check(built: Run, without: Callable[[Path], None]) -> None:
+    without(next(path for path in built.rootfs_dir.rglob("wipefs") if path.is_file()))
+    with pytest.raises(RearError, match="wipefs"):
+        build.check(built)
+
+
+def test_a_missing_distribution_fails_the_check(built: Run, without: Callable[[Path], None]) -> None:
+    without(built.rootfs_dir / "usr/lib/rear/python/pluggy")
+    with pytest.raises(RearError, match="Python or a plugin does not work"):
+        build.check(built)
+
+
+def test_a_private_key_that_a_script_copied_fails_the_build(built: Run) -> None:
+    key = built.rootfs_dir / "root/.ssh/id_test"
+    built.sh.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    try:
+        with pytest.raises(RearError, match=r"a private key in /root/\.ssh/id_test"):
+            build.check_secrets(built)
+    finally:
+        key.unlink()
+        key.with_suffix(".pub").unlink()
+
+
+def test_the_tree_has_no_password_and_lets_sshd_accept_keys(built: Run) -> None:
+    shadow = built.rootfs_dir / "etc/shadow"
+    assert shadow.read_text().startswith("root:*:")
+    assert stat.S_IMODE(shadow.stat().st_mode) == 0o600
+    assert "PasswordAuthentication no" in (built.rootfs_dir / "etc/ssh/sshd_config").read_text()
+
+
+def test_the_image_unpacks_and_a_second_one_is_the_same(
+    built: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", EPOCH)
+    images = []
+    for number in range(2):
+        for name in (pack.MODULES_SEGMENT, "depmod"):
+            path = built.build_dir / name
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                path.rename(tmp_path / f"{name}.{number}")
+        # The second modules segment is made anew, not taken from the cache.
+        for cached in (Path(built.settings["CACHE_DIR"])).glob("*"):
+            cached.unlink()
+        pack.pack_modules(built)
+        pack.pack_tree(built)
+        assert built.image is not None
+        images.append(built.image.initramfs.read_bytes())
+    assert images[0] == images[1]
+
+    tree, modules_segment = built.build_dir / pack.TREE_SEGMENT, built.build_dir / pack.MODULES_SEGMENT
+    method = pack.compression(built)
+    listing = ""
+    for segment in (tree, modules_segment):
+        with segment.open("rb") as file, (tmp_path / "archive").open("wb") as archive:
+            built.sh.run(method, "--decompress", "--stdout", stdin=file, stdout=archive)
+        with (tmp_path / "archive").open("rb") as file:
+            listing += built.sh.run("cpio", "--list", "--verbose", "--numeric-uid-gid", "--quiet", stdin=file).stdout
+    lines = listing.splitlines()
+    assert any(line.startswith("crw") and line.endswith("dev/console") for line in lines)
+    assert any(line.endswith(" init") and line.startswith("-rwxr-xr-x") for line in lines)
+    assert all(line.split()[2:4] == ["0", "0"] for line in lines)
+    assert any("/modules.dep.bin" in line for line in lines)
+    assert any("virtio_blk.ko" in line for line in lines)
+    assert not any("/sound/" in line for line in lines)
+
+
+def test_an_unchanged_kernel_comes_from_the_cache(built: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", EPOCH)
+    link = built.build_dir / pack.MODULES_SEGMENT
+    link.unlink(missing_ok=True)
+    pack.pack_modules(built)
+    segment = link.resolve()
+    made = segment.stat().st_ino
+    link.unlink()
+    pack.pack_modules(built)
+    assert link.resolve().stat().st_ino == made
+
+
+def test_configured_files_secrets_and_password(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "note").write_text("a file of the administrator")
+    (given / "left-out").write_text("x")
+    word = "$6$saltsalt$" + "A" * 86
+    run = open_run(
+        tmp_path,
+        f"RESCUE_FILES=( {given} )\nRESCUE_FILES_EXCLUDE=( {given}/left-out )\nSSH_ROOT_PASSWORD='{word}'\n",
+    )
+    tree = build_tree(run)
+    build.check_secrets(run)
+    assert tree.has(given / "note")
+    assert not tree.has(given / "left-out")
+    assert f"root:{word}:" in tree.inside("/etc/shadow").read_text()
+    # The hash is where sshd reads it and nowhere else.
+    assert word not in tree.inside("/etc/rear/local.conf").read_text()
+    tree.text("/etc/leak", word)
+    with pytest.raises(RearError, match="/etc/leak"):
+        build.check_secrets(run)
+
+
+def test_missing_programs_are_named_all_at_once(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "RESCUE_BINARIES=( no-such-program neither-this )\n")
+    with pytest.raises(RearError, match="no-such-program, neither-this"):
+        rescue.check_programs(run)
+    assert os.listdir(run.build_dir) == []
