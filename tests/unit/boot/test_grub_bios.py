@@ -2,12 +2,24 @@
 """GRUB for BIOS by the bytes of boot sectors."""
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
 import pytest
 
-from rear_core.boot.grub_bios import BIOS_BOOT_PARTITION, BootSector, Partition, core_place, read_boot_sector
+from rear_core.boot.grub_bios import (
+    BIOS_BOOT_PARTITION,
+    BootSector,
+    Partition,
+    core_place,
+    detect,
+    read_boot_sector,
+)
+from rear_core.plugins import Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
+from rear_core.testing.fake_shell import FakeShell
 
 GRUB_FILES = Path("/usr/lib/grub/i386-pc")
 MESSAGES = b"GRUB \0Geom\0Hard Disk\0Read\0 Error\r\n\0"
@@ -83,3 +95,27 @@ def test_the_place_of_core_follows_from_the_partitions(sector: BootSector, expec
         Partition("/dev/sda2", 4096, 100000, "0fc63daf-8483-4772-8e79-3d69d8477de4"),
     ]
     assert core_place(sector, partitions) == expected
+
+
+def test_a_disk_that_cannot_be_read_is_a_warning_and_hides_no_other(tmp_path: Path) -> None:
+    good = disk(tmp_path / "good", boot_sector(1), 1, first_core_sector((2, 60)))
+    bad = tmp_path / "bad"
+    devices = [
+        {"name": str(path), "kname": str(path), "type": kind, "pkname": None, "parttype": None}
+        for path, kind in ((bad, "disk"), (good, "disk"), (good, "disk"), (tmp_path, "loop"))
+    ]
+    command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    sh = FakeShell({command: json.dumps({"blockdevices": devices})})
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
+    assert detect(run) == {
+        "boot_sectors": [
+            {"device": str(good), "core_start": 1, "core_sectors": 61, "core_place": "after the MBR"}
+        ]
+    }
+    assert run.report.warnings == [f"cannot read the boot sector of {bad}: No such file or directory"]
+
+
+def test_a_machine_without_grub_in_its_boot_sectors_has_no_facts() -> None:
+    command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    sh = FakeShell({command: '{"blockdevices": []}'})
+    assert detect(Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)) is None

@@ -2,13 +2,21 @@
 """GRUB for UEFI by the files of the EFI system partition and the boot entries."""
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from rear_core.boot.efi_variables import BootEntries, BootEntry
-from rear_core.boot.grub_efi import Installation, entries_for, find_installations
+from rear_core.boot.grub_efi import Installation, detect, entries_for, find_installations
+from rear_core.plugins import Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
+from rear_core.shell import Outcome
+from rear_core.system import Firmware, OperatingSystem, System
+from rear_core.testing.fake_shell import FakeShell
 
+FINDMNT = "findmnt --json --list --types vfat --output TARGET,SOURCE,PARTUUID"
 GUID = "1f3b7c3e-6a54-4a3a-9f5e-0d2c5b7f9a11"
 SIGNED = Path("/usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed")
 
@@ -75,3 +83,27 @@ def test_entries_match_by_partition_and_folder_without_regard_to_case() -> None:
         )
     )
     assert [entry.number for entry in entries_for(installation, GUID.upper(), variables)] == ["0001", "0005"]
+
+
+def test_a_mounted_partition_is_described(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi")
+    mounts = {"filesystems": [{"target": str(tmp_path), "source": "/dev/sda1", "partuuid": GUID}]}
+    sh = FakeShell({FINDMNT: json.dumps(mounts)})
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("uefi", True))
+    facts = detect(run)
+    assert facts is not None
+    assert facts["secure_boot"] is True
+    [partition] = facts["partitions"]
+    assert (partition["device"], partition["partuuid"]) == ("/dev/sda1", GUID)
+    [installation] = partition["installations"]
+    assert (installation["vendor"], installation["shim"]) == ("debian", True)
+
+
+def test_a_uefi_machine_without_a_mounted_partition_is_warned_about() -> None:
+    sh = FakeShell({FINDMNT: Outcome(("findmnt",), 1, "", "", 0)})
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("uefi", False))
+    assert detect(run) is None
+    [warning] = run.report.warnings
+    assert "no mounted EFI system partition" in warning
