@@ -40,6 +40,8 @@ def opened(run: Run, url: Url, options: str = "") -> Iterator[Path]:
 
 @contextmanager
 def _mounted(run: Run, url: Url, options: str, directory: Path) -> Iterator[None]:
+    if not run.sh.which("mount.nfs"):
+        raise Refused(f"{url} cannot be mounted without mount.nfs", run.plugins.install_advice(["mount.nfs"]))
     # nodev, nosuid: nothing that lies on a share may gain rights here.
     words = ",".join(word for word in ("nodev,nosuid", options) if word)
     command = ("mount", "--types", "nfs", "--options", words, url.nfs_source, directory)

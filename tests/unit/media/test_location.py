@@ -22,7 +22,12 @@ LAZY = "umount --lazy DIR"
 
 
 class Recorded(FakeShell):
-    """Takes the mount point, whose name is random, for DIR."""
+    """Takes the mount point, whose name is random, for DIR; has the programs in `installed`."""
+
+    installed: tuple[str, ...] = ("mount.nfs",)
+
+    def which(self, program: str) -> Path | None:
+        return Path("/sbin", program) if program in self.installed else None
 
     def run(self, *argv, **options):  # type: ignore[no-untyped-def]
         return super().run(*("DIR" if Path(word).is_absolute() else word for word in argv), **options)
@@ -43,6 +48,16 @@ def test_an_export_is_mounted_privately_and_unmounted(tmp_path: Path) -> None:
         assert directory.stat().st_mode & 0o777 == 0o700
     assert isinstance(run.sh, FakeShell)
     assert run.sh.asked == [MOUNT, UMOUNT]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_an_nfs_client_the_package_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, {})
+    assert isinstance(run.sh, Recorded)
+    run.sh.installed = ()
+    with pytest.raises(Refused, match=r"without mount\.nfs") as caught, opened(run, NFS):
+        pass
+    assert "mount.nfs" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -48,8 +48,6 @@ def check_place(run: Run) -> None:
         run.report.detail("BACKUP_URL is not set: only the rescue system is prepared")
         return
     url = parse_url(run.settings["BACKUP_URL"], "BACKUP_URL")
-    if url.scheme == "nfs" and not run.sh.which("mount.nfs"):
-        raise Refused("BACKUP_URL needs mount.nfs", run.plugins.install_advice(["mount.nfs"]))
     if url.scheme == "file" and not Path(url.path).is_dir():
         raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
     with opened(run, url, run.settings["BACKUP_OPTIONS"]) as directory:
