@@ -19,7 +19,7 @@ rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs
 check: .venv/for-test ## unit tests, lint and types, in seconds
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/python -m pytest -q -n 2 -m "not root and not vm"
+	@$(BIN)/python -m pytest -q -n 2 -m "not root and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
 	@$(BIN)/ruff check $(SOURCES)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 # Emulated machines are slow, and slower when the host is busy.
-SECONDS = {"vm": 1800, "root": 600}
+SECONDS = {"vm": 1800, "root": 600, "slow": 600}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 
+# The disks of the host are not those of the tree, and some hosts do not let anyone read them.
 # The first process of a process namespace inherits orphans. With SIGCHLD ignored the kernel reaps them, so
 # that a killed program does not live on as a zombie; cat then waits for the end of its input.
 HOLD = """
@@ -24,6 +25,7 @@ set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4"
 mount -t proc proc "$4/proc"
 mount --rbind /sys "$4/sys"
+mount -t tmpfs -o mode=755 tmpfs "$4/sys/block"
 mount --rbind /dev "$4/dev"
 mount -t tmpfs -o mode=755 tmpfs "$4/run"
 mkdir "$4/run/lock"

@@ -85,7 +85,7 @@ def wheels() -> Path:
 
 
 def dependencies(python: str = "3.11") -> Path:
-    """A directory of wheels: all that ours depend on, for a version of Python, that of Debian 12 by default."""
+    """A directory of wheels: all that ours depend on, for a version of Python (Debian 12 has 3.11)."""
     own = wheels()
     requirements = [source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()]
 
