@@ -157,7 +157,11 @@ def show(plugin: Found, options: Options) -> None:
     click.echo("  hooks: " + ", ".join(sorted(caller.name for caller in alone.manager.get_hookcallers(plugin.module) or [])))
     for setting in settings_of(plugin):
         click.echo(f"  setting {setting.name} ({setting.type.__name__}): {setting.help}")
-    run = open_run(options)
+    try:
+        run = open_run(options)
+    except RearError as error:
+        click.echo(f"  programs: not known while the configuration cannot be used: {error.message}")
+        return
     run.plugins = alone
     for contents in alone.call("rear_rescue_contents", run=run):
         if contents.programs:
