@@ -2,9 +2,10 @@
 """What recorded machines printed becomes the layout that is kept beside it.
 
 A machine is a folder: `commands/` as recorded by `python3 -m rear_core.testing.fake_shell FOLDER`, the golden
-`layout.json` and `warnings.txt`, and `include.txt` when disks were named on the command line. New golden files are
-written with `pytest tests/machines --update-golden`; read them before you commit them.
+`layout.json` and `warnings.txt`, and `include.txt` when disks were named on the command line. New golden
+files are written with `pytest tests/machines --update-golden`; read them before you commit them.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -31,9 +32,10 @@ def test_a_machine_is_described_as_expected(machine: Path, request: pytest.Fixtu
     warnings: list[str] = []
     include = machine / "include.txt"
     layout = capture(
-        FakeShell(machine / "commands"), warn=warnings.append,
+        FakeShell(machine / "commands"),
+        warn=warnings.append,
         include=include.read_text().split() if include.exists() else (),
-    )  # fmt: skip
+    )
     said = "".join(f"{line}\n" for line in warnings)
     if request.config.getoption("--update-golden"):
         (machine / "layout.json").write_text(dumps(layout))
@@ -48,7 +50,9 @@ def test_every_recorded_command_is_still_asked(machine: Path) -> None:
     shell = FakeShell(machine / "commands")
     include = machine / "include.txt"
     capture(shell, include=include.read_text().split() if include.exists() else ())
-    recorded = {path.read_text(errors="surrogateescape").split("\n")[0][2:] for path in machine.glob("commands/*.txt")}
+    recorded = {
+        path.read_text(errors="surrogateescape").split("\n")[0][2:] for path in machine.glob("commands/*.txt")
+    }
     assert recorded == set(shell.asked)
 
 
@@ -64,8 +68,19 @@ def test_the_order_puts_everything_after_what_it_needs(machine: Path) -> None:
 def test_the_rescue_system_gets_the_tools_of_every_technology(machine: Path) -> None:
     layout = load(machine / "layout.json", item_types(core_kinds()))
     programs = {name for part in contents(layout, core_kinds()) for name in part.programs}
-    needed = {"ext": "mke2fs", "xfs": "mkfs.xfs", "btrfs": "mkfs.btrfs", "vfat": "mkfs.vfat", "swap": "mkswap", "swap file": "mkswap",
-              "luks": "cryptsetup", "md": "mdadm", "vg": "lvm", "multipath disk": "multipath", "disk": "sfdisk"}  # fmt: skip
+    needed = {
+        "ext": "mke2fs",
+        "xfs": "mkfs.xfs",
+        "btrfs": "mkfs.btrfs",
+        "vfat": "mkfs.vfat",
+        "swap": "mkswap",
+        "swap file": "mkswap",
+        "luks": "cryptsetup",
+        "md": "mdadm",
+        "vg": "lvm",
+        "multipath disk": "multipath",
+        "disk": "sfdisk",
+    }
     present = {needed[item.type] for item in layout if item.type in needed}
     assert present <= programs
     assert programs.isdisjoint(set(needed.values()) - present)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Storage of real loop devices: made by the tools, described by the capture."""
+
 from __future__ import annotations
 
 import subprocess
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.root
 
 
 def run(*argv: object, input: str = "") -> str:
-    done = subprocess.run([str(word) for word in argv], input=input, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [str(word) for word in argv], input=input, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, f"{argv}: {done.stderr}"
     return done.stdout.strip()
 
@@ -83,16 +86,44 @@ def mount_of(layout: Layout, place: Path) -> Any:
 
 def test_ext4_with_all_its_options(loop: Callable[[str, int], str]) -> None:
     device = loop("ext4", 256)
-    run("mkfs.ext4", "-q", "-L", "data", "-m", "3", "-I", "512", "-i", "8192", "-b", "4096", "-J", "size=16",
-        "-O", "^metadata_csum,^64bit", "-E", "stride=16,stripe_width=32", device)  # fmt: skip
+    run(
+        "mkfs.ext4",
+        "-q",
+        "-L",
+        "data",
+        "-m",
+        "3",
+        "-I",
+        "512",
+        "-i",
+        "8192",
+        "-b",
+        "4096",
+        "-J",
+        "size=16",
+        "-O",
+        "^metadata_csum,^64bit",
+        "-E",
+        "stride=16,stripe_width=32",
+        device,
+    )
     run("tune2fs", "-c", "20", "-i", "30d", "-e", "remount-ro", "-o", "acl,journal_data_writeback", device)
     found = on(described(device), device, "ext")
     assert (found.version, found.label, found.block_size, found.inode_size) == (4, "data", 4096, 512)
     assert found.uuid == run("blkid", "--probe", "--output", "value", "--match-tag", "UUID", device)
-    assert (found.bytes_per_inode, found.journal_size, found.stride, found.stripe_width) == (8192, 16 << 20, 16, 32)
+    assert (found.bytes_per_inode, found.journal_size, found.stride, found.stripe_width) == (
+        8192,
+        16 << 20,
+        16,
+        32,
+    )
     assert found.reserved_blocks == found.blocks * 3 // 100
     assert "64bit" not in found.features and "extent" in found.features
-    assert (found.max_mount_count, found.check_interval, found.errors) == (20, 30 * 86400, "remount read-only")
+    assert (found.max_mount_count, found.check_interval, found.errors) == (
+        20,
+        30 * 86400,
+        "remount read-only",
+    )
     assert {"acl", "journal_data_writeback"} <= set(found.default_options)
 
 
@@ -110,7 +141,19 @@ def test_a_mounted_ext4_is_the_same_as_an_unmounted_one(
 
 def test_xfs_with_its_geometry(loop: Callable[[str, int], str], mounted: Callable[..., Path]) -> None:
     device = loop("xfs", 320)
-    run("mkfs.xfs", "-q", "-L", "srv", "-i", "size=1024", "-m", "reflink=0,finobt=1", "-n", "size=8192", device)
+    run(
+        "mkfs.xfs",
+        "-q",
+        "-L",
+        "srv",
+        "-i",
+        "size=1024",
+        "-m",
+        "reflink=0,finobt=1",
+        "-n",
+        "size=8192",
+        device,
+    )
     unmounted = on(described(device), device, "xfs")
     assert unmounted.label == "srv"
     assert {"isize=1024", "reflink=0", "finobt=1"} <= set(unmounted.meta) and "bsize=8192" in unmounted.naming
@@ -130,7 +173,12 @@ def test_btrfs_with_subvolumes(loop: Callable[[str, int], str], mounted: Callabl
     home = mounted(device, "home", "subvol=@home")
     layout = described(device)
     found = on(layout, device, "btrfs")
-    assert (found.label, found.node_size, found.default, found.metadata_profile) == ("tree", 32768, "@", "dup")
+    assert (found.label, found.node_size, found.default, found.metadata_profile) == (
+        "tree",
+        32768,
+        "@",
+        "dup",
+    )
     subvolumes = {item.path: item for item in layout if isinstance(item, Subvolume)}
     assert set(subvolumes) == {"@", "@home", "@home/nested"}
     assert subvolumes["@home/nested"].read_only and not subvolumes["@"].read_only
@@ -163,12 +211,17 @@ def test_swap_and_fat(loop: Callable[[str, int], str]) -> None:
 
 def test_a_gpt(loop: Callable[[str, int], str]) -> None:
     device = loop("gpt", 128)
-    run("sfdisk", "--quiet", device, input="""label: gpt
+    run(
+        "sfdisk",
+        "--quiet",
+        device,
+        input="""label: gpt
 label-id: 1B0F5E6A-8F5E-4B51-9C0A-1A2B3C4D5E6F
 first-lba: 64
 start=2048, size=32MiB, type=U, name="EFI System", uuid=2B0F5E6A-8F5E-4B51-9C0A-1A2B3C4D5E6F
 size=16MiB, name="Linux root", attrs="RequiredPartition GUID:60,63"
-""")  # fmt: skip
+""",
+    )
     layout = described(device)
     table = on(layout, device, "partition table")
     assert (table.label, table.uuid, table.first_lba) == ("gpt", "1b0f5e6a-8f5e-4b51-9c0a-1a2b3c4d5e6f", 64)
@@ -181,14 +234,19 @@ size=16MiB, name="Linux root", attrs="RequiredPartition GUID:60,63"
 
 def test_an_mbr_with_logical_partitions(loop: Callable[[str, int], str]) -> None:
     device = loop("mbr", 128)
-    run("sfdisk", "--quiet", device, input="""label: dos
+    run(
+        "sfdisk",
+        "--quiet",
+        device,
+        input="""label: dos
 label-id: 0x8f2d0b5c
 1 : start=1MiB, size=20MiB, bootable
 2 : start=21MiB, size=80MiB, type=5
 3 : start=101MiB, size=10MiB, type=82
 5 : start=22MiB, size=10MiB
 6 : start=33MiB, size=10MiB, type=8e
-""")  # fmt: skip
+""",
+    )
     layout = described(device)
     table = on(layout, device, "partition table")
     found = {item.number: item for item in partitions(layout, table)}

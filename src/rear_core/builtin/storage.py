@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine's storage: described by `rear mkrescue` and `rear savelayout`, compared by `rear checklayout`."""
+"""The machine's storage: described by `rear mkrescue` and `rear savelayout`, compared by `rear
+checklayout`."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -20,15 +22,17 @@ if TYPE_CHECKING:
 def rear_settings() -> Iterable[Setting]:
     """Which disks are described against the rules."""
     yield Setting(
-        "INCLUDE_DEVICES", list,
-        help="Disks to describe although the rules leave them out (removable, network or loop devices), as patterns"
-        " of their paths: INCLUDE_DEVICES=( /dev/sdx '/dev/mmcblk*' ).",
-    )  # fmt: skip
+        "INCLUDE_DEVICES",
+        list,
+        help="Disks to describe although the rules leave them out (removable, network or loop devices), as"
+        " patterns of their paths: INCLUDE_DEVICES=( /dev/sdx '/dev/mmcblk*' ).",
+    )
     yield Setting(
-        "EXCLUDE_DEVICES", list,
+        "EXCLUDE_DEVICES",
+        list,
         help="Disks to leave out of the description, with all that lies on them, as patterns of their paths:"
         " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ). A recovery does not touch them.",
-    )  # fmt: skip
+    )
 
 
 @hookimpl
@@ -67,7 +71,8 @@ def save_layout(run: Run) -> None:
 
 
 def check_layout(run: Run) -> list[str]:
-    """How the storage of this machine differs from recovery/layout.json, one line each; [] when it does not."""
+    """How the storage of this machine differs from recovery/layout.json, one line each; [] when it does
+    not."""
     from ..storage.compare import compare
 
     return compare(load_layout(run), capture_layout(run))
@@ -86,9 +91,12 @@ def capture_layout(run: Run) -> Layout:
     from ..storage.capture import capture
 
     return capture(
-        run.sh, kinds(run), warn=run.report.warn,
-        include=run.settings["INCLUDE_DEVICES"], exclude=run.settings["EXCLUDE_DEVICES"],
-    )  # fmt: skip
+        run.sh,
+        kinds(run),
+        warn=run.report.warn,
+        include=run.settings["INCLUDE_DEVICES"],
+        exclude=run.settings["EXCLUDE_DEVICES"],
+    )
 
 
 def kinds(run: Run) -> list[StorageKind]:

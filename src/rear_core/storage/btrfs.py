@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The file system Btrfs, its devices, profiles and subvolumes."""
+
 from __future__ import annotations
 
 import re
@@ -20,8 +21,8 @@ CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes
 
 @dataclass(frozen=True)
 class Btrfs(FileSystem):
-    """A Btrfs on one or more devices. Profiles are single, dup, raid1 ...; `default` is the path of the subvolume
-    that is mounted when none is named, "" for the top."""
+    """A Btrfs on one or more devices. Profiles are single, dup, raid1 ...; `default` is the path of the
+    subvolume that is mounted when none is named, "" for the top."""
 
     type = "btrfs"
     noun = "file system"
@@ -40,7 +41,8 @@ class Btrfs(FileSystem):
 
 @dataclass(frozen=True)
 class Subvolume(Item):
-    """A subvolume by its path from the top; it needs the one that it lies in. Its number is given by the kernel."""
+    """A subvolume by its path from the top; it needs the one that it lies in. Its number is given by the
+    kernel."""
 
     type = "subvolume"
     noun = "subvolume"
@@ -64,26 +66,36 @@ def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterat
     path = devices[0].path
     lost = f"{path}: the features of this Btrfs are not known"
     values, flags = read_superblock(survey.ask("btrfs", "inspect-internal", "dump-super", path, lost=lost))
-    if int(values.get("num_devices", len(devices))) != len(devices):
-        survey.warn(f"{path}: this Btrfs has {values['num_devices']} devices, but {len(devices)} of them are described")
+    total, known = int(values.get("num_devices", len(devices))), len(devices)
+    if total != known:
+        survey.warn(f"{path}: this Btrfs has {total} devices, but only {known} of them are described")
     profiles: dict[str, str] = {}
     default = ""
     if mount:
         lost = f"{mount}: profiles or subvolumes of this Btrfs are not known"
         profiles = read_profiles(survey.ask("btrfs", "filesystem", "df", "--raw", mount, lost=lost))
         # `ID 5 (FS_TREE)`, or `ID 256 gen 9 top level 5 path @`
-        default = survey.ask("btrfs", "subvolume", "get-default", mount, lost=lost).strip().partition(" path ")[2]
+        default = (
+            survey.ask("btrfs", "subvolume", "get-default", mount, lost=lost).strip().partition(" path ")[2]
+        )
     else:
         survey.warn(f"{path}: this Btrfs is not mounted, its profiles and subvolumes are not known")
     yield Btrfs(
-        id=id, needs=_in_order(survey, devices), uuid=devices[0].uuid, label=devices[0].label,
+        id=id,
+        needs=_in_order(survey, devices),
+        uuid=devices[0].uuid,
+        label=devices[0].label,
         data_profile=profiles.get("Data", profiles.get("Data+Metadata", "")),
         metadata_profile=profiles.get("Metadata", profiles.get("Data+Metadata", "")),
-        system_profile=profiles.get("System", ""), sector_size=int(values.get("sectorsize", 0)),
-        node_size=int(values.get("nodesize", 0)), checksum=values.get("csum_type", "").strip("()"),
-        features=flags.get("incompat_flags", ()), ro_features=flags.get("compat_ro_flags", ()),
-        default=default, quota=bool(mount) and _has_quota(survey, mount),
-    )  # fmt: skip
+        system_profile=profiles.get("System", ""),
+        sector_size=int(values.get("sectorsize", 0)),
+        node_size=int(values.get("nodesize", 0)),
+        checksum=values.get("csum_type", "").strip("()"),
+        features=flags.get("incompat_flags", ()),
+        ro_features=flags.get("compat_ro_flags", ()),
+        default=default,
+        quota=bool(mount) and _has_quota(survey, mount),
+    )
     if mount:
         yield from _subvolumes(survey, id, mount, default)
 
@@ -93,13 +105,15 @@ def _in_order(survey: Survey, devices: list[Device]) -> tuple[str, ...]:
 
     >>> sh.query("btrfs", "filesystem", "show", "--raw", "/dev/vdb")
     Label: 'bt'  uuid: 0661698b-fe1a-4f37-aa20-01a1b2ec2225
-    	Total devices 1 FS bytes used 196608
-    	devid    1 size 314572800 used 92274688 path /dev/vdb
+        Total devices 1 FS bytes used 196608
+        devid    1 size 314572800 used 92274688 path /dev/vdb
     """
     paths = [device.path for device in devices]
     if len(paths) > 1:
         lost = f"{paths[0]}: the order of the devices of this Btrfs is not known"
-        shown = re.findall(r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", paths[0], lost=lost))
+        shown = re.findall(
+            r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", paths[0], lost=lost)
+        )
         paths.sort(key=lambda path: shown.index(path) if path in shown else len(shown))
     return tuple(paths)
 
@@ -115,13 +129,13 @@ def read_superblock(text: str) -> tuple[dict[str, str], dict[str, tuple[str, ...
     nodesize		16384
     num_devices		1
     compat_ro_flags		0x3
-    			( FREE_SPACE_TREE |
-    			  FREE_SPACE_TREE_VALID )
+                        ( FREE_SPACE_TREE |
+                              FREE_SPACE_TREE_VALID )
     incompat_flags		0x341
-    			( MIXED_BACKREF |
-    			  EXTENDED_IREF |
-    			  SKINNY_METADATA |
-    			  NO_HOLES )
+                        ( MIXED_BACKREF |
+                              EXTENDED_IREF |
+                              SKINNY_METADATA |
+                              NO_HOLES )
     """
     values: dict[str, str] = {}
     flags: dict[str, tuple[str, ...]] = {}
@@ -159,7 +173,8 @@ def read_subvolumes(text: str) -> list[tuple[int, str, str]]:
 
 
 def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[Subvolume]:
-    """The subvolumes, without those that container engines and snapshots made, unless the system runs from them."""
+    """The subvolumes, without those that container engines and snapshots made, unless the system runs from
+    them."""
     listing = ("btrfs", "subvolume", "list", "-p", "-q", "-a")
     lost = f"{mount}: the subvolumes of this Btrfs are not known"
     rows = read_subvolumes(survey.ask(*listing, mount, lost=lost))
@@ -174,7 +189,9 @@ def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[S
         else:
             kept.append((number, path))
     if snapshots:
-        survey.leave_out(f"snapshots on {mount}", f"{snapshots} snapshots: what they were taken of is described")
+        survey.leave_out(
+            f"snapshots on {mount}", f"{snapshots} snapshots: what they were taken of is described"
+        )
     paths = [path for _, path in kept]
     for number, path in kept:
         above = max((p for p in paths if path.startswith(f"{p}/")), key=len, default="")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Capture: from the disks that matter up to what is mounted, with a reason for everything left out."""
+
 from __future__ import annotations
 
 import re
@@ -31,7 +32,8 @@ NETWORK = ("iscsi", "nvme-tcp", "nvme-rdma", "tcp", "rdma")
 # Signatures that are seen by the layout as part of something else, or are no contents.
 KNOWN_MEMBERS = ("mpath_member", "LVM2_member", "linux_raid_member", "crypto_LUKS", "swap")
 
-# A removable disk that carries one of these belongs to the machine (a board that runs from an SD card, for one).
+# A removable disk that carries one of these belongs to the machine (a board that runs from an SD card, for
+# one).
 SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/home")
 
 
@@ -39,7 +41,7 @@ def capture(
     sh: Shell,
     kinds: Sequence[StorageKind] = (),
     *,
-    warn: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = lambda _line: None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Layout:
@@ -105,7 +107,13 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
                 chosen[path] = _recognised(survey, device)
             continue
         named = _matches(path, include)
-        reason = "EXCLUDE_DEVICES names it" if _matches(path, exclude) else "" if named else _why_not(survey, device)
+        reason = (
+            "EXCLUDE_DEVICES names it"
+            if _matches(path, exclude)
+            else ""
+            if named
+            else _why_not(survey, device)
+        )
         device = device if reason else _recognised(survey, device)
         if not reason and not named and _is_empty(survey, device):
             reason = "an empty disk"
@@ -121,7 +129,8 @@ def _matches(path: str, patterns: Sequence[str]) -> bool:
 
 
 def _recognised(survey: Survey, device: Device) -> Device:
-    """The device with its signature: udev may not know it, and a mounted one shows its type even when unreadable.
+    """The device with its signature: udev may not know it, and a mounted one shows its type even when
+    unreadable.
 
     >>> sh.query("blkid", "--probe", "--output", "export", "/dev/vdb1")
     DEVNAME=/dev/vdb1
@@ -135,17 +144,21 @@ def _recognised(survey: Survey, device: Device) -> Device:
     # 2: nothing found, or not readable; 8: several signatures.
     text = survey.sh.query("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    mounted = next((m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), "")
+    mounted = next(
+        (m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), ""
+    )
     return replace(
-        device, fstype=found.get("TYPE", mounted), uuid=found.get("UUID", device.uuid),
+        device,
+        fstype=found.get("TYPE", mounted),
+        uuid=found.get("UUID", device.uuid),
         label=found.get("LABEL", device.label),
-    )  # fmt: skip
+    )
 
 
 def _why_not(survey: Survey, disk: Device) -> str:
     """Why a disk is left out whatever is on it, "" for one of this machine's own."""
     for prefix, reason in NOT_DISKS.items():
-        if disk.kernel_name.startswith(prefix) and disk.kernel_name[len(prefix):].isdigit():
+        if disk.kernel_name.startswith(prefix) and disk.kernel_name[len(prefix) :].isdigit():
             return reason
     if not disk.is_disk:
         return f"not a disk ({disk.type})"
@@ -186,4 +199,6 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     tables = {need for item in items if isinstance(item, PartitionTable) for need in item.needs}
     for device in survey.devices.values():
         if device.fstype and device.path not in used | tables and device.fstype not in KNOWN_MEMBERS:
-            survey.leave_out(f"{device.fstype} on {device.path}", f"what lies on it ({device.fstype}) is not described")
+            survey.leave_out(
+                f"{device.fstype} on {device.path}", f"what lies on it ({device.fstype}) is not described"
+            )

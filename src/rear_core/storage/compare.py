@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compare two layouts by the identity of their items, and say each difference in one line."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,7 +10,16 @@ from typing import Any
 from .layout import Item, Layout
 
 # Fields of this name are bytes.
-BYTES = ("size", "start", "extent_size", "journal_size", "metadata_size", "component_size", "chunk", "data_offset")
+BYTES = (
+    "size",
+    "start",
+    "extent_size",
+    "journal_size",
+    "metadata_size",
+    "component_size",
+    "chunk",
+    "data_offset",
+)
 
 
 def compare(before: Layout, now: Layout) -> list[str]:
@@ -59,7 +69,9 @@ def _listed(values: Any) -> str:
 def _shown(value: Any) -> str:
     if is_dataclass(value):
         pairs = ((f.name, getattr(value, f.name), f.default) for f in fields(value))
-        return "(" + " ".join(f"{name} {_shown(part)}" for name, part, default in pairs if part != default) + ")"
+        return (
+            "(" + " ".join(f"{name} {_shown(part)}" for name, part, default in pairs if part != default) + ")"
+        )
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -68,7 +80,8 @@ def _shown(value: Any) -> str:
 
 
 def human_size(size: int) -> str:
-    """10 GiB; a size that is not round is also given in bytes, so that two that differ never read the same."""
+    """10 GiB; a size that is not round is also given in bytes, so that two that differ never read the
+    same."""
     unit, value = "bytes", float(size)
     for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
         if value < 1024:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disks and their partition tables: MBR with logical partitions, and GPT."""
+
 from __future__ import annotations
 
 import re
@@ -19,7 +20,8 @@ EXTENDED = ("5", "f", "85", "c5")
 
 @dataclass(frozen=True)
 class Disk(Item):
-    """A disk. Sizes are bytes; `device`, `transport` and what else its place decides are no part of its identity."""
+    """A disk. Sizes are bytes; `device`, `transport` and what else its place decides are no part of its
+    identity."""
 
     type = "disk"
     noun = "disk"
@@ -41,8 +43,8 @@ class Disk(Item):
 
 @dataclass(frozen=True)
 class PartitionTable(Item):
-    """A partition table. `first_lba` and `last_lba` bound what GPT partitions may use, in sectors of `sector_size`;
-    `entries` is the number of places for them, 0 for the usual 128."""
+    """A partition table. `first_lba` and `last_lba` bound what GPT partitions may use, in sectors of
+    `sector_size`; `entries` is the number of places for them, 0 for the usual 128."""
 
     type = "partition table"
     noun = "partition table on"
@@ -57,8 +59,9 @@ class PartitionTable(Item):
 
 @dataclass(frozen=True)
 class Partition(Item):
-    """A partition; `start` and `size` are bytes, `alignment` is the largest power of two, up to 1 MiB, that divides
-    the start. `code` is the type: two hexadecimal digits (MBR) or a UUID (GPT). A logical partition needs the extended."""
+    """A partition; `start` and `size` are bytes, `alignment` is the largest power of two, up to 1 MiB, that
+    divides the start. `code` is the type: two hexadecimal digits (MBR) or a UUID (GPT). A logical partition
+    needs the extended."""
 
     type = "partition"
     noun = "partition"
@@ -97,12 +100,22 @@ def identity(survey: Survey, device: Device) -> str:
 
 def _disk(device: Device, id: str) -> Disk:
     return Disk(
-        id=id, needs=(), size=device.size, device=device.path,
-        model=device.model, vendor=device.vendor, serial=device.serial, wwn=device.wwn,
-        transport=device.transport, rotational=device.rotational,
-        logical_sector_size=device.logical_sector_size, physical_sector_size=device.physical_sector_size,
-        minimum_io=device.minimum_io, optimal_io=device.optimal_io, alignment_offset=device.alignment_offset,
-    )  # fmt: skip
+        id=id,
+        needs=(),
+        size=device.size,
+        device=device.path,
+        model=device.model,
+        vendor=device.vendor,
+        serial=device.serial,
+        wwn=device.wwn,
+        transport=device.transport,
+        rotational=device.rotational,
+        logical_sector_size=device.logical_sector_size,
+        physical_sector_size=device.physical_sector_size,
+        minimum_io=device.minimum_io,
+        optimal_io=device.optimal_io,
+        alignment_offset=device.alignment_offset,
+    )
 
 
 def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
@@ -114,13 +127,20 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
     uuid = str(table.get("id", "")).lower()
     name = survey.identity(uuid if uuid.strip("0x-") else "", disk)
     yield PartitionTable(
-        id=f"table:{name}", needs=(device.path,), label=table["label"], uuid=uuid, sector_size=sector,
-        first_lba=int(table.get("firstlba", 0)), last_lba=int(table.get("lastlba", 0)),
+        id=f"table:{name}",
+        needs=(device.path,),
+        label=table["label"],
+        uuid=uuid,
+        sector_size=sector,
+        first_lba=int(table.get("firstlba", 0)),
+        last_lba=int(table.get("lastlba", 0)),
         entries=int(table.get("table-length", 0)),
-    )  # fmt: skip
+    )
     extended: tuple[str, ...] = ()
     for row in table.get("partitions", ()):
-        partition = _partition(survey, row, device.path, disk, uuid if table["label"] == "dos" else "", sector)
+        partition = _partition(
+            survey, row, device.path, disk, uuid if table["label"] == "dos" else "", sector
+        )
         needs: tuple[str, ...] = (f"table:{name}",)
         if table["label"] == "dos" and partition.number > 4:
             needs += extended
@@ -129,9 +149,11 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
         yield replace(partition, needs=needs)
 
 
-def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int) -> Partition:
+def _partition(
+    survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int
+) -> Partition:
     # The node is the disk's path with 1, p1 or -part1 behind it.
-    match = re.search(r"\d+$", row["node"][len(path):])
+    match = re.search(r"\d+$", row["node"][len(path) :])
     number = int(match.group()) if match else 0
     uuid = str(row.get("uuid", "")).lower()
     if mbr_id.strip("0x"):
@@ -139,11 +161,19 @@ def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id
         uuid = f"{mbr_id[2:]}-{number:02x}"
     start = int(row["start"]) * sector
     return Partition(
-        id=f"partition:{survey.identity(uuid, f'{disk}#{number}')}", needs=(), number=number,
-        start=start, size=int(row["size"]) * sector, code=str(row["type"]).lower(),
-        alignment=min(start & -start, 1 << 20), uuid=uuid, name=row.get("name", ""),
-        attributes=row.get("attrs", ""), bootable=bool(row.get("bootable")), device=row["node"],
-    )  # fmt: skip
+        id=f"partition:{survey.identity(uuid, f'{disk}#{number}')}",
+        needs=(),
+        number=number,
+        start=start,
+        size=int(row["size"]) * sector,
+        code=str(row["type"]).lower(),
+        alignment=min(start & -start, 1 << 20),
+        uuid=uuid,
+        name=row.get("name", ""),
+        attributes=row.get("attrs", ""),
+        bootable=bool(row.get("bootable")),
+        device=row["node"],
+    )
 
 
 def read_table(survey: Survey, device: Device) -> dict[str, Any]:
@@ -152,8 +182,10 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
     >>> sh.json("sfdisk", "--json", "/dev/sda")
     {"partitiontable": {"label": "gpt", "id": "DBBAB3F9-096B-5C46-A8EC-389C6690465D", "device": "/dev/sda",
         "unit": "sectors", "firstlba": 2048, "lastlba": 204766, "sectorsize": 512, "partitions": [
-            {"node": "/dev/sda1", "start": 2048, "size": 40960, "type": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
-             "uuid": "C112D077-9926-964B-89AF-15F4E2FA9FBE", "name": "ESP", "attrs": "RequiredPartition GUID:60"}]}}
+            {"node": "/dev/sda1", "start": 2048, "size": 40960, "type":
+            "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+             "uuid": "C112D077-9926-964B-89AF-15F4E2FA9FBE", "name": "ESP", "attrs": "RequiredPartition
+             GUID:60"}]}}
 
     An MBR has the id 0x8f2d0b5c, types like 83, and `"bootable": true`. Without a table the status is 1 and
     `sfdisk: /dev/sdb: does not contain a recognized partition table` is said.
@@ -167,7 +199,8 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
         if has_partitions or "not contain a recognized" not in error.output:
             raise
         return {}
-    # mkfs.vfat on a whole disk writes an MBR whose one partition is the whole disk, for systems that insist on one.
+    # mkfs.vfat on a whole disk writes an MBR whose one partition is the whole disk, for systems that insist
+    # on one.
     return {} if any(row["start"] == 0 for row in table.get("partitions", ())) else table
 
 

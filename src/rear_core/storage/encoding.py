@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frozen dataclasses to readable JSON and back, by their type hints, with the line of whatever is wrong."""
+
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigurationError
@@ -30,8 +31,10 @@ class Source:
             return json.loads(self.text, object_pairs_hook=self._object, parse_constant=self._no_number)
         except json.JSONDecodeError as error:
             where = f"{self.name}, line {error.lineno}, column {error.colno}"
-            raise ConfigurationError(f"{where}: this is not JSON: {error.msg}", "look for a missing or superfluous "
-                                     "comma, quote or bracket there") from None
+            raise ConfigurationError(
+                f"{where}: this is not JSON: {error.msg}",
+                "look for a missing or superfluous comma, quote or bracket there",
+            ) from None
         except (ValueError, RecursionError) as error:
             raise self.error(f"this is not JSON: {error}", "run `rear savelayout` to make it anew") from None
 
@@ -67,7 +70,9 @@ class Source:
             keys = [key for key, _ in pairs]
             double = next(key for key in keys if keys.count(key) > 1)
             id = found.get("id", "")
-            raise self.error(f"{double!r} is given twice in one object", "remove one", id if isinstance(id, str) else "")
+            raise self.error(
+                f"{double!r} is given twice in one object", "remove one", id if isinstance(id, str) else ""
+            )
         return found
 
     def _no_number(self, word: str) -> NoReturn:
@@ -77,7 +82,11 @@ class Source:
 def encode(value: Any) -> Any:
     """A dataclass as an object without the fields that have their default; tuples as lists."""
     if is_dataclass(value):
-        return {f.name: encode(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default}
+        return {
+            f.name: encode(getattr(value, f.name))
+            for f in fields(value)
+            if getattr(value, f.name) != f.default
+        }
     if isinstance(value, tuple):
         return [encode(part) for part in value]
     return value
@@ -114,7 +123,7 @@ def _decode_object(source: Source, cls: Any, value: dict[str, Any], id: str) -> 
     return cls(**{key: decode(source, hints[key], part, id, key) for key, part in value.items()})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _shape(cls: type) -> tuple[dict[str, Any], dict[str, Field[Any]]]:
     return get_type_hints(cls), {field.name: field for field in fields(cls)}
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The file systems ext2, ext3 and ext4."""
+
 from __future__ import annotations
 
 import re
@@ -19,8 +20,8 @@ STATES = ("needs_recovery", "orphan_present")
 
 @dataclass(frozen=True)
 class Ext(FileSystem):
-    """An ext2, ext3 or ext4 file system. Sizes are bytes, but for `blocks` and `reserved_blocks`; `max_mount_count`
-    -1 and `check_interval` 0 (seconds) mean never."""
+    """An ext2, ext3 or ext4 file system. Sizes are bytes, but for `blocks` and `reserved_blocks`;
+    `max_mount_count` -1 and `check_interval` 0 (seconds) mean never."""
 
     type = "ext"
     noun = "file system"
@@ -56,7 +57,9 @@ class Ext(FileSystem):
 def capture(survey: Survey) -> Iterator[Item]:
     """Every ext file system, mounted or not."""
     for device in survey.carrying("ext2", "ext3", "ext4"):
-        lost = f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
+        lost = (
+            f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
+        )
         text = survey.ask("dumpe2fs", "-h", device.path, lost=lost)
         yield _ext(device, read_superblock(text))
 
@@ -85,7 +88,10 @@ def read_superblock(text: str) -> dict[str, str]:
     """
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {name.strip(): value.strip() for name, value in pairs}
-    return {name: "" if value in ("<none>", "(none)", "<not available>") else value for name, value in values.items()}
+    return {
+        name: "" if value in ("<none>", "(none)", "<not available>") else value
+        for name, value in values.items()
+    }
 
 
 def _ext(device: Device, found: dict[str, str]) -> Ext:
@@ -95,24 +101,37 @@ def _ext(device: Device, found: dict[str, str]) -> Ext:
 
     blocks, size, inodes = number("Block count"), number("Block size"), number("Inode count")
     return Ext(
-        id=identity(device), needs=(device.path,), uuid=found.get("Filesystem UUID", device.uuid),
-        label=found.get("Filesystem volume name", device.label), version=int(device.fstype[-1]),
+        id=identity(device),
+        needs=(device.path,),
+        uuid=found.get("Filesystem UUID", device.uuid),
+        label=found.get("Filesystem volume name", device.label),
+        version=int(device.fstype[-1]),
         features=tuple(sorted(f for f in found.get("Filesystem features", "").split() if f not in STATES)),
-        blocks=blocks, block_size=size, reserved_blocks=number("Reserved block count"),
-        reserved_uid=number("Reserved blocks uid"), reserved_gid=number("Reserved blocks gid"),
-        inodes=inodes, inode_size=number("Inode size"), bytes_per_inode=blocks * size // inodes if inodes else 0,
-        blocks_per_group=number("Blocks per group"), flex_group_size=number("Flex block group size"),
+        blocks=blocks,
+        block_size=size,
+        reserved_blocks=number("Reserved block count"),
+        reserved_uid=number("Reserved blocks uid"),
+        reserved_gid=number("Reserved blocks gid"),
+        inodes=inodes,
+        inode_size=number("Inode size"),
+        bytes_per_inode=blocks * size // inodes if inodes else 0,
+        blocks_per_group=number("Blocks per group"),
+        flex_group_size=number("Flex block group size"),
         descriptor_size=number("Group descriptor size"),
-        stride=number("RAID stride"), stripe_width=number("RAID stripe width"),
+        stride=number("RAID stride"),
+        stripe_width=number("RAID stripe width"),
         journal_size=_size(found.get("Total journal size", found.get("Journal size", ""))),
         journal_uuid=found.get("Journal UUID", ""),
         default_options=tuple(found.get("Default mount options", "").split()),
-        mount_options=found.get("Mount options", ""), directory_hash=found.get("Default directory hash", ""),
-        hash_seed=found.get("Directory Hash Seed", ""), errors=found.get("Errors behavior", "").lower(),
-        max_mount_count=number("Maximum mount count", -1), check_interval=number("Check interval"),
+        mount_options=found.get("Mount options", ""),
+        directory_hash=found.get("Default directory hash", ""),
+        hash_seed=found.get("Directory Hash Seed", ""),
+        errors=found.get("Errors behavior", "").lower(),
+        max_mount_count=number("Maximum mount count", -1),
+        check_interval=number("Check interval"),
         quotas=tuple(kind for kind in ("User", "Group", "Project") if f"{kind} quota inode" in found),
         encoding=found.get("Character encoding", ""),
-    )  # fmt: skip
+    )
 
 
 def _size(text: str) -> int:
@@ -125,7 +144,15 @@ def contents(_layout: Layout) -> Contents:
     """The e2fsprogs, with the configuration mke2fs takes its defaults from."""
     return Contents(
         programs=["mke2fs", "tune2fs", "e2fsck", "dumpe2fs"],
-        optional_programs=["resize2fs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4", "fsck.ext2", "fsck.ext3", "fsck.ext4"],
+        optional_programs=[
+            "resize2fs",
+            "mkfs.ext2",
+            "mkfs.ext3",
+            "mkfs.ext4",
+            "fsck.ext2",
+            "fsck.ext3",
+            "fsck.ext4",
+        ],
         modules=["ext4", "jbd2", "mbcache", "crc32c", "crc32c_intel"],
         files=["/etc/mke2fs.conf"],
     )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all file systems have in common."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The block devices of this machine: blkinfo says which are disks, lsblk how everything else stands on them."""
+"""The block devices of this machine: blkinfo says which are disks, lsblk how everything else stands on
+them."""
+
 from __future__ import annotations
 
 import os
@@ -52,8 +54,10 @@ def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:
     """All block devices by path, those below before those that stand on them.
 
     >>> sh.json("lsblk", "--json", ...)
-    {"blockdevices": [{"name": "sda", "kname": "sda", "maj:min": "8:0", "type": "disk", "size": 21474836480, ...,
-                       "children": [{"name": "sda1", "kname": "sda1", "maj:min": "8:1", "type": "part", ...}]}]}
+    {"blockdevices": [{"name": "sda", "kname": "sda", "maj:min": "8:0", "type": "disk", "size": 21474836480,
+    ...,
+                       "children": [{"name": "sda1", "kname": "sda1", "maj:min": "8:1", "type": "part",
+                       ...}]}]}
     """
     report = sh.json("lsblk", "--json", "--bytes", "--output", COLUMNS)
     devices: dict[str, Device] = {}
@@ -79,11 +83,13 @@ def _disks(sh: Shell, devices: Mapping[str, Device], warn: Callable[[str], None]
 def read_inventory(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
     """The kernel names of the machine's disks and arrays, by blkinfo.
 
-    It runs in a process of its own: it calls lsblk without a time limit, and raises KeyError or UnicodeDecodeError
-    on names and labels it did not expect.
+    It runs in a process of its own: it calls lsblk without a time limit, and raises KeyError or
+    UnicodeDecodeError on names and labels it did not expect.
     """
     try:
-        found = sh.query(sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        found = sh.query(
+            sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        )
     except ProgramFailed as error:
         warn(f"the inventory of disks by blkinfo failed, lsblk alone is used: {error.message}")
         return frozenset()
@@ -110,7 +116,9 @@ def _parents_first(devices: Mapping[str, Device]) -> Iterable[tuple[str, Device]
     while waiting:
         ready = [path for path, device in waiting.items() if done.issuperset(device.parents)]
         if not ready:
-            raise RearError(f"these block devices stand on each other: {', '.join(waiting)}", "look at `lsblk`")
+            raise RearError(
+                f"these block devices stand on each other: {', '.join(waiting)}", "look at `lsblk`"
+            )
         for path in ready:
             yield path, waiting.pop(path)
         done.update(ready)
@@ -134,13 +142,28 @@ def _device(node: Mapping[str, Any]) -> Device:
         return node.get(column) in (True, "1")
 
     return Device(
-        path=_path(node), kernel_name=node["kname"], number=text("maj:min"), type=text("type"), size=number("size"),
-        fstype=text("fstype"), uuid=text("uuid"), label=str(node.get("label") or ""),
-        model=text("model"), vendor=text("vendor"), serial=text("serial"), wwn=text("wwn"), transport=text("tran"),
-        removable=truth("rm"), read_only=truth("ro"), rotational=truth("rota"),
-        logical_sector_size=number("log-sec"), physical_sector_size=number("phy-sec"),
-        minimum_io=number("min-io"), optimal_io=number("opt-io"), alignment_offset=number("alignment"),
-    )  # fmt: skip
+        path=_path(node),
+        kernel_name=node["kname"],
+        number=text("maj:min"),
+        type=text("type"),
+        size=number("size"),
+        fstype=text("fstype"),
+        uuid=text("uuid"),
+        label=str(node.get("label") or ""),
+        model=text("model"),
+        vendor=text("vendor"),
+        serial=text("serial"),
+        wwn=text("wwn"),
+        transport=text("tran"),
+        removable=truth("rm"),
+        read_only=truth("ro"),
+        rotational=truth("rota"),
+        logical_sector_size=number("log-sec"),
+        physical_sector_size=number("phy-sec"),
+        minimum_io=number("min-io"),
+        optimal_io=number("opt-io"),
+        alignment_offset=number("alignment"),
+    )
 
 
 if __name__ == "__main__":

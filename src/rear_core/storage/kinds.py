@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a storage technology brings: its item types, their capture, and what the rescue system needs for them."""
+"""What a storage technology brings: its item types, their capture, and what the rescue system needs for
+them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 class StorageKind:
     """A storage technology, as yielded by the hook `rear_storage_kinds`.
 
-    `items` are its item types. `capture(survey)` yields the items it finds on this machine; in their `needs` it may
-    write the path of a block device, which becomes the id of the item with that `device`. `contents(layout)` says
-    which programs and modules the rescue system needs; it is asked when the layout has such an item. With `last`
-    the capture runs after the others, and sees their items in `survey.items`.
+    `items` are its item types. `capture(survey)` yields the items it finds on this machine; in their `needs`
+    it may write the path of a block device, which becomes the id of the item with that `device`.
+    `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout
+    has such an item. With `last` the capture runs after the others, and sees their items in `survey.items`.
     """
 
     name: str
@@ -55,6 +57,4 @@ def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
 
 def contents(layout: Layout, kinds: Sequence[StorageKind]) -> list[Contents]:
     """What the rescue system needs for the technologies that the layout uses."""
-    return [
-        kind.contents(layout) for kind in kinds if any(isinstance(item, kind.items) for item in layout)
-    ]
+    return [kind.contents(layout) for kind in kinds if any(isinstance(item, kind.items) for item in layout)]

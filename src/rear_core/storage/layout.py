@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The layout: a machine's storage as a graph of frozen items, and its file layout.json."""
+
 from __future__ import annotations
 
 import os
@@ -20,9 +21,9 @@ VERSION = 1
 class Item:
     """Something that can be made again once everything it needs is there.
 
-    `id` names the thing itself and not where the kernel found it this time, so that the same machine has the same
-    ids after its disks have swapped names. `needs` are ids of other items. `type` is the item's word in layout.json,
-    `noun` what a sentence calls it.
+    `id` names the thing itself and not where the kernel found it this time, so that the same machine has the
+    same ids after its disks have swapped names. `needs` are ids of other items. `type` is the item's word in
+    layout.json, `noun` what a sentence calls it.
     Fields declared with `field(compare=False)` are kept for the reader and are no part of a comparison.
     """
 
@@ -95,9 +96,7 @@ def dumps(layout: Layout) -> str:
     return encoding.dumps(
         {
             "version": VERSION,
-            "items": [
-                {"id": item.id, "type": item.type, **encoding.encode(item)} for item in layout.items
-            ],
+            "items": [{"id": item.id, "type": item.type, **encoding.encode(item)} for item in layout.items],
             "left_out": [encoding.encode(entry) for entry in layout.left_out],
         }
     )
@@ -112,9 +111,9 @@ def save(layout: Layout, path: Path) -> None:
             file.write(dumps(layout))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        Path(beside).replace(path)
     except BaseException:
-        os.unlink(beside)
+        Path(beside).unlink()
         raise
 
 
@@ -123,7 +122,9 @@ def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
+        raise ConfigurationError(
+            f"cannot read {path}: {error}", "run `rear savelayout` to make it anew"
+        ) from error
     return loads(text, types, name=os.fspath(path))
 
 
@@ -148,7 +149,7 @@ def loads(text: str, types: Mapping[str, type[Item]], *, name: str = "layout.jso
 
 def _read_item(source: encoding.Source, entry: object, types: Mapping[str, type[Item]]) -> Item:
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-        raise source.error("an item must be an object with an id", "give it \"id\", \"type\" and \"needs\"")
+        raise source.error("an item must be an object with an id", 'give it "id", "type" and "needs"')
     here = entry["id"]
     word = entry.get("type")
     if not isinstance(word, str) or word not in types:
@@ -174,14 +175,18 @@ def _validate(source: encoding.Source, items: Iterable[Item]) -> None:
     for item in items:
         for need in item.needs:
             if need not in known:
-                advice = f"add an item {need!r}, or take it out of \"needs\""
-                raise source.error(f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs")
+                advice = f'add an item {need!r}, or take it out of "needs"'
+                raise source.error(
+                    f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs"
+                )
     try:
         TopologicalSorter({item.id: item.needs for item in items}).prepare()
     except CycleError as error:
         circle = error.args[1]
-        advice = "take one of them out of the other's \"needs\""
-        raise source.error("these items need each other: " + " -> ".join(circle), advice, circle[0], "needs") from None
+        advice = 'take one of them out of the other\'s "needs"'
+        raise source.error(
+            "these items need each other: " + " -> ".join(circle), advice, circle[0], "needs"
+        ) from None
 
 
 def resolved(item: Item, names: Mapping[str, str]) -> Item:

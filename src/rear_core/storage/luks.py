@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """LUKS 1 and 2: everything about an encrypted volume but its keys."""
+
 from __future__ import annotations
 
 import json
@@ -18,8 +19,8 @@ from .survey import Survey
 
 @dataclass(frozen=True)
 class Slot:
-    """A key slot: how its passphrase becomes a key. `cost` is the iterations of pbkdf2 or the time cost of argon2,
-    `memory` KiB."""
+    """A key slot: how its passphrase becomes a key. `cost` is the iterations of pbkdf2 or the time cost of
+    argon2, `memory` KiB."""
 
     number: int
     pbkdf: str = "pbkdf2"
@@ -34,8 +35,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Token:
-    """A token of LUKS 2: what else opens these slots (a TPM, Clevis, a key ring). It holds secrets that stay where
-    they are: it has to be made again by its own tool."""
+    """A token of LUKS 2: what else opens these slots (a TPM, Clevis, a key ring). It holds secrets that stay
+    where they are: it has to be made again by its own tool."""
 
     number: int
     kind: str
@@ -73,7 +74,9 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield _luks(survey, device)
     for device in survey.of_type("crypt"):
         if all(survey.devices[parent].fstype != "crypto_LUKS" for parent in device.parents):
-            survey.leave_out(device.path, "plain dm-crypt (a random key, usually for swap) has nothing to make again")
+            survey.leave_out(
+                device.path, "plain dm-crypt (a random key, usually for swap) has nothing to make again"
+            )
 
 
 def _luks(survey: Survey, device: Device) -> Luks:
@@ -82,13 +85,19 @@ def _luks(survey: Survey, device: Device) -> Luks:
     version = int(_field(header, "Version"))
     name = opened.path.rpartition("/")[2] if opened else ""
     if opened is None:
-        survey.leave_out(f"inside {device.path}", "the LUKS volume is closed: open it before `rear savelayout`")
+        survey.leave_out(
+            f"inside {device.path}", "the LUKS volume is closed: open it before `rear savelayout`"
+        )
     _, key_file, options = survey.crypttab.get(name, ("", "", ""))
     common: dict[str, Any] = {
-        "id": f"luks:{_field(header, 'UUID')}", "needs": (device.path,), "uuid": _field(header, "UUID"),
-        "name": name, "key_file": key_file if key_file != "none" else "", "crypttab_options": options,
+        "id": f"luks:{_field(header, 'UUID')}",
+        "needs": (device.path,),
+        "uuid": _field(header, "UUID"),
+        "name": name,
+        "key_file": key_file if key_file != "none" else "",
+        "crypttab_options": options,
         "device": opened.path if opened else "",
-    }  # fmt: skip
+    }
     return _luks1(header, common) if version == 1 else _luks2(survey, device, header, common)
 
 
@@ -105,30 +114,37 @@ def _luks1(header: str, common: dict[str, Any]) -> Luks:
     MK bits:       	512
     UUID:          	1ecfdc6f-064e-45a1-8b67-124549447897
     Key Slot 0: ENABLED
-    	Iterations:         	1000
+        Iterations:         	1000
     Key Slot 1: DISABLED
     """
     cipher = f"{_field(header, 'Cipher name')}-{_field(header, 'Cipher mode')}"
     hash, bits = _field(header, "Hash spec"), int(_field(header, "MK bits"))
     slots = re.findall(r"Key Slot (\d+): ENABLED\s+Iterations:\s+(\d+)", header)
     return Luks(
-        **common, version=1, cipher=cipher, key_size=bits, hash=hash,
+        **common,
+        version=1,
+        cipher=cipher,
+        key_size=bits,
+        hash=hash,
         offset=int(_field(header, "Payload offset")) * 512,
         slots=tuple(
-            Slot(int(number), hash=hash, cost=int(cost), key_size=bits, cipher=cipher) for number, cost in slots
+            Slot(int(number), hash=hash, cost=int(cost), key_size=bits, cipher=cipher)
+            for number, cost in slots
         ),
-    )  # fmt: skip
+    )
 
 
 def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) -> Luks:
     """From the JSON area; label, subsystem and flags stand in the text only.
 
     >>> sh.json("cryptsetup", "luksDump", "--dump-json-metadata", "/dev/vdd")
-    {"keyslots": {"0": {"type": "luks2", "key_size": 64, "af": {"type": "luks1", "stripes": 4000, "hash": "sha256"},
+    {"keyslots": {"0": {"type": "luks2", "key_size": 64, "af": {"type": "luks1", "stripes": 4000, "hash":
+    "sha256"},
          "area": {"type": "raw", "encryption": "aes-xts-plain64", "key_size": 64, ...},
          "kdf": {"type": "argon2id", "time": 4, "memory": 32768, "cpus": 2, "salt": "wXv0P3Qf..."}}},
      "tokens": {}, "digests": {"0": {"type": "pbkdf2", "hash": "sha256", "iterations": 1000, ...}},
-     "segments": {"0": {"type": "crypt", "offset": "16777216", "size": "dynamic", "encryption": "aes-xts-plain64",
+     "segments": {"0": {"type": "crypt", "offset": "16777216", "size": "dynamic", "encryption":
+     "aes-xts-plain64",
          "sector_size": 4096, ...}}, "config": {...}}
     """
     try:
@@ -139,25 +155,37 @@ def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) 
     segment = area["segments"][min(area["segments"])]
     slots = tuple(_slot(int(number), slot) for number, slot in sorted(area["keyslots"].items()))
     return Luks(
-        **common, version=2, cipher=segment.get("encryption", ""), key_size=max((s.key_size for s in slots), default=0),
+        **common,
+        version=2,
+        cipher=segment.get("encryption", ""),
+        key_size=max((s.key_size for s in slots), default=0),
         hash=next((digest["hash"] for digest in area["digests"].values()), ""),
-        label=_optional(header, "Label"), subsystem=_optional(header, "Subsystem"),
-        sector_size=int(segment.get("sector_size", 512)), offset=int(segment["offset"]), slots=slots,
+        label=_optional(header, "Label"),
+        subsystem=_optional(header, "Subsystem"),
+        sector_size=int(segment.get("sector_size", 512)),
+        offset=int(segment["offset"]),
+        slots=slots,
         tokens=tuple(
             Token(int(number), token["type"], tuple(int(slot) for slot in token["keyslots"]))
             for number, token in sorted(area["tokens"].items())
         ),
         flags=tuple(_optional(header, "Flags").split()),
-    )  # fmt: skip
+    )
 
 
 def _slot(number: int, slot: dict[str, Any]) -> Slot:
     kdf = slot["kdf"]
     return Slot(
-        number, pbkdf=kdf["type"], hash=kdf.get("hash", slot["af"]["hash"]), cost=kdf.get("time", kdf.get("iterations", 0)),
-        memory=kdf.get("memory", 0), threads=kdf.get("cpus", 0), key_size=slot["key_size"] * 8,
-        cipher=slot["area"]["encryption"], priority={0: "ignore", 2: "prefer"}.get(slot.get("priority", 1), "normal"),
-    )  # fmt: skip
+        number,
+        pbkdf=kdf["type"],
+        hash=kdf.get("hash", slot["af"]["hash"]),
+        cost=kdf.get("time", kdf.get("iterations", 0)),
+        memory=kdf.get("memory", 0),
+        threads=kdf.get("cpus", 0),
+        key_size=slot["key_size"] * 8,
+        cipher=slot["area"]["encryption"],
+        priority={0: "ignore", 2: "prefer"}.get(slot.get("priority", 1), "normal"),
+    )
 
 
 def _field(header: str, name: str) -> str:
@@ -173,11 +201,25 @@ def _optional(header: str, name: str) -> str:
 
 def contents(layout: Layout) -> Contents:
     """cryptsetup with the ciphers in use, and the modes and hashes that headers name."""
-    words = {word for item in layout if isinstance(item, Luks) for word in re.split(r"[-:]", item.cipher) if word}
+    words = {
+        word for item in layout if isinstance(item, Luks) for word in re.split(r"[-:]", item.cipher) if word
+    }
     return Contents(
         programs=["cryptsetup"],
-        modules=["dm_crypt", "algif_skcipher", "algif_hash", "aesni_intel", "sha256", "sha512", *sorted(words)],
-        libraries=["/lib/*/libcryptsetup-token-*.so", "/usr/lib*/cryptsetup/*.so", "/usr/lib/*/cryptsetup/*.so"],
+        modules=[
+            "dm_crypt",
+            "algif_skcipher",
+            "algif_hash",
+            "aesni_intel",
+            "sha256",
+            "sha512",
+            *sorted(words),
+        ],
+        libraries=[
+            "/lib/*/libcryptsetup-token-*.so",
+            "/usr/lib*/cryptsetup/*.so",
+            "/usr/lib/*/cryptsetup/*.so",
+        ],
     )
 
 

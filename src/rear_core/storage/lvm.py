@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """LVM: physical volumes, volume groups, and logical volumes of every layout."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -14,16 +15,16 @@ Row = Mapping[str, str]
 
 # The columns of each part of the report.
 REPORT = {
-    "vg": "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_tags,max_lv,max_pv,vg_allocation_policy,vg_systemid,"
-          "vg_lock_type",
-    "pv": "pv_name,pv_uuid,vg_name,pv_size,pv_pe_count,pe_start,pv_mda_size,pv_mda_count,pv_ba_start,pv_ba_size,"
-          "pv_tags,pv_allocatable",
+    "vg": "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_tags,max_lv,max_pv,vg_allocation_policy,"
+    "vg_systemid,vg_lock_type",
+    "pv": "pv_name,pv_uuid,vg_name,pv_size,pv_pe_count,pe_start,pv_mda_size,pv_mda_count,pv_ba_start,"
+    "pv_ba_size,pv_tags,pv_allocatable",
     "lv": "lv_name,lv_uuid,lv_dm_path,lv_size,lv_layout,lv_role,lv_metadata_size,pool_lv,origin,lv_tags,"
-          "lv_permissions,lv_allocation_policy,lv_read_ahead,lv_skip_activation,lv_kernel_major,lv_kernel_minor",
-    "seg": "lv_uuid,segtype,seg_start,seg_size,stripes,stripe_size,region_size,chunk_size,discards,zero,data_copies,"
-           "parity_chunks,seg_pe_ranges,transaction_id,cache_mode,cache_policy",
+    "lv_permissions,lv_allocation_policy,lv_read_ahead,lv_skip_activation,lv_kernel_major,lv_kernel_minor",
+    "seg": "lv_uuid,segtype,seg_start,seg_size,stripes,stripe_size,region_size,chunk_size,discards,zero,"
+    "data_copies,parity_chunks,seg_pe_ranges,transaction_id,cache_mode,cache_policy",
     "pvseg": "pv_uuid",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class VolumeGroup(Item):
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a logical volume; sizes are bytes. `ranges` are the extents it lies on, stripe by stripe or image by
-    image: UUID of the physical volume:first-last."""
+    """A part of a logical volume; sizes are bytes. `ranges` are the extents it lies on, stripe by stripe or
+    image by image: UUID of the physical volume:first-last."""
 
     kind: str
     start: int
@@ -83,8 +84,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class LogicalVolume(Item):
-    """A logical volume. `layout` is LVM's word list (linear, striped, raid,raid1, thin,pool ...); a thin volume needs
-    its pool, a snapshot its origin; `metadata_size` is that of a pool."""
+    """A logical volume. `layout` is LVM's word list (linear, striped, raid,raid1, thin,pool ...); a thin
+    volume needs its pool, a snapshot its origin; `metadata_size` is that of a pool."""
 
     type = "lv"
     noun = "logical volume"
@@ -116,8 +117,10 @@ def capture(survey: Survey) -> Iterator[Item]:
 
     >>> sh.json("lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", ...)
     {"report": [{
-        "vg": [{"vg_name": "vgt", "vg_uuid": "Hv3OAx-azjT-...", "vg_extent_size": "4194304", "max_lv": "0", ...}],
-        "pv": [{"pv_name": "/dev/vdb", "pv_uuid": "GlKtdJ-3xOD-...", "vg_name": "vgt", "pe_start": "1048576", ...}],
+        "vg": [{"vg_name": "vgt", "vg_uuid": "Hv3OAx-azjT-...", "vg_extent_size": "4194304", "max_lv": "0",
+        ...}],
+        "pv": [{"pv_name": "/dev/vdb", "pv_uuid": "GlKtdJ-3xOD-...", "vg_name": "vgt", "pe_start": "1048576",
+        ...}],
         "lv": [{"lv_name": "root", "lv_uuid": "LCjk5z-ZKBE-...", "lv_dm_path": "/dev/mapper/vgt-root",
                 "lv_size": "29360128", "lv_layout": "linear", "lv_role": "public", ...}],
         "seg": [{"lv_uuid": "LCjk5z-ZKBE-...", "segtype": "linear", "seg_start": "0", "seg_size": "20971520",
@@ -134,14 +137,18 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield from map(_physical, volumes)
         for group in report.get("vg", ()):
             if len(volumes) < len(report["pv"]):
-                survey.warn(f"volume group {group['vg_name']} also lies on disks that are missing or left out")
+                survey.warn(
+                    f"volume group {group['vg_name']} also lies on disks that are missing or left out"
+                )
             yield _group(group, volumes)
             yield from _logical_volumes(survey, group, report)
 
 
 def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
     """The full report, one part for each volume group and one for what is in none."""
-    columns = [word for part, names in REPORT.items() for word in ("--configreport", part, "--options", names)]
+    columns = [
+        word for part, names in REPORT.items() for word in ("--configreport", part, "--options", names)
+    ]
     report: list[dict[str, list[Row]]] = survey.sh.json(
         "lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", *columns
     )["report"]
@@ -150,22 +157,36 @@ def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
 
 def _physical(row: Row) -> PhysicalVolume:
     return PhysicalVolume(
-        id=f"pv:{row['pv_uuid']}", needs=(row["pv_name"],), uuid=row["pv_uuid"], size=int(row["pv_size"]),
-        extents=int(row["pv_pe_count"]), data_start=int(row["pe_start"]), metadata_size=int(row["pv_mda_size"]),
-        metadata_areas=int(row["pv_mda_count"]), boot_area_start=int(row["pv_ba_start"] or 0),
-        boot_area_size=int(row["pv_ba_size"] or 0), tags=_words(row["pv_tags"]),
+        id=f"pv:{row['pv_uuid']}",
+        needs=(row["pv_name"],),
+        uuid=row["pv_uuid"],
+        size=int(row["pv_size"]),
+        extents=int(row["pv_pe_count"]),
+        data_start=int(row["pe_start"]),
+        metadata_size=int(row["pv_mda_size"]),
+        metadata_areas=int(row["pv_mda_count"]),
+        boot_area_start=int(row["pv_ba_start"] or 0),
+        boot_area_size=int(row["pv_ba_size"] or 0),
+        tags=_words(row["pv_tags"]),
         allocatable=bool(row["pv_allocatable"]) or not row["vg_name"],
-    )  # fmt: skip
+    )
 
 
 def _group(row: Row, volumes: list[Row]) -> VolumeGroup:
     return VolumeGroup(
-        id=f"vg:{row['vg_name']}", needs=tuple(sorted(f"pv:{volume['pv_uuid']}" for volume in volumes)),
-        name=row["vg_name"], uuid=row["vg_uuid"], extent_size=int(row["vg_extent_size"]),
-        extents=int(row["vg_extent_count"]), max_logical_volumes=int(row["max_lv"]),
-        max_physical_volumes=int(row["max_pv"]), allocation=row["vg_allocation_policy"],
-        system_id=row["vg_systemid"], lock_type=row["vg_lock_type"], tags=_words(row["vg_tags"]),
-    )  # fmt: skip
+        id=f"vg:{row['vg_name']}",
+        needs=tuple(sorted(f"pv:{volume['pv_uuid']}" for volume in volumes)),
+        name=row["vg_name"],
+        uuid=row["vg_uuid"],
+        extent_size=int(row["vg_extent_size"]),
+        extents=int(row["vg_extent_count"]),
+        max_logical_volumes=int(row["max_lv"]),
+        max_physical_volumes=int(row["max_pv"]),
+        allocation=row["vg_allocation_policy"],
+        system_id=row["vg_systemid"],
+        lock_type=row["vg_lock_type"],
+        tags=_words(row["vg_tags"]),
+    )
 
 
 def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -> Iterator[LogicalVolume]:
@@ -179,9 +200,13 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
         if row["lv_name"].startswith("["):
             continue
         volume = _logical(group["vg_name"], row, segments[row["lv_uuid"]])
-        volume = replace(volume, segments=tuple(
-            _segment(segment, tuple(_extents(segment, parts, uuids))) for segment in segments[row["lv_uuid"]]
-        ))  # fmt: skip
+        volume = replace(
+            volume,
+            segments=tuple(
+                _segment(segment, tuple(_extents(segment, parts, uuids)))
+                for segment in segments[row["lv_uuid"]]
+            ),
+        )
         if "thicksnapshot" in volume.role:
             survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described")
             continue
@@ -191,7 +216,8 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
 
 
 def _extents(segment: Row, parts: Mapping[str, list[Row]], uuids: Mapping[str, str]) -> Iterator[str]:
-    """`/dev/vdb3:64-96` with the UUID of that physical volume; `mirror_rimage_0:0-31` as what that part lies on."""
+    """`/dev/vdb3:64-96` with the UUID of that physical volume; `mirror_rimage_0:0-31` as what that part lies
+    on."""
     for extents in segment["seg_pe_ranges"].split():
         name, _, range = extents.rpartition(":")
         if name in uuids:
@@ -206,23 +232,43 @@ def _logical(group: str, row: Row, segments: list[Row]) -> LogicalVolume:
     pool, origin = row["pool_lv"].strip("[]"), row["origin"].strip("[]")
     below = [name for name in (pool, origin if "thin" in row["lv_layout"] else "") if name]
     return LogicalVolume(
-        id=f"lv:{group}/{row['lv_name']}", needs=(f"vg:{group}", *(f"lv:{group}/{name}" for name in below)),
-        group=group, name=row["lv_name"], uuid=row["lv_uuid"], size=int(row["lv_size"]), layout=row["lv_layout"],
-        device=row["lv_dm_path"], role=row["lv_role"], pool=pool, origin=origin,
-        metadata_size=int(row["lv_metadata_size"] or 0), discards=first["discards"], zero=first["zero"] == "zero",
-        cache_mode=first["cache_mode"], cache_policy=first["cache_policy"],
-        read_only=row["lv_permissions"] == "read-only", allocation=row["lv_allocation_policy"],
-        read_ahead=row["lv_read_ahead"], skip_activation=bool(row["lv_skip_activation"]), tags=_words(row["lv_tags"]),
-    )  # fmt: skip
+        id=f"lv:{group}/{row['lv_name']}",
+        needs=(f"vg:{group}", *(f"lv:{group}/{name}" for name in below)),
+        group=group,
+        name=row["lv_name"],
+        uuid=row["lv_uuid"],
+        size=int(row["lv_size"]),
+        layout=row["lv_layout"],
+        device=row["lv_dm_path"],
+        role=row["lv_role"],
+        pool=pool,
+        origin=origin,
+        metadata_size=int(row["lv_metadata_size"] or 0),
+        discards=first["discards"],
+        zero=first["zero"] == "zero",
+        cache_mode=first["cache_mode"],
+        cache_policy=first["cache_policy"],
+        read_only=row["lv_permissions"] == "read-only",
+        allocation=row["lv_allocation_policy"],
+        read_ahead=row["lv_read_ahead"],
+        skip_activation=bool(row["lv_skip_activation"]),
+        tags=_words(row["lv_tags"]),
+    )
 
 
 def _segment(row: Row, ranges: tuple[str, ...]) -> Segment:
     return Segment(
-        kind=row["segtype"], start=int(row["seg_start"]), size=int(row["seg_size"]), stripes=int(row["stripes"] or 1),
-        stripe_size=int(row["stripe_size"] or 0), region_size=int(row["region_size"] or 0),
-        chunk_size=int(row["chunk_size"] or 0), copies=int(row["data_copies"] or 1),
-        parity=int(row["parity_chunks"] or 0), ranges=ranges,
-    )  # fmt: skip
+        kind=row["segtype"],
+        start=int(row["seg_start"]),
+        size=int(row["seg_size"]),
+        stripes=int(row["stripes"] or 1),
+        stripe_size=int(row["stripe_size"] or 0),
+        region_size=int(row["region_size"] or 0),
+        chunk_size=int(row["chunk_size"] or 0),
+        copies=int(row["data_copies"] or 1),
+        parity=int(row["parity_chunks"] or 0),
+        ranges=ranges,
+    )
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -230,7 +276,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def contents(layout: Layout) -> Contents:
-    """LVM with the targets that the layout uses; thin and cache pools are checked by programs of their own."""
+    """LVM with the targets that the layout uses; thin and cache pools are checked by programs of their
+    own."""
     layouts = " ".join(item.layout for item in layout if isinstance(item, LogicalVolume))
     thin, cache, raid = "thin" in layouts, "cache" in layouts, "raid" in layouts or "mirror" in layouts
     return Contents(
@@ -238,12 +285,20 @@ def contents(layout: Layout) -> Contents:
         optional_programs=["thin_repair", "thin_dump", "dmeventd"],
         libraries=["/lib*/liblvm2cmd.so*", "/usr/lib/*/device-mapper/*.so", "/usr/lib64/device-mapper/*.so"],
         modules=[
-            "dm_mod", "dm_snapshot", *(["dm_thin_pool"] if thin else []), *(["dm_cache", "dm_cache_smq"] if cache else []),
+            "dm_mod",
+            "dm_snapshot",
+            *(["dm_thin_pool"] if thin else []),
+            *(["dm_cache", "dm_cache_smq"] if cache else []),
             *(["dm_raid", "dm_mirror", "raid1", "raid10", "raid456"] if raid else []),
         ],
-        files=["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf", "/etc/lvm/profile", "/usr/lib/udev/rules.d/*-lvm*.rules",
-               "/usr/lib/udev/rules.d/*-dm*.rules"],
-    )  # fmt: skip
+        files=[
+            "/etc/lvm/lvm.conf",
+            "/etc/lvm/lvmlocal.conf",
+            "/etc/lvm/profile",
+            "/usr/lib/udev/rules.d/*-lvm*.rules",
+            "/usr/lib/udev/rules.d/*-dm*.rules",
+        ],
+    )
 
 
 KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Software RAID by md: levels 0, 1, 4, 5, 6 and 10, linear, and their spares."""
+
 from __future__ import annotations
 
 import re
@@ -17,8 +18,8 @@ from .survey import Survey
 class Array(Item):
     """An md array. `needs` are its members in the order of their roles, then the spares.
 
-    `chunk`, `component_size` and `data_offset` are bytes, 0 where the level or metadata has none. `missing` are the
-    roles nobody fills now: a degraded array is made again complete.
+    `chunk`, `component_size` and `data_offset` are bytes, 0 where the level or metadata has none. `missing`
+    are the roles nobody fills now: a degraded array is made again complete.
     """
 
     type = "md"
@@ -52,7 +53,9 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield _array(survey, device, export)
     for device in survey.carrying("linux_raid_member"):
         if not device.children:
-            survey.leave_out(device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it")
+            survey.leave_out(
+                device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it"
+            )
 
 
 def read_export(survey: Survey, device: Device) -> dict[str, str]:
@@ -89,14 +92,24 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         survey.warn(f"{device.path} is degraded: {len(missing)} of its {members} members are not there")
     chunk = re.match(r"(\d+)K", detail.get("Chunk Size", ""))
     return Array(
-        id=f"md:{export['MD_UUID']}", needs=(*(active[role] for role in sorted(active)), *spares),
-        level=export["MD_LEVEL"], members=members, metadata=export["MD_METADATA"],
-        uuid=export["MD_UUID"], name=export.get("MD_NAME", export.get("MD_DEVNAME", "")),
-        device=device.path, size=device.size, chunk=int(chunk.group(1)) << 10 if chunk else 0,
-        layout=detail.get("Layout", ""), component_size=int(detail.get("Used Dev Size", "0").split()[0]) << 10,
-        data_offset=_data_offset(survey, next(iter(active.values()), "")), spares=len(spares), missing=missing,
-        bitmap=detail.get("Intent Bitmap", "").lower(), consistency=detail.get("Consistency Policy", ""),
-    )  # fmt: skip
+        id=f"md:{export['MD_UUID']}",
+        needs=(*(active[role] for role in sorted(active)), *spares),
+        level=export["MD_LEVEL"],
+        members=members,
+        metadata=export["MD_METADATA"],
+        uuid=export["MD_UUID"],
+        name=export.get("MD_NAME", export.get("MD_DEVNAME", "")),
+        device=device.path,
+        size=device.size,
+        chunk=int(chunk.group(1)) << 10 if chunk else 0,
+        layout=detail.get("Layout", ""),
+        component_size=int(detail.get("Used Dev Size", "0").split()[0]) << 10,
+        data_offset=_data_offset(survey, next(iter(active.values()), "")),
+        spares=len(spares),
+        missing=missing,
+        bitmap=detail.get("Intent Bitmap", "").lower(),
+        consistency=detail.get("Consistency Policy", ""),
+    )
 
 
 def read_detail(text: str) -> dict[str, str]:
@@ -119,7 +132,8 @@ def read_detail(text: str) -> dict[str, str]:
 
 
 def _data_offset(survey: Survey, member: str) -> int:
-    """`Data Offset : 4096 sectors` of `mdadm --examine`; without it the array may turn out smaller than it was."""
+    """`Data Offset : 4096 sectors` of `mdadm --examine`; without it the array may turn out smaller than it
+    was."""
     if not member:
         return 0
     lost = f"the data offset of the array on {member} is not known, a new array may be a little smaller"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is mounted where, and what /etc/fstab says about it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,17 +15,65 @@ from .survey import FstabEntry, Mounted, Survey
 
 # In memory or made by the kernel: nothing is lost, so nothing is said.
 VIRTUAL = frozenset(
-    "autofs bdev binder binfmt_misc bpf cgroup cgroup2 configfs cpuset debugfs devpts devtmpfs efivarfs fusectl "
-    "hugetlbfs mqueue nsfs proc pstore ramfs resctrl rootfs rpc_pipefs securityfs selinuxfs sysfs tmpfs tracefs".split()
+    [
+        "autofs",
+        "bdev",
+        "binder",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "cpuset",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "efivarfs",
+        "fusectl",
+        "hugetlbfs",
+        "mqueue",
+        "nsfs",
+        "proc",
+        "pstore",
+        "ramfs",
+        "resctrl",
+        "rootfs",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "sysfs",
+        "tmpfs",
+        "tracefs",
+    ]
 )
-NETWORK = frozenset("nfs nfs4 cifs smb3 smbfs ceph glusterfs afs ncpfs 9p virtiofs lustre gfs2 ocfs2 beegfs davfs".split())
+NETWORK = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "glusterfs",
+        "afs",
+        "ncpfs",
+        "9p",
+        "virtiofs",
+        "lustre",
+        "gfs2",
+        "ocfs2",
+        "beegfs",
+        "davfs",
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Mount(Item):
     """A file system at its place; it needs the file system or subvolume, and the mount it lies in.
 
-    `options` are those in force, empty where fstab mounts on demand; `fstab_*` is the line of fstab, if there is one.
+    `options` are those in force, empty where fstab mounts on demand; `fstab_*` is the line of fstab, if there
+    is one.
     """
 
     type = "mount"
@@ -107,10 +156,15 @@ def _mounted(survey: Survey, mount: Mounted, entry: FstabEntry | None, above: li
     # The number of a subvolume is another one after it was made again.
     options = tuple(word for word in mount.options.split(",") if not word.startswith("subvolid="))
     return _with_fstab(
-        Mount(f"mount:{mount.target}", _needs(below.id, mount.target, above), mount.target, mount.fstype,
-              () if on_demand else options),
+        Mount(
+            f"mount:{mount.target}",
+            _needs(below.id, mount.target, above),
+            mount.target,
+            mount.fstype,
+            () if on_demand else options,
+        ),
         entry,
-    )  # fmt: skip
+    )
 
 
 def _unmounted(survey: Survey, entry: FstabEntry, above: list[str]) -> Iterator[Mount]:
@@ -127,7 +181,7 @@ def _unmounted(survey: Survey, entry: FstabEntry, above: list[str]) -> Iterator[
         kind = "a network file system" if entry.fstype in NETWORK else f"{entry.spec} is not described"
         survey.leave_out(entry.target, f"{kind}, in fstab but not mounted")
         return
-    path = next((word[len("subvol="):] for word in words if word.startswith("subvol=")), "/")
+    path = next((word[len("subvol=") :] for word in words if word.startswith("subvol=")), "/")
     below: Item = _subvolume(survey, filesystem, path) or filesystem
     needs = _needs(below.id, entry.target, above)
     yield _with_fstab(Mount(f"mount:{entry.target}", needs, entry.target, entry.fstype, mounted=False), entry)
@@ -151,21 +205,30 @@ def find_device(survey: Survey, spec: str) -> str:
         }
         if equals and value and known.get(tag, "").lower() == value.lower():
             return str(path)
-        if path and (spec == path or item.id == f"lv:{spec[len('/dev/'):]}"):
+        if path and (spec == path or item.id == f"lv:{spec[len('/dev/') :]}"):
             return str(path)
     return ""
 
 
 def _needs(below: str, target: str, above: list[str]) -> tuple[str, ...]:
-    holder = max((t for t in above if t != target and f"{target}/".startswith(f"{t.rstrip('/')}/")), key=len, default="")
+    holder = max(
+        (t for t in above if t != target and f"{target}/".startswith(f"{t.rstrip('/')}/")),
+        key=len,
+        default="",
+    )
     return (below, f"mount:{holder}") if holder else (below,)
 
 
 def _with_fstab(mount: Mount, entry: FstabEntry | None) -> Mount:
     if entry is None:
         return mount
-    return replace(mount, fstab_spec=entry.spec, fstab_options=entry.options, fstab_dump=entry.dump,
-                   fstab_passno=entry.passno)  # fmt: skip
+    return replace(
+        mount,
+        fstab_spec=entry.spec,
+        fstab_options=entry.options,
+        fstab_dump=entry.dump,
+        fstab_passno=entry.passno,
+    )
 
 
 def contents(_layout: Layout) -> Contents:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Multipath disks: one disk that is seen on several paths."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from .survey import Survey
 
 @dataclass(frozen=True)
 class MultipathDisk(Disk):
-    """A disk with several paths; `name` is that of its map, `paths` the kernel's names of the disks it is made of."""
+    """A disk with several paths; `name` is that of its map, `paths` the kernel's names of the disks it is
+    made of."""
 
     type = "multipath disk"
     noun = "multipath disk"
@@ -32,13 +34,24 @@ def capture(survey: Survey) -> Iterator[Item]:
         leg = survey.devices[device.parents[0]]
         name = identity(survey, leg)
         yield MultipathDisk(
-            id=f"disk:{name}", needs=(), size=device.size, device=device.path,
-            model=leg.model, vendor=leg.vendor, serial=leg.serial, wwn=leg.wwn, transport=leg.transport,
-            rotational=leg.rotational, logical_sector_size=device.logical_sector_size,
-            physical_sector_size=device.physical_sector_size, minimum_io=device.minimum_io,
-            optimal_io=device.optimal_io, alignment_offset=device.alignment_offset,
-            name=device.path.rpartition("/")[2], paths=device.parents,
-        )  # fmt: skip
+            id=f"disk:{name}",
+            needs=(),
+            size=device.size,
+            device=device.path,
+            model=leg.model,
+            vendor=leg.vendor,
+            serial=leg.serial,
+            wwn=leg.wwn,
+            transport=leg.transport,
+            rotational=leg.rotational,
+            logical_sector_size=device.logical_sector_size,
+            physical_sector_size=device.physical_sector_size,
+            minimum_io=device.minimum_io,
+            optimal_io=device.optimal_io,
+            alignment_offset=device.alignment_offset,
+            name=device.path.rpartition("/")[2],
+            paths=device.parents,
+        )
         yield from tables(survey, device, name)
 
 

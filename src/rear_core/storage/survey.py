@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The survey: what a capture is given, and where it asks the machine."""
+
 from __future__ import annotations
 
 import json
@@ -15,7 +16,8 @@ from .layout import Item, LeftOut
 
 @dataclass(frozen=True)
 class Mounted:
-    """A mount of the running system, as findmnt shows it; `root` is the part of the file system that is seen."""
+    """A mount of the running system, as findmnt shows it; `root` is the part of the file system that is
+    seen."""
 
     target: str
     source: str
@@ -41,8 +43,8 @@ class FstabEntry:
 class Survey:
     """The machine while its storage is captured.
 
-    `devices` are the block devices to describe, those below first; `mounts` and `fstab` are complete. The captures
-    add to `left_out`; `items` is what was captured before, for those that run last.
+    `devices` are the block devices to describe, those below first; `mounts` and `fstab` are complete. The
+    captures add to `left_out`; `items` is what was captured before, for those that run last.
     """
 
     sh: Shell
@@ -55,7 +57,8 @@ class Survey:
     _claims: dict[str, str] = field(default_factory=dict)
 
     def identity(self, name: str, path: str) -> str:
-        """The name by which a device knows itself, or its path when it has none or another has the same (a clone)."""
+        """The name by which a device knows itself, or its path when it has none or another has the same (a
+        clone)."""
         return name if name and self._claims.setdefault(name, path) == path else path
 
     def of_type(self, *types: str) -> list[Device]:
@@ -86,14 +89,19 @@ class Survey:
             return ""
 
     def file(self, path: str) -> str:
-        """The text of a file, "" when it is not there; by a program, so that it is recorded as everything else."""
+        """The text of a file, "" when it is not there; by a program, so that it is recorded as everything
+        else."""
         return self.sh.query("cat", path, ok=(0, 1))
 
     @cached_property
     def crypttab(self) -> dict[str, list[str]]:
         """The fields of /etc/crypttab by name of the mapping: device, key file, options."""
         lines = [line.split() for line in self.file("/etc/crypttab").splitlines()]
-        return {words[0]: [*words[1:], "", "", ""][:3] for words in lines if words and not words[0].startswith("#")}
+        return {
+            words[0]: [*words[1:], "", "", ""][:3]
+            for words in lines
+            if words and not words[0].startswith("#")
+        }
 
 
 def read_mounts(sh: Shell) -> list[Mounted]:
@@ -122,7 +130,8 @@ def read_fstab(sh: Shell) -> list[FstabEntry]:
     """The lines of /etc/fstab.
 
     >>> sh.query("findmnt", "--fstab", "--json", ...)
-    {"filesystems": [{"source": "UUID=f6d4...", "target": "/", "fstype": "ext4", "options": "errors=remount-ro",
+    {"filesystems": [{"source": "UUID=f6d4...", "target": "/", "fstype": "ext4", "options":
+    "errors=remount-ro",
                       "freq": 0, "passno": 1}]}
 
     Nothing is printed, with status 1, when there is no line or no such file.
@@ -132,8 +141,12 @@ def read_fstab(sh: Shell) -> list[FstabEntry]:
     rows = json.loads(text)["filesystems"] if text.strip() else []
     return [
         FstabEntry(
-            spec=row["source"] or "", target=row["target"] or "", fstype=row["fstype"] or "",
-            options=row["options"] or "", dump=int(row["freq"] or 0), passno=int(row["passno"] or 0),
-        )  # fmt: skip
+            spec=row["source"] or "",
+            target=row["target"] or "",
+            fstype=row["fstype"] or "",
+            options=row["options"] or "",
+            dump=int(row["freq"] or 0),
+            passno=int(row["passno"] or 0),
+        )
         for row in rows
     ]

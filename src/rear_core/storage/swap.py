@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Swap devices and swap files, and how they are activated."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -55,10 +56,15 @@ def capture(survey: Survey) -> Iterator[Item]:
     for device in survey.carrying("swap"):
         entry = by_device.get(device.path, FstabEntry("", "", "", ""))
         yield Swap(
-            id=f"swap:{device.uuid or device.path}", needs=(device.path,), uuid=device.uuid, label=device.label,
-            page_size=page, active=bool(names & {device.path, f"/dev/{device.kernel_name}"}),
-            fstab_spec=entry.spec, fstab_options=entry.options,
-        )  # fmt: skip
+            id=f"swap:{device.uuid or device.path}",
+            needs=(device.path,),
+            uuid=device.uuid,
+            label=device.label,
+            page_size=page,
+            active=bool(names & {device.path, f"/dev/{device.kernel_name}"}),
+            fstab_spec=entry.spec,
+            fstab_options=entry.options,
+        )
     described = {f"/dev/{device.kernel_name}" for device in survey.devices.values()} | set(survey.devices)
     for name, kind, size in active:
         if kind == "file":
@@ -69,7 +75,11 @@ def capture(survey: Survey) -> Iterator[Item]:
 
 def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) -> SwapFile:
     # The first page is the header, which the kernel does not count.
-    mounts = [item for item in survey.items if isinstance(item, Mount) and path.startswith(item.target.rstrip("/") + "/")]
+    mounts = [
+        item
+        for item in survey.items
+        if isinstance(item, Mount) and path.startswith(item.target.rstrip("/") + "/")
+    ]
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     options = next((entry.options for entry in lines if entry.spec == path), "")
     return SwapFile(f"swap file:{path}", (holder.id,) if holder else (), path, size, options)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The FAT file systems, as on EFI system partitions."""
+
 from __future__ import annotations
 
 import struct
@@ -48,11 +49,14 @@ def capture(survey: Survey) -> Iterator[Item]:
 
 
 def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -> Fat:
-    """The file system that a boot sector describes; the number of clusters decides about 12, 16 or 32 bits."""
+    """The file system that a boot sector describes; the number of clusters decides about 12, 16 or 32
+    bits."""
     bare = Fat(id=id, needs=(path,), uuid=uuid, label=label)
     if len(sector) < 64:
         return bare
-    oem, size, per_cluster, reserved, fats, entries, few, media, fat16 = struct.unpack_from("<8sHBHBHHBH", sector, 3)
+    oem, size, per_cluster, reserved, fats, entries, few, media, fat16 = struct.unpack_from(
+        "<8sHBHBHHBH", sector, 3
+    )
     hidden, many, fat32 = struct.unpack_from("<III", sector, 28)
     if not size or not per_cluster:
         return bare
@@ -61,10 +65,22 @@ def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -
     clusters = (sectors - reserved - fats * fat_size - root_sectors) // per_cluster
     bits = 32 if not fat16 else 12 if clusters < 4085 else 16
     return Fat(
-        id=id, needs=(path,), uuid=uuid, label=label, bits=bits, sector_size=size, cluster_size=per_cluster * size,
-        reserved_sectors=reserved, fats=fats, fat_size=fat_size, root_entries=entries, sectors=sectors,
-        hidden_sectors=hidden, media=media, oem=oem.decode("ascii", "replace").rstrip(),
-    )  # fmt: skip
+        id=id,
+        needs=(path,),
+        uuid=uuid,
+        label=label,
+        bits=bits,
+        sector_size=size,
+        cluster_size=per_cluster * size,
+        reserved_sectors=reserved,
+        fats=fats,
+        fat_size=fat_size,
+        root_entries=entries,
+        sectors=sectors,
+        hidden_sectors=hidden,
+        media=media,
+        oem=oem.decode("ascii", "replace").rstrip(),
+    )
 
 
 def contents(_layout: Layout) -> Contents:

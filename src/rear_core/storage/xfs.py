@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The file system XFS."""
+
 from __future__ import annotations
 
 import re
@@ -40,11 +41,18 @@ def capture(survey: Survey) -> Iterator[Item]:
         sections, devices = read_geometry(text)
         others = {name: path for name, path in devices.items() if path.startswith("/")}
         yield Xfs(
-            id=identity(device), needs=(device.path, *others.values()), uuid=device.uuid, label=device.label,
-            meta=sections.get("meta-data", ()), data=sections.get("data", ()), naming=sections.get("naming", ()),
-            log=sections.get("log", ()), realtime=sections.get("realtime", ()),
-            log_device=others.get("log", ""), realtime_device=others.get("realtime", ""),
-        )  # fmt: skip
+            id=identity(device),
+            needs=(device.path, *others.values()),
+            uuid=device.uuid,
+            label=device.label,
+            meta=sections.get("meta-data", ()),
+            data=sections.get("data", ()),
+            naming=sections.get("naming", ()),
+            log=sections.get("log", ()),
+            realtime=sections.get("realtime", ()),
+            log_device=others.get("log", ""),
+            realtime_device=others.get("realtime", ""),
+        )
 
 
 def read_geometry(text: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:

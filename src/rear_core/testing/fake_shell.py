@@ -5,17 +5,19 @@ To record the storage of any machine, as root on it, with rear installed:
 
     python3 -m rear_core.testing.fake_shell tests/machines/NAME [DISK ...]
 
-That runs the capture of `rear savelayout` (with the disks named as INCLUDE_DEVICES) and leaves one file per command in
-NAME/commands. The files are plain text, made to be read and, for hardware that nobody has at hand, to be composed:
+That runs the capture of `rear savelayout` (with the disks named as INCLUDE_DEVICES) and leaves one file per
+command in NAME/commands. The files are plain text, made to be read and, for hardware that nobody has at hand,
+to be composed:
 
     $ findmnt --fstab --json
     status 1
 
     everything from here is standard output
 
-Between the second line and the empty one stand lines `stderr: ...`. Passphrases are never asked for, but serial
-numbers, UUIDs and host names are in there: look before you publish.
+Between the second line and the empty one stand lines `stderr: ...`. Passphrases are never asked for, but
+serial numbers, UUIDs and host names are in there: look before you publish.
 """
+
 # ruff: noqa: ARG002  (the arguments are those of the real shell)
 from __future__ import annotations
 
@@ -26,6 +28,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Union
 
@@ -70,31 +73,28 @@ class FakeShell(Shell):
             raise AssertionError(f"nobody recorded `{command}` in {self._source}")
         answer = self._answers[command]
         outcome = Outcome(arguments, 0, answer, "", 0) if isinstance(answer, str) else answer
+        outcome = replace(outcome, argv=arguments)
         if stdout is not None:
             stdout.write(outcome.stdout.encode(errors="surrogateescape"))
         return _checked(outcome, ok)
 
-    def pipe(
-        self,
-        *stages: Sequence[Argument],
-        stdin: IO[bytes] | None = None,
-        stdout: IO[bytes] | None = None,
-        cwd: Path | None = None,
-        timeout: float | None = None,
-        ok: Mapping[str, Sequence[int]] | None = None,
-    ) -> list[Outcome]:
+    def pipe(self, *stages: Sequence[Argument], **options: Any) -> list[Outcome]:
         """A pipe is never recorded."""
         typed = " | ".join(command_line([os.fspath(word) for word in stage]) for stage in stages)
         raise AssertionError(f"a recorded machine has no pipes: `{typed}`")
 
     def attach(self, *argv: Argument, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
         """A terminal is never recorded."""
-        raise AssertionError(f"a recorded machine has no terminal: `{command_line([os.fspath(word) for word in argv])}`")
+        raise AssertionError(
+            f"a recorded machine has no terminal: `{command_line([os.fspath(word) for word in argv])}`"
+        )
 
     def which(self, program: str) -> Path | None:
         """A program counts as installed when one of its commands was recorded, unless it was missing then."""
         for command, answer in self._answers.items():
-            if shlex.split(command)[0] == program and not (isinstance(answer, Outcome) and answer.status == 127):
+            if shlex.split(command)[0] == program and not (
+                isinstance(answer, Outcome) and answer.status == 127
+            ):
                 return Path("/usr/sbin") / program
         return None
 
@@ -147,9 +147,9 @@ def _written(command: str, outcome: Outcome) -> str:
 def _read(path: Path) -> tuple[str, Outcome]:
     head, _, output = path.read_text(errors="surrogateescape").partition("\n\n")
     command, status, *complaints = head.split("\n")
-    errors = "\n".join(line[len("stderr: "):] for line in complaints)
-    command = command[len("$ "):]
-    return command, Outcome(tuple(shlex.split(command)), int(status[len("status "):]), output, errors, 0)
+    errors = "\n".join(line[len("stderr: ") :] for line in complaints)
+    command = command[len("$ ") :]
+    return command, Outcome(tuple(shlex.split(command)), int(status[len("status ") :]), output, errors, 0)
 
 
 def record(folder: Path, include: Sequence[str] = ()) -> None:

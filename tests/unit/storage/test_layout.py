@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The layout and its file: what is written reads back, what is wrong is named with its line."""
+
 from __future__ import annotations
 
 import json
 import stat
 from dataclasses import MISSING, fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -44,7 +45,9 @@ def error_of(text: str) -> ConfigurationError:
 
 
 def test_a_layout_reads_as_it_was_written(tmp_path: Path) -> None:
-    layout = make([Ext("fs:b", ("disk:a",), version=4), Disk("disk:a", (), 1000)], [LeftOut("/dev/sr0", "a drive")])
+    layout = make(
+        [Ext("fs:b", ("disk:a",), version=4), Disk("disk:a", (), 1000)], [LeftOut("/dev/sr0", "a drive")]
+    )
     path = tmp_path / "recovery/layout.json"
     save(layout, path)
     assert load(path, TYPES) == layout
@@ -77,7 +80,11 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ('"version": 1', '"version": true', "version true is not known"),
         ('"version": 1,', "", "it has no version"),
         ('"size": 1000', '"size": 1000,', "line 4, column"),
-        ('"size": 1000', '"size": "big"', "line 4: 'size' of item 'disk:a' must be a whole number, not \"big\""),
+        (
+            '"size": 1000',
+            '"size": "big"',
+            "line 4: 'size' of item 'disk:a' must be a whole number, not \"big\"",
+        ),
         ('"size": 1000', '"size": true', "line 4: 'size' of item 'disk:a' must be a whole number, not true"),
         ('"size": 1000', '"size": 1.5', "line 4: 'size' of item 'disk:a' must be a whole number"),
         ('"size": 1000', '"size": NaN', "NaN is no number"),
@@ -86,7 +93,11 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ('"size": 1000', '"size": 1, "sise": 2', "line 4: item 'disk:a' has the unknown field 'sise'"),
         ('"type": "ext"', '"type": "zfs"', "line 7: item 'fs:b' has the unknown type \"zfs\""),
         ('"needs": ["disk:a"]', '"needs": "disk:a"', "line 8: 'needs' of item 'fs:b' must be a list"),
-        ('"needs": ["disk:a"]', '"needs": ["disk:c"]', "line 8: item 'fs:b' needs 'disk:c', which is not there"),
+        (
+            '"needs": ["disk:a"]',
+            '"needs": ["disk:c"]',
+            "line 8: item 'fs:b' needs 'disk:c', which is not there",
+        ),
         ('"needs": []', '"needs": ["fs:b"]', "need each other"),
         ('"id": "fs:b"', '"id": "disk:a"', "line 6: the id 'disk:a' is given twice"),
         ('"id": "fs:b",', "", "an item must be an object with an id"),
@@ -130,7 +141,7 @@ def test_two_kinds_cannot_have_the_same_word() -> None:
         type = "disk"
 
     with pytest.raises(PluginError, match="'disk'"):
-        item_types([*core_kinds(), StorageKind("other", (Other,), lambda survey: (), lambda layout: None)])  # type: ignore[arg-type,return-value]
+        item_types([*core_kinds(), StorageKind("other", (Other,), lambda _survey: (), lambda _layout: None)])  # type: ignore[arg-type,return-value]
 
 
 TEXT = st.text(max_size=4)
@@ -139,7 +150,7 @@ TEXT = st.text(max_size=4)
 patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
-@lru_cache(maxsize=None)
+@cache
 def value_of(hint: Any) -> st.SearchStrategy[Any]:
     """Any value of a field's type."""
     if get_origin(hint) is tuple:
@@ -182,8 +193,12 @@ def test_every_layout_reads_back(layout: Layout) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from(sorted(TYPES)),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["id", "type", "needs", "version", "items", "left_out", "size"]) | TEXT, inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["id", "type", "needs", "version", "items", "left_out", "size"]) | TEXT, inner
+        )
+    ),
     max_leaves=20,
 )
 
@@ -226,7 +241,9 @@ def test_a_mutated_layout_is_a_layout_or_a_configuration_error(layout: Layout, d
 def test_a_damaged_file_is_a_layout_or_a_configuration_error(layout: Layout, data: st.DataObject) -> None:
     text = dumps(layout)
     start = data.draw(st.integers(0, len(text)))
-    reads_or_complains(text[:start] + data.draw(st.text(max_size=3)) + text[start + data.draw(st.integers(0, 9)):])
+    reads_or_complains(
+        text[:start] + data.draw(st.text(max_size=3)) + text[start + data.draw(st.integers(0, 9)) :]
+    )
 
 
 def reads_or_complains(text: str) -> None:

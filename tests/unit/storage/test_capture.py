@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A capture with tools that are missing or fail, and disks that settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rear_core.errors import ProgramFailed, ProgramMissing
+from rear_core.shell import Outcome
+from rear_core.storage.capture import capture
+from rear_core.storage.inventory import COLUMNS
+from rear_core.storage.layout import Layout
+from rear_core.testing.fake_shell import Answer, FakeShell, _read
+
+MACHINES = Path(__file__).parents[2] / "machines"
+LSBLK = f"lsblk --json --bytes --output {COLUMNS}"
+MISSING = Outcome((), 127, "", "", 0)
+
+
+def answers(machine: str) -> dict[str, Answer]:
+    """The recording of a machine, to be changed."""
+    return dict(_read(path) for path in (MACHINES / machine / "commands").glob("*.txt"))
+
+
+@pytest.mark.parametrize("program", ["lsblk", "findmnt", "sfdisk", "lvm", "swapon"])
+def test_a_program_without_which_nothing_is_known_is_an_error_that_names_it(program: str) -> None:
+    recording = answers("debian-lvm-thin")
+    broken = {
+        command: MISSING if command.startswith(program) else answer for command, answer in recording.items()
+    }
+    with pytest.raises(ProgramMissing, match=program) as caught:
+        capture(FakeShell(broken))
+    assert program in caught.value.hint
+
+
+@pytest.mark.parametrize("program", ["mdadm", "cryptsetup"])
+def test_a_broken_tool_never_looks_like_an_absent_technology(program: str) -> None:
+    recording = answers("debian-raid-luks")
+    failed = Outcome((), 1, "", "cannot open the device", 0)
+    broken = {
+        command: failed if command.startswith(program) else answer for command, answer in recording.items()
+    }
+    with pytest.raises(ProgramFailed, match="cannot open the device"):
+        capture(FakeShell(broken))
+
+
+@pytest.mark.parametrize(
+    ("program", "lost"), [("dumpe2fs", "its options are lost"), ("xfs_info", "geometry is lost")]
+)
+def test_details_of_a_file_system_that_cannot_be_read_are_warned_of(program: str, lost: str) -> None:
+    recording = answers("debian-lvm-thin")
+    broken = {
+        command: MISSING if command.startswith(program) else answer for command, answer in recording.items()
+    }
+    warnings: list[str] = []
+    layout = capture(FakeShell(broken), warn=warnings.append)
+    assert warnings and all(lost in line and "not found" in line for line in warnings)
+    whole = capture(FakeShell(recording))
+    assert [item.id for item in layout] == [item.id for item in whole]
+
+
+def test_an_excluded_disk_takes_what_lies_on_it_along(described: Callable[..., Layout]) -> None:
+    layout = described("debian-raid-luks", exclude=["/dev/vdd"])
+    reasons = {entry.name: entry.reason for entry in layout.left_out}
+    assert reasons["/dev/vdd"] == "EXCLUDE_DEVICES names it"
+    assert "disk:lab3" not in layout
+    assert "mount:/srv/boot" not in layout and "mount:/srv/home" not in layout
+    assert "/srv/home" in reasons
+
+
+def test_an_included_disk_is_described_against_the_rules() -> None:
+    recording = answers("composed-degraded-array")
+    probe = "dumpe2fs -h /dev/sdb"
+    recording[probe] = "Filesystem UUID:          77777777-1111-4222-8333-444444444444\nBlock count: 1\n"
+    layout = capture(FakeShell(recording), include=["/dev/sd[b]"])
+    assert "disk:0x6001405abc000000" in layout
+    assert "mount:/mnt/lun" in layout
+
+
+def test_a_clone_does_not_shadow_its_original() -> None:
+    recording = answers("debian-lvm-thin")
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    one, two = "6d31960b-0eed-42bc-9824-3c32cefaa56e", "8b96e8b1-3774-4ced-91b2-0540f88a587f"
+    clone = {
+        command: answer
+        if isinstance(answer, str)
+        else Outcome(answer.argv, answer.status, answer.stdout.replace(two, one), answer.stderr, 0)
+        for command, answer in recording.items()
+    }
+    warnings: list[str] = []
+    layout = capture(FakeShell(clone), warn=warnings.append)
+    assert f"fs:{one}" in layout
+    assert len([item for item in layout if item.id.startswith(f"fs:{one} on ")]) == 1
+    assert any("clone" in line for line in warnings)
+
+
+@pytest.fixture
+def described() -> Callable[..., Layout]:
+    """The layout of a recorded machine."""
+    return lambda machine, **options: capture(FakeShell(answers(machine)), **options)

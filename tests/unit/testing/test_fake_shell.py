@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A recording answers exactly what was recorded, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from rear_core.errors import ProgramFailed, ProgramMissing
+from rear_core.shell import Outcome
+from rear_core.testing.fake_shell import FakeShell, RecordingShell
+
+
+def test_a_recording_answers_as_the_programs_did(tmp_path: Path) -> None:
+    real = RecordingShell(tmp_path)
+    text = "one\n\n  three\n"
+    assert real.query("printf", r"one\n\n  three\n") == text
+    assert real.json("echo", '{"a": 1}') == {"a": 1}
+    assert real.run("sh", "-c", "echo out; echo err >&2; exit 3", ok=(3,)).status == 3
+    with pytest.raises(ProgramFailed):
+        real.query("false")
+    with pytest.raises(ProgramMissing):
+        real.query("no-such-program", "--version")
+    fake = FakeShell(tmp_path)
+    assert fake.query("printf", r"one\n\n  three\n") == text
+    assert fake.json("echo", '{"a": 1}') == {"a": 1}
+    outcome = fake.run("sh", "-c", "echo out; echo err >&2; exit 3", ok=(3,))
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (3, "out\n", "err")
+    with pytest.raises(ProgramFailed, match="exit status 1"):
+        fake.query("false")
+    with pytest.raises(ProgramMissing):
+        fake.query("no-such-program", "--version")
+    assert fake.which("printf") and not fake.which("no-such-program") and not fake.which("cat")
+    assert fake.asked[-1] == "no-such-program --version"
+
+
+def test_what_nobody_recorded_fails_and_is_named() -> None:
+    fake = FakeShell({"lsblk --json": "{}"})
+    assert fake.json("lsblk", "--json") == {}
+    for ask in (
+        lambda: fake.run("lsblk", "--json", "--bytes"),
+        lambda: fake.pipe(["lsblk", "--json"], ["cat"]),
+        lambda: fake.attach("lsblk", "--json"),
+    ):
+        with pytest.raises(AssertionError, match="lsblk --json"):
+            ask()
+
+
+def test_this_interpreter_is_python3_in_every_recording() -> None:
+    assert FakeShell({"python3 -m this": "zen"}).query(sys.executable, "-m", "this") == "zen"
+
+
+def test_long_commands_that_differ_at_the_end_are_kept_apart(tmp_path: Path) -> None:
+    real = RecordingShell(tmp_path)
+    for end in "ab":
+        real.query("echo", "x" * 300 + end)
+    assert FakeShell(tmp_path).query("echo", "x" * 300 + "b") == "x" * 300 + "b\n"
+
+
+def test_a_mapping_can_hold_failures() -> None:
+    fake = FakeShell({"sfdisk --json /dev/sda": Outcome((), 1, "", "no table", 0)})
+    with pytest.raises(ProgramFailed, match="no table"):
+        fake.query("sfdisk", "--json", "/dev/sda")
