@@ -14,13 +14,13 @@ BY_TIME, BY_HASH_UNCHECKED = 0, 1
 MARSHAL_VERSION = 2
 
 
-def unchecked_bytecode(source: Path, target: str) -> bytes | None:
+def unchecked_bytecode(source: str, target: str) -> bytes | None:
     """The pyc file of a source, or None for a source that cannot be compiled (a template, another Python's syntax).
 
     Byte code that Python or the package manager made is taken when it belongs to the source, as compiling a whole
     standard library takes seconds; `target` is the source's path in the rescue system, for messages of new code.
     """
-    text = source.read_bytes()
+    text = Path(source).read_bytes()
     head = importlib.util.MAGIC_NUMBER + struct.pack("<I", BY_HASH_UNCHECKED) + importlib.util.source_hash(text)
     code = _existing(source, text)
     if code is None:
@@ -31,16 +31,16 @@ def unchecked_bytecode(source: Path, target: str) -> bytes | None:
     return head + code
 
 
-def _existing(source: Path, text: bytes) -> bytes | None:
+def _existing(source: str, text: bytes) -> bytes | None:
     try:
-        data = Path(importlib.util.cache_from_source(os.fspath(source), optimization="")).read_bytes()
+        data = Path(importlib.util.cache_from_source(source, optimization="")).read_bytes()
     except OSError:
         return None
     if data[:4] != importlib.util.MAGIC_NUMBER or len(data) <= 16:
         return None
     flags, mtime, size = struct.unpack("<III", data[4:16])
     if flags == BY_TIME:
-        valid = (mtime, size) == (int(source.stat().st_mtime) & 0xFFFFFFFF, len(text) & 0xFFFFFFFF)
+        valid = (mtime, size) == (int(os.stat(source).st_mtime) & 0xFFFFFFFF, len(text) & 0xFFFFFFFF)
     else:
         valid = data[8:16] == importlib.util.source_hash(text)
     return data[16:] if valid else None

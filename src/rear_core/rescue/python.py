@@ -8,12 +8,13 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 from ..errors import ConfigurationError
 from .bytecode import unchecked_bytecode
-from .tree import Tree
+from .tree import Tree, copy_file
 
 SITE = "/usr/lib/rear/python"
 
@@ -47,52 +48,84 @@ def script(call: str) -> str:
     return f"{shebang()}\nimport sys\nsys.path.insert(0, {SITE!r})\n{call}\n"
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """Lays thousands of files into a tree: each directory is resolved only once, each source read only once."""
+
+    tree: Tree
+    folders: dict[str, str] = field(default_factory=dict)
+
+    def lay(self, source: str, target: str) -> None:
+        """Take one file of this machine; a Python source with its byte code."""
+        self._write(target, source)
+        if target.endswith(".py") and (code := unchecked_bytecode(source, target)):
+            self._write(importlib.util.cache_from_source(target, optimization=""), code)
+
+    def lay_compiled(self, source: str, target: str) -> None:
+        """Take one file of this machine, of a Python source only the byte code, in the source's place.
+
+        Python imports that as well. It halves the files of the standard library, which nobody edits in a recovery.
+        """
+        code = unchecked_bytecode(source, target) if target.endswith(".py") else None
+        if code:
+            self._write(f"{target}c", code)
+        else:
+            self._write(target, source)
+
+    def _write(self, target: str, what: str | bytes) -> None:
+        """Write bytes, or what the file of that name has, unless something is there."""
+        folder, name = os.path.split(target)
+        if folder not in self.folders:
+            self.folders[folder] = os.fspath(self.tree.directory(folder))
+        place = f"{self.folders[folder]}/{name}"
+        if os.path.lexists(place):
+            return
+        if isinstance(what, str):
+            copy_file(what, place)
+        else:
+            with open(place, "wb") as file:
+                file.write(what)
+
+
 def add_interpreter(tree: Tree) -> list[Path]:
     """Take the interpreter and its standard library; return the files that need shared libraries."""
     paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
-    library, platform = Path(paths["stdlib"]), Path(paths["platstdlib"])
     native = tree.add(interpreter())
     tree.link("/usr/bin/python3", os.fspath(interpreter()))
-    for folder in dict.fromkeys((library, platform)):
-        tree.add_place(folder)
-        native += _add_library(tree, folder)
+    for library in dict.fromkeys((paths["stdlib"], paths["platstdlib"])):
+        tree.add_place(library)
+        native += _add_library(_Layer(tree), os.path.realpath(library))
     return native
 
 
-def _add_library(tree: Tree, library: Path) -> list[Path]:
+def _add_library(layer: _Layer, library: str) -> list[Path]:
     native = []
     for path in _files(library, LIBRARY_LEFT_OUT):
-        name = path.name
-        if path.relative_to(library).parts[0].startswith("config-") or name.endswith((".a", ".exe", ".pyc")):
+        name = os.path.basename(path)
+        if path.startswith(f"{library}/config-") or name.endswith((".a", ".exe", ".pyc")):
             continue
-        if ".so" in path.suffixes:
+        if _is_extension(name):
             if EXTENSION_LEFT_OUT.match(name):
                 continue
-            native.append(path)
-        tree.add(path)
-        if name.endswith(".py"):
-            _add_bytecode(tree, path, os.path.realpath(path))
+            native.append(Path(path))
+        layer.lay_compiled(path, path)
     return native
 
 
-def _add_bytecode(tree: Tree, source: Path, target: str) -> None:
-    code = unchecked_bytecode(source, target)
-    if code is not None:
-        cached = importlib.util.cache_from_source(target, optimization="")
-        if not tree.has(cached):
-            tree.data(cached, code)
+def _is_extension(name: str) -> bool:
+    return name.endswith(".so") or ".so." in name
 
 
-def _files(folder: Path, left_out: frozenset[str]) -> Iterator[Path]:
+def _files(folder: str, left_out: frozenset[str]) -> Iterator[str]:
     """All files below a folder in a fixed order, except what is left out by name."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name in left_out:
                 continue
             if entry.is_dir():
-                yield from _files(Path(entry.path), left_out)
+                yield from _files(entry.path, left_out)
             elif entry.is_file():
-                yield Path(entry.path)
+                yield entry.path
 
 
 def with_requirements(names: Iterable[str]) -> list[metadata.Distribution]:
@@ -150,10 +183,11 @@ def add_distribution(tree: Tree, distribution: metadata.Distribution) -> list[Pa
     Packages are found the way Python imports them: that is right for wheels, for a distribution's own packages
     without a list of files, and for editable installations of either kind.
     """
-    native = []
+    native: list[Path] = []
+    layer = _Layer(tree)
     for name in _top_level(distribution):
         for source in _locations(distribution, name):
-            native += _add_package(tree, source)
+            native += _add_package(layer, source)
     folder = f"{SITE}/{canonical(distribution.metadata['Name']).replace('-', '_')}-{distribution.version}.dist-info"
     described = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     tree.text(f"{folder}/METADATA", described)
@@ -189,13 +223,11 @@ def _locations(distribution: metadata.Distribution, name: str) -> list[Path]:
     return [beside] if beside.is_dir() else []
 
 
-def _add_package(tree: Tree, source: Path) -> list[Path]:
+def _add_package(layer: _Layer, source: Path) -> list[Path]:
     native = []
-    for path in [source] if source.is_file() else _files(source, PACKAGE_LEFT_OUT):
-        target = f"{SITE}/{path.relative_to(source.parent)}"
-        tree.add_as(path, target)
-        if path.suffix == ".py":
-            _add_bytecode(tree, path, target)
-        elif ".so" in path.suffixes:
-            native.append(path)
+    above = len(os.fspath(source.parent))
+    for path in [os.fspath(source)] if source.is_file() else _files(os.fspath(source), PACKAGE_LEFT_OUT):
+        layer.lay(path, SITE + path[above:])
+        if _is_extension(os.path.basename(path)):
+            native.append(Path(path))
     return native

@@ -55,7 +55,7 @@ class Tree:
         target = self.inside(path)
         if not os.path.lexists(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copy_file(os.fspath(source), os.fspath(target))
+            copy_file(os.fspath(source), os.fspath(target))
 
     def directory(self, path: str, mode: int = 0o755) -> Path:
         """An own directory."""
@@ -145,10 +145,11 @@ class Tree:
         elif stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(path), target)
         elif stat.S_ISREG(found.st_mode):
-            _copy_file(path, target)
+            copy_file(path, target)
 
 
-def _copy_file(source: str, target: str) -> None:
+def copy_file(source: str, target: str) -> None:
+    """Copy the content, mode and time of a file to a place where nothing is."""
     shutil.copyfile(source, target)
     found = os.stat(source)
     os.chmod(target, stat.S_IMODE(found.st_mode))

@@ -26,7 +26,7 @@ def test_byte_code_is_used_whatever_the_times_say(tmp_path: Path, mode: py_compi
     source.write_text("value = 42\n")
     if mode:
         py_compile.compile(os.fspath(source), doraise=True, invalidation_mode=mode)
-    code = unchecked_bytecode(source, "/somewhere/module.py")
+    code = unchecked_bytecode(os.fspath(source), "/somewhere/module.py")
     assert code is not None
     installed(source, code)
     # Python would compile this anew if it looked at the source, and fail.
@@ -41,9 +41,9 @@ def test_stale_byte_code_is_not_taken(tmp_path: Path) -> None:
     source.write_text("value = 1\n")
     py_compile.compile(os.fspath(source), doraise=True)
     source.write_text("value = 4242\n")
-    code = unchecked_bytecode(source, "/module.py")
+    code = unchecked_bytecode(os.fspath(source), "/module.py")
     source.with_name("other.py").write_text("value = 4242\n")
-    assert code == unchecked_bytecode(source.with_name("other.py"), "/module.py")
+    assert code == unchecked_bytecode(os.fspath(source.with_name("other.py")), "/module.py")
 
 
 def test_the_header_does_not_depend_on_the_time_of_the_source(tmp_path: Path) -> None:
@@ -52,11 +52,11 @@ def test_the_header_does_not_depend_on_the_time_of_the_source(tmp_path: Path) ->
     codes = []
     for time in (1, 2_000_000_000):
         os.utime(source, (time, time))
-        codes.append(unchecked_bytecode(source, "/module.py"))
+        codes.append(unchecked_bytecode(os.fspath(source), "/module.py"))
     assert codes[0] == codes[1]
 
 
 def test_what_cannot_be_compiled_has_no_byte_code(tmp_path: Path) -> None:
     source = tmp_path / "template.py"
     source.write_text("{{ not python }} !\n")
-    assert unchecked_bytecode(source, "/template.py") is None
+    assert unchecked_bytecode(os.fspath(source), "/template.py") is None
