@@ -40,7 +40,8 @@ def hooks_page() -> str:
     parts = [GENERATED, "# Hooks\n", inspect.getdoc(hookspecs) or "", ""]
     for name, function in vars(hookspecs).items():
         if name.startswith("rear_"):
-            parts += [f"## {name}{inspect.signature(function)}\n".replace("'", ""), _markdown(inspect.getdoc(function) or ""), ""]
+            signature = str(inspect.signature(function)).replace("'", "")
+            parts += [f"## {name}{signature}\n", _markdown(inspect.getdoc(function) or ""), ""]
     return "\n".join(parts)
 
 

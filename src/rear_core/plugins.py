@@ -25,7 +25,10 @@ ORDER = (CORE, *KINDS)
 
 @dataclass(frozen=True)
 class Found:
-    """An entry point of an installed distribution; `module` is set once it was imported, `problem` when it cannot be used."""
+    """An entry point of an installed distribution.
+
+    `module` is set once it was imported, `problem` when it cannot be used.
+    """
 
     kind: str
     name: str
@@ -137,10 +140,10 @@ class Plugins:
                 )
             self.take(loaded)
             return loaded
+        others = ", ".join(sorted(plugin.name for plugin in installed.values()))
         raise PluginError(
             f"{setting}={names[0]} is not installed",
-            f"pip install {distribution_for(kind, names[0])}"
-            + (f", or set {setting} to one of: {', '.join(sorted(p.name for p in installed.values()))}" if installed else ""),
+            f"pip install {distribution_for(kind, names[0])}" + (f", or set {setting} to one of: {others}" if others else ""),
         )
 
     def call(self, hook: str, **arguments: Any) -> list[Any]:
@@ -163,7 +166,8 @@ class Plugins:
                 if plugin.kind == CORE:
                     raise
                 raise PluginError(
-                    f"{hook} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
+                    f"{hook} of the plugin {plugin.label} ({plugin.distribution}) failed:"
+                    f" {type(error).__name__}: {error}",
                     f"update or remove {plugin.distribution}",
                 ) from error
 
@@ -176,7 +180,8 @@ class Plugins:
                 owner = owners.setdefault(name, plugin)
                 if owner is not plugin:
                     raise PluginError(
-                        f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution}) both declare {name}",
+                        f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution})"
+                        f" both declare {name}",
                         f"remove one of them with pip, or tell the author of {plugin.distribution}",
                     )
             settings.append(setting)

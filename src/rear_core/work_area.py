@@ -38,7 +38,7 @@ def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
 def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report) -> Path:
     """A fresh `rear.<pid>` below `parent` for this user alone; removed when `undo` is unwound, unless `keep`.
 
-    Raises `Refused` when something of that name is there already: in a folder that everyone can write to it may be a trap.
+    Raises `Refused` when something of that name is there already: where everyone can write it may be a trap.
     """
     remove_stale(parent, sh, report)
     path = parent / f"rear.{os.getpid()}"

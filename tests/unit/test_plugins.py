@@ -98,7 +98,8 @@ def test_two_names_of_one_module_are_one_plugin(install: Install) -> None:
 
 
 def test_a_plugin_that_fails_when_asked_is_named(install: Install) -> None:
-    found = install("rear-extra-acme", "extra", "ACME", "@hookimpl\ndef rear_prep():\n    yield Step('10', 'x', print)\n")
+    code = "@hookimpl\ndef rear_prep():\n    yield Step('10', 'x', print)\n"
+    found = install("rear-extra-acme", "extra", "ACME", code)
     plugins = Plugins([])
     plugins.add_extras(found)
     with pytest.raises(PluginError, match=r"rear_prep of the plugin extra ACME \(rear-extra-acme\) failed: TypeError"):

@@ -67,8 +67,8 @@ def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_rele
         families = ", ".join(sorted({plugin.name for plugin in found if plugin.kind == "os"})) or "none"
         raise PluginError(
             f"no installed plugin knows the operating system {' or '.join(names)}",
-            f"pip install the package of its family, rear-os-debian, rear-os-redhat or rear-os-suse, or set OS_FAMILY to"
-            f" the nearest (installed: {families})",
+            "pip install the package of its family, rear-os-debian, rear-os-redhat or rear-os-suse,"
+            f" or set OS_FAMILY to the nearest (installed: {families})",
         ) from error
     plugins.select(found, "backup", [settings["BACKUP"]], "BACKUP")
     plugins.select(found, "output", [settings["OUTPUT"]], "OUTPUT")

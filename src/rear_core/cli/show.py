@@ -34,7 +34,8 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
             value = MASK
         settings[name] = {"value": value, "origin": run.settings.origin(name)}
     facts = asdict(run.system)
-    plugins = [f"{plugin.label} ({plugin.distribution} {plugin.version})" for plugin in run.plugins.active if plugin.kind != CORE]
+    active = [plugin for plugin in run.plugins.active if plugin.kind != CORE]
+    plugins = [f"{plugin.label} ({plugin.distribution} {plugin.version})" for plugin in active]
     if as_json:
         click.echo(json.dumps({"system": facts, "plugins": plugins, "settings": settings}, indent=2))
         return
@@ -72,7 +73,8 @@ def plugins() -> None:
 def list_plugins(options: Options, as_json: bool) -> None:
     """List the installed plugins and what is missing.
 
-    State: active (this configuration uses it), available, broken (with the reason), missing (configured, not installed).
+    State: active (this configuration uses it), available, broken (with the reason), missing (configured but not
+    installed).
     """
     rows = plugin_rows(options)
     if as_json:
@@ -154,7 +156,8 @@ def show(plugin: Found, options: Options) -> None:
     click.echo(f"  {(plugin.module.__doc__ or '').strip().splitlines()[0]}")
     alone = Plugins([])
     alone.take(plugin)
-    click.echo("  hooks: " + ", ".join(sorted(caller.name for caller in alone.manager.get_hookcallers(plugin.module) or [])))
+    callers = alone.manager.get_hookcallers(plugin.module) or []
+    click.echo("  hooks: " + ", ".join(sorted(caller.name for caller in callers)))
     for setting in settings_of(plugin):
         click.echo(f"  setting {setting.name} ({setting.type.__name__}): {setting.help}")
     try:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: what it prints, with which status it ends, and that looking needs no rights and changes nothing."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Rear = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def rear(tmp_path: Path) -> Rear:
+    """Run the command with a configuration folder of its own; keyword arguments become lines of local.conf."""
+    config = tmp_path / "etc"
+    config.mkdir()
+
+    def run(*arguments: str, conf: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        base = f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\nVAR_DIR={tmp_path}/var\nCACHE_DIR={tmp_path}/cache\n"
+        (config / "local.conf").write_text(base + conf)
+        return subprocess.run(
+            [sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config), *arguments],
+            capture_output=True, text=True, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, timeout=60,
+        )
+
+    return run
+
+
+def test_help_names_every_command(rear: Rear) -> None:
+    ended = rear("--help")
+    assert ended.returncode == 0
+    for command in ("mkrescue", "savelayout", "checklayout", "recover", "dump", "plugins", "config", "completion"):
+        assert f"\n  {command} " in ended.stdout
+
+
+def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
+    ended = rear("mkrescue", "--help", conf="if true; then\n")
+    assert ended.returncode == 0
+    assert "Make rescue media" in ended.stdout
+    unknown = rear("acme-status", conf="if true; then\n")
+    assert unknown.returncode == 2
+    assert "local.conf:5" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        ("OUTPTU=ISO\n", "OUTPUT"),
+        ("OUTPUT=$(hostname)\n", "local.conf:5:"),
+        ("OUTPUT=( ISO )\n", "local.conf:5:"),
+        ("OUTPUT='ISO\n", "local.conf:5:"),
+    ],
+)
+def test_a_bad_setting_ends_with_status_2_and_its_place(rear: Rear, conf: str, said: str) -> None:
+    ended = rear("dump", conf=conf)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("ERROR: ")
+    assert said in ended.stderr
+    assert "What to do: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_unknown_command_or_option_ends_with_status_2(rear: Rear) -> None:
+    assert rear("mkrescu").returncode == 2
+    assert rear("--frobnicate").returncode == 2
+
+
+def test_a_method_that_is_not_installed_says_what_to_install(rear: Rear) -> None:
+    ended = rear("mkrescue", conf="OUTPUT=HOLOGRAM\n")
+    assert ended.returncode == 2
+    assert "OUTPUT=HOLOGRAM is not installed" in ended.stderr
+    assert "pip install rear-output-hologram" in ended.stderr
+    listed = rear("plugins", "list", conf="OUTPUT=HOLOGRAM\n")
+    assert listed.returncode == 0
+    assert "missing: pip install rear-output-hologram" in listed.stdout
+
+
+def test_plugins_list_shows_what_this_configuration_uses(rear: Rear) -> None:
+    rows = json.loads(rear("plugins", "list", "--json").stdout)
+    states = {(row["kind"], row["name"]): row["state"] for row in rows}
+    assert states[("output", "ISO")] == "active"
+    assert states[("backup", "NFS")] == "active"
+    assert states[("os", "suse")] == "available"
+
+
+def test_plugins_show_prints_settings_and_hooks(rear: Rear) -> None:
+    ended = rear("plugins", "show", "ISO")
+    assert ended.returncode == 0, ended.stderr
+    assert "rear-output-iso" in ended.stdout
+    assert "rear_output" in ended.stdout
+    assert "setting ISO_VOLID" in ended.stdout
+    assert rear("plugins", "show", "nothing-of-that-name").returncode == 1
+
+
+def test_dump_shows_values_with_their_origin_and_masks_secrets(rear: Rear) -> None:
+    conf = "SSH_ROOT_PASSWORD='$6$salt$hash'\n"
+    plain = rear("dump", conf=conf)
+    assert plain.returncode == 0, plain.stderr
+    assert "OUTPUT=ISO  # default" in plain.stdout
+    assert "local.conf:5" in plain.stdout
+    assert "$6$salt" not in plain.stdout
+    exposed = json.loads(rear("dump", "--json", "--expose-secrets", conf=conf).stdout)
+    assert exposed["settings"]["SSH_ROOT_PASSWORD"]["value"] == "$6$salt$hash"
+    masked = json.loads(rear("dump", "--json", conf=conf).stdout)
+    assert masked["settings"]["SSH_ROOT_PASSWORD"]["value"] == "********"
+
+
+def test_the_default_configuration_is_read_back_without_complaint(rear: Rear, tmp_path: Path) -> None:
+    default = rear("config", "default").stdout
+    assert "#OUTPUT=ISO" in default.replace("# OUTPUT", "#OUTPUT")
+    (tmp_path / "etc" / "default.conf").write_text(default)
+    assert rear("config", "check").returncode == 0
+
+
+def test_simulation_lists_the_steps_in_order_and_changes_nothing(rear: Rear, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    ended = rear("-s", "mkrescue")
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.split() for line in ended.stdout.splitlines()]
+    phases = list(dict.fromkeys(row[0] for row in rows))
+    assert phases == ["prep", "analyse_dr", "analyse_rescue", "build", "pack", "output"]
+    for phase in phases:
+        numbers = [int(row[1]) for row in rows if row[0] == phase]
+        assert numbers == sorted(numbers)
+    assert "[output ISO]" in ended.stdout
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "etc" / "local.conf"])
+
+
+def test_recovering_on_a_running_system_is_refused(rear: Rear) -> None:
+    ended = rear("recover")
+    assert ended.returncode == 3
+    assert "this is not the rescue system" in ended.stderr
+
+
+def test_the_manual_page_names_every_command_and_option(rear: Rear) -> None:
+    page = rear("manual").stdout
+    assert page.startswith(".TH REAR 8")
+    for word in ("mkrescue", "plugins list", r"\-\-simulate", r"\-\-expose\-secrets"):
+        assert word in page
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(rear: Rear, shell: str) -> None:
+    ended = rear("completion", shell)
+    assert ended.returncode == 0
+    assert "_REAR_COMPLETE" in ended.stdout
+
+
+def test_completion_offers_the_commands(rear: Rear) -> None:
+    answer = rear(env={"_REAR_COMPLETE": "bash_complete", "COMP_WORDS": "rear mk", "COMP_CWORD": "1"})
+    assert "plain,mkrescue" in answer.stdout
