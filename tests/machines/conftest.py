@@ -7,6 +7,4 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="rewrite the expected layouts of tests/machines"
-    )
+    parser.addoption("--update-golden", action="store_true", help="rewrite the expected layouts of tests/machines")

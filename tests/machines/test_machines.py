@@ -50,9 +50,7 @@ def test_every_recorded_command_is_still_asked(machine: Path) -> None:
     shell = FakeShell(machine / "commands")
     include = machine / "include.txt"
     capture(shell, include=include.read_text().split() if include.exists() else ())
-    recorded = {
-        path.read_text(errors="surrogateescape").split("\n")[0][2:] for path in machine.glob("commands/*.txt")
-    }
+    recorded = {path.read_text(errors="surrogateescape").split("\n")[0][2:] for path in machine.glob("commands/*.txt")}
     assert recorded == set(shell.asked)
 
 

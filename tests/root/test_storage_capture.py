@@ -22,9 +22,7 @@ pytestmark = pytest.mark.root
 
 
 def run(*argv: object, input: str = "") -> str:
-    done = subprocess.run(
-        [str(word) for word in argv], input=input, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([str(word) for word in argv], input=input, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{argv}: {done.stderr}"
     return done.stdout.strip()
 

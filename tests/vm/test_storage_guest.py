@@ -67,9 +67,11 @@ umount /mnt /srv/vault /srv/thin
 vgremove -qq -y -f data; pvremove -qq -y /dev/disk/by-id/virtio-lab1-part3 /dev/disk/by-id/virtio-lab2
 cryptsetup close vault; mdadm --quiet --stop /dev/md/boot
 for disk in lab1 lab2 lab3 lab4; do
-    for part in /dev/disk/by-id/virtio-$disk-part*; do wipefs -q -a $part; done
+    for part in /dev/disk/by-id/virtio-$disk-part[0-9]; do [ ! -e $part ] || wipefs -q -a -f $part; done
+    udevadm settle
     wipefs -q -a -f /dev/disk/by-id/virtio-$disk
-    blockdev --rereadpt /dev/disk/by-id/virtio-$disk
+    udevadm settle
+    partx --delete /dev/disk/by-id/virtio-$disk 2>/dev/null
 done
 rm -rf /etc/rear/recovery /srv/vault /srv/thin /run/lab-key; udevadm settle
 """
@@ -98,9 +100,7 @@ def layout(machine: qemu.Machine) -> Layout:
 
 def one(layout: Layout, kind: str, **fields: Any) -> Any:
     """The only item of a type with these fields."""
-    (found,) = [
-        item for item in layout if item.type == kind and all(getattr(item, k) == v for k, v in fields.items())
-    ]
+    (found,) = [item for item in layout if item.type == kind and all(getattr(item, k) == v for k, v in fields.items())]
     return found
 
 
@@ -163,9 +163,7 @@ def test_a_changed_machine_is_told_from_an_unchanged_one(machine: qemu.Machine) 
     machine.check("lvextend -qq -L 192m data/linear && swaplabel -L other /dev/data/striped")
     answer = machine.sh("rear checklayout 2>&1", timeout=300)
     assert answer.status == 1
-    assert (
-        "logical volume data/linear (/dev/mapper/data-linear) grew from 128 MiB to 192 MiB" in answer.output
-    )
+    assert "logical volume data/linear (/dev/mapper/data-linear) grew from 128 MiB to 192 MiB" in answer.output
     assert "label changed from labswap to other" in answer.output
     machine.check("mv /etc/rear/recovery/layout.json /root/layout.json")
     assert machine.sh("rear checklayout", timeout=300).status == 2

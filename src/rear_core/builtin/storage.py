@@ -51,11 +51,13 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
-    """What the technologies in use need to be made again."""
-    if run.layout is None:
-        return Contents()
+    """What the technologies in use need to be made again; before they are known, what every machine needs."""
+    from ..storage import disk, mount
     from ..storage.kinds import contents
+    from ..storage.layout import Layout
 
+    if run.layout is None:
+        return merge(kind.contents(Layout()) for kind in (disk.KIND, mount.KIND))
     return merge(contents(run.layout, kinds(run)))
 
 

@@ -75,9 +75,7 @@ def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterat
         lost = f"{mount}: profiles or subvolumes of this Btrfs are not known"
         profiles = read_profiles(survey.ask("btrfs", "filesystem", "df", "--raw", mount, lost=lost))
         # `ID 5 (FS_TREE)`, or `ID 256 gen 9 top level 5 path @`
-        default = (
-            survey.ask("btrfs", "subvolume", "get-default", mount, lost=lost).strip().partition(" path ")[2]
-        )
+        default = survey.ask("btrfs", "subvolume", "get-default", mount, lost=lost).strip().partition(" path ")[2]
     else:
         survey.warn(f"{path}: this Btrfs is not mounted, its profiles and subvolumes are not known")
     yield Btrfs(
@@ -111,9 +109,7 @@ def _in_order(survey: Survey, devices: list[Device]) -> tuple[str, ...]:
     paths = [device.path for device in devices]
     if len(paths) > 1:
         lost = f"{paths[0]}: the order of the devices of this Btrfs is not known"
-        shown = re.findall(
-            r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", paths[0], lost=lost)
-        )
+        shown = re.findall(r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", paths[0], lost=lost))
         paths.sort(key=lambda path: shown.index(path) if path in shown else len(shown))
     return tuple(paths)
 
@@ -189,9 +185,7 @@ def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[S
         else:
             kept.append((number, path))
     if snapshots:
-        survey.leave_out(
-            f"snapshots on {mount}", f"{snapshots} snapshots: what they were taken of is described"
-        )
+        survey.leave_out(f"snapshots on {mount}", f"{snapshots} snapshots: what they were taken of is described")
     paths = [path for _, path in kept]
     for number, path in kept:
         above = max((p for p in paths if path.startswith(f"{p}/")), key=len, default="")

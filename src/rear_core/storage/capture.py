@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 
@@ -32,8 +32,7 @@ NETWORK = ("iscsi", "nvme-tcp", "nvme-rdma", "tcp", "rdma")
 # Signatures that are seen by the layout as part of something else, or are no contents.
 KNOWN_MEMBERS = ("mpath_member", "LVM2_member", "linux_raid_member", "crypto_LUKS", "swap")
 
-# A removable disk that carries one of these belongs to the machine (a board that runs from an SD card, for
-# one).
+# A removable disk that carries one of these belongs to the machine, as on a board that runs from an SD card.
 SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/home")
 
 
@@ -52,22 +51,15 @@ def capture(
     kinds = kinds or core_kinds()
     survey = Survey(sh, read_devices(sh, warn), read_mounts(sh), read_fstab(sh), warn)
     survey.devices = _chosen(survey, include, exclude)
-    for last in (False, True):
-        found = [item for kind in kinds if kind.last is last for item in _captured(survey, kind)]
-        if not last:
-            _name_unknown_contents(survey, found)
-            survey.items = _settled(survey, found)
+    found = [item for kind in kinds if not kind.last for item in kind.capture(survey)]
+    _name_unknown_contents(survey, found)
+    survey.items = _settled(survey, found)
+    for kind in kinds:
+        if kind.last:
+            survey.items = _settled(survey, [*survey.items, *kind.capture(survey)])
     layout = make(survey.items, survey.left_out)
     validate(layout, "the layout of this machine")
     return layout
-
-
-def _captured(survey: Survey, kind: StorageKind) -> Iterable[Item]:
-    """What a kind finds; the last ones see it at once, settled."""
-    found = list(kind.capture(survey))
-    if kind.last:
-        survey.items = _settled(survey, [*survey.items, *found])
-    return found
 
 
 def _settled(survey: Survey, items: list[Item]) -> list[Item]:
@@ -107,13 +99,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
                 chosen[path] = _recognised(survey, device)
             continue
         named = _matches(path, include)
-        reason = (
-            "EXCLUDE_DEVICES names it"
-            if _matches(path, exclude)
-            else ""
-            if named
-            else _why_not(survey, device)
-        )
+        reason = "EXCLUDE_DEVICES names it" if _matches(path, exclude) else "" if named else _why_not(survey, device)
         device = device if reason else _recognised(survey, device)
         if not reason and not named and _is_empty(survey, device):
             reason = "an empty disk"
@@ -144,9 +130,7 @@ def _recognised(survey: Survey, device: Device) -> Device:
     # 2: nothing found, or not readable; 8: several signatures.
     text = survey.sh.query("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    mounted = next(
-        (m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), ""
-    )
+    mounted = next((m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), "")
     return replace(
         device,
         fstype=found.get("TYPE", mounted),
@@ -199,6 +183,4 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     tables = {need for item in items if isinstance(item, PartitionTable) for need in item.needs}
     for device in survey.devices.values():
         if device.fstype and device.path not in used | tables and device.fstype not in KNOWN_MEMBERS:
-            survey.leave_out(
-                f"{device.fstype} on {device.path}", f"what lies on it ({device.fstype}) is not described"
-            )
+            survey.leave_out(f"{device.fstype} on {device.path}", f"what lies on it ({device.fstype}) is not described")

@@ -138,9 +138,7 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
     )
     extended: tuple[str, ...] = ()
     for row in table.get("partitions", ()):
-        partition = _partition(
-            survey, row, device.path, disk, uuid if table["label"] == "dos" else "", sector
-        )
+        partition = _partition(survey, row, device.path, disk, uuid if table["label"] == "dos" else "", sector)
         needs: tuple[str, ...] = (f"table:{name}",)
         if table["label"] == "dos" and partition.number > 4:
             needs += extended
@@ -149,9 +147,7 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
         yield replace(partition, needs=needs)
 
 
-def _partition(
-    survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int
-) -> Partition:
+def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int) -> Partition:
     # The node is the disk's path with 1, p1 or -part1 behind it.
     match = re.search(r"\d+$", row["node"][len(path) :])
     number = int(match.group()) if match else 0

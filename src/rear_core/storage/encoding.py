@@ -38,9 +38,7 @@ class Source:
         except (ValueError, RecursionError) as error:
             raise self.error(f"this is not JSON: {error}", "run `rear savelayout` to make it anew") from None
 
-    def error(
-        self, message: str, advice: str, id: str = "", key: str = "", nth: int = 1
-    ) -> ConfigurationError:
+    def error(self, message: str, advice: str, id: str = "", key: str = "", nth: int = 1) -> ConfigurationError:
         """What is wrong with the item `id`, at the line of its `key`."""
         line = self._line(id, key, nth) if id else 0
         where = f"{self.name}, line {line}" if line else self.name
@@ -82,11 +80,7 @@ class Source:
 def encode(value: Any) -> Any:
     """A dataclass as an object without the fields that have their default; tuples as lists."""
     if is_dataclass(value):
-        return {
-            f.name: encode(getattr(value, f.name))
-            for f in fields(value)
-            if getattr(value, f.name) != f.default
-        }
+        return {f.name: encode(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default}
     if isinstance(value, tuple):
         return [encode(part) for part in value]
     return value

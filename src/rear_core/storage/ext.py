@@ -57,9 +57,7 @@ class Ext(FileSystem):
 def capture(survey: Survey) -> Iterator[Item]:
     """Every ext file system, mounted or not."""
     for device in survey.carrying("ext2", "ext3", "ext4"):
-        lost = (
-            f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
-        )
+        lost = f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
         text = survey.ask("dumpe2fs", "-h", device.path, lost=lost)
         yield _ext(device, read_superblock(text))
 
@@ -88,10 +86,7 @@ def read_superblock(text: str) -> dict[str, str]:
     """
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {name.strip(): value.strip() for name, value in pairs}
-    return {
-        name: "" if value in ("<none>", "(none)", "<not available>") else value
-        for name, value in values.items()
-    }
+    return {name: "" if value in ("<none>", "(none)", "<not available>") else value for name, value in values.items()}
 
 
 def _ext(device: Device, found: dict[str, str]) -> Ext:

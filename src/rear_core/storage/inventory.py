@@ -87,9 +87,7 @@ def read_inventory(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
     UnicodeDecodeError on names and labels it did not expect.
     """
     try:
-        found = sh.query(
-            sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        )
+        found = sh.query(sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
     except ProgramFailed as error:
         warn(f"the inventory of disks by blkinfo failed, lsblk alone is used: {error.message}")
         return frozenset()
@@ -116,9 +114,7 @@ def _parents_first(devices: Mapping[str, Device]) -> Iterable[tuple[str, Device]
     while waiting:
         ready = [path for path, device in waiting.items() if done.issuperset(device.parents)]
         if not ready:
-            raise RearError(
-                f"these block devices stand on each other: {', '.join(waiting)}", "look at `lsblk`"
-            )
+            raise RearError(f"these block devices stand on each other: {', '.join(waiting)}", "look at `lsblk`")
         for path in ready:
             yield path, waiting.pop(path)
         done.update(ready)

@@ -34,8 +34,8 @@ class Item:
     needs: tuple[str, ...]
 
     def __str__(self) -> str:
-        device = getattr(self, "device", "")
-        return f"{self.noun} {self.id.partition(':')[2]}" + (f" ({device})" if device else "")
+        name, device = self.id.partition(":")[2], getattr(self, "device", "")
+        return f"{self.noun} {name}" + (f" ({device})" if device not in ("", name) else "")
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,7 @@ def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"cannot read {path}: {error}", "run `rear savelayout` to make it anew"
-        ) from error
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
     return loads(text, types, name=os.fspath(path))
 
 
@@ -176,17 +174,13 @@ def _validate(source: encoding.Source, items: Iterable[Item]) -> None:
         for need in item.needs:
             if need not in known:
                 advice = f'add an item {need!r}, or take it out of "needs"'
-                raise source.error(
-                    f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs"
-                )
+                raise source.error(f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs")
     try:
         TopologicalSorter({item.id: item.needs for item in items}).prepare()
     except CycleError as error:
         circle = error.args[1]
         advice = 'take one of them out of the other\'s "needs"'
-        raise source.error(
-            "these items need each other: " + " -> ".join(circle), advice, circle[0], "needs"
-        ) from None
+        raise source.error("these items need each other: " + " -> ".join(circle), advice, circle[0], "needs") from None
 
 
 def resolved(item: Item, names: Mapping[str, str]) -> Item:

@@ -74,9 +74,7 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield _luks(survey, device)
     for device in survey.of_type("crypt"):
         if all(survey.devices[parent].fstype != "crypto_LUKS" for parent in device.parents):
-            survey.leave_out(
-                device.path, "plain dm-crypt (a random key, usually for swap) has nothing to make again"
-            )
+            survey.leave_out(device.path, "plain dm-crypt (a random key, usually for swap) has nothing to make again")
 
 
 def _luks(survey: Survey, device: Device) -> Luks:
@@ -85,9 +83,7 @@ def _luks(survey: Survey, device: Device) -> Luks:
     version = int(_field(header, "Version"))
     name = opened.path.rpartition("/")[2] if opened else ""
     if opened is None:
-        survey.leave_out(
-            f"inside {device.path}", "the LUKS volume is closed: open it before `rear savelayout`"
-        )
+        survey.leave_out(f"inside {device.path}", "the LUKS volume is closed: open it before `rear savelayout`")
     _, key_file, options = survey.crypttab.get(name, ("", "", ""))
     common: dict[str, Any] = {
         "id": f"luks:{_field(header, 'UUID')}",
@@ -128,8 +124,7 @@ def _luks1(header: str, common: dict[str, Any]) -> Luks:
         hash=hash,
         offset=int(_field(header, "Payload offset")) * 512,
         slots=tuple(
-            Slot(int(number), hash=hash, cost=int(cost), key_size=bits, cipher=cipher)
-            for number, cost in slots
+            Slot(int(number), hash=hash, cost=int(cost), key_size=bits, cipher=cipher) for number, cost in slots
         ),
     )
 
@@ -201,9 +196,7 @@ def _optional(header: str, name: str) -> str:
 
 def contents(layout: Layout) -> Contents:
     """cryptsetup with the ciphers in use, and the modes and hashes that headers name."""
-    words = {
-        word for item in layout if isinstance(item, Luks) for word in re.split(r"[-:]", item.cipher) if word
-    }
+    words = {word for item in layout if isinstance(item, Luks) for word in re.split(r"[-:]", item.cipher) if word}
     return Contents(
         programs=["cryptsetup"],
         modules=[

@@ -137,18 +137,14 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield from map(_physical, volumes)
         for group in report.get("vg", ()):
             if len(volumes) < len(report["pv"]):
-                survey.warn(
-                    f"volume group {group['vg_name']} also lies on disks that are missing or left out"
-                )
+                survey.warn(f"volume group {group['vg_name']} also lies on disks that are missing or left out")
             yield _group(group, volumes)
             yield from _logical_volumes(survey, group, report)
 
 
 def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
     """The full report, one part for each volume group and one for what is in none."""
-    columns = [
-        word for part, names in REPORT.items() for word in ("--configreport", part, "--options", names)
-    ]
+    columns = [word for part, names in REPORT.items() for word in ("--configreport", part, "--options", names)]
     report: list[dict[str, list[Row]]] = survey.sh.json(
         "lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", *columns
     )["report"]
@@ -203,8 +199,7 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
         volume = replace(
             volume,
             segments=tuple(
-                _segment(segment, tuple(_extents(segment, parts, uuids)))
-                for segment in segments[row["lv_uuid"]]
+                _segment(segment, tuple(_extents(segment, parts, uuids))) for segment in segments[row["lv_uuid"]]
             ),
         )
         if "thicksnapshot" in volume.role:

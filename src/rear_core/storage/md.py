@@ -53,9 +53,7 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield _array(survey, device, export)
     for device in survey.carrying("linux_raid_member"):
         if not device.children:
-            survey.leave_out(
-                device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it"
-            )
+            survey.leave_out(device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it")
 
 
 def read_export(survey: Survey, device: Device) -> dict[str, str]:

@@ -97,11 +97,7 @@ class Survey:
     def crypttab(self) -> dict[str, list[str]]:
         """The fields of /etc/crypttab by name of the mapping: device, key file, options."""
         lines = [line.split() for line in self.file("/etc/crypttab").splitlines()]
-        return {
-            words[0]: [*words[1:], "", "", ""][:3]
-            for words in lines
-            if words and not words[0].startswith("#")
-        }
+        return {words[0]: [*words[1:], "", "", ""][:3] for words in lines if words and not words[0].startswith("#")}
 
 
 def read_mounts(sh: Shell) -> list[Mounted]:

@@ -76,9 +76,7 @@ def capture(survey: Survey) -> Iterator[Item]:
 def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) -> SwapFile:
     # The first page is the header, which the kernel does not count.
     mounts = [
-        item
-        for item in survey.items
-        if isinstance(item, Mount) and path.startswith(item.target.rstrip("/") + "/")
+        item for item in survey.items if isinstance(item, Mount) and path.startswith(item.target.rstrip("/") + "/")
     ]
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     options = next((entry.options for entry in lines if entry.spec == path), "")

@@ -54,9 +54,7 @@ def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -
     bare = Fat(id=id, needs=(path,), uuid=uuid, label=label)
     if len(sector) < 64:
         return bare
-    oem, size, per_cluster, reserved, fats, entries, few, media, fat16 = struct.unpack_from(
-        "<8sHBHBHHBH", sector, 3
-    )
+    oem, size, per_cluster, reserved, fats, entries, few, media, fat16 = struct.unpack_from("<8sHBHBHHBH", sector, 3)
     hidden, many, fat32 = struct.unpack_from("<III", sector, 28)
     if not size or not per_cluster:
         return bare

@@ -73,7 +73,7 @@ class FakeShell(Shell):
             raise AssertionError(f"nobody recorded `{command}` in {self._source}")
         answer = self._answers[command]
         outcome = Outcome(arguments, 0, answer, "", 0) if isinstance(answer, str) else answer
-        outcome = replace(outcome, argv=arguments)
+        outcome = replace(outcome, argv=tuple(shlex.split(command)))
         if stdout is not None:
             stdout.write(outcome.stdout.encode(errors="surrogateescape"))
         return _checked(outcome, ok)
@@ -92,9 +92,7 @@ class FakeShell(Shell):
     def which(self, program: str) -> Path | None:
         """A program counts as installed when one of its commands was recorded, unless it was missing then."""
         for command, answer in self._answers.items():
-            if shlex.split(command)[0] == program and not (
-                isinstance(answer, Outcome) and answer.status == 127
-            ):
+            if shlex.split(command)[0] == program and not (isinstance(answer, Outcome) and answer.status == 127):
                 return Path("/usr/sbin") / program
         return None
 

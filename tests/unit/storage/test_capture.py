@@ -28,9 +28,7 @@ def answers(machine: str) -> dict[str, Answer]:
 @pytest.mark.parametrize("program", ["lsblk", "findmnt", "sfdisk", "lvm", "swapon"])
 def test_a_program_without_which_nothing_is_known_is_an_error_that_names_it(program: str) -> None:
     recording = answers("debian-lvm-thin")
-    broken = {
-        command: MISSING if command.startswith(program) else answer for command, answer in recording.items()
-    }
+    broken = {command: MISSING if command.startswith(program) else answer for command, answer in recording.items()}
     with pytest.raises(ProgramMissing, match=program) as caught:
         capture(FakeShell(broken))
     assert program in caught.value.hint
@@ -40,21 +38,15 @@ def test_a_program_without_which_nothing_is_known_is_an_error_that_names_it(prog
 def test_a_broken_tool_never_looks_like_an_absent_technology(program: str) -> None:
     recording = answers("debian-raid-luks")
     failed = Outcome((), 1, "", "cannot open the device", 0)
-    broken = {
-        command: failed if command.startswith(program) else answer for command, answer in recording.items()
-    }
+    broken = {command: failed if command.startswith(program) else answer for command, answer in recording.items()}
     with pytest.raises(ProgramFailed, match="cannot open the device"):
         capture(FakeShell(broken))
 
 
-@pytest.mark.parametrize(
-    ("program", "lost"), [("dumpe2fs", "its options are lost"), ("xfs_info", "geometry is lost")]
-)
+@pytest.mark.parametrize(("program", "lost"), [("dumpe2fs", "its options are lost"), ("xfs_info", "geometry is lost")])
 def test_details_of_a_file_system_that_cannot_be_read_are_warned_of(program: str, lost: str) -> None:
     recording = answers("debian-lvm-thin")
-    broken = {
-        command: MISSING if command.startswith(program) else answer for command, answer in recording.items()
-    }
+    broken = {command: MISSING if command.startswith(program) else answer for command, answer in recording.items()}
     warnings: list[str] = []
     layout = capture(FakeShell(broken), warn=warnings.append)
     assert warnings and all(lost in line and "not found" in line for line in warnings)

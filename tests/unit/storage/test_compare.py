@@ -25,12 +25,8 @@ def layout(*items: Item) -> Layout:
 
 def test_a_volume_that_grew() -> None:
     now = replace(ROOT, size=12 * GIB)
-    assert compare(layout(DISK, ROOT), layout(DISK, now)) == [
-        "logical volume debian/root grew from 10 GiB to 12 GiB"
-    ]
-    assert compare(layout(DISK, now), layout(DISK, ROOT)) == [
-        "logical volume debian/root shrank from 12 GiB to 10 GiB"
-    ]
+    assert compare(layout(DISK, ROOT), layout(DISK, now)) == ["logical volume debian/root grew from 10 GiB to 12 GiB"]
+    assert compare(layout(DISK, now), layout(DISK, ROOT)) == ["logical volume debian/root shrank from 12 GiB to 10 GiB"]
 
 
 def test_disks_that_swapped_names_are_the_same() -> None:
@@ -46,9 +42,7 @@ def test_what_is_left_out_does_not_count() -> None:
 def test_a_degraded_array_has_lost_a_member() -> None:
     array = Array("md:u", ("disk:S1", "disk:S2"), "raid1", 2, "1.2", "u")
     other = Disk("disk:S2", (), GIB)
-    assert compare(
-        layout(DISK, other, array), layout(DISK, replace(array, needs=("disk:S1",), missing=(1,)))
-    ) == [
+    assert compare(layout(DISK, other, array), layout(DISK, replace(array, needs=("disk:S1",), missing=(1,)))) == [
         "disk S2 is gone",
         "RAID array u now lies on disk:S1 instead of disk:S1, disk:S2",
     ]

@@ -45,9 +45,7 @@ def error_of(text: str) -> ConfigurationError:
 
 
 def test_a_layout_reads_as_it_was_written(tmp_path: Path) -> None:
-    layout = make(
-        [Ext("fs:b", ("disk:a",), version=4), Disk("disk:a", (), 1000)], [LeftOut("/dev/sr0", "a drive")]
-    )
+    layout = make([Ext("fs:b", ("disk:a",), version=4), Disk("disk:a", (), 1000)], [LeftOut("/dev/sr0", "a drive")])
     path = tmp_path / "recovery/layout.json"
     save(layout, path)
     assert load(path, TYPES) == layout
@@ -241,9 +239,7 @@ def test_a_mutated_layout_is_a_layout_or_a_configuration_error(layout: Layout, d
 def test_a_damaged_file_is_a_layout_or_a_configuration_error(layout: Layout, data: st.DataObject) -> None:
     text = dumps(layout)
     start = data.draw(st.integers(0, len(text)))
-    reads_or_complains(
-        text[:start] + data.draw(st.text(max_size=3)) + text[start + data.draw(st.integers(0, 9)) :]
-    )
+    reads_or_complains(text[:start] + data.draw(st.text(max_size=3)) + text[start + data.draw(st.integers(0, 9)) :])
 
 
 def reads_or_complains(text: str) -> None:
