@@ -136,10 +136,11 @@ def test_the_image_unpacks_and_a_second_one_is_the_same(
         images.append(built.image.initramfs.read_bytes())
     assert images[0] == images[1]
 
-    tree, modules_segment = built.build_dir / pack.TREE_SEGMENT, built.build_dir / pack.MODULES_SEGMENT
+    programs = next(Path(built.settings["CACHE_DIR"]).glob("programs-*.cpio"))
+    segments = (programs, built.build_dir / pack.CONFIGURED_SEGMENT, built.build_dir / pack.MODULES_SEGMENT)
     method = pack.compression(built)
     listing = ""
-    for segment in (tree, modules_segment):
+    for segment in segments:
         with segment.open("rb") as file, (tmp_path / "archive").open("wb") as archive:
             built.sh.run(method, "--decompress", "--stdout", stdin=file, stdout=archive)
         with (tmp_path / "archive").open("rb") as file:
@@ -163,6 +164,19 @@ def test_an_unchanged_kernel_comes_from_the_cache(built: Run, monkeypatch: pytes
     link.unlink()
     pack.pack_modules(built)
     assert link.resolve().stat().st_ino == made
+
+
+def test_programs_come_from_the_cache_when_only_the_configuration_changed(built: Run) -> None:
+    def programs() -> dict[Path, int]:
+        return {path: path.stat().st_ino for path in Path(built.settings["CACHE_DIR"]).glob("programs-*.cpio")}
+
+    if not (built.build_dir / pack.MODULES_SEGMENT).is_symlink():
+        pack.pack_modules(built)
+    pack.pack_tree(built)
+    before = programs()
+    Tree(built.rootfs_dir).text("/etc/hostname", "renamed\n")
+    pack.pack_tree(built)
+    assert programs() == before
 
 
 def test_configured_files_secrets_and_password(tmp_path: Path) -> None:

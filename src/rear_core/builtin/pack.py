@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ..system.kernel import Kernel
 
 MODULES_SEGMENT = "modules.cpio"
-TREE_SEGMENT = "tree.cpio"
+CONFIGURED_SEGMENT = "configured.cpio"
+# Beginnings of paths in the archive that differ by configuration, and may hold what others must not read.
+CONFIGURED = ("etc", "home", "mnt", "opt", "root/.ssh", "srv", "var")
 # Parameters that decide how network interfaces are called: the recorded names must mean the same devices.
 KEPT_PARAMETERS = ("net.ifnames=", "biosdevname=", "console=")
 CONSOLES = "console=ttyS0,115200 console=tty0"
@@ -78,20 +80,35 @@ def _lib(run: Run) -> str:
 
 
 def pack_tree(run: Run) -> None:
-    """The segment of the tree, and the initramfs of both."""
+    """The segments of the tree, and the initramfs of all.
+
+    Programs and Python are a segment of their own: they seldom change and come from the cache then; what is
+    configured changes often, is small, may be secret and is not kept.
+    """
     from ..rescue import initramfs
 
-    tree = run.build_dir / TREE_SEGMENT
+    method, newest = compression(run), initramfs.source_date()
     members = [*initramfs.members_of(run.rootfs_dir)]
     present = {member.name for member in members}
     members += [member for member in initramfs.DEVICES if member.name not in present]
-    size = initramfs.pack(run.sh, members, tree, compression(run), initramfs.source_date())
+    lasting = [member for member in members if not member.name.startswith(CONFIGURED)]
+    options = initramfs.COMPRESSORS[method]
+    key, size = initramfs.key_of_archive(lasting, newest, *options)
+
+    def make(target: Path) -> None:
+        initramfs.pack(run.sh, lasting, target, method, newest)
+
+    programs = initramfs.cached_segment(run.cache_dir, "programs", key, make)
+    configured = run.build_dir / CONFIGURED_SEGMENT
+    size += initramfs.pack(
+        run.sh, [member for member in members if member.name.startswith(CONFIGURED)], configured, method, newest
+    )
     target = run.build_dir / "initramfs.img"
-    initramfs.concatenate([tree, run.build_dir / MODULES_SEGMENT], target)
+    initramfs.concatenate([programs, configured, run.build_dir / MODULES_SEGMENT], target)
     kernel = _kernel(run)
     run.image = RescueImage(kernel.image, target, kernel.version, command_line(run.settings["KERNEL_CMDLINE"]))
     run.report.detail(
-        f"The initramfs has {target.stat().st_size / 1e6:.0f} MB; programs and Python take {size / 1e6:.0f} MB of memory"
+        f"The initramfs has {target.stat().st_size / 1e6:.0f} MB; without modules it takes {size / 1e6:.0f} MB of memory"
     )
 
 

@@ -8,6 +8,7 @@ The format and the concatenation of segments: Documentation/driver-api/early-use
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..errors import RearError
 from ..shell import Shell
@@ -80,9 +81,10 @@ def _members_below(folder: str, prefix: str) -> Iterator[Member]:
             found = entry.stat(follow_symlinks=False)
             name, mtime = prefix + entry.name, int(found.st_mtime)
             if entry.is_symlink():
-                yield Member(name, stat.S_IFLNK | 0o777, mtime, content=os.fsencode(os.readlink(entry.path)))
+                # When a link or directory was made says nothing, and would make every archive another one.
+                yield Member(name, stat.S_IFLNK | 0o777, content=os.fsencode(os.readlink(entry.path)))
             elif entry.is_dir():
-                yield Member(name, found.st_mode, mtime)
+                yield Member(name, found.st_mode)
                 yield from _members_below(entry.path, name + "/")
             elif stat.S_ISREG(found.st_mode):
                 yield Member(name, found.st_mode, mtime, source=entry.path)
@@ -179,6 +181,25 @@ def key_of(inputs: Iterable[Path], *options: str) -> str:
         found = path.stat()
         digest.update(f"\0{path}\0{found.st_size}\0{found.st_mtime_ns}".encode())
     return digest.hexdigest()[:32]
+
+
+class _Digest(io.RawIOBase):
+    """A file that keeps nothing but the checksum of what is written to it."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return len(data)
+
+
+def key_of_archive(members: Iterable[Member], newest: int, *options: str) -> tuple[str, int]:
+    """A key that changes when any byte of the archive would, and the size of the archive; nothing is written."""
+    digest = _Digest()
+    size = write_archive(cast(BinaryIO, digest), members, newest)
+    digest.write("\0".join(options).encode())
+    return digest.sha256.hexdigest()[:32], size
 
 
 def concatenate(segments: Sequence[Path], target: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from .bytecode import unchecked_bytecode
-from .tree import Tree, copy_file
+from .tree import OWN_TIME, Tree, copy_file
 
 SITE = "/usr/lib/rear/python"
 
@@ -85,6 +85,7 @@ class _Layer:
         else:
             with open(place, "wb") as file:
                 file.write(what)
+            os.utime(place, (OWN_TIME, OWN_TIME))
 
 
 def add_interpreter(tree: Tree) -> list[Path]:
