@@ -108,7 +108,8 @@ def pack_tree(run: Run) -> None:
     kernel = _kernel(run)
     run.image = RescueImage(kernel.image, target, kernel.version, command_line(run.settings["KERNEL_CMDLINE"]))
     run.report.detail(
-        f"The initramfs has {target.stat().st_size / 1e6:.0f} MB; without modules it takes {size / 1e6:.0f} MB of memory"
+        f"The initramfs has {target.stat().st_size / 1e6:.0f} MB;"
+        f" without modules it takes {size / 1e6:.0f} MB of memory"
     )
 
 

@@ -62,7 +62,8 @@ LEFT_OUT = (
     "kernel/fs/dlm/", "kernel/fs/efs/", "kernel/fs/freevxfs/", "kernel/fs/gfs2/", "kernel/fs/hpfs/",
     "kernel/fs/jffs2/", "kernel/fs/minix/", "kernel/fs/nfsd/", "kernel/fs/nilfs2/", "kernel/fs/ocfs2/",
     "kernel/fs/omfs/", "kernel/fs/orangefs/", "kernel/fs/qnx4/", "kernel/fs/qnx6/", "kernel/fs/romfs/",
-    "kernel/fs/sysv/", "kernel/fs/ubifs/", "kernel/fs/ufs/", "kernel/fs/zonefs/", "kernel/arch/x86/kvm/", "kernel/arch/x86/events/",
+    "kernel/fs/sysv/", "kernel/fs/ubifs/", "kernel/fs/ufs/", "kernel/fs/zonefs/", "kernel/arch/x86/kvm/",
+    "kernel/arch/x86/events/",
     "kernel/lib/test_", "kernel/drivers/char/pcmcia/", "kernel/drivers/tty/ipwireless/",
 )  # fmt: skip
 # Odd devices of otherwise useful kinds that would bring these along are left out as well.

@@ -24,16 +24,17 @@ REQUIRED = (
     "wipefs", "xargs",
 )  # fmt: skip
 OPTIONAL = (
-    "awk", "badblocks", "bzip2", "cfdisk", "chattr", "chvt", "clear", "cmp", "comm", "curl", "diff", "dmidecode", "dosfsck",
-    "dumpe2fs", "e2fsck", "e2label", "egrep", "eject", "ethtool", "expand", "expr", "fallocate", "fdisk", "fgrep", "file",
-    "flock", "free", "fsfreeze", "fuser", "getfacl", "getfattr", "gunzip", "hdparm", "hexdump", "hwclock", "ipcs", "jq",
-    "killall", "last", "less", "loadkeys", "logger", "lsattr", "lscpu", "lsof", "lspci", "lsscsi", "lsusb", "lz4", "md5sum",
-    "mke2fs", "mkfs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4", "more", "mt", "namei", "nano", "nc", "nohup", "nproc",
-    "nsenter", "openssl", "parted", "partprobe", "partx", "paste", "pgrep", "pidof", "ping", "pkill", "printenv", "printf",
-    "pwd", "realpath", "resize2fs", "rev", "rsync", "scp", "screen", "script", "sdparm", "setfacl", "setfattr", "setterm",
-    "sfdisk", "sftp", "sg_inq", "sgdisk", "sha1sum", "sha256sum", "sha512sum", "shred", "smartctl", "split", "ss", "ssh",
-    "ssh-keygen", "sshd", "strace", "tcpdump", "tmux", "top", "traceroute", "tune2fs", "unlink", "unshare", "unxz",
-    "unzstd", "uptime", "vi", "vim", "vmstat", "watch", "wget", "which", "whoami", "xxd", "xz", "xzcat", "yes", "zcat",
+    "awk", "badblocks", "bzip2", "cfdisk", "chattr", "chvt", "clear", "cmp", "comm", "curl", "diff", "dmidecode",
+    "dosfsck", "dumpe2fs", "e2fsck", "e2label", "egrep", "eject", "ethtool", "expand", "expr", "fallocate",
+    "fdisk", "fgrep", "file", "flock", "free", "fsfreeze", "fuser", "getfacl", "getfattr", "gunzip", "hdparm",
+    "hexdump", "hwclock", "ipcs", "jq", "killall", "last", "less", "loadkeys", "logger", "lsattr", "lscpu",
+    "lsof", "lspci", "lsscsi", "lsusb", "lz4", "md5sum", "mke2fs", "mkfs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4",
+    "more", "mt", "namei", "nano", "nc", "nohup", "nproc", "nsenter", "openssl", "parted", "partprobe", "partx",
+    "paste", "pgrep", "pidof", "ping", "pkill", "printenv", "printf", "pwd", "realpath", "resize2fs", "rev",
+    "rsync", "scp", "screen", "script", "sdparm", "setfacl", "setfattr", "setterm", "sfdisk", "sftp", "sg_inq",
+    "sgdisk", "sha1sum", "sha256sum", "sha512sum", "shred", "smartctl", "split", "ss", "ssh", "ssh-keygen",
+    "sshd", "strace", "tcpdump", "tmux", "top", "traceroute", "tune2fs", "unlink", "unshare", "unxz", "unzstd",
+    "uptime", "vi", "vim", "vmstat", "watch", "wget", "which", "whoami", "xxd", "xz", "xzcat", "yes", "zcat",
     "zgrep", "zless", "zstd", "zstdcat",
 )  # fmt: skip
 FILES = (

@@ -8,7 +8,10 @@ import pytest
 
 from rear_core.rescue.secrets import Secret, find_secrets
 
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
+KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+    "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
+)
 SALTED = "$6$saltsalt$" + "A" * 86
 YESCRYPT = "$y$j9T$abcdefghijklmnopqrstuv$" + "B" * 43
 
