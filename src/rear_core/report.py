@@ -33,6 +33,7 @@ class Report:
         self._terminal = terminal
         self._log: TextIO | None = None
         self._secrets: set[str] = set()
+        self._passing = False
 
     def open_log(self, path: Path) -> None:
         """Start a new log, readable by its owner alone; a link in its place is refused, not followed.
@@ -94,6 +95,16 @@ class Report:
         else:
             self.log(line)
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether the user looks at a terminal, where a line can be written over."""
+        return (self._terminal or sys.stderr).isatty()
+
+    def passing(self, line: str) -> None:
+        """A line for the terminal that the next one takes the place of; the log does not get it."""
+        self._passing = True
+        print("\r\033[K" + self.masked(line), end="", file=self._terminal or sys.stderr, flush=True)
+
     def warn(self, line: str) -> None:
         """Something the user should know that does not end the run; repeated at its end."""
         self.warnings.append(self.masked(line))
@@ -124,7 +135,9 @@ class Report:
 
     def _print(self, line: str) -> None:
         # The standard stream is looked up late, so that redirection by the caller counts.
-        print(line, file=self._terminal or sys.stderr, flush=True)
+        start = "\r\033[K" if self._passing else ""
+        self._passing = False
+        print(start + line, file=self._terminal or sys.stderr, flush=True)
 
 
 def explain(error: RearError, log_path: Path | None = None) -> str:

@@ -14,6 +14,7 @@ from .report import Report
 from .shell import Shell
 
 if TYPE_CHECKING:
+    from .archive.restore import Backup
     from .plugins import Plugins
     from .rescue.contents import Contents
     from .settings import Settings
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """The global options of the command line."""
+    """The options of the command line: the global ones, and those of the commands that save and restore files.
+
+    `target` is where files are restored to; with `demo` they are restored there and no disk is touched. `backup` is
+    the date of the one to restore, the newest when empty. `json_progress` prints events for other programs.
+    """
 
     verbose: bool = False
     debug: bool = False
@@ -35,6 +40,10 @@ class Options:
     kernel: str = ""
     config_dir: Path = Path("/etc/rear")
     config_files: tuple[Path, ...] = ()
+    target: Path = Path("/mnt/local")
+    demo: bool = False
+    backup: str = ""
+    json_progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,8 @@ class Run:
 
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
-    build, `image` from pack, `results` from output. `undo` is unwound when the run ends, however it ends.
+    build, `image` from pack, `results` from output, `backup` from verify. `phases` are those of the workflow.
+    `undo` is unwound when the run ends, however it ends.
     """
 
     settings: Settings
@@ -69,6 +79,8 @@ class Run:
     kernel: Kernel | None = None
     image: RescueImage | None = None
     results: list[Path] = field(default_factory=list)
+    backup: Backup | None = None
+    phases: tuple[str, ...] = ()
 
     @property
     def config_dir(self) -> Path:
@@ -94,6 +106,16 @@ class Run:
     def cache_dir(self) -> Path:
         """/var/cache/rear: what rear can make again."""
         return Path(self.settings["CACHE_DIR"])
+
+    @property
+    def target(self) -> Path:
+        """Where the recovered file systems are mounted and files are restored to."""
+        return self.options.target
+
+    @property
+    def demo(self) -> bool:
+        """Whether files are only restored into a folder: no disk may be looked at as one to write to."""
+        return self.options.demo
 
     @property
     def rootfs_dir(self) -> Path:

@@ -18,7 +18,10 @@ PHASES = (*MAKING, *RECOVERING, "cleanup")
 WORKFLOWS = {
     "mkrescue": ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "output", "cleanup"),
     "savelayout": ("analyse_dr", "cleanup"),
+    "mkbackup": (*MAKING, "cleanup"),
+    "mkbackuponly": ("prep", "analyse_dr", "backup", "cleanup"),
     "recover": (*RECOVERING, "cleanup"),
+    "restoreonly": ("config", "verify", "restore", "cleanup"),
 }
 
 
@@ -73,7 +76,7 @@ def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
 
 def execute(run: Run, workflow: str) -> None:
     """Run the phases of a workflow; cleanup runs also after a failure. With `simulate` the steps are listed instead."""
-    phases = WORKFLOWS[workflow]
+    phases = run.phases = WORKFLOWS[workflow]
     if run.options.simulate:
         for planned in plan(run, phases):
             print(f"{planned.phase:<15} {planned.step.number:02d}  {planned.step.title}  [{planned.source}]")

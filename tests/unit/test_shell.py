@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from rear_core.errors import ProgramFailed, ProgramMissing
 from rear_core.shell import Shell
 

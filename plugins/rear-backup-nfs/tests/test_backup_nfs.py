@@ -8,16 +8,18 @@ import pytest
 
 import rear_backup_nfs
 from rear_backup_nfs import check_place, rear_prep, rear_rescue_contents, rear_settings
-from rear_core import ConfigurationError, Refused, Run
+from rear_core import ConfigurationError, Refused, Run, builtin
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Outcome
 from rear_core.testing.fake_shell import FakeShell
+from rear_core.workflow import WORKFLOWS
 
 
 def make_run(tmp_path: Path, config: str) -> Run:
     sources = Sources(assignments=tuple(parse(config, "local.conf")))
-    settings = evaluate(sources, rear_settings(), {})
+    shared = Plugins(builtin.modules()).call("rear_settings")
+    settings = evaluate(sources, [*shared, *rear_settings()], {})
     return Run(settings, Plugins([rear_backup_nfs]), build_dir=tmp_path)
 
 
@@ -66,9 +68,24 @@ def test_a_server_that_does_not_answer_is_refused_with_the_command_to_try(tmp_pa
 
 def test_the_rescue_system_gets_the_nfs_client_only_for_nfs(tmp_path: Path) -> None:
     assert "mount.nfs" in rear_rescue_contents(make_run(tmp_path, "BACKUP_URL=nfs://server/export")).programs
-    assert rear_rescue_contents(make_run(tmp_path, "BACKUP_URL=file:///srv")).programs == ()
+    assert rear_rescue_contents(make_run(tmp_path, "BACKUP_URL=file:///srv")).programs == ["tar", "zstd"]
+    assert rear_rescue_contents(make_run(tmp_path, "")).programs == ()
 
 
-def test_there_is_a_check_and_no_backup_yet() -> None:
-    assert [step.number for step in rear_prep()] == [40]
-    assert not hasattr(rear_backup_nfs, "rear_backup")
+def test_the_rescue_system_gets_what_the_archive_needs(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "BACKUP_URL=nfs://server/export\nBACKUP_COMPRESSION=xz\nBACKUP_KEY='correct horse'")
+    assert {"tar", "xz", "openssl"} <= set(rear_rescue_contents(run).programs)
+
+
+def test_a_backup_without_a_place_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "")
+    run.phases = WORKFLOWS["mkbackup"]
+    with pytest.raises(ConfigurationError, match="BACKUP_URL"):
+        check_place(run)
+    with pytest.raises(ConfigurationError, match="BACKUP_URL"):
+        rear_backup_nfs.check_backup(run)
+
+
+def test_every_phase_of_a_backup_has_its_step() -> None:
+    for hook in (rear_prep, rear_backup_nfs.rear_backup, rear_backup_nfs.rear_verify, rear_backup_nfs.rear_restore):
+        assert len(list(hook())) == 1

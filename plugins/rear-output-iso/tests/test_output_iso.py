@@ -40,7 +40,7 @@ def make_run(
     )
     build = tmp_path / "build"
     build.mkdir(exist_ok=True)
-    run = Run(settings, Plugins([rear_output_iso]), build_dir=build)
+    run = Run(settings, Plugins([rear_output_iso]), build_dir=build, phases=("prep", "output"))
     firmware = Firmware(mode, secure_boot)
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1.0-13-amd64", firmware)
     kernel, initramfs = build / "kernel", build / "initramfs"
@@ -53,7 +53,7 @@ def make_run(
 def make_iso(run: Run) -> Path:
     """Run the steps of prep and output in their order."""
     with run.undo:
-        for step in (*rear_output_iso.rear_prep(), *rear_output_iso.rear_output(run)):
+        for step in (*rear_output_iso.rear_prep(run), *rear_output_iso.rear_output(run)):
             step.action(run)
     return run.results[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("core", "system", "scripts", "storage", "network", "rescue", "build", "pack")
+NAMES = ("core", "system", "scripts", "storage", "network", "rescue", "build", "pack", "backup")
 
 
 def modules() -> list[ModuleType]:

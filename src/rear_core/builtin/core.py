@@ -36,7 +36,7 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "TMPDIR", str, default="/tmp", environment=True, check=_absolute,
-        help="Folder in which the work area rear.<pid> is made. It needs room for the rescue system, several hundred MiB.",
+        help="Folder in which the work area rear.<pid> is made. The rescue system needs several hundred MiB there.",
     )
     yield Setting(
         "LOGFILE", str, environment=True,
@@ -57,8 +57,9 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
-def rear_config() -> Iterable[Step]:
-    yield Step(0, "Check that this is the rescue system", check_root_in_memory)
+def rear_config(run: Run) -> Iterable[Step]:
+    if not run.demo:
+        yield Step(0, "Check that this is the rescue system", check_root_in_memory)
 
 
 @hookimpl
@@ -81,7 +82,7 @@ def check_recovery_is_covered(run: Run) -> None:
     empty = [
         phase
         for phase in ("recreate", "restore", "finalize")
-        if not run.plugins.call(f"rear_{phase}", run=run)
+        if phase in run.phases and not run.plugins.call(f"rear_{phase}", run=run)
     ]
     if empty:
         raise Refused(

@@ -103,9 +103,10 @@ def rear_rescue_contents(run: Run) -> Contents:
 
 
 @hookimpl
-def rear_prep() -> Iterable[Step]:
-    yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
-    yield Step(30, "Check that there is room to build the rescue system", check_space)
+def rear_prep(run: Run) -> Iterable[Step]:
+    if "build" in run.phases:
+        yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
+        yield Step(30, "Check that there is room to build the rescue system", check_space)
 
 
 @hookimpl

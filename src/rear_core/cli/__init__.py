@@ -19,7 +19,10 @@ COMMANDS = {
     "mkrescue": "make",
     "savelayout": "make",
     "checklayout": "make",
-    "recover": "make",
+    "mkbackup": "backup",
+    "mkbackuponly": "backup",
+    "recover": "backup",
+    "restoreonly": "backup",
     "dump": "show",
     "plugins": "show",
     "config": "show",
@@ -32,14 +35,22 @@ class Commands(click.Group):
     """The commands of the core, and those that plugins declare."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(plugin_commands(ctx.obj or Options()))]
+        return [*COMMANDS, *sorted(plugin_commands(_options(ctx)))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             command = getattr(import_module(f".{COMMANDS[cmd_name]}", __name__), cmd_name)
             assert isinstance(command, click.Command)
             return command
-        return plugin_commands(ctx.obj or Options()).get(cmd_name)
+        return plugin_commands(_options(ctx)).get(cmd_name)
+
+
+def _options(ctx: click.Context) -> Options:
+    """The options so far: commands are looked up before `rear` below has run, and help even before all are read."""
+    if isinstance(ctx.obj, Options):
+        return ctx.obj
+    chosen = {name: ctx.params[name] for name in ("config_dir", "config_files") if name in ctx.params}
+    return Options(**chosen)
 
 
 def plugin_commands(options: Options) -> dict[str, click.Command]:

@@ -6,8 +6,7 @@ import sys
 
 import click
 
-from ..errors import ExitCode, RearError
-from ..report import explain
+from ..errors import RearError
 from ..run import Options, Run
 from ..workflow import execute
 from .session import at_work, open_run
@@ -60,10 +59,3 @@ def checklayout(options: Options) -> None:
     for difference in differences:
         click.echo(difference)
     sys.exit(1 if differences else 0)
-
-
-@click.command()
-@click.pass_obj
-def recover(options: Options) -> None:
-    """Rebuild this machine; works only on the booted rescue system."""
-    work(options, "recover")

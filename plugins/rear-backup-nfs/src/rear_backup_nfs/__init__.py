@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
+
+NFS_CLIENT = Contents(
+    # Version 4 of NFS needs mount.nfs alone, version 3 also rpcbind and rpc.statd.
+    programs=["mount", "umount", "mount.nfs"],
+    optional_programs=["mount.nfs4", "umount.nfs", "umount.nfs4", "rpcbind", "rpc.statd", "showmount"],
+    modules=["nfs", "nfsv3", "nfsv4", "rpcsec_gss_krb5"],
+    files=["/etc/netconfig*", "/etc/protocols*", "/etc/rpc*", "/etc/services*", "/etc/nfs.conf*"],
+)
 
 
 @hookimpl
@@ -23,15 +32,13 @@ def rear_settings() -> Iterable[Setting]:
 
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
-    if not run.settings["BACKUP_URL"].startswith("nfs:"):
+    from rear_core.archive import rescue_contents
+    from rear_core.rescue.contents import merge
+
+    if not run.settings["BACKUP_URL"]:
         return Contents()
-    return Contents(
-        # Version 4 of NFS needs mount.nfs alone, version 3 also rpcbind and rpc.statd.
-        programs=["mount", "umount", "mount.nfs"],
-        optional_programs=["mount.nfs4", "umount.nfs", "umount.nfs4", "rpcbind", "rpc.statd", "showmount"],
-        modules=["nfs", "nfsv3", "nfsv4", "rpcsec_gss_krb5"],
-        files=["/etc/netconfig*", "/etc/protocols*", "/etc/rpc*", "/etc/services*", "/etc/nfs.conf*"],
-    )
+    needed = rescue_contents(run.settings)
+    return merge([needed, NFS_CLIENT]) if run.settings["BACKUP_URL"].startswith("nfs:") else needed
 
 
 @hookimpl
@@ -39,19 +46,71 @@ def rear_prep() -> Iterable[Step]:
     yield Step(40, "Check that the place of the backup can be written", check_place)
 
 
-def check_place(run: Run) -> None:
-    """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
-    from rear_core.media.location import check_writable, opened
+@hookimpl
+def rear_backup() -> Iterable[Step]:
+    yield Step(50, "Save the files", save_files)
+
+
+@hookimpl
+def rear_verify() -> Iterable[Step]:
+    yield Step(40, "Check that the backup is there, complete and authentic", check_backup)
+
+
+@hookimpl
+def rear_restore() -> Iterable[Step]:
+    yield Step(50, "Restore the files", restore_files)
+
+
+def save_files(run: Run) -> None:
+    """Save the files of this machine to BACKUP_URL."""
+    from rear_core import archive
+
+    with place(run) as directory:
+        archive.save(run, directory)
+
+
+def check_backup(run: Run) -> None:
+    """Read the backup at BACKUP_URL from its beginning to its end."""
+    from rear_core import archive
+
+    with place(run) as directory:
+        archive.check(run, directory)
+
+
+def restore_files(run: Run) -> None:
+    """Restore the files from BACKUP_URL."""
+    from rear_core import archive
+
+    with place(run) as directory:
+        archive.restore(run, directory)
+
+
+def place(run: Run) -> AbstractContextManager[Path]:
+    """The folder that BACKUP_URL means, mounted for as long as it is needed."""
+    from rear_core.media.location import opened
     from rear_core.media.url import parse_url
 
     if not run.settings["BACKUP_URL"]:
+        raise ConfigurationError("BACKUP_URL is not set", "set it to nfs://server/export or file:///folder")
+    return opened(run, parse_url(run.settings["BACKUP_URL"], "BACKUP_URL"), run.settings["BACKUP_OPTIONS"])
+
+
+def check_place(run: Run) -> None:
+    """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
+    from rear_core.archive import check_tools
+    from rear_core.media.location import check_writable
+    from rear_core.media.url import parse_url
+
+    if not run.settings["BACKUP_URL"] and "backup" not in run.phases:
         run.report.detail("BACKUP_URL is not set: only the rescue system is prepared")
         return
     url = parse_url(run.settings["BACKUP_URL"], "BACKUP_URL")
     if url.scheme == "file" and not Path(url.path).is_dir():
         raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
-    with opened(run, url, run.settings["BACKUP_OPTIONS"]) as directory:
+    with place(run) as directory:
         check_writable(directory, str(url))
+    if "backup" in run.phases:
+        check_tools(run)
 
 
 def _url(value: str) -> str:

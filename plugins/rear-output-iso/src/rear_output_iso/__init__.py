@@ -40,9 +40,10 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
-def rear_prep() -> Iterable[Step]:
-    yield Step(30, "Check what makes the ISO image boot", check_boot_loaders)
-    yield Step(50, "Check the places the ISO image goes to", check_places)
+def rear_prep(run: Run) -> Iterable[Step]:
+    if "output" in run.phases:
+        yield Step(30, "Check what makes the ISO image boot", check_boot_loaders)
+        yield Step(50, "Check the places the ISO image goes to", check_places)
 
 
 @hookimpl

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Saves the files of this machine: one archive, a manifest and a coverage report in a generation of its own."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError, ProgramFailed, RearError
+from ..rescue.contents import Contents
+from . import coverage, encryption, generations, manifest, stream
+from .progress import Progress, size
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..settings import Settings
+
+
+def save(run: Run, directory: Path) -> None:
+    """Save what `run.layout` describes as a new generation below `directory`, then remove generations too many."""
+    store(run, directory, select(run, directory))
+
+
+def store(run: Run, directory: Path, selection: coverage.Selection) -> None:
+    """Save a selection; whatever goes wrong, earlier generations stay as they are."""
+    home = directory / prefix(run)
+    try:
+        with generations.new(home) as (partial, name):
+            made = archive(run, selection, partial, name)
+        removed = generations.prune(home, run.settings["BACKUP_KEEP"], name)
+    except ProgramFailed as error:
+        raise failure(error) from error
+    except OSError as error:
+        raise RearError(
+            f"cannot write the backup to {home}: {error.strerror}",
+            "make room there: the previous backup is kept until a new one is complete",
+        ) from error
+    run.report.say(f"Saved {made.members} files, {size(made.bytes)}, as {home / name} ({size(made.size)})")
+    for old in removed:
+        run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {run.settings['BACKUP_KEEP']}")
+
+
+def select(run: Run, directory: Path) -> coverage.Selection:
+    """What will be saved; told to the user in short, to the log in full."""
+    from ..storage.survey import read_mounts
+
+    assert run.layout is not None
+    settings = run.settings
+    private = {
+        run.build_dir: "the work area of this run",
+        run.cache_dir: "it can be made again",
+        run.var_dir / "output": "rescue media that were made here",
+    }
+    wishes = coverage.Wishes(
+        directory.resolve(), settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
+        settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"],
+        {path.resolve(): reason for path, reason in private.items()},
+    )  # fmt: skip
+    selection = coverage.select(
+        run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below
+    )
+    tell(run, selection)
+    return selection
+
+
+def tell(run: Run, selection: coverage.Selection) -> None:
+    """The coverage report: what the user may not expect on the terminal, all in the log."""
+    for entry in selection.covered:
+        reason = f": {entry.reason}" if entry.reason else ""
+        line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
+        if entry.verdict == coverage.EXCLUDED and entry.reason == coverage.NOT_MOUNTED:
+            run.report.warn(f"{entry.name} is not mounted: its files are not saved, it will be recreated empty")
+        elif entry.verdict == coverage.EXCLUDED and entry.bytes:
+            run.report.say(line)
+        else:
+            run.report.log(line)
+    for part in selection.parts:
+        amount = "" if part.bytes is None else f" {size(part.bytes)}"
+        run.report.log(f"Left out: {part.pattern}{amount}: {part.reason}")
+    saved = [entry.name for entry in selection.covered if entry.verdict == coverage.SAVED]
+    run.report.say(f"Saving {' '.join(saved)}: about {size(selection.bytes)}")
+
+
+def archive(run: Run, selection: coverage.Selection, partial: Path, name: str) -> manifest.Manifest:
+    """Write archive, coverage report and, last, the manifest of a generation."""
+    compression = run.settings["BACKUP_COMPRESSION"]
+    secret = passphrase(run)
+    secured, keys = encryption.new(secret) if secret else (None, None)
+    path = partial / ("backup.tar" + stream.COMPRESSORS[compression].suffix + (".enc" if keys else ""))
+    index = run.build_dir / "members"
+    progress = Progress(run.report, "Saving", selection.bytes, events=run.options.json_progress)
+    position = Position()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        writer = stream.Writer(file)
+
+        def take(block: memoryview) -> None:
+            writer(block)
+            progress.at(position.read())
+
+        streamed = stream.pack(
+            run.sh, selection.starts, [part.pattern for part in selection.parts], compression, keys, index, take,
+            started=position.follow,
+        )  # fmt: skip
+        file.flush()
+        os.fsync(file.fileno())
+    progress.end()
+    warn(run, streamed.complaints)
+    made = manifest.Manifest(
+        created=name, hostname=run.system.hostname, archive=path.name, size=writer.size, sha256=writer.sha256,
+        compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
+        warnings=streamed.complaints, tools=tools(run, compression, bool(keys)), encryption=secured,
+    )  # fmt: skip
+    generations.write(partial / "coverage.json", selection.dumps())
+    generations.write(partial / manifest.NAME, manifest.dumps(made, keys))
+    return made
+
+
+class Position:
+    """How many bytes tar has written so far, as the kernel counts them; it costs the stream nothing."""
+
+    def __init__(self) -> None:
+        self._path = Path("/proc/self/io")
+
+    def follow(self, pids: Sequence[int]) -> None:
+        """Look at the first of these processes."""
+        self._path = Path(f"/proc/{pids[0]}/io")
+
+    def read(self) -> int:
+        """The bytes, 0 where the kernel does not tell or the process has ended.
+
+        >>> Path("/proc/4711/io").read_text()
+        rchar: 1048576
+        wchar: 524288
+        """
+        with suppress(OSError):
+            found = re.search(r"^wchar: (\d+)", self._path.read_text(), re.MULTILINE)
+            return int(found[1]) if found else 0
+        return 0
+
+
+def warn(run: Run, complaints: dict[str, int]) -> None:
+    """Tell what tar complained of; sockets are nothing to worry about."""
+    words = {
+        "changed": "changed while they were saved", "vanished": "vanished before they were saved",
+        "shrank": "shrank while they were saved and are padded with zeros", "other": "were complained of by tar",
+    }  # fmt: skip
+    for kind, count in complaints.items():
+        if kind in words:
+            run.report.warn(f"{count} files {words[kind]}; the log names them")
+
+
+def failure(error: ProgramFailed) -> RearError:
+    """A failed stage with what it was that failed."""
+    reason = stream.first_error(error.output) if error.status > 0 else ""
+    what = f"{error.argv[0]} failed: {reason}" if reason else error.message
+    return RearError(f"the backup could not be made: {what}", "earlier backups are as they were; see the log")
+
+
+def layout_id(run: Run) -> str:
+    """The SHA-256 of the layout that the backup belongs to."""
+    from ..storage.layout import dumps
+
+    return hashlib.sha256(dumps(run.layout).encode()).hexdigest() if run.layout else ""
+
+
+def tools(run: Run, compression: str, encrypted: bool) -> dict[str, str]:
+    """The versions of what made the archive."""
+    from .. import __version__
+
+    programs = ["tar", *stream.COMPRESSORS[compression].pack[:1]]
+    found = {"rear": __version__}
+    for program in programs:
+        found[program] = run.sh.query(program, "--version").strip().partition("\n")[0]
+    if encrypted:
+        found["openssl"] = run.sh.query("openssl", "version").strip()
+    return found
+
+
+def prefix(run: Run) -> str:
+    """The folder of this machine's backups below the URL: BACKUP_PREFIX, or the host name that was recorded."""
+    if chosen := run.settings["BACKUP_PREFIX"]:
+        return str(chosen)
+    recorded = run.recovery_dir / "system.json"
+    if recorded.exists():
+        # The rescue system may not have the name of the machine.
+        return str(json.loads(recorded.read_text())["system"]["hostname"])
+    return run.system.hostname
+
+
+def passphrase(run: Run) -> str:
+    """The configured passphrase, "" for none."""
+    secret = str(run.settings["BACKUP_KEY"])
+    if not secret and (path := run.settings["BACKUP_KEY_FILE"]):
+        secret = encryption.read_passphrase(Path(path))
+        run.report.mask(secret)
+    return secret
+
+
+def check_tools(run: Run) -> None:
+    """Raise `RearError` unless this machine can make an archive, for the phase prep."""
+    version = run.sh.query("tar", "--version")
+    if "GNU tar" not in version:
+        raise ConfigurationError(f"this tar is not GNU tar: {version.partition(chr(10))[0]}", "install GNU tar")
+    secret = passphrase(run)
+    needed = rescue_contents(run.settings).programs
+    missing = [program for program in needed if run.sh.which(program) is None]
+    if missing:
+        raise RearError(f"programs are missing: {' '.join(missing)}", run.plugins.install_advice(missing))
+    if secret:
+        encryption.new(secret)
+
+
+def rescue_contents(settings: Settings) -> Contents:
+    """What the rescue system needs to restore an archive, also one that was made with other settings."""
+    encrypted = settings["BACKUP_KEY"] or settings["BACKUP_KEY_FILE"]
+    compressor = stream.COMPRESSORS[settings["BACKUP_COMPRESSION"]].pack[:1]
+    return Contents(
+        programs=["tar", *compressor, *(["openssl"] if encrypted else [])],
+        optional_programs=["openssl", "zstd", "gzip", "xz"],
+    )

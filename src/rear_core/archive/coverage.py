@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backup saves, and for every mounted byte that it does not save, why not."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..errors import RearError
+from ..storage.btrfs import Subvolume
+from ..storage.layout import Item, Layout
+from ..storage.lvm import VolumeGroup
+from ..storage.mount import NETWORK, VIRTUAL, Mount
+from ..storage.survey import Mounted
+from ..storage.swap import Swap, SwapFile
+
+SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
+NOT_MOUNTED = "not mounted: it will be recreated empty"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the settings say about the selection; `target` is the folder that backups are kept in, `private` folders
+    of rear itself with the reason that their contents stay out."""
+
+    target: Path
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    exclude_mounts: Sequence[str] = ()
+    only_groups: Sequence[str] = ()
+    private: Mapping[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A file system or swap space and what becomes of it; one that is mounted twice has its bytes at the first."""
+
+    name: str
+    source: str
+    type: str
+    verdict: str
+    reason: str = ""
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of saved file systems that is left out, by its pattern; its bytes are None where nobody counted."""
+
+    pattern: str
+    reason: str
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Where tar starts, `.` for the root, and what it leaves out; it never goes on to another file system."""
+
+    starts: tuple[str, ...]
+    parts: tuple[Part, ...]
+    covered: tuple[Covered, ...]
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes will be read."""
+        saved = sum(entry.bytes for entry in self.covered if entry.verdict == SAVED)
+        return max(saved - sum(part.bytes or 0 for part in self.parts), 0)
+
+    def dumps(self) -> str:
+        """The coverage report as JSON."""
+        document = {
+            "version": 1,
+            "covered": [asdict(entry) for entry in self.covered],
+            "left_out": [asdict(part) for part in self.parts],
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+def select(
+    layout: Layout,
+    mounts: Iterable[Mounted],
+    wishes: Wishes,
+    used: Callable[[str], int],
+    below: Callable[[str], int],
+) -> Selection:
+    """Decide about everything that is mounted.
+
+    `used` says how many bytes a mounted file system holds, `below` how many lie below a folder. Raises `RearError`
+    naming all that neither the layout nor a setting explains.
+    """
+    # Where two mounts lie on the same target the later one is seen.
+    visible = {mount.target: mount for mount in mounts}
+    covered = [_verdict(layout, mount, wishes) for mount in visible.values()]
+    covered = _counted(covered, visible, used)
+    saved = [entry.name for entry in covered if entry.verdict == SAVED]
+    problems = [f"{entry.name} ({entry.source}): {entry.reason}" for entry in covered if entry.verdict == UNEXPLAINED]
+    if "/" not in saved and "/" not in wishes.exclude_mounts:
+        problems.append("/: the root file system is not among what is saved")
+    if problems:
+        raise RearError(
+            "the backup would not be complete, and nobody says that this is wanted: " + "; ".join(problems),
+            "name what may be lost in EXCLUDE_MOUNTPOINTS, or what must be saved in BACKUP_PROG_INCLUDE",
+        )
+    starts = list(dict.fromkeys([*saved, *_nested(layout, saved, visible), *_included(wishes, saved, visible)]))
+    return Selection(
+        tuple("." + path.rstrip("/") for path in sorted(starts)),
+        tuple(_parts(layout, wishes, saved, visible, below)),
+        (*covered, *_not_mounted(layout, visible)),
+    )
+
+
+def _verdict(layout: Layout, mount: Mounted, wishes: Wishes) -> Covered:
+    """Saved when the layout makes it again and nothing speaks against it."""
+    def covered(verdict: str, reason: str = "") -> Covered:
+        return Covered(mount.target, mount.source, mount.fstype, verdict, reason)
+
+    included = [path for path in wishes.include if _lies_in(path, mount.target)]
+    if mount.target in included:
+        return covered(SAVED, "BACKUP_PROG_INCLUDE names it")
+    if mount.fstype in VIRTUAL:
+        return covered(EXCLUDED, "in memory or made by the kernel")
+    if mount.target in wishes.exclude_mounts:
+        return covered(EXCLUDED, "EXCLUDE_MOUNTPOINTS names it")
+    if mount.target == os.fspath(wishes.target) != "/":
+        return covered(EXCLUDED, "it holds the backup")
+    item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
+    if item is None:
+        reason = _why_left_out(layout, mount)
+        return covered(EXCLUDED if reason else UNEXPLAINED, reason or "the layout does not describe it")
+    groups = _groups(layout, item)
+    if wishes.only_groups and groups and not groups & set(wishes.only_groups):
+        return covered(EXCLUDED, f"ONLY_INCLUDE_VG does not name {' '.join(sorted(groups))}")
+    return covered(SAVED)
+
+
+def _why_left_out(layout: Layout, mount: Mounted) -> str:
+    """The layout's reason; that a device is not described is one only if there is a reason for that, too."""
+    reasons = {entry.name: entry.reason for entry in layout.left_out}
+    reason = reasons.get(mount.target, "")
+    if reason == f"{mount.source} is not described":
+        disks = [name for name in reasons if name.startswith("/dev/") and mount.source.startswith(name)]
+        return reasons[max(disks, key=len)] if disks else ""
+    return reason
+
+
+def _groups(layout: Layout, item: Item) -> set[str]:
+    """The volume groups that an item stands on."""
+    by_id = {other.id: other for other in layout}
+    found: set[str] = set()
+    waiting = [need for need in item.needs if not isinstance(by_id[need], Mount)]
+    while waiting:
+        other = by_id[waiting.pop()]
+        waiting += other.needs
+        if isinstance(other, VolumeGroup):
+            found.add(other.name)
+    return found
+
+
+def _counted(
+    covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]
+) -> list[Covered]:
+    """With the bytes of every local file system; a server or program that does not answer must not be asked."""
+    seen: set[str] = set()
+    counted = []
+    for entry in sorted(covered, key=lambda entry: (entry.verdict != SAVED, entry.name)):
+        mount = visible[entry.name]
+        remote = entry.type in VIRTUAL | NETWORK or entry.type.startswith("fuse") or entry.type == "overlay"
+        known = mount.source in seen or mount.number in seen
+        seen |= {mount.source, mount.number}
+        size = 0 if known or remote else used(entry.name)
+        counted.append(Covered(entry.name, entry.source, entry.type, entry.verdict, entry.reason, size))
+    return counted
+
+
+def _nested(layout: Layout, saved: Sequence[str], visible: Mapping[str, Mounted]) -> list[str]:
+    """Paths of described subvolumes that lie in a saved one and are mounted nowhere: to tar they are file systems."""
+    items = [item for item in layout if isinstance(item, Mount) and item.target in saved]
+    mounted = {need for item in items for need in item.needs}
+    found = []
+    for item in items:
+        if item.fstype != "btrfs":
+            continue
+        uuid = item.needs[0].partition(":")[2].partition("/")[0]
+        root = visible[item.target].root.strip("/")
+        for other in layout:
+            if isinstance(other, Subvolume) and other.id.startswith(f"subvolume:{uuid}/") and other.id not in mounted:
+                within = other.path[len(root):].lstrip("/") if _lies_in(f"/{other.path}", f"/{root}") else ""
+                path = f"{item.target.rstrip('/')}/{within}"
+                if within and _holder(path, visible) == item.target:
+                    found.append(path)
+    return found
+
+
+def _included(wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounted]) -> list[str]:
+    """Wanted paths that are not saved anyway."""
+    return [path for path in wishes.include if _holder(path, visible) not in saved]
+
+
+def _parts(
+    layout: Layout, wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounted], below: Callable[[str], int]
+) -> Iterable[Part]:
+    """What is left out of saved file systems."""
+    def counted(path: str) -> int:
+        return below(path) if _holder(path, visible) in saved else 0
+
+    for item in layout:
+        if isinstance(item, SwapFile):
+            counts = _holder(item.path, visible) in saved
+            yield Part(literal(item.path), "a swap file: it is made again", item.size if counts else 0)
+    for private, reason in {wishes.target: "backups are kept there", **wishes.private}.items():
+        yield Part(literal(os.fspath(private)) + "/*", reason, counted(os.fspath(private)))
+    numbers = {visible[path].number for path in saved}
+    for mount in visible.values():
+        # A bind mount is the same file system to tar: it would go on into it.
+        if mount.target not in saved and mount.number in numbers:
+            yield Part(literal(mount.target) + "/*", "the same file system is saved elsewhere", 0)
+    for pattern in wishes.exclude:
+        folder = pattern[:-2] if pattern.endswith("/*") else pattern
+        plain = not set("*?[\\") & set(folder)
+        yield Part(pattern.rstrip("/"), "BACKUP_PROG_EXCLUDE names it", counted(folder or "/") if plain else None)
+
+
+def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Covered]:
+    """What the layout has besides: swap, and file systems of fstab that nobody mounted."""
+    for item in layout:
+        if isinstance(item, Swap):
+            yield Covered(item.id, "", "swap", RECREATED, "swap space has no files")
+        elif isinstance(item, SwapFile):
+            yield Covered(item.path, "", "swap", RECREATED, "swap space has no files", item.size)
+        elif isinstance(item, Mount) and item.target not in visible:
+            yield Covered(item.target, item.fstab_spec, item.fstype, EXCLUDED, NOT_MOUNTED)
+
+
+def literal(path: str) -> str:
+    """The pattern that matches this path alone."""
+    return "".join("\\" + letter if letter in "*?[\\" else letter for letter in path.rstrip("/"))
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _holder(path: str, visible: Mapping[str, Mounted]) -> str:
+    """The mount that a path lies in."""
+    return max((target for target in visible if _lies_in(path, target)), key=len, default="/")
+
+
+def bytes_used(mount_point: str) -> int:
+    """What a mounted file system holds."""
+    status = os.statvfs(mount_point)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def bytes_below(path: str) -> int:
+    """What lies below a folder on its file system; what cannot be looked at counts nothing."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0
+    total = found.st_blocks * 512
+    for folder, folders, files in os.walk(path):
+        inside = []
+        for name in (*folders, *files):
+            try:
+                entry = Path(folder, name).lstat()
+            except OSError:
+                continue
+            if entry.st_dev == found.st_dev:
+                total += entry.st_blocks * 512
+                inside.append(name)
+        folders[:] = [name for name in folders if name in set(inside)]
+    return total

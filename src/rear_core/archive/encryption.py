@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys of an encrypted archive: derived from a passphrase, to encrypt, to authenticate and to recognise it."""
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import ConfigurationError, RearError, Refused
+from ..shell import Argument
+
+CIPHER = "aes-256-ctr"
+# What OWASP asks of scrypt: 128 MiB of memory for each guess.
+WORK, BLOCKS, LANES = 1 << 17, 8, 1
+# A forged manifest must not make us use up all memory.
+MOST_MEMORY = 1 << 30
+SHORTEST = 8
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """How an archive was encrypted: scrypt's N, r and p; `check` tells whether a passphrase is right."""
+
+    salt: str
+    check: str
+    cipher: str = CIPHER
+    work: int = WORK
+    blocks: int = BLOCKS
+    lanes: int = LANES
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Independent keys of one archive."""
+
+    encrypt: bytes = field(repr=False)
+    authenticate: bytes = field(repr=False)
+    check: str = field(repr=False)
+
+
+def new(passphrase: str) -> tuple[Encryption, Keys]:
+    """Fresh keys: each archive has a salt of its own, so that no key stream is ever used twice."""
+    salt = os.urandom(16).hex()
+    keys = _derive(passphrase, Encryption(salt, ""))
+    return Encryption(salt, keys.check), keys
+
+
+def unlock(passphrase: str, encryption: Encryption) -> Keys:
+    """The keys of an archive; `Refused` when the passphrase is not the one it was made with."""
+    if encryption.cipher != CIPHER:
+        raise Refused(f"the cipher {encryption.cipher} of the backup is not known", "read it with a newer rear")
+    keys = _derive(passphrase, encryption)
+    if not hmac.compare_digest(keys.check, encryption.check):
+        raise Refused("wrong key: the backup was encrypted with another passphrase", "check BACKUP_KEY")
+    return keys
+
+
+def _derive(passphrase: str, encryption: Encryption) -> Keys:
+    try:
+        memory = 128 * encryption.blocks * (encryption.work + encryption.lanes + 2)
+        if memory > MOST_MEMORY:
+            raise ValueError(f"{memory} bytes of memory asked for")
+        master = hashlib.scrypt(
+            passphrase.encode(errors="surrogateescape"), salt=bytes.fromhex(encryption.salt), n=encryption.work,
+            r=encryption.blocks, p=encryption.lanes, maxmem=memory + (1 << 20), dklen=32,
+        )  # fmt: skip
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        raise RearError(
+            f"the key of the backup cannot be derived by scrypt: {error}",
+            "the manifest may be damaged, or this Python's OpenSSL forbids scrypt (FIPS mode)",
+        ) from error
+
+    def key(purpose: bytes) -> bytes:
+        return hmac.digest(master, b"rear archive: " + purpose, "sha256")
+
+    return Keys(key(b"encrypt"), key(b"authenticate"), key(b"check").hex())
+
+
+def authentication(keys: Keys, text: bytes) -> str:
+    """The HMAC-SHA256 of a text, in hexadecimal."""
+    return hmac.digest(keys.authenticate, text, "sha256").hex()
+
+
+@contextmanager
+def cipher(keys: Keys, *, decrypt: bool = False) -> Iterator[tuple[list[Argument], int]]:
+    """The command that encrypts its input, and the descriptor it reads its key from: no other process can see that."""
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "wb") as file:
+            file.write(keys.encrypt.hex().encode() + b"\n")
+        # openssl derives key and counter from our key and a salt of its own. Ours has 256 random bits already: its
+        # work factor does not matter.
+        yield [
+            "openssl", "enc", f"-{CIPHER}", *(["-d"] if decrypt else []), "-pbkdf2", "-md", "sha256",
+            "-bufsize", str(1 << 20), "-pass", f"fd:{reading}",
+        ], reading  # fmt: skip
+    finally:
+        os.close(reading)
+
+
+def read_passphrase(path: Path) -> str:
+    """The first line of a file that nobody but root can read; `ConfigurationError` for any other."""
+    try:
+        found = path.stat()
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise ConfigurationError(f"BACKUP_KEY_FILE {path} can be read by others", f"chmod 600 {path}")
+        text = path.read_text(errors="surrogateescape")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read BACKUP_KEY_FILE {path}: {error.strerror}") from error
+    passphrase = text.partition("\n")[0]
+    if problem := passphrase_problem(passphrase or " "):
+        raise ConfigurationError(f"the passphrase in {path} {problem}", "write a longer one into its first line")
+    return passphrase
+
+
+def passphrase_problem(passphrase: str) -> str:
+    """What is wrong with a new passphrase, "" when nothing is; empty means no encryption."""
+    return f"is shorter than {SHORTEST} characters" if 0 < len(passphrase) < SHORTEST else ""

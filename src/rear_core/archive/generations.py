@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Generations of backups: folders named by their time (UTC), there only when complete; old ones are removed."""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from ..errors import ConfigurationError, Refused
+from . import manifest
+
+FORMAT = "%Y-%m-%dT%H%M%SZ"
+PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
+PARTIAL = ".partial"
+
+
+def names(home: Path) -> list[str]:
+    """The generations in a folder, oldest first; what has a name of its own is none of ours."""
+    try:
+        return sorted(path.name for path in home.iterdir() if PATTERN.fullmatch(path.name) and path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def new(home: Path, now: datetime | None = None) -> Iterator[tuple[Path, str]]:
+    """A folder for a new generation, and the name that it gets in the end; after an error nothing of it is left."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for stale in home.glob(f"*{PARTIAL}"):
+        if PATTERN.fullmatch(stale.name[: -len(PARTIAL)]):
+            shutil.rmtree(stale)
+    name = (now or datetime.now(timezone.utc)).strftime(FORMAT)
+    newest = max(names(home), default="")
+    if name <= newest:
+        # Also after the clock was set back the newest by name must be the one that was made last.
+        name = (datetime.strptime(newest, FORMAT) + timedelta(seconds=1)).strftime(FORMAT)
+    partial = home / (name + PARTIAL)
+    partial.mkdir(mode=0o700)
+    try:
+        yield partial, name
+        flush(partial)
+        partial.rename(home / name)
+        flush(home)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file of a generation, and wait until it is on its disk or server."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def prune(home: Path, keep: int, made: str) -> list[str]:
+    """Remove complete generations until `keep` are left, oldest first and never the one just made; their names."""
+    complete = [name for name in names(home) if name != made and (home / name / manifest.NAME).exists()]
+    doomed = complete[: max(len(complete) + 1 - keep, 0)]
+    for name in doomed:
+        # Out of sight first: half a generation must never be taken for one.
+        partial = (home / name).rename(home / (name + PARTIAL))
+        shutil.rmtree(partial)
+    return doomed
+
+
+def choose(home: Path, date: str) -> str:
+    """The newest generation of that date or before it; of all with "". A date may leave off what is not needed:
+    2026-11-22, or 2026-11-22T1830."""
+    found = names(home)
+    if not found:
+        raise Refused(f"there is no backup in {home}", "check BACKUP_URL and BACKUP_PREFIX, or run `rear mkbackup`")
+    digits = re.sub(r"[-T:Z ]", "", date)
+    if not re.fullmatch(r"\d{0,14}", digits):
+        raise ConfigurationError(f"{date!r} is no date of a backup", "write it as 2026-11-22 or 2026-11-22T1830 (UTC)")
+    until = digits.ljust(14, "9")
+    fitting = [name for name in found if re.sub(r"\D", "", name) <= until]
+    if not fitting:
+        raise Refused(f"no backup in {home} is as old as {date}", f"choose one of {', '.join(found)}")
+    return fitting[-1]
+
+
+def flush(path: Path) -> None:
+    """Wait until a folder is on its disk or server."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all backup methods share: the settings of selection and archives, and where files may be restored to."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ..errors import Refused
+from ..hookspecs import hookimpl
+from ..settings.model import Setting
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def _absolute(values: Sequence[str]) -> str:
+    wrong = [value for value in values if not value.startswith("/")]
+    return f"must be absolute paths, {wrong[0]!r} is not" if wrong else ""
+
+
+def _normal(values: Sequence[str]) -> str:
+    wrong = [value for value in values if os.path.normpath(value) != value or not value.startswith("/")]
+    return f"must be absolute paths without . or .. or a slash at the end, {wrong[0]!r} is not" if wrong else ""
+
+
+def _relative(value: str) -> str:
+    path = PurePosixPath(value)
+    return "must be the name of a folder below BACKUP_URL" if path.is_absolute() or ".." in path.parts else ""
+
+
+def _positive(value: int) -> str:
+    return "" if value > 0 else "must be 1 or more: a backup that is made is kept"
+
+
+def _long_enough(value: str) -> str:
+    from ..archive.encryption import passphrase_problem
+
+    return passphrase_problem(value)
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    """Which files are saved, and how archives are kept."""
+    yield Setting(
+        "BACKUP_PROG_INCLUDE", list, check=_normal,
+        help="Folders and mount points to save although the description of the storage leaves them out.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_PROG_EXCLUDE", list, default=("/tmp/*", "/var/tmp/rear.*"), check=_absolute,
+        help="Files and folders not to save, as patterns of their paths, in which * also matches a slash;"
+        " '/tmp/*' leaves out what is in /tmp and keeps the folder.",
+    )  # fmt: skip
+    yield Setting(
+        "EXCLUDE_MOUNTPOINTS", list, check=_normal,
+        help="Mount points whose files are not saved. The file system is still described.",
+    )  # fmt: skip
+    yield Setting(
+        "ONLY_INCLUDE_VG", list,
+        help="Names of volume groups. When there are any, file systems on other groups are not saved.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_COMPRESSION", str, default="zstd", choices=("zstd", "gzip", "xz", "none"),
+        help="How archives are compressed; zstd and xz use all cores.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_KEEP", int, default=2, check=_positive,
+        help="How many backups of this machine are kept. The oldest goes when a new one is complete, so there must be"
+        " room for one more.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_PREFIX", str, aliases=("NETFS_PREFIX",), check=_relative,
+        help="Folder of this machine's backups below BACKUP_URL. Left empty it is the host name.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_KEY", str, secret=True, aliases=("BACKUP_PROG_CRYPT_KEY",), check=_long_enough,
+        help="Passphrase. When it is set, archives are encrypted (AES-256) and authenticated (HMAC-SHA256). It is never"
+        " put on the rescue media: recover asks for it.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_KEY_FILE", str,
+        help="File whose first line is the passphrase, instead of BACKUP_KEY. Nobody but root may be able to read it.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_verify(run: Run) -> Iterable[Step]:
+    """Where nothing is recreated, files are restored to what is there."""
+    if "recreate" not in run.phases:
+        yield Step(5, "Check the place to restore to", check_target)
+
+
+def check_target(run: Run) -> None:
+    """Refuse to restore over a running system; a demonstration goes into a new or empty folder alone."""
+    target = run.target.resolve()
+    if target == Path("/"):
+        raise Refused("files are never restored over the running system", "choose a folder of its own")
+    if run.demo and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Refused(f"{target} is not an empty folder", "choose an empty one, or one that is not there yet")
+    if not run.demo and not target.is_mount():
+        raise Refused(f"nothing is mounted on {target}", "mount the target's file systems there first")

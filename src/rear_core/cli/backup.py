@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands that save the files of a machine, and that bring them back."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ..run import Options
+from .make import work
+
+json_progress = click.option(
+    "--json-progress", is_flag=True, help="Print events, one JSON object per line, for other programs."
+)
+date = click.option(
+    "--backup", "date", default="", metavar="DATE",
+    help="Restore the newest backup of that date or before, as 2026-11-22 or 2026-11-22T1830, in UTC.",
+)  # fmt: skip
+
+
+@click.command()
+@json_progress
+@click.pass_obj
+def mkbackup(options: Options, json_progress: bool) -> None:
+    """Make rescue media of this machine, and save its files."""
+    run = work(replace(options, json_progress=json_progress), "mkbackup")
+    for path in run.results:
+        click.echo(path, err=json_progress)
+
+
+@click.command()
+@json_progress
+@click.pass_obj
+def mkbackuponly(options: Options, json_progress: bool) -> None:
+    """Save the files of this machine, without making rescue media."""
+    work(replace(options, json_progress=json_progress), "mkbackuponly")
+
+
+@click.command()
+@click.option(
+    "--demo", type=click.Path(path_type=Path), metavar="DIR",
+    help="Only restore all files below DIR, a new or empty folder. Touches no disk; works anywhere.",
+)
+@date
+@json_progress
+@click.pass_obj
+def recover(options: Options, demo: Path | None, date: str, json_progress: bool) -> None:
+    """Rebuild this machine; works only on the booted rescue system."""
+    options = replace(options, backup=date, json_progress=json_progress)
+    if demo is None:
+        work(options, "recover")
+    else:
+        work(replace(options, demo=True, target=demo.absolute()), "restoreonly")
+
+
+@click.command()
+@click.option(
+    "--target", type=click.Path(path_type=Path), default=Path("/mnt/local"), metavar="DIR", show_default=True,
+    help="Where the file systems are mounted.",
+)
+@date
+@json_progress
+@click.pass_obj
+def restoreonly(options: Options, target: Path, date: str, json_progress: bool) -> None:
+    """Restore the files into file systems that are mounted already; works only on the booted rescue system."""
+    work(replace(options, target=target.absolute(), backup=date, json_progress=json_progress), "restoreonly")

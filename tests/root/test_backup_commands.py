@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands on a healthy machine: `rear mkbackuponly` saves, `rear recover --demo` restores into a folder."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+Rear = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    path = tmp_path / "data"
+    (path / "folder").mkdir(parents=True)
+    (path / "folder" / "file").write_text("text")
+    (path / "noise").write_bytes(os.urandom(5_000_000))
+    return path
+
+
+@pytest.fixture
+def rear(tmp_path: Path, tree: Path) -> Rear:
+    """Run the command where only a small tree is saved, as this machine's root is named as not wanted."""
+    config, backups = tmp_path / "etc", tmp_path / "backups"
+    config.mkdir()
+    backups.mkdir()
+    listed = json.loads(subprocess.run(["findmnt", "--json", "--list"], capture_output=True, check=True).stdout)
+    mounts = " ".join(f"'{row['target']}'" for row in listed["filesystems"])
+    base = (
+        f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\nVAR_DIR={tmp_path}/var\nCACHE_DIR={tmp_path}/cache\n"
+        f"OS_FAMILY=debian\nBACKUP_URL=file://{backups}\nBACKUP_PREFIX=web1\n"
+        f"EXCLUDE_MOUNTPOINTS=( {mounts} )\nBACKUP_PROG_EXCLUDE=()\nBACKUP_PROG_INCLUDE=( {tree} )\n"
+    )
+
+    def run(*arguments: str, conf: str = "") -> subprocess.CompletedProcess[str]:
+        (config / "local.conf").write_text(base + conf)
+        return subprocess.run(
+            [sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config), *arguments],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_healthy_machine_saves_and_restores_into_a_folder(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    ended = rear("mkbackuponly", "--json-progress")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["event"] == "done"
+    (generation,) = (tmp_path / "backups" / "web1").iterdir()
+    covered = {entry["name"]: entry for entry in json.loads((generation / "coverage.json").read_text())["covered"]}
+    assert covered["/"]["verdict"] == "excluded"
+    assert covered["/"]["reason"] == "EXCLUDE_MOUNTPOINTS names it"
+    assert all(entry["reason"] or entry["verdict"] == "saved" for entry in covered.values())
+    assert "EXCLUDE_MOUNTPOINTS names it" in (tmp_path / "log").read_text()
+
+    ended = rear("recover", "--demo", str(tmp_path / "demo"))
+    assert ended.returncode == 0, ended.stderr
+    assert "complete and unchanged" in ended.stderr
+    restored = Path(f"{tmp_path}/demo{tree}")
+    assert (restored / "folder" / "file").read_text() == "text"
+    assert (restored / "noise").read_bytes() == (tree / "noise").read_bytes()
+
+
+def test_a_demonstration_never_goes_where_something_is(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    for place in ("/", "/usr", str(tmp_path), str(tmp_path / "log")):
+        ended = rear("recover", "--demo", place)
+        assert ended.returncode == 3, ended.stderr
+        assert "What to do" in ended.stderr
+    (tmp_path / "link").symlink_to("/")
+    assert rear("recover", "--demo", str(tmp_path / "link")).returncode == 3
+
+
+def test_a_damaged_backup_ends_a_demonstration_before_it_begins(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    (archive,) = (tmp_path / "backups" / "web1").glob("*/backup.tar.zst")
+    os.truncate(archive, 1000)
+    ended = rear("recover", "--demo", str(tmp_path / "demo"))
+    assert ended.returncode == 3
+    assert "truncated: 1000 of" in ended.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_an_encrypted_backup_needs_its_key_which_no_log_knows(rear: Rear, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("correct horse battery\n")
+    key.chmod(0o600)
+    conf = f"BACKUP_KEY_FILE={key}\n"
+    assert rear("-v", "mkbackuponly", conf=conf).returncode == 0
+    assert "correct horse" not in (tmp_path / "log").read_text()
+    ended = rear("recover", "--demo", str(tmp_path / "demo"))
+    assert ended.returncode == 3
+    assert "no key is configured" in ended.stderr
+    ended = rear("recover", "--demo", str(tmp_path / "demo"), conf="BACKUP_KEY='battery horse correct'\n")
+    assert ended.returncode == 3
+    assert "wrong key" in ended.stderr
+    ended = rear("recover", "--demo", str(tmp_path / "demo"), conf=conf)
+    assert ended.returncode == 0, ended.stderr
+    assert "complete and authentic" in ended.stderr
+
+
+def test_restoring_over_a_running_machine_is_refused(rear: Rear) -> None:
+    ended = rear("restoreonly")
+    assert ended.returncode == 3
+    assert "this is not the rescue system" in ended.stderr
+
+
+def test_steps_are_listed_without_making_media(rear: Rear) -> None:
+    listed = rear("-s", "mkbackuponly").stdout
+    assert "Save the files  [backup NFS]" in listed
+    assert "ISO" not in listed
+    assert {line.split()[0] for line in listed.splitlines()} <= {"prep", "analyse_dr", "backup", "cleanup"}
+    assert [line.split()[0] for line in rear("-s", "recover", "--demo", "/tmp/x").stdout.splitlines()] == [
+        "verify", "verify", "verify", "restore",
+    ]  # fmt: skip

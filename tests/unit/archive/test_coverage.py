@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is mounted is saved, made again or left out for a reason; anything else is an error."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rear_core.archive import coverage
+from rear_core.archive.coverage import EXCLUDED, RECREATED, SAVED, Selection, Wishes
+from rear_core.errors import RearError
+from rear_core.storage.btrfs import Subvolume
+from rear_core.storage.filesystem import FileSystem
+from rear_core.storage.layout import Item, Layout, LeftOut, make
+from rear_core.storage.lvm import VolumeGroup
+from rear_core.storage.mount import Mount
+from rear_core.storage.survey import Mounted
+from rear_core.storage.swap import Swap, SwapFile
+
+ROOT = Mount("mount:/", ("fs:root",), "/", "ext4")
+HOME = Mount("mount:/home", ("fs:home", "mount:/"), "/home", "xfs")
+ITEMS: tuple[Item, ...] = (FileSystem("fs:root", ()), FileSystem("fs:home", ("vg:data",)),
+                           VolumeGroup("vg:data", (), "data", "u", 4 << 20), ROOT, HOME)  # fmt: skip
+MOUNTS = (
+    Mounted("/", "/dev/sda1", "ext4", "rw", "/", "8:1"),
+    Mounted("/proc", "proc", "proc", "rw", "/", "0:20"),
+    Mounted("/home", "/dev/mapper/data-home", "xfs", "rw", "/", "253:0"),
+)
+TARGET = Path("/srv/backup")
+
+
+def select(
+    items: Sequence[Item] = ITEMS,
+    mounts: Sequence[Mounted] = MOUNTS,
+    wishes: Wishes = Wishes(TARGET),  # noqa: B008
+    left_out: Sequence[LeftOut] = (),
+) -> Selection:
+    return coverage.select(Layout(tuple(items), tuple(left_out)), mounts, wishes, lambda _: 1000, lambda _: 10)
+
+
+def verdicts(selection: Selection) -> dict[str, tuple[str, str]]:
+    return {entry.name: (entry.verdict, entry.reason) for entry in selection.covered}
+
+
+def test_what_the_layout_describes_is_saved() -> None:
+    selection = select()
+    assert selection.starts == (".", "./home")
+    assert verdicts(selection) == {
+        "/": (SAVED, ""), "/home": (SAVED, ""), "/proc": (EXCLUDED, "in memory or made by the kernel"),
+    }  # fmt: skip
+    # Two file systems, less what lies in the folder of the backups.
+    assert selection.bytes == 1990
+
+
+def test_a_mount_that_nobody_explains_is_an_error_that_names_all() -> None:
+    mounts = (*MOUNTS, Mounted("/a", "tank/a", "zfs", "", "/", "0:50"), Mounted("/b", "tank/b", "zfs", "", "/", "0:51"))
+    with pytest.raises(RearError, match=r"/a \(tank/a\).*; /b \(tank/b\)") as caught:
+        select(mounts=mounts, left_out=[LeftOut("/a", "tank/a is not described")])
+    assert "EXCLUDE_MOUNTPOINTS" in caught.value.hint
+    wishes = Wishes(TARGET, include=["/a"], exclude_mounts=["/b"])
+    selection = select(mounts=mounts, wishes=wishes)
+    assert selection.starts == (".", "./a", "./home")
+    assert verdicts(selection)["/b"] == (EXCLUDED, "EXCLUDE_MOUNTPOINTS names it")
+
+
+def test_a_machine_whose_root_is_not_described_is_an_error() -> None:
+    with pytest.raises(RearError, match="root file system"):
+        select(items=(FileSystem("fs:home", ()), Mount("mount:/home", ("fs:home",), "/home", "xfs")),
+               left_out=[LeftOut("/", "an overlay: what it is made of is described")])  # fmt: skip
+
+
+def test_a_device_that_is_not_described_is_explained_by_its_disk() -> None:
+    stick = Mounted("/media/stick", "/dev/sdb1", "vfat", "", "/", "8:17")
+    left_out = [LeftOut("/media/stick", "/dev/sdb1 is not described"), LeftOut("/dev/sdb", "a removable disk")]
+    selection = select(mounts=(*MOUNTS, stick), left_out=left_out)
+    assert verdicts(selection)["/media/stick"] == (EXCLUDED, "a removable disk")
+
+
+def test_network_file_systems_are_explained_and_never_asked_for_their_size() -> None:
+    asked: list[str] = []
+
+    def used(path: str) -> int:
+        asked.append(path)
+        return 1
+
+    share = Mounted("/mnt/share", "nas:/x", "nfs4", "", "/", "0:60")
+    layout = Layout(ITEMS, (LeftOut("/mnt/share", "a network file system (nfs4 from nas:/x)"),))
+    selection = coverage.select(layout, (*MOUNTS, share), Wishes(TARGET), used, lambda _: 0)
+    assert verdicts(selection)["/mnt/share"][0] == EXCLUDED
+    assert sorted(asked) == ["/", "/home"]
+
+
+def test_the_backup_never_goes_into_itself() -> None:
+    assert "/srv/backup/*" in {part.pattern for part in select().parts}
+    holder = Mount("mount:/srv/backup", ("fs:b", "mount:/"), "/srv/backup", "ext4")
+    mounts = (*MOUNTS, Mounted("/srv/backup", "/dev/sdc1", "ext4", "", "/", "8:33"))
+    selection = select(items=(*ITEMS, FileSystem("fs:b", ()), holder), mounts=mounts)
+    assert verdicts(selection)["/srv/backup"] == (EXCLUDED, "it holds the backup")
+    assert "./srv/backup" not in selection.starts
+
+
+def test_only_some_volume_groups() -> None:
+    selection = select(wishes=Wishes(TARGET, only_groups=["system"]))
+    assert verdicts(selection)["/home"] == (EXCLUDED, "ONLY_INCLUDE_VG does not name data")
+    assert selection.starts == (".",)
+    assert select(wishes=Wishes(TARGET, only_groups=["data"])).starts == (".", "./home")
+
+
+def test_swap_is_recreated_and_its_files_are_left_out() -> None:
+    items = (*ITEMS, Swap("swap:x", ()), SwapFile("swap file:/swap[1]", ("mount:/",), "/swap[1]", 500))
+    selection = select(items=items)
+    assert verdicts(selection)["swap:x"][0] == verdicts(selection)["/swap[1]"][0] == RECREATED
+    assert coverage.Part(r"/swap\[1]", "a swap file: it is made again", 500) in selection.parts
+    assert selection.bytes == 1490
+
+
+def test_what_fstab_names_and_nobody_mounted_is_told() -> None:
+    old = Mount("mount:/old", ("fs:old", "mount:/"), "/old", "ext4", mounted=False)
+    assert verdicts(select(items=(*ITEMS, FileSystem("fs:old", ()), old)))["/old"] == (EXCLUDED, coverage.NOT_MOUNTED)
+
+
+def test_a_bind_mount_is_not_saved_a_second_time() -> None:
+    bind = Mounted("/jail/lib", "/dev/sda1", "ext4", "rw", "/lib", "8:1")
+    selection = select(mounts=(*MOUNTS, bind), left_out=[LeftOut("/jail/lib", "a bind mount of /lib on /dev/sda1")])
+    assert "/jail/lib/*" in {part.pattern for part in selection.parts}
+    assert {entry.name: entry.bytes for entry in selection.covered}["/jail/lib"] == 0
+
+
+def test_subvolumes_that_nobody_mounted_are_saved_where_they_lie() -> None:
+    items = (
+        FileSystem("fs:b", ()), Subvolume("subvolume:b/@", ("fs:b",), "@"),
+        Subvolume("subvolume:b/@/var/lib/machines", ("subvolume:b/@",), "@/var/lib/machines"),
+        Subvolume("subvolume:b/@home", ("fs:b",), "@home"),
+        Mount("mount:/", ("subvolume:b/@",), "/", "btrfs"),
+        Mount("mount:/home", ("subvolume:b/@home", "mount:/"), "/home", "btrfs"),
+    )  # fmt: skip
+    mounts = (
+        Mounted("/", "/dev/sda2", "btrfs", "", "/@", "0:30"),
+        Mounted("/home", "/dev/sda2", "btrfs", "", "/@home", "0:31"),
+    )
+    selection = select(items=items, mounts=mounts)
+    assert selection.starts == (".", "./home", "./var/lib/machines")
+    # One file system: its bytes count once.
+    assert sum(entry.bytes for entry in selection.covered) == 1000
+
+
+def test_the_later_of_two_mounts_on_one_place_counts() -> None:
+    over = Mounted("/home", "tmpfs", "tmpfs", "", "/", "0:70")
+    assert verdicts(select(mounts=(*MOUNTS, over)))["/home"][0] == EXCLUDED
+
+
+def test_the_report_is_json_with_every_file_system() -> None:
+    document = json.loads(select(wishes=Wishes(TARGET, exclude=["/tmp/*", "*.iso"])).dumps())
+    assert document["version"] == 1
+    assert {entry["name"] for entry in document["covered"]} == {"/", "/home", "/proc"}
+    by_pattern = {part["pattern"]: part["bytes"] for part in document["left_out"]}
+    assert by_pattern == {"/srv/backup/*": 10, "/tmp/*": 10, "*.iso": None}
+
+
+def test_bytes_below_a_folder_are_those_of_its_file_system(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_bytes(os.urandom(100_000))
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert 100_000 <= coverage.bytes_below(os.fspath(tmp_path)) < 140_000
+    assert coverage.bytes_below("/no/such/folder") == 0
+
+
+def test_the_layout_of_these_tests_is_one() -> None:
+    assert len(make(ITEMS)) == 5

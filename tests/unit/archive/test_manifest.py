@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A manifest comes back as it was written; damage, forgery and other versions are told apart."""
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rear_core.archive import encryption, manifest
+from rear_core.archive.manifest import Manifest
+from rear_core.errors import RearError, Refused
+
+PLAIN = Manifest(
+    created="2026-11-22T183000Z", hostname="web1", archive="backup.tar.zst", size=1000, sha256="ab" * 32,
+    compression="zstd", members=12, bytes=20480, layout="cd" * 32, warnings={"changed": 2}, tools={"tar": "1.34"},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def secured() -> tuple[Manifest, encryption.Keys]:
+    parameters, keys = encryption.new("correct horse")
+    return replace(PLAIN, archive="backup.tar.zst.enc", encryption=parameters), keys
+
+
+def test_it_comes_back_as_it_was(secured: tuple[Manifest, encryption.Keys]) -> None:
+    assert manifest.loads(manifest.dumps(PLAIN)).manifest == PLAIN
+    sealed = manifest.loads(manifest.dumps(*secured))
+    assert sealed.manifest == secured[0]
+    sealed.authenticate(secured[1])
+
+
+def test_a_change_without_the_key_is_not_authentic(secured: tuple[Manifest, encryption.Keys]) -> None:
+    changed = replace(secured[0], sha256="00" * 32)
+    mac = json.loads(manifest.dumps(*secured))["authentication"]
+    document = json.loads(manifest.dumps(changed))
+    document["authentication"] = mac
+    sealed = manifest.loads(json.dumps(document))
+    with pytest.raises(Refused, match="without the key"):
+        sealed.authenticate(secured[1])
+
+
+def test_a_manifest_without_authentication_is_not_authentic(secured: tuple[Manifest, encryption.Keys]) -> None:
+    with pytest.raises(Refused, match="without the key"):
+        manifest.loads(manifest.dumps(secured[0])).authenticate(secured[1])
+
+
+@given(place=st.integers(min_value=0), byte=st.integers(1, 255))
+def test_a_flipped_byte_never_passes(place: int, byte: int) -> None:
+    text = bytearray(manifest.dumps(PLAIN).encode())
+    text[place % len(text)] ^= byte
+    try:
+        found = manifest.loads(text.decode(errors="replace"))
+    except RearError:
+        return
+    # Where white space or a seal that is not in use changed, what counts did not.
+    assert found.manifest == PLAIN
+
+
+def test_another_version_says_so() -> None:
+    document = json.loads(manifest.dumps(PLAIN))
+    document["version"] = 7
+    with pytest.raises(Refused, match="version 7 of the manifest is not known"):
+        manifest.loads(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "no json", '"version"', '{"version": true}', "[" * 100_000])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(Refused):
+        manifest.loads(text)
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": "1000"}, {"archive": "../../etc/shadow"}, {"archive": ".."}, {"unknown": 1}, {"sha256": None}]
+)
+def test_a_manifest_of_another_program_is_a_named_error(change: dict[str, object]) -> None:
+    import hashlib
+
+    document = json.loads(manifest.dumps(PLAIN))
+    document.update(change)
+    del document["checksum"], document["authentication"]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    document["checksum"] = hashlib.sha256(text).hexdigest()
+    with pytest.raises(RearError, match="manifest"):
+        manifest.loads(json.dumps(document))
