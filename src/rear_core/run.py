@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .rescue.contents import Contents
     from .settings import Settings
     from .storage.layout import Layout
+    from .storage.plan import Rebuilt
     from .system import System
     from .system.kernel import Kernel
     from .system.network import Network
@@ -62,7 +63,8 @@ class Run:
 
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
-    build, `image` from pack, `results` from output, `backup` from verify. `phases` are those of the workflow.
+    build, `image` from pack, `results` from output, `backup` from verify,
+    `rebuilt` from recreate. `phases` are those of the workflow.
     `undo` is unwound when the run ends, however it ends.
     """
 
@@ -80,6 +82,7 @@ class Run:
     image: RescueImage | None = None
     results: list[Path] = field(default_factory=list)
     backup: Backup | None = None
+    rebuilt: Rebuilt | None = None
     phases: tuple[str, ...] = ()
 
     @property

@@ -77,6 +77,14 @@ class Partition(Item):
     bootable: bool = False
     device: str = field(default="", compare=False)
 
+    def place(self, below: str) -> str:
+        """The kernel's name: /dev/sda1, /dev/nvme0n1p1; on a multipath disk as udev named it before."""
+        separator = "p" if below[-1:].isdigit() else ""
+        if below.startswith("/dev/mapper/"):
+            found = re.search(r"([-_]part|p?)\d+$", self.device)
+            separator = found[1] if found and self.device.startswith("/dev/mapper/") else "-part"
+        return f"{below}{separator}{self.number}"
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """Each disk, with the partition table of whatever has one (an array can have one, too).

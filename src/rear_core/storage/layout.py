@@ -33,6 +33,15 @@ class Item:
     id: str
     needs: tuple[str, ...]
 
+    @property
+    def flexible(self) -> bool:
+        """Whether it takes whatever place is left: among equals it is made last."""
+        return False
+
+    def place(self, below: str) -> str:
+        """The path of its block device when what it needs first is at the path `below`; that path for what has none."""
+        return below
+
     def __str__(self) -> str:
         name, device = self.id.partition(":")[2], getattr(self, "device", "")
         return f"{self.noun} {name}" + (f" ({device})" if device not in ("", name) else "")
@@ -70,13 +79,13 @@ class Layout:
         return len(self.items)
 
     def order(self) -> list[Item]:
-        """Every item after all it needs; among equals by id."""
+        """Every item after all it needs; among equals those without a fixed place last, then by id."""
         by_id = {item.id: item for item in self.items}
         sorter = TopologicalSorter({item.id: item.needs for item in self.items})
         sorter.prepare()
         ordered = []
         while sorter.is_active():
-            ready = sorted(sorter.get_ready())
+            ready = sorted(sorter.get_ready(), key=lambda id: (by_id[id].flexible, id))
             ordered += [by_id[id] for id in ready]
             sorter.done(*ready)
         return ordered

@@ -67,6 +67,10 @@ class Luks(Item):
     crypttab_options: str = ""
     device: str = field(default="", compare=False)
 
+    def place(self, below: str) -> str:
+        """The mapping by which it is open."""
+        return f"/dev/mapper/{self.name}" if self.name else below
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """Every LUKS header; of one that is closed, what is inside is left out."""

@@ -111,6 +111,15 @@ class LogicalVolume(Item):
     skip_activation: bool = False
     tags: tuple[str, ...] = ()
 
+    @property
+    def flexible(self) -> bool:
+        """Linear and striped volumes go first, to the extents they had; parts of the others have none recorded."""
+        return any(segment.kind not in ("linear", "striped") for segment in self.segments)
+
+    def place(self, _below: str) -> str:
+        """As device-mapper names it, with hyphens doubled."""
+        return "/dev/mapper/" + "-".join(name.replace("-", "--") for name in (self.group, self.name))
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """All volume groups whose disks are described.

@@ -41,6 +41,10 @@ class Array(Item):
     bitmap: str = ""
     consistency: str = ""
 
+    def place(self, _below: str) -> str:
+        """The same number as before; an array without a number of its own gets one counted from the top."""
+        return self.device if re.fullmatch(r"/dev/md\d+", self.device) else "/dev/md127"
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """The arrays that run; one that does not is named as left out by its members."""

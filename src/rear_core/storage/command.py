@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A command of a plan, and the place where a layout is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .layout import Item, Layout
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to run, why, and what is lost by it ("" for nothing).
+
+    `input` is its standard input; `passphrase` names the LUKS volume whose passphrase that is instead. The
+    block devices in `devices` must be there when it runs: some tools would make a file of that name.
+    """
+
+    argv: tuple[str, ...]
+    reason: str
+    destroys: str = ""
+    input: str = ""
+    passphrase: str = ""
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Site:
+    """The machine on which a layout is made again: where its items will be, and how they may differ.
+
+    `disks` are the paths of the disks by id, `resized` the items that are larger or smaller than recorded,
+    `memory` the bytes of main memory (0 when they do not matter), `target` where file systems are mounted.
+    """
+
+    layout: Layout
+    disks: Mapping[str, str]
+    resized: frozenset[str] = frozenset()
+    memory: int = 0
+    target: str = "/mnt/local"
+    _items: dict[str, Item] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_items", {item.id: item for item in self.layout})
+
+    def item(self, id: str) -> Item:
+        """An item by its id."""
+        return self._items[id]
+
+    def device(self, id: str) -> str:
+        """The path of an item's block device, or of the one that it lies on."""
+        if id in self.disks:
+            return self.disks[id]
+        item = self._items[id]
+        return item.place(self.device(item.needs[0]) if item.needs else "")
+
+    def size(self, id: str) -> int:
+        """The bytes of a block device, 0 when they are not known."""
+        size = getattr(self._items[id], "size", 0)
+        return size if isinstance(size, int) else 0
+
+    def below(self, id: str) -> set[str]:
+        """The ids of all that an item lies on, and its own."""
+        found, waiting = {id}, [id]
+        while waiting:
+            for need in self._items[waiting.pop()].needs:
+                if need not in found:
+                    found.add(need)
+                    waiting.append(need)
+        return found
+
+    def is_resized(self, id: str) -> bool:
+        """Whether an item, or one below it, is not as large as it was."""
+        return not self.resized.isdisjoint(self.below(id))
