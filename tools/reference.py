@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
 from rear_core import builtin, hookspecs
 from rear_core.cli import COMMANDS, rear
 from rear_core.cli.manual import page
@@ -103,7 +104,9 @@ def core_context() -> click.Context:
         "rear", help=rear.help, params=list(rear.params), context_settings=rear.context_settings,
         commands={name: command for name in COMMANDS if (command := rear.get_command(click.Context(rear), name))},
     )
-    context = click.Context(group, info_name="rear", terminal_width=100, max_content_width=100)
+    context = click.Context(
+        group, info_name="rear", help_option_names=["-h", "--help"], terminal_width=100, max_content_width=100
+    )
     context.obj = Options()
     return context
 

@@ -78,6 +78,18 @@ def rear_rescue_contents(run: Run) -> Contents:  # type: ignore[empty-body]
     """
 
 
+@hookspec
+def rear_missing(run: Run) -> Iterable[str]:  # type: ignore[empty-body]
+    """What this machine itself lacks for making rescue media, besides the programs that the rescue system carries.
+
+    Names of programs, or of other things that `rear_install_advice` knows. All that is missing is told at once, in
+    prep. ::
+
+        if not run.sh.which("acme-mkimage"):
+            yield "acme-mkimage"
+    """
+
+
 @hookspec(firstresult=True)
 def rear_install_advice(programs: Sequence[str]) -> str:  # type: ignore[empty-body]
     """The command that installs missing programs on this family of operating systems.

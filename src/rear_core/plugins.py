@@ -2,7 +2,6 @@
 """Finds, selects, isolates and lists plugins: installed distributions that name a module by an entry point."""
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -143,7 +142,8 @@ class Plugins:
         others = ", ".join(sorted(plugin.name for plugin in installed.values()))
         raise PluginError(
             f"{setting}={names[0]} is not installed",
-            f"pip install {distribution_for(kind, names[0])}" + (f", or set {setting} to one of: {others}" if others else ""),
+            f"pip install {distribution_for(kind, names[0])}"
+            + (f", or set {setting} to one of: {others}" if others else ""),
         )
 
     def call(self, hook: str, **arguments: Any) -> list[Any]:

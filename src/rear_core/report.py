@@ -44,7 +44,7 @@ class Report:
             if path.is_symlink() or (path.exists() and not _is_own_file(path)):
                 raise Refused(
                     f"the log {path} is a link or belongs to someone else",
-                    f"remove it, or set LOGFILE to another place",
+                    "remove it, or set LOGFILE to another place",
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
 from rear_core.errors import PluginError
 from rear_core.plugins import Found, Plugins, discover, load
 

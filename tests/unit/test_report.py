@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+
 from rear_core.errors import RearError, Refused
 from rear_core.report import Report, explain
 

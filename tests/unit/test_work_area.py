@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from rear_core import work_area
 from rear_core.errors import Refused
 from rear_core.report import Report

@@ -8,16 +8,18 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from rear_core import builtin
-from rear_core.errors import ConfigurationError, PluginError, RearError
+from rear_core.errors import ConfigurationError, PluginError, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
 from rear_core.report import Report
+from rear_core.rescue.contents import Contents
 from rear_core.run import Options, Run
 from rear_core.settings import evaluate
 from rear_core.settings.files import load
 from rear_core.shell import Shell
-from rear_core.workflow import Step, execute, plan
+from rear_core.workflow import WORKFLOWS, Step, execute, plan
 
 WORKFLOW = "savelayout"
 
@@ -143,6 +145,19 @@ def test_a_script_that_others_can_change_is_refused(run: Run) -> None:
     script(run, "analyse_dr", "10_open.sh", "true").chmod(0o777)
     with pytest.raises(ConfigurationError, match="others can change"):
         execute(run, WORKFLOW)
+
+
+def test_all_that_is_missing_is_named_at_once(run: Run) -> None:
+    from rear_core.builtin.rescue import check_programs
+
+    run.phases = WORKFLOWS["mkrescue"]
+    contents = Contents(programs=["no-such-program", "sh"])
+    run.plugins.take(plugin("backup", "b", rear_rescue_contents=lambda: contents))
+    run.plugins.take(plugin("output", "o", rear_missing=lambda: ["no-such-tool"]))
+    run.plugins.take(plugin("os", "s", rear_install_advice=lambda programs: f"install {' '.join(programs)}"))
+    with pytest.raises(Refused, match="not installed: no-such-program, no-such-tool") as caught:
+        check_programs(run)
+    assert caught.value.hint == "install no-such-program no-such-tool"
 
 
 def test_files_that_are_no_scripts_are_passed_over(run: Run) -> None:

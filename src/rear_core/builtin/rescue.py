@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RearError, Refused
+from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..settings.model import Setting
@@ -65,11 +65,11 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "INITRAMFS_COMPRESSION", str, choices=("", "zstd", "xz", "gzip"),
-        help="Compression of the rescue system. Left empty it is the first of zstd, xz and gzip that the kernel can read.",
+        help="Compression of the rescue system. Left empty it is the first of zstd, xz, gzip that the kernel can read.",
     )
     yield Setting(
         "KERNEL_CMDLINE", str,
-        help="Kernel parameters of the rescue system, besides consoles and interface naming, which follow this machine.",
+        help="Kernel parameters of the rescue system, besides consoles and interface naming, which are this machine's.",
     )
     yield Setting(
         "SSH_ROOT_PASSWORD", str, secret=True, check=_is_hash,
@@ -78,8 +78,8 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "SSH_HOST_KEYS", bool, default=False,
-        help="Whether the rescue system has this machine's ssh host keys. They are then on the media for anyone to read;"
-        " without them it makes new ones at each start.",
+        help="Whether the rescue system has this machine's ssh host keys. They are then on the media for anyone to"
+        " read; without them it makes new ones at each start.",
     )
     yield Setting(
         "RESCUE_ALLOW_SECRETS", list,
@@ -125,8 +125,11 @@ def check_programs(run: Run) -> None:
     from ..rescue.programs import missing
 
     absent = missing(run.sh, merge([Contents(BUILD_PROGRAMS), all_contents(run)]))
+    if "output" in run.phases:
+        absent += run.plugins.call("rear_missing", run=run)
     if absent:
-        raise RearError(f"programs are not installed: {', '.join(absent)}", run.plugins.install_advice(absent))
+        absent = list(dict.fromkeys(absent))
+        raise Refused(f"not installed: {', '.join(absent)}", run.plugins.install_advice(absent))
 
 
 def check_space(run: Run) -> None:
@@ -162,6 +165,6 @@ def choose_kernel(run: Run) -> None:
 
 
 def decide_contents(run: Run) -> None:
-    """Merge all declarations, now that the layout and the network are known; what they add must be installed as well."""
+    """Merge all declarations, now that layout and network are known; what they add must be installed as well."""
     check_programs(run)
     run.contents = all_contents(run)

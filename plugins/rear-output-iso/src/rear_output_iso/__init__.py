@@ -40,6 +40,13 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
+def rear_missing(run: Run) -> Iterable[str]:
+    from .boot import find_installed, missing
+
+    return missing(run, find_installed(run))
+
+
+@hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
         yield Step(30, "Check what makes the ISO image boot", check_boot_loaders)
@@ -55,7 +62,7 @@ def rear_output(run: Run) -> Iterable[Step]:
 
 
 def check_boot_loaders(run: Run) -> None:
-    """Find programs and boot loaders; raise `Refused` with what to install, warn of what will not boot."""
+    """Warn of the machines that the image will not boot on."""
     from .boot import find_loaders
 
     find_loaders(run)

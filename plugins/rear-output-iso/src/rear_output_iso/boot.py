@@ -35,21 +35,31 @@ def find_loaders(run: Run, root: Path = Path("/"), *, warn: bool = True) -> Load
     Raises `Refused` with what to install when a program is missing, or a loader for the firmware of this very
     machine; a missing one for the other firmware is a warning.
     """
+    loaders = find_installed(run, root)
+    absent = missing(run, loaders)
+    if absent:
+        raise Refused(f"the ISO image needs: {', '.join(absent)}", run.plugins.install_advice(absent))
+    if warn:
+        warn_of_limits(run, loaders)
+    return loaders
+
+
+def find_installed(run: Run, root: Path = Path("/")) -> Loaders:
+    """The boot loaders that are installed; raise `Refused` on an architecture that has none for an ISO image."""
     machine = run.system.machine
     if machine not in BIOS_MACHINES and machine not in EFI_PLATFORMS:
         raise Refused(f"OUTPUT=ISO knows no boot loader for {machine}", "use an output method made for it")
     efi_platform = EFI_PLATFORMS.get(machine)
     modules = find_modules(efi_platform, root) if efi_platform else None
-    loaders = Loaders(
+    return Loaders(
         bios=find_modules("i386-pc", root) if machine in BIOS_MACHINES else None,
         efi=find_signed_loaders(machine, root) or modules,
     )
-    missing = required_here(run, loaders) + missing_programs(run, loaders)
-    if missing:
-        raise Refused(f"the ISO image needs: {', '.join(missing)}", run.plugins.install_advice(missing))
-    if warn:
-        warn_of_limits(run, loaders)
-    return loaders
+
+
+def missing(run: Run, loaders: Loaders) -> list[str]:
+    """What has to be installed before an image can be made that boots on this machine."""
+    return required_here(run, loaders) + missing_programs(run, loaders)
 
 
 def required_here(run: Run, loaders: Loaders) -> list[str]:
