@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -73,7 +73,7 @@ class Shell:
         self.log("+ " + shlex.join(arguments))
         started = time.monotonic()
         # Output goes to a file, not a pipe: a daemon that a program leaves behind keeps a pipe open for ever.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
+        with _memory_file() as out, _memory_file() as err, _memory_file() as given:
             if input is not None:
                 given.write(input.encode())
                 given.seek(0)
@@ -86,7 +86,7 @@ class Shell:
                 cwd=cwd,
             )
             try:
-                status = process.wait(timeout)
+                status = _wait(process, timeout)
             except subprocess.TimeoutExpired:
                 _stop(process)
                 raise ProgramFailed(arguments, 124, "", f"no end after {timeout:g} seconds") from None
@@ -145,7 +145,7 @@ class Shell:
         began = time.monotonic()
         processes: list[subprocess.Popen[bytes]] = []
         with ExitStack() as opened:
-            errors = [opened.enter_context(tempfile.TemporaryFile()) for _ in commands]
+            errors = [opened.enter_context(_memory_file()) for _ in commands]
             try:
                 source: Any = subprocess.PIPE if feed is not None else stdin or subprocess.DEVNULL
                 for number, (command, err) in enumerate(zip(commands, errors)):
@@ -170,7 +170,7 @@ class Shell:
                     _take(processes[-1].stdout, take)
                 deadline = None if timeout is None else began + timeout
                 for process in processes:
-                    process.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
+                    _wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired as error:
                 for process in processes:
                     _stop(process)
@@ -228,6 +228,29 @@ class Shell:
             )
         except OSError as error:
             raise RearError(f"cannot start {arguments[0]}: {error.strerror}") from error
+
+
+def _memory_file() -> IO[bytes]:
+    """A file without a name, in memory: what programs print is little, and a work area may be slow or full."""
+    return open(os.memfd_create("rear"), "w+b")
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int:
+    """The exit status of a program; raise `TimeoutExpired` when it needs longer.
+
+    Popen.wait with a time limit looks only every 50 ms, which adds up over many short programs.
+    """
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # Linux before 5.3, or a Python built for one
+        return process.wait(timeout)
+    try:
+        if not select.select([descriptor], [], [], timeout)[0]:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(process.args, timeout)
+    finally:
+        os.close(descriptor)
+    return process.wait()
 
 
 def _feed(pipe: IO[bytes] | None, blocks: Iterable[bytes | memoryview]) -> None:
