@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +17,7 @@ Install = Callable[..., list[Found]]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Lay an installed distribution with one plugin into a folder of the search path; return what is found there."""
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)

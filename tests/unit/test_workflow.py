@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -24,10 +24,10 @@ from rear_core.workflow import WORKFLOWS, Step, execute, plan
 WORKFLOW = "savelayout"
 
 
-def plugin(kind: str, name: str, **hooks: object) -> Found:
+def plugin(kind: str, name: str, **hooks: Callable[..., object]) -> Found:
     module = ModuleType(name)
     for hook, function in hooks.items():
-        setattr(module, hook, hookimpl(function))  # type: ignore[type-var]
+        setattr(module, hook, hookimpl(function))
     return Found(kind, name, name, f"rear-{kind}-{name}", "1", module=module)
 
 
@@ -46,6 +46,10 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
+def fail(run: Run) -> None:
+    raise RearError("broken")
+
+
 def script(run: Run, folder: str, name: str, code: str) -> Path:
     path = run.config_dir / folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +59,7 @@ def script(run: Run, folder: str, name: str, code: str) -> Path:
 
 
 def test_steps_are_ordered_by_number_then_kind_then_title(run: Run) -> None:
-    def steps(*titles: str) -> object:
+    def steps(*titles: str) -> Callable[[], list[Step]]:
         return lambda: [Step(int(title[:2]), title, print) for title in titles]
 
     run.plugins.take(plugin("output", "o", rear_analyse_dr=steps("50 output", "10 output")))
@@ -83,9 +87,6 @@ def test_a_phase_is_asked_only_when_it_is_reached(run: Run) -> None:
 def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
     done: list[str] = []
 
-    def fail(run: Run) -> None:
-        raise RearError("broken")
-
     run.plugins.take(
         plugin(
             "extra", "e",
@@ -101,7 +102,7 @@ def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
 
 def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.options = Options(simulate=True, config_dir=run.config_dir)
-    run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: [Step(7, "Describe", lambda run: 1 / 0)]))
+    run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: [Step(7, "Describe", fail)]))
     execute(run, WORKFLOW)
     assert capsys.readouterr().out == "analyse_dr      07  Describe  [extra e]\n"
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules of the house that no linter knows."""
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "src" / "rear_core"
+MODULES = sorted([*CORE.rglob("*.py"), *ROOT.glob("plugins/*/src/**/*.py")])
+# Imports may go from a higher layer to a lower one, or stay within one.
+LAYERS = (
+    ("cli",),
+    ("workflow",),
+    ("builtin",),
+    ("finalize",),
+    ("storage", "rescue", "boot", "archive", "media", "system"),
+    ("shell", "report", "settings", "errors"),
+)
+
+
+def imports(path: Path, *, at_start_only: bool = False) -> Iterator[str]:
+    """Full names of the modules that a file imports, those for the type checker apart."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for node in ast.walk(block)
+    }
+    package = path.relative_to(ROOT / "src").parent.parts if path.is_relative_to(ROOT / "src") else ()
+    for node in tree.body if at_start_only else ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            name = ".".join(filter(None, (base, node.module)))
+            yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def layer(name: str) -> int | None:
+    """The layer of a module of the core by its full name, lower numbers above."""
+    parts = name.split(".")
+    if parts[0] != "rear_core" or len(parts) < 2:
+        return None
+    return next((number for number, names in enumerate(LAYERS) if parts[1] in names), None)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_opens_with_its_licence_and_a_sentence(path: Path) -> None:
+    text = path.read_text()
+    if text:
+        assert text.startswith("# SPDX-License-Identifier: GPL-3.0-or-later\n")
+        assert ast.get_docstring(ast.parse(text))
+
+
+def test_only_the_shell_starts_programs() -> None:
+    starters = {"subprocess", "pty", "multiprocessing", "os.system", "os.popen", "os.execv", "os.spawnv"}
+    for path in MODULES:
+        if path != CORE / "shell.py":
+            assert not starters & set(imports(path)), path
+
+
+def test_imports_go_one_way() -> None:
+    for path in CORE.rglob("*.py"):
+        own = layer(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
+        if own is None:
+            continue
+        for name in imports(path):
+            other = layer(name)
+            # What a step is lies in workflow.py, what the contract is in hookspecs.py: values, not behaviour.
+            if other is not None and name != "rear_core.workflow.Step":
+                assert other >= own, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_a_plugin_imports_no_other_plugin() -> None:
+    packages = {path.name for path in ROOT.glob("plugins/*/src/*") if path.is_dir()}
+    for path in ROOT.glob("plugins/*/src/**/*.py"):
+        own = path.relative_to(ROOT).parts[3]
+        assert not {name.split(".")[0] for name in imports(path)} & (packages - {own}), path
+
+
+def test_commands_that_recover_import_little() -> None:
+    """The rescue system runs on slow consoles and little memory."""
+    code = "import sys, rear_core.cli, rear_core.cli.make, rear_core.builtin as b; b.modules(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"pyroute2", "blkinfo", "jinja2", "asyncio", "ssl", "sqlite3", "ctypes", "multiprocessing"}
+    assert not heavy & set(loaded)
+    assert len(loaded) < 260
