@@ -17,21 +17,34 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 
-# The disks of the host are not those of the tree, and some hosts do not let anyone read them.
-# The first process of a process namespace inherits orphans. With SIGCHLD ignored the kernel reaps them, so
-# that a killed program does not live on as a zombie; cat then waits for the end of its input.
+# What the host has is hidden: its disks, which some hosts let nobody read, and the command line of its kernel. The
+# network card is one end of a cable, with the address that QEMU gives to a machine behind its NAT.
+# The first process of a process namespace inherits orphans. With SIGCHLD ignored (which
+# bash can do and dash cannot) the kernel reaps them, so that a killed program does not live on as a zombie; cat
+# then waits for the end of its input.
 HOLD = """
 set -e
+mount -t proc proc /proc
+unshare --net sleep infinity &
+until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+ip link set lo up
+ip link add eth0 address 52:54:00:00:00:01 type veth peer name wire netns $!
+nsenter --target $! --net ip link set wire up
+ip address add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+ip route add default via 10.0.2.2
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4"
 mount -t proc proc "$4/proc"
-mount --rbind /sys "$4/sys"
+mount -t sysfs sysfs "$4/sys"
 mount -t tmpfs -o mode=755 tmpfs "$4/sys/block"
 mount --rbind /dev "$4/dev"
 mount -t tmpfs -o mode=755 tmpfs "$4/run"
 mkdir "$4/run/lock"
+echo 'BOOT_IMAGE=/boot/vmlinuz root=LABEL=debian12 ro quiet console=tty0 console=ttyS0,115200' > "$4/run/cmdline"
+mount --bind "$4/run/cmdline" "$4/proc/cmdline"
 hostname debian12
 trap '' CHLD
-exec chroot "$4" sh -c 'echo ready; exec cat'
+exec chroot "$4" bash -c 'echo ready; exec cat'
 """
 
 
@@ -58,9 +71,9 @@ class Chroot:
         for path in (self.upper, work, mounted):
             path.mkdir(parents=True, exist_ok=True)
         lower = ":".join(map(os.fspath, self.layers))
-        namespaces = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+        namespaces = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--kill-child"]
         self._holder = subprocess.Popen(
-            [*namespaces, "sh", "-c", HOLD, "hold", lower, self.upper, work, mounted],
+            [*namespaces, "bash", "-c", HOLD, "hold", lower, self.upper, work, mounted],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None
@@ -78,11 +91,9 @@ class Chroot:
         self._holder.kill()  # --kill-child takes the namespace's first process along, and that one all others
         self._holder.communicate()
 
-    def start(
-        self, *argv: str, env: Mapping[str, str] | None = None, **options: Any
-    ) -> subprocess.Popen[str]:
+    def start(self, *argv: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start a program inside; the process returned is nsenter, which ends as the program does."""
-        enter = ["nsenter", f"--target={self._process}", "--mount", "--pid", "--uts", "--root", "--wd"]
+        enter = ["nsenter", f"--target={self._process}", "--mount", "--pid", "--net", "--uts", "--root", "--wd"]
         return subprocess.Popen([*enter, *argv], env={**ENVIRONMENT, **(env or {})}, text=True, **options)
 
     def run(
@@ -94,9 +105,7 @@ class Chroot:
         stdout: int | IO[str] = subprocess.PIPE,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end; both streams come back together in `stdout`."""
-        process = self.start(
-            *argv, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
-        )
+        process = self.start(*argv, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT)
         try:
             output, _ = process.communicate(timeout=timeout)
         except BaseException:

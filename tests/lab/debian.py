@@ -31,6 +31,7 @@ CUSTOMISE = r"""
 set -e
 echo debian12 > "$1/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 debian12\n' > "$1/etc/hosts"
+echo 'nameserver 10.0.2.3' > "$1/etc/resolv.conf"
 echo 'LABEL=debian12 / ext4 errors=remount-ro 0 1' > "$1/etc/fstab"
 mkdir -p "$1/etc/systemd/system/serial-getty@ttyS0.service.d" "$1/opt/rear"
 cat > "$1/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf" <<END

@@ -105,6 +105,7 @@ class Machine:
         self._private = tempfile.TemporaryDirectory(prefix="rear-qemu.")
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._log = _Transcript(self.transcript) if self.transcript else None
         self._numbers = itertools.count(1)
         try:
             self._start(Path(self._private.name))
@@ -121,6 +122,8 @@ class Machine:
             self._process.wait()
         if self._socket:
             self._socket.close()
+        if self._log:
+            self._log.close()
         self._private.cleanup()
 
     def expect(self, pattern: str, timeout: float = 300) -> re.Match[str]:
@@ -245,8 +248,7 @@ class Machine:
             self._socket, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
         )
         self._console.delaybeforesend = None
-        if self.transcript:
-            self._console.logfile_read = _Transcript(self.transcript)
+        self._console.logfile_read = self._log
 
     def _connect(self, path: Path) -> socket.socket:
         assert self._process is not None
@@ -275,9 +277,7 @@ def accelerator(kernel: Path) -> tuple[str, ...]:
     argv = ["qemu-system-x86_64", *VIRTUALIZED, "-machine", "q35", "-m", "256", "-nodefaults"]
     argv += ["-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     argv += ["-kernel", os.fspath(kernel), "-append", "console=ttyS0 panic=-1"]
-    with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as probe:
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as probe:
         console: Any = fdpexpect.fdspawn(probe.stdout, timeout=10, use_poll=True)
         works = console.expect([b"Kernel panic", EOF, TIMEOUT]) == 0
         probe.kill()
@@ -347,3 +347,7 @@ class _Transcript:
 
     def flush(self) -> None:
         self._file.flush()
+
+    def close(self) -> None:
+        self.write("\n")
+        self._file.close()

@@ -38,9 +38,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory, accelerator: tuple[str, ...]
     """
     directory = tmp_path_factory.mktemp("guest")
     root = qemu.Disk(debian.disk_image(), "root", snapshot=True)
-    blanks = [
-        qemu.Disk(qemu.blank(directory / serial, 4096), serial, bus) for serial, bus in GUEST_DISKS.items()
-    ]
+    blanks = [qemu.Disk(qemu.blank(directory / serial, 4096), serial, bus) for serial, bus in GUEST_DISKS.items()]
     nics = [qemu.Nic(f"52:54:00:00:00:0{number}", wire="lan") for number in range(1, 5)]
     with qemu.Machine(
         disks=[root, *blanks],
