@@ -58,13 +58,28 @@ class RescueImage:
 
 
 @dataclass
+class Recovery:
+    """What a recovery came to: collected by its steps, told at its end.
+
+    `done` are changes to the restored system, `rewritten` the files of its configuration among them, `differences`
+    what is not as it was, `problems` what keeps it from starting as it did, `seconds` the time of each phase so far.
+    """
+
+    done: list[str] = field(default_factory=list)
+    rewritten: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
 class Run:
     """One run of a workflow.
 
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `results` from output, `backup` from verify,
-    `rebuilt` from recreate. `phases` are those of the workflow.
+    `rebuilt` from recreate, `recovery` from all phases of one. `phases` are those of the workflow.
     `undo` is unwound when the run ends, however it ends.
     """
 
@@ -83,6 +98,7 @@ class Run:
     results: list[Path] = field(default_factory=list)
     backup: Backup | None = None
     rebuilt: Rebuilt | None = None
+    recovery: Recovery = field(default_factory=Recovery)
     phases: tuple[str, ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 """Phases and workflows: which phases a command runs, how the steps of all plugins are ordered and run."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -91,8 +92,10 @@ def execute(run: Run, workflow: str) -> None:
 def _perform(run: Run, planned: PlannedStep) -> None:
     if run.options.step_by_step and not _confirmed(planned):
         return
+    started, seconds = time.monotonic(), run.recovery.seconds
     with run.report.step(planned.step.title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
         planned.step.action(run)
+    seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started
 
 
 def _clean_up(run: Run) -> None:

@@ -136,4 +136,78 @@ def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:
     return partitions
 
 
-GRUB_BIOS = BootLoader("GRUB BIOS", detect)
+def boot_devices(run: Run, facts: Facts) -> list[str]:
+    """The disks and partitions to install GRUB to: those that had it, and every disk of the array that holds /boot."""
+    from ..storage.disk import Disk
+    from ..storage.disk import Partition as PartitionItem
+    from ..storage.md import Array
+
+    assert run.layout is not None and run.rebuilt is not None
+    # Of GRUB's boot sector on a machine that UEFI starts nothing may be left but the sector.
+    in_use = [
+        sector["device"]
+        for sector in facts["boot_sectors"]
+        if sector["core_place"] != "missing" or run.system.firmware.mode == "bios"
+    ]
+    items = [item for item in run.layout if getattr(item, "device", None) in in_use]
+    disks = [item for item in items if isinstance(item, Disk)]
+    partitions = [item for item in items if isinstance(item, PartitionItem)]
+    holder = next((id for id in ("mount:/boot", "mount:/") if id in run.layout), "")
+    below = [run.layout[id] for id in sorted(run.rebuilt.site.below(holder))] if holder else []
+    if disks and any(isinstance(item, Array) for item in below):
+        disks += [item for item in below if isinstance(item, Disk)]
+    made = [item for item in (*disks, *partitions) if run.rebuilt.disks(item.id)]
+    return list(dict.fromkeys(run.rebuilt.device(item.id) for item in made))
+
+
+def install(run: Run, facts: Facts) -> list[str]:
+    """Install GRUB to the boot sectors with the recovered system's own `grub-install`."""
+    from .chroot import run_inside
+
+    program = install_program(run)
+    done = []
+    for device in boot_devices(run, facts):
+        # GRUB warns of block lists in the boot sector of a partition, and wants to be told twice.
+        force = ("--force",) if _is_partition(device) else ()
+        run_inside(run, program, "--target=i386-pc", *force, device)
+        done.append(f"GRUB for BIOS installed to {device}")
+    return done
+
+
+def install_program(run: Run) -> str:
+    """The name that the recovered system's distribution gave to grub-install."""
+    from ..errors import RearError
+    from .chroot import has_program
+
+    for name in ("grub-install", "grub2-install"):
+        if has_program(run, name):
+            return name
+    raise RearError(
+        "the recovered system has no grub-install", f"chroot {run.target}, install GRUB's package and run it"
+    )
+
+
+def verify(run: Run, facts: Facts) -> list[str]:
+    """Which of the boot sectors would not start GRUB."""
+    problems = []
+    devices = boot_devices(run, facts)
+    for device in devices:
+        try:
+            sector = read_boot_sector(Path(device))
+        except OSError as error:
+            problems.append(f"the boot sector of {device} cannot be read: {error.strerror}")
+            continue
+        if sector is None:
+            problems.append(f"GRUB is not in the boot sector of {device}")
+        elif not sector.core_sectors:
+            problems.append(f"GRUB's boot sector of {device} leads to no core image")
+    if run.system.firmware.mode == "bios" and not devices:
+        problems.append("none of the disks that GRUB started from was made again")
+    return problems
+
+
+def _is_partition(device: str) -> bool:
+    return (Path("/sys/class/block") / Path(device).resolve().name / "partition").exists()
+
+
+GRUB_BIOS = BootLoader("GRUB BIOS", detect, "bios", install, verify)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from . import grub_efi_install
 from .efi_variables import BootEntries, BootEntry, read_boot_entries
 from .loader import BootLoader, Facts
 
@@ -132,4 +133,4 @@ def _child(directory: Path, name: str) -> Path | None:
     return next((path for path in directory.iterdir() if path.name.upper() == name), None)
 
 
-GRUB_EFI = BootLoader("GRUB EFI", detect)
+GRUB_EFI = BootLoader("GRUB EFI", detect, "uefi", grub_efi_install.install, grub_efi_install.verify)

@@ -2,7 +2,7 @@
 """What a boot loader is to the core, and the search for those of this machine."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,18 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class BootLoader:
-    """A boot loader that can be recognised.
+    """A boot loader that can be recognised and installed again.
 
-    `detect` only looks; it returns what a later installation must know, None when it is not in use.
+    `detect` only looks; it returns what a later installation must know, None when it is not in use. On the recovered
+    system `install` makes it start from the rebuilt disks, from these facts, and returns a line for each thing done;
+    `verify` only looks and returns what is wrong. `firmware` is the kind it is for, "bios" or "uefi".
     """
 
     name: str
     detect: Callable[[Run], Facts | None]
+    firmware: str = ""
+    install: Callable[[Run, Facts], Sequence[str]] | None = None
+    verify: Callable[[Run, Facts], Sequence[str]] | None = None
 
 
 def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Facts]:

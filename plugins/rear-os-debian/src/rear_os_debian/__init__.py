@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian, Ubuntu and their kin: which package brings a missing program."""
+"""Debian, Ubuntu and their kin: which package brings a missing program, how an initramfs is made."""
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, hookimpl
+from rear_core import Contents, Run, Step, hookimpl
 from rear_core.system.os_release import read_os_release
 
 # Package: what it brings. Beside programs: GRUB's modules by platform, as "grub-i386-pc".
@@ -66,6 +66,36 @@ def rear_install_advice(programs: Sequence[str]) -> str:
     unknown = [program for program in programs if program not in known]
     advice += [f"apt-file search bin/{program}" for program in unknown]
     return "; ".join(advice)
+
+
+@hookimpl
+def rear_finalize() -> Iterable[Step]:
+    # Behind the configuration, before the boot loader.
+    yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
+    yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
+
+
+def rebuild_initramfs(run: Run) -> None:
+    """Run `update-initramfs` for all kernels in the recovered system; on the machine it was made for it stays."""
+    from rear_core.boot.chroot import run_inside
+    from rear_core.finalize.decision import reasons_for_new_initramfs
+
+    reasons = reasons_for_new_initramfs(run)
+    if not reasons:
+        run.report.log("the initramfs fits this machine and stays as it is")
+        return
+    run.report.say(f"Making the initramfs anew: {'; '.join(reasons)}")
+    run_inside(run, "update-initramfs", "-u", "-k", "all", timeout=7200)
+    run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
+
+
+def rebuild_menu(run: Run) -> None:
+    """Run `update-grub` in the recovered system, for what grub.cfg says of devices beside their identifiers."""
+    from rear_core.boot.chroot import has_program, run_inside
+
+    if run.recovery.rewritten and has_program(run, "update-grub"):
+        run_inside(run, "update-grub")
+        run.recovery.done.append("GRUB's menu written anew")
 
 
 def kernel_package(ids: Sequence[str], machine: str) -> str:

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB 2 for UEFI on a recovered system: files, boot entries, and the path that firmware starts without an entry."""
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RearError
+from .efi_variables import BootEntries, BootEntry, read_boot_entries
+from .loader import Facts
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+# By `uname -m`: GRUB's platform and the file of the fallback path (UEFI Specification 2.10, 3.5.1.1).
+PLATFORMS = {
+    "x86_64": ("x86_64-efi", "BOOTX64.EFI"),
+    "aarch64": ("arm64-efi", "BOOTAA64.EFI"),
+    "i686": ("i386-efi", "BOOTIA32.EFI"),
+}
+
+
+@dataclass(frozen=True)
+class SystemPartition:
+    """A partition that firmware can start from: where it is now."""
+
+    disk: str
+    number: int
+    guid: str
+
+
+@dataclass(frozen=True)
+class WantedEntry:
+    """A boot entry that the machine had; `number` is the one it had."""
+
+    number: str
+    label: str
+    loader: str
+    partition: SystemPartition
+
+
+def install(run: Run, facts: Facts) -> list[str]:
+    """Bring back what the firmware starts; the files themselves came with the backup or are installed anew."""
+    done = []
+    for partition in facts["partitions"]:
+        for found in partition["installations"]:
+            if not _has_files(run, partition, found):
+                _install_files(run, partition, found)
+                done.append(f"GRUB for UEFI installed to {partition['mountpoint']}/EFI/{found['vendor']}")
+    wanted = wanted_entries(run, facts)
+    try:
+        done += _register(run, wanted)
+    except (RearError, OSError) as error:
+        run.report.warn(f"the firmware takes no boot entries: {error}")
+        wanted = []
+    if not wanted:
+        done += _provide_fallback(run, facts)
+    return done
+
+
+def wanted_entries(run: Run, facts: Facts) -> list[WantedEntry]:
+    """The recorded entries, on each partition that holds their files, in the order in which firmware tried them."""
+    wanted = [
+        WantedEntry(entry["number"], entry["label"], found["loader"], place)
+        for partition in facts["partitions"]
+        for found in partition["installations"]
+        for entry in found["entries"]
+        for place in places(run, partition["mountpoint"])
+    ]
+    order = list(facts["boot_order"])
+    return sorted(wanted, key=lambda entry: order.index(entry.number) if entry.number in order else len(order))
+
+
+def places(run: Run, mountpoint: str) -> Iterator[SystemPartition]:
+    """The partition an EFI system partition is on now; several when it is mirrored."""
+    from ..storage.disk import Partition
+
+    assert run.layout is not None and run.rebuilt is not None
+    id = f"mount:{mountpoint}"
+    if id not in run.layout:
+        return
+    filesystem = next(need for need in run.layout[id].needs if not need.startswith("mount:"))
+    for item in (run.layout[id] for id in sorted(run.rebuilt.site.below(filesystem))):
+        disks = run.rebuilt.disks(item.id)
+        if isinstance(item, Partition) and len(disks) == 1:
+            guid = run.rebuilt.changed_identifiers.get(item.uuid, item.uuid)
+            yield SystemPartition(disks[0], item.number, guid.lower())
+
+
+def matching(entry: WantedEntry, variables: BootEntries) -> BootEntry | None:
+    """The firmware's entry that starts the same file on the same partition."""
+    for found in variables.entries:
+        if found.partition == entry.partition.guid and _same_file(found.loader, entry.loader):
+            return found
+    return None
+
+
+def _same_file(one: str, other: str) -> bool:
+    # PureWindowsPath compares as FAT does, without regard to case.
+    return PureWindowsPath("/", one) == PureWindowsPath("/", other)
+
+
+def stale(wanted: Sequence[WantedEntry], variables: BootEntries, here: set[str]) -> list[BootEntry]:
+    """Entries that did what a wanted one does, on a partition that is no more."""
+    return [
+        found
+        for found in variables.entries
+        if found.partition and found.partition not in here
+        and any(found.label == entry.label and _same_file(found.loader, entry.loader) for entry in wanted)
+    ]  # fmt: skip
+
+
+def _register(run: Run, wanted: Sequence[WantedEntry]) -> list[str]:
+    done = []
+    here = {uuid.lower() for uuid in run.sh.query("lsblk", "--noheadings", "--output", "PARTUUID").split()}
+    for old in stale(wanted, read_boot_entries(), here):
+        _efibootmgr(run, "--bootnum", old.number, "--delete-bootnum")
+        done.append(f"boot entry {old.number} {old.label!r} of a lost partition removed")
+    # Each new entry comes first in the order.
+    for entry in reversed(wanted):
+        variables = read_boot_entries()
+        found = matching(entry, variables)
+        if found is None:
+            place = entry.partition
+            loader = str(PureWindowsPath("/", entry.loader))
+            _efibootmgr(
+                run, "--create", "--disk", place.disk, "--part", str(place.number),
+                "--label", entry.label, "--loader", loader,
+            )  # fmt: skip
+            done.append(f"boot entry {entry.label!r} made for {place.disk}, partition {place.number}")
+        elif found.number not in variables.order:
+            _efibootmgr(run, "--bootorder", ",".join((found.number, *variables.order)))
+            done.append(f"boot entry {entry.label!r} put back into the boot order")
+    return done
+
+
+def _efibootmgr(run: Run, *words: str) -> None:
+    from .chroot import run_inside
+
+    if run.sh.which("efibootmgr"):
+        run.sh.run("efibootmgr", "--quiet", *words)
+    else:
+        run_inside(run, "efibootmgr", "--quiet", *words)
+
+
+def _esp(run: Run, partition: dict[str, Any]) -> Path:
+    return run.target / str(partition["mountpoint"]).lstrip("/")
+
+
+def _has_files(run: Run, partition: dict[str, Any], found: dict[str, Any]) -> bool:
+    return all((_esp(run, partition) / found[name]).is_file() for name in ("loader", "grub"))
+
+
+def _install_files(run: Run, partition: dict[str, Any], found: dict[str, Any]) -> None:
+    from .chroot import run_inside
+    from .grub_bios import install_program
+
+    fallback = ("--removable",) if found["vendor"].upper() == "BOOT" else (f"--bootloader-id={found['vendor']}",)
+    platform, _ = PLATFORMS[run.system.machine]
+    run_inside(
+        run, install_program(run), f"--target={platform}", f"--efi-directory={partition['mountpoint']}",
+        "--no-nvram", *fallback,
+    )  # fmt: skip
+
+
+def _provide_fallback(run: Run, facts: Facts) -> list[str]:
+    """Copy the loader to where firmware finds it without an entry, where nothing is there yet."""
+    done = []
+    for partition in facts["partitions"]:
+        esp = _esp(run, partition)
+        if fallback_path(run, esp):
+            continue
+        found = next((f for f in partition["installations"] if (esp / f["loader"]).is_file()), None)
+        if found is None:
+            continue
+        folder = esp / "EFI/BOOT"
+        folder.mkdir(parents=True, exist_ok=True)
+        loader = esp / found["loader"]
+        # Shim looks for GRUB and for the key manager beside itself, by the names they have there.
+        for path in loader.parent.glob("*.[eE][fF][iI]") if found["shim"] else ():
+            if path.name.lower().startswith(("grub", "mm")):
+                shutil.copyfile(path, folder / path.name)
+        shutil.copyfile(loader, folder / PLATFORMS[run.system.machine][1])
+        done.append(f"{folder.relative_to(run.target)}/{PLATFORMS[run.system.machine][1]} made from {loader.name}")
+    return done
+
+
+def fallback_path(run: Run, esp: Path) -> Path | None:
+    """The file that firmware starts without a boot entry, without regard to case."""
+    name = PLATFORMS[run.system.machine][1]
+    here = [path for path in esp.glob("[eE][fF][iI]/[bB][oO][oO][tT]/*") if path.name.upper() == name]
+    return here[0] if here else None
+
+
+def verify(run: Run, facts: Facts) -> list[str]:
+    """What keeps the firmware from starting GRUB."""
+    if run.system.firmware.mode != "uefi":
+        return []
+    problems = [
+        f"{partition['mountpoint']}/{found[name]} is missing"
+        for partition in facts["partitions"]
+        for found in partition["installations"]
+        for name in dict.fromkeys(("loader", "grub"))
+        if not (_esp(run, partition) / found[name]).is_file()
+    ]
+    variables = read_boot_entries()
+    entries = [matching(entry, variables) for entry in wanted_entries(run, facts)]
+    started = any(entry and entry.active and entry.number in variables.order for entry in entries)
+    if not started and not any(fallback_path(run, _esp(run, partition)) for partition in facts["partitions"]):
+        problems.append("the firmware has no boot entry for GRUB, and no file is where it looks without one")
+    shims = [found["shim"] for partition in facts["partitions"] for found in partition["installations"]]
+    if run.system.firmware.secure_boot and not any(shims):
+        problems.append("Secure Boot is on, and GRUB is not started by a signed shim: switch it off in the firmware")
+    return problems

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the restored system bootable on this machine, proves it, and reports what the recovery came to."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, RearError, Refused
+from ..hookspecs import hookimpl
+from ..rescue.contents import Contents
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..boot.loader import BootLoader, Facts
+    from ..finalize.boot_entry import Entry
+    from ..finalize.devices import Storage
+    from ..run import Run
+
+
+@hookimpl
+def rear_rescue_contents() -> Contents:
+    # The initramfs of the recovered system is read with the program that packs such files.
+    return Contents(programs=["chroot", "mount", "umount"], optional_programs=["zstd", "gzip", "xz", "lz4", "bzip2"])
+
+
+@hookimpl
+def rear_verify(run: Run) -> Iterable[Step]:
+    if "finalize" in run.phases:
+        yield Step(10, "Check that this firmware can start the machine", check_firmware)
+
+
+@hookimpl
+def rear_finalize() -> Iterable[Step]:
+    yield Step(10, "Make the directories that no backup has", make_directories)
+    yield Step(20, "Enter the recovered system", enter)
+    yield Step(30, "Put the names of disks and partitions right", put_names_right)
+    yield Step(35, "Put the names of network cards right", put_cards_right)
+    yield Step(60, "Install the boot loader", install_boot_loaders)
+    yield Step(80, "Prove that the recovered system can boot", prove)
+    yield Step(99, "Report", tell)
+
+
+def check_firmware(run: Run) -> None:
+    """Refuse to recover a machine that this kind of firmware could not start afterwards."""
+    recorded = description(run)
+    was, mode = recorded["system"]["firmware"]["mode"], run.system.firmware.mode
+    loaders = {loader.name: loader for loader in run.plugins.call("rear_boot_loaders")}
+    usable = [name for name in recorded.get("boot_loaders", {}) if name in loaders and loaders[name].firmware == mode]
+    if was != mode and not usable:
+        raise Refused(
+            f"the machine was started by {was.upper()} and has no boot loader for {mode.upper()}, which started"
+            " the rescue system",
+            f"start the rescue media in {was.upper()} mode; the setup of the firmware, or of the virtual machine, has"
+            " a setting for it. Machines that carry GRUB for both kinds of firmware can be recovered on either",
+        )
+    if was != mode:
+        run.report.warn(f"the machine was started by {was.upper()}; here {usable[0]} will start it by {mode.upper()}")
+        run.recovery.differences.append(f"firmware: {mode.upper()} instead of {was.upper()}")
+
+
+def description(run: Run) -> dict[str, Any]:
+    """The recorded system.json."""
+    path = run.recovery_dir / "system.json"
+    try:
+        found = json.loads(path.read_text())
+        found["system"]["firmware"]["mode"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error
+    assert isinstance(found, dict)
+    return found
+
+
+def make_directories(run: Run) -> None:
+    """Mount points and pseudo directories; the mark for SELinux where labels did not come back."""
+    from ..finalize import directories
+
+    for name in directories.make_missing(run.target):
+        run.report.log(f"made the directory {name}")
+    if directories.needs_labels(run.target):
+        directories.ask_for_labels(run.target)
+        run.recovery.done.append("SELinux will label all files at the first start, which takes a while")
+
+
+def enter(run: Run) -> None:
+    """Show the devices and the kernel's files inside the target."""
+    from ..boot.chroot import show_kernel
+
+    show_kernel(run)
+
+
+def storage(run: Run) -> Storage:
+    """The names of the recorded machine and the devices that are here."""
+    from ..finalize.devices import Storage, read_devices
+
+    assert run.layout is not None and run.rebuilt is not None
+    return Storage(run.layout, run.rebuilt, read_devices(run.sh))
+
+
+def put_names_right(run: Run) -> None:
+    """Rewrite identifiers that changed, and note those that lead nowhere."""
+    from ..finalize import references
+
+    recovery = run.recovery
+    assert run.rebuilt is not None
+    recovery.differences += [f"{old} is now {new}" for old, new in sorted(run.rebuilt.changed_identifiers.items())]
+    recovery.differences += run.rebuilt.notes
+    for finding in references.put_right(run.target, storage(run)):
+        run.report.detail(str(finding))
+        if finding.new:
+            recovery.done.append(str(finding))
+            recovery.rewritten.append(finding.file)
+        elif finding.optional:
+            run.report.warn(str(finding))
+            recovery.differences.append(str(finding))
+        else:
+            recovery.problems.append(str(finding))
+
+
+def put_cards_right(run: Run) -> None:
+    """Give new network cards the names of those whose place they took."""
+    from ..finalize import network as cards
+    from ..rescue.network import present
+    from ..system.network import load
+
+    path = run.recovery_dir / "network.json"
+    if not path.is_file():
+        run.report.warn(f"{path} is not there: the names of network cards stay as the firmware and kernel choose them")
+        return
+    replaced = cards.replaced_cards(load(path), present(run.sh)[0])
+    for name, (old, new) in sorted(replaced.items()):
+        run.recovery.differences.append(f"network card {name}: {new.hardware_mac} instead of {old.hardware_mac}")
+    run.recovery.done += cards.put_right(run.target, replaced)
+
+
+def recorded_loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
+    """The boot loaders that the machine had, with what was recorded of them."""
+    facts = description(run).get("boot_loaders", {})
+    return [(loader, facts[loader.name]) for loader in run.plugins.call("rear_boot_loaders") if loader.name in facts]
+
+
+def install_boot_loaders(run: Run) -> None:
+    """Install each recorded boot loader; one that fails is a problem, and does not keep the others from it."""
+    for loader, facts in recorded_loaders(run):
+        if loader.install is None:
+            continue
+        try:
+            run.recovery.done += loader.install(run, facts)
+        except RearError as error:
+            line = f"{loader.name} was not installed: {error.message}"
+            if loader.firmware == run.system.firmware.mode:
+                run.recovery.problems.append(line)
+            else:
+                run.recovery.differences.append(line)
+
+
+def prove(run: Run) -> None:
+    """Look for anything that keeps the recovered system from starting."""
+    from ..finalize import boot_entry, proof
+
+    assert run.layout is not None and run.rebuilt is not None
+    problems = run.recovery.problems
+    usable = [(loader, facts) for loader, facts in recorded_loaders(run) if loader.firmware == run.system.firmware.mode]
+    if not usable:
+        problems.append(f"no boot loader for {run.system.firmware.mode.upper()} was recorded: install one by hand")
+    for loader, facts in usable:
+        problems += loader.verify(run, facts) if loader.verify else []
+    entry = boot_entry.default_entry(run.target)
+    problems += proof.problems_of_entry(run.target, entry, storage(run))
+    problems += proof.missing_key_files(run.target)
+    if entry is not None:
+        needed = proof.needed_modules(run.layout, run.rebuilt)
+        problems += proof.problems_of_initramfs(run.sh, run.target, entry, needed)
+        _log_entry(run, entry, needed)
+    problems[:] = dict.fromkeys(problems)
+
+
+def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
+    run.report.log(f"default entry: {entry.title}: {entry.kernel} {' '.join(entry.arguments)}")
+    run.report.log(f"modules it takes to reach the root file system: {' '.join(sorted(needed))}")
+
+
+def tell(run: Run) -> None:
+    """Say what was done and what differs, keep it in the recovered system, and fail when it will not start."""
+    from ..finalize import summary
+
+    recovery = run.recovery
+    for line in summary.lines(recovery):
+        run.report.say(line)
+    facts = {"hostname": description(run)["system"]["hostname"], "backup": run.backup.name if run.backup else ""}
+    summary.keep(run.target, recovery, facts, run.report.log_path)
+    if recovery.problems:
+        raise RearError(
+            f"all files are back, but the system will not start as it should: {'; '.join(recovery.problems)}",
+            f"repair it in the rescue system with `chroot {run.target}`, and before it is restarted",
+        )
+    run.report.say("The recovery is complete.")

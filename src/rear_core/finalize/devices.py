@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the names of block devices in a restored configuration mean on the rebuilt storage."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..shell import Shell
+from ..storage.disk import Partition
+from ..storage.filesystem import FileSystem
+from ..storage.layout import Item, Layout
+from ..storage.luks import Luks
+from ..storage.lvm import LogicalVolume
+from ..storage.md import Array
+from ..storage.plan import Rebuilt
+from ..storage.swap import Swap
+
+TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A block device that is here: all its paths, and the identifiers that can be written for it, by tag."""
+
+    path: str
+    names: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_devices(sh: Shell, dev: Path = Path("/dev")) -> list[Device]:
+    """All block devices of this machine, with the links to them below /dev."""
+    # $ lsblk --json --list --paths --output NAME,KNAME,UUID,LABEL,PARTUUID,PARTLABEL
+    # {"blockdevices": [{"name":"/dev/sda1", "kname":"/dev/sda1", "uuid":"2c54...", "label":null, ...}]}
+    columns = ("NAME", "KNAME", *TAGS)
+    rows = sh.json("lsblk", "--json", "--list", "--paths", "--output", ",".join(columns))["blockdevices"]
+    links: dict[str, set[str]] = {}
+    for link in dev.rglob("*"):
+        if link.is_symlink():
+            links.setdefault(str(link.resolve()), set()).add(str(link))
+    return [
+        Device(
+            path=row["name"],
+            names=frozenset({row["name"], row["kname"], *links.get(row["kname"], ())}),
+            tags={tag: row[tag.lower()] for tag in TAGS if row[tag.lower()]},
+        )
+        for row in rows
+    ]
+
+
+class Storage:
+    """Answers what a name that meant a device of the recorded machine must be now."""
+
+    def __init__(self, layout: Layout, rebuilt: Rebuilt, devices: Iterable[Device]) -> None:
+        self._layout = layout
+        self._rebuilt = rebuilt
+        self._devices = list(devices)
+
+    def now(self, tag: str, value: str) -> str | None:
+        """The value to write for a device: the same where nothing changed, None when nothing is there for it.
+
+        `tag` is one of TAGS, "" for a path below /dev, "MD" for the UUID of an array, "LV" for GROUP/NAME.
+        """
+        if tag in ("MD", "LV"):
+            return self._named(tag, value)
+        item = self._item(tag, value)
+        if item is None:
+            value = self._rebuilt.changed_identifiers.get(value, value)
+            return value if any(_is_called(device, tag, value) for device in self._devices) else None
+        path = self.place(item, backing=bool(tag))
+        device = next((device for device in self._devices if path and path in device.names), None)
+        if device is None:
+            return None
+        if _is_called(device, tag, value):
+            return value
+        return device.tags.get(tag) if tag else _other_name(device, value)
+
+    def place(self, item: Item, *, backing: bool = True) -> str:
+        """The device that carries an item now, "" when it was not made; of LUKS the closed one if `backing`."""
+        lies_on = isinstance(item, (FileSystem, Swap)) or (backing and isinstance(item, Luks))
+        try:
+            return self._rebuilt.device(item.needs[0] if lies_on else item.id)
+        except (KeyError, IndexError):
+            return ""
+
+    def _named(self, tag: str, value: str) -> str | None:
+        for item in self._layout:
+            is_array = tag == "MD" and isinstance(item, Array) and item.uuid.lower() == value.lower()
+            is_volume = tag == "LV" and isinstance(item, LogicalVolume) and f"{item.group}/{item.name}" == value
+            if (is_array or is_volume) and self.place(item):
+                return self._rebuilt.changed_identifiers.get(value, value)
+        return None
+
+    def _item(self, tag: str, value: str) -> Item | None:
+        return next((item for item in self._layout if _meant(item, tag, value)), None)
+
+
+def _is_called(device: Device, tag: str, value: str) -> bool:
+    if not tag:
+        return value in device.names
+    return decoded(value).lower() == device.tags.get(tag, "").lower()
+
+
+def _meant(item: Item, tag: str, value: str) -> bool:
+    """Whether a name of the recorded machine stood for this item."""
+    if tag in ("UUID", "LABEL"):
+        own = getattr(item, tag.lower()) if isinstance(item, (FileSystem, Swap, Luks)) else ""
+        return bool(own) and own.lower() == decoded(value).lower()
+    if isinstance(item, Partition) and tag:
+        own = item.uuid if tag == "PARTUUID" else item.name
+        return bool(own) and own.lower() == decoded(value).lower()
+    return not tag and value in _paths(item)
+
+
+def _paths(item: Item) -> set[str]:
+    """The paths by which an item was known beside its links below /dev/disk."""
+    paths = {getattr(item, "device", "")}
+    if isinstance(item, LogicalVolume):
+        paths.add(f"/dev/{item.group}/{item.name}")
+    if isinstance(item, Array) and item.name:
+        paths.add(f"/dev/md/{item.name.rpartition(':')[2]}")
+    return paths - {""}
+
+
+def _other_name(device: Device, old: str) -> str:
+    """A path for a device whose old one is gone: a link of the same kind where there is one."""
+    folder = old.rpartition("/")[0]
+    alike = sorted(name for name in device.names if name.startswith(folder + "/") and folder != "/dev")
+    return alike[0] if alike else device.path
+
+
+def decoded(value: str) -> str:
+    r"""The value without the escapes of fstab (\040) and of udev's links (\x20)."""
+    value = re.sub(r"\\x([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), value)
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), value)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories that no backup has and every system needs; the mark for SELinux to label files anew."""
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from . import files
+from .references import fstab_targets
+
+# Those of the file hierarchy that a backup may leave out with their content.
+ALWAYS = {"/proc": 0o555, "/sys": 0o555, "/dev": 0o755, "/run": 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777}
+LABEL = "security.selinux"
+
+
+def make_missing(target: Path) -> list[str]:
+    """Make the mount points and other directories that are not there; returns which."""
+    made = []
+    for name in (*ALWAYS, *fstab_targets(target)):
+        here = files.inside(target, name)
+        if not os.path.lexists(here):
+            here.mkdir(mode=0o755, parents=True)
+            here.chmod(ALWAYS.get(name, 0o755))
+            made.append(name)
+    return made
+
+
+def needs_labels(target: Path) -> bool:
+    """Whether SELinux is on in the recovered system and the labels of its files did not come back."""
+    configuration = files.inside(target, "/etc/selinux/config")
+    if not configuration.is_file():
+        return False
+    mode = re.findall(r"^\s*SELINUX\s*=\s*(\w+)", files.read(configuration), re.MULTILINE)
+    if mode[-1:] not in (["enforcing"], ["permissive"]):
+        return False
+    try:
+        return not os.getxattr(files.inside(target, "/etc/passwd"), LABEL)
+    except OSError:
+        return True
+
+
+def ask_for_labels(target: Path) -> None:
+    """Let the first boot label all files."""
+    (target / ".autorelabel").touch(mode=0o644)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shows that the recovered system can start: what is loaded is there, and what it takes to reach the files."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import RearError
+from ..shell import Shell
+from ..storage.layout import Layout
+from ..storage.plan import Rebuilt
+from . import boot_entry, drivers, files, initramfs
+from .devices import Storage
+from .references import command_line
+
+MODULES = "/lib/modules"
+
+
+def problems_of_entry(target: Path, entry: boot_entry.Entry | None, storage: Storage) -> list[str]:
+    """What is missing for the default entry of the boot menu."""
+    if entry is None:
+        return ["GRUB's configuration has no entry with a kernel"]
+    problems = [
+        f"{path} of the entry {entry.title!r} is missing or empty"
+        for path in (entry.kernel, *entry.initramfs)
+        if not _is_filled(boot_entry.locate(target, path))
+    ]
+    words = " ".join(entry.arguments)
+    problems += [
+        f"{found.tag + '=' if found.tag else ''}{found.value} in the parameters of the kernel is on no device"
+        for found in command_line(words)
+        if storage.now(found.tag, found.value) is None
+    ]
+    folder = modules_of(target, entry)
+    if folder is None or not (folder / "modules.dep").is_file():
+        problems.append(f"the modules of the kernel {entry.kernel} are missing in {MODULES}")
+    return problems
+
+
+def _is_filled(path: Path | None) -> bool:
+    return path is not None and path.stat().st_size > 0
+
+
+def modules_of(target: Path, entry: boot_entry.Entry) -> Path | None:
+    """The folder of the modules that belong to the entry's kernel, None when its name tells no version."""
+    _, _, version = entry.kernel.rpartition("/")[2].partition("-")
+    return files.inside(target, f"{MODULES}/{version}") if version else None
+
+
+def needed_modules(layout: Layout, rebuilt: Rebuilt, sysfs: Path = Path("/sys")) -> set[str]:
+    """What the initramfs must be able to load, for the disks that are here now."""
+    needed: set[str] = set()
+    for id in ("mount:/", "mount:/usr"):
+        if id in layout:
+            needed |= drivers.of_stack(drivers.below(layout, id))
+            for disk in rebuilt.disks(id):
+                needed |= drivers.of_disk(disk, sysfs)
+    return needed
+
+
+def missing_modules(sh: Shell, target: Path, entry: boot_entry.Entry, needed: set[str]) -> list[str]:
+    """Those that neither the kernel of the entry nor its initramfs has; raises when it cannot be read."""
+    carried: frozenset[str] = frozenset()
+    for name in entry.initramfs:
+        path = boot_entry.locate(target, name)
+        if path is not None:
+            carried |= initramfs.modules_in(sh, path, target)
+    folder = modules_of(target, entry)
+    return drivers.missing(needed, carried, folder) if folder else []
+
+
+def problems_of_initramfs(sh: Shell, target: Path, entry: boot_entry.Entry, needed: set[str]) -> list[str]:
+    """Why the kernel would not reach its root file system."""
+    try:
+        missing = missing_modules(sh, target, entry, needed)
+    except (RearError, OSError) as error:
+        return [f"the initramfs cannot be read: {error}"]
+    return [f"no driver for the root file system in the initramfs: {' '.join(missing)}"] if missing else []
+
+
+def missing_key_files(target: Path) -> list[str]:
+    """Key files that /etc/crypttab names and the recovered system does not have."""
+    path = files.inside(target, "/etc/crypttab")
+    text = files.read(path) if path.is_file() else ""
+    named: Iterable[str] = re.findall(r"^[ \t]*[^#\s]\S*[ \t]+\S+[ \t]+(/(?!dev/)[^\s:]+)", text, re.MULTILINE)
+    return [f"the key file {name} of /etc/crypttab is missing" for name in named if not _has(target, name)]
+
+
+def _has(target: Path, name: str) -> bool:
+    return files.inside(target, name).exists()

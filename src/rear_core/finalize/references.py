@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds every name of a block device in the configuration of a restored system, and puts the changed ones right.
+
+Files are read in their own syntax and only the names are replaced: comments, order and spaces stay as they are.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..storage.mount import NETWORK, VIRTUAL
+from . import files
+from .devices import TAGS, Storage, decoded
+
+NAME = re.compile(
+    rf"(?:(?P<tag>{'|'.join(TAGS)})=|/dev/disk/by-(?P<link>uuid|label|partuuid|partlabel)/|(?=/dev/))(?P<value>.+)"
+)
+ON_DEMAND = {"noauto", "nofail"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A name at its place in a text; `tag` as `Storage.now` takes it. The system boots without an `optional` one."""
+
+    start: int
+    end: int
+    tag: str
+    value: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A reference of a file that had to be changed (`new`), or that leads nowhere (`new` is empty)."""
+
+    file: str
+    line: int
+    old: str
+    new: str
+    optional: bool
+
+    def __str__(self) -> str:
+        where = f"{self.file}, line {self.line}: {self.old}"
+        return f"{where} is now {self.new}" if self.new else f"{where} is on no device"
+
+
+def fstab(text: str) -> Iterator[Reference]:
+    """The first fields of /etc/fstab that name a device of this machine."""
+    for match in re.finditer(r"^[ \t]*([^#\s]\S*)[ \t]+\S+[ \t]+(\S+)(?:[ \t]+(\S+))?", text, re.MULTILINE):
+        options = set((match[3] or "").split(","))
+        if match[2] not in NETWORK | VIRTUAL:
+            yield from _at(match, 1, bool(options & ON_DEMAND))
+
+
+def fstab_targets(target: Path) -> list[str]:
+    """The mount points that /etc/fstab of the recovered system names."""
+    path = files.inside(target, "/etc/fstab")
+    text = files.read(path) if path.is_file() else ""
+    found = re.findall(r"^[ \t]*[^#\s]\S*[ \t]+(/\S*)", text, re.MULTILINE)
+    return [decoded(name) for name in found]
+
+
+def crypttab(text: str) -> Iterator[Reference]:
+    """The second fields of /etc/crypttab."""
+    for match in re.finditer(r"^[ \t]*[^#\s]\S*[ \t]+(\S+)(?:[ \t]+\S+)?(?:[ \t]+(\S+))?", text, re.MULTILINE):
+        options = set((match[2] or "").split(","))
+        yield from _at(match, 1, bool(options & ON_DEMAND))
+
+
+def mdadm_conf(text: str) -> Iterator[Reference]:
+    """The arrays of mdadm.conf; one that is gone does no harm there."""
+    for match in re.finditer(r"^ARRAY\s[^\n]*?\bUUID=([0-9a-fA-F:]+)", text, re.MULTILINE):
+        yield Reference(match.start(1), match.end(1), "MD", match[1], optional=True)
+
+
+def command_line(text: str) -> Iterator[Reference]:
+    """The root, swap, LUKS, LVM and md devices that words for the kernel name, wherever they stand in a text."""
+    word = r"(?<![\w.])(?:root|resume|real_root|RESUME|cryptdevice)=[\"']?((?:%s)=[^\s\"':]+|/dev/[^\s\"':]+)"
+    patterns = (
+        ("", word % "|".join(TAGS)),
+        ("UUID", r"(?<![\w.])rd\.luks\.(?:uuid|name)=[\"']?(?:luks-)?([0-9a-fA-F-]{36})"),
+        ("MD", r"(?<![\w.])rd\.md\.uuid=([0-9a-fA-F:]{32,35})"),
+        ("LV", r"(?<![\w.])rd\.lvm\.lv=([^\s\"'/]+/[^\s\"']+)"),
+    )
+    comments = [match.span() for match in re.finditer(r"^[ \t]*#.*$", text, re.MULTILINE)]
+    for tag, pattern in patterns:
+        for match in re.finditer(pattern, text):
+            if any(start <= match.start() < end for start, end in comments):
+                continue
+            if tag:
+                yield Reference(match.start(1), match.end(1), tag, match[1])
+            else:
+                yield from _at(match, 1, False)
+
+
+def grub_cfg(text: str) -> Iterator[Reference]:
+    """Kernel words and searched UUIDs of grub.cfg. Of its entries only the default one must boot: see `proof`."""
+    for reference in command_line(text):
+        yield Reference(reference.start, reference.end, reference.tag, reference.value, optional=True)
+    for match in re.finditer(r"(?:--fs-uuid\b[^\n]*?|search\.fs_uuid)[ \t]+([0-9a-fA-F-]{8,})(?=\s|$)", text):
+        yield Reference(match.start(1), match.end(1), "UUID", match[1], optional=True)
+
+
+def device_map(text: str) -> Iterator[Reference]:
+    """GRUB's names of disks."""
+    for match in re.finditer(r"^\(\w+\)\s+(/dev/\S+)", text, re.MULTILINE):
+        yield from _at(match, 1, True)
+
+
+def _at(match: re.Match[str], group: int, optional: bool) -> Iterator[Reference]:
+    """The reference in a group of a match, none when it does not name a block device."""
+    quoted = match[group]
+    word = quoted.strip("\"'")
+    before = len(quoted) - len(quoted.lstrip("\"'"))
+    found = NAME.fullmatch(word)
+    if not found:
+        return
+    inner = found["value"].lstrip("\"'") if found["tag"] else found["value"]
+    start = match.start(group) + before + found.start("value") + len(found["value"]) - len(inner)
+    tag = found["tag"] or (found["link"] or "").upper()
+    yield Reference(start, start + len(inner), tag, inner, optional)
+
+
+FILES: tuple[tuple[str, Callable[[str], Iterable[Reference]]], ...] = (
+    ("/etc/fstab", fstab),
+    ("/etc/crypttab", crypttab),
+    ("/etc/mdadm.conf", mdadm_conf),
+    ("/etc/mdadm/mdadm.conf", mdadm_conf),
+    ("/etc/default/grub", command_line),
+    ("/etc/default/grub.d/*.cfg", command_line),
+    ("/etc/kernel/cmdline", command_line),
+    ("/etc/initramfs-tools/conf.d/*", command_line),
+    ("/etc/dracut.conf.d/*.conf", command_line),
+    ("/boot/loader/entries/*.conf", command_line),
+    ("/boot/grub/grub.cfg", grub_cfg),
+    ("/boot/grub2/grub.cfg", grub_cfg),
+    ("/boot/efi/EFI/*/grub.cfg", grub_cfg),
+    ("/boot/grub/device.map", device_map),
+    ("/boot/grub2/device.map", device_map),
+)  # fmt: skip
+
+
+def put_right(target: Path, storage: Storage) -> list[Finding]:
+    """Rewrite what changed in all files; returns that and what leads nowhere."""
+    findings = []
+    done: set[Path] = set()
+    for pattern, references in FILES:
+        for name, path in files.find(target, pattern):
+            if path in done:
+                continue
+            done.add(path)
+            text = files.read(path)
+            changed, found = corrected(name, text, references(text), storage)
+            findings += found
+            if changed != text:
+                files.replace(path, changed)
+    return findings
+
+
+def corrected(name: str, text: str, references: Iterable[Reference], storage: Storage) -> tuple[str, list[Finding]]:
+    """The text as it must be, and what had to change in it or cannot be put right."""
+    findings = []
+    changed = text
+    for reference in sorted(references, key=lambda reference: reference.start, reverse=True):
+        new = storage.now(reference.tag, reference.value)
+        if new != reference.value:
+            line = text.count("\n", 0, reference.start) + 1
+            shown = reference.value if reference.tag in ("", "LV") else f"{reference.tag}={reference.value}"
+            findings.append(Finding(name, line, shown, new or "", reference.optional))
+        if new:
+            changed = changed[: reference.start] + new + changed[reference.end :]
+    return changed, findings[::-1]

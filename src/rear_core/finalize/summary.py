@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The final report of a recovery: for the terminal, as text and as JSON, kept with the log in the recovered system."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import files
+
+if TYPE_CHECKING:
+    from ..run import Recovery
+
+VERSION = 1
+FOLDER = "/var/log/rear"
+
+
+def lines(recovery: Recovery) -> list[str]:
+    """The report as text."""
+    text = [f"  {line}" for line in recovery.done]
+    text += ["Not as it was:", *(f"  {line}" for line in recovery.differences)] if recovery.differences else []
+    if recovery.problems:
+        text += ["It will not start as it should:", *(f"  {line}" for line in recovery.problems)]
+    else:
+        text.append(
+            "It can boot: kernel, initramfs and boot loader are in place, the drivers of its disks and every"
+            " device that its configuration names are there."
+        )
+    return [*text, "Time: " + ", ".join(f"{phase} {duration(spent)}" for phase, spent in recovery.seconds.items())]
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: 42 s, 3 min 5 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Path | None) -> None:
+    """Write the report and copy the log to /var/log/rear of the recovered system, for root alone."""
+    folder = files.inside(target, FOLDER)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
+    content = {"version": VERSION, "date": stamp, **facts, **asdict(recovery)}
+    _write(folder / f"recovery-{stamp}.json", json.dumps(content, indent=2) + "\n")
+    _write(folder / f"recovery-{stamp}.txt", "\n".join(lines(recovery)) + "\n")
+    if log is not None and log.is_file():
+        copy = folder / f"recovery-{stamp}.log"
+        shutil.copyfile(log, copy)
+        copy.chmod(0o600)
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+        file.write(text)

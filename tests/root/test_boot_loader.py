@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GRUB installed into a real Debian tree and onto real disks; what is shown inside the target is taken away again."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lab import debian
+from rear_core.boot.chroot import has_program, run_inside, show_kernel
+from rear_core.boot.grub_bios import GRUB_BIOS, read_boot_sector
+from rear_core.boot.grub_efi import GRUB_EFI
+from rear_core.errors import RearError
+from rear_core.plugins import Plugins
+from rear_core.run import Options, Run
+from rear_core.settings import Sources, evaluate
+from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk, Partition, PartitionTable
+from rear_core.storage.ext import Ext
+from rear_core.storage.layout import Item, make
+from rear_core.storage.mount import Mount
+from rear_core.storage.plan import Rebuilt
+from rear_core.storage.vfat import Fat
+from rear_core.system import Firmware, OperatingSystem, System
+
+pytestmark = pytest.mark.root
+
+MIB = 1 << 20
+BIOS_FACTS = {"boot_sectors": [{"device": "/dev/sda", "core_start": 1, "core_sectors": 60, "core_place": "x"}]}
+EFI_FACTS = {
+    "partitions": [
+        {
+            "mountpoint": "/boot/efi",
+            "device": "/dev/sda1",
+            "partuuid": "1-2",
+            "installations": [
+                {"vendor": "debian", "loader": "EFI/debian/shimx64.efi", "grub": "EFI/debian/grubx64.efi",
+                 "shim": True, "entries": [{"number": "0003", "label": "debian", "active": True}]}
+            ],
+        }
+    ],
+    "boot_order": ["0003"],
+    "boot_current": "0003",
+    "secure_boot": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """A recovered Debian on the target; its disk and its /boot are loop devices."""
+    found = Run(evaluate(Sources(), [], {}), Plugins([]), options=Options(target=tmp_path / "target"))
+    found.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("bios"))
+    upper, work = tmp_path / "upper", tmp_path / "work"
+    for path in (found.target, upper, work):
+        path.mkdir()
+    sh = found.sh
+    with ExitStack() as mounted, found.undo:
+        layers = f"lowerdir={debian.tree()},upperdir={upper},workdir={work}"
+        sh.run("mount", "--types", "overlay", "overlay", "--options", layers, found.target)
+        mounted.callback(sh.run, "umount", found.target)
+        yield found
+
+
+def loop(run: Run, image: Path, *options: str) -> str:
+    device = run.sh.query("losetup", "--find", "--show", *options, image).strip()
+    run.undo.callback(run.sh.run, "losetup", "--detach", device)
+    return device
+
+
+def disk_with_boot(run: Run, folder: Path, table: str) -> str:
+    """A disk image with that partition table, whose last partition is the target's /boot; its loop device."""
+    image = folder / "disk"
+    image.touch()
+    os.truncate(image, 160 * MIB)
+    run.sh.run("sfdisk", image, input=table)
+    last = run.sh.json("sfdisk", "--json", image)["partitiontable"]["partitions"][-1]
+    disk = loop(run, image)
+    boot = loop(run, image, f"--offset={last['start'] * 512}", f"--sizelimit={last['size'] * 512}")
+    run.sh.run("mkfs.ext4", "-q", boot)
+    run.sh.run("mount", boot, run.target / "boot")
+    run.undo.callback(run.sh.run, "umount", run.target / "boot")
+    return disk
+
+
+def made_again(run: Run, items: list[Item], disk: str) -> None:
+    run.layout = make(items)
+    disks = {"disk:one": disk}
+    run.rebuilt = Rebuilt(Site(run.layout, disks), disks)
+
+
+@pytest.mark.parametrize(
+    ("table", "core_start"),
+    [
+        ("label: dos\nstart=2048, type=83, bootable\n", 1),
+        ("label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nstart=4096\n", 2048),
+    ],
+    ids=["MBR", "GPT"],
+)
+def test_grub_for_bios_starts_from_the_disk(run: Run, tmp_path: Path, table: str, core_start: int) -> None:
+    disk = disk_with_boot(run, tmp_path, table)
+    made_again(run, [Disk("disk:one", (), 160 * MIB, device="/dev/sda")], disk)
+    assert GRUB_BIOS.install is not None and GRUB_BIOS.verify is not None
+    assert GRUB_BIOS.verify(run, BIOS_FACTS) == [f"GRUB is not in the boot sector of {disk}"]
+    show_kernel(run)
+    assert GRUB_BIOS.install(run, BIOS_FACTS) == [f"GRUB for BIOS installed to {disk}"]
+    assert GRUB_BIOS.verify(run, BIOS_FACTS) == []
+    found = read_boot_sector(Path(disk))
+    assert found is not None and found.core_start == core_start and found.core_sectors > 20
+    assert (run.target / "boot/grub/i386-pc/normal.mod").is_file()
+
+
+def test_a_disk_without_room_for_grub_is_an_error(run: Run, tmp_path: Path) -> None:
+    disk = disk_with_boot(run, tmp_path, "label: gpt\nstart=2048\n")
+    made_again(run, [Disk("disk:one", (), 160 * MIB, device="/dev/sda")], disk)
+    show_kernel(run)
+    assert GRUB_BIOS.install is not None
+    with pytest.raises(RearError, match="embedding is not possible"):
+        GRUB_BIOS.install(run, BIOS_FACTS)
+
+
+def test_grub_for_uefi_comes_back_with_shim_and_the_fallback_path(run: Run) -> None:
+    # Without a driver for FAT, and without UEFI, a folder stands in for the EFI system partition.
+    esp = run.target / "boot/efi"
+    esp.mkdir()
+    made_again(
+        run,
+        [
+            Disk("disk:one", (), 160 * MIB, device="/dev/sda"),
+            PartitionTable("table:x", ("disk:one",), "gpt"),
+            Partition("partition:1-2", ("table:x",), 1, MIB, MIB, "c1", uuid="1-2", device="/dev/sda1"),
+            Fat("fs:AB-CD", ("partition:1-2",), "AB-CD"),
+            Ext("fs:2", ("disk:one",), "2"),
+            Mount("mount:/", ("fs:2",), "/", "ext4"),
+            Mount("mount:/boot/efi", ("fs:AB-CD", "mount:/"), "/boot/efi", "vfat"),
+        ],
+        "/dev/sda",
+    )
+    assert GRUB_EFI.install is not None and GRUB_EFI.verify is not None
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("uefi", secure_boot=True))
+    assert len(GRUB_EFI.verify(run, EFI_FACTS)) == 3
+    for name in ("shimx64.efi", "grubx64.efi", "mmx64.efi"):
+        (esp / "EFI/debian").mkdir(parents=True, exist_ok=True)
+        (esp / "EFI/debian" / name).write_bytes(name.encode())
+    done = GRUB_EFI.install(run, EFI_FACTS)
+    assert done == ["boot/efi/EFI/BOOT/BOOTX64.EFI made from shimx64.efi"]
+    assert [path.name for path in sorted((esp / "EFI/BOOT").iterdir())] == ["BOOTX64.EFI", "grubx64.efi", "mmx64.efi"]
+    assert (esp / "EFI/BOOT/BOOTX64.EFI").read_bytes() == b"shimx64.efi"
+    assert any("takes no boot entries" in line for line in run.report.warnings)
+    assert GRUB_EFI.verify(run, EFI_FACTS) == []
+
+
+def test_nothing_stays_behind_in_the_target(run: Run) -> None:
+    with run.undo:
+        show_kernel(run)
+        assert run_inside(run, "sh", "-c", "test -b /dev/loop0 && cat /proc/self/comm").stdout == "cat\n"
+        assert has_program(run, "grub-install") and not has_program(run, "frobnicate")
+    assert os.listdir(run.target / "proc") == []
+    assert Path("/proc/self").exists() and Path("/dev/null").exists()
+    assert f"{run.target}/" not in Path("/proc/mounts").read_text()

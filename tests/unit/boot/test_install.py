@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where boot loaders go on rebuilt storage, and which entries of the firmware they need."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rear_core.boot.efi_variables import BootEntries, BootEntry
+from rear_core.boot.grub_bios import boot_devices, verify
+from rear_core.boot.grub_efi_install import (
+    SystemPartition,
+    WantedEntry,
+    fallback_path,
+    matching,
+    places,
+    stale,
+    wanted_entries,
+)
+from rear_core.plugins import Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
+from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk, Partition, PartitionTable
+from rear_core.storage.ext import Ext
+from rear_core.storage.layout import Item, make
+from rear_core.storage.md import Array
+from rear_core.storage.mount import Mount
+from rear_core.storage.plan import Rebuilt
+from rear_core.storage.vfat import Fat
+from rear_core.system import Firmware, OperatingSystem, System
+
+
+def disk(letter: str) -> list[Item]:
+    """A disk with two partitions."""
+    parts = [
+        Partition(f"partition:{letter}{n}", (f"table:{letter}",), n, n << 20, 1 << 20, "83", uuid=f"guid-{letter}{n}",
+                  device=f"/dev/sd{letter}{n}")
+        for n in (1, 2)
+    ]  # fmt: skip
+    return [
+        Disk(f"disk:{letter}", (), 1 << 30, device=f"/dev/sd{letter}"),
+        PartitionTable(f"table:{letter}", (f"disk:{letter}",), "gpt"),
+        *parts,
+    ]
+
+
+def mirror(*members: str) -> Array:
+    return Array("md:x", members, "raid1", 2, "1.0", "x", device="/dev/md0")
+
+
+def open_run(items: list[Item], mode: str = "bios", disks: tuple[str, ...] = ("a", "b")) -> Run:
+    run = Run(evaluate(Sources(), [], {}), Plugins([]))
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware(mode))
+    run.layout = make(items)
+    mapping = {f"disk:{letter}": f"/dev/vd{letter}" for letter in disks}
+    run.rebuilt = Rebuilt(Site(run.layout, mapping), mapping)
+    return run
+
+
+def sectors(*devices: str, place: str = "after the MBR") -> dict[str, Any]:
+    return {"boot_sectors": [{"device": d, "core_start": 1, "core_sectors": 9, "core_place": place} for d in devices]}
+
+
+PLAIN = [*disk("a"), *disk("b"), Ext("fs:1", ("partition:a1",), "1"), Mount("mount:/", ("fs:1",), "/", "ext4")]
+MIRRORED = [
+    *disk("a"), *disk("b"), mirror("partition:a1", "partition:b1"), Ext("fs:1", ("md:x",), "1"),
+    Mount("mount:/boot", ("fs:1",), "/boot", "ext4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("items", "recorded", "expected"),
+    [
+        (PLAIN, ["/dev/sda"], ["/dev/vda"]),
+        (PLAIN, ["/dev/sda", "/dev/sdb"], ["/dev/vda", "/dev/vdb"]),
+        (PLAIN, ["/dev/sdc"], []),
+        (PLAIN, ["/dev/sda", "/dev/sda1"], ["/dev/vda", "/dev/vda1"]),
+        # The second member of a mirror was forgotten on the original: it must not be again.
+        (MIRRORED, ["/dev/sda"], ["/dev/vda", "/dev/vdb"]),
+    ],
+)
+def test_grub_goes_to_every_boot_disk(items: list[Item], recorded: list[str], expected: list[str]) -> None:
+    assert boot_devices(open_run(items), sectors(*recorded)) == expected
+
+
+def test_a_leftover_boot_sector_on_a_uefi_machine_is_not_renewed() -> None:
+    facts = sectors("/dev/sda", place="missing")
+    assert boot_devices(open_run(PLAIN, "uefi"), facts) == []
+    assert boot_devices(open_run(PLAIN, "bios"), facts) == ["/dev/vda"]
+
+
+def test_a_machine_whose_boot_disk_is_not_made_again_is_told() -> None:
+    run = open_run(PLAIN, disks=("b",))
+    assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was made again"]
+
+
+ESP = [
+    *disk("a"), *disk("b"), Fat("fs:e", ("partition:a1",), "e"),
+    Mount("mount:/boot/efi", ("fs:e",), "/boot/efi", "vfat"),
+]  # fmt: skip
+MIRRORED_ESP = [
+    *disk("a"), *disk("b"), mirror("partition:a1", "partition:b2"), Fat("fs:e", ("md:x",), "e"),
+    Mount("mount:/boot/efi", ("fs:e",), "/boot/efi", "vfat"),
+]  # fmt: skip
+HERE = SystemPartition("/dev/vda", 1, "guid-a1")
+
+
+def facts(*entries: dict[str, Any]) -> dict[str, Any]:
+    found = {"vendor": "debian", "loader": "EFI/debian/shimx64.efi", "grub": "EFI/debian/grubx64.efi", "shim": True}
+    return {
+        "partitions": [{"mountpoint": "/boot/efi", "installations": [{**found, "entries": list(entries)}]}],
+        "boot_order": ["0002", "0001"],
+    }
+
+
+def test_entries_are_wanted_in_the_order_of_the_firmware() -> None:
+    entries = [{"number": number, "label": f"debian {number}", "active": True} for number in ("0001", "0007", "0002")]
+    wanted = wanted_entries(open_run(ESP, "uefi"), facts(*entries))
+    assert [entry.number for entry in wanted] == ["0002", "0001", "0007"]
+    assert wanted[0] == WantedEntry("0002", "debian 0002", "EFI/debian/shimx64.efi", HERE)
+
+
+def test_a_mirrored_system_partition_gets_an_entry_for_each_member() -> None:
+    run = open_run(MIRRORED_ESP, "uefi")
+    assert sorted(place.guid for place in places(run, "/boot/efi")) == ["guid-a1", "guid-b2"]
+    assert list(places(run, "/efi")) == []
+
+
+def test_a_changed_partition_identifier_is_looked_for_under_its_new_name() -> None:
+    run = open_run(ESP, "uefi")
+    assert run.rebuilt is not None
+    run.rebuilt.changed_identifiers["guid-a1"] = "GUID-NEW"
+    assert [place.guid for place in places(run, "/boot/efi")] == ["guid-new"]
+
+
+def test_an_entry_matches_by_partition_and_file_whatever_its_case_and_label() -> None:
+    wanted = WantedEntry("0001", "debian", "EFI/debian/shimx64.efi", HERE)
+    right = BootEntry("0005", "Debian", True, "\\EFI\\DEBIAN\\SHIMX64.EFI", "guid-a1")
+    others = (
+        BootEntry("0001", "debian", True, "\\EFI\\debian\\shimx64.efi", "guid-lost"),
+        BootEntry("0002", "debian", True, "\\EFI\\debian\\grubx64.efi", "guid-a1"),
+        BootEntry("0003", "network", True),
+    )
+    assert matching(wanted, BootEntries((*others, right))) == right
+    assert matching(wanted, BootEntries(others)) is None
+    assert [entry.number for entry in stale([wanted], BootEntries((*others, right)), {"guid-a1"})] == ["0001"]
+
+
+def test_the_fallback_path_is_found_in_any_case(tmp_path: Path) -> None:
+    run = open_run(ESP, "uefi")
+    assert fallback_path(run, tmp_path) is None
+    (tmp_path / "efi/Boot").mkdir(parents=True)
+    (tmp_path / "efi/Boot/bootx64.efi").touch()
+    assert fallback_path(run, tmp_path) == tmp_path / "efi/Boot/bootx64.efi"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry that GRUB starts by default."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rear_core.finalize.boot_entry import Entry, choose, default_entry, default_of, locate, menu
+
+# Written by Debian's grub-mkconfig, shortened.
+GRUB_CFG = """
+if [ -s $prefix/grubenv ]; then
+  set have_grubenv=true
+  load_env
+fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+   set default="%s"
+fi
+menuentry 'Debian GNU/Linux' --class debian --class os $menuentry_id_option 'gnulinux-simple-1-2' {
+        load_video
+        insmod ext2
+        search --no-floppy --fs-uuid --set=root 1-2
+        echo    'Loading Linux 6.1.0-13-amd64 ...'
+        linux   /boot/vmlinuz-6.1.0-13-amd64 root=UUID=1-2 ro  quiet
+        echo    'Loading initial ramdisk ...'
+        initrd  /boot/initrd.img-6.1.0-13-amd64
+}
+submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-1-2' {
+        menuentry 'Debian GNU/Linux, with Linux 6.1.0-12-amd64' $menuentry_id_option 'gnulinux-6.1.0-12' {
+                linux   /boot/vmlinuz-6.1.0-12-amd64 root=UUID=1-2 ro  quiet
+                initrd  /boot/ucode.img /boot/initrd.img-6.1.0-12-amd64
+        }
+}
+menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' {
+        fwsetup
+}
+"""
+NEWEST, OLDER = "/boot/vmlinuz-6.1.0-13-amd64", "/boot/vmlinuz-6.1.0-12-amd64"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    (tmp_path / "boot/grub").mkdir(parents=True)
+    return tmp_path
+
+
+def configure(target: Path, default: str, environment: str = "") -> Entry | None:
+    (target / "boot/grub/grub.cfg").write_text(GRUB_CFG % default)
+    (target / "boot/grub/grubenv").write_text(f"# GRUB Environment Block\n{environment}".ljust(1024, "#"))
+    return default_entry(target)
+
+
+@pytest.mark.parametrize(
+    ("default", "environment", "kernel"),
+    [
+        ("0", "", NEWEST),
+        ("Debian GNU/Linux", "", NEWEST),
+        ("gnulinux-advanced-1-2>gnulinux-6.1.0-12", "", OLDER),
+        ("${saved_entry}", "saved_entry=gnulinux-6.1.0-12\n", OLDER),
+        ("${saved_entry}", "", NEWEST),
+        ("no such entry", "", NEWEST),
+    ],
+)
+def test_the_default_is_what_grub_would_take(target: Path, default: str, environment: str, kernel: str) -> None:
+    entry = configure(target, default, environment)
+    assert entry is not None and entry.kernel == kernel
+
+
+def test_an_entry_has_all_that_is_loaded(target: Path) -> None:
+    assert configure(target, "gnulinux-6.1.0-12") == Entry(
+        "Debian GNU/Linux, with Linux 6.1.0-12-amd64", "gnulinux-6.1.0-12", OLDER,
+        ("/boot/ucode.img", "/boot/initrd.img-6.1.0-12-amd64"), ("root=UUID=1-2", "ro", "quiet"),
+    )  # fmt: skip
+
+
+def test_entries_of_the_boot_loader_specification_are_read_newest_first(target: Path) -> None:
+    (target / "boot/grub2").mkdir()
+    (target / "boot/grub2/grub.cfg").write_text('set default="${saved_entry}"\ninsmod blscfg\nblscfg\n')
+    (target / "boot/grub2/grubenv").write_text("kernelopts=root=/dev/mapper/rl-root ro\n")
+    (target / "boot/loader/entries").mkdir(parents=True)
+    for version in ("5.14.0-70", "5.14.0-427"):
+        (target / f"boot/loader/entries/abc-{version}.conf").write_text(
+            f"title Rocky\nlinux /vmlinuz-{version}\ninitrd /initramfs-{version}.img $tuned_initrd\n"
+            "options $kernelopts $tuned_params\n"
+        )
+    entry = default_entry(target)
+    assert entry is not None
+    assert (entry.kernel, entry.initramfs) == ("/vmlinuz-5.14.0-427", ("/initramfs-5.14.0-427.img",))
+    assert entry.arguments[:2] == ("root=/dev/mapper/rl-root", "ro")
+
+
+def test_a_system_without_grub_has_no_entry(tmp_path: Path) -> None:
+    assert default_entry(tmp_path) is None
+    assert choose([], "0") is None
+    assert default_of("", {}) == "0"
+
+
+def test_titles_with_quotes_and_half_lines_are_no_obstacle() -> None:
+    text = "menuentry 'It'\\''s Linux' {\n linux ($root)/vmlinuz 'half\n linux ($root)/vmlinuz quiet\n}\n"
+    assert list(menu(text)) == [Entry("It's Linux", "", "($root)/vmlinuz", (), ("quiet",))]
+
+
+@pytest.mark.parametrize(
+    "path", ["/boot/vmlinuz", "/vmlinuz", "/@/boot/vmlinuz", "($root)/boot/vmlinuz", "/@/.snapshots/1/boot/vmlinuz"]
+)
+def test_a_kernel_is_found_wherever_the_file_system_of_boot_begins(target: Path, path: str) -> None:
+    (target / "boot/vmlinuz").write_text("kernel")
+    assert locate(target, path) == target / "boot/vmlinuz"
+    assert locate(target, path + "-lost") is None

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a system from starting is found before it is tried."""
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+
+import pytest
+
+from rear_core.finalize.boot_entry import Entry
+from rear_core.finalize.proof import (
+    missing_key_files,
+    needed_modules,
+    problems_of_entry,
+    problems_of_initramfs,
+)
+from rear_core.rescue.initramfs import Member, write_archive
+from rear_core.shell import Shell
+from rear_core.storage.command import Site
+from rear_core.storage.plan import Rebuilt
+from unit.finalize.storage import LAYOUT, ROOT, SWAP, storage
+from unit.finalize.test_drivers import sysfs
+
+ENTRY = Entry("Debian", "", "/boot/vmlinuz-6.1", ("/boot/initrd.img-6.1",), (f"root=UUID={ROOT}", "ro"))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A system that can start: with ext4 in the kernel and ahci in the initramfs."""
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/vmlinuz-6.1").write_text("kernel")
+    archive = io.BytesIO()
+    write_archive(archive, [Member("lib/modules/6.1/ahci.ko", stat.S_IFREG | 0o644, content=b"x")], 0)
+    (tmp_path / "boot/initrd.img-6.1").write_bytes(archive.getvalue())
+    modules = tmp_path / "lib/modules/6.1"
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("kernel/drivers/ata/ahci.ko:\n")
+    (modules / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
+    return tmp_path
+
+
+def problems(target: Path, entry: Entry | None = ENTRY) -> list[str]:
+    return problems_of_entry(target, entry, storage())
+
+
+def test_a_whole_system_has_no_problem(target: Path) -> None:
+    assert problems(target) == []
+    assert problems_of_initramfs(Shell(), target, ENTRY, {"ahci", "ext4"}) == []
+
+
+def test_a_lost_kernel_initramfs_or_modules_are_named(target: Path) -> None:
+    (target / "boot/vmlinuz-6.1").write_text("")
+    (target / "boot/initrd.img-6.1").unlink()
+    (target / "lib/modules/6.1/modules.dep").unlink()
+    assert problems(target) == [
+        "/boot/vmlinuz-6.1 of the entry 'Debian' is missing or empty",
+        "/boot/initrd.img-6.1 of the entry 'Debian' is missing or empty",
+        "the modules of the kernel /boot/vmlinuz-6.1 are missing in /lib/modules",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong"),
+    [
+        (f"root=UUID={SWAP}", ""),
+        ("root=UUID=1-2", "UUID=1-2"),
+        ("resume=/dev/sdz9", "/dev/sdz9"),
+        ("root=LABEL=lost", "LABEL=lost"),
+        ("rd.lvm.lv=vg0/lost", "vg0/lost"),
+    ],
+)
+def test_a_device_in_the_parameters_must_be_there(target: Path, argument: str, wrong: str) -> None:
+    found = problems(target, Entry("x", "", ENTRY.kernel, ENTRY.initramfs, (argument,)))
+    assert [line.split()[0].rpartition("LV=")[2] for line in found] == ([wrong] if wrong else [])
+
+
+def test_no_entry_is_a_problem(target: Path) -> None:
+    assert problems(target, None) == ["GRUB's configuration has no entry with a kernel"]
+
+
+def test_missing_drivers_are_named(target: Path) -> None:
+    found = problems_of_initramfs(Shell(), target, ENTRY, {"nvme", "ahci", "xfs"})
+    assert found == ["no driver for the root file system in the initramfs: nvme xfs"]
+
+
+def test_an_initramfs_that_cannot_be_read_is_a_problem(target: Path) -> None:
+    (target / "boot/initrd.img-6.1").write_text("not an archive")
+    (found,) = problems_of_initramfs(Shell(), target, ENTRY, {"ahci"})
+    assert found.startswith("the initramfs cannot be read: initrd.img-6.1 is no initramfs")
+
+
+def test_the_present_disk_decides_which_drivers_are_needed(tmp_path: Path) -> None:
+    place = "pci0/0000:00:04.0/nvme/nvme0/nvme0n1"
+    root = sysfs(tmp_path, place, "nvme0n1", {"pci0/0000:00:04.0": "nvme"})
+    disks = {"disk:one": "/dev/nvme0n1", "disk:two": "/dev/vdb"}
+    assert needed_modules(LAYOUT, Rebuilt(Site(LAYOUT, disks), disks), root) == {"ext4", "nvme"}
+
+
+def test_a_lost_key_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/there.key").write_text("k")
+    (tmp_path / "etc/crypttab").write_text(
+        "a UUID=1 /etc/there.key luks\nb UUID=2 /etc/lost.key luks\nc UUID=3 none\nd UUID=4 /dev/urandom swap\n"
+    )
+    assert missing_key_files(tmp_path) == ["the key file /etc/lost.key of /etc/crypttab is missing"]

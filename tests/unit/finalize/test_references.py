@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of block devices in configuration files: found in each syntax, changed where they changed, else left alone."""
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rear_core.finalize import references
+from rear_core.finalize.references import Finding, Reference, corrected, put_right
+from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP, storage
+
+NEW = "99999999-9999-9999-9999-999999999999"
+Parser = Callable[[str], Iterable[Reference]]
+
+
+def names(parser: Parser, text: str) -> list[str]:
+    found = []
+    for reference in sorted(parser(text), key=lambda reference: reference.start):
+        assert text[reference.start : reference.end] == reference.value
+        found.append(f"{reference.tag}:{reference.value}{'?' if reference.optional else ''}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parser", "text", "expected"),
+    [
+        (references.fstab, "UUID=1-2 / ext4 defaults 0 1", ["UUID:1-2"]),
+        (references.fstab, 'UUID="1-2"\t/\text4', ["UUID:1-2"]),
+        (references.fstab, "LABEL=my\\040root / ext4 rw", ["LABEL:my\\040root"]),
+        (references.fstab, "/dev/disk/by-uuid/1-2 / ext4 rw", ["UUID:1-2"]),
+        (references.fstab, "/dev/sda1 / ext4 rw\n/dev/vg/x /x xfs nofail,rw", [":/dev/sda1", ":/dev/vg/x?"]),
+        (references.fstab, "PARTLABEL=esp /boot/efi vfat umask=0077 0 2", ["PARTLABEL:esp"]),
+        (references.fstab, "/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0", [":/dev/sr0?"]),
+        (references.fstab, "# UUID=1-2 / ext4 rw\n\n  \n", []),
+        (references.fstab, "srv:/home /home nfs rw\n//srv/x /x cifs rw\ntmpfs /tmp tmpfs size=1G\n/a /b none bind", []),
+        (references.fstab, "/swapfile none swap sw 0 0", []),
+        (references.crypttab, "crypt UUID=1-2 none luks", ["UUID:1-2"]),
+        (references.crypttab, "swap /dev/sda2 /dev/urandom swap,nofail", [":/dev/sda2?"]),
+        (references.crypttab, "# name device\ncrypt /dev/md/data", [":/dev/md/data"]),
+        (references.mdadm_conf, "ARRAY /dev/md/0 metadata=1.2 name=a:0 UUID=aa:bb:cc:dd\n", ["MD:aa:bb:cc:dd?"]),
+        (references.mdadm_conf, "# ARRAY /dev/md0 UUID=aa:bb\nMAILADDR root", []),
+        (references.command_line, 'GRUB_CMDLINE_LINUX="root=UUID=1-2 quiet"', ["UUID:1-2"]),
+        (references.command_line, "GRUB_CMDLINE_LINUX='resume=/dev/sda2'", [":/dev/sda2"]),
+        (references.command_line, "RESUME=UUID=1-2\n", ["UUID:1-2"]),
+        (references.command_line, "RESUME=none\nRESUME=auto", []),
+        (references.command_line, '#GRUB_CMDLINE="root=UUID=1-2"', []),
+        (references.command_line, "cryptdevice=UUID=1-2:root root=/dev/mapper/root", ["UUID:1-2", ":/dev/mapper/root"]),
+        (references.command_line, f"rd.luks.uuid=luks-{ROOT} rd.luks.name={SWAP}=x", [f"UUID:{ROOT}", f"UUID:{SWAP}"]),
+        (references.command_line, "rd.lvm.lv=vg0/root rd.md.uuid=" + ARRAY, ["LV:vg0/root", f"MD:{ARRAY}"]),
+        (references.command_line, "options root=PARTUUID=8f2d0b5c-01 ro", ["PARTUUID:8f2d0b5c-01"]),
+        (references.grub_cfg, f"  search --no-floppy --fs-uuid --set=root --hint-bios=hd0,msdos1  {ROOT}\n",
+         [f"UUID:{ROOT}?"]),
+        (references.grub_cfg, f"search.fs_uuid {ROOT} root hd0,gpt2\n", [f"UUID:{ROOT}?"]),
+        (references.grub_cfg, "linux /boot/vmlinuz-6.1 root=UUID=1-2 ro quiet", ["UUID:1-2?"]),
+        (references.device_map, "(hd0)\t/dev/disk/by-id/ata-x\n", [":/dev/disk/by-id/ata-x?"]),
+    ],
+)  # fmt: skip
+def test_names_are_found(parser: Parser, text: str, expected: list[str]) -> None:
+    assert names(parser, text) == expected
+
+
+def test_only_the_changed_name_of_a_line_is_replaced() -> None:
+    text = f"# /etc/fstab\nUUID={ROOT}  /  ext4  errors=remount-ro 0 1\n\tUUID={SWAP}\tnone swap sw # {SWAP}\n"
+    changed, findings = corrected("/etc/fstab", text, references.fstab(text), storage({SWAP: NEW}))
+    assert changed == text.replace(f"UUID={SWAP}", f"UUID={NEW}")
+    assert findings == [Finding("/etc/fstab", 3, f"UUID={SWAP}", NEW, False)]
+    assert str(findings[0]) == f"/etc/fstab, line 3: UUID={SWAP} is now {NEW}"
+
+
+def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
+    text = "LABEL=lost /lost xfs defaults 0 0\n"
+    changed, findings = corrected("/etc/fstab", text, references.fstab(text), storage())
+    assert changed == text
+    assert [str(found) for found in findings] == ["/etc/fstab, line 1: LABEL=lost is on no device"]
+    assert not findings[0].optional
+
+
+PIECES = st.sampled_from(
+    [f"UUID={ROOT}", f"UUID={SWAP}", "/dev/sda1", "LABEL=lost", "root=", "rd.luks.uuid=", "#", " ", "\n", "/ ext4 rw\n",
+     "none swap sw", "--fs-uuid ", CRYPT, '"', "'", "ARRAY x UUID=" + ARRAY, "search.fs_uuid ", "(hd0) ", "\t", "ä"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES).map("".join), st.sampled_from([parser for _, parser in references.FILES]))
+def test_whatever_stands_in_a_file_only_names_that_changed_are_replaced(text: str, parser: Parser) -> None:
+    changed, findings = corrected("/f", text, parser(text), storage({SWAP: NEW}))
+    back = changed.replace(NEW, SWAP).replace("/dev/vda1", "/dev/sda1")
+    assert back == text
+    assert all(found.old not in (f"UUID={ROOT}", f"UUID={CRYPT}") for found in findings)
+    again, second = corrected("/f", changed, parser(changed), storage({SWAP: NEW}))
+    assert again == changed
+    assert all(not found.new for found in second)
+
+
+def test_files_are_rewritten_in_place_without_leftovers(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    etc = target / "etc"
+    (etc / "default").mkdir(parents=True)
+    (target / "boot/grub").mkdir(parents=True)
+    (etc / "fstab").write_text(f"UUID={ROOT} / ext4 rw 0 1\nUUID={SWAP} none swap sw 0 0\n")
+    (etc / "fstab").chmod(0o640)
+    (etc / "default/grub").write_text(f'GRUB_CMDLINE_LINUX="resume=UUID={SWAP}"\n')
+    (target / "boot/grub/grub.cfg").write_text(f"\tlinux /vmlinuz root=UUID={ROOT} resume=UUID={SWAP}\n")
+    untouched = (etc / "crypttab")
+    untouched.write_text(f"crypt UUID={CRYPT} none luks\n")
+    before = untouched.stat()
+    findings = put_right(target, storage({SWAP: NEW}))
+    assert [found.file for found in findings] == ["/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg"]
+    assert all(found.new == NEW for found in findings)
+    for name in ("etc/fstab", "etc/default/grub", "boot/grub/grub.cfg"):
+        text = (target / name).read_text()
+        assert NEW in text and SWAP not in text
+    assert stat.S_IMODE((etc / "fstab").stat().st_mode) == 0o640
+    assert untouched.stat() == before
+    assert sorted(os.listdir(etc)) == ["crypttab", "default", "fstab"]
+
+
+def test_a_link_is_followed_within_the_target(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/fstab").write_text("/dev/sda1 / ext4 rw\n")
+    (tmp_path / "etc/fstab").symlink_to("/srv/fstab")
+    put_right(tmp_path, storage())
+    assert (tmp_path / "etc/fstab").is_symlink()
+    assert (tmp_path / "srv/fstab").read_text() == "/dev/vda1 / ext4 rw\n"
