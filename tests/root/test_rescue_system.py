@@ -6,6 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from rear_core.run import Run
 from rear_core.settings import Settings, evaluate, load
 from rear_core.shell import Shell
 from rear_core.system.kernel import installed_kernels
+from rear_core.work_area import mounts_below
 
 pytestmark = [
     pytest.mark.root,
@@ -28,7 +30,8 @@ pytestmark = [
 EPOCH = "1700000000"
 
 
-def open_run(folder: Path, configuration: str = "") -> Run:
+@contextmanager
+def open_run(folder: Path, configuration: str = "") -> Iterator[Run]:
     """A run of the core alone, with its own places."""
     (folder / "etc").mkdir(parents=True, exist_ok=True)
     (folder / "etc/local.conf").write_text(f"CACHE_DIR={folder}/cache\n{configuration}")
@@ -37,7 +40,8 @@ def open_run(folder: Path, configuration: str = "") -> Run:
     settings: Settings = evaluate(load(folder / "etc", ("local.conf",), ()), plugins.settings(), {})
     run = Run(settings, plugins, report=report, sh=Shell(log=report.log), build_dir=folder / "work")
     run.build_dir.mkdir(exist_ok=True)
-    return run
+    with run.undo:
+        yield run
 
 
 def build_tree(run: Run) -> Tree:
@@ -50,12 +54,12 @@ def build_tree(run: Run) -> Tree:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = open_run(tmp_path_factory.mktemp("rescue"))
-    build_tree(run)
-    build.check(run)
-    build.check_secrets(run)
-    return run
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with open_run(tmp_path_factory.mktemp("rescue")) as run:
+        build_tree(run)
+        build.check(run)
+        build.check_secrets(run)
+        yield run
 
 
 @pytest.fixture
@@ -120,13 +124,8 @@ def test_the_image_unpacks_and_a_second_one_is_the_same(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", EPOCH)
     images = []
-    for number in range(2):
-        for name in (pack.MODULES_SEGMENT, "depmod"):
-            path = built.build_dir / name
-            if path.is_symlink():
-                path.unlink()
-            elif path.exists():
-                path.rename(tmp_path / f"{name}.{number}")
+    for _ in range(2):
+        (built.build_dir / pack.MODULES_SEGMENT).unlink(missing_ok=True)
         # The second modules segment is made anew, not taken from the cache.
         for cached in (Path(built.settings["CACHE_DIR"])).glob("*"):
             cached.unlink()
@@ -185,24 +184,43 @@ def test_configured_files_secrets_and_password(tmp_path: Path) -> None:
     (given / "note").write_text("a file of the administrator")
     (given / "left-out").write_text("x")
     word = "$6$saltsalt$" + "A" * 86
-    run = open_run(
+    with open_run(
         tmp_path,
         f"RESCUE_FILES=( {given} )\nRESCUE_FILES_EXCLUDE=( {given}/left-out )\nSSH_ROOT_PASSWORD='{word}'\n",
-    )
-    tree = build_tree(run)
-    build.check_secrets(run)
-    assert tree.has(given / "note")
-    assert not tree.has(given / "left-out")
-    assert f"root:{word}:" in tree.inside("/etc/shadow").read_text()
-    # The hash is where sshd reads it and nowhere else.
-    assert word not in tree.inside("/etc/rear/local.conf").read_text()
-    tree.text("/etc/leak", word)
-    with pytest.raises(RearError, match="/etc/leak"):
+    ) as run:
+        tree = build_tree(run)
         build.check_secrets(run)
+        assert tree.has(given / "note")
+        assert not tree.has(given / "left-out")
+        assert f"root:{word}:" in tree.inside("/etc/shadow").read_text()
+        # The hash is where sshd reads it and nowhere else.
+        assert word not in tree.inside("/etc/rear/local.conf").read_text()
+        tree.text("/etc/leak", word)
+        with pytest.raises(RearError, match="/etc/leak"):
+            build.check_secrets(run)
 
 
 def test_missing_programs_are_named_all_at_once(tmp_path: Path) -> None:
-    run = open_run(tmp_path, "RESCUE_BINARIES=( no-such-program neither-this )\n")
-    with pytest.raises(RearError, match="no-such-program, neither-this"):
-        rescue.check_programs(run)
-    assert os.listdir(run.build_dir) == []
+    with open_run(tmp_path, "RESCUE_BINARIES=( no-such-program neither-this )\n") as run:
+        with pytest.raises(RearError, match="no-such-program, neither-this"):
+            rescue.check_programs(run)
+        assert os.listdir(run.build_dir) == []
+
+
+def test_modules_are_packed_while_the_tree_is_built(tmp_path: Path) -> None:
+    with open_run(tmp_path, "INITRAMFS_COMPRESSION=gzip\n") as run:
+        for step in (rescue.choose_kernel, rescue.decide_contents, build.lay_skeleton, pack.begin_modules):
+            step(run)
+        pack.pack_modules(run)
+        segment = (run.build_dir / pack.MODULES_SEGMENT).resolve()
+        assert [path.suffix for path in sorted(run.cache_dir.iterdir())] == [".cpio", ".sha256"]
+        assert segment.parent == run.cache_dir
+
+
+def test_a_run_that_ends_while_modules_are_packed_leaves_nothing(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        for step in (rescue.choose_kernel, rescue.decide_contents, build.lay_skeleton, pack.begin_modules):
+            step(run)
+        assert mounts_below(run.build_dir)
+    assert not mounts_below(run.build_dir)
+    assert [path for path in run.cache_dir.glob("*") if path.suffix == ".part"] == []

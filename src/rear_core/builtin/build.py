@@ -53,7 +53,13 @@ def contents_of(run: Run) -> Contents:
 
 def lay_skeleton(run: Run) -> None:
     """Directories, the machine's merged /usr, init and its companions."""
+    from ..rescue import memory
+    from .rescue import tree_size
+
     run.rootfs_dir.mkdir(mode=0o755)
+    # With -d the tree is kept to be looked at.
+    if run.options.debug or not memory.mount(run.sh, run.rootfs_dir, tree_size(run), run.undo):
+        run.report.detail("The tree is built on the disk")
     tree = tree_of(run)
     for place in ("/bin", "/sbin", "/lib", "/lib64"):
         if Path(place).is_dir():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import Interrupted
 from ..hookspecs import hookimpl
 from ..run import RescueImage
 from ..workflow import Step
 
 if TYPE_CHECKING:
+    from ..rescue.initramfs import Member
     from ..run import Run
     from ..system.kernel import Kernel
 
@@ -22,6 +25,15 @@ CONFIGURED = ("etc", "home", "mnt", "opt", "root/.ssh", "srv", "var")
 # Parameters that decide how network interfaces are called: the recorded names must mean the same devices.
 KEPT_PARAMETERS = ("net.ifnames=", "biosdevname=", "console=")
 CONSOLES = "console=ttyS0,115200 console=tty0"
+
+
+# The step that packs the modules waits for what was begun before it.
+_packing_modules = threading.Lock()
+
+
+@hookimpl
+def rear_build() -> Iterable[Step]:
+    yield Step(6, "Begin to pack kernel modules and firmware", begin_modules)
 
 
 @hookimpl
@@ -42,16 +54,40 @@ def compression(run: Run) -> str:
     return choose_compression(_kernel(run).config, wanted, lambda name: run.sh.which(name) is not None)
 
 
+def begin_modules(run: Run) -> None:
+    """Bring the modules into the cache while the tree is built, by a thread that ends when the run does.
+
+    What becomes of it is seen in `pack_modules`, which takes from the cache or, after a failure, tries and tells.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    ended = threading.Event()
+    thread = run.undo.enter_context(ThreadPoolExecutor(max_workers=1))
+    run.undo.callback(ended.set)
+    thread.submit(modules_segment, run, ended)
+
+
 def pack_modules(run: Run) -> None:
+    """The segment of kernel modules and firmware for this run."""
+    from ..rescue.modules import ALL, ModuleIndex
+
+    assert run.contents is not None, "analyse_rescue comes before pack"
+    index = ModuleIndex(_kernel(run).modules)
+    for name in (*run.contents.modules, *run.contents.load):
+        if name != ALL and not index.find(name) and not index.is_builtin(name):
+            run.report.detail(f"The kernel has no module {name}")
+    segment = modules_segment(run, threading.Event())
+    (run.build_dir / MODULES_SEGMENT).symlink_to(segment)
+    run.report.detail(f"Kernel modules and firmware have {segment.stat().st_size / 1e6:.0f} MB packed")
+
+
+def modules_segment(run: Run, ended: threading.Event) -> Path:
     """The segment of kernel modules and firmware, from the cache when nothing about them has changed."""
     from ..rescue import firmware, initramfs
     from ..rescue.modules import ModuleIndex, select
 
     assert run.contents is not None, "analyse_rescue comes before pack"
     index = ModuleIndex(_kernel(run).modules)
-    for name in (*run.contents.modules, *run.contents.load):
-        if name != "all_modules" and not index.find(name) and not index.is_builtin(name):
-            run.report.detail(f"The kernel has no module {name}")
     selected = select(index, [*run.contents.modules, *run.contents.load])
     method = compression(run)
     inputs = [*(index.directory / path for path in selected), *sorted(index.directory.glob("modules.*"))]
@@ -61,12 +97,18 @@ def pack_modules(run: Run) -> None:
     )  # fmt: skip
 
     def make(target: Path) -> None:
-        members = firmware.members(run.sh, index, selected, run.build_dir, _lib(run))
-        initramfs.pack(run.sh, initramfs.with_parents(members), target, method, _newest())
+        members = initramfs.with_parents(firmware.members(run.sh, index, selected, _lib(run)))
+        initramfs.pack(run.sh, _until(ended, members), target, method, _newest())
 
-    segment = initramfs.cached_segment(run.cache_dir, "modules", key, make)
-    (run.build_dir / MODULES_SEGMENT).symlink_to(segment)
-    run.report.detail(f"{len(selected)} kernel modules, {segment.stat().st_size / 1e6:.0f} MB packed with firmware")
+    with _packing_modules:
+        return initramfs.cached_segment(run.cache_dir, "modules", key, make)
+
+
+def _until(ended: threading.Event, members: Iterable[Member]) -> Iterator[Member]:
+    for member in members:
+        if ended.is_set():
+            raise Interrupted("the run ended before its modules were packed")
+        yield member
 
 
 def _newest() -> int:

@@ -2,6 +2,7 @@
 """Decides what the rescue system is made of: kernel, programs, modules; and checks that this machine has it."""
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +21,7 @@ MIB = 1 << 20
 # What the tree takes without kernel modules and the administrator's files, and that packed; measured, with a margin.
 TREE_SIZE = 300 * MIB
 # Programs that only the making of the rescue system needs.
-BUILD_PROGRAMS = ("chroot", "cp", "depmod", "modinfo")
+BUILD_PROGRAMS = ("chroot", "cp", "modinfo", "mount", "umount")
 
 
 def _is_hash(value: str) -> str:
@@ -136,9 +137,7 @@ def check_space(run: Run) -> None:
     """Refuse to begin a build that would fill the disk."""
     from ..system.kernel import choose
 
-    files = sum(_size(Path(path)) for path in run.settings["RESCUE_FILES"] if "*" not in path)
-    modules = _size(choose(run).modules)
-    needed = TREE_SIZE + 2 * files + modules // 2
+    needed = tree_size(run) + _size(choose(run).modules) // 2
     place = run.build_dir if run.build_dir != Path() else Path(run.settings["TMPDIR"])
     free = shutil.disk_usage(place).free
     if free < needed:
@@ -148,9 +147,14 @@ def check_space(run: Run) -> None:
         )
 
 
+def tree_size(run: Run) -> int:
+    """What the tree will take, and that packed; scripts may add to it."""
+    return TREE_SIZE + 2 * sum(_size(Path(path)) for path in run.settings["RESCUE_FILES"] if "*" not in path)
+
+
 def _size(path: Path) -> int:
     if path.is_dir():
-        return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+        return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
     return path.stat().st_size if path.is_file() else 0
 
 

@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -132,12 +133,14 @@ def pack(sh: Shell, members: Iterable[Member], target: Path, compression: str, n
     unfinished = target.with_name(target.name + ".part")
     reading, writing = os.pipe()
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with ThreadPoolExecutor(max_workers=1) as pool, os.fdopen(descriptor, "wb") as sink:
-        with os.fdopen(reading, "rb") as source:
-            writer = pool.submit(_write_to, writing, members, newest)
-            sh.run(*COMPRESSORS[compression], stdin=source, stdout=sink, timeout=3600)
-        size = writer.result()
-    unfinished.replace(target)
+    with ExitStack() as undo:
+        undo.callback(unfinished.unlink, missing_ok=True)
+        with ThreadPoolExecutor(max_workers=1) as pool, os.fdopen(descriptor, "wb") as sink:
+            with os.fdopen(reading, "rb") as source:
+                writer = pool.submit(_write_to, writing, members, newest)
+                sh.run(*COMPRESSORS[compression], stdin=source, stdout=sink, timeout=3600)
+            size = writer.result()
+        unfinished.replace(target)
     return size
 
 
