@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rear_core.rescue.programs import base_contents
 from rear_os_debian import PACKAGES, kernel_package, rear_install_advice
 
 
@@ -40,3 +41,9 @@ def test_what_recovery_needs_is_known(program: str) -> None:
 def test_no_program_is_claimed_by_two_packages() -> None:
     things = [thing for words in PACKAGES.values() for thing in words.split()]
     assert len(things) == len(set(things))
+
+
+def test_every_program_of_the_rescue_system_has_a_package() -> None:
+    advice = rear_install_advice(base_contents().programs)
+    assert "search" not in advice
+    assert "provides" not in advice

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rear_core import Contents, Run, Step, hookimpl
 from rear_core.system.os_release import read_os_release
+from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
@@ -15,37 +16,23 @@ PACKAGES = {
     "grub-efi-amd64-bin": "grub-x86_64-efi",
     "grub-efi-arm64-bin": "grub-arm64-efi",
     "grub-common": "grub-mkimage grub2-mkimage",
-    "xorriso": "xorriso",
-    "dosfstools": "mkfs.vfat fatlabel fsck.vfat",
-    "mtools": "mmd mcopy",
     "nfs-common": "mount.nfs mount.nfs4",
-    "cpio": "cpio",
-    "zstd": "zstd",
     "xz-utils": "xz",
-    "gzip": "gzip",
     "iproute2": "ip bridge",
-    "ethtool": "ethtool",
     "libteam-utils": "teamd teamdctl",
     "udev": "udevadm systemd-udevd",
-    "kmod": "modprobe depmod",
-    "util-linux": "agetty blkid findmnt lsblk mkswap wipefs",
-    "mount": "losetup mount",
+    "util-linux": "agetty blkid blockdev dmesg findmnt fsck lsblk mkswap mountpoint setsid wipefs",
+    "mount": "losetup mount swapoff swapon umount",
+    "procps": "kill ps sysctl",
+    "dash": "sh",
     "fdisk": "sfdisk",
-    "parted": "partprobe parted",
     "gdisk": "sgdisk",
-    "mdadm": "mdadm",
-    "lvm2": "lvm",
     "thin-provisioning-tools": "thin_check",
     "dmsetup": "dmsetup",
     "cryptsetup-bin": "cryptsetup",
     "multipath-tools": "multipath multipathd",
-    "e2fsprogs": "mke2fs mkfs.ext2 mkfs.ext3 mkfs.ext4 dumpe2fs tune2fs e2fsck",
-    "xfsprogs": "mkfs.xfs xfs_info xfs_admin xfs_db xfs_repair",
     "btrfs-progs": "btrfs mkfs.btrfs",
-    "openssh-server": "sshd",
     "openssh-client": "ssh-keygen",
-    "tar": "tar",
-    "efibootmgr": "efibootmgr",
     "isc-dhcp-client": "dhclient",
     "dhcpcd-base": "dhcpcd",
     "binutils": "strip",
@@ -59,13 +46,8 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
-    known = {thing: package for package, things in PACKAGES.items() for thing in things.split()}
-    known["kernel"] = kernel_package(read_os_release().ids, platform.machine())
-    packages = dict.fromkeys(known[program] for program in programs if program in known)
-    advice = ["apt-get install " + " ".join(packages)] if packages else []
-    unknown = [program for program in programs if program not in known]
-    advice += [f"apt-file search bin/{program}" for program in unknown]
-    return "; ".join(advice)
+    kernel = {kernel_package(read_os_release().ids, platform.machine()): "kernel"}
+    return install_advice({**PACKAGES, **kernel}, "apt-get install", "apt-file search bin/{}", programs)
 
 
 @hookimpl

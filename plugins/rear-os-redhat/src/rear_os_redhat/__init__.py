@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rear_core import Contents, hookimpl
+from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: "kernel", and GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
@@ -14,35 +15,22 @@ PACKAGES = {
     "grub2-efi-x64-modules": "grub-x86_64-efi",
     "grub2-efi-aa64-modules": "grub-arm64-efi",
     "grub2-tools": "grub-mkimage grub2-mkimage",
-    "xorriso": "xorriso",
-    "dosfstools": "mkfs.vfat fatlabel fsck.vfat",
-    "mtools": "mmd mcopy",
     "nfs-utils": "mount.nfs mount.nfs4",
-    "cpio": "cpio",
-    "zstd": "zstd",
     "xz": "xz",
-    "gzip": "gzip",
     "iproute": "ip bridge",
-    "ethtool": "ethtool",
     "teamd": "teamd teamdctl",
     "systemd-udev": "udevadm systemd-udevd",
-    "kmod": "modprobe depmod",
-    "util-linux": "agetty blkid findmnt lsblk losetup mount mkswap wipefs sfdisk",
-    "parted": "partprobe parted",
+    "util-linux": "agetty blkid blockdev dmesg findmnt fsck kill losetup lsblk mkswap mount mountpoint setsid"
+    " sfdisk swapoff swapon umount wipefs",
+    "procps-ng": "ps sysctl",
+    "bash": "bash sh",
     "gdisk": "sgdisk",
-    "mdadm": "mdadm",
-    "lvm2": "lvm",
     "device-mapper-persistent-data": "thin_check",
     "device-mapper": "dmsetup",
     "cryptsetup": "cryptsetup",
     "device-mapper-multipath": "multipath multipathd",
-    "e2fsprogs": "mke2fs mkfs.ext2 mkfs.ext3 mkfs.ext4 dumpe2fs tune2fs e2fsck",
-    "xfsprogs": "mkfs.xfs xfs_info xfs_admin xfs_db xfs_repair",
     "btrfs-progs": "btrfs mkfs.btrfs",
-    "openssh-server": "sshd",
     "openssh": "ssh-keygen",
-    "tar": "tar",
-    "efibootmgr": "efibootmgr",
     "dhcp-client": "dhclient",
     "dhcpcd": "dhcpcd",
     "binutils": "strip",
@@ -56,9 +44,4 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
-    known = {thing: package for package, things in PACKAGES.items() for thing in things.split()}
-    packages = dict.fromkeys(known[program] for program in programs if program in known)
-    advice = ["dnf install " + " ".join(packages)] if packages else []
-    unknown = [program for program in programs if program not in known]
-    advice += [f"dnf provides '*/bin/{program}'" for program in unknown]
-    return "; ".join(advice)
+    return install_advice(PACKAGES, "dnf install", "dnf provides '*/bin/{}'", programs)
