@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .rescue.contents import Contents
     from .settings import Settings
     from .storage.layout import Layout
-    from .storage.plan import Rebuilt
+    from .storage.plan import Plan, Rebuilt
     from .system import System
     from .system.kernel import Kernel
     from .system.network import Network
@@ -78,9 +78,8 @@ class Run:
 
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
-    build, `image` from pack, `results` from output, `backup` from verify,
-    `rebuilt` from recreate, `recovery` from all phases of one. `phases` are those of the workflow.
-    `undo` is unwound when the run ends, however it ends.
+    build, `image` from pack, `results` from output, `backup`, `plan` and `passphrases` (of LUKS volumes, by id) from
+    verify, `rebuilt` from recreate, `recovery` from all phases of one. `phases` are those of the workflow. `undo` is unwound when the run ends, however it ends.
     """
 
     settings: Settings
@@ -97,6 +96,8 @@ class Run:
     image: RescueImage | None = None
     results: list[Path] = field(default_factory=list)
     backup: Backup | None = None
+    plan: Plan | None = None
+    passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
     phases: tuple[str, ...] = ()

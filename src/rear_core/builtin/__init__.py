@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("core", "system", "scripts", "storage", "network", "rescue", "build", "pack", "backup", "finalize")
+NAMES = ("core", "system", "scripts", "storage", "network", "rescue", "build", "pack", "backup", "recreate", "finalize")
 
 
 def modules() -> list[ModuleType]:

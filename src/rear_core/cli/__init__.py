@@ -23,6 +23,8 @@ COMMANDS = {
     "mkbackuponly": "backup",
     "recover": "backup",
     "restoreonly": "backup",
+    "mountonly": "layout",
+    "layout": "layout",
     "dump": "show",
     "plugins": "show",
     "config": "show",

@@ -70,5 +70,8 @@ class Site:
         return found
 
     def is_resized(self, id: str) -> bool:
-        """Whether an item, or one below it, is not as large as it was."""
-        return not self.resized.isdisjoint(self.below(id))
+        """Whether an item is not as large as it was: itself, or because of what it lies on."""
+        if id in self.resized:
+            return True
+        item = self._items[id]
+        return not item.bounded and any(self.is_resized(need) for need in item.needs)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -65,6 +66,7 @@ class Partition(Item):
 
     type = "partition"
     noun = "partition"
+    bounded = True
 
     number: int
     start: int
@@ -216,4 +218,51 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents)
+def recreate(item: Item, site: Site) -> Iterator[Command]:
+    """A partition table with all its partitions, in one script; disks and partitions need nothing more."""
+    if not isinstance(item, PartitionTable):
+        return
+    disk = site.device(item.id)
+    yield Command(
+        ("sfdisk", "--wipe", "always", "--wipe-partitions", "always", disk),
+        f"make {item.noun} {disk}",
+        destroys=f"all partitions on {disk}",
+        input=script(item, site),
+        devices=(disk,),
+    )
+    yield Command(("udevadm", "settle", "--timeout=60"), f"wait for the partitions of {disk}")
+
+
+def script(table: PartitionTable, site: Site) -> str:
+    """The input of sfdisk: the same identifiers, places, types and attributes.
+
+    A disk with other sectors has the same bytes in other numbers.
+    """
+    disk = site.item(table.needs[0])
+    sector = disk.logical_sector_size if isinstance(disk, Disk) else table.sector_size
+    lines = [f"label: {table.label}", *([f"label-id: {table.uuid}"] if table.uuid else []), "unit: sectors"]
+    if table.label == "gpt" and sector == table.sector_size:
+        lines += [f"first-lba: {table.first_lba}"] * bool(table.first_lba)
+        lines += [f"last-lba: {table.last_lba}"] * bool(table.last_lba and table.needs[0] not in site.resized)
+        lines += [f"table-length: {table.entries}"] * (table.entries not in (0, 128))
+    partitions = [item for item in site.layout if isinstance(item, Partition) and table.id in item.needs]
+    if table.label == "dos" and any(partition.start % (1 << 20) for partition in partitions):
+        # Sectors of old tables begin anywhere, and sfdisk would move the first usable one to 1 MiB.
+        lines.append(f"grain: {sector}")
+    lines.append("")
+    for partition in sorted(partitions, key=lambda partition: partition.number):
+        fields = [f"start={partition.start // sector}", f"size={partition.size // sector}", f"type={partition.code}"]
+        fields += [f"uuid={partition.uuid}"] * (table.label == "gpt" and bool(partition.uuid))
+        fields += [f"name={_quoted(partition.name)}"] * bool(partition.name)
+        fields += [f"attrs={_quoted(partition.attributes)}"] * bool(partition.attributes)
+        fields += ["bootable"] * partition.bootable
+        lines.append(f"{partition.number} : " + ", ".join(fields))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A string of sfdisk, which reads \\x22 as a quotation mark."""
+    return '"' + re.sub(r'["\\\\$`]', lambda found: f"\\x{ord(found[0]):02x}", text) + '"'
+
+
+KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .filesystem import FileSystem, identity
 from .inventory import Device
 from .kinds import StorageKind
@@ -153,4 +154,72 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("ext", (Ext,), capture, contents)
+# Only ever set by other programs, or of no use without them.
+NOT_MADE = ("shared_blocks", "bigalloc", "journal_dev")
+ERRORS = {"continue": "continue", "remount read-only": "remount-ro", "panic": "panic"}
+
+
+def recreate(item: Ext, site: Site) -> Iterator[Command]:
+    """Make the file system with exactly its features, then set what only tune2fs knows."""
+    device = site.device(item.id)
+    options = ["-t", f"ext{item.version or 4}", *(["-U", item.uuid] if item.uuid else [])]
+    options += ["-L", item.label] if item.label else []
+    blocks: list[str] = []
+    if item.blocks:
+        resized = site.is_resized(item.id)
+        density = ["-i", str(max(item.bytes_per_inode, item.block_size))] if resized else ["-N", str(item.inodes)]
+        made = [feature for feature in item.features if feature not in NOT_MADE]
+        options += ["-O", ",".join(["none", *made]), "-b", str(item.block_size), *density]
+        # The oldest revision does not say: its inodes have 128 bytes.
+        options += ["-I", str(item.inode_size or 128)]
+        if item.blocks_per_group not in (0, item.block_size * 8):
+            options += ["-g", str(item.blocks_per_group)]
+        options += ["-G", str(item.flex_group_size)] if item.flex_group_size else []
+        if item.journal_size and "has_journal" in made and not resized:
+            options += ["-J", f"size={item.journal_size >> 20}"]
+        options += ["-E", ",".join(extended)] if (extended := list(_extended(item))) else []
+        options += ["-m", f"{100 * item.reserved_blocks / item.blocks:.4f}"]
+        size = site.size(item.needs[0])
+        if not resized and size and item.blocks < size // item.block_size:
+            # It did not fill its device.
+            blocks = [str(item.blocks)]
+    yield Command(
+        ("mke2fs", "-q", "-F", *options, device, *blocks),
+        f"make {item.noun} {item.label or item.uuid or device} (ext{item.version or 4})",
+        destroys=f"what lies on {device}",
+        devices=(device,),
+    )
+    if item.blocks:
+        yield Command(("tune2fs", *_tuned(item, site), device), f"tune {item.noun} {item.label or item.uuid}")
+
+
+def _extended(item: Ext) -> Iterator[str]:
+    if item.hash_seed:
+        yield f"hash_seed={item.hash_seed}"
+    if item.stride:
+        yield f"stride={item.stride}"
+    if item.stripe_width:
+        yield f"stripe_width={item.stripe_width}"
+    if item.encoding:
+        yield f"encoding={item.encoding}"
+    if item.quotas:
+        kinds = {"User": "usrquota", "Group": "grpquota", "Project": "prjquota"}
+        yield "quotatype=" + ":".join(kinds[kind] for kind in item.quotas)
+
+
+def _tuned(item: Ext, site: Site) -> Iterator[str]:
+    if not site.is_resized(item.id):
+        yield from ("-r", str(item.reserved_blocks))
+    yield from ("-u", str(item.reserved_uid), "-g", str(item.reserved_gid))
+    yield from ("-c", str(item.max_mount_count), "-i", f"{item.check_interval}s")
+    yield from ("-e", ERRORS.get(item.errors, "continue"))
+    # The configuration of mke2fs has set these two where they were not asked for.
+    unwanted = [f"^{option}" for option in ("acl", "user_xattr") if option not in item.default_options]
+    yield from ("-o", ",".join([*item.default_options, *unwanted]))
+    if item.directory_hash and "dir_index" in item.features:
+        yield from ("-E", f"hash_alg={item.directory_hash}")
+    if item.mount_options:
+        yield from ("-E", f"mount_opts={item.mount_options}")
+
+
+KIND = StorageKind("ext", (Ext,), capture, contents, recreate=recreate)

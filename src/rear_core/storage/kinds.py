@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .layout import Item, Layout
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ class StorageKind:
     """A storage technology, as yielded by the hook `rear_storage_kinds`.
 
     `items` are its item types. `capture(survey)` yields the items it finds on this machine; in their `needs`
-    it may write the path of a block device, which becomes the id of the item with that `device`.
+    it may write the path of a block device, which becomes the id of the item with that `device`. With `last`
+    it runs after the others, and sees their items in `survey.items`.
     `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout
-    has such an item. With `last` the capture runs after the others, and sees their items in `survey.items`.
+    has such an item. `recreate(item, site)` yields the commands that make an item again where what it needs
+    is there already; `restored(item, site)` those that must wait until the files are back.
     """
 
     name: str
@@ -31,6 +34,8 @@ class StorageKind:
     capture: Callable[[Survey], Iterable[Item]]
     contents: Callable[[Layout], Contents]
     last: bool = False
+    recreate: Callable[[Any, Site], Iterable[Command]] | None = None
+    restored: Callable[[Any, Site], Iterable[Command]] | None = None
 
 
 def core_kinds() -> tuple[StorageKind, ...]:

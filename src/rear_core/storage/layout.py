@@ -29,6 +29,8 @@ class Item:
 
     type: ClassVar[str]
     noun: ClassVar[str] = "item"
+    # Whether its size is its own, and does not follow from that of what it lies on.
+    bounded: ClassVar[bool] = False
 
     id: str
     needs: tuple[str, ...]
@@ -68,6 +70,10 @@ class Layout:
             if item.id == id:
                 return item
         raise KeyError(id)
+
+    def get(self, id: str) -> Item | None:
+        """The item, or None."""
+        return next((item for item in self.items if item.id == id), None)
 
     def __contains__(self, id: object) -> bool:
         return any(item.id == id for item in self.items)

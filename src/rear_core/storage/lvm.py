@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
@@ -89,6 +90,7 @@ class LogicalVolume(Item):
 
     type = "lv"
     noun = "logical volume"
+    bounded = True
 
     group: str
     name: str
@@ -305,4 +307,20 @@ def contents(layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents)
+def recreate(item: Item, site: Site) -> Iterator[Command]:
+    """Make a physical volume, a volume group or a logical volume again; see `lvm_recreate.py`."""
+    from .lvm_recreate import recreate
+
+    return recreate(item, site)
+
+
+def restored(item: Item, site: Site) -> Iterator[Command]:
+    """What must not be set before the files are back."""
+    if isinstance(item, LogicalVolume) and item.read_only:
+        volume = f"{item.group}/{item.name}"
+        yield Command(("lvm", "lvchange", "--permission=r", volume), f"make {item.noun} {volume} read-only")
+
+
+KIND = StorageKind(
+    "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate, restored=restored
+)

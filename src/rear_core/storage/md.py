@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -153,4 +154,52 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("md", (Array,), capture, contents)
+def recreate(item: Array, site: Site) -> Iterator[Command]:
+    """Create the array; it synchronizes its members while the recovery goes on.
+
+    The members of a new array differ wherever nothing was written yet, so that it is never said to be clean.
+    """
+    host, _, name = item.name.rpartition(":")
+    members = iter([site.device(need) for need in item.needs])
+    roles = ["missing" if role in item.missing else next(members) for role in range(item.members)]
+    devices = tuple(site.device(need) for need in item.needs)
+    same_size = not any(site.is_resized(need) for need in item.needs)
+    options = [
+        f"--metadata={item.metadata}",
+        f"--level={item.level}",
+        f"--raid-devices={item.members}",
+        f"--uuid={item.uuid}",
+    ]
+    if item.metadata != "0.90":
+        options += [f"--homehost={host or 'any'}", f"--name={name}"] if name else []
+        if same_size and item.data_offset and item.metadata not in ("1.0",):
+            options.append(f"--data-offset={item.data_offset >> 10}")
+    if same_size and item.component_size and item.level not in ("raid0", "linear"):
+        options.append(f"--size={item.component_size >> 10}")
+    options += [f"--spare-devices={item.spares}"] * bool(item.spares)
+    options += [f"--chunk={item.chunk >> 10}"] * bool(item.chunk)
+    options += [f"--layout={_layout(item)}"] * bool(_layout(item))
+    if item.consistency == "ppl":
+        options.append("--consistency-policy=ppl")
+    elif item.level not in ("raid0", "linear"):
+        options.append(f"--bitmap={'internal' if item.bitmap.startswith('internal') else 'none'}")
+    array = site.device(item.id)
+    yield Command(
+        ("mdadm", "--create", array, "--run", *options, *roles, *members),
+        f"make {item.noun} {array} ({item.level})",
+        destroys=f"what lies on {', '.join(devices)}",
+        devices=devices,
+    )
+    yield Command(("udevadm", "settle", "--timeout=60"), f"wait for {array}")
+
+
+def _layout(item: Array) -> str:
+    """The word of `mdadm --create`: `near=1, far=2` of RAID 10 is f2; RAID 0 and 1 choose their own."""
+    if item.level == "raid10":
+        copies = dict(re.findall(r"(near|far|offset)=(\d+)", item.layout))
+        word = max(copies, key=lambda word: int(copies[word]), default="near")
+        return f"{word[0]}{copies.get(word, 2)}"
+    return item.layout if item.level in ("raid5", "raid6") and not item.layout.startswith("-") else ""
+
+
+KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
-from .btrfs import Subvolume
+from .btrfs import Btrfs, Subvolume
+from .command import Command, Site
 from .filesystem import FileSystem
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -236,4 +237,28 @@ def contents(_layout: Layout) -> Contents:
     return Contents(programs=["mount", "umount", "findmnt", "blkid"], optional_programs=["fsck"])
 
 
-KIND = StorageKind("mount", (Mount,), capture, contents, last=True)
+# Options that decide how restored files are stored; all others are for the running system.
+KEPT_OPTIONS = ("compress", "compress-force", "nodatacow", "nodatasum", "max_inline")
+
+
+def recreate(item: Mount, site: Site) -> Iterator[Command]:
+    """Mount what was mounted below the target, as the restored files are to be stored."""
+    if not item.mounted:
+        return
+    place = (site.target.rstrip("/") + item.target).rstrip("/")
+    options = [word for word in item.options if word.partition("=")[0] in KEPT_OPTIONS]
+    below = site.item(item.needs[0])
+    if isinstance(below, Subvolume):
+        options.insert(0, f"subvol={below.path}")
+    elif isinstance(below, Btrfs):
+        options.insert(0, "subvol=/")
+    device = site.device(item.id)
+    yield Command(("mkdir", "--parents", place), f"make the mount point {item.target}")
+    yield Command(
+        ("mount", "-t", item.fstype, *(["-o", ",".join(options)] if options else []), device, place),
+        f"mount {item.target}",
+        devices=(device,),
+    )
+
+
+KIND = StorageKind("mount", (Mount,), capture, contents, last=True, recreate=recreate)

@@ -66,4 +66,4 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("multipath", (MultipathDisk,), capture, contents)
+KIND = StorageKind("multipath", (MultipathDisk,), capture, contents, recreate=lambda _disk, _site: ())

@@ -3,10 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
-from .command import Site
+from ..errors import Refused
+from . import lvm_recreate
+from .command import Command, Site
+from .disk import Disk
+from .kinds import StorageKind
+from .layout import Item, Layout, make
+from .luks import Luks, lost
+from .mapping import Assignment
+from .md import Array
+from .mount import Mount
+from .present import Machine, PresentDisk
+from .resize import fit
+from .teardown import teardown
 
 
 @dataclass(frozen=True)
@@ -15,7 +30,8 @@ class Rebuilt:
 
     `mapping` has the path of each recorded disk's successor by the id of the recorded disk;
     `changed_identifiers` the new identifier of each one that could not be kept (UUIDs of volume groups and
-    logical volumes); `notes` what the user should know about the rest.
+    logical volumes); `differences` and `notes` what the user should know about the rest. `hardware_changed`
+    says that a disk has another name or hangs on another kind of bus.
     """
 
     site: Site
@@ -23,6 +39,7 @@ class Rebuilt:
     changed_identifiers: dict[str, str] = field(default_factory=dict)
     hardware_changed: bool = False
     notes: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
 
     def device(self, id: str) -> str:
         """The path of an item: /dev/vda1, /dev/mapper/vg-lv; of a file system, the device that it lies on."""
@@ -35,3 +52,178 @@ class Rebuilt:
     def disk(self, id: str) -> str:
         """The path of the disk that an item lies on; of several the first."""
         return self.disks(id)[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Commands that make a layout again: first the disks are made blank, then everything is built and mounted;
+    `restored` has to wait until the files are back."""
+
+    site: Site
+    mapping: Mapping[str, str]
+    teardown: tuple[Command, ...] = ()
+    build: tuple[Command, ...] = ()
+    mount: tuple[Command, ...] = ()
+    restored: tuple[Command, ...] = ()
+    notes: tuple[str, ...] = ()
+    hardware_changed: bool = False
+
+    @property
+    def id(self) -> str:
+        """The same for plans that build the same."""
+        commands = [asdict(command) for command in (*self.build, *self.mount)]
+        return hashlib.sha256(json.dumps(commands, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def volumes(self) -> tuple[Luks, ...]:
+        """The encrypted volumes, which need a passphrase each."""
+        wanted = {command.passphrase for command in self.build}
+        return tuple(item for item in self.site.layout if isinstance(item, Luks) and item.id in wanted)
+
+    def rebuilt(self) -> Rebuilt:
+        """What the plan leaves behind when all of it was done."""
+        return Rebuilt(self.site, self.mapping, {}, self.hardware_changed, self.notes)
+
+
+def plan(
+    layout: Layout, assignment: Assignment, machine: Machine, kinds: Sequence[StorageKind], *,
+    used: Mapping[str, int] | None = None, memory: int = 0, target: str = "/mnt/local",
+) -> Plan:  # fmt: skip
+    """The commands that make a layout again on the disks of an assignment.
+
+    `used` are the bytes that files take by mount point, without which nothing can become smaller.
+    """
+    left_out = {match.recorded.id for match in assignment.matches if not match.path}
+    kept = without(layout, left_out)
+    present = {disk.path: disk for disk in machine.disks}
+    disks = {id: path for id, path in assignment.disks.items() if id in kept}
+    fitted = fit(kept, {id: present[path].size for id, path in disks.items()}, used or {})
+    if fitted.problems:
+        raise Refused("; ".join(fitted.problems), "choose larger disks by DISK_MAPPING, or edit layout.json")
+    on_site = make(
+        [_on(item, present[disks[item.id]]) if isinstance(item, Disk) else item for item in fitted.layout],
+        layout.left_out,
+    )
+    site = Site(_numbered(on_site, machine, disks), disks, fitted.resized, memory, target)
+    dropped = [f"{item} is left out, as its disk is" for item in layout if item.id not in kept and item.needs]
+    notes = [*fitted.notes, *dropped]
+    for item in site.layout:
+        notes += lost(item) if isinstance(item, Luks) else lvm_recreate.notes(item)
+        if isinstance(item, Array) and item.missing:
+            notes.append(f"{item} was degraded and is made without its missing members")
+    return Plan(
+        site,
+        disks,
+        tuple(teardown(machine, sorted(set(disks.values())))),
+        tuple(_commands(site, kinds, lambda item: not isinstance(item, Mount))),
+        tuple(_commands(site, kinds, lambda item: isinstance(item, Mount))),
+        tuple(_after(site, kinds)),
+        tuple(notes),
+        _hardware_changed(layout, disks, present),
+    )
+
+
+def without(layout: Layout, ids: set[str]) -> Layout:
+    """The layout without some items and everything that needs them."""
+    gone = set(ids)
+    for item in layout.order():
+        if gone.intersection(item.needs):
+            gone.add(item.id)
+    return make((item for item in layout if item.id not in gone), layout.left_out)
+
+
+def _on(disk: Disk, present: PresentDisk) -> Disk:
+    """A recorded disk as its successor is."""
+    return replace(
+        disk,
+        device=present.path,
+        size=present.size,
+        model=present.model,
+        vendor=present.vendor,
+        serial=present.serial,
+        wwn=present.wwn,
+        transport=present.transport,
+        logical_sector_size=present.logical_sector_size,
+        physical_sector_size=present.physical_sector_size,
+    )
+
+
+def _numbered(layout: Layout, machine: Machine, disks: Mapping[str, str]) -> Layout:
+    """Arrays keep their numbers, unless one that stays has it."""
+    torn = {device.path for disk in disks.values() for device in machine.above(disk)}
+    taken = {path for path in machine.devices if path not in torn}
+    items: list[Item] = []
+    for item in layout:
+        if isinstance(item, Array):
+            wanted = item.place("")
+            free = (f"/dev/md{number}" for number in range(127, -1, -1) if f"/dev/md{number}" not in taken)
+            item = replace(item, device=wanted if wanted not in taken else next(free))
+            taken.add(item.device)
+        items.append(item)
+    return make(items, layout.left_out)
+
+
+def _commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], bool]) -> Iterator[Command]:
+    for item in site.layout.order():
+        if wanted(item):
+            kind = _kind(kinds, item)
+            if kind.recreate is None:
+                raise Refused(
+                    f"{item}: the storage technology {kind.name!r} cannot make it again",
+                    "update its plugin, or take the item and what needs it out of layout.json",
+                )
+            yield from kind.recreate(item, site)
+
+
+def _after(site: Site, kinds: Sequence[StorageKind]) -> Iterator[Command]:
+    for item in site.layout.order():
+        later = _kind(kinds, item).restored
+        if later:
+            yield from later(item, site)
+
+
+def _kind(kinds: Sequence[StorageKind], item: Item) -> StorageKind:
+    return next(kind for kind in kinds if type(item) in kind.items)
+
+
+def _hardware_changed(layout: Layout, disks: Mapping[str, str], present: Mapping[str, PresentDisk]) -> bool:
+    """Whether a disk has another name or hangs on another kind of bus."""
+    for item in layout:
+        if isinstance(item, Disk) and item.id in disks:
+            successor = present[disks[item.id]]
+            if (item.device, item.transport) != (successor.path, successor.transport):
+                return True
+    return False
+
+
+def script(made: Plan) -> str:
+    """The plan as a shell script that can be edited and run instead; it ends at the first failure."""
+    lines = ["#!/bin/bash", "# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:"]
+    lines += [f"#   {made.site.item(id)}" for id in sorted(made.mapping)]
+    lines += [f"# Note: {note}" for note in made.notes]
+    lines += ["set -e"]
+    if made.volumes:
+        lines += [
+            "passphrase() { printf 'Passphrase of %s: ' \"$1\" >&2; IFS= read -rs word </dev/tty; echo >&2;"
+            " printf %s \"$word\"; }"
+        ]
+    chapters = (
+        ("Take down what is there", made.teardown), ("Build", made.build), ("Mount", made.mount),
+        ("When the files are back (not done by this script)", made.restored),
+    )  # fmt: skip
+    for title, commands in chapters:
+        lines += ["", f"## {title}"] if commands else []
+        for command in commands:
+            typed = _typed(command)
+            lines += [f"# {line}" for line in typed] if commands is made.restored else ["", *typed]
+    return "\n".join(lines) + "\n"
+
+
+def _typed(command: Command) -> list[str]:
+    lines = [f"# {command.reason}"]
+    lines += [f"# DESTROYS {command.destroys}"] if command.destroys else []
+    lines += [f"test -b {shlex.quote(device)}" for device in command.devices]
+    typed = shlex.join(command.argv)
+    if command.passphrase:
+        typed = f"passphrase {shlex.quote(command.passphrase)} | {typed}"
+    return [*lines, f"{typed} <<'END'", *command.input.splitlines(), "END"] if command.input else [*lines, typed]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .mount import Mount, find_device
@@ -83,9 +84,40 @@ def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) ->
     return SwapFile(f"swap file:{path}", (holder.id,) if holder else (), path, size, options)
 
 
-def contents(_layout: Layout) -> Contents:
-    """mkswap and swapon."""
-    return Contents(programs=["mkswap", "swapon", "swapoff"], optional_programs=["swaplabel"])
+def contents(layout: Layout) -> Contents:
+    """mkswap and swapon, and what makes a swap file."""
+    files = any(isinstance(item, SwapFile) for item in layout)
+    making = ["fallocate", "truncate", "chmod", "chattr"] if files else []
+    return Contents(programs=["mkswap", "swapon", "swapoff", *making], optional_programs=["swaplabel"])
 
 
-KIND = StorageKind("swap", (Swap, SwapFile), capture, contents, last=True)
+def recreate(item: Item, site: Site) -> Iterator[Command]:
+    """Make a swap device with its UUID and label."""
+    if not isinstance(item, Swap):
+        return
+    device = site.device(item.id)
+    options = [f"--uuid={item.uuid}"] * bool(item.uuid) + [f"--label={item.label}"] * bool(item.label)
+    options += [f"--pagesize={item.page_size}"] * (item.page_size != 4096)
+    yield Command(
+        ("mkswap", "--force", *options, device),
+        f"make {item.noun} {item.label or item.uuid}",
+        destroys=f"what lies on {device}",
+        devices=(device,),
+    )
+
+
+def restored(item: Item, site: Site) -> Iterator[Command]:
+    """Make a swap file, in the folder that came back with the files; nothing may share or compress its blocks."""
+    if not isinstance(item, SwapFile):
+        return
+    path = site.target.rstrip("/") + item.path
+    yield Command(("mkdir", "--parents", path.rpartition("/")[0]), f"make the folder of {item}")
+    yield Command(("truncate", "--size=0", path), f"make {item}")
+    if item.needs and getattr(site.item(item.needs[0]), "fstype", "") == "btrfs":
+        yield Command(("chattr", "+C", path), f"{item} must not be copied on write")
+    yield Command(("chmod", "600", path), f"nobody but root may read {item}")
+    yield Command(("fallocate", f"--length={item.size}", path), f"give {item} its size")
+    yield Command(("mkswap", path), f"make {item} one")
+
+
+KIND = StorageKind("swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..rescue.contents import Contents
+from .command import Command, Site
 from .filesystem import FileSystem, identity
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -90,4 +91,23 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("vfat", (Fat,), capture, contents)
+def recreate(item: Fat, site: Site) -> Iterator[Command]:
+    """Make the file system with the same number of bits and volume id; its geometry too, where the size is the same."""
+    device = site.device(item.id)
+    options = ["-F", str(item.bits)] if item.bits else []
+    options += ["-i", item.uuid.replace("-", "")] if item.uuid else []
+    options += ["-n", item.label] if item.label else []
+    if item.sector_size and not site.is_resized(item.id):
+        options += ["-s", str(item.cluster_size // item.sector_size), "-S", str(item.sector_size)]
+        options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
+        options += ["-h", str(item.hidden_sectors)] if item.hidden_sectors else []
+        options += ["-r", str(item.root_entries)] if item.root_entries else []
+    yield Command(
+        ("mkfs.vfat", "-I", *options, device),
+        f"make {item.noun} {item.label or item.uuid} (FAT)",
+        destroys=f"what lies on {device}",
+        devices=(device,),
+    )
+
+
+KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate)

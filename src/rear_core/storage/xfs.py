@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..rescue.contents import Contents
+from .command import Command, Site
+from .disk import Disk
 from .filesystem import FileSystem, identity
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -94,4 +96,48 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("xfs", (Xfs,), capture, contents)
+# Which option of mkfs.xfs takes a word of its geometry; of the others only sizes are set, the rest follows
+# from the device. Version 5 (crc=1) has some of them always, and mkfs.xfs then refuses to be told.
+OPTIONS = {
+    "-m": ("crc", "finobt", "rmapbt", "reflink", "bigtime", "inobtcount", "metadir", "autofsck"),
+    "-i": ("maxpct", "sparse", "nrext64", "exchange", "attr", "projid32bit"),
+    "-n": ("parent", "ftype"),
+    "-l": ("lazy-count",),
+}
+IMPLIED = ("attr", "projid32bit", "ftype", "lazy-count")
+NOT_IN_VERSION_4 = ("finobt", "rmapbt", "reflink", "bigtime", "inobtcount", "metadir", "autofsck", "sparse", "nrext64",
+                    "exchange", "parent")  # fmt: skip
+
+
+def recreate(item: Xfs, site: Site) -> Iterator[Command]:
+    """Make the file system with its features; allocation groups, log and stripes are computed for the device."""
+    device = site.device(item.id)
+    options = {option: list(_words(item, words)) for option, words in OPTIONS.items()}
+    options["-m"] += [f"uuid={item.uuid}"] * bool(item.uuid)
+    meta, data, naming = (dict(word.split("=", 1) for word in part) for part in (item.meta, item.data, item.naming))
+    for option, part, word in (("-i", meta, "isize"), ("-b", data, "bsize"), ("-n", naming, "bsize")):
+        options[option] = [*options.get(option, []), *([f"size={part[word]}"] if word in part else [])]
+    options["-n"] += ["version=ci"] * (naming.get("ascii-ci") == "1")
+    disks = [disk for id in site.below(item.id) if isinstance(disk := site.item(id), Disk)]
+    if int(meta.get("sectsz", 0)) >= max((disk.logical_sector_size for disk in disks), default=512):
+        options["-s"] = [f"size={meta['sectsz']}"]
+    others = iter(item.needs[1:])
+    options["-l"] += [f"logdev={site.device(next(others))}"] if item.log_device else []
+    options["-r"] = [f"rtdev={site.device(next(others))}"] if item.realtime_device else []
+    argv = [part for option, words in options.items() if words for part in (option, ",".join(words))]
+    yield Command(
+        ("mkfs.xfs", "-q", "-f", *(["-L", item.label] if item.label else []), *argv, device),
+        f"make {item.noun} {item.label or item.uuid} (xfs)",
+        destroys=f"what lies on {device}",
+        devices=tuple(site.device(need) for need in item.needs),
+    )
+
+
+def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
+    known = dict(word.split("=", 1) for word in (*item.data, *item.log, *item.naming, *item.meta))
+    known["maxpct"] = known.get("imaxpct", "")
+    refused = IMPLIED if known.get("crc") == "1" else NOT_IN_VERSION_4
+    return (f"{name}={known[name]}" for name in names if known.get(name) and name not in refused)
+
+
+KIND = StorageKind("xfs", (Xfs,), capture, contents, recreate=recreate)

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the storage again: finds the disks, plans, asks for passphrases, builds, mounts, and compares."""
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Interrupted, ProgramFailed, RearError, Refused
+from ..hookspecs import hookimpl
+from ..settings.model import Setting
+from ..workflow import Step
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..storage.layout import Layout
+    from ..storage.luks import Luks
+    from ..storage.mapping import Assignment, Match
+    from ..storage.plan import Plan
+    from ..storage.present import Machine
+
+TRIES = 3
+ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
+
+
+def _pairs(values: Iterable[str]) -> str:
+    wrong = [word for word in values if not word.partition("=")[0] or not word.partition("=")[2]]
+    return f"must be words like serial=/dev/sdx or serial=none, not {wrong[0]!r}" if wrong else ""
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    """Answers to what a recovery may have to ask."""
+    yield Setting(
+        "DISK_MAPPING", list, check=_pairs,
+        help="Which disk takes the place of which recorded one, where that does not follow from serial numbers, WWNs or"
+        " contents: DISK_MAPPING=( S3Z9NB0K=/dev/sdb /dev/sda=/dev/nvme0n1 WD-WX11=none ). Before the sign stands the"
+        " serial number, the WWN or the recorded path of a disk; none leaves it out, with everything on it. Disks that"
+        " hold rescue media or the backup are never taken.",
+    )  # fmt: skip
+    yield Setting(
+        "LUKS_PASSPHRASE", str, secret=True, environment=True,
+        help="New passphrase for all LUKS volumes. When it is not set, recover asks for one for each. It is never put"
+        " on the rescue media: set it there, or in the environment, for an unattended recovery.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_analyse_dr() -> Iterable[Step]:
+    yield Step(25, "Note how full the file systems are", save_usage)
+
+
+@hookimpl
+def rear_config(run: Run) -> Iterable[Step]:
+    if "recreate" in run.phases:
+        yield Step(20, "Read the description of the storage", load_description)
+
+
+@hookimpl
+def rear_verify(run: Run) -> Iterable[Step]:
+    if "recreate" in run.phases:
+        yield Step(15, "Find the disks and plan", make_plan)
+        yield Step(20, "Check that the tools are there", check_tools)
+        yield Step(25, "Get the passphrases", get_passphrases)
+
+
+@hookimpl
+def rear_recreate() -> Iterable[Step]:
+    yield Step(20, "Take down what is on the disks", take_down)
+    yield Step(50, "Make the storage", build)
+    yield Step(80, "Mount the file systems", mount)
+    yield Step(90, "Compare the storage with the recorded one", compare)
+
+
+@hookimpl
+def rear_finalize() -> Iterable[Step]:
+    yield Step(90, "Make what had to wait for the files", after_restore)
+
+
+def save_usage(run: Run) -> None:
+    """Write recovery/usage.json: the bytes that files take, by mount point; smaller disks depend on it."""
+    from ..storage.mount import Mount
+
+    assert run.layout is not None
+    used: dict[str, int] = {}
+    for item in run.layout:
+        if isinstance(item, Mount) and item.mounted:
+            status = os.statvfs(item.target)
+            used[item.target] = (status.f_blocks - status.f_bfree) * status.f_frsize
+    path = run.recovery_dir / "usage.json"
+    path.write_text(json.dumps(used, indent=2, sort_keys=True) + "\n")
+    path.chmod(0o600)
+
+
+def load_description(run: Run) -> None:
+    """Read recovery/layout.json, which somebody may have edited."""
+    from .storage import load_layout
+
+    run.layout = load_layout(run)
+
+
+def make_plan(run: Run) -> None:
+    """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
+    layout = the_layout(run)
+    machine = look(run, layout)
+    answers = {**backup_disks(run, layout), **chosen(run)}
+    assignment = assigned(run, layout, machine, answers)
+    while assignment.questions or assignment.problems:
+        refuse(run, assignment)
+        for match in assignment.questions:
+            answers[match.recorded.id] = ask(match)
+        assignment = assigned(run, layout, machine, answers)
+    for match in assignment.matches:
+        run.report.say(str(match))
+    run.plan = planned(run, layout, assignment, machine)
+    for note in run.plan.notes:
+        run.report.say(f"Note: {note}")
+    if run.plan.hardware_changed:
+        run.report.detail("Disks have other names or hang on another kind of bus than before")
+
+
+def the_layout(run: Run) -> Layout:
+    """The recorded storage."""
+    if run.layout is None:
+        load_description(run)
+    assert run.layout is not None
+    return run.layout
+
+
+def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
+    """The disks that are here; those that hold the backup are locked."""
+    from ..storage.disk import Disk
+    from ..storage.mapping import STRONG, marks, score
+    from ..storage.present import look
+
+    target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
+    machine = look(run.sh, run.report.warn, target, lock=lock, include=include)
+    holders = [item for item in layout if isinstance(item, Disk) and item.id in backup_disks(run, layout)]
+    kept = [
+        disk.path
+        for disk in machine.disks
+        if any(score(holder, disk, marks(layout, holder))[0] >= STRONG for holder in holders)
+    ]
+    if not kept:
+        return machine
+    return look(run.sh, run.report.warn, target, lock=lock, kept=kept, include=include)
+
+
+def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
+    """The recorded disks that hold a backup in a folder of this machine: they stay as they are."""
+    from ..media.url import parse_url
+    from ..storage.command import Site
+    from ..storage.disk import Disk
+    from ..storage.mapping import NONE
+    from ..storage.mount import Mount
+
+    url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else ""
+    if not url.startswith("file:"):
+        return {}
+    path = parse_url(url, "BACKUP_URL").path
+    mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
+    holder = max(mounts, key=lambda mount: len(mount.target), default=None)
+    if holder is None or holder.target == "/":
+        # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
+        return {}
+    below = Site(layout, {}).below(holder.needs[0])
+    return {id: NONE for id in sorted(below) if isinstance(layout[id], Disk)}
+
+
+def chosen(run: Run) -> dict[str, str]:
+    """The answers in DISK_MAPPING."""
+    pairs = (word.partition("=") for word in run.settings["DISK_MAPPING"])
+    return {name: _device(answer) for name, _, answer in pairs}
+
+
+def _device(answer: str) -> str:
+    """A disk by any of its names: links below /dev/disk are followed, maps keep their names."""
+    return os.path.realpath(answer) if answer.startswith("/") and not answer.startswith("/dev/mapper/") else answer
+
+
+def assigned(run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str]) -> Assignment:
+    """The recorded disks matched with those that are here."""
+    from ..storage.mapping import assign
+    from ..storage.resize import minimum
+
+    return assign(layout, machine.disks, minimum(layout, usage(run)), answers)
+
+
+def usage(run: Run) -> dict[str, int]:
+    """How many bytes files take by mount point, as it was recorded."""
+    path = run.recovery_dir / "usage.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        return {str(target): int(size) for target, size in found.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Refused(f"{path} is damaged: {error}", "remove it: disks must then be as large as they were") from error
+
+
+def refuse(run: Run, assignment: Assignment) -> None:
+    """Raise `Refused` for an assignment that cannot be, or whose questions nobody is there to answer."""
+    example = next((m.recorded for m in assignment.matches if not m.sure), None)
+    advice = ANSWER.format(disk=(example.serial or example.device) if example else "SERIAL")
+    if assignment.problems:
+        spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
+        raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
+    if assignment.questions and (run.options.unattended or not sys.stdin.isatty()):
+        open_questions = "; ".join(map(str, assignment.questions))
+        raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)
+
+
+def ask(match: Match) -> str:
+    """The disk that the user wants, or `none`; one that holds something has to be typed out."""
+    from ..storage.mapping import NONE
+
+    holds = any(reason.startswith("it holds") for reason in match.reasons)
+    print(f"\n{match}", file=sys.stderr)
+    proposal = "" if holds else match.path
+    default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it)"
+    answer = input(f"Which disk becomes {match.recorded}? A path, none, or quit{default}: ").strip() or proposal
+    if answer in ("", "q", "quit"):
+        raise Interrupted("ended before anything was written, as asked")
+    return answer if answer == NONE else _device(answer)
+
+
+def planned(run: Run, layout: Layout, assignment: Assignment, machine: Machine) -> Plan:
+    """The plan for an assignment."""
+    from ..storage.plan import plan
+    from .storage import kinds
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    target = os.fspath(run.target)
+    return plan(layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target)
+
+
+def the_plan(run: Run) -> Plan:
+    """The plan that verify has made."""
+    if run.plan is None:
+        raise RearError("there is no plan for the storage", "this is a fault of the workflow: verify makes it")
+    return run.plan
+
+
+def check_tools(run: Run) -> None:
+    """Refuse to begin when a program of the plan is missing."""
+    made = the_plan(run)
+    needed = {command.argv[0] for command in (*made.teardown, *made.build, *made.mount, *made.restored)}
+    missing = sorted(program for program in needed if run.sh.which(program) is None)
+    if missing:
+        raise Refused(f"programs are missing: {' '.join(missing)}", run.plugins.install_advice(missing))
+
+
+def get_passphrases(run: Run) -> None:
+    """Have a passphrase for every LUKS volume, one that the tool takes and that can be typed at boot."""
+    from ..storage.luks import passphrase_problem
+
+    volumes = the_plan(run).volumes
+    known = str(run.settings["LUKS_PASSPHRASE"])
+    for volume in volumes:
+        if known:
+            if problem := passphrase_problem(known):
+                raise Refused(f"LUKS_PASSPHRASE is not good enough: {problem}", "choose another one")
+            run.passphrases[volume.id] = known
+        elif run.options.unattended or not sys.stdin.isatty():
+            raise Refused(
+                f"{volume} needs a passphrase, and nobody can be asked",
+                "set LUKS_PASSPHRASE in /etc/rear/local.conf of the rescue system or in the environment,"
+                " or recover without -n",
+            )
+        else:
+            run.passphrases[volume.id] = ask_passphrase(volume)
+    for word in run.passphrases.values():
+        run.report.mask(word)
+
+
+def ask_passphrase(volume: Luks) -> str:
+    """A passphrase that was typed twice."""
+    from ..storage.luks import passphrase_problem
+
+    for _ in range(TRIES):
+        word = getpass.getpass(f"New passphrase for {volume}: ")
+        problem = passphrase_problem(word)
+        if not problem and getpass.getpass("Once more: ") == word:
+            return word
+        print(f"Not taken: {problem or 'they are not the same'}", file=sys.stderr)
+    raise Refused(f"no passphrase for {volume}", "run it again")
+
+
+def journal_path(run: Run) -> Path:
+    """Where it is noted what was done."""
+    return run.var_dir / "journal"
+
+
+def is_built(run: Run) -> bool:
+    """Whether an earlier run of this rescue system has built just this plan, and all of it is still there."""
+    from ..storage.execute import Journal, is_block_device
+
+    made = the_plan(run)
+    if Journal(journal_path(run)).built() != made.id:
+        return False
+    return all(is_block_device(device) for command in made.mount for device in command.devices)
+
+
+def take_down(run: Run) -> None:
+    """Make the disks blank; not when a run before this one has built the same and failed later."""
+    from ..storage.execute import Journal, execute
+
+    made = the_plan(run)
+    if is_built(run):
+        run.report.say("The storage was made by the run before this one, which is resumed")
+        return
+    journal = Journal(journal_path(run))
+    journal.note(plan=made.id, state="begun")
+    execute(run.sh, made.teardown, journal=journal, tell=run.report.detail)
+
+
+def build(run: Run) -> None:
+    """Run the commands that make everything."""
+    from ..storage.execute import Journal, execute
+
+    made = the_plan(run)
+    if is_built(run):
+        return
+    journal = Journal(journal_path(run))
+    execute(run.sh, made.build, journal=journal, passphrases=run.passphrases, tell=run.report.detail)
+    journal.note(plan=made.id, state="built")
+
+
+def mount(run: Run) -> None:
+    """Mount everything below the target, until the run ends; set `run.rebuilt`."""
+    from ..storage.execute import execute
+
+    made = the_plan(run)
+    for command in made.teardown:
+        # A run that was killed left them mounted, and its storage is used again.
+        if command.argv[0] == "umount" and os.path.ismount(command.argv[1]):
+            execute(run.sh, [command], tell=run.report.detail)
+    run.undo.callback(unmount, run)
+    execute(run.sh, made.mount, tell=run.report.detail)
+    run.rebuilt = made.rebuilt()
+
+
+def unmount(run: Run) -> None:
+    """Unmount what lies at and below the target, the deepest first."""
+    from ..storage.survey import read_mounts
+
+    target = os.fspath(run.target).rstrip("/")
+    below = [m.target for m in read_mounts(run.sh) if f"{m.target}/".startswith(f"{target}/")]
+    for place in sorted(below, reverse=True):
+        try:
+            run.sh.run("umount", place)
+        except ProgramFailed as error:
+            run.report.warn(f"{place} stays mounted: {error.message}")
+
+
+def compare(run: Run) -> None:
+    """Describe what was built, and note every difference from what was recorded."""
+    from dataclasses import replace
+
+    from ..storage.outcome import outcome
+
+    made, rebuilt = the_plan(run), run.rebuilt
+    assert rebuilt is not None
+    identifiers, differences = outcome(made.site.layout, described(run, made.mapping))
+    for line in differences:
+        run.report.say(f"Differs: {line}")
+    run.recovery.differences += differences
+    run.rebuilt = replace(rebuilt, changed_identifiers=identifiers, differences=tuple(differences))
+
+
+def described(run: Run, disks: Mapping[str, str]) -> Layout:
+    """The storage as it is now, with the recorded ids of the disks."""
+    from ..storage.capture import capture
+    from ..storage.disk import Disk
+    from ..storage.outcome import renamed
+    from .storage import kinds
+
+    now = capture(run.sh, kinds(run), warn=run.report.log, include=sorted(set(disks.values())))
+    ids = {path: id for id, path in disks.items()}
+    return renamed(now, {item.id: ids[item.device] for item in now if isinstance(item, Disk) and item.device in ids})
+
+
+def after_restore(run: Run) -> None:
+    """Swap files, and what becomes read-only."""
+    from ..storage.execute import execute
+
+    execute(run.sh, the_plan(run).restored, tell=run.report.detail)
+
+
+
+def mount_present(run: Run) -> None:
+    """Assemble, open and mount what is there already; it stays mounted when the run ends."""
+    from ..storage.activate import activate, mounting
+    from ..storage.execute import execute
+    from .storage import kinds
+
+    layout = the_layout(run)
+    activate(run.sh, layout, existing_passphrase, run.report.detail)
+    assignment = assigned(run, layout, look(run, layout), chosen(run))
+    refuse(run, assignment)
+    now = described(run, assignment.disks)
+    execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)
+
+
+def existing_passphrase(volume: Luks) -> str:
+    """The passphrase that a volume has."""
+    if not sys.stdin.isatty():
+        raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal")
+    return getpass.getpass(f"Passphrase for {volume}: ")

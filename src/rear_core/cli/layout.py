@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands about the recorded storage: show it, plan its recreation, compare it with what is there, mount it."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..builtin import recreate
+from ..errors import RearError, Refused
+from ..report import explain
+from ..run import Options, Run
+from .session import at_work, open_run
+
+if TYPE_CHECKING:
+    from ..storage.layout import Item, Layout
+    from ..storage.plan import Plan
+
+
+@click.group()
+def layout() -> None:
+    """Show the recorded storage, plan its recreation, compare it with what is there."""
+
+
+@layout.command()
+@click.pass_obj
+def show(options: Options) -> None:
+    """Show the recorded storage as a tree, from the disks up to what is mounted."""
+    from ..builtin.storage import load_layout
+
+    found = load_layout(open_run(options))
+    for line in tree(found):
+        click.echo(line)
+    for entry in found.left_out:
+        click.echo(f"left out: {entry.name} ({entry.reason})")
+
+
+def tree(found: Layout) -> Iterator[str]:
+    """Each item below the first one that it needs; where it needs more, those are named."""
+    below: dict[str, list[Item]] = {}
+    for item in found.order():
+        below.setdefault(item.needs[0] if item.needs else "", []).append(item)
+    yield from _branches(below, "", "")
+
+
+def _branches(below: dict[str, list[Item]], id: str, indent: str) -> Iterator[str]:
+    for item in sorted(below.get(id, []), key=lambda item: (getattr(item, "start", 0), item.id)):
+        also = f" (also on {', '.join(item.needs[1:])})" if len(item.needs) > 1 and item.type != "mount" else ""
+        yield f"{indent}{item}{_facts(item)}{also}"
+        yield from _branches(below, item.id, indent + "  ")
+
+
+def _facts(item: Item) -> str:
+    """What a reader wants to know of an item, in a few words."""
+    from ..storage.compare import human_size
+
+    words = [
+        str(value)
+        for name in ("label", "level", "layout", "name", "path", "fstype")
+        if isinstance(value := getattr(item, name, ""), str) and value and value not in str(item)
+    ]
+    size = getattr(item, "size", 0)
+    return "".join(f", {word}" for word in ([human_size(size)] if size else []) + words)
+
+
+@layout.command()
+@click.option("--script", "as_script", is_flag=True, help="Print a shell script that can be edited and run instead.")
+@click.pass_obj
+def plan(options: Options, as_script: bool) -> None:
+    """List the commands that would make the storage again on the disks that are here; nothing is changed."""
+    run = open_run(options)
+    run.need_root()
+    try:
+        made = made_plan(run)
+    except RearError as error:
+        click.echo(explain(error), err=True)
+        sys.exit(error.exit_code)
+    if as_script:
+        from ..storage.plan import script
+
+        click.echo(script(made), nl=False)
+        return
+    for line in readable(made):
+        click.echo(line)
+
+
+def made_plan(run: Run) -> Plan:
+    """The plan for the disks that are here, with what recover would ask about; on a running machine nothing is
+    locked, as all of its disks are in use."""
+    found = recreate.the_layout(run)
+    machine = recreate.look(run, found, lock=in_memory(run))
+    answers = {**recreate.backup_disks(run, found), **recreate.chosen(run)}
+    assignment = recreate.assigned(run, found, machine, answers)
+    if assignment.problems:
+        recreate.refuse(run, assignment)
+    for match in assignment.matches:
+        click.echo(f"# {match}" + ("" if match.sure else ": NOT CERTAIN, recover will ask"), err=True)
+    return recreate.planned(run, found, assignment, machine)
+
+
+def in_memory(run: Run) -> bool:
+    """Whether this is the rescue system."""
+    from ..builtin.core import check_root_in_memory
+
+    try:
+        check_root_in_memory(run)
+    except Refused:
+        return False
+    return True
+
+
+def readable(made: Plan) -> Iterator[str]:
+    """A line for each command's reason, what it destroys, and the command itself."""
+    import shlex
+
+    chapters = (
+        ("Take down", made.teardown), ("Make", made.build), ("Mount", made.mount), ("After the files", made.restored),
+    )  # fmt: skip
+    for title, commands in chapters:
+        for number, command in enumerate(commands, 1):
+            lost = f"  DESTROYS {command.destroys}" if command.destroys else ""
+            yield f"{title} {number}: {command.reason}{lost}"
+            yield f"    {shlex.join(command.argv)}"
+            yield from (f"    | {line}" for line in command.input.splitlines())
+    yield from (f"Note: {note}" for note in made.notes)
+    yield f"Plan {made.id}"
+
+
+@layout.command()
+@click.pass_obj
+def diff(options: Options) -> None:
+    """Say how the storage that is here differs from the recorded one. Exit status 1 when it does.
+
+    Disks that are known by their contents or serial numbers count as the recorded ones.
+    """
+    from ..storage.compare import compare
+
+    run = open_run(options)
+    run.need_root()
+    recorded = recreate.the_layout(run)
+    assignment = recreate.assigned(run, recorded, recreate.look(run, recorded, lock=False), recreate.chosen(run))
+    known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
+    differences = compare(recorded, recreate.described(run, known))
+    for line in differences:
+        click.echo(line)
+    sys.exit(1 if differences else 0)
+
+
+@click.command()
+@click.option(
+    "--target", type=click.Path(path_type=Path), default=Path("/mnt/local"), metavar="DIR", show_default=True,
+    help="Where to mount.",
+)
+@click.pass_obj
+def mountonly(options: Options, target: Path) -> None:
+    """Mount the file systems of this machine below DIR, as they are; works only on the booted rescue system."""
+    from ..builtin.core import check_root_in_memory
+
+    run = open_run(replace(options, target=target.absolute()))
+    try:
+        with at_work(run, "mountonly"):
+            check_root_in_memory(run)
+            recreate.mount_present(run)
+    except RearError as error:
+        run.report.end(error)
+        sys.exit(error.exit_code)
+    run.report.end()
+    click.echo(os.fspath(run.target))

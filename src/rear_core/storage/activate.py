@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings storage that is there to life without changing it: arrays, LUKS, volume groups, mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ..shell import Shell
+from .command import Command, Site
+from .execute import is_block_device
+from .kinds import StorageKind
+from .layout import Layout, make
+from .luks import Luks
+from .lvm import VolumeGroup
+from .md import Array
+from .mount import Mount
+
+
+def activate(sh: Shell, layout: Layout, ask: Callable[[Luks], str], tell: Callable[[str], None]) -> None:
+    """Start what the layout has and what does not run yet; `ask` gets the passphrase of a volume."""
+    for item in layout.order():
+        if isinstance(item, Array):
+            tell(f"assemble {item}")
+            # It is no failure that it runs already.
+            sh.run("mdadm", "--assemble", "--scan", f"--uuid={item.uuid}", ok=(0, 1, 2))
+        elif isinstance(item, Luks) and item.name and not is_block_device(f"/dev/mapper/{item.name}"):
+            tell(f"open {item}")
+            device = f"/dev/disk/by-uuid/{item.uuid}"
+            sh.run("cryptsetup", "open", "--key-file=-", device, item.name, input=ask(item))
+        elif isinstance(item, VolumeGroup):
+            tell(f"activate {item}")
+            sh.run("lvm", "vgchange", "--activate=y", item.name)
+    sh.run("udevadm", "settle", "--timeout=60")
+
+
+def mounting(
+    layout: Layout, now: Layout, disks: Mapping[str, str], kinds: Sequence[StorageKind], target: str
+) -> Iterator[Command]:
+    """The commands that mount what a layout has, where its items are `now`."""
+    items = [item if isinstance(item, Mount) else now.get(item.id) or item for item in layout]
+    site = Site(make(items), disks, target=target)
+    recreate = next(kind.recreate for kind in kinds if Mount in kind.items)
+    assert recreate is not None
+    for item in site.layout.order():
+        if isinstance(item, Mount):
+            yield from recreate(item, site)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the commands of a plan, and keeps a journal by which a later run knows what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from ..errors import ProgramFailed, RearError
+from ..shell import Shell
+from .command import Command
+
+# mke2fs on a large slow disk, or one that discards its blocks one by one.
+LONGEST = 4 * 3600.0
+WAIT_FOR_DEVICE = 30
+
+
+class Journal:
+    """What was begun and done, one JSON object per line; written through before the next command begins.
+
+    It lies in the memory of the rescue system: after a restart of that nothing is known, and all starts over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def note(self, **entry: object) -> None:
+        """Add an entry."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            # The line before may have been cut off.
+            file.write("\n" + json.dumps({"time": round(time.time()), **entry}))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def built(self) -> str:
+        """The id of the plan that was carried out to its end, "" when the last one was not."""
+        entries = self._entries()
+        last = next((entry for entry in reversed(entries) if "plan" in entry), {})
+        return str(last["plan"]) if last.get("state") == "built" else ""
+
+    def _entries(self) -> list[dict[str, object]]:
+        try:
+            lines = self.path.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                # The last line of a run that was killed.
+                continue
+        return entries
+
+
+def execute(
+    sh: Shell, commands: Iterable[Command], *, journal: Journal | None = None,
+    passphrases: Mapping[str, str] | None = None, tell: Callable[[str], None] = lambda _line: None,
+) -> None:  # fmt: skip
+    """Run commands in their order; the first that fails ends it, with its reason in the error."""
+    for command in commands:
+        tell(command.reason)
+        for device in command.devices:
+            _wait_for(sh, device, command)
+        if journal:
+            journal.note(begin=command.argv)
+        secret = (passphrases or {})[command.passphrase] if command.passphrase else ""
+        try:
+            sh.run(*command.argv, input=secret or command.input or None, timeout=LONGEST)
+        except ProgramFailed as error:
+            if journal:
+                journal.note(failed=command.argv, status=error.status)
+            raise RearError(
+                f"{error.message} (to {command.reason})" if command.destroys else f"{error.message} ({command.reason})",
+                "see the log, put it right and run it again; `rear layout plan` lists all commands",
+            ) from error
+        if journal:
+            journal.note(done=command.argv)
+
+
+def _wait_for(sh: Shell, device: str, command: Command) -> None:
+    """Wait until a block device is there: some tools would make a file of its name."""
+    deadline = time.monotonic() + WAIT_FOR_DEVICE
+    while not is_block_device(device):
+        if time.monotonic() > deadline:
+            raise RearError(
+                f"{device} did not appear, which is needed to {command.reason}",
+                "look at `dmesg` and `lsblk`: the kernel may not have taken a new partition table",
+            )
+        sh.run("udevadm", "settle", "--timeout=10", ok=(0, 1))
+        time.sleep(0.2)
+
+
+def is_block_device(path: str) -> bool:
+    """Whether a path leads to a block device."""
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
+    except OSError:
+        return False

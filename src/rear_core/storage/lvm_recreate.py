@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LVM made again: with the same names, sizes, kinds and places, by the tools that make it, never from its metadata.
+
+UUIDs of physical volumes are kept. LVM chooses those of groups and volumes itself: nothing but a restore of its
+metadata could set them, which is unsound as soon as a disk differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .command import Command, Site
+from .layout import Item
+from .lvm import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
+
+# Fast storage that is attached to a volume: the volume itself is made, plain.
+CACHED = ("cache", "writecache")
+
+
+def recreate(item: Item, site: Site) -> Iterator[Command]:
+    """The commands that make an item of LVM."""
+    if isinstance(item, PhysicalVolume):
+        yield from _physical_volume(item, site)
+    elif isinstance(item, VolumeGroup):
+        yield from _volume_group(item, site)
+    elif isinstance(item, LogicalVolume) and _is_made(item):
+        yield from _logical_volume(item, site)
+
+
+def notes(item: Item) -> list[str]:
+    """What will not be as it was."""
+    if isinstance(item, LogicalVolume):
+        if not _is_made(item):
+            return [f"{item} is a cache pool: it has to be made and attached again by hand"]
+        if item.segments and item.segments[0].kind in CACHED:
+            return [f"{item} is made without its cache"]
+        if item.origin:
+            return [f"{item} is made as a thin volume of its own, no longer as a snapshot of {item.origin}"]
+    return []
+
+
+def _is_made(item: LogicalVolume) -> bool:
+    return "pool" not in item.layout.split(",") or "thin" in item.layout.split(",")
+
+
+def _physical_volume(item: PhysicalVolume, site: Site) -> Iterator[Command]:
+    device = site.device(item.id)
+    options = [f"--uuid={item.uuid}", "--norestorefile", f"--metadatacopies={item.metadata_areas}"]
+    options += [f"--metadatasize={item.metadata_size}b"] * bool(item.metadata_size)
+    options += [f"--dataalignment={item.data_start}b"] * bool(item.data_start)
+    options += [f"--bootloaderareasize={item.boot_area_size}b"] * bool(item.boot_area_size)
+    yield Command(
+        ("lvm", "pvcreate", "--yes", *options, device),
+        f"make {item.noun} {item.uuid}",
+        destroys=f"what lies on {device}",
+        devices=(device,),
+    )
+
+
+def _volume_group(item: VolumeGroup, site: Site) -> Iterator[Command]:
+    options = [f"--physicalextentsize={item.extent_size}b", f"--alloc={item.allocation}"]
+    options += [f"--maxlogicalvolumes={item.max_logical_volumes}"] * bool(item.max_logical_volumes)
+    options += [f"--maxphysicalvolumes={item.max_physical_volumes}"] * bool(item.max_physical_volumes)
+    options += [f"--addtag={tag}" for tag in item.tags]
+    volumes = [site.device(need) for need in item.needs]
+    yield Command(("lvm", "vgcreate", *options, item.name, *volumes), f"make {item.noun} {item.name}")
+    for need in item.needs:
+        volume = site.item(need)
+        if isinstance(volume, PhysicalVolume) and volume.tags:
+            tags = [f"--addtag={tag}" for tag in volume.tags]
+            yield Command(("lvm", "pvchange", *tags, site.device(need)), f"tag {volume}")
+
+
+def _logical_volume(item: LogicalVolume, site: Site) -> Iterator[Command]:
+    name, group = f"{item.group}/{item.name}", site.item(f"vg:{item.group}")
+    assert isinstance(group, VolumeGroup)
+    made = ("lvm", "lvcreate", "--yes", "--wipesignatures=y", f"--name={item.name}")
+    options = [f"--readahead={item.read_ahead}"] if item.read_ahead.isdigit() else []
+    options += [f"--addtag={tag}" for tag in item.tags]
+    options += [f"--alloc={item.allocation}"] * (item.allocation not in ("inherit", group.allocation))
+    if item.pool:
+        argv = (*made, "--type=thin", f"--virtualsize={item.size}b", f"--thinpool={item.pool}", *options, item.group)
+        yield Command(argv, f"make {item.noun} {name} (thin)")
+        return
+    first, *more = item.segments
+    placed = not site.is_resized(item.id)
+    if not placed:
+        # The extents are not what they were: one segment of the first one's kind takes what is free.
+        first, more = _whole(first, item.size), []
+    argv = (
+        *made, *_kind(item, first), f"--extents={first.size // group.extent_size}", *options, item.group,
+        *(_places(first, site) if placed else ()),
+    )  # fmt: skip
+    yield Command(argv, f"make {item.noun} {name} ({'linear' if first.kind in CACHED else first.kind})")
+    for segment in more:
+        extend = ("lvm", "lvextend", *_stripes(segment), f"--extents=+{segment.size // group.extent_size}", name)
+        yield Command((*extend, *_places(segment, site)), f"extend {item.noun} {name} ({segment.kind})")
+
+
+def _whole(segment: Segment, size: int) -> Segment:
+    return replace(segment, start=0, size=size, ranges=())
+
+
+def _kind(item: LogicalVolume, segment: Segment) -> Iterator[str]:
+    """The options that say how a volume is laid out over its physical volumes."""
+    if segment.kind in CACHED:
+        yield "--type=linear"
+        return
+    yield f"--type={segment.kind}"
+    if segment.kind == "thin-pool":
+        yield f"--poolmetadatasize={item.metadata_size}b"
+        yield f"--chunksize={segment.chunk_size}b"
+        yield f"--discards={item.discards or 'passdown'}"
+        yield f"--zero={'y' if item.zero else 'n'}"
+    elif segment.kind in ("raid1", "mirror"):
+        yield f"--mirrors={(segment.copies if segment.copies > 1 else segment.stripes) - 1}"
+    elif segment.kind.startswith("raid10"):
+        yield f"--mirrors={segment.copies - 1}"
+        yield f"--stripes={segment.stripes // segment.copies}"
+    elif segment.kind.startswith("raid"):
+        yield f"--stripes={segment.stripes - segment.parity}"
+    if segment.kind.startswith("raid") and segment.stripe_size:
+        yield f"--stripesize={segment.stripe_size}b"
+    if segment.region_size:
+        yield f"--regionsize={segment.region_size}b"
+    if segment.kind == "striped":
+        yield from _stripes(segment)
+
+
+def _stripes(segment: Segment) -> Iterator[str]:
+    if segment.kind == "striped":
+        yield f"--stripes={segment.stripes}"
+        yield f"--stripesize={segment.stripe_size}b"
+    elif segment.kind == "linear":
+        yield "--type=linear"
+
+
+def _places(segment: Segment, site: Site) -> Iterator[str]:
+    """Where a segment lay: its extents; only the physical volumes for one whose parts need some of their own."""
+    exact = segment.kind in ("linear", "striped")
+    for extents in segment.ranges:
+        uuid, _, range = extents.rpartition(":")
+        if f"pv:{uuid}" in site.layout:
+            yield site.device(f"pv:{uuid}") + (f":{range}" if exact else "")

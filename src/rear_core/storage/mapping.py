@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which disk of this machine takes the place of which recorded one: by identity, scored, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .compare import human_size
+from .disk import Disk
+from .layout import Item, Layout
+from .present import PresentDisk, mark
+
+# From here on a match needs no question, unless another disk matches as well.
+STRONG = 80
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A recorded disk and the one that takes its place, "" for none; unless it is `sure`, it is a question."""
+
+    recorded: Disk
+    path: str = ""
+    score: int = 0
+    reasons: tuple[str, ...] = ()
+    sure: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.recorded} -> {self.path or 'nothing'} ({', '.join(self.reasons)})"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A match for every recorded disk, and why that cannot be.
+
+    `spare` says of each disk that is not used why it is not.
+    """
+
+    matches: tuple[Match, ...]
+    spare: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def questions(self) -> tuple[Match, ...]:
+        """The matches that somebody has to confirm."""
+        return tuple(match for match in self.matches if not match.sure)
+
+    @property
+    def disks(self) -> dict[str, str]:
+        """The paths by the ids of the recorded disks, without those that are left out."""
+        return {match.recorded.id: match.path for match in self.matches if match.path}
+
+
+def assign(
+    layout: Layout, present: Sequence[PresentDisk], minimum: Mapping[str, int], answers: Mapping[str, str]
+) -> Assignment:
+    """Match the recorded disks to present ones.
+
+    `minimum` are the bytes that each recorded disk must have, by id. `answers` name a present disk, or `none`,
+    by id, serial number, WWN or recorded path of a disk; they decide whatever the scores say, but never about
+    locks and sizes.
+    """
+    recorded = [item for item in layout if isinstance(item, Disk)]
+    known_marks = {disk.id: marks(layout, disk) for disk in recorded}
+    by_path = {disk.path: disk for disk in present}
+    problems: list[str] = []
+    found: dict[str, Match] = {}
+    for disk, answer in _answered(recorded, answers, problems):
+        found[disk.id] = _explicit(disk, answer, by_path, minimum, problems)
+    taken = {match.path for match in found.values() if match.path}
+    for path in sorted(taken):
+        if len(twice := [str(match.recorded) for match in found.values() if match.path == path]) > 1:
+            problems.append(f"{path} was chosen for {' and for '.join(twice)}")
+    for match in _strong(recorded, present, known_marks, minimum):
+        if match.recorded.id not in found and match.path not in taken:
+            found[match.recorded.id] = match
+            taken.add(match.path)
+    open_disks = [disk for disk in recorded if disk.id not in found]
+    # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
+    candidates = [p for p in present if p.path not in taken and not p.locked]
+    for match in _weak(open_disks, [c for c in candidates if _may_be_guessed(c)], minimum):
+        found[match.recorded.id] = match
+    for disk in open_disks:
+        if disk.id not in found:
+            problems.append(_no_place(disk, minimum[disk.id], [p for p in present if p.path not in taken]))
+    matches = tuple(found[disk.id] for disk in recorded if disk.id in found)
+    taken = {match.path for match in matches}
+    spare = {p.path: p.locked or p.holds or "blank" for p in present if p.path not in taken}
+    return Assignment(matches, spare, tuple(problems))
+
+
+def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozenset()) -> tuple[int, tuple[str, ...]]:
+    """How well a present disk fits the identity of a recorded one, and why."""
+    found: list[tuple[int, str]] = []
+    if recorded.wwn and recorded.wwn == present.wwn:
+        found.append((100, "same WWN"))
+    if recorded.serial and recorded.serial == present.serial:
+        found.append((90, "same serial number"))
+    if known & present.marks:
+        found.append((80, "it carries what is recorded for this disk"))
+    same_size, same_model = recorded.size == present.size, bool(recorded.model) and recorded.model == present.model
+    same_bus = recorded.transport == present.transport
+    if same_size:
+        found.append((20, "same size"))
+    if same_model:
+        found.append((15, "same model"))
+    if same_bus and same_model:
+        found.append((5, f"same bus ({present.transport})" if present.transport else "same bus"))
+    best = max((points for points, _ in found), default=0)
+    total = best if best >= STRONG else sum(points for points, _ in found)
+    if not found:
+        size = human_size(present.size)
+        found = [(1, f"larger: {size}" if present.size > recorded.size else f"smaller, but all fits: {size}")]
+        total = 1
+    return total, tuple(reason for _, reason in found)
+
+
+def marks(layout: Layout, disk: Disk) -> frozenset[str]:
+    """The identifiers that lie on a disk alone: of its table, its partitions and their contents."""
+    above = {disk.id}
+    items: list[Item] = []
+    for item in layout.order():
+        if item.needs and above.issuperset(item.needs):
+            above.add(item.id)
+            items.append(item)
+    # A UUID of a partition in an MBR follows from that of the table; short ones are no proof.
+    found = {mark(uuid) for item in items if (uuid := getattr(item, "uuid", ""))}
+    return frozenset(uuid for uuid in found if len(uuid) >= 8)
+
+
+def _answered(recorded: Sequence[Disk], answers: Mapping[str, str], problems: list[str]) -> Iterator[tuple[Disk, str]]:
+    for name, answer in answers.items():
+        disk = next((d for d in recorded if name in (d.id, d.id.partition(":")[2], d.serial, d.wwn, d.device)), None)
+        if disk is None:
+            problems.append(f"no disk {name} is recorded, there are {', '.join(map(str, recorded))}")
+        else:
+            yield disk, answer
+
+
+def _explicit(
+    disk: Disk, answer: str, by_path: Mapping[str, PresentDisk], minimum: Mapping[str, int], problems: list[str]
+) -> Match:
+    if answer == NONE:
+        return Match(disk, reasons=("left out, as asked",), sure=True)
+    present = by_path.get(answer)
+    if present is None:
+        problems.append(f"there is no disk {answer}, which was chosen for {disk}")
+    elif present.locked:
+        problems.append(f"{answer} was chosen for {disk}, but {present.locked}")
+    elif present.size < minimum[disk.id]:
+        problems.append(f"{answer} was chosen for {disk}, but {_too_small(present, minimum[disk.id])}")
+    return Match(disk, answer, 100, ("as chosen",), sure=True)
+
+
+def _strong(
+    recorded: Sequence[Disk], present: Sequence[PresentDisk], known: Mapping[str, frozenset[str]],
+    minimum: Mapping[str, int],
+) -> list[Match]:  # fmt: skip
+    """The pairs that know each other, best first; where two are as good, neither is sure."""
+    pairs = [
+        Match(disk, p.path, *score(disk, p, known[disk.id]), sure=True)
+        for disk in recorded
+        for p in present
+        # A clone on a removable disk carries the same identifiers.
+        if not p.locked and p.size >= minimum[disk.id] and (_may_be_guessed(p) or score(disk, p)[0] >= STRONG)
+    ]
+    pairs = sorted((pair for pair in pairs if pair.score >= STRONG), key=lambda pair: -pair.score)
+    chosen: list[Match] = []
+    for pair in pairs:
+        rivals = [
+            other
+            for other in pairs
+            if other is not pair and other.score == pair.score
+            and (other.path == pair.path) != (other.recorded.id == pair.recorded.id)
+        ]  # fmt: skip
+        if pair.recorded.id in {match.recorded.id for match in chosen} or pair.path in {m.path for m in chosen}:
+            continue
+        tie = ("but " + " and ".join(sorted({r.path for r in rivals} | {pair.path})) + " match as well",)
+        chosen.append(Match(pair.recorded, pair.path, pair.score, pair.reasons + tie * bool(rivals), not rivals))
+    return chosen
+
+
+def _weak(recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int]) -> list[Match]:
+    """Pairs by likeness for disks that nobody knows.
+
+    Sure only where nothing can be lost and nothing is left to choose: as many candidates as are needed, or ones
+    of just the right size, and all of them blank.
+    """
+    pairs = _paired(recorded, candidates, minimum)
+    blank = all(present.holds == "" for _, present in pairs)
+    sizes = {disk.size for disk, _ in pairs}
+    exact = all(disk.size == present.size for disk, present in pairs)
+    of_these_sizes = [present for present in candidates if present.size in sizes]
+    sure = blank and len(pairs) == len(recorded) and (
+        len(candidates) == len(recorded) or (exact and len(of_these_sizes) == len(recorded))
+    )  # fmt: skip
+    found = []
+    for disk, present in pairs:
+        points, reasons = score(disk, present)
+        state = f"it holds {present.holds}" if present.holds else "blank"
+        found.append(Match(disk, present.path, points, (*reasons, state), sure))
+    return found
+
+
+def _paired(
+    recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int]
+) -> list[tuple[Disk, PresentDisk]]:
+    """The best pairs first; those that are alike in the order of their sizes and names."""
+    possible = [
+        ((-score(disk, p)[0], bool(p.holds), abs(p.size - disk.size), disk.size, disk.device, p.path), disk, p)
+        for disk in recorded
+        for p in candidates
+        if p.size >= minimum[disk.id]
+    ]
+    found: dict[str, tuple[Disk, PresentDisk]] = {}
+    for _, disk, present in sorted(possible, key=lambda entry: entry[0]):
+        if disk.id not in found and present.path not in {p.path for _, p in found.values()}:
+            found[disk.id] = disk, present
+    if len(found) < len(recorded) <= len(candidates):
+        # The nearest sizes first has left a large disk without a place: largest to largest always works, if any does.
+        ordered = sorted(recorded, key=lambda disk: (-minimum[disk.id], disk.device))
+        largest = sorted(candidates, key=lambda p: (-p.size, p.path))
+        pairs = list(zip(ordered, largest))
+        if all(present.size >= minimum[disk.id] for disk, present in pairs):
+            return pairs
+    return list(found.values())
+
+
+def _may_be_guessed(present: PresentDisk) -> bool:
+    return not present.removable and present.transport != "usb"
+
+
+def _no_place(disk: Disk, minimum: int, others: Sequence[PresentDisk]) -> str:
+    reasons = []
+    for present in others:
+        reason = present.locked or (_too_small(present, minimum) if present.size < minimum else "")
+        if reason or not _may_be_guessed(present):
+            reasons.append(f"{present.path}: {reason or 'a removable disk is only taken when it is named'}")
+    return f"no disk can take the place of {disk}" + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+def _too_small(present: PresentDisk, minimum: int) -> str:
+    return f"it has {human_size(present.size)}, {human_size(minimum)} are needed"

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disks of the machine that a layout is to be made again on, and what lies on them now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+
+from ..errors import ProgramFailed
+from ..shell import Shell
+from .inventory import Device, read_devices
+from .survey import Mounted, read_mounts
+
+# How file systems of rescue media begin their labels.
+MEDIA_LABELS = ("REAR-", "RELAXRECOVER")
+
+
+@dataclass(frozen=True)
+class PresentDisk:
+    """A disk that is there now. `marks` are the identifiers found on it, `holds` says what lies on it ("" for a
+    blank disk), `locked` why it must not be written to."""
+
+    path: str
+    size: int
+    model: str = ""
+    vendor: str = ""
+    serial: str = ""
+    wwn: str = ""
+    transport: str = ""
+    removable: bool = False
+    logical_sector_size: int = 512
+    physical_sector_size: int = 512
+    marks: frozenset[str] = frozenset()
+    holds: str = ""
+    locked: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All block devices by path, what is mounted and used as swap, and the disks among them."""
+
+    devices: Mapping[str, Device]
+    mounts: tuple[Mounted, ...]
+    swaps: frozenset[str]
+    disks: tuple[PresentDisk, ...]
+
+    def above(self, path: str) -> list[Device]:
+        """The devices that stand on one, those on top first, and itself last."""
+        found: dict[str, Device] = {}
+
+        def add(device: Device) -> None:
+            for child in device.children:
+                add(self.devices[child])
+            found.setdefault(device.path, device)
+
+        add(self.devices[path])
+        return list(found.values())
+
+    def mounted(self, device: Device) -> list[Mounted]:
+        """The mounts of a device, the deepest first."""
+        names = (device.path, f"/dev/{device.kernel_name}")
+        found = [m for m in self.mounts if m.source in names or (device.number and m.number == device.number)]
+        return sorted(found, key=lambda mount: mount.target, reverse=True)
+
+
+def look(
+    sh: Shell, warn: Callable[[str], None], target: str, *, lock: bool = True, kept: Sequence[str] = (),
+    include: Sequence[str] = (),
+) -> Machine:  # fmt: skip
+    """What is there now.
+
+    With `lock`, disks that are in use outside of `target` (the root file system is in memory, so that is the
+    rescue media or the backup) and disks with the label of rescue media are locked, and so are those with the
+    paths in `kept`. Patterns in `include` name devices that count as disks although they are of another kind.
+    """
+    devices = {path: _probed(sh, device) for path, device in read_devices(sh, warn).items()}
+    mounts = tuple(read_mounts(sh))
+    swaps = frozenset(sh.query("swapon", "--show=NAME", "--noheadings", "--raw").split())
+    bare = Machine(devices, mounts, swaps, ())
+    disks = [
+        _disk(sh, bare, device, target if lock else "", kept)
+        for device in devices.values()
+        if any(fnmatch(device.path, pattern) for pattern in include) or _is_candidate(devices, device)
+    ]
+    return Machine(devices, mounts, swaps, tuple(sorted(disks, key=lambda disk: disk.path)))
+
+
+def _probed(sh: Shell, device: Device) -> Device:
+    """The device with its signature where udev does not know one: a disk must not count as blank by mistake."""
+    if device.fstype or not device.size or re.match(r"(ram|zram|sr|fd|nbd)\d", device.kernel_name):
+        return device
+    # 2: nothing found, or not readable; 8: several signatures.
+    outcome = sh.run("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
+    found = dict(line.split("=", 1) for line in outcome.stdout.splitlines() if "=" in line)
+    fstype = "several signatures" if outcome.status == 8 else found.get("TYPE", "")
+    uuid, label = found.get("UUID", device.uuid), found.get("LABEL", device.label)
+    return replace(device, fstype=fstype, uuid=uuid, label=label)
+
+
+def _is_candidate(devices: Mapping[str, Device], device: Device) -> bool:
+    """Whether a device is a disk that can be written to, and not a path to one."""
+    if re.match(r"(loop|ram|zram|sr|fd|nbd)\d", device.kernel_name) or device.read_only or not device.size:
+        return False
+    return device.is_disk and all(devices[child].type != "mpath" for child in device.children)
+
+
+def _disk(sh: Shell, machine: Machine, device: Device, target: str, kept: Sequence[str]) -> PresentDisk:
+    leg = machine.devices[device.parents[0]] if device.type == "mpath" else device
+    stack = machine.above(device.path)
+    marks = {mark(part.uuid) for part in stack if part.uuid}
+    table = _table(sh, device)
+    marks |= {mark(table)} if table else set()
+    return PresentDisk(
+        path=device.path,
+        size=device.size,
+        model=leg.model,
+        vendor=leg.vendor,
+        serial=leg.serial,
+        wwn=leg.wwn,
+        transport=leg.transport,
+        removable=leg.removable,
+        logical_sector_size=device.logical_sector_size,
+        physical_sector_size=device.physical_sector_size,
+        marks=frozenset(marks),
+        holds=_contents(device, stack, table),
+        locked=_why_locked(machine, stack, target, kept) if target else "",
+    )
+
+
+def mark(identifier: str) -> str:
+    """An identifier as it is compared: tools write the same one with colons, hyphens, capitals or 0x."""
+    return re.sub(r"[-:]|^0x", "", identifier.lower())
+
+
+def _table(sh: Shell, device: Device) -> str:
+    try:
+        table = sh.json("sfdisk", "--json", device.path)["partitiontable"]
+    except ProgramFailed:
+        return ""
+    return str(table.get("id", "")) if table.get("partitions") else ""
+
+
+def _contents(device: Device, stack: Sequence[Device], table: str) -> str:
+    """In a few words: `3 partitions (ext4 root, swap)`."""
+    parts = [f"{part.fstype} {part.label}".strip() for part in stack if part.fstype]
+    listed = ", ".join(sorted(set(parts)))
+    partitions = sum(1 for part in stack if part.type == "part")
+    if partitions or table:
+        return f"{partitions} partitions" + (f" ({listed})" if listed else "")
+    return listed or ("something" if len(stack) > 1 else "")
+
+
+def _why_locked(machine: Machine, stack: Sequence[Device], target: str, kept: Sequence[str]) -> str:
+    for device in stack:
+        if device.path in kept:
+            return "it holds the backup"
+        if device.label.upper().startswith(MEDIA_LABELS):
+            return f"it is rescue media (labelled {device.label})"
+        for mount in machine.mounted(device):
+            if not f"{mount.target}/".startswith(f"{target.rstrip('/')}/"):
+                return f"it is mounted on {mount.target}"
+    return ""

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes down what stands on disks that are used again: mounts, swap, volumes, arrays, and every signature."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..errors import Refused
+from .command import Command
+from .inventory import Device
+from .present import Machine
+
+
+def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
+    """The commands that leave these disks blank, those on top first; `Refused` when others would lose by it."""
+    stacks = {disk: machine.above(disk) for disk in disks}
+    devices = list({device.path: device for stack in stacks.values() for device in stack}.values())
+    _check_others(machine, devices, disks)
+    commands = [*_unmount(machine, devices), *_stop(machine, _top_first(machine, devices))]
+    for disk, stack in stacks.items():
+        for device in stack:
+            if device.type in ("part", "disk", "mpath", "loop") and (device.fstype or device.children):
+                commands.append(_wipe(device, disk))
+    return commands
+
+
+def _top_first(machine: Machine, devices: Sequence[Device]) -> list[Device]:
+    order = list(machine.devices)
+    return sorted(devices, key=lambda device: order.index(device.path), reverse=True)
+
+
+def _check_others(machine: Machine, devices: Sequence[Device], disks: Sequence[str]) -> None:
+    """Refuse where an array or volume also stands on a disk that is to be left alone."""
+    known = {device.path for device in devices}
+    for device in devices:
+        foreign = [parent for parent in device.parents if parent not in known]
+        if foreign and device.path not in disks:
+            raise Refused(
+                f"{device.path} also stands on {', '.join(foreign)}, which is not to be overwritten",
+                "stop it by hand (vgreduce, mdadm --stop) if it may be lost, or choose other disks by DISK_MAPPING",
+            )
+
+
+def _unmount(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
+    mounts = {mount.target: device for device in devices for mount in machine.mounted(device)}
+    for target in sorted(mounts, reverse=True):
+        yield Command(("umount", target), f"{mounts[target].path} is mounted on {target}")
+    for device in devices:
+        if machine.swaps & {device.path, f"/dev/{device.kernel_name}"}:
+            yield Command(("swapoff", device.path), f"{device.path} is in use as swap")
+
+
+def _stop(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
+    """Deactivate volume groups, close LUKS, stop arrays: each after what stands on it."""
+    groups: set[str] = set()
+    for device in devices:
+        if device.type == "lvm":
+            group = _group(device)
+            if group not in groups:
+                groups.add(group)
+                yield Command(("lvm", "vgchange", "--activate=n", group), f"volume group {group} is active")
+        elif device.type == "crypt":
+            yield Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
+        elif device.type.startswith(("raid", "linear", "md", "container")):
+            yield Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
+
+
+def _group(device: Device) -> str:
+    """The name before the first single hyphen of a device-mapper name; hyphens in names are doubled.
+
+    >>> _group(Device("/dev/mapper/my--data-root", ...))
+    'my-data'
+    """
+    name = device.path.rpartition("/")[2]
+    return re.split(r"(?<!-)-(?!-)", name, maxsplit=1)[0].replace("--", "-")
+
+
+def _wipe(device: Device, disk: str) -> Command:
+    what = device.fstype or "partition table"
+    lost = f"{what} {device.label}".strip() + f" on {device.path}"
+    reason = f"{device.path} is to be blank" if device.path == disk else f"nothing old is to be found on {device.path}"
+    return Command(("wipefs", "--all", "--force", device.path), reason, destroys=lost, devices=(device.path,))

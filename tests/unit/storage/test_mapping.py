@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which disk takes the place of which: renamed, swapped, larger, ties, locks, too small, foreign data."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rear_core.storage.disk import Disk, PartitionTable
+from rear_core.storage.layout import Layout, make
+from rear_core.storage.mapping import Assignment, assign
+from rear_core.storage.present import PresentDisk
+
+GIB = 1 << 30
+
+
+def disk(name: str, size: int = 10, **fields: Any) -> Disk:
+    return Disk(f"disk:{fields.get('serial') or name}", (), size * GIB, name, **fields)
+
+
+def here(name: str, size: int = 10, **fields: Any) -> PresentDisk:
+    return PresentDisk(name, size * GIB, **fields)
+
+
+def matched(
+    recorded: Sequence[Disk], present: Sequence[PresentDisk], answers: Mapping[str, str] | None = None,
+    minimum: Mapping[str, int] | None = None,
+) -> Assignment:  # fmt: skip
+    needed = {item.id: item.size for item in recorded} | dict(minimum or {})
+    return assign(make(recorded), present, needed, answers or {})
+
+
+def pairs(assignment: Assignment) -> dict[str, str]:
+    return {match.recorded.device: match.path for match in assignment.matches}
+
+
+A, B = disk("/dev/sda", serial="AAA"), disk("/dev/sdb", serial="BBB")
+SYSTEM = "3 partitions (ext4 root, swap)"
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ([here("/dev/sda", serial="AAA"), here("/dev/sdb", serial="BBB")], ["/dev/sda", "/dev/sdb"]),
+        ([here("/dev/sda", serial="BBB"), here("/dev/sdb", serial="AAA")], ["/dev/sdb", "/dev/sda"]),
+        ([here("/dev/vda", serial="AAA"), here("/dev/nvme0n1", serial="BBB")], ["/dev/vda", "/dev/nvme0n1"]),
+        (
+            [here("/dev/sda", 99), here("/dev/sdb", serial="AAA", holds=SYSTEM), here("/dev/sdc", serial="BBB")],
+            ["/dev/sdb", "/dev/sdc"],
+        ),
+    ],
+    ids=["the same", "swapped", "renamed", "more than before"],
+)  # fmt: skip
+def test_disks_are_known_by_their_serial_numbers(present: list[PresentDisk], expected: list[str]) -> None:
+    found = matched([A, B], present)
+    assert [match.path for match in found.matches] == expected
+    assert not found.questions and not found.problems
+    assert "same serial number" in found.matches[0].reasons
+
+
+def test_the_wwn_beats_the_name() -> None:
+    recorded = disk("/dev/sda", wwn="0x5000")
+    found = matched([recorded], [here("/dev/sda", holds=SYSTEM), here("/dev/sdb", wwn="0x5000", holds=SYSTEM)])
+    assert pairs(found) == {"/dev/sda": "/dev/sdb"} and not found.questions
+
+
+def test_a_disk_is_known_by_what_lies_on_it() -> None:
+    table = PartitionTable("table:x", ("disk:/dev/sda",), "gpt", "11111111-2222-4333-8444-555555555501")
+    layout = make([disk("/dev/sda"), table])
+    mine = here("/dev/sdb", holds=SYSTEM, marks=frozenset({"11111111222243338444555555555501"}))
+    found = assign(layout, [here("/dev/sda"), mine], {"disk:/dev/sda": GIB}, {})
+    assert pairs(found) == {"/dev/sda": "/dev/sdb"} and not found.questions
+
+
+def test_a_clone_makes_it_a_question() -> None:
+    found = matched([A], [here("/dev/sda", serial="AAA"), here("/dev/sdb", serial="AAA")])
+    assert [match.path for match in found.questions] == ["/dev/sda"]
+    assert "match as well" in str(found.questions[0])
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        [here("/dev/vda"), here("/dev/vdb")],
+        [here("/dev/vda", 20), here("/dev/vdb", 20)],
+        [here("/dev/vda"), here("/dev/vdb"), here("/dev/vdc", 50)],
+    ],
+    ids=["same sizes", "larger ones", "one of another size besides"],
+)
+def test_blank_disks_of_a_new_machine_are_taken_in_order(present: list[PresentDisk]) -> None:
+    found = matched([A, B], present)
+    assert pairs(found) == {"/dev/sda": "/dev/vda", "/dev/sdb": "/dev/vdb"}
+    assert not found.questions and not found.problems
+
+
+def test_blank_disks_of_different_sizes_are_told_apart_by_size() -> None:
+    found = matched([disk("/dev/sda", 20), disk("/dev/sdb", 40)], [here("/dev/vda", 40), here("/dev/vdb", 20)])
+    assert pairs(found) == {"/dev/sda": "/dev/vdb", "/dev/sdb": "/dev/vda"} and not found.questions
+
+
+def test_the_nearest_sizes_never_leave_a_disk_without_a_place() -> None:
+    found = matched([disk("/dev/sda", 10), disk("/dev/sdb", 20)], [here("/dev/vda", 25), here("/dev/vdb", 12)])
+    assert pairs(found) == {"/dev/sda": "/dev/vdb", "/dev/sdb": "/dev/vda"} and not found.problems
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        [here("/dev/vda", holds=SYSTEM)],
+        [here("/dev/vda"), here("/dev/vdb")],
+        [here("/dev/vda", 20), here("/dev/vdb", 30)],
+        [here("/dev/vda", holds="ext4 data"), here("/dev/vdb", 11)],
+    ],
+    ids=["foreign data", "tie of blank disks", "two larger ones", "size over data"],
+)
+def test_a_weak_match_is_a_question(present: list[PresentDisk]) -> None:
+    found = matched([A], present)
+    assert len(found.questions) == 1 and not found.problems
+
+
+def test_a_locked_disk_is_never_taken() -> None:
+    stick = here("/dev/sda", serial="AAA", locked="it is rescue media (labelled REAR-ISO)")
+    found = matched([A], [stick])
+    assert not found.matches and "rescue media" in found.problems[0]
+    found = matched([A], [stick], {"AAA": "/dev/sda"})
+    assert found.problems == (f"/dev/sda was chosen for disk AAA (/dev/sda), but {stick.locked}",)
+
+
+def test_a_removable_disk_is_taken_only_when_it_is_named() -> None:
+    stick = here("/dev/sdb", transport="usb")
+    assert "only taken when it is named" in matched([A], [stick]).problems[0]
+    assert not matched([A], [stick], {"/dev/sda": "/dev/sdb"}).problems
+
+
+def test_a_disk_that_is_too_small_is_no_candidate() -> None:
+    found = matched([A], [here("/dev/sda", 9, serial="AAA")])
+    assert "9 GiB, 10 GiB are needed" in found.problems[0]
+    assert not matched([A], [here("/dev/sda", 9, serial="AAA")], minimum={A.id: 5 * GIB}).problems
+
+
+def test_fewer_disks_than_needed() -> None:
+    found = matched([A, B], [here("/dev/vda")])
+    assert len(found.problems) == 1 and "no disk can take the place of disk" in found.problems[0]
+
+
+def test_an_answer_decides() -> None:
+    found = matched([A, B], [here("/dev/vda", holds=SYSTEM), here("/dev/vdb")], {"AAA": "/dev/vdb", "/dev/sdb": "none"})
+    assert found.disks == {"disk:AAA": "/dev/vdb"} and not found.questions and not found.problems
+    assert found.spare == {"/dev/vda": SYSTEM}
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"CCC": "/dev/vda"}, "no disk CCC is recorded"),
+        ({"AAA": "/dev/vdz"}, "there is no disk /dev/vdz"),
+        ({"AAA": "/dev/vda", "BBB": "/dev/vda"}, "/dev/vda was chosen for disk AAA (/dev/sda) and for disk BBB"),
+        ({"AAA": "/dev/vdc"}, "1 GiB, 10 GiB are needed"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_named(answers: dict[str, str], said: str) -> None:
+    found = matched([A, B], [here("/dev/vda"), here("/dev/vdb"), here("/dev/vdc", 1)], answers)
+    assert any(said in problem for problem in found.problems)
+
+
+sizes = st.integers(min_value=1, max_value=4)
+serials = st.sampled_from(["", "AAA", "BBB", "CCC"])
+present_disks = st.lists(
+    st.builds(
+        PresentDisk, path=st.just(""), size=sizes.map(lambda size: size * GIB), serial=serials,
+        holds=st.sampled_from(["", "ext4"]), locked=st.sampled_from(["", "", "locked"]), removable=st.booleans(),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(sizes, serials), min_size=1, max_size=4, unique_by=lambda pair: pair[1]), present_disks)
+def test_no_disk_is_taken_twice_or_against_a_lock(wanted: list[tuple[int, str]], found: list[PresentDisk]) -> None:
+    recorded = [disk(f"/dev/sd{'abcd'[i]}", size, serial=serial) for i, (size, serial) in enumerate(wanted)]
+    present = [replace(p, path=f"/dev/vd{'abcde'[i]}") for i, p in enumerate(found)]
+    assignment = matched(recorded, present)
+    used = [match.path for match in assignment.matches]
+    by_path = {p.path: p for p in present}
+    assert len(used) == len(set(used))
+    assert len(assignment.matches) + len(assignment.problems) == len(recorded)
+    for match in assignment.matches:
+        taken = by_path[match.path]
+        assert not taken.locked and taken.size >= match.recorded.size
+        if match.sure:
+            # Data is only ever overwritten where the disk is known.
+            assert not taken.holds or (taken.serial and taken.serial == match.recorded.serial)
+
+
+def test_an_empty_layout_needs_no_disk() -> None:
+    assert assign(Layout(), [here("/dev/sda")], {}, {}).matches == ()
