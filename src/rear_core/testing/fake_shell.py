@@ -18,7 +18,6 @@ Between the second line and the empty one stand lines `stderr: ...`. Passphrases
 serial numbers, UUIDs and host names are in there: look before you publish.
 """
 
-# ruff: noqa: ARG002  (the arguments are those of the real shell)
 from __future__ import annotations
 
 import hashlib
