@@ -65,10 +65,11 @@ class Storage:
         if tag in ("MD", "LV"):
             return self._named(tag, value)
         item = self._item(tag, value)
-        if item is None:
+        path = self.place(item, backing=bool(tag)) if item else ""
+        if item is None or (tag and not path):
+            # What was not made again, such as a disk that was left as it is, is known by its identifier.
             value = self._rebuilt.changed_identifiers.get(value, value)
             return value if any(_is_called(device, tag, value) for device in self._devices) else None
-        path = self.place(item, backing=bool(tag))
         device = next((device for device in self._devices if path and path in device.names), None)
         if device is None:
             return None
@@ -79,10 +80,8 @@ class Storage:
     def place(self, item: Item, *, backing: bool = True) -> str:
         """The device that carries an item now, "" when it was not made; of LUKS the closed one if `backing`."""
         lies_on = isinstance(item, (FileSystem, Swap)) or (backing and isinstance(item, Luks))
-        try:
-            return self._rebuilt.device(item.needs[0] if lies_on else item.id)
-        except (KeyError, IndexError):
-            return ""
+        id = item.needs[0] if lies_on else item.id
+        return self._rebuilt.device(id) if self._rebuilt.disks(id) else ""
 
     def _named(self, tag: str, value: str) -> str | None:
         for item in self._layout:

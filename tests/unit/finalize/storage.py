@@ -39,6 +39,8 @@ LAYOUT = make(
         VolumeGroup("vg:vg0", ("pv:x",), "vg0", "y", 4 << 20),
         LogicalVolume("lv:vg0/my-data", ("vg:vg0",), "vg0", "my-data", "z", 1 << 30, "linear",
                       device="/dev/mapper/vg0-my--data"),
+        Disk("disk:left", (), 1 << 33, device="/dev/sdc", serial="left"),
+        Ext("fs:left", ("disk:left",), "5-5", "kept", version=4),
     ]
 )  # fmt: skip
 
@@ -58,6 +60,7 @@ DEVICES = (
     device("/dev/mapper/crypt", "/dev/dm-0", UUID="pv"),
     device("/dev/mapper/vg0-my--data", "/dev/dm-1", "/dev/vg0/my-data", UUID="4444-4444"),
     device("/dev/sr0", LABEL="DVD"),
+    device("/dev/sdc", UUID="5-5", LABEL="kept"),
 )
 
 

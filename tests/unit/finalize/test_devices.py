@@ -26,6 +26,10 @@ NEW = "99999999-9999-9999-9999-999999999999"
         ("PARTUUID", "8f2d0b5c-02", "8f2d0b5c-02"),
         ("UUID", CRYPT, CRYPT),
         ("UUID", "gone", None),
+        # A disk that the recovery left alone: its names by the kernel may mean another one now.
+        ("UUID", "5-5", "5-5"),
+        ("LABEL", "kept", "kept"),
+        ("", "/dev/sdc", None),
         ("PARTLABEL", "root", None),
         ("", "/dev/sda1", "/dev/vda1"),
         ("", "/dev/sda", "/dev/vda"),
