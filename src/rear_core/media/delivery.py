@@ -29,20 +29,27 @@ class Extent:
     size: int
 
 
-def checksum(path: Path, extents: Sequence[Extent] | None = None) -> str:
-    """The SHA-256 of a file, or of some extents of it one after the other."""
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        for extent in extents if extents is not None else [Extent(0, path.stat().st_size)]:
-            file.seek(extent.start)
-            left = extent.size
-            while left > 0:
-                chunk = file.read(min(CHUNK, left))
-                if not chunk:
-                    raise RearError(f"{path} is shorter than it should be", "check the disk it is on")
-                digest.update(chunk)
-                left -= len(chunk)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
+
+
+def is_same(path: Path, extents: Sequence[Extent], source: Path) -> bool:
+    """Whether some extents of a file, one after the other, are another file byte by byte."""
+    if sum(extent.size for extent in extents) != source.stat().st_size:
+        return False
+    with path.open("rb") as file, source.open("rb") as original:
+        for extent in extents:
+            file.seek(extent.start)
+            for at in range(0, extent.size, CHUNK):
+                size = min(CHUNK, extent.size - at)
+                if file.read(size) != original.read(size):
+                    return False
+    return True
 
 
 def put_in_place(part: Path, path: Path, sha256: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import RearError
 from ..shell import Shell
-from .delivery import Extent, checksum
+from .delivery import Extent, is_same
 from .grub import BiosLoader
 
 BLOCK = 2048
@@ -65,9 +65,9 @@ def verify_iso(sh: Shell, iso: Path, files: Mapping[str, Path], efi_image: Path 
     for name, path in files.items():
         if name not in extents:
             raise RearError(f"{name} is missing on the image {iso}")
-        if checksum(iso, extents[name]) != checksum(path):
+        if not is_same(iso, extents[name], path):
             raise RearError(f"{name} on the image {iso} differs from its source", "check the disk it is on")
-    if efi_image and checksum(iso, [efi_partition(iso)]) != checksum(efi_image):
+    if efi_image and not is_same(iso, [efi_partition(iso)], efi_image):
         raise RearError(f"the EFI partition of the image {iso} differs from its source", "check its disk")
 
 

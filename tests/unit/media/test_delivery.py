@@ -2,14 +2,13 @@
 """Finished files are put in their place at once, with their checksum."""
 from __future__ import annotations
 
-import hashlib
 import stat
 from pathlib import Path
 
 import pytest
 
 from rear_core.errors import RearError
-from rear_core.media.delivery import Extent, beside, checksum, deliver, put_in_place
+from rear_core.media.delivery import Extent, beside, checksum, deliver, is_same, put_in_place
 from rear_core.shell import Shell
 
 
@@ -22,17 +21,21 @@ def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
     assert checked.stdout == "a.iso: OK\n"
 
 
-def test_extents_are_summed_one_after_the_other(tmp_path: Path) -> None:
-    file = tmp_path / "file"
+def test_extents_are_compared_one_after_the_other(tmp_path: Path) -> None:
+    file, source = tmp_path / "file", tmp_path / "source"
     file.write_bytes(b"..abc....def.")
-    assert checksum(file, [Extent(2, 3), Extent(9, 3)]) == hashlib.sha256(b"abcdef").hexdigest()
+    source.write_bytes(b"abcdef")
+    assert is_same(file, [Extent(2, 3), Extent(9, 3)], source)
+    assert not is_same(file, [Extent(2, 3), Extent(8, 3)], source)
+    assert not is_same(file, [Extent(2, 3)], source)
+    assert not is_same(file, [Extent(2, 3), Extent(9, 3), Extent(0, 1)], source)
 
 
-def test_an_extent_beyond_the_end_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "file"
+def test_an_extent_beyond_the_end_is_not_the_same(tmp_path: Path) -> None:
+    file, source = tmp_path / "file", tmp_path / "source"
     file.write_bytes(b"abc")
-    with pytest.raises(RearError, match="shorter"):
-        checksum(file, [Extent(2, 3)])
+    source.write_bytes(b"cde")
+    assert not is_same(file, [Extent(2, 3)], source)
 
 
 def test_a_copy_replaces_an_older_one_and_is_private(tmp_path: Path) -> None:
