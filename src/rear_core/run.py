@@ -79,7 +79,8 @@ class Run:
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `results` from output, `backup`, `plan` and `passphrases` (of LUKS volumes, by id) from
-    verify, `rebuilt` from recreate, `recovery` from all phases of one. `phases` are those of the workflow. `undo` is unwound when the run ends, however it ends.
+    verify, `rebuilt` from recreate, `recovery` from all phases of one.
+    `phases` are those of the workflow. `undo` is unwound when the run ends, however it ends.
     """
 
     settings: Settings

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Interrupted, ProgramFailed, RearError, Refused
+from ..errors import ProgramFailed, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
 from ..workflow import Step
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from ..run import Run
     from ..storage.layout import Layout
     from ..storage.luks import Luks
-    from ..storage.mapping import Assignment, Match
+    from ..storage.mapping import Assignment
     from ..storage.plan import Plan
     from ..storage.present import Machine
 
 TRIES = 3
-ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
 
 
 def _pairs(values: Iterable[str]) -> str:
@@ -105,15 +104,10 @@ def load_description(run: Run) -> None:
 
 def make_plan(run: Run) -> None:
     """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
+    from ..storage.choice import decide
+
     layout = the_layout(run)
-    machine = look(run, layout)
-    answers = {**backup_disks(run, layout), **chosen(run)}
-    assignment = assigned(run, layout, machine, answers)
-    while assignment.questions or assignment.problems:
-        refuse(run, assignment)
-        for match in assignment.questions:
-            answers[match.recorded.id] = ask(match)
-        assignment = assigned(run, layout, machine, answers)
+    assignment, machine = decide(run, layout)
     for match in assignment.matches:
         run.report.say(str(match))
     run.plan = planned(run, layout, assignment, machine)
@@ -131,109 +125,15 @@ def the_layout(run: Run) -> Layout:
     return run.layout
 
 
-def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
-    """The disks that are here; those that hold the backup are locked."""
-    from ..storage.disk import Disk
-    from ..storage.mapping import STRONG, marks, score
-    from ..storage.present import look
-
-    target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
-    machine = look(run.sh, run.report.warn, target, lock=lock, include=include)
-    holders = [item for item in layout if isinstance(item, Disk) and item.id in backup_disks(run, layout)]
-    kept = [
-        disk.path
-        for disk in machine.disks
-        if any(score(holder, disk, marks(layout, holder))[0] >= STRONG for holder in holders)
-    ]
-    if not kept:
-        return machine
-    return look(run.sh, run.report.warn, target, lock=lock, kept=kept, include=include)
-
-
-def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
-    """The recorded disks that hold a backup in a folder of this machine: they stay as they are."""
-    from ..media.url import parse_url
-    from ..storage.command import Site
-    from ..storage.disk import Disk
-    from ..storage.mapping import NONE
-    from ..storage.mount import Mount
-
-    url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else ""
-    if not url.startswith("file:"):
-        return {}
-    path = parse_url(url, "BACKUP_URL").path
-    mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
-    holder = max(mounts, key=lambda mount: len(mount.target), default=None)
-    if holder is None or holder.target == "/":
-        # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
-        return {}
-    below = Site(layout, {}).below(holder.needs[0])
-    return {id: NONE for id in sorted(below) if isinstance(layout[id], Disk)}
-
-
-def chosen(run: Run) -> dict[str, str]:
-    """The answers in DISK_MAPPING."""
-    pairs = (word.partition("=") for word in run.settings["DISK_MAPPING"])
-    return {name: _device(answer) for name, _, answer in pairs}
-
-
-def _device(answer: str) -> str:
-    """A disk by any of its names: links below /dev/disk are followed, maps keep their names."""
-    return os.path.realpath(answer) if answer.startswith("/") and not answer.startswith("/dev/mapper/") else answer
-
-
-def assigned(run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str]) -> Assignment:
-    """The recorded disks matched with those that are here."""
-    from ..storage.mapping import assign
-    from ..storage.resize import minimum
-
-    return assign(layout, machine.disks, minimum(layout, usage(run)), answers)
-
-
-def usage(run: Run) -> dict[str, int]:
-    """How many bytes files take by mount point, as it was recorded."""
-    path = run.recovery_dir / "usage.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text())
-        return {str(target): int(size) for target, size in found.items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise Refused(f"{path} is damaged: {error}", "remove it: disks must then be as large as they were") from error
-
-
-def refuse(run: Run, assignment: Assignment) -> None:
-    """Raise `Refused` for an assignment that cannot be, or whose questions nobody is there to answer."""
-    example = next((m.recorded for m in assignment.matches if not m.sure), None)
-    advice = ANSWER.format(disk=(example.serial or example.device) if example else "SERIAL")
-    if assignment.problems:
-        spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
-        raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
-    if assignment.questions and (run.options.unattended or not sys.stdin.isatty()):
-        open_questions = "; ".join(map(str, assignment.questions))
-        raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)
-
-
-def ask(match: Match) -> str:
-    """The disk that the user wants, or `none`; one that holds something has to be typed out."""
-    from ..storage.mapping import NONE
-
-    holds = any(reason.startswith("it holds") for reason in match.reasons)
-    print(f"\n{match}", file=sys.stderr)
-    proposal = "" if holds else match.path
-    default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it)"
-    answer = input(f"Which disk becomes {match.recorded}? A path, none, or quit{default}: ").strip() or proposal
-    if answer in ("", "q", "quit"):
-        raise Interrupted("ended before anything was written, as asked")
-    return answer if answer == NONE else _device(answer)
-
-
 def planned(run: Run, layout: Layout, assignment: Assignment, machine: Machine) -> Plan:
     """The plan for an assignment."""
+    from ..rescue.memory import available
+    from ..storage.choice import usage
     from ..storage.plan import plan
     from .storage import kinds
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # In steps, so that a run after this one plans the same.
+    memory = available() >> 28 << 28
     target = os.fspath(run.target)
     return plan(layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target)
 
@@ -395,13 +295,13 @@ def after_restore(run: Run) -> None:
 def mount_present(run: Run) -> None:
     """Assemble, open and mount what is there already; it stays mounted when the run ends."""
     from ..storage.activate import activate, mounting
+    from ..storage.choice import decide
     from ..storage.execute import execute
     from .storage import kinds
 
     layout = the_layout(run)
     activate(run.sh, layout, existing_passphrase, run.report.detail)
-    assignment = assigned(run, layout, look(run, layout), chosen(run))
-    refuse(run, assignment)
+    assignment, _ = decide(run, layout)
     now = described(run, assignment.disks)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)
 

@@ -92,12 +92,13 @@ def plan(options: Options, as_script: bool) -> None:
 def made_plan(run: Run) -> Plan:
     """The plan for the disks that are here, with what recover would ask about; on a running machine nothing is
     locked, as all of its disks are in use."""
+    from ..storage import choice
+
     found = recreate.the_layout(run)
-    machine = recreate.look(run, found, lock=in_memory(run))
-    answers = {**recreate.backup_disks(run, found), **recreate.chosen(run)}
-    assignment = recreate.assigned(run, found, machine, answers)
+    machine = choice.look(run, found, lock=in_memory(run))
+    assignment = choice.assigned(run, found, machine, {**choice.backup_disks(run, found), **choice.chosen(run)})
     if assignment.problems:
-        recreate.refuse(run, assignment)
+        choice.refuse(run, assignment)
     for match in assignment.matches:
         click.echo(f"# {match}" + ("" if match.sure else ": NOT CERTAIN, recover will ask"), err=True)
     return recreate.planned(run, found, assignment, machine)
@@ -138,12 +139,13 @@ def diff(options: Options) -> None:
 
     Disks that are known by their contents or serial numbers count as the recorded ones.
     """
+    from ..storage import choice
     from ..storage.compare import compare
 
     run = open_run(options)
     run.need_root()
     recorded = recreate.the_layout(run)
-    assignment = recreate.assigned(run, recorded, recreate.look(run, recorded, lock=False), recreate.chosen(run))
+    assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run))
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, recreate.described(run, known))
     for line in differences:

@@ -58,7 +58,7 @@ EXCLUDED = (
     # The hardware database only gives devices prettier names, at 20 MiB.
     "*/udev/hwdb.bin", "*/udev/hwdb.d",
     # Nothing is activated by itself: an array that starts to resync writes to disks that are to be recovered.
-    "*/udev/rules.d/*-md-raid-assembly.rules", "*/udev/rules.d/*-lvm.rules", "*/udev/rules.d/*-lvm-*.rules",
+    "*/udev/rules.d/*-md-raid-assembly.rules", "*/udev/rules.d/69-*lvm*.rules",
     "*/udev/rules.d/*-bcache.rules", "*/udev/rules.d/*-btrfs-dm.rules",
     "*/udev/v4l_id", "*/udev/mtd_probe",
     # A module that this machine must not load may be what another one needs; options stay.

@@ -66,21 +66,20 @@ class Machine:
 
 
 def look(
-    sh: Shell, warn: Callable[[str], None], target: str, *, lock: bool = True, kept: Sequence[str] = (),
-    include: Sequence[str] = (),
-) -> Machine:  # fmt: skip
+    sh: Shell, warn: Callable[[str], None], target: str, *, lock: bool = True, include: Sequence[str] = ()
+) -> Machine:
     """What is there now.
 
     With `lock`, disks that are in use outside of `target` (the root file system is in memory, so that is the
-    rescue media or the backup) and disks with the label of rescue media are locked, and so are those with the
-    paths in `kept`. Patterns in `include` name devices that count as disks although they are of another kind.
+    rescue media or the backup) and disks with the label of rescue media are locked. Patterns in `include` name
+    devices that count as disks although they are of another kind.
     """
     devices = {path: _probed(sh, device) for path, device in read_devices(sh, warn).items()}
     mounts = tuple(read_mounts(sh))
     swaps = frozenset(sh.query("swapon", "--show=NAME", "--noheadings", "--raw").split())
     bare = Machine(devices, mounts, swaps, ())
     disks = [
-        _disk(sh, bare, device, target if lock else "", kept)
+        _disk(sh, bare, device, target if lock else "")
         for device in devices.values()
         if any(fnmatch(device.path, pattern) for pattern in include) or _is_candidate(devices, device)
     ]
@@ -106,7 +105,7 @@ def _is_candidate(devices: Mapping[str, Device], device: Device) -> bool:
     return device.is_disk and all(devices[child].type != "mpath" for child in device.children)
 
 
-def _disk(sh: Shell, machine: Machine, device: Device, target: str, kept: Sequence[str]) -> PresentDisk:
+def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDisk:
     leg = machine.devices[device.parents[0]] if device.type == "mpath" else device
     stack = machine.above(device.path)
     marks = {mark(part.uuid) for part in stack if part.uuid}
@@ -125,7 +124,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str, kept: Sequen
         physical_sector_size=device.physical_sector_size,
         marks=frozenset(marks),
         holds=_contents(device, stack, table),
-        locked=_why_locked(machine, stack, target, kept) if target else "",
+        locked=_why_locked(machine, stack, target) if target else "",
     )
 
 
@@ -152,10 +151,8 @@ def _contents(device: Device, stack: Sequence[Device], table: str) -> str:
     return listed or ("something" if len(stack) > 1 else "")
 
 
-def _why_locked(machine: Machine, stack: Sequence[Device], target: str, kept: Sequence[str]) -> str:
+def _why_locked(machine: Machine, stack: Sequence[Device], target: str) -> str:
     for device in stack:
-        if device.path in kept:
-            return "it holds the backup"
         if device.label.upper().startswith(MEDIA_LABELS):
             return f"it is rescue media (labelled {device.label})"
         for mount in machine.mounted(device):

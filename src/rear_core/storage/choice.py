@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides with the settings, and where they leave it open with the user, which disk is to become which."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+from ..errors import Interrupted, Refused
+from . import present
+from .command import Site
+from .disk import Disk
+from .layout import Layout
+from .mapping import NONE, STRONG, Assignment, Match, assign, marks, score
+from .mount import Mount
+from .present import Machine
+from .resize import minimum
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
+
+
+def decide(run: Run, layout: Layout) -> tuple[Assignment, Machine]:
+    """A match for every recorded disk that is sure or confirmed; `Refused` when that cannot be or stays open."""
+    machine = look(run, layout)
+    answers = {**backup_disks(run, layout), **chosen(run)}
+    assignment = assigned(run, layout, machine, answers)
+    while assignment.questions or assignment.problems:
+        refuse(run, assignment)
+        for match in assignment.questions:
+            answers[match.recorded.id] = ask(match)
+        assignment = assigned(run, layout, machine, answers)
+    return assignment, machine
+
+
+def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
+    """The disks that are here; with `lock`, those that hold the backup or are excluded are locked."""
+    target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
+    machine = present.look(run.sh, run.report.warn, target, lock=lock, include=include)
+    kept = backup_disks(run, layout)
+    recorded = {item.id: (item, marks(layout, item)) for item in layout if isinstance(item, Disk)}
+    disks = []
+    for disk in machine.disks:
+        known = [id for id, (item, known_marks) in recorded.items() if score(item, disk, known_marks)[0] >= STRONG]
+        # Names change: one that is recorded is not the one that was left out under this name.
+        excluded = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
+        reason = "it holds the backup" if kept.keys() & known else "EXCLUDE_DEVICES names it" if excluded else ""
+        disks.append(replace(disk, locked=disk.locked or reason if lock else ""))
+    return replace(machine, disks=tuple(disks))
+
+
+def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
+    """The recorded disks that hold a backup in a folder of this machine: they stay as they are."""
+    from ..media.url import parse_url
+
+    url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else ""
+    if not url.startswith("file:"):
+        return {}
+    path = parse_url(url, "BACKUP_URL").path
+    mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
+    holder = max(mounts, key=lambda mount: len(mount.target), default=None)
+    if holder is None or holder.target == "/":
+        # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
+        return {}
+    below = Site(layout, {}).below(holder.needs[0])
+    return {id: NONE for id in sorted(below) if isinstance(layout[id], Disk)}
+
+
+def chosen(run: Run) -> dict[str, str]:
+    """The answers in DISK_MAPPING."""
+    pairs = (word.partition("=") for word in run.settings["DISK_MAPPING"])
+    return {name: _device(answer) for name, _, answer in pairs}
+
+
+def _device(answer: str) -> str:
+    """A disk by any of its names: links below /dev/disk are followed, maps keep their names."""
+    return os.path.realpath(answer) if answer.startswith("/") and not answer.startswith("/dev/mapper/") else answer
+
+
+def assigned(run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str]) -> Assignment:
+    """The recorded disks matched with those that are here."""
+    return assign(layout, machine.disks, minimum(layout, usage(run)), answers)
+
+
+def usage(run: Run) -> dict[str, int]:
+    """How many bytes files take by mount point, as it was recorded."""
+    path = run.recovery_dir / "usage.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        return {str(target): int(size) for target, size in found.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Refused(f"{path} is damaged: {error}", "remove it: disks must then be as large as they were") from error
+
+
+def refuse(run: Run, assignment: Assignment) -> None:
+    """Raise `Refused` for an assignment that cannot be, or whose questions nobody is there to answer."""
+    example = next((m.recorded for m in assignment.matches if not m.sure), None)
+    advice = ANSWER.format(disk=(example.serial or example.device) if example else "SERIAL")
+    if assignment.problems:
+        spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
+        raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
+    if assignment.questions and (run.options.unattended or not sys.stdin.isatty()):
+        open_questions = "; ".join(map(str, assignment.questions))
+        raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)
+
+
+def ask(match: Match) -> str:
+    """The disk that the user wants, or `none`; one that holds something has to be typed out."""
+    holds = any(reason.startswith("it holds") for reason in match.reasons)
+    print(f"\n{match}", file=sys.stderr)
+    proposal = "" if holds else match.path
+    default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it)"
+    answer = input(f"Which disk becomes {match.recorded}? A path, none, or quit{default}: ").strip() or proposal
+    if answer in ("", "q", "quit"):
+        raise Interrupted("ended before anything was written, as asked")
+    return answer if answer == NONE else _device(answer)
