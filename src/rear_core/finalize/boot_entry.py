@@ -10,7 +10,8 @@ from pathlib import Path
 
 from . import files
 
-CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+# The last is a whole configuration on older systems, and elsewhere a few lines that lead to one of the others.
+CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
 LOAD = ("linux", "linux16", "linuxefi", "kernel")
 INITRAMFS = ("initrd", "initrd16", "initrdefi")
 ENVIRONMENT_SIZE = 1024
@@ -29,16 +30,14 @@ class Entry:
 
 def default_entry(target: Path) -> Entry | None:
     """The entry that is started when nobody chooses, None when no configuration has one with a kernel."""
-    for name in CONFIGURATIONS:
-        path = files.inside(target, name)
-        if not path.is_file():
-            continue
+    for path in [path for pattern in CONFIGURATIONS for _, path in files.find(target, pattern)]:
         text = files.read(path)
         environment = read_environment(path.with_name("grubenv"))
         entries = list(menu(text))
         if re.search(r"^\s*blscfg\b", text, re.MULTILINE):
             entries += boot_loader_specification(target, environment)
-        return choose([entry for entry in entries if entry.kernel], default_of(text, environment))
+        if entry := choose([entry for entry in entries if entry.kernel], default_of(text, environment)):
+            return entry
     return None
 
 

@@ -44,7 +44,8 @@ def _is_filled(path: Path | None) -> bool:
 
 def modules_of(target: Path, entry: boot_entry.Entry) -> Path | None:
     """The folder of the modules that belong to the entry's kernel, None when its name tells no version."""
-    _, _, version = entry.kernel.rpartition("/")[2].partition("-")
+    kernel = boot_entry.locate(target, entry.kernel) or Path(entry.kernel)
+    _, _, version = kernel.name.partition("-")
     return files.inside(target, f"{MODULES}/{version}") if version else None
 
 

@@ -101,6 +101,13 @@ def test_a_system_without_grub_has_no_entry(tmp_path: Path) -> None:
     assert default_of("", {}) == "0"
 
 
+def test_a_configuration_on_the_efi_system_partition_counts_where_the_others_lead_nowhere(target: Path) -> None:
+    (target / "boot/grub/grub.cfg").write_text("# written by hand, empty\n")
+    (target / "boot/efi/EFI/centos").mkdir(parents=True)
+    (target / "boot/efi/EFI/centos/grub.cfg").write_text("menuentry x {\n linuxefi /vmlinuz-4.18 ro\n}\n")
+    assert default_entry(target) == Entry("x", "", "/vmlinuz-4.18", (), ("ro",))
+
+
 def test_titles_with_quotes_and_half_lines_are_no_obstacle() -> None:
     text = "menuentry 'It'\\''s Linux' {\n linux ($root)/vmlinuz 'half\n linux ($root)/vmlinuz quiet\n}\n"
     assert list(menu(text)) == [Entry("It's Linux", "", "($root)/vmlinuz", (), ("quiet",))]

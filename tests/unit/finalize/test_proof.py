@@ -75,6 +75,11 @@ def test_a_device_in_the_parameters_must_be_there(target: Path, argument: str, w
     assert [line.split()[0].rpartition("LV=")[2] for line in found] == ([wrong] if wrong else [])
 
 
+def test_a_link_to_the_kernel_tells_its_version(target: Path) -> None:
+    (target / "boot/vmlinuz").symlink_to("vmlinuz-6.1")
+    assert problems(target, Entry("x", "", "/boot/vmlinuz", ENTRY.initramfs, ENTRY.arguments)) == []
+
+
 def test_no_entry_is_a_problem(target: Path) -> None:
     assert problems(target, None) == ["GRUB's configuration has no entry with a kernel"]
 
