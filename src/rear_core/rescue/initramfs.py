@@ -159,6 +159,8 @@ def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], obje
     if segment.is_file() and checksum.is_file() and checksum.read_text() == _checksum(segment):
         os.utime(segment)
     else:
+        for rest in cache.glob(f"{kind}-*.part"):  # of a run that was killed
+            rest.unlink()
         make(segment)
         checksum.write_text(_checksum(segment))
         checksum.chmod(0o600)

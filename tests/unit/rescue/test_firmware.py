@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rear_core.rescue.firmware import firmware_files, installed_firmware
+from rear_core.rescue.firmware import firmware_files, installed_firmware, members
+from rear_core.rescue.modules import ModuleIndex
+from rear_core.testing.fake_shell import FakeShell
 
 
 def test_firmware_is_found_plain_compressed_by_pattern_and_in_updates(tmp_path: Path) -> None:
@@ -23,3 +25,21 @@ def test_firmware_is_found_plain_compressed_by_pattern_and_in_updates(tmp_path: 
         "updates/plain.bin",
     ]  # fmt: skip
     assert len(installed_firmware(tmp_path)) == 7
+
+
+def test_modules_come_with_their_firmware_and_the_index_that_modprobe_reads(tmp_path: Path) -> None:
+    firmware, modules = tmp_path / "firmware", tmp_path / "modules/6.1"
+    for path in (firmware / "tg3.bin", firmware / "other.bin", modules / "kernel/tg3.ko", modules / "kernel/other.ko"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in ("dep", "dep.bin", "alias", "alias.bin", "softdep", "builtin.bin"):
+        (modules / f"modules.{name}").touch()
+    sh = FakeShell({f"modinfo --field firmware {modules}/kernel/tg3.ko": "tg3.bin\n"})
+
+    found = members(sh, ModuleIndex(modules), ["kernel/tg3.ko"], "usr/lib", firmware)
+
+    assert [member.name for member in found] == [
+        "usr/lib/modules/6.1/kernel/tg3.ko",
+        *(f"usr/lib/modules/6.1/modules.{name}" for name in ("alias.bin", "builtin.bin", "dep.bin", "softdep")),
+        "usr/lib/firmware/tg3.bin",
+    ]

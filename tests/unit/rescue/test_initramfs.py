@@ -125,6 +125,12 @@ def test_old_segments_are_removed(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.sha256"))) == 3
 
 
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "modules-0.cpio.part").touch()
+    cached_segment(tmp_path, "modules", "1", lambda target: target.write_bytes(b"x"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["modules-1.cpio", "modules-1.sha256"]
+
+
 def test_compression_is_the_best_that_kernel_and_machine_know() -> None:
     config = {"CONFIG_RD_XZ": "y", "CONFIG_RD_GZIP": "y"}
     assert choose_compression({**config, "CONFIG_RD_ZSTD": "y"}, "", lambda _: True) == "zstd"
