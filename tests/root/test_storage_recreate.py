@@ -2,7 +2,10 @@
 """Storage made again: described on one loop device, planned and built on another, described again, the same."""
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -283,6 +286,44 @@ def test_a_failed_command_is_named_and_the_journal_knows(loop: Callable[..., str
     assert Journal(tmp_path / "journal").built() == made.id
     journal.note(plan="another", state="begun")
     assert journal.built() == ""
+
+
+def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str], tmp_path: Path) -> None:
+    """Everything is looked at, nothing is changed."""
+    device = loop("one", 64)
+    run("mkfs.ext4", "-q", "-L", "data", device)
+    before = hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/local.conf").write_text(
+        f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\nVAR_DIR={tmp_path}/var\nINCLUDE_DEVICES=( {device} )\n"
+    )
+    rear = (sys.executable, "-c", "from rear_core.cli import main; main()", "-c", tmp_path / "etc")
+    run(*rear, "savelayout")
+    assert json.loads((tmp_path / "etc/recovery/usage.json").read_text())
+    shown = run(*rear, "layout", "show")
+    assert f"disk {device}, 64 MiB\n  file system" in shown
+    script = run(*rear, "layout", "plan", "--script")
+    assert f"\nmke2fs -q -F -t ext4 -U {run('blkid', '-p', '-o', 'value', '-s', 'UUID', device)} -L data" in script
+    assert "# DESTROYS ext4 data on" in script and "# DESTROYS what lies on" in script
+    plain = run(*rear, "layout", "plan")
+    assert "Make 1: " in plain and plain.splitlines()[-1].startswith("Plan ")
+    assert run(*rear, "layout", "diff") == ""
+    assert hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest() == before
+    run("e2label", device, "other")
+    differs = subprocess.run([str(word) for word in (*rear, "layout", "diff")], capture_output=True, text=True)
+    assert differs.returncode == 1 and "label changed from data to other" in differs.stdout
+    layout = tmp_path / "etc/recovery/layout.json"
+    layout.write_text(layout.read_text().replace(f'"needs": ["disk:{device}"]', '"needs": ["disk:lost"]'))
+    broken = subprocess.run([str(word) for word in (*rear, "layout", "plan")], capture_output=True, text=True)
+    assert broken.returncode == 2 and "which is not there" in broken.stderr
+
+
+def test_nothing_is_recovered_on_a_running_machine(tmp_path: Path) -> None:
+    rear = (sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(tmp_path))
+    (tmp_path / "local.conf").write_text(f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\nVAR_DIR={tmp_path}/var\n")
+    for command in ("recover", "mountonly"):
+        ended = subprocess.run([*rear, command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert ended.returncode == 3 and "not the rescue system" in ended.stderr
 
 
 def test_an_unchanged_disk_does_not_differ(loop: Callable[..., str]) -> None:

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which disks may be taken, as settings, mounts and labels decide; and when a run ends before its first write."""
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from rear_core.errors import Refused
+from rear_core.report import Report
+from rear_core.run import Options, Run
+from rear_core.shell import Outcome
+from rear_core.storage.choice import backup_disks, chosen, decide, look, usage
+from rear_core.storage.disk import Disk
+from rear_core.storage.ext import Ext
+from rear_core.storage.inventory import COLUMNS
+from rear_core.storage.layout import Layout, make
+from rear_core.storage.mount import Mount
+from rear_core.testing.fake_shell import Answer, FakeShell
+
+GIB = 1 << 30
+ROOT, DATA = "11111111-2222-4333-8444-555555555501", "11111111-2222-4333-8444-555555555502"
+
+
+class Settings(dict[str, Any]):
+    """Settings of which only those asked for are declared."""
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        return self
+
+
+def node(name: str, size: int = 10, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "kname": name, "maj:min": f"8:{ord(name[-1])}", "type": "disk", "size": size * GIB, **fields}
+
+
+def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None) -> FakeShell:
+    """A rescue system with these disks, and sources mounted on targets."""
+    mounted = [
+        {"target": target, "source": source, "fstype": "ext4", "options": "rw", "fsroot": "/", "maj:min": "0:1"}
+        for target, source in (mounts or {}).items()
+    ]
+    nothing = Outcome((), 2, "", "", 0)
+    no_table = Outcome((), 1, "", "does not contain a recognized partition table", 0)
+    answers: dict[str, Answer] = {
+        f"lsblk --json --bytes --output {COLUMNS}": json.dumps({"blockdevices": disks}),
+        "python3 -m rear_core.storage.inventory": "\n".join(disk["kname"] for disk in disks),
+        "findmnt --json --list --output TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN": json.dumps(
+            {"filesystems": mounted}
+        ),
+        "swapon --show=NAME --noheadings --raw": "",
+    }
+    for disk in disks:
+        answers[f"blkid --probe --output export /dev/{disk['name']}"] = nothing
+        answers[f"sfdisk --json /dev/{disk['name']}"] = no_table
+    return FakeShell(answers)
+
+
+def run(shell: FakeShell, tmp_path: Path, *, unattended: bool = True, **settings: Any) -> Run:
+    values = Settings(INCLUDE_DEVICES=(), EXCLUDE_DEVICES=(), DISK_MAPPING=(), BACKUP_URL="")
+    values.update(settings)
+    options = Options(unattended=unattended, config_dir=tmp_path)
+    return Run(cast(Any, values), cast(Any, SimpleNamespace()), options, Report(), shell)
+
+
+def layout() -> Layout:
+    """Two disks with a file system each, on / and /srv/backup."""
+    return make(
+        [
+            Disk("disk:A", (), 10 * GIB, "/dev/sda", serial="A"),
+            Disk("disk:B", (), 10 * GIB, "/dev/sdb", serial="B"),
+            Ext(f"fs:{ROOT}", ("disk:A",), ROOT, version=4),
+            Ext(f"fs:{DATA}", ("disk:B",), DATA, version=4),
+            Mount("mount:/", (f"fs:{ROOT}",), "/", "ext4"),
+            Mount("mount:/srv/backup", (f"fs:{DATA}", "mount:/"), "/srv/backup", "ext4"),
+        ]
+    )
+
+
+def test_known_disks_are_taken_without_a_word(tmp_path: Path) -> None:
+    here = run(machine(node("vda", serial="B"), node("vdb", serial="A")), tmp_path)
+    assignment, _ = decide(here, layout())
+    assert assignment.disks == {"disk:A": "/dev/vdb", "disk:B": "/dev/vda"}
+
+
+def test_an_open_question_ends_an_unattended_run(tmp_path: Path) -> None:
+    here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path)
+    with pytest.raises(Refused, match="not certain which disk is meant") as refused:
+        decide(here, layout())
+    assert "DISK_MAPPING=( A=/dev/... )" in refused.value.hint
+
+
+def test_a_run_without_a_terminal_is_unattended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, unattended=False)
+    with open("/dev/null") as nobody, pytest.raises(Refused, match="nobody can be asked"):
+        monkeypatch.setattr(sys, "stdin", nobody)
+        decide(here, layout())
+
+
+def test_the_setting_answers(tmp_path: Path) -> None:
+    here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, DISK_MAPPING=("A=/dev/vdc", "/dev/sdb=none"))
+    assignment, _ = decide(here, layout())
+    assert assignment.disks == {"disk:A": "/dev/vdc"}
+    assert chosen(here) == {"A": "/dev/vdc", "/dev/sdb": "none"}
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    here = run(machine(node("vda", 1, serial="A")), tmp_path)
+    with pytest.raises(Refused) as refused:
+        decide(here, layout())
+    assert "disk A (/dev/sda)" in refused.value.message and "disk B (/dev/sdb)" in refused.value.message
+    assert "1 GiB, 10 GiB are needed" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("disk", "mounts", "reason"),
+    [
+        (node("sdx", fstype="iso9660", label="REAR-ISO"), {}, "it is rescue media (labelled REAR-ISO)"),
+        (node("sdx", fstype="ext4"), {"/srv/backup": "/dev/sdx"}, "it is mounted on /srv/backup"),
+        (node("sdx", fstype="ext4"), {"/mnt/local/srv": "/dev/sdx"}, ""),
+        (node("sdx", fstype="ext4"), {"/mnt/localhost": "/dev/sdx"}, "it is mounted on /mnt/localhost"),
+    ],
+    ids=["rescue media", "mounted", "mounted below the target", "beside the target"],
+)
+def test_what_is_locked(tmp_path: Path, disk: dict[str, Any], mounts: dict[str, str], reason: str) -> None:
+    here = run(machine(disk, mounts=mounts), tmp_path)
+    (found,) = look(here, layout()).disks
+    assert found.locked == reason
+    assert look(here, layout(), lock=False).disks[0].locked == ""
+
+
+def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(tmp_path: Path) -> None:
+    here = run(machine(node("vda", serial="A"), node("vdb")), tmp_path, EXCLUDE_DEVICES=("/dev/vd?",))
+    assert [disk.locked for disk in look(here, layout()).disks] == ["", "EXCLUDE_DEVICES names it"]
+
+
+def test_a_recorded_disk_with_the_backup_stays_as_it_is(tmp_path: Path) -> None:
+    shell = machine(node("vda", serial="A"), node("vdb", serial="B"))
+    here = run(shell, tmp_path, BACKUP_URL="file:///srv/backup/machine")
+    assert backup_disks(here, layout()) == {"disk:B": "none"}
+    assignment, found = decide(here, layout())
+    assert assignment.disks == {"disk:A": "/dev/vda"}
+    assert [disk.locked for disk in found.disks] == ["", "it holds the backup"]
+
+
+def test_a_damaged_record_of_usage_is_named(tmp_path: Path) -> None:
+    here = run(machine(), tmp_path)
+    assert usage(here) == {}
+    (tmp_path / "recovery").mkdir()
+    (tmp_path / "recovery/usage.json").write_text('{"/": 1')
+    with pytest.raises(Refused, match=r"usage\.json is damaged"):
+        usage(here)
