@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Old storage on reused disks is taken down from the top, and nothing is that others stand on."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rear_core.errors import Refused
+from rear_core.storage.inventory import Device
+from rear_core.storage.present import Machine
+from rear_core.storage.survey import Mounted
+from rear_core.storage.teardown import teardown
+
+
+def device(path: str, type: str, *parents: str, fstype: str = "", label: str = "") -> Device:
+    return Device(path, path.rpartition("/")[2], "", type, 1 << 30, fstype, label=label, parents=parents)
+
+
+def machine(*devices: Device, mounts: tuple[str, ...] = (), swaps: tuple[str, ...] = ()) -> Machine:
+    """A machine with these devices, those below first; a mount is written source=target."""
+    children = {d.path: tuple(other.path for other in devices if d.path in other.parents) for d in devices}
+    found = {d.path: replace(d, children=children[d.path]) for d in devices}
+    mounted = tuple(Mounted(t, s, "ext4", "rw", "/", "") for s, _, t in (m.partition("=") for m in mounts))
+    return Machine(found, mounted, frozenset(swaps), ())
+
+
+STACK = (
+    device("/dev/sda", "disk"),
+    device("/dev/sdb", "disk"),
+    device("/dev/sda1", "part", "/dev/sda", fstype="linux_raid_member"),
+    device("/dev/sdb1", "part", "/dev/sdb", fstype="linux_raid_member"),
+    device("/dev/md0", "raid1", "/dev/sda1", "/dev/sdb1", fstype="crypto_LUKS"),
+    device("/dev/mapper/vault", "crypt", "/dev/md0", fstype="LVM2_member"),
+    device("/dev/mapper/my--data-root", "lvm", "/dev/mapper/vault", fstype="ext4", label="root"),
+    device("/dev/mapper/my--data-swap", "lvm", "/dev/mapper/vault", fstype="swap"),
+)
+
+
+def test_a_stack_is_taken_down_from_the_top() -> None:
+    here = machine(
+        *STACK,
+        mounts=("/dev/mapper/my--data-root=/mnt/local", "/dev/mapper/my--data-root=/mnt/local/srv"),
+        swaps=("/dev/mapper/my--data-swap",),
+    )
+    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/sda", "/dev/sdb"])]
+    assert commands == [
+        "umount /mnt/local/srv",
+        "umount /mnt/local",
+        "swapoff /dev/mapper/my--data-swap",
+        "lvm vgchange --activate=n my-data",
+        "cryptsetup close vault",
+        "mdadm --stop /dev/md0",
+        "wipefs --all --force /dev/sda1",
+        "wipefs --all --force /dev/sda",
+        "wipefs --all --force /dev/sdb1",
+        "wipefs --all --force /dev/sdb",
+    ]
+
+
+def test_what_is_lost_is_said() -> None:
+    lost = [command.destroys for command in teardown(machine(*STACK), ["/dev/sda", "/dev/sdb"]) if command.destroys]
+    assert "linux_raid_member on /dev/sda1" in lost and "partition table on /dev/sda" in lost
+
+
+def test_an_array_that_another_disk_shares_is_left_alone() -> None:
+    with pytest.raises(Refused, match="/dev/md0 also stands on /dev/sdb1"):
+        teardown(machine(*STACK), ["/dev/sda"])
+
+
+def test_a_blank_disk_needs_nothing() -> None:
+    assert teardown(machine(device("/dev/sda", "disk")), ["/dev/sda"]) == []
+
+
+def test_a_file_system_on_a_whole_disk_is_wiped() -> None:
+    (command,) = teardown(machine(device("/dev/sda", "disk", fstype="xfs", label="srv")), ["/dev/sda"])
+    assert command.destroys == "xfs srv on /dev/sda" and command.devices == ("/dev/sda",)
+
+
+def test_both_paths_of_a_multipath_disk_may_go() -> None:
+    here = machine(
+        device("/dev/sda", "disk", fstype="mpath_member"),
+        device("/dev/sdb", "disk", fstype="mpath_member"),
+        device("/dev/mapper/mpatha", "mpath", "/dev/sda", "/dev/sdb"),
+        device("/dev/mapper/mpatha-part1", "part", "/dev/mapper/mpatha", fstype="ext4"),
+    )
+    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/mapper/mpatha"])]
+    assert commands == [
+        "wipefs --all --force /dev/mapper/mpatha-part1",
+        "wipefs --all --force /dev/mapper/mpatha",
+    ]
