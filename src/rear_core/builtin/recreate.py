@@ -43,8 +43,8 @@ def rear_settings() -> Iterable[Setting]:
     )  # fmt: skip
     yield Setting(
         "LUKS_PASSPHRASE", str, secret=True, environment=True,
-        help="New passphrase for all LUKS volumes. When it is not set, recover asks for one for each. It is never put"
-        " on the rescue media: set it there, or in the environment, for an unattended recovery.",
+        help="Passphrase for all LUKS volumes, which recover makes anew. When it is not set, it asks for one for each."
+        " It is never put on the rescue media: set it there, or in the environment, for an unattended recovery.",
     )  # fmt: skip
 
 
@@ -300,14 +300,16 @@ def mount_present(run: Run) -> None:
     from .storage import kinds
 
     layout = the_layout(run)
-    activate(run.sh, layout, existing_passphrase, run.report.detail)
+    activate(run.sh, layout, lambda volume: existing_passphrase(run, volume), run.report.detail)
     assignment, _ = decide(run, layout)
     now = described(run, assignment.disks)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)
 
 
-def existing_passphrase(volume: Luks) -> str:
+def existing_passphrase(run: Run, volume: Luks) -> str:
     """The passphrase that a volume has."""
+    if known := str(run.settings["LUKS_PASSPHRASE"]):
+        return known
     if not sys.stdin.isatty():
         raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal")
     return getpass.getpass(f"Passphrase for {volume}: ")

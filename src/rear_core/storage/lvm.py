@@ -314,13 +314,4 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     return recreate(item, site)
 
 
-def restored(item: Item, site: Site) -> Iterator[Command]:
-    """What must not be set before the files are back."""
-    if isinstance(item, LogicalVolume) and item.read_only:
-        volume = f"{item.group}/{item.name}"
-        yield Command(("lvm", "lvchange", "--permission=r", volume), f"make {item.noun} {volume} read-only")
-
-
-KIND = StorageKind(
-    "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate, restored=restored
-)
+KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate)

@@ -35,6 +35,8 @@ def notes(item: Item) -> list[str]:
             return [f"{item} is a cache pool: it has to be made and attached again by hand"]
         if item.segments and item.segments[0].kind in CACHED:
             return [f"{item} is made without its cache"]
+        if item.read_only:
+            return [f"{item} was read-only, and must be written to now: `lvchange --permission=r` makes it so again"]
         if item.origin:
             return [f"{item} is made as a thin volume of its own, no longer as a snapshot of {item.origin}"]
     return []

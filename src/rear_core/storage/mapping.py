@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,8 @@ def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozense
     if recorded.wwn and recorded.wwn == present.wwn:
         found.append((100, "same WWN"))
     if recorded.serial and recorded.serial == present.serial:
-        found.append((90, "same serial number"))
+        generic = _is_generic(present.serial)
+        found.append((30, "same serial number, a generic one") if generic else (90, "same serial number"))
     if known & present.marks:
         found.append((80, "it carries what is recorded for this disk"))
     same_size, same_model = recorded.size == present.size, bool(recorded.model) and recorded.model == present.model
@@ -114,6 +116,11 @@ def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozense
         found = [(1, f"larger: {size}" if present.size > recorded.size else f"smaller, but all fits: {size}")]
         total = 1
     return total, tuple(reason for _, reason in found)
+
+
+def _is_generic(serial: str) -> bool:
+    """Whether it is one that many disks have: QEMU's default for the first IDE disk of any machine, or a blank."""
+    return re.fullmatch(r"QM\d{5}|0+|0123456789ABCDEF|", serial) is not None
 
 
 def marks(layout: Layout, disk: Disk) -> frozenset[str]:

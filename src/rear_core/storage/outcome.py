@@ -19,7 +19,7 @@ from .swap import Swap, SwapFile
 OF_THE_SYSTEM = {
     Swap: ("fstab_spec", "fstab_options"),
     Luks: ("key_file", "crypttab_options"),
-    # Set when the files are back.
+    # Set when the files are back, or by hand.
     Subvolume: ("read_only",),
     LogicalVolume: ("read_only",),
 }

@@ -122,6 +122,12 @@ def test_a_weak_match_is_a_question(present: list[PresentDisk]) -> None:
     assert len(found.questions) == 1 and not found.problems
 
 
+def test_a_serial_number_that_many_disks_have_is_no_proof() -> None:
+    recorded = disk("/dev/sda", serial="QM00001")
+    assert matched([recorded], [here("/dev/sda", serial="QM00001", holds=SYSTEM)]).questions
+    assert not matched([recorded], [here("/dev/sda", serial="QM00001")]).questions
+
+
 def test_a_locked_disk_is_never_taken() -> None:
     stick = here("/dev/sda", serial="AAA", locked="it is rescue media (labelled REAR-ISO)")
     found = matched([A], [stick])
