@@ -19,9 +19,11 @@ def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
     _check_others(machine, devices, disks)
     commands = [*_unmount(machine, devices), *_stop(machine, _top_first(machine, devices))]
     for disk, stack in stacks.items():
-        for device in stack:
-            if device.type in ("part", "disk", "mpath", "loop") and (device.fstype or device.children):
-                commands.append(_wipe(device, disk))
+        # Partitions of arrays and volumes are gone with them.
+        lasting = [device for device in stack if device.path == disk or device.parents == (disk,)]
+        for device in lasting:
+            if device.path == disk or device.type == "part":
+                commands += [_wipe(device, disk)] if device.fstype or device.children else []
     return commands
 
 

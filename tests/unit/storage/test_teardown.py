@@ -68,6 +68,13 @@ def test_an_array_that_another_disk_shares_is_left_alone() -> None:
         teardown(machine(*STACK), ["/dev/sda"])
 
 
+def test_partitions_of_an_array_go_with_it() -> None:
+    here = machine(*STACK[:4], device("/dev/md0", "raid1", "/dev/sda1", "/dev/sdb1"),
+                   device("/dev/md0p1", "part", "/dev/md0", fstype="ext4"))  # fmt: skip
+    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/sda", "/dev/sdb"])]
+    assert commands[0] == "mdadm --stop /dev/md0" and not [c for c in commands if "md0p1" in c]
+
+
 def test_a_blank_disk_needs_nothing() -> None:
     assert teardown(machine(device("/dev/sda", "disk")), ["/dev/sda"]) == []
 
