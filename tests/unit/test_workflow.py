@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from rear_core import builtin
+from rear_core.builtin.scripts import RESCUE_PHASES, take_scripts
 from rear_core.errors import ConfigurationError, PluginError, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
@@ -159,6 +161,17 @@ def test_all_that_is_missing_is_named_at_once(run: Run) -> None:
     with pytest.raises(Refused, match="not installed: no-such-program, no-such-tool") as caught:
         check_programs(run)
     assert caught.value.hint == "install no-such-program no-such-tool"
+
+
+def test_scripts_of_the_recovery_are_taken_to_the_rescue_system(run: Run) -> None:
+    assert set(RESCUE_PHASES) == set(WORKFLOWS["recover"])
+    script(run, "verify", "30_mount.sh", "mount LABEL=BACKUP /srv/backup")
+    script(run, "verify", "31_off.sh", "exit 1").chmod(0o644)
+    script(run, "build", "10_only-here.sh", "exit 1")
+    take_scripts(run)
+    taken = [path for path in (run.rootfs_dir / "etc/rear").rglob("*") if path.is_file()]
+    assert taken == [run.rootfs_dir / "etc/rear/verify/30_mount.sh"]
+    assert os.access(taken[0], os.X_OK) and "LABEL=BACKUP" in taken[0].read_text()
 
 
 def test_files_that_are_no_scripts_are_passed_over(run: Run) -> None:

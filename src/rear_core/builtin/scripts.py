@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
+from ..rescue.tree import Tree
 from ..workflow import Step
 
 if TYPE_CHECKING:
     from ..run import Run
 
-SCRIPT_NAME = re.compile(r"(?P<number>\d\d)_(?P<title>[\w.+-]+)\.(sh|py)")
+SCRIPT_NAME = re.compile(r"\d\d_[\w.+-]+\.(sh|py)")
+# Those that the rescue system runs.
+RESCUE_PHASES = ("config", "verify", "recreate", "restore", "finalize", "cleanup")
 LISTS = ("RESCUE_BINARIES", "RESCUE_MODULES", "RESCUE_FILES")
 
 
 @hookimpl
 def rear_build() -> Iterable[Step]:
     yield Step(10, "Lay down the skeleton trees", lay_skeletons)
+    yield Step(65, "Take the scripts that run when recovering", take_scripts)
 
 
 def flavours(run: Run) -> list[str]:
@@ -43,15 +47,27 @@ def script_steps(run: Run, phase: str) -> Iterator[Step]:
 
     Raises `ConfigurationError` for a script that someone else could have changed.
     """
+    for path in scripts(run, phase):
+        yield Step(int(path.name[:2]), os.fspath(path), _runner(path, phase))
+
+
+def scripts(run: Run, phase: str) -> Iterator[Path]:
+    """The scripts of a phase, those of SHARE_DIR first."""
     folders = [run.share_dir / phase / flavour for flavour in flavours(run)] + [run.config_dir / phase]
     for folder in folders:
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.iterdir()):
-            matched = SCRIPT_NAME.fullmatch(path.name)
-            if matched and os.access(path, os.X_OK):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if SCRIPT_NAME.fullmatch(path.name) and os.access(path, os.X_OK):
                 _check_owner(path)
-                yield Step(int(matched["number"]), os.fspath(path), _runner(path, phase))
+                yield path
+
+
+def take_scripts(run: Run) -> None:
+    """Put the scripts of the phases that run in the rescue system where it looks for them."""
+    tree = Tree(run.rootfs_dir)
+    for phase in RESCUE_PHASES:
+        for path in scripts(run, phase):
+            own = path.parent == run.config_dir / phase
+            tree.add_as(path, f"/etc/rear/{phase}/{path.name}" if own else os.fspath(path))
 
 
 def _check_owner(path: Path) -> None:
