@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import Interrupted
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ..run import Run
     from ..system.kernel import Kernel
 
+# What depmod's links to the modules and its index take at most.
+INDEX_SIZE = 64 << 20
 MODULES_SEGMENT = "modules.cpio"
 CONFIGURED_SEGMENT = "configured.cpio"
 # Beginnings of paths in the archive that differ by configuration, and may hold what others must not read.
@@ -83,7 +87,7 @@ def pack_modules(run: Run) -> None:
 
 def modules_segment(run: Run, ended: threading.Event) -> Path:
     """The segment of kernel modules and firmware, from the cache when nothing about them has changed."""
-    from ..rescue import firmware, initramfs
+    from ..rescue import firmware, initramfs, memory
     from ..rescue.modules import ModuleIndex, select
 
     assert run.contents is not None, "analyse_rescue comes before pack"
@@ -97,8 +101,11 @@ def modules_segment(run: Run, ended: threading.Event) -> Path:
     )  # fmt: skip
 
     def make(target: Path) -> None:
-        members = initramfs.with_parents(firmware.members(run.sh, index, selected, _lib(run)))
-        initramfs.pack(run.sh, _until(ended, members), target, method, _newest())
+        with ExitStack() as undo:
+            work = Path(undo.enter_context(TemporaryDirectory(dir=run.build_dir)))
+            memory.mount(run.sh, work, INDEX_SIZE, undo)
+            members = initramfs.with_parents(firmware.members(run.sh, index, selected, work, _lib(run)))
+            initramfs.pack(run.sh, _until(ended, members), target, method, _newest())
 
     with _packing_modules:
         return initramfs.cached_segment(run.cache_dir, "modules", key, make)

@@ -21,7 +21,7 @@ MIB = 1 << 20
 # What the tree takes without kernel modules and the administrator's files, and that packed; measured, with a margin.
 TREE_SIZE = 300 * MIB
 # Programs that only the making of the rescue system needs.
-BUILD_PROGRAMS = ("chroot", "cp", "modinfo", "mount", "umount")
+BUILD_PROGRAMS = ("chroot", "cp", "depmod", "modinfo", "mount", "umount")
 
 
 def _is_hash(value: str) -> str:

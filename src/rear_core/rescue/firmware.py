@@ -14,8 +14,8 @@ from .modules import ModuleIndex
 FIRMWARE = Path("/lib/firmware")
 # Compressed files that the kernel reads in place of the plain one (CONFIG_FW_LOADER_COMPRESS).
 SUFFIXES = ("", ".zst", ".xz")
-# Texts from which depmod makes modules.*.bin; modprobe reads only those.
-TEXTS = frozenset({"modules.alias", "modules.dep", "modules.symbols"})
+# What depmod reads besides the modules themselves.
+INDEX_INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
 def firmware_names(sh: Shell, modules: Sequence[Path]) -> list[str]:
@@ -54,26 +54,39 @@ def _is_file(folder: str, name: str) -> bool:
 
 
 def members(
-    sh: Shell, index: ModuleIndex, selected: Sequence[str], lib: str, firmware: Path = FIRMWARE
+    sh: Shell, index: ModuleIndex, selected: Sequence[str], work: Path, lib: str, firmware: Path = FIRMWARE
 ) -> list[Member]:
-    """The archive members of the modules, the machine's index and their firmware, below `lib` (`lib` or `usr/lib`).
-
-    The index also names modules that are left out. modprobe and udev pass over those as over modules that do not load.
-    """
+    """The archive members of the modules, their fresh index and their firmware, below `lib` (`lib` or `usr/lib`)."""
     version = index.directory.name
-    modules = [index.directory / path for path in selected]
-    indexes = [path for path in sorted(index.directory.glob("modules.*")) if path.is_file() and not _is_text(path)]
+    modules = {path: index.directory / path for path in selected}
     inside = f"{lib}/modules/{version}"
-    taken = [_member(f"{inside}/{path.relative_to(index.directory)}", path) for path in modules + indexes]
-    for path in firmware_files(firmware_names(sh, modules), version, firmware):
+    taken = [_member(f"{inside}/{path}", source) for path, source in modules.items()]
+    taken += [_member(f"{inside}/{path.name}", path) for path in _fresh_index(sh, index, modules, work)]
+    for path in firmware_files(firmware_names(sh, list(modules.values())), version, firmware):
         # A link is stored as the file it leads to: whole chains of links across directories need no care then.
         taken.append(_member(f"{lib}/firmware/{path.relative_to(firmware)}", path))
     return taken
 
 
-def _is_text(path: Path) -> bool:
-    return path.name in TEXTS and path.with_name(path.name + ".bin").is_file()
-
-
 def _member(name: str, source: Path) -> Member:
     return Member(name, stat.S_IFREG | 0o644, int(source.stat().st_mtime), source=os.fspath(source))
+
+
+def _fresh_index(sh: Shell, index: ModuleIndex, modules: dict[str, Path], work: Path) -> list[Path]:
+    """The files that depmod writes for just these modules; depmod reads them through links below `work`.
+
+    With the machine's own index udev and modprobe complain of each module that was left out.
+    """
+    version = index.directory.name
+    if len(modules) == len(index.dependencies):
+        return sorted(path for path in index.directory.glob("modules.*") if path.is_file())
+    folder = work / "lib/modules" / version
+    for path in {*(os.path.dirname(path) for path in modules), ""}:
+        (folder / path).mkdir(parents=True, exist_ok=True)
+    for path, source in modules.items():
+        os.symlink(source, folder / path)
+    for name in INDEX_INPUTS:
+        if (index.directory / name).is_file():
+            (folder / name).symlink_to(index.directory / name)
+    sh.run("depmod", "--all", "--basedir", work, version)
+    return sorted(path for path in folder.glob("modules.*") if path.is_file())

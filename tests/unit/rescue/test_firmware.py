@@ -27,19 +27,20 @@ def test_firmware_is_found_plain_compressed_by_pattern_and_in_updates(tmp_path: 
     assert len(installed_firmware(tmp_path)) == 7
 
 
-def test_modules_come_with_their_firmware_and_the_index_that_modprobe_reads(tmp_path: Path) -> None:
+def test_all_modules_come_with_the_index_of_the_machine_and_their_firmware(tmp_path: Path) -> None:
     firmware, modules = tmp_path / "firmware", tmp_path / "modules/6.1"
-    for path in (firmware / "tg3.bin", firmware / "other.bin", modules / "kernel/tg3.ko", modules / "kernel/other.ko"):
+    for path in (firmware / "tg3.bin", firmware / "other.bin", modules / "kernel/tg3.ko"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    for name in ("dep", "dep.bin", "alias", "alias.bin", "softdep", "builtin.bin"):
-        (modules / f"modules.{name}").touch()
+    (modules / "modules.dep").write_text("kernel/tg3.ko:\n")
+    (modules / "modules.dep.bin").touch()
     sh = FakeShell({f"modinfo --field firmware {modules}/kernel/tg3.ko": "tg3.bin\n"})
 
-    found = members(sh, ModuleIndex(modules), ["kernel/tg3.ko"], "usr/lib", firmware)
+    found = members(sh, ModuleIndex(modules), ["kernel/tg3.ko"], tmp_path, "usr/lib", firmware)
 
     assert [member.name for member in found] == [
         "usr/lib/modules/6.1/kernel/tg3.ko",
-        *(f"usr/lib/modules/6.1/modules.{name}" for name in ("alias.bin", "builtin.bin", "dep.bin", "softdep")),
+        "usr/lib/modules/6.1/modules.dep",
+        "usr/lib/modules/6.1/modules.dep.bin",
         "usr/lib/firmware/tg3.bin",
     ]
