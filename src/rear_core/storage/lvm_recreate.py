@@ -77,7 +77,7 @@ def _volume_group(item: VolumeGroup, site: Site) -> Iterator[Command]:
 def _logical_volume(item: LogicalVolume, site: Site) -> Iterator[Command]:
     name, group = f"{item.group}/{item.name}", site.item(f"vg:{item.group}")
     assert isinstance(group, VolumeGroup)
-    made = ("lvm", "lvcreate", "--yes", "--wipesignatures=y", f"--name={item.name}")
+    made = ("lvm", "lvcreate", "--yes", f"--name={item.name}")
     options = [f"--readahead={item.read_ahead}"] if item.read_ahead.isdigit() else []
     options += [f"--addtag={tag}" for tag in item.tags]
     options += [f"--alloc={item.allocation}"] * (item.allocation not in ("inherit", group.allocation))
@@ -91,13 +91,19 @@ def _logical_volume(item: LogicalVolume, site: Site) -> Iterator[Command]:
         # The extents are not what they were: one segment of the first one's kind takes what is free.
         first, more = _whole(first, item.size), []
     argv = (
-        *made, *_kind(item, first), f"--extents={first.size // group.extent_size}", *options, item.group,
+        *made, *_kind(item, first), *_wiped(first), f"--extents={first.size // group.extent_size}", *options, item.group,
         *(_places(first, site) if placed else ()),
     )  # fmt: skip
     yield Command(argv, f"make {item.noun} {name} ({'linear' if first.kind in CACHED else first.kind})")
     for segment in more:
         extend = ("lvm", "lvextend", *_stripes(segment), f"--extents=+{segment.size // group.extent_size}", name)
         yield Command((*extend, *_places(segment, site)), f"extend {item.noun} {name} ({segment.kind})")
+
+
+def _wiped(segment: Segment) -> Iterator[str]:
+    """Whatever lay on these extents before must not be found; thin pools refuse to be asked, and give out zeros."""
+    if segment.kind != "thin-pool":
+        yield "--wipesignatures=y"
 
 
 def _whole(segment: Segment, size: int) -> Segment:

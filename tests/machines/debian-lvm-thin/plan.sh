@@ -60,25 +60,25 @@ lvm pvcreate --yes --uuid=apGOeC-soAq-dh8M-ilVr-McCQ-CKoS-Gx0o9w --norestorefile
 lvm vgcreate --physicalextentsize=8388608b --alloc=normal --addtag=lab data /dev/vdb3 /dev/vdc
 
 # make logical volume data/grown (linear)
-lvm lvcreate --yes --wipesignatures=y --name=grown --type=linear --extents=8 data /dev/vdb3:243-250
+lvm lvcreate --yes --name=grown --type=linear --wipesignatures=y --extents=8 data /dev/vdb3:243-250
 
 # extend logical volume data/grown (linear)
 lvm lvextend --type=linear --extents=+8 data/grown /dev/vdc:67-74
 
 # make logical volume data/linear (linear)
-lvm lvcreate --yes --wipesignatures=y --name=linear --type=linear --extents=32 data /dev/vdb3:0-31
+lvm lvcreate --yes --name=linear --type=linear --wipesignatures=y --extents=32 data /dev/vdb3:0-31
 
 # make logical volume data/striped (striped)
-lvm lvcreate --yes --wipesignatures=y --name=striped --type=striped --stripes=2 --stripesize=65536b --extents=64 data /dev/vdb3:32-63 /dev/vdc:0-31
+lvm lvcreate --yes --name=striped --type=striped --stripes=2 --stripesize=65536b --wipesignatures=y --extents=64 data /dev/vdb3:32-63 /dev/vdc:0-31
 
 # make logical volume data/swap (linear)
-lvm lvcreate --yes --wipesignatures=y --name=swap --type=linear --extents=16 data /dev/vdb3:97-112
+lvm lvcreate --yes --name=swap --type=linear --wipesignatures=y --extents=16 data /dev/vdb3:97-112
 
 # make logical volume data/mirror (raid1)
-lvm lvcreate --yes --wipesignatures=y --name=mirror --type=raid1 --mirrors=1 --regionsize=2097152b --extents=32 data /dev/vdb3 /dev/vdc
+lvm lvcreate --yes --name=mirror --type=raid1 --mirrors=1 --regionsize=2097152b --wipesignatures=y --extents=32 data /dev/vdb3 /dev/vdc
 
 # make logical volume data/pool (thin-pool)
-lvm lvcreate --yes --wipesignatures=y --name=pool --type=thin-pool --poolmetadatasize=16777216b --chunksize=131072b --discards=passdown --zero=y --extents=128 data /dev/vdb3
+lvm lvcreate --yes --name=pool --type=thin-pool --poolmetadatasize=16777216b --chunksize=131072b --discards=passdown --zero=y --extents=128 data /dev/vdb3
 
 # make file system linear (ext4)
 # DESTROYS what lies on /dev/mapper/data-linear
@@ -107,10 +107,10 @@ test -b /dev/mapper/data-swap
 mkswap --force --uuid=a32c5939-aca7-4a9f-b7b7-c5709a92f653 --label=labswap /dev/mapper/data-swap
 
 # make logical volume data/thin1 (thin)
-lvm lvcreate --yes --wipesignatures=y --name=thin1 --type=thin --virtualsize=3221225472b --thinpool=pool data
+lvm lvcreate --yes --name=thin1 --type=thin --virtualsize=3221225472b --thinpool=pool data
 
 # make logical volume data/thin2 (thin)
-lvm lvcreate --yes --wipesignatures=y --name=thin2 --type=thin --virtualsize=1073741824b --thinpool=pool data
+lvm lvcreate --yes --name=thin2 --type=thin --virtualsize=1073741824b --thinpool=pool data
 
 # make file system 15dfc5a9-88fa-4e38-a938-25bc897da1dd (xfs)
 # DESTROYS what lies on /dev/mapper/data-thin1

@@ -153,7 +153,7 @@ lvm pvcreate --yes --uuid=DvoQbA-plAc-euVO-tTbF-QC2S-YVo2-ijAfwn --norestorefile
 lvm vgcreate --physicalextentsize=4194304b --alloc=normal vault /dev/mapper/vault
 
 # make logical volume vault/home (linear)
-lvm lvcreate --yes --wipesignatures=y --name=home --type=linear --extents=100 vault /dev/mapper/vault:0-99
+lvm lvcreate --yes --name=home --type=linear --wipesignatures=y --extents=100 vault /dev/mapper/vault:0-99
 
 # make file system home (xfs)
 # DESTROYS what lies on /dev/mapper/vault-home
