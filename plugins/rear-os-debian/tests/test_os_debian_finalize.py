@@ -10,6 +10,7 @@ from rear_core import Run
 from rear_core.plugins import Plugins
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate
+from rear_core.shell import Outcome
 from rear_core.storage.command import Site
 from rear_core.storage.layout import Layout
 from rear_core.storage.plan import Rebuilt
@@ -46,6 +47,20 @@ def test_changed_names_of_devices_need_both(run: Run) -> None:
     rebuild_menu(run)
     assert asked(run) == [f"chroot {run.target} update-initramfs -u -k all", f"chroot {run.target} update-grub"]
     assert run.recovery.done == ["initramfs made anew: /etc/crypttab was changed", "GRUB's menu written anew"]
+
+
+def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
+    failed = Outcome((), 1, "", "no space left", 0)
+    run.sh = FakeShell(
+        {f"chroot {run.target} update-initramfs -u -k all": failed, f"chroot {run.target} update-grub": failed}
+    )
+    run.recovery.rewritten.append("/etc/crypttab")
+    rebuild_initramfs(run)
+    rebuild_menu(run)
+    assert run.recovery.done == []
+    (problem,) = run.recovery.problems
+    assert problem.startswith("the initramfs could not be made anew (/etc/crypttab was changed)")
+    assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
 
 
 def test_a_system_without_grub_has_no_menu_to_write(run: Run) -> None:

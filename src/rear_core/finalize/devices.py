@@ -31,10 +31,10 @@ class Device:
 
 def read_devices(sh: Shell, dev: Path = Path("/dev")) -> list[Device]:
     """All block devices of this machine, with the links to them below /dev."""
-    # $ lsblk --json --list --paths --output NAME,KNAME,UUID,LABEL,PARTUUID,PARTLABEL
-    # {"blockdevices": [{"name":"/dev/sda1", "kname":"/dev/sda1", "uuid":"2c54...", "label":null, ...}]}
-    columns = ("NAME", "KNAME", *TAGS)
-    rows = sh.json("lsblk", "--json", "--list", "--paths", "--output", ",".join(columns))["blockdevices"]
+    # $ lsblk --json --list --paths --output NAME,KNAME
+    # {"blockdevices": [{"name":"/dev/mapper/vg-root", "kname":"/dev/dm-0"}, ...]}
+    rows = sh.json("lsblk", "--json", "--list", "--paths", "--output", "NAME,KNAME")["blockdevices"]
+    tags = read_tags(sh)
     links: dict[str, set[str]] = {}
     for link in dev.rglob("*"):
         if link.is_symlink():
@@ -43,10 +43,28 @@ def read_devices(sh: Shell, dev: Path = Path("/dev")) -> list[Device]:
         Device(
             path=row["name"],
             names=frozenset({row["name"], row["kname"], *links.get(row["kname"], ())}),
-            tags={tag: row[tag.lower()] for tag in TAGS if row[tag.lower()]},
+            tags=tags.get(row["name"]) or tags.get(row["kname"], {}),
         )
         for row in rows
     ]
+
+
+def read_tags(sh: Shell) -> dict[str, dict[str, str]]:
+    """The identifiers of all devices, read from the devices themselves: what udev knows may be older."""
+    # $ blkid --cache-file /dev/null --output export
+    # DEVNAME=/dev/sda1
+    # LABEL=my\ root
+    # UUID=2c54...
+    # TYPE=ext4
+    #
+    # Exit status 2: nothing was found.
+    found: dict[str, dict[str, str]] = {}
+    text = sh.query("blkid", "--cache-file", "/dev/null", "--output", "export", ok=(0, 2), timeout=300)
+    for block in text.split("\n\n"):
+        pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        values = {tag: re.sub(r"\\(.)", r"\1", pairs[tag]) for tag in TAGS if tag in pairs}
+        found.setdefault(pairs.get("DEVNAME", ""), values)
+    return found
 
 
 class Storage:

@@ -62,17 +62,19 @@ def test_devices_are_read_with_all_their_names(tmp_path: Path) -> None:
     (tmp_path / "disk/by-id").mkdir(parents=True)
     (tmp_path / "dm-0").touch()
     (tmp_path / "disk/by-id/dm-name-vg-root").symlink_to("../../dm-0")
-    row = {"name": "/dev/mapper/vg-root", "kname": str(tmp_path / "dm-0"), "uuid": ROOT, "label": None,
-           "partuuid": None, "partlabel": None}  # fmt: skip
+    rows = [{"name": "/dev/mapper/vg-root", "kname": str(tmp_path / "dm-0")}, {"name": "/dev/sr0", "kname": "/dev/sr0"}]
     sh = FakeShell(
         {
-            "lsblk --json --list --paths --output NAME,KNAME,UUID,LABEL,PARTUUID,PARTLABEL": json.dumps(
-                {"blockdevices": [row]}
-            )
+            "lsblk --json --list --paths --output NAME,KNAME": json.dumps({"blockdevices": rows}),
+            "blkid --cache-file /dev/null --output export": "DEVNAME=/dev/sda1\nPARTUUID=1-2\n\n"
+            f"DEVNAME=/dev/mapper/vg-root\nLABEL=my\\ root\nUUID={ROOT}\nTYPE=ext4\n",
         }
     )
     names = {"/dev/mapper/vg-root", str(tmp_path / "dm-0"), str(tmp_path / "disk/by-id/dm-name-vg-root")}
-    assert read_devices(sh, tmp_path) == [Device("/dev/mapper/vg-root", frozenset(names), {"UUID": ROOT})]
+    assert read_devices(sh, tmp_path) == [
+        Device("/dev/mapper/vg-root", frozenset(names), {"UUID": ROOT, "LABEL": "my root"}),
+        Device("/dev/sr0", frozenset({"/dev/sr0"}), {}),
+    ]
 
 
 def test_escapes_of_fstab_and_udev_are_read() -> None:

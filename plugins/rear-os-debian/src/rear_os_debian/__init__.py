@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, Run, Step, hookimpl
+from rear_core import Contents, RearError, Run, Step, hookimpl
 from rear_core.system.os_release import read_os_release
 from rear_core.system.packages import install_advice
 
@@ -67,8 +67,13 @@ def rebuild_initramfs(run: Run) -> None:
         run.report.log("the initramfs fits this machine and stays as it is")
         return
     run.report.say(f"Making the initramfs anew: {'; '.join(reasons)}")
-    run_inside(run, "update-initramfs", "-u", "-k", "all", timeout=7200)
-    run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
+    try:
+        run_inside(run, "update-initramfs", "-u", "-k", "all", timeout=7200)
+    except RearError as error:
+        # The boot loader is installed all the same, so that only this is left to repair.
+        run.recovery.problems.append(f"the initramfs could not be made anew ({'; '.join(reasons)}): {error.message}")
+    else:
+        run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
 
 
 def rebuild_menu(run: Run) -> None:
@@ -76,8 +81,13 @@ def rebuild_menu(run: Run) -> None:
     from rear_core.boot.chroot import has_program, run_inside
 
     if run.recovery.rewritten and has_program(run, "update-grub"):
-        run_inside(run, "update-grub")
-        run.recovery.done.append("GRUB's menu written anew")
+        try:
+            run_inside(run, "update-grub")
+        except RearError as error:
+            # The names of devices in it were put right already.
+            run.report.warn(f"GRUB's menu could not be written anew: {error.message}")
+        else:
+            run.recovery.done.append("GRUB's menu written anew")
 
 
 def kernel_package(ids: Sequence[str], machine: str) -> str:
