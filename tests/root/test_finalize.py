@@ -76,7 +76,8 @@ def restored(run: Run, folder: Path) -> None:
         shutil.copy(path, run.target / "boot")
     (run.target / "boot/grub").mkdir()
     (run.target / "boot/grub/grub.cfg").write_text(
-        f"menuentry 'Debian' {{\n linux /{debian.kernel().name} root=UUID={UUID} ro\n initrd /{debian.initrd().name}\n}}\n"
+        f"menuentry 'Debian' {{\n linux /{debian.kernel().name} root=UUID={UUID} ro\n"
+        f" initrd /{debian.initrd().name}\n}}\n"
     )
     (run.target / "etc/fstab").write_text(f"UUID={UUID} / ext4 rw 0 1\n/dev/sdb /mnt ext4 nofail 0 0\n")
     run.layout = make(
