@@ -60,11 +60,11 @@ def rear_storage_kinds() -> Iterable[StorageKind]:  # type: ignore[empty-body]
 
 @hookspec
 def rear_boot_loaders() -> Iterable[BootLoader]:  # type: ignore[empty-body]
-    """Boot loaders that can be recognised on this machine.
+    """Boot loaders that can be recognised on this machine and installed again on the recovered one.
 
     ::
 
-        yield BootLoader("acmeboot", detect=find_acmeboot)
+        yield BootLoader("acmeboot", find_acmeboot, "uefi", install_acmeboot, verify_acmeboot)
     """
 
 
@@ -221,7 +221,10 @@ def rear_restore(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 def rear_finalize(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
     """Make the restored system bootable and prove it.
 
-    ::
+    From 20 on `rear_core.boot.chroot.run_inside` runs programs in it. Names of devices and network cards are put right
+    at 30 to 35, the OS plugin makes the initramfs at 50, boot loaders are installed at 60, the result is proven at 80
+    and reported at 99. Append what was done to `run.recovery.done`, and to `run.recovery.problems` what will keep the
+    system from starting: the recovery then fails at its end, with all of them named. ::
 
         yield Step(50, "Register the Acme client anew", register_client)
     """
