@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from ..shell import Shell
 from .disk import PartitionTable, read_table
-from .inventory import Device, read_devices
+from .inventory import Device, is_part, read_devices
 from .kinds import StorageKind, core_kinds
 from .layout import Item, Layout, make, resolved, validate
 from .survey import Survey, read_fstab, read_mounts
@@ -125,7 +125,7 @@ def _recognised(survey: Survey, device: Device) -> Device:
     TYPE=ext4
     USAGE=filesystem
     """
-    if device.fstype:
+    if device.fstype or is_part(survey.devices, device):
         return device
     # 2: nothing found, or not readable; 8: several signatures.
     text = survey.sh.query("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))

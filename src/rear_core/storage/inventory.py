@@ -5,6 +5,7 @@ them."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -66,6 +67,25 @@ def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:
     ordered = dict(_parents_first(devices))
     disks = _disks(sh, ordered, warn)
     return {path: replace(device, is_disk=path in disks) for path, device in ordered.items()}
+
+
+def volume_group(device: Device) -> str:
+    """The volume group of a logical volume: the name before the first single hyphen; hyphens in names are doubled.
+
+    >>> volume_group(Device("/dev/mapper/my--data-root", ...))
+    'my-data'
+    """
+    name = device.path.rpartition("/")[2]
+    return re.split(r"(?<!-)-(?!-)", name, maxsplit=1)[0].replace("--", "-")
+
+
+def is_part(devices: Mapping[str, Device], device: Device) -> bool:
+    """Whether a device is a hidden part of a logical volume, as pool_tdata or mirror_rimage_0.
+
+    What blkid finds there is the volume's own, or what lay there before.
+    """
+    above = [devices[child] for child in device.children]
+    return device.type == "lvm" and any(d.type == "lvm" and volume_group(d) == volume_group(device) for d in above)
 
 
 def _disks(sh: Shell, devices: Mapping[str, Device], warn: Callable[[str], None]) -> set[str]:

@@ -91,8 +91,8 @@ def _logical_volume(item: LogicalVolume, site: Site) -> Iterator[Command]:
         # The extents are not what they were: one segment of the first one's kind takes what is free.
         first, more = _whole(first, item.size), []
     argv = (
-        *made, *_kind(item, first), *_wiped(first), f"--extents={first.size // group.extent_size}", *options, item.group,
-        *(_places(first, site) if placed else ()),
+        *made, *_kind(item, first), *_wiped(first), f"--extents={first.size // group.extent_size}", *options,
+        item.group, *(_places(first, site) if placed else ()),
     )  # fmt: skip
     yield Command(argv, f"make {item.noun} {name} ({'linear' if first.kind in CACHED else first.kind})")
     for segment in more:

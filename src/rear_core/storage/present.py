@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed
 from ..shell import Shell
-from .inventory import Device, read_devices
+from .inventory import Device, is_part, read_devices
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
@@ -74,7 +74,8 @@ def look(
     rescue media or the backup) and disks with the label of rescue media are locked. Patterns in `include` name
     devices that count as disks although they are of another kind.
     """
-    devices = {path: _probed(sh, device) for path, device in read_devices(sh, warn).items()}
+    found = read_devices(sh, warn)
+    devices = {path: device if is_part(found, device) else _probed(sh, device) for path, device in found.items()}
     mounts = tuple(read_mounts(sh))
     swaps = frozenset(sh.query("swapon", "--show=NAME", "--noheadings", "--raw").split())
     bare = Machine(devices, mounts, swaps, ())

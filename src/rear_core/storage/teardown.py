@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from ..errors import Refused
 from .command import Command
-from .inventory import Device
+from .inventory import Device, volume_group
 from .present import Machine
 
 
@@ -58,7 +57,7 @@ def _stop(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
     groups: set[str] = set()
     for device in devices:
         if device.type == "lvm":
-            group = _group(device)
+            group = volume_group(device)
             if group not in groups:
                 groups.add(group)
                 yield Command(("lvm", "vgchange", "--activate=n", group), f"volume group {group} is active")
@@ -66,16 +65,6 @@ def _stop(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
             yield Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
         elif device.type.startswith(("raid", "linear", "md", "container")):
             yield Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
-
-
-def _group(device: Device) -> str:
-    """The name before the first single hyphen of a device-mapper name; hyphens in names are doubled.
-
-    >>> _group(Device("/dev/mapper/my--data-root", ...))
-    'my-data'
-    """
-    name = device.path.rpartition("/")[2]
-    return re.split(r"(?<!-)-(?!-)", name, maxsplit=1)[0].replace("--", "-")
 
 
 def _wipe(device: Device, disk: str) -> Command:
