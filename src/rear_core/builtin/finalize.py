@@ -192,6 +192,6 @@ def tell(run: Run) -> None:
     if recovery.problems:
         raise RearError(
             f"all files are back, but the system will not start as it should: {'; '.join(recovery.problems)}",
-            f"repair it in the rescue system with `chroot {run.target}`, and before it is restarted",
+            f"before it is restarted: mount it with `rear mountonly`, repair it with `chroot {run.target}`",
         )
     run.report.say("The recovery is complete.")
