@@ -183,7 +183,8 @@ def install_program(run: Run) -> str:
         if has_program(run, name):
             return name
     raise RearError(
-        "the recovered system has no grub-install", "`rear mountonly`, then in a chroot install GRUB's package and run it"
+        "the recovered system has no grub-install",
+        "`rear mountonly`, then in a chroot install GRUB's package and run it",
     )
 
 
