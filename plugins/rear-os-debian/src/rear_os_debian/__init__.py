@@ -24,6 +24,7 @@ PACKAGES = {
     "util-linux": "agetty blkid blockdev dmesg findmnt fsck lsblk mkswap mountpoint setsid wipefs",
     "mount": "losetup mount swapoff swapon umount",
     "procps": "kill ps sysctl",
+    "libc-bin": "getconf",
     "dash": "sh",
     "fdisk": "sfdisk",
     "gdisk": "sgdisk",

@@ -23,6 +23,7 @@ PACKAGES = {
     "util-linux": "agetty blkid blockdev dmesg findmnt fsck kill losetup lsblk mkswap mount mountpoint setsid"
     " sfdisk swapoff swapon umount wipefs",
     "procps-ng": "ps sysctl",
+    "glibc-common": "getconf",
     "bash": "bash sh",
     "gdisk": "sgdisk",
     "device-mapper-persistent-data": "thin_check",

@@ -34,6 +34,7 @@ PACKAGES = {
     "binutils": "strip",
     "util-linux-systemd": "findmnt lsblk",
     "procps": "kill ps sysctl",
+    "glibc": "getconf",
     "bash-sh": "sh",
 }
 
