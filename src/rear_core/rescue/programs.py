@@ -16,12 +16,12 @@ UDEV_DAEMONS = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", 
 
 REQUIRED = (
     "agetty", "basename", "bash", "blkid", "blockdev", "cat", "chmod", "chown", "chroot", "cp", "cut", "date", "dd",
-    "df", "dirname", "dmesg", "du", "env", "false", "find", "findmnt", "fsck", "getconf", "grep", "gzip", "head", "hostname",
-    "id", "install", "ip", "kill", "kmod", "ln", "losetup", "ls", "lsblk", "lsmod", "mkdir", "mkfifo", "mknod", "mkswap",
-    "mktemp", "modinfo", "modprobe", "mount", "mountpoint", "mv", "od", "ps", "readlink", "rm", "rmdir", "rmmod", "sed",
-    "seq", "setsid", "sh", "sleep", "sort", "stat", "stty", "swapoff", "swapon", "sync", "sysctl", "tac", "tail", "tar",
-    "tee", "test", "timeout", "touch", "tr", "true", "truncate", "tty", "udevadm", "umount", "uname", "uniq", "wc",
-    "wipefs", "xargs",
+    "df", "dirname", "dmesg", "du", "env", "false", "find", "findmnt", "fsck", "getconf", "grep", "gzip", "head",
+    "hostname", "id", "install", "ip", "kill", "kmod", "ln", "losetup", "ls", "lsblk", "lsmod", "mkdir", "mkfifo",
+    "mknod", "mkswap", "mktemp", "modinfo", "modprobe", "mount", "mountpoint", "mv", "od", "ps", "readlink", "rm",
+    "rmdir", "rmmod", "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "stty", "swapoff", "swapon", "sync",
+    "sysctl", "tac", "tail", "tar", "tee", "test", "timeout", "touch", "tr", "true", "truncate", "tty", "udevadm",
+    "umount", "uname", "uniq", "wc", "wipefs", "xargs",
 )  # fmt: skip
 OPTIONAL = (
     "awk", "badblocks", "bzip2", "cfdisk", "chattr", "chvt", "clear", "cmp", "comm", "curl", "diff", "dmidecode",
