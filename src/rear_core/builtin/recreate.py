@@ -265,7 +265,12 @@ def compare(run: Run) -> None:
 
     made, rebuilt = the_plan(run), run.rebuilt
     assert rebuilt is not None
-    identifiers, differences = outcome(made.site.layout, described(run, made.mapping))
+    try:
+        identifiers, differences = outcome(made.site.layout, described(run, made.mapping))
+    except RearError as error:
+        # The storage is there all the same; only nobody knows how well it was copied.
+        run.report.warn(f"the storage could not be compared with the recorded one: {error.message}")
+        return
     for line in differences:
         run.report.say(f"Differs: {line}")
     run.recovery.differences += differences

@@ -85,10 +85,10 @@ def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) ->
 
 
 def contents(layout: Layout) -> Contents:
-    """mkswap and swapon, and what makes a swap file."""
+    """mkswap and swapon, what makes a swap file, and what a capture asks."""
     files = any(isinstance(item, SwapFile) for item in layout)
     making = ["fallocate", "truncate", "chmod", "chattr"] if files else []
-    return Contents(programs=["mkswap", "swapon", "swapoff", *making], optional_programs=["swaplabel"])
+    return Contents(programs=["mkswap", "swapon", "swapoff", "getconf", *making], optional_programs=["swaplabel"])
 
 
 def recreate(item: Item, site: Site) -> Iterator[Command]:

@@ -91,7 +91,7 @@ def contents(_layout: Layout) -> Contents:
     """The xfsprogs."""
     return Contents(
         programs=["mkfs.xfs", "xfs_repair", "xfs_admin"],
-        optional_programs=["xfs_db", "xfs_growfs", "xfs_io", "fsck.xfs"],
+        optional_programs=["xfs_info", "xfs_spaceman", "xfs_db", "xfs_growfs", "xfs_io", "fsck.xfs"],
         modules=["xfs"],
     )
 
