@@ -266,7 +266,7 @@ def compare(run: Run) -> None:
     made, rebuilt = the_plan(run), run.rebuilt
     assert rebuilt is not None
     try:
-        identifiers, differences = outcome(made.site.layout, described(run, made.mapping))
+        identifiers, differences = outcome(made.site.layout, described(run, made.mapping, made.site.layout))
     except RearError as error:
         # The storage is there all the same; only nobody knows how well it was copied.
         run.report.warn(f"the storage could not be compared with the recorded one: {error.message}")
@@ -277,14 +277,18 @@ def compare(run: Run) -> None:
     run.rebuilt = replace(rebuilt, changed_identifiers=identifiers, differences=tuple(differences))
 
 
-def described(run: Run, disks: Mapping[str, str]) -> Layout:
-    """The storage as it is now, with the recorded ids of the disks."""
+def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None) -> Layout:
+    """The storage as it is now, with the recorded ids of the disks; only of technologies that `recorded` uses.
+
+    The rescue system has no tools for the others.
+    """
     from ..storage.capture import capture
     from ..storage.disk import Disk
     from ..storage.outcome import renamed
     from .storage import kinds
 
-    now = capture(run.sh, kinds(run), warn=run.report.log, include=sorted(set(disks.values())))
+    used = [kind for kind in kinds(run) if recorded is None or any(type(item) in kind.items for item in recorded)]
+    now = capture(run.sh, used, warn=run.report.log, include=sorted(set(disks.values())))
     ids = {path: id for id, path in disks.items()}
     return renamed(now, {item.id: ids[item.device] for item in now if isinstance(item, Disk) and item.device in ids})
 
@@ -307,7 +311,7 @@ def mount_present(run: Run) -> None:
     layout = the_layout(run)
     activate(run.sh, layout, lambda volume: existing_passphrase(run, volume), run.report.detail)
     assignment, _ = decide(run, layout)
-    now = described(run, assignment.disks)
+    now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)
 
 
