@@ -49,7 +49,8 @@ class Machine:
 
     def pid(self) -> int:
         """The process that makes the image."""
-        return int(self.chroot.run("pgrep", "--full", " ".join(MKRESCUE)).stdout)
+        # Its threads and what it starts bear its name for a moment; the oldest is the one.
+        return int(self.chroot.run("pgrep", "--oldest", "--full", " ".join(MKRESCUE)).stdout)
 
     def kill(self, number: signal.Signals) -> None:
         self.chroot.run("kill", f"-{number}", str(self.pid()))
