@@ -48,7 +48,7 @@ class Machine:
         return process
 
     def pid(self) -> int:
-        """The process that makes the image."""
+        """The process that makes the image; others of that name are its children."""
         # Its threads and what it starts bear its name for a moment; the oldest is the one.
         return int(self.chroot.run("pgrep", "--oldest", "--full", " ".join(MKRESCUE)).stdout)
 
