@@ -57,12 +57,12 @@ def test_a_server_that_does_not_answer_is_refused_with_the_command_to_try(tmp_pa
             # The folder's name is random; the recording has it as DIR.
             return super().run(*("DIR" if Path(word).is_absolute() else word for word in argv), **options)
 
-    command = "mount --types nfs --options nodev,nosuid,rw,noatime server:/export DIR"
+    command = "mount --types nfs --options nodev,nosuid,soft,retry=0,rw,noatime server:/export DIR"
     answer = Outcome(tuple(command.split()), 32, "", "mount.nfs: Connection timed out", 60)
     run.sh = Unreachable({command: answer})
     with pytest.raises(Refused, match="Connection timed out") as caught:
         check_place(run)
-    assert "mount -t nfs -o nodev,nosuid,rw,noatime server:/export" in caught.value.hint
+    assert "mount -t nfs -o nodev,nosuid,soft,retry=0,rw,noatime server:/export" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,6 +19,10 @@ MOUNT_SECONDS = 60
 UNMOUNT_SECONDS = 60
 MIB = 1024 * 1024
 
+# nodev, nosuid: nothing that lies on a share may gain rights here. retry=0: a server that refuses is an error at once.
+# soft: one that is gone later is an error, too, instead of a wait for ever. Whoever writes must flush to see it.
+DEFAULT_OPTIONS = "nodev,nosuid,soft,retry=0"
+
 
 @contextmanager
 def opened(run: Run, url: Url, options: str = "") -> Iterator[Path]:
@@ -42,8 +46,7 @@ def opened(run: Run, url: Url, options: str = "") -> Iterator[Path]:
 def _mounted(run: Run, url: Url, options: str, directory: Path) -> Iterator[None]:
     if not run.sh.which("mount.nfs"):
         raise Refused(f"{url} cannot be mounted without mount.nfs", run.plugins.install_advice(["mount.nfs"]))
-    # nodev, nosuid: nothing that lies on a share may gain rights here.
-    words = ",".join(word for word in ("nodev,nosuid", options) if word)
+    words = ",".join(word for word in (DEFAULT_OPTIONS, options) if word)
     command = ("mount", "--types", "nfs", "--options", words, url.nfs_source, directory)
     try:
         run.sh.run(*command, timeout=MOUNT_SECONDS)

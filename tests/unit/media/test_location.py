@@ -16,7 +16,7 @@ from rear_core.shell import Outcome
 from rear_core.testing.fake_shell import FakeShell
 
 NFS = Url("nfs", "server", "/export")
-MOUNT = "mount --types nfs --options nodev,nosuid,vers=4.2 server:/export DIR"
+MOUNT = "mount --types nfs --options nodev,nosuid,soft,retry=0,vers=4.2 server:/export DIR"
 UMOUNT = "umount DIR"
 LAZY = "umount --lazy DIR"
 
