@@ -49,7 +49,6 @@ class Machine:
 
     def pid(self) -> int:
         """The process that makes the image; others of that name are its children."""
-        # Its threads and what it starts bear its name for a moment; the oldest is the one.
         return int(self.chroot.run("pgrep", "--oldest", "--full", " ".join(MKRESCUE)).stdout)
 
     def kill(self, number: signal.Signals) -> None:
