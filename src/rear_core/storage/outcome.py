@@ -14,6 +14,7 @@ from .luks import Luks
 from .lvm import LogicalVolume, VolumeGroup
 from .mount import Mount
 from .swap import Swap, SwapFile
+from .vfat import Fat
 
 # What the configuration of the running system says; it is back when the files are.
 OF_THE_SYSTEM = {
@@ -27,6 +28,9 @@ OF_THE_SYSTEM = {
 # Flags that Btrfs sets when something is first used.
 BY_USE = ("COMPRESS_LZO", "COMPRESS_ZSTD", "DEFAULT_SUBVOL", "FREE_SPACE_TREE_VALID")
 
+# mkfs.vfat ends a file system at a whole track, and the kernel has another opinion of tracks on each kind of bus.
+TRACK = 64
+
 
 def outcome(planned: Layout, now: Layout) -> tuple[dict[str, str], list[str]]:
     """The identifiers that changed, old to new, and what else differs, one line each."""
@@ -38,6 +42,8 @@ def outcome(planned: Layout, now: Layout) -> tuple[dict[str, str], list[str]]:
             if before.uuid != item.uuid:
                 identifiers[before.uuid] = item.uuid
             item = replace(item, uuid=before.uuid)
+        if isinstance(item, Fat) and isinstance(before, Fat) and abs(item.sectors - before.sectors) < TRACK:
+            item = replace(item, sectors=before.sectors)
         if isinstance(item, LogicalVolume) and isinstance(before, LogicalVolume):
             item = _same_places(item, before)
         items.append(item)

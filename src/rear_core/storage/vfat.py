@@ -97,16 +97,13 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
     options = ["-F", str(item.bits)] if item.bits else []
     options += ["-i", item.uuid.replace("-", "")] if item.uuid else []
     options += ["-n", item.label] if item.label else []
-    blocks: list[str] = []
     if item.sector_size and not site.is_resized(item.id):
         options += ["-s", str(item.cluster_size // item.sector_size), "-S", str(item.sector_size)]
         options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
         options += ["-h", str(item.hidden_sectors)] if item.hidden_sectors else []
         options += ["-r", str(item.root_entries)] if item.root_entries else []
-        # Otherwise it is rounded to whole tracks, of which the kernel has another opinion on other buses.
-        blocks = [str(item.sectors * item.sector_size >> 10)]
     yield Command(
-        ("mkfs.vfat", "-I", *options, device, *blocks),
+        ("mkfs.vfat", "-I", *options, device),
         f"make {item.noun} {item.label or item.uuid} (FAT)",
         destroys=f"what lies on {device}",
         devices=(device,),

@@ -37,7 +37,7 @@ tune2fs -r 13107 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg
 # make file system 7B3A-0C1D (FAT)
 # DESTROYS what lies on /dev/nvme0n1p1
 test -b /dev/nvme0n1p1
-mkfs.vfat -I -F 32 -i 7B3A0C1D -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/nvme0n1p1 529408
+mkfs.vfat -I -F 32 -i 7B3A0C1D -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/nvme0n1p1
 
 # make LUKS volume 5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42
 # DESTROYS what lies on /dev/nvme0n1p3

@@ -61,7 +61,7 @@ tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg
 # make file system STICK (FAT)
 # DESTROYS what lies on /dev/vdb
 test -b /dev/vdb
-mkfs.vfat -I -F 32 -i E55C11C9 -n STICK -s 8 -S 512 -R 32 -f 2 -M 0xf8 /dev/vdb 4194288
+mkfs.vfat -I -F 32 -i E55C11C9 -n STICK -s 8 -S 512 -R 32 -f 2 -M 0xf8 /dev/vdb
 
 # make partition table on /dev/sdd
 # DESTROYS all partitions on /dev/sdd

@@ -49,7 +49,7 @@ tune2fs -r 7864 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=
 # make file system EFI (FAT)
 # DESTROYS what lies on /dev/vdb1
 test -b /dev/vdb1
-mkfs.vfat -I -F 32 -i BC7CA638 -n EFI -s 1 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/vdb1 65520
+mkfs.vfat -I -F 32 -i BC7CA638 -n EFI -s 1 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/vdb1
 
 # make physical volume apGOeC-soAq-dh8M-ilVr-McCQ-CKoS-Gx0o9w
 # DESTROYS what lies on /dev/vdb3

@@ -24,12 +24,12 @@ mkfs.xfs -q -f -L srv -m crc=1,finobt=1,rmapbt=1,reflink=1,bigtime=1,inobtcount=
 # make file system ESP (FAT)
 # DESTROYS what lies on /dev/loop2
 test -b /dev/loop2
-mkfs.vfat -I -F 32 -i C4CA32AA -n ESP -s 1 -S 512 -R 32 -f 2 -M 0xf8 /dev/loop2 65536
+mkfs.vfat -I -F 32 -i C4CA32AA -n ESP -s 1 -S 512 -R 32 -f 2 -M 0xf8 /dev/loop2
 
 # make file system C4CA-9202 (FAT)
 # DESTROYS what lies on /dev/loop3
 test -b /dev/loop3
-mkfs.vfat -I -F 12 -i C4CA9202 -s 4 -S 512 -R 4 -f 2 -M 0xf8 -r 512 /dev/loop3 8192
+mkfs.vfat -I -F 12 -i C4CA9202 -s 4 -S 512 -R 4 -f 2 -M 0xf8 -r 512 /dev/loop3
 
 # make file system tree (btrfs)
 # DESTROYS what lies on /dev/loop1
