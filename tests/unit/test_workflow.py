@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from rear_core import builtin
-from rear_core.builtin.scripts import RESCUE_PHASES, take_scripts
+from rear_core.builtin.scripts import RESCUE_PHASES, lay_skeletons, take_scripts
 from rear_core.errors import ConfigurationError, PluginError, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
@@ -148,6 +148,24 @@ def test_a_script_that_others_can_change_is_refused(run: Run) -> None:
     script(run, "analyse_dr", "10_open.sh", "true").chmod(0o777)
     with pytest.raises(ConfigurationError, match="others can change"):
         execute(run, WORKFLOW)
+
+
+def test_skeleton_trees_are_laid_down_special_over_general(run: Run) -> None:
+    for flavour in ("default", "NFS"):
+        path = run.share_dir / "skel" / flavour / "etc" / "motd"
+        path.parent.mkdir(parents=True)
+        path.write_text(flavour)
+    lay_skeletons(run)
+    assert (run.rootfs_dir / "etc" / "motd").read_text() == "NFS"
+
+
+def test_skeleton_trees_of_the_original_are_left_alone(run: Run) -> None:
+    (run.share_dir / "lib").mkdir(parents=True)
+    (run.share_dir / "lib" / "framework-functions.sh").touch()
+    (run.share_dir / "skel" / "default" / "var" / "run").mkdir(parents=True)
+    lay_skeletons(run)
+    assert not list(run.rootfs_dir.iterdir())
+    assert "Relax-and-Recover" in run.report.warnings[0]
 
 
 def test_all_that_is_missing_is_named_at_once(run: Run) -> None:

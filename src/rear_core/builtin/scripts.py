@@ -131,8 +131,13 @@ def lay_skeletons(run: Run) -> None:
 
     A plugin's trees are in `skel/` of its package.
     """
+    if (run.share_dir / "lib" / "framework-functions.sh").exists():
+        run.report.warn(f"{run.share_dir} is of Relax-and-Recover: its skel trees are not used (see SHARE_DIR)")
+        shared = []
+    else:
+        shared = [run.share_dir / "skel"]
     for flavour in flavours(run):
-        for tree in [*_plugin_skeletons(run), run.share_dir / "skel"]:
+        for tree in [*_plugin_skeletons(run), *shared]:
             source = tree / flavour
             if source.is_dir():
                 run.sh.run("cp", "--archive", "--no-preserve=ownership", "--force", f"{source}/.", run.rootfs_dir)
