@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LVM, software RAID and LUKS made again on other disks of a guest, and described again: nothing else differs."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab import qemu
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
+
+# What lies on two virtio disks is made again on a SCSI and an NVMe disk.
+OLD, NEW = ("virtio-lab1", "virtio-lab2"), ("lab5", "lab6")
+PASSPHRASE = "correct horse battery"
+
+MAKE = r"""
+set -e
+one=/dev/disk/by-id/virtio-lab1 two=/dev/disk/by-id/virtio-lab2
+sfdisk --quiet $one <<END
+label: gpt
+first-lba: 2048
+size=64MiB, type=U, name="EFI System"
+size=256MiB, type=R, name=boot
+size=256MiB, type=R, name=secret
+type=V, name="LVM data", attrs="GUID:63"
+END
+sfdisk --quiet $two <<END
+label: dos
+size=256MiB, type=fd, bootable
+type=5
+size=256MiB, type=fd
+type=8e
+END
+udevadm settle
+mkfs.vfat -F 32 -n EFI $one-part1 >/dev/null
+mdadm --quiet --create /dev/md/boot --run --level=1 --metadata=1.0 --raid-devices=2 --name=boot \
+    --bitmap=internal $one-part2 $two-part1
+mdadm --quiet --create /dev/md/secret --run --level=1 --raid-devices=2 --name=secret --bitmap=none \
+    $one-part3 $two-part5
+mkfs.ext4 -q -L boot -m 3 /dev/md/boot
+printf 'old passphrase' >/run/old-key
+cryptsetup luksFormat -q --type luks2 --label vault --subsystem lab --pbkdf argon2id --pbkdf-memory 16384 \
+    --pbkdf-force-iterations 4 --pbkdf-parallel 1 --sector-size 4096 /dev/md/secret /run/old-key
+cryptsetup open --allow-discards --persistent --key-file /run/old-key /dev/md/secret vault
+mkfs.ext4 -q -L vault /dev/mapper/vault
+pvcreate -qq $one-part4 $two-part6
+vgcreate -qq -s 8m --addtag lab da-ta $one-part4 $two-part6
+lvcreate -qq -y -n linear -L 64m da-ta $one-part4
+lvcreate -qq -y -n striped -i 2 -I 64k -L 128m da-ta
+lvextend -qq -L 128m da-ta/linear $two-part6
+lvcreate -qq -y -n mirror --type raid1 -m 1 -L 64m da-ta
+lvcreate -qq -y --type thin-pool -n pool -L 512m --poolmetadatasize 16m -c 128k da-ta
+lvcreate -qq -y -n thin -V 1g --thinpool pool da-ta
+mkswap -q -L labswap /dev/da-ta/striped
+mkfs.ext3 -q -L linear /dev/da-ta/linear
+mkfs.ext2 -q -L mirror /dev/da-ta/mirror
+mkfs.xfs -q -K -L thin /dev/da-ta/thin
+mkdir -p /srv/vault /srv/thin
+mount /dev/mapper/vault /srv/vault
+mount -o noatime /dev/da-ta/thin /srv/thin
+udevadm settle
+"""
+# The original is gone before it is made again, as its identifiers must be unique.
+LOSE = r"""
+set -e
+umount /srv/vault /srv/thin
+vgchange -qq -an da-ta; cryptsetup close vault; mdadm --quiet --stop /dev/md/boot /dev/md/secret
+for disk in virtio-lab1 virtio-lab2; do
+    for part in /dev/disk/by-id/$disk-part[0-9]; do wipefs -q -a -f $part; done
+    wipefs -q -a -f /dev/disk/by-id/$disk
+done
+udevadm settle
+"""
+# What `rear recover` does between its checks and the restore of files; its root must be in memory, this one's is not.
+RECREATE = r"""
+import json, sys
+from pathlib import Path
+from rear_core.builtin import recreate
+from rear_core.builtin.storage import load_layout
+from rear_core.cli.session import open_run
+from rear_core.run import Options
+from rear_core.storage.compare import compare
+
+run = open_run(Options(unattended=True, config_dir=Path(sys.argv[1]), target=Path("/mnt/local")))
+recreate.load_description(run)
+recreate.make_plan(run)
+recreate.check_tools(run)
+recreate.get_passphrases(run)
+recreate.take_down(run)
+recreate.build(run)
+recreate.mount(run)
+recreate.compare(run)
+facts = {
+    "differences": run.rebuilt.differences, "changed": run.rebuilt.changed_identifiers, "notes": run.rebuilt.notes,
+    "hardware": run.rebuilt.hardware_changed, "mapping": run.rebuilt.mapping,
+    "paths": {item.id: run.rebuilt.device(item.id) for item in run.layout},
+    "old": {item.id: item.uuid for item in run.layout if item.type in ("vg", "lv")},
+    "resumable": recreate.is_built(run), "warnings": run.report.warnings,
+    "mounted": Path("/proc/mounts").read_text().count("/mnt/local"),
+}
+run.undo.close()
+facts["left"] = Path("/proc/mounts").read_text().count("/mnt/local")
+run.sh.run("lvm", "vgchange", "--activate=n", "da-ta")
+run.sh.run("cryptsetup", "close", "vault")
+run.sh.run("mdadm", "--stop", "--scan")
+recreate.mount_present(run)
+facts["again"] = Path("/proc/mounts").read_text().count("/mnt/local")
+recreate.unmount(run)
+print("FACTS " + json.dumps(facts))
+"""
+UNDO = r"""
+umount -R /mnt/local; umount /srv/vault /srv/thin
+vgremove -qq -y -f da-ta; cryptsetup close vault; mdadm --stop --scan
+udevadm settle
+for disk in $(lsblk -dnpo NAME,SERIAL | awk '/lab[1256]/ {print $1}')
+do
+    for part in $(lsblk -nlpo NAME,TYPE $disk | awk '$2 == "part" {print $1}'); do wipefs -q -a -f $part; done
+    wipefs -q -a -f $disk; udevadm settle; partx --delete $disk
+done 2>/dev/null
+rm -rf /root/etc /var/lib/rear/journal /srv/vault /srv/thin /run/old-key; udevadm settle
+"""
+CONF = """\
+EXCLUDE_DEVICES=( /dev/vda )
+LUKS_PASSPHRASE='correct horse battery'
+DISK_MAPPING=( lab1={0} lab2={1} )
+"""
+
+
+@pytest.fixture(scope="module")
+def facts(guest: qemu.Machine) -> Iterator[dict[str, Any]]:
+    """What came of describing the original, losing it, and making it again on the other disks."""
+    try:
+        listed = [line.split() for line in guest.check("lsblk -dnpo SERIAL,NAME").splitlines()]
+        names = [dict(line for line in listed if len(line) == 2)[serial] for serial in NEW]
+        guest.check(f"(\n{MAKE}\n)", timeout=600)
+        guest.check("mkdir -p /root/etc")
+        guest.put("/root/etc/local.conf", CONF.format(*names).encode())
+        guest.check("rear -c /root/etc savelayout", timeout=300)
+        guest.check("rear -c /root/etc layout plan --script > /root/etc/plan.sh 2>&1", timeout=300)
+        guest.check(f"(\n{LOSE}\n)", timeout=300)
+        # Leftovers of another machine, active, on one of the disks that are used again.
+        guest.check(f"pvcreate -qq -y {names[0]} && vgcreate -qq old {names[0]} && lvcreate -qq -y -n lv -L 64m old")
+        guest.put("/root/etc/recreate.py", RECREATE.encode())
+        text = guest.check("/opt/rear/bin/python -B /root/etc/recreate.py /root/etc 2>&1", timeout=900)
+        found = json.loads(text[text.index("FACTS ") + 6 :].splitlines()[0])
+        yield {**found, "names": names}
+    finally:
+        guest.sh(UNDO, timeout=300)
+
+
+def test_nothing_differs_but_what_lvm_chooses(facts: dict[str, Any]) -> None:
+    assert facts["differences"] == []
+    assert set(facts["changed"]) == set(facts["old"].values())
+    assert set(facts["changed"]).isdisjoint(facts["changed"].values())
+
+
+def test_every_item_is_found_on_its_new_device(facts: dict[str, Any], guest: qemu.Machine) -> None:
+    scsi, nvme = facts["names"]
+    assert facts["mapping"] == {"disk:lab1": scsi, "disk:lab2": nvme} and facts["hardware"]
+    assert {f"{nvme}p1", f"{nvme}p5", f"{nvme}p6", f"{scsi}4"} <= set(facts["paths"].values())
+    for id, path in facts["paths"].items():
+        assert guest.sh(f"test -b {path}").status == 0, f"{id}: {path}"
+
+
+def test_file_systems_were_mounted_while_it_lasted(facts: dict[str, Any]) -> None:
+    assert (facts["mounted"], facts["left"]) == (2, 0)
+    # By `rear mountonly`, after everything was stopped.
+    assert facts["again"] == 2
+
+
+def test_the_new_passphrase_opens_the_volume(facts: dict[str, Any], guest: qemu.Machine) -> None:
+    path = next(path for id, path in facts["paths"].items() if id.startswith("md:") and "luks" not in id)
+    assert path.startswith("/dev/md")
+    secret = guest.check("blkid -t LABEL=vault -o device | grep /dev/md").strip()
+    opened = f"printf '{PASSPHRASE}' | cryptsetup open --test-passphrase --key-file - {secret}"
+    assert guest.sh(opened, timeout=120).status == 0
+    assert "allow-discards" in guest.check(f"cryptsetup luksDump {secret} | grep Flags")
+
+
+def test_a_later_run_would_resume(facts: dict[str, Any]) -> None:
+    assert facts["resumable"]
+
+
+def test_the_plan_of_the_running_machine_changes_nothing(facts: dict[str, Any], guest: qemu.Machine) -> None:
+    assert facts["mapping"]
+    text = guest.check("cat /root/etc/plan.sh")
+    assert f"sfdisk --wipe always --wipe-partitions always {facts['names'][0]} " in text
+    assert "lvm lvcreate" in text and "DESTROYS" in text
+    assert guest.sh("sh -n /root/etc/plan.sh").status == 0
+    tree = guest.check("rear -c /root/etc layout show")
+    assert "  volume group da-ta" in tree
+    difference = guest.sh("rear -c /root/etc layout diff", timeout=300)
+    assert difference.status == 1 and "uuid changed" in difference.output
