@@ -36,7 +36,8 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "TMPDIR", str, default="/tmp", environment=True, check=_absolute,
-        help="Folder in which the work area rear.<pid> is made. The rescue system needs several hundred MiB there.",
+        help="Folder in which the work area rear.<pid> is made. The tree of the rescue system needs several"
+        " hundred MiB there, or memory where there is plenty; with -d it is always there.",
     )
     yield Setting(
         "LOGFILE", str, environment=True,
