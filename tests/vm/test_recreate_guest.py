@@ -97,6 +97,8 @@ facts = {
     "differences": run.rebuilt.differences, "changed": run.rebuilt.changed_identifiers, "notes": run.rebuilt.notes,
     "hardware": run.rebuilt.hardware_changed, "mapping": run.rebuilt.mapping,
     "paths": {item.id: run.rebuilt.device(item.id) for item in run.layout},
+    # Looked at here: an array that is stopped and assembled again may get another number.
+    "absent": [item.id for item in run.layout if not Path(run.rebuilt.device(item.id)).is_block_device()],
     "old": {item.id: item.uuid for item in run.layout if item.type in ("vg", "lv")},
     "resumable": recreate.is_built(run), "warnings": run.report.warnings,
     "mounted": Path("/proc/mounts").read_text().count("/mnt/local"),
@@ -157,12 +159,11 @@ def test_nothing_differs_but_what_lvm_chooses(facts: dict[str, Any]) -> None:
     assert set(facts["changed"]).isdisjoint(facts["changed"].values())
 
 
-def test_every_item_is_found_on_its_new_device(facts: dict[str, Any], guest: qemu.Machine) -> None:
+def test_every_item_is_found_on_its_new_device(facts: dict[str, Any]) -> None:
     scsi, nvme = facts["names"]
     assert facts["mapping"] == {"disk:lab1": scsi, "disk:lab2": nvme} and facts["hardware"]
     assert {f"{nvme}p1", f"{nvme}p5", f"{nvme}p6", f"{scsi}4"} <= set(facts["paths"].values())
-    for id, path in facts["paths"].items():
-        assert guest.sh(f"test -b {path}").status == 0, f"{id}: {path}"
+    assert facts["absent"] == []
 
 
 def test_file_systems_were_mounted_while_it_lasted(facts: dict[str, Any]) -> None:
