@@ -70,10 +70,11 @@ def rear_verify() -> Iterable[Step]:
 
 def check_root_in_memory(run: Run) -> None:
     """Refuse to recover on a running machine: only a root file system in memory survives the loss of the disks."""
-    root = run.sh.query("findmnt", "--noheadings", "--output", "FSTYPE", "/").split()
-    if not set(root) <= {"rootfs", "tmpfs", "ramfs"}:
+    # In a chroot the root may be no mount point, and findmnt then has no answer.
+    root = run.sh.query("findmnt", "--noheadings", "--output", "FSTYPE", "/", ok=(0, 1)).split()
+    if not root or not set(root) <= {"rootfs", "tmpfs", "ramfs"}:
         raise Refused(
-            f"this is not the rescue system: the root file system is {' '.join(root)}, not in memory",
+            f"this is not the rescue system: the root file system is {' '.join(root) or 'unknown'}, not in memory",
             "boot the rescue media of this machine, then run `rear recover` there",
         )
 
