@@ -68,11 +68,19 @@ LOSE = r"""
 set -e
 umount /srv/vault /srv/thin
 vgchange -qq -an da-ta; cryptsetup close vault; mdadm --quiet --stop /dev/md/boot /dev/md/secret
+udevadm settle
 for disk in virtio-lab1 virtio-lab2; do
     for part in /dev/disk/by-id/$disk-part[0-9]; do wipefs -q -a -f $part; done
     wipefs -q -a -f /dev/disk/by-id/$disk
 done
-udevadm settle
+# udev may assemble an array once more between stop and wipe, which keeps the kernel from forgetting its partitions.
+for try in 1 2 3 4 5; do
+    udevadm settle; mdadm --quiet --stop --scan || true
+    for disk in virtio-lab1 virtio-lab2; do partx --delete /dev/disk/by-id/$disk 2>/dev/null || true; done
+    udevadm settle
+    lsblk -nro TYPE /dev/disk/by-id/virtio-lab1 /dev/disk/by-id/virtio-lab2 | grep -q part || break
+done
+! lsblk -nro TYPE /dev/disk/by-id/virtio-lab1 /dev/disk/by-id/virtio-lab2 | grep part
 """
 # What `rear recover` does between its checks and the restore of files; its root must be in memory, this one's is not.
 RECREATE = r"""
