@@ -34,3 +34,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = lambda nodeid: "guest" if "guest.py::" in nodeid else nodeid
     return scheduler
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that accepts what the capture makes of the recorded machines now."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the expected layouts of tests/machines")

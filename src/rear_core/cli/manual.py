@@ -78,7 +78,8 @@ def _commands(ctx: click.Context, prefix: str) -> Iterator[str]:
 
 def _options(ctx: click.Context) -> Iterator[str]:
     for parameter in ctx.command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
+        # Arguments are in the usage line; not every version of click describes them.
+        record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
         if record:
             yield f".TP\n.B {_escape(record[0])}\n{_text(record[1])}"
 
