@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from .boot.loader import BootLoader
+    from .media.format import Format
     from .rescue.contents import Contents
     from .run import Run
     from .settings import Setting
@@ -65,6 +66,17 @@ def rear_boot_loaders() -> Iterable[BootLoader]:  # type: ignore[empty-body]
     ::
 
         yield BootLoader("acmeboot", find_acmeboot, "uefi", install_acmeboot, verify_acmeboot)
+    """
+
+
+@hookspec
+def rear_formats() -> Iterable[Format]:  # type: ignore[empty-body]
+    """Kinds of devices that `rear format DEVICE` makes ready for this plugin's media or backups.
+
+    The command finds the plugin that the device suits, shows what it holds, asks, and looks once more before it
+    writes; see `rear_core.media.format.Format`. ::
+
+        yield Format("Acme cartridge", is_cartridge, describe_cartridge, lambda run, device: "blank", erase_cartridge)
     """
 
 

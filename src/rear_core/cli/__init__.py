@@ -23,6 +23,7 @@ COMMANDS = {
     "mkbackuponly": "backup",
     "recover": "backup",
     "restoreonly": "backup",
+    "format": "format",
     "mountonly": "layout",
     "layout": "layout",
     "dump": "show",

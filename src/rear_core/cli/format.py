@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command that makes a device ready for rescue media and backups."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ..errors import RearError
+from ..run import Options
+from .session import at_work, open_run
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Erase the device without a question.")
+@click.argument("device", type=click.Path(path_type=Path))
+@click.pass_obj
+def format(options: Options, device: Path, yes: bool) -> None:
+    """Make DEVICE ready for rescue media and backups. All that is on it is lost.
+
+    Shows what DEVICE is and holds, then asks. Which kinds of devices can be formatted follows from OUTPUT and BACKUP:
+    OUTPUT=USB formats disks and sticks. A device that is in use is refused. With -s only shows what would be done.
+    """
+    from ..media.format import format_device
+
+    run = open_run(options)
+    try:
+        with at_work(run, "format"):
+            format_device(run, device, yes=yes)
+    except RearError as error:
+        run.report.end(error)
+        sys.exit(error.exit_code)
+    run.report.end()
