@@ -50,6 +50,17 @@ def rear_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
 
 
 @hookspec
+def rear_carried() -> bool:  # type: ignore[empty-body]
+    """Whether the rescue system carries this plugin; it does where a plugin does not say.
+
+    For what makes sense on the healthy machine alone. Such a plugin declares no settings, as the rescue system
+    would not know them. ::
+
+        return False
+    """
+
+
+@hookspec
 def rear_storage_kinds() -> Iterable[StorageKind]:  # type: ignore[empty-body]
     """Storage technologies that the layout can describe.
 

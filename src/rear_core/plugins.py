@@ -171,6 +171,11 @@ class Plugins:
                     f"update or remove {plugin.distribution}",
                 ) from error
 
+    def carried(self) -> list[Found]:
+        """The active plugins that the rescue system carries, without those of the core."""
+        left = [plugin for plugin, carried in self.call_each("rear_carried") if not carried]
+        return [plugin for plugin in self.active if plugin.kind != CORE and plugin not in left]
+
     def settings(self) -> list[Setting]:
         """All declared settings; raise `PluginError` when two plugins declare the same name."""
         owners: dict[str, Found] = {}

@@ -11,8 +11,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Union
@@ -45,13 +45,33 @@ class Outcome:
         return "\n".join(part for part in (self.stdout.strip(), self.stderr.strip()) if part)
 
 
+@dataclass(frozen=True)
+class Running:
+    """A program that `Shell.background` has started."""
+
+    argv: tuple[str, ...]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status; raise `ProgramFailed` when it does not end by itself in so many seconds."""
+        try:
+            return _wait(self.process, timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ProgramFailed(self.argv, 124, "", f"no end after {timeout:g} seconds") from error
+
+
 @dataclass
 class Shell:
     """Starts programs and notes each in the log, so that the command can be pasted into a terminal.
 
-    `run` changes the system; `query` and `json` only look; `pipe` keeps the status of every stage.
-    All raise `ProgramMissing` when a program is not installed and `ProgramFailed` when it ends with a status
-    that is not in `ok`, is killed, or needs more than `timeout` seconds.
+    `run` changes the system; `query` and `json` only look; `pipe` keeps the status of every stage; `background` is for
+    what runs meanwhile. All raise `ProgramMissing` when a program is not installed and `ProgramFailed` when it ends
+    with a status that is not in `ok`, is killed, or needs more than `timeout` seconds.
     """
 
     log: Callable[[str], None] = lambda line: None
@@ -191,6 +211,29 @@ class Shell:
         if blamed:
             raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
         return outcomes
+
+    @contextmanager
+    def background(
+        self, *argv: Argument, output: IO[bytes] | None = None, pass_fds: Sequence[int] = ()
+    ) -> Iterator[Running]:
+        """A program that runs beside this one inside a `with` block, and is killed at its end.
+
+        It is killed as well when this process is. What it prints goes to the file `output`.
+        """
+        arguments = [os.fspath(argument) for argument in argv]
+        self.log(f"+ {shlex.join(arguments)} &")
+        sink = output if output is not None else subprocess.DEVNULL
+        if self.which(arguments[0]) is None:
+            raise ProgramMissing(arguments)
+        process = self._start(
+            ["setpriv", "--pdeathsig", "KILL", *arguments],
+            stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=None, cwd=None, pass_fds=pass_fds,
+        )  # fmt: skip
+        try:
+            yield Running(tuple(arguments), process)
+        finally:
+            process.kill()
+            process.wait()
 
     def attach(self, *argv: Argument, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
         """Run a program on the user's terminal and return its exit status."""

@@ -121,3 +121,12 @@ def test_two_plugins_with_one_setting_are_both_named(install: Install) -> None:
     plugins.add_extras(install("rear-extra-rival", "extra", "RIVAL", code))
     with pytest.raises(PluginError, match=r"rear-extra-acme.*rear-extra-rival.*ACME_SERVER"):
         plugins.settings()
+
+
+def test_a_plugin_for_the_healthy_machine_is_not_carried(install: Install) -> None:
+    install("rear-extra-acme", "extra", "ACME", GOOD)
+    found = install("rear-extra-rival", "extra", "RIVAL", GOOD + "@hookimpl\ndef rear_carried():\n    return False\n")
+    plugins = Plugins([])
+    plugins.add_extras(found)
+    assert [plugin.name for plugin in plugins.active] == ["ACME", "RIVAL"]
+    assert [plugin.name for plugin in plugins.carried()] == ["ACME"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -157,3 +159,49 @@ def test_a_secret_reaches_a_stage_through_a_descriptor() -> None:
     finally:
         os.close(reading)
     assert seen == b"secret"
+
+
+def test_a_program_in_the_background_is_killed_at_the_end_of_its_block(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("wb") as output, Shell().background(
+        "sh", "-c", "echo started; exec sleep 60", output=output
+    ) as running:
+        while not (tmp_path / "output").read_text():
+            time.sleep(0.01)
+        with pytest.raises(ProgramFailed, match=r"0\.1 seconds"):
+            running.wait(0.1)
+        assert _alive(running.pid)
+    assert not _alive(running.pid)
+
+
+def test_a_program_in_the_background_inherits_what_it_is_passed_and_tells_its_status(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with Shell().background("bash", "-c", f"echo hello >&{writer}; exit 3", pass_fds=[writer]) as running:
+        os.close(writer)
+        assert os.read(reader, 10) == b"hello\n"
+        assert running.wait(10) == 3
+    os.close(reader)
+
+
+def test_a_program_in_the_background_must_be_installed() -> None:
+    with pytest.raises(ProgramMissing, match="no-such-program"), Shell().background("no-such-program"):
+        pass
+
+
+def test_a_program_in_the_background_does_not_outlive_who_started_it(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from rear_core.shell import Shell
+with Shell().background("sh", "-c", "echo $$ >" + sys.argv[1] + "; exec sleep 60"):
+    time.sleep(60)
+"""
+    pid_file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", code, pid_file]) as parent:
+        while not (pid_file.exists() and pid_file.read_text()):
+            time.sleep(0.01)
+        parent.kill()
+    pid = int(pid_file.read_text())
+    for _ in range(50):
+        if not _alive(pid):
+            break
+        time.sleep(0.1)
+    assert not _alive(pid)

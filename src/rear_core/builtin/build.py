@@ -100,7 +100,7 @@ def take_python(run: Run) -> None:
 
     tree = tree_of(run)
     native = python.add_interpreter(tree)
-    wanted = ["rear-core", *(plugin.distribution for plugin in run.plugins.active), *contents_of(run).distributions]
+    wanted = ["rear-core", *(plugin.distribution for plugin in run.plugins.carried()), *contents_of(run).distributions]
     for distribution in python.with_requirements(wanted):
         native += python.add_distribution(tree, distribution)
     lacking = programs.add_libraries(run.sh, tree, native, libraries.native_loader(python.interpreter()))
@@ -216,7 +216,7 @@ def check(run: Run) -> None:
         )
     for line in elsewhere:
         run.report.warn(line)
-    modules = [plugin.target for plugin in run.plugins.active if plugin.kind != "core"]
+    modules = [plugin.target for plugin in run.plugins.carried()]
     checks.check_python(run.sh, tree, [target.partition(":")[0] for target in modules])
 
 

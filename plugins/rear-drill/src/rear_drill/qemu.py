@@ -11,16 +11,19 @@ import re
 import shlex
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pexpect import EOF, TIMEOUT, fdpexpect
+
+from rear_core import ProgramFailed, RearError
+from rear_core.shell import Running, Shell
 
 OVMF = Path("/usr/share/OVMF")
 # Firmware: program, template of its variables.
@@ -41,7 +44,7 @@ VIRTUALIZED = ("-accel", "kvm", "-cpu", "host")
 CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
 
 
-class MachineFailed(AssertionError):
+class MachineFailed(RearError):
     """The machine did not do in time what was expected; carries what it printed last."""
 
 
@@ -100,31 +103,19 @@ class Machine:
     reboots: bool = False
     accelerator: Sequence[str] = EMULATED
     transcript: Path | None = None
+    host: Shell = field(default_factory=Shell)
 
     def __enter__(self) -> Machine:
-        self._private = tempfile.TemporaryDirectory(prefix="rear-qemu.")
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._log = _Transcript(self.transcript) if self.transcript else None
         self._numbers = itertools.count(1)
-        try:
-            self._start(Path(self._private.name))
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        with ExitStack() as undo:
+            self._start(undo, Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="rear-qemu."))))
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-        if self._socket:
-            self._socket.close()
-        if self._log:
-            self._log.close()
-        self._private.cleanup()
+        self._undo.close()
 
     def expect(self, pattern: str, timeout: float = 300) -> re.Match[str]:
         """Wait until the console prints what the regular expression matches."""
@@ -183,7 +174,6 @@ class Machine:
 
     def wait(self, timeout: float = 120) -> None:
         """Wait until the machine has ended by itself."""
-        assert self._process is not None
         try:
             self._console.expect(EOF, timeout=timeout)
         except ConnectionResetError:
@@ -194,12 +184,12 @@ class Machine:
         if status:
             raise MachineFailed(f"QEMU ended with {status}; {self._last_words()}")
 
-    def argv(self, private: Path) -> list[str]:
-        """The command line that starts this machine; sockets and copies are in the directory `private`."""
+    def argv(self, private: Path, console: int) -> list[str]:
+        """The command line that starts this machine; copies are in the directory `private`, `console` is a socket."""
         argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
         argv += ["-m", str(self.memory), "-smp", str(self.cpus), *self.accelerator]
         argv += [] if self.reboots else ["-no-reboot"]
-        argv += ["-chardev", f"socket,id=console,path={private}/console,server=on,wait=on"]
+        argv += ["-chardev", f"socket,id=console,fd={console}"]
         argv += ["-serial", "chardev:console"]
         argv += self._firmware(private)
         if self.kernel:
@@ -237,32 +227,21 @@ class Machine:
         argv += ["-drive", f"if=pflash,unit=1,format=raw,file={_escaped(nvram)}"]
         return argv
 
-    def _start(self, private: Path) -> None:
+    def _start(self, undo: ExitStack, private: Path) -> None:
         self._stderr = private / "stderr"
-        # setpriv: should this process be killed, the machine is killed too.
-        argv = ["setpriv", "--pdeathsig", "KILL", *self.argv(private)]
-        with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
-        self._socket = self._connect(private / "console")
+        console, theirs = (undo.enter_context(end) for end in socket.socketpair())
+        stderr = undo.enter_context(self._stderr.open("wb"))
+        argv = self.argv(private, theirs.fileno())
+        self._process: Running = undo.enter_context(
+            self.host.background(*argv, output=stderr, pass_fds=[theirs.fileno()])
+        )
+        theirs.close()
         self._console: Any = fdpexpect.fdspawn(
-            self._socket, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
+            console, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
         )
         self._console.delaybeforesend = None
-        self._console.logfile_read = self._log
-
-    def _connect(self, path: Path) -> socket.socket:
-        assert self._process is not None
-        for _ in range(600):
-            connection = socket.socket(socket.AF_UNIX)
-            try:
-                connection.connect(os.fspath(path))
-                return connection
-            except OSError:
-                connection.close()
-            if self._process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise MachineFailed(f"QEMU did not start: {self._stderr.read_text(errors='replace')}")
+        if self.transcript:
+            self._console.logfile_read = undo.enter_context(closing(_Transcript(self.transcript)))
 
 
 @functools.cache
@@ -277,10 +256,10 @@ def accelerator(kernel: Path) -> tuple[str, ...]:
     argv = ["qemu-system-x86_64", *VIRTUALIZED, "-machine", "q35", "-m", "256", "-nodefaults"]
     argv += ["-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     argv += ["-kernel", os.fspath(kernel), "-append", "console=ttyS0 panic=-1"]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as probe:
-        console: Any = fdpexpect.fdspawn(probe.stdout, timeout=10, use_poll=True)
-        works = console.expect([b"Kernel panic", EOF, TIMEOUT]) == 0
-        probe.kill()
+    try:
+        works = "Kernel panic" in Shell().run(*argv, timeout=10).stdout
+    except ProgramFailed:
+        works = False
     return VIRTUALIZED if works else EMULATED
 
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command lines of virtual machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rear_drill import qemu
+
+
+def values(argv: Sequence[str], option: str) -> list[str]:
+    """The values of every occurrence of an option."""
+    return [value for word, value in zip(argv, argv[1:]) if word == option]
+
+
+def test_disks_keep_order_serial_and_bus(tmp_path: Path) -> None:
+    disks = [qemu.Disk(tmp_path / "a", "S1"), qemu.Disk(tmp_path / "b", "S2", "sata", snapshot=True)]
+    argv = qemu.Machine(disks=disks).argv(tmp_path, 7)
+    first, second = values(argv, "-drive")
+    assert "snapshot=off" in first and "snapshot=on" in second
+    assert [device for device in values(argv, "-device") if "serial=" in device] == [
+        "virtio-blk-pci,drive=disk0,bootindex=1,serial=S1",
+        "ide-hd,drive=disk1,bootindex=2,serial=S2",
+    ]
+
+
+def test_a_comma_in_a_path_is_no_option(tmp_path: Path) -> None:
+    argv = qemu.Machine(cdrom=Path("/a,readonly=off")).argv(tmp_path, 7)
+    assert values(argv, "-drive")[0].endswith("file=/a,,readonly=off")
+
+
+def test_a_machine_without_cards_has_no_network(tmp_path: Path) -> None:
+    argv = qemu.Machine().argv(tmp_path, 7)
+    assert "-nodefaults" in argv and "-netdev" not in argv
+
+
+def test_the_console_is_the_socket_that_was_passed(tmp_path: Path) -> None:
+    assert values(qemu.Machine().argv(tmp_path, 7), "-chardev") == ["socket,id=console,fd=7"]
+
+
+def test_variables_of_the_firmware_are_kept_where_one_wants_them(tmp_path: Path) -> None:
+    if not qemu.OVMF.exists():
+        pytest.skip("OVMF is not installed")
+    argv = qemu.Machine(firmware="uefi", nvram=tmp_path / "kept").argv(tmp_path, 7)
+    assert values(argv, "-drive")[1] == f"if=pflash,unit=1,format=raw,file={tmp_path}/kept"
+    assert (tmp_path / "kept").stat().st_size == qemu.FIRMWARE["uefi"][1].stat().st_size  # type: ignore[index]
+
+
+def test_a_machine_that_cannot_start_says_what_qemu_says() -> None:
+    if not Path("/usr/bin/qemu-system-x86_64").exists():
+        pytest.skip("QEMU is not installed")
+    machine = qemu.Machine(accelerator=("-accel", "nonsense"))
+    with pytest.raises(qemu.MachineFailed, match=r"nonsense"), machine as vm:
+        vm.expect("anything", 20)
