@@ -13,11 +13,12 @@ from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
 from rear_core.media.delivery import beside
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.media.iso import efi_partition, file_extents, verify_iso
+from rear_core.media.loaders import Loaders
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
-from rear_output_iso.boot import Loaders, find_loaders
+from rear_output_iso.boot import find_loaders
 from rear_output_iso.image import efi_image_path, payload, write_image
 
 EPOCH = "1700000000"

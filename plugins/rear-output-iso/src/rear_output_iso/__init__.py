@@ -41,9 +41,9 @@ def rear_settings() -> Iterable[Setting]:
 
 @hookimpl
 def rear_missing(run: Run) -> Iterable[str]:
-    from .boot import find_installed, missing
+    from .boot import missing
 
-    return missing(run, find_installed(run))
+    return missing(run)
 
 
 @hookimpl

@@ -11,9 +11,8 @@ from rear_core.media.delivery import checksum
 from rear_core.media.fat import make_fat_image
 from rear_core.media.grub import efi_files, make_bios_loader
 from rear_core.media.iso import make_iso
+from rear_core.media.loaders import Loaders
 from rear_core.media.menu import grub_menu, render
-
-from .boot import Loaders
 
 KERNEL = "/boot/vmlinuz"
 INITRAMFS = "/boot/initramfs.img"
