@@ -54,6 +54,12 @@ def test_every_kernel_parameter_of_the_init_is_documented() -> None:
         assert parameter in page
 
 
+def test_every_template_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/templates.md").read_text()
+    for path in (*ROOT.glob("src/rear_core/templates/*"), *ROOT.glob("plugins/*/src/*/templates/*")):
+        assert f"| `{path.name}` | {path.parents[3].name if 'plugins' in path.parts else 'rear-core'} |" in page
+
+
 @pytest.mark.parametrize("path", [*PAGES, *READMES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,11 @@ class Plugins:
                     )
             settings.append(setting)
         return settings
+
+    def folders(self, name: str) -> list[Path]:
+        """The folders of this name in the packages of the active plugins."""
+        files = [plugin.module.__file__ for plugin in self.active if plugin.module and plugin.module.__file__]
+        return [folder for file in files if (folder := Path(file).parent / name).is_dir()]
 
     def install_advice(self, programs: Sequence[str]) -> str:
         """The command that installs the packages of missing programs, by the selected family of operating systems."""

@@ -118,6 +118,11 @@ class Run:
         """/usr/share/rear: scripts and skel trees of the distribution."""
         return Path(self.settings["SHARE_DIR"])
 
+    def shared(self, name: str) -> list[Path]:
+        """The folder of this name in SHARE_DIR; none where Relax-and-Recover, whose files are not ours, is there."""
+        original = (self.share_dir / "lib" / "framework-functions.sh").exists()
+        return [] if original else [self.share_dir / name]
+
     @property
     def var_dir(self) -> Path:
         """/var/lib/rear: what rear keeps between runs."""

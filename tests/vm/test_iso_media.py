@@ -11,6 +11,7 @@ import pytest
 import rear_output_iso
 from lab import debian, qemu
 from rear_core import RescueImage, Run
+from rear_core.builtin import core
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate
 from rear_core.system import Firmware, OperatingSystem, System
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.vm
 @pytest.fixture
 def iso(tmp_path: Path) -> Path:
     """An image with a real kernel and no rescue system: the boot loader's part of the way alone."""
-    run = Run(evaluate(Sources(), rear_output_iso.rear_settings(), {}), Plugins([]), build_dir=tmp_path)
+    declared = [*core.rear_settings(), *rear_output_iso.rear_settings()]
+    run = Run(evaluate(Sources(), declared, {}), Plugins([]), build_dir=tmp_path)
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("bios"))
     initramfs = tmp_path / "initramfs"
     initramfs.write_bytes(b"")

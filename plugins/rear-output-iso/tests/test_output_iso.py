@@ -10,6 +10,7 @@ import pytest
 
 import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
+from rear_core.builtin import core
 from rear_core.media.delivery import beside
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.media.iso import efi_partition, file_extents, verify_iso
@@ -36,9 +37,8 @@ def make_run(
 ) -> Run:
     """A run with a packed rescue system, on a machine with both boot loaders."""
     text = f"ISO_DIR={tmp_path}/output\n{config}"
-    settings = evaluate(
-        Sources(assignments=tuple(parse(text, "local.conf"))), rear_output_iso.rear_settings(), {}
-    )
+    declared = [*core.rear_settings(), *rear_output_iso.rear_settings()]
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     build = tmp_path / "build"
     build.mkdir(exist_ok=True)
     run = Run(settings, Plugins([rear_output_iso]), build_dir=build, phases=("prep", "output"))

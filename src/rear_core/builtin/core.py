@@ -45,7 +45,7 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "SHARE_DIR", str, default="/usr/share/rear", check=_absolute,
-        help="Folder of the distribution's scripts and skel trees.",
+        help="Folder of the distribution's scripts, skel trees and templates.",
     )
     yield Setting(
         "VAR_DIR", str, default="/var/lib/rear", check=_absolute,

@@ -131,20 +131,11 @@ def lay_skeletons(run: Run) -> None:
 
     A plugin's trees are in `skel/` of its package.
     """
-    if (run.share_dir / "lib" / "framework-functions.sh").exists():
+    shared = run.shared("skel")
+    if not shared:
         run.report.warn(f"{run.share_dir} is of Relax-and-Recover: its skel trees are not used (see SHARE_DIR)")
-        shared = []
-    else:
-        shared = [run.share_dir / "skel"]
     for flavour in flavours(run):
-        for tree in [*_plugin_skeletons(run), *shared]:
+        for tree in [*run.plugins.folders("skel"), *shared]:
             source = tree / flavour
             if source.is_dir():
                 run.sh.run("cp", "--archive", "--no-preserve=ownership", "--force", f"{source}/.", run.rootfs_dir)
-
-
-def _plugin_skeletons(run: Run) -> Iterator[Path]:
-    for plugin in run.plugins.active:
-        file = plugin.module.__file__ if plugin.module else None
-        if plugin.kind != "core" and file:
-            yield Path(file).parent / "skel"

@@ -1,37 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The boot menu of rescue media, rendered from templates/."""
+"""The boot menu of rescue media: the same entries on all, rendered from templates."""
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+from ..template import render
 
-
-def render(template: str, **values: object) -> str:
-    """A template filled with values; one that is missing is an error."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    return environment.get_template(template).render(**values)
+if TYPE_CHECKING:
+    from ..run import Run
 
 
-def grub_menu(*, title: str, kernel: str, initramfs: str, command_line: str, timeout: int) -> str:
-    """The GRUB menu: `kernel` and `initramfs` are paths on the medium, `title` names the machine."""
+@dataclass(frozen=True)
+class Entry:
+    """A way to start the rescue system; `id` is a word, `command_line` the kernel's."""
+
+    id: str
+    title: str
+    command_line: str
+
+
+def entries(title: str, command_line: str) -> list[Entry]:
+    """All ways; the first, which an unattended machine takes, overwrites nothing."""
+    ways = [
+        ("recover", f"Rescue system of {title}: menu to recover or repair", ""),
+        ("automatic", f"Recover {title} automatically (overwrites its disks)", " rear.auto=recover"),
+        ("shell", "Rescue shell", " rear.auto=shell"),
+    ]
+    return [Entry(word, text, command_line + parameter) for word, text, parameter in ways]
+
+
+def boot_menu(
+    run: Run, template: str, *, title: str, kernel: str, initramfs: str, command_line: str, timeout: int
+) -> str:
+    """A menu by a template: `kernel` and `initramfs` are paths on the medium, `title` names the machine."""
+    title = _quoted(title)
     return render(
-        "grub.cfg.j2",
-        title=_quoted(title),
-        kernel=kernel,
-        initramfs=initramfs,
-        command_line=command_line,
-        timeout=timeout,
-    )
+        run, template,
+        title=title, kernel=kernel, initramfs=initramfs, command_line=command_line, timeout=timeout,
+        entries=entries(title, command_line),
+    )  # fmt: skip
+
+
+def grub_menu(run: Run, *, title: str, kernel: str, initramfs: str, command_line: str, timeout: int) -> str:
+    """The menu for GRUB, whose paths begin at its root device."""
+    return boot_menu(
+        run, "grub.cfg.j2",
+        title=title, kernel=kernel, initramfs=initramfs, command_line=command_line, timeout=timeout,
+    )  # fmt: skip
 
 
 def _quoted(text: str) -> str:

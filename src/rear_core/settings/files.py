@@ -45,7 +45,7 @@ def load(
     wanted += [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
     assignments: list[Assignment] = []
     for path in wanted:
-        assignments += parse(decode(_read(path), os.fspath(path)), os.fspath(path))
+        assignments += parse(decode(read_trusted(path), os.fspath(path)), os.fspath(path))
     variables = {"HOSTNAME": os.uname().nodename.partition(".")[0], "CONFIG_DIR": os.fspath(config_dir)}
     return Sources(tuple(wanted), tuple(assignments), variables)
 
@@ -61,7 +61,7 @@ def _extra_file(config_dir: Path, given: str) -> Path:
     )
 
 
-def _read(path: Path) -> bytes:
+def read_trusted(path: Path) -> bytes:
     """The content of a file that, when root reads it, only root can have written."""
     try:
         # Non-blocking, so that a named pipe cannot stop the run; what is checked is the very file read.

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.media.menu import grub_menu, render
+from rear_core.media.menu import grub_menu
+from rear_core.plugins import Plugins
+from rear_core.run import Options, Run
+from rear_core.settings import Setting, Sources, evaluate
 from rear_core.shell import Shell
+from rear_core.template import render
+
+
+def make_run() -> Run:
+    settings = evaluate(Sources(), [Setting("SHARE_DIR", default="/nowhere")], {})
+    return Run(settings, Plugins([]), Options(config_dir=Path("/nowhere")))
 
 
 def menu(title: str = "web1") -> str:
     return grub_menu(
+        make_run(),
         title=title,
         kernel="/boot/vmlinuz",
         initramfs="/boot/initramfs.img",
@@ -45,5 +55,5 @@ def test_a_host_name_cannot_break_out_of_its_quotes(title: str) -> None:
 @pytest.mark.parametrize("name", ["menu", "find"])
 def test_grub_understands_the_scripts(tmp_path: Path, name: str) -> None:
     script = tmp_path / "grub.cfg"
-    script.write_text(menu() if name == "menu" else render("grub-find.cfg.j2", marker="/rear/0123"))
+    script.write_text(menu() if name == "menu" else render(make_run(), "grub-find.cfg.j2", marker="/rear/0123"))
     Shell().run("grub-script-check", script)

@@ -12,7 +12,8 @@ from rear_core.media.fat import make_fat_image
 from rear_core.media.grub import efi_files, make_bios_loader
 from rear_core.media.iso import make_iso
 from rear_core.media.loaders import Loaders
-from rear_core.media.menu import grub_menu, render
+from rear_core.media.menu import grub_menu
+from rear_core.template import render
 
 KERNEL = "/boot/vmlinuz"
 INITRAMFS = "/boot/initramfs.img"
@@ -41,6 +42,7 @@ def write_image(run: Run, path: Path, loaders: Loaders, timeout: int) -> None:
     menu = _write(
         work / "grub.cfg",
         grub_menu(
+            run,
             title=run.system.hostname,
             kernel=KERNEL,
             initramfs=INITRAMFS,
@@ -48,7 +50,7 @@ def write_image(run: Run, path: Path, loaders: Loaders, timeout: int) -> None:
             timeout=timeout,
         ),
     )
-    find = _write(work / "find.cfg", render("grub-find.cfg.j2", marker=marker))
+    find = _write(work / "find.cfg", render(run, "grub-find.cfg.j2", marker=marker))
     name = _write(work / "info", f"Rescue system of {run.system.hostname}\n")
     bios = make_bios_loader(run.sh, loaders.bios, find, work / "bios.img") if loaders.bios else None
     efi_image = None
