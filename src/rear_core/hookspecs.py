@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from .boot.loader import BootLoader
+    from .media.carried import Room
     from .media.format import Format
     from .rescue.contents import Contents
     from .run import Run
@@ -120,6 +121,18 @@ def rear_install_advice(programs: Sequence[str]) -> str:  # type: ignore[empty-b
     Implemented by OS plugins; the first answer that is not None is shown to the user. ::
 
         return "apt-get install " + " ".join(package_of(program) for program in programs)
+    """
+
+
+@hookspec(firstresult=True)
+def rear_media_room(run: Run) -> Room:  # type: ignore[empty-body]
+    """How much of a backup the rescue media can carry.
+
+    Implemented by outputs that put `run.carried` on their media; a backup method that needs it asks with
+    `rear_core.media.carried.room`, which refuses an output that does not. Asked in prep, when the size of the rescue
+    system has to be guessed, and again in backup. ::
+
+        return Room(Path("/var/lib/acme"), first=4 << 30)
     """
 
 

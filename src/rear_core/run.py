@@ -15,6 +15,7 @@ from .shell import Shell
 
 if TYPE_CHECKING:
     from .archive.restore import Backup
+    from .media.carried import Carried
     from .plugins import Plugins
     from .rescue.contents import Contents
     from .settings import Settings
@@ -78,8 +79,9 @@ class Run:
 
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
-    build, `image` from pack, `results` from output, `backup`, `plan` and `passphrases` (of LUKS volumes, by id) from
-    verify, `rebuilt` from recreate, `recovery` from all phases of one.
+    build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
+    `backup`, `plan` and `passphrases` (of LUKS volumes, by id) from verify, `rebuilt` from recreate, `recovery` from
+    all phases of one.
     `phases` are those of the workflow. `undo` is unwound when the run ends, however it ends.
     """
 
@@ -95,6 +97,7 @@ class Run:
     contents: Contents | None = None
     kernel: Kernel | None = None
     image: RescueImage | None = None
+    carried: Carried | None = None
     results: list[Path] = field(default_factory=list)
     backup: Backup | None = None
     plan: Plan | None = None

@@ -49,10 +49,11 @@ DELIVER = """
 import rear_output_iso
 from rear_core.cli.session import at_work, open_run
 from rear_core.run import Options
+from rear_output_iso.discs import image_path
 from pathlib import Path
 
 with at_work(open_run(Options(config_dir=Path("/root/nfs"))), "mkrescue") as run:
-    image = rear_output_iso.image_path(run)
+    image = image_path(run)
     image.parent.mkdir()
     for contents in b"first", b"second":
         image.write_bytes(contents * 100000)

@@ -20,6 +20,7 @@ from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_output_iso.boot import find_loaders
+from rear_output_iso.discs import image_path
 from rear_output_iso.image import efi_image_path, payload, write_image
 
 EPOCH = "1700000000"
@@ -134,7 +135,7 @@ def test_names_label_and_copy_follow_the_settings(tmp_path: Path) -> None:
 def test_a_damaged_image_never_replaces_the_previous_one(tmp_path: Path, part: str) -> None:
     previous = make_iso(make_run(tmp_path)).read_bytes()
     run = make_run(tmp_path)
-    path = rear_output_iso.image_path(run)
+    path = image_path(run)
     with pytest.raises(RearError, match=part), run.undo:
         rear_output_iso.make_image(run)
         written = beside(path)

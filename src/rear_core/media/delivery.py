@@ -38,6 +38,17 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checksum_within(path: Path, extents: Sequence[Extent]) -> str:
+    """The SHA-256 of what some extents of a file hold, one after the other."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for extent in extents:
+            file.seek(extent.start)
+            for at in range(0, extent.size, CHUNK):
+                digest.update(file.read(min(CHUNK, extent.size - at)))
+    return digest.hexdigest()
+
+
 def is_same(path: Path, extents: Sequence[Extent], source: Path) -> bool:
     """Whether some extents of a file, one after the other, are another file byte by byte."""
     if sum(extent.size for extent in extents) != source.stat().st_size:
@@ -91,8 +102,21 @@ def _copy(source: Path, part: Path) -> None:
     with source.open("rb") as old, os.fdopen(os.open(part, NEW_FILE, 0o600), "wb") as new:
         shutil.copyfileobj(old, new, CHUNK)
         new.flush()
-        os.fsync(new.fileno())
-        os.posix_fadvise(new.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        _settle(new.fileno())
+
+
+def forget(path: Path) -> None:
+    """Wait until a file is on its disk or server, and have the next reader read it from there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _settle(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _settle(descriptor: int) -> None:
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def flush(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import RearError
 from ..shell import Shell
-from .delivery import Extent, is_same
+from .delivery import Extent, checksum_within, forget, is_same
 from .grub import BiosLoader
 
 BLOCK = 2048
@@ -56,8 +56,14 @@ def make_iso(
     )  # fmt: skip
 
 
-def verify_iso(sh: Shell, iso: Path, files: Mapping[str, Path], efi_image: Path | None) -> None:
-    """Prove that an image is complete and holds these files byte by byte; raise `RearError` otherwise."""
+def verify_iso(
+    sh: Shell, iso: Path, files: Mapping[str, Path], efi_image: Path | None, sums: Mapping[str, str] | None = None
+) -> None:
+    """Prove that an image is complete, holds these files byte by byte, and has these SHA-256 sums of others.
+
+    It is read from its disk, not from memory. Raises `RearError` when it is not what it should be.
+    """
+    forget(iso)
     size, expected = iso.stat().st_size, volume_size(iso)
     if size < expected:
         raise RearError(f"{iso} has {size} bytes of {expected}", "check the free space, then run it again")
@@ -67,6 +73,9 @@ def verify_iso(sh: Shell, iso: Path, files: Mapping[str, Path], efi_image: Path 
             raise RearError(f"{name} is missing on the image {iso}")
         if not is_same(iso, extents[name], path):
             raise RearError(f"{name} on the image {iso} differs from its source", "check the disk it is on")
+    for name, sha256 in (sums or {}).items():
+        if checksum_within(iso, extents.get(name, ())) != sha256:
+            raise RearError(f"{name} on the image {iso} is missing or damaged", "check the disk it is on")
     if efi_image and not is_same(iso, [efi_partition(iso)], efi_image):
         raise RearError(f"the EFI partition of the image {iso} differs from its source", "check its disk")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rear_core import Run, Setting, Step, hookimpl
+from rear_core import Refused, Run, Setting, Step, hookimpl
 
-MIB = 1024 * 1024
-# What a rescue system has needed so far; the exact number is known when it is packed.
-USUAL_SIZE = 300 * MIB
-BOOT_LOADER_SIZE = 32 * MIB
+if TYPE_CHECKING:
+    from rear_core.media.carried import Room
+
 MENU_SECONDS = 10
 
 
@@ -27,6 +27,16 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "ISO_VOLID", str, default="REAR-ISO", check=_volume_id,
         help="Volume label of the ISO image, at most 32 characters.",
+    )
+    yield Setting(
+        "ISO_MAX_SIZE", str, check=_size,
+        help="Size of a medium: a number of MiB, a size as 4.7GB or 4300MiB, or CD, DVD, DVD-DL, BD, BD-DL. A backup on"
+        " the rescue media that is larger goes on to further images. Left empty there is no limit.",
+    )
+    yield Setting(
+        "ISO_BURN", str, check=_device,
+        help="Drive that the finished images are burned with, such as /dev/sr0; what a rewritable disc in it holds is"
+        " lost. Left empty nothing is burned.",
     )
     yield Setting(
         "OUTPUT_URL", str, check=_url,
@@ -47,6 +57,13 @@ def rear_missing(run: Run) -> Iterable[str]:
 
 
 @hookimpl
+def rear_media_room(run: Run) -> Room:
+    from .discs import room
+
+    return room(run)
+
+
+@hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
         yield Step(30, "Check what makes the ISO image boot", check_boot_loaders)
@@ -55,10 +72,16 @@ def rear_prep(run: Run) -> Iterable[Step]:
 
 @hookimpl
 def rear_output(run: Run) -> Iterable[Step]:
+    from .discs import make_further
+
+    if run.carried and len(run.carried.media) > 1:
+        yield Step(40, "Make the images with the rest of the backup", make_further)
     yield Step(50, "Make the ISO image", make_image)
     yield Step(60, "Read the ISO image back", verify_image)
     if run.settings["OUTPUT_URL"]:
         yield Step(80, "Copy the ISO image to OUTPUT_URL", copy_image)
+    if run.settings["ISO_BURN"]:
+        yield Step(90, "Burn", burn_images)
 
 
 def check_boot_loaders(run: Run) -> None:
@@ -69,12 +92,23 @@ def check_boot_loaders(run: Run) -> None:
 
 
 def check_places(run: Run) -> None:
-    """Raise `Refused` unless ISO_DIR and OUTPUT_URL can be written and have room."""
+    """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
     from rear_core.media.location import check_room, check_writable, opened
     from rear_core.media.url import parse_url
 
+    from .burn import check_burner
+    from .discs import USUAL_SIZE, carries_backup, image_path
+
     previous = image_path(run)
-    needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if previous.exists() else 0)
+    carries = carries_backup(run, previous)
+    if carries and "backup" not in run.phases:
+        raise Refused(
+            f"{previous} carries a backup, which an image without one would replace",
+            "run `rear mkbackup`, or set ISO_PREFIX or ISO_DIR to keep it",
+        )
+    # For a backup on the image the backup method checks the room, when it knows what is to be saved.
+    bare = previous.exists() and not carries
+    needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if bare else 0)
     check_room(previous.parent, needed, "ISO_DIR")
     if run.settings["OUTPUT_URL"]:
         url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL")
@@ -82,12 +116,8 @@ def check_places(run: Run) -> None:
             check_room(directory, needed, "OUTPUT_URL")
             if directory.exists():
                 check_writable(directory, str(url))
-
-
-def image_path(run: Run) -> Path:
-    """Where the finished image is kept on this machine."""
-    name = run.settings["ISO_PREFIX"] or f"rear-{run.system.hostname}"
-    return Path(run.settings["ISO_DIR"], f"{name}.iso")
+    if run.settings["ISO_BURN"]:
+        check_burner(run)
 
 
 def make_image(run: Run) -> None:
@@ -96,48 +126,63 @@ def make_image(run: Run) -> None:
     from rear_core.media.location import check_room
 
     from .boot import find_loaders
-    from .image import write_image
+    from .discs import image_path, rescue_size
+    from .image import carried, write_image
 
-    assert run.image is not None
     path = image_path(run)
-    sizes = (file.stat().st_size for file in (run.image.kernel, run.image.initramfs))
-    check_room(path.parent, sum(sizes) + BOOT_LOADER_SIZE, "ISO_DIR")
+    needed = rescue_size(run) + sum(file.source.stat().st_size for file in carried(run).values())
+    check_room(path.parent, needed, "ISO_DIR")
     path.parent.mkdir(parents=True, exist_ok=True)
     run.undo.callback(beside(path).unlink, missing_ok=True)
     write_image(run, beside(path), find_loaders(run, warn=False), MENU_SECONDS)
 
 
 def verify_image(run: Run) -> None:
-    """Compare the image with what it was made of, then give it its name and write its checksum."""
-    from rear_core.media.delivery import beside, checksum, put_in_place
+    """Compare the image with what it was made of, then give all images their names and write their checksums."""
+    from rear_core.media.delivery import beside
     from rear_core.media.iso import verify_iso
 
-    from .image import efi_image_path, payload
+    from .discs import MIB, check_size, discard, image_path, put_all_in_place, sums
+    from .image import carried, efi_image_path, payload
 
-    path = image_path(run)
+    part = beside(image_path(run))
     efi_image = efi_image_path(run)
-    verify_iso(run.sh, beside(path), payload(run), efi_image if efi_image.exists() else None)
-    put_in_place(beside(path), path, checksum(beside(path)))
-    run.results.append(path)
-    run.report.say(f"{path} ({path.stat().st_size / MIB:.0f} MiB)")
+    verify_iso(run.sh, part, payload(run), efi_image if efi_image.exists() else None, sums(carried(run)))
+    check_size(run, part)
+    discard(carried(run))
+    for path in put_all_in_place(run):
+        run.results.append(path)
+        run.report.say(f"{path} ({path.stat().st_size / MIB:.0f} MiB)")
 
 
 def copy_image(run: Run) -> None:
-    """Copy the image and its checksum to OUTPUT_URL and prove the copy."""
+    """Copy the images and their checksums to OUTPUT_URL and prove the copies; the first comes last, as in ISO_DIR."""
     from rear_core.media.delivery import checksum, deliver
     from rear_core.media.location import check_room, opened
     from rear_core.media.url import parse_url
 
-    path = image_path(run)
+    from .discs import further_paths, image_path, remove_older
+
+    first, further = image_path(run), further_paths(run)
     url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL")
-    if url.scheme == "file" and Path(url.path).resolve() == path.parent.resolve():
+    if url.scheme == "file" and Path(url.path).resolve() == first.parent.resolve():
         return
     with opened(run, url, run.settings["OUTPUT_OPTIONS"]) as directory:
-        check_room(directory, path.stat().st_size, "OUTPUT_URL")
-        copy = deliver(path, directory, checksum(path))
+        check_room(directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
+        copies = [deliver(path, directory, checksum(path)) for path in (*further, first)]
+        remove_older(directory / first.name, further)
     if url.scheme == "file":
-        run.results.append(copy)
-    run.report.say(f"Copied to {url}/{path.name}")
+        run.results += sorted(copies)
+    for copy in sorted(copies):
+        run.report.say(f"Copied to {url}/{copy.name}")
+
+
+def burn_images(run: Run) -> None:
+    """Burn every image and read it back."""
+    from .burn import burn
+    from .discs import further_paths, image_path
+
+    burn(run, [image_path(run), *further_paths(run)])
 
 
 def _absolute(value: str) -> str:
@@ -152,6 +197,20 @@ def _volume_id(value: str) -> str:
     if not 1 <= len(value) <= 32:
         return "must have 1 to 32 characters"
     return "" if value.isascii() and value.isprintable() else "must be printable ASCII"
+
+
+def _size(value: str) -> str:
+    from .discs import size_of
+
+    try:
+        size_of(value)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _device(value: str) -> str:
+    return "" if not value or value.startswith(("/dev/", "stdio:/")) else "must be a drive, as /dev/sr0"
 
 
 def _url(value: str) -> str:

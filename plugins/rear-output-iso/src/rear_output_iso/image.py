@@ -2,11 +2,11 @@
 """Puts the ISO image together: rescue system, boot menu and boot loaders."""
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rear_core import Run
+from rear_core.media.carried import CarriedFile
 from rear_core.media.delivery import checksum
 from rear_core.media.fat import make_fat_image
 from rear_core.media.grub import efi_files, make_bios_loader
@@ -15,14 +15,21 @@ from rear_core.media.loaders import Loaders
 from rear_core.media.menu import grub_menu
 from rear_core.template import render
 
+from . import discs
+
 KERNEL = "/boot/vmlinuz"
 INITRAMFS = "/boot/initramfs.img"
 
 
 def payload(run: Run) -> dict[str, Path]:
-    """What the image is for, by path in it."""
+    """The rescue system by path in the image."""
     assert run.image is not None
     return {KERNEL: run.image.kernel, INITRAMFS: run.image.initramfs}
+
+
+def carried(run: Run) -> Mapping[str, CarriedFile]:
+    """What the image takes along of a backup."""
+    return run.carried.media[0] if run.carried else {}
 
 
 def efi_image_path(run: Run) -> Path:
@@ -33,7 +40,7 @@ def efi_image_path(run: Run) -> Path:
 def write_image(run: Run, path: Path, loaders: Loaders, timeout: int) -> None:
     """Write the image; the same rescue system and SOURCE_DATE_EPOCH give the same bytes."""
     assert run.image is not None
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+    epoch = discs.epoch()
     work = run.build_dir / "iso"
     work.mkdir(exist_ok=True)
     identity = checksum(run.image.initramfs)[:16]
@@ -62,7 +69,7 @@ def write_image(run: Run, path: Path, loaders: Loaders, timeout: int) -> None:
         run.sh,
         path,
         # The signed GRUB of Debian looks for /.disk/info and reads /boot/grub/grub.cfg there.
-        {**payload(run), "/boot/grub/grub.cfg": menu, "/.disk/info": name, marker: name},
+        {**payload(run), **discs.sources(carried(run)), "/boot/grub/grub.cfg": menu, "/.disk/info": name, marker: name},
         volume_id=run.settings["ISO_VOLID"],
         epoch=epoch,
         bios=bios,

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OUTPUT=ISO with a backup on its images: several discs, their sizes and names, and burning."""
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rear_output_iso
+from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run, builtin
+from rear_core.media.carried import Carried, CarriedFile, room
+from rear_core.media.delivery import beside
+from rear_core.media.grub import find_modules
+from rear_core.media.iso import file_extents, volume_size
+from rear_core.plugins import Plugins
+from rear_core.settings import Sources, evaluate, parse
+from rear_core.shell import Shell
+from rear_core.system import Firmware, OperatingSystem, System
+from rear_core.workflow import WORKFLOWS
+from rear_output_iso.burn import burn, read_back
+from rear_output_iso.discs import DISCS, MIB, size_of
+
+needs_loaders = pytest.mark.skipif(
+    not (find_modules("i386-pc") and Shell().which("xorriso")), reason="GRUB for BIOS or xorriso is not installed"
+)
+FIRST, SECOND = "2026-11-22T183000Z", "2026-11-23T183000Z"
+
+
+def make_run(tmp_path: Path, config: str = "", workflow: str = "mkbackup") -> Run:
+    text = f"ISO_DIR={tmp_path}/output\n{config}"
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), rear_output_iso.rear_settings(), {})
+    build = tmp_path / "build"
+    build.mkdir(exist_ok=True)
+    run = Run(settings, Plugins([rear_output_iso]), build_dir=build, phases=WORKFLOWS[workflow])
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1.0-13-amd64", Firmware("bios"))
+    kernel, initramfs = build / "kernel", build / "initramfs"
+    kernel.write_bytes(b"kernel" * 1000)
+    initramfs.write_bytes(b"initramfs" * 50000)
+    run.image = RescueImage(kernel, initramfs, "6.1.0-13-amd64", "console=ttyS0")
+    return run
+
+
+def carry(run: Run, name: str, *contents: bytes) -> None:
+    """Have the run carry these contents, one on each medium."""
+    media = []
+    for number, content in enumerate(contents, start=1):
+        source = run.build_dir / f"{name}.{number}"
+        source.write_bytes(content)
+        media.append({f"/backup/web1/part.{number}": CarriedFile(source, hashlib.sha256(content).hexdigest())})
+    run.carried = Carried(name, tuple(media))
+
+
+def make(run: Run) -> list[Path]:
+    """Run the steps of the output in their order."""
+    with run.undo:
+        for step in sorted(rear_output_iso.rear_output(run), key=lambda step: step.number):
+            step.action(run)
+    return run.results
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@needs_loaders
+def test_a_backup_goes_along_on_one_image(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    carry(run, FIRST, b"backup" * 1000)
+    [iso] = make(run)
+    assert "/backup/web1/part.1" in file_extents(run.sh, iso)
+    assert names(tmp_path / "output") == ["rear-web1.iso", "rear-web1.iso.sha256"]
+    assert names(tmp_path / "build") == ["initramfs", "iso", "kernel"], "the pieces are used up"
+
+
+@needs_loaders
+def test_the_rest_goes_on_further_images_with_labels_of_their_own(tmp_path: Path) -> None:
+    run = make_run(tmp_path, f"ISO_VOLID={'X' * 32}\nOUTPUT_URL=file://{tmp_path}/copies")
+    carry(run, FIRST, b"one", b"two" * 99999, b"three")
+    made = make(run)
+    assert [path.name for path in made[:3]] == [
+        "rear-web1.iso", f"rear-web1_{FIRST}_02.iso", f"rear-web1_{FIRST}_03.iso"
+    ]  # fmt: skip
+    for number, path in enumerate(made[:3], start=1):
+        assert f"/backup/web1/part.{number}" in file_extents(run.sh, path)
+        assert ("/boot/vmlinuz" in file_extents(run.sh, path)) == (number == 1)
+    told = run.sh.query("xorriso", "-indev", made[1], "-pvd_info")
+    assert f"Volume Id    : {'X' * 28}_02" in told
+    assert names(tmp_path / "copies") == names(tmp_path / "output")
+    for path in made:
+        run.sh.run("sha256sum", "--check", "--strict", f"{path.name}.sha256", cwd=path.parent)
+
+
+@needs_loaders
+def test_the_previous_set_goes_when_the_new_one_is_there_and_others_stay(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    carry(run, FIRST, b"one", b"two", b"three")
+    make(run)
+    output = tmp_path / "output"
+    for foreign in (f"rear-web12_{FIRST}_02.iso", "rear-web1_notes_02.iso"):
+        (output / foreign).touch()
+    beside(output / f"rear-web1_{FIRST}_04.iso").touch()
+    run = make_run(tmp_path)
+    carry(run, SECOND, b"one", b"two")
+    make(run)
+    assert [name for name in names(output) if not name.endswith(".sha256")] == [
+        "rear-web1.iso", f"rear-web12_{FIRST}_02.iso", f"rear-web1_{SECOND}_02.iso", "rear-web1_notes_02.iso",
+    ]  # fmt: skip
+
+
+@needs_loaders
+@pytest.mark.parametrize("disc", [1, 2, 3])
+def test_a_piece_that_was_damaged_leaves_the_previous_set_as_it_was(tmp_path: Path, disc: int) -> None:
+    run = make_run(tmp_path)
+    carry(run, FIRST, b"one", b"two", b"three")
+    make(run)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir()}
+    run = make_run(tmp_path)
+    carry(run, SECOND, b"one", b"two", b"three")
+    assert run.carried
+    (file,) = run.carried.media[disc - 1].values()
+    file.source.write_bytes(b"damaged")
+    with pytest.raises(RearError, match="missing or damaged"):
+        make(run)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir()} == before
+
+
+@needs_loaders
+def test_rescue_media_without_a_backup_never_replace_those_with_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    carry(run, FIRST, b"one")
+    make(run)
+    with pytest.raises(Refused, match="carries a backup"):
+        rear_output_iso.check_places(make_run(tmp_path, workflow="mkrescue"))
+    rear_output_iso.check_places(make_run(tmp_path))
+    (tmp_path / "output/rear-web1.iso").write_bytes(b"no image at all")
+    rear_output_iso.check_places(make_run(tmp_path, workflow="mkrescue"))
+
+
+@needs_loaders
+def test_an_image_larger_than_the_medium_is_an_error(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "ISO_MAX_SIZE=1MiB")
+    with pytest.raises(RearError, match="a medium 1 MiB"):
+        make(run)
+    assert names(tmp_path / "output") == []
+
+
+@needs_loaders
+@pytest.mark.parametrize("size", ["40MiB", "50MiB"])
+def test_what_fills_the_room_fits_the_medium(tmp_path: Path, size: str) -> None:
+    run = make_run(tmp_path, f"ISO_MAX_SIZE={size}")
+    found = room(run)
+    assert found.first and found.further
+    carry(run, FIRST, b"\x01" * found.first, b"\x02" * found.further)
+    for path in make(run):
+        assert volume_size(path) <= path.stat().st_size <= int(size[:2]) * MIB
+
+
+def test_without_a_limit_one_image_takes_it_all(tmp_path: Path) -> None:
+    found = room(make_run(tmp_path))
+    assert (found.first, found.directory) == (None, tmp_path / "output")
+
+
+def test_an_output_that_carries_nothing_is_refused() -> None:
+    sources = Sources(assignments=tuple(parse("OUTPUT=PXE\nBACKUP=CDROM", "local.conf")))
+    plugins = Plugins(builtin.modules())
+    with pytest.raises(Refused, match="OUTPUT=PXE cannot carry a backup"):
+        room(Run(evaluate(sources, plugins.settings(), {}), plugins))
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["", "M", "MiB", "mb", "G", "GB", " GiB", "k"]))
+def test_sizes_are_what_they_say(number: int, unit: str) -> None:
+    factor = {"": MIB, "M": MIB, "MIB": MIB, "MB": 10**6, "G": MIB << 10, "GB": 10**9, "GIB": MIB << 10, "K": 1024}
+    assert size_of(f"{number}{unit}") == number * factor[unit.strip().upper()]
+
+
+def test_a_disc_may_be_named() -> None:
+    assert size_of("dvd") == DISCS["DVD"] == 2295104 * 2048
+    assert size_of("4.7GB") == 4_700_000_000
+    assert size_of("") is None
+
+
+@pytest.mark.parametrize("line", ["ISO_MAX_SIZE=huge", "ISO_MAX_SIZE=-5", "ISO_MAX_SIZE=4,7GB", "ISO_BURN=sr0"])
+def test_bad_settings_are_errors_of_the_configuration(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigurationError, match=line.partition("=")[0]):
+        make_run(tmp_path, line)
+
+
+@needs_loaders
+def test_an_image_is_burned_and_read_back(tmp_path: Path) -> None:
+    disc = tmp_path / "disc"
+    run = make_run(tmp_path, f"ISO_BURN=stdio:{disc}", "mkrescue")
+    rear_output_iso.check_places(run)
+    [iso] = make(run)
+    assert disc.read_bytes()[: iso.stat().st_size] == iso.read_bytes()
+
+
+@needs_loaders
+def test_a_disc_that_nobody_changes_is_an_error_that_names_what_is_left(tmp_path: Path) -> None:
+    run = make_run(tmp_path, f"ISO_BURN=stdio:{tmp_path}/disc")
+    carry(run, FIRST, b"one", b"two")
+    with pytest.raises(RearError, match="disc 2 of 2") as caught:
+        make(run)
+    assert f"rear-web1_{FIRST}_02.iso" in caught.value.hint
+    assert len([name for name in names(tmp_path / "output") if name.endswith(".iso")]) == 2, "the images are finished"
+
+
+def test_only_an_optical_drive_is_burned_on(tmp_path: Path) -> None:
+    for drive in ("/dev/null", "/dev/no-such-drive", "stdio:/dev/loop0"):
+        with pytest.raises(Refused, match="ISO_BURN"):
+            rear_output_iso.check_places(make_run(tmp_path, f"ISO_BURN={drive}", "mkrescue"))
+
+
+def test_a_disc_that_differs_is_an_error(tmp_path: Path) -> None:
+    disc = tmp_path / "disc"
+    disc.write_bytes(b"x" * 10)
+    with pytest.raises(RearError, match="2 bytes too early"):
+        read_back(disc, 12)
+    assert read_back(disc, 9) == hashlib.sha256(b"x" * 9).hexdigest()
+
+
+@needs_loaders
+def test_a_drive_that_fails_is_named_with_the_command_to_try(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    image.write_bytes(os.urandom(MIB))
+    with pytest.raises(RearError, match="could not be burned") as caught:
+        burn(make_run(tmp_path, f"ISO_BURN=stdio:{tmp_path}/none/disc"), [image])
+    assert "xorriso -as cdrecord" in caught.value.hint
