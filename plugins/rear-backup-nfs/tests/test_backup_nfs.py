@@ -62,7 +62,7 @@ def test_a_server_that_does_not_answer_is_refused_with_the_command_to_try(tmp_pa
     run.sh = Unreachable({command: answer})
     with pytest.raises(Refused, match="Connection timed out") as caught:
         check_place(run)
-    assert "mount -t nfs -o nodev,nosuid,soft,retry=0,rw,noatime server:/export" in caught.value.hint
+    assert "mount --types nfs --options nodev,nosuid,soft,retry=0,rw,noatime server:/export" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

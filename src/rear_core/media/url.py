@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The URLs of places where media and backups are kept: file:///folder and nfs://server/export."""
+"""The URLs of places where media and backups are kept.
+
+file:///folder is a folder of this machine, nfs://server/export one of a server, and usb:///dev/disk/by-label/REAR-000
+a disk that is plugged in for it.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError
 
-SCHEMES = ("file", "nfs")
-EXAMPLES = "write file:///folder or nfs://server/export"
+SCHEMES = ("file", "nfs", "usb")
+EXAMPLES = "write file:///folder, nfs://server/export or usb:///dev/disk/by-label/REAR-000"
 
 
 @dataclass(frozen=True)
 class Url:
-    """A place; `host` is empty for folders of this machine."""
+    """A place; `host` is empty for folders and disks of this machine. The `path` of a disk is that of its device."""
 
     scheme: str
     host: str
@@ -49,7 +53,7 @@ def url_problem(text: str) -> str:
     if not parts.scheme:
         return "has no scheme such as file:// or nfs://"
     if parts.scheme not in SCHEMES:
-        return f"{parts.scheme}:// is not supported, only {' and '.join(f'{name}://' for name in SCHEMES)}"
+        return f"{parts.scheme}:// is not supported, only {', '.join(f'{name}://' for name in SCHEMES)}"
     if parts.query or parts.fragment or "?" in text or "#" in text:
         return "has a ? or #; write them as %3F and %23"
     if any(ord(character) < 32 for character in path):
@@ -58,6 +62,8 @@ def url_problem(text: str) -> str:
         return "has .. in its path"
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         return f"names the host {parts.netloc}; a folder has three slashes, file:///{parts.netloc}{path}"
+    if parts.scheme == "usb" and (parts.netloc or not path.startswith("/dev/")):
+        return "names no device; write usb:///dev/disk/by-label/REAR-000"
     if parts.scheme == "nfs" and not parts.hostname:
         return "names no server"
     if parts.scheme == "nfs" and (parts.username is not None or port is not None):

@@ -13,6 +13,7 @@ from .disk import PartitionTable, read_table
 from .inventory import Device, is_part, read_devices
 from .kinds import StorageKind, core_kinds
 from .layout import Item, Layout, make, resolved, validate
+from .present import media_label
 from .survey import Survey, read_fstab, read_mounts
 
 # What is not on a disk of this machine, by the beginning of the kernel's name.
@@ -152,6 +153,8 @@ def _why_not(survey: Survey, disk: Device) -> str:
         return "no medium is in it"
     if _is_system(survey, disk):
         return ""
+    if label := next((device.label for device in _stack(survey, disk) if media_label(device)), ""):
+        return f"it is rescue media (labelled {label})"
     if disk.transport in NETWORK:
         return f"a network disk ({disk.transport}) that fstab does not name: INCLUDE_DEVICES can name it"
     if disk.removable or disk.transport == "usb":
@@ -168,13 +171,19 @@ def _is_empty(survey: Survey, disk: Device) -> bool:
 def _is_system(survey: Survey, disk: Device) -> bool:
     """Whether something on this disk is mounted where the system or fstab wants it."""
     wanted = {*SYSTEM_MOUNTS, *(entry.target for entry in survey.fstab)}
-    waiting, numbers, paths = [disk], set(), set()
+    stack = _stack(survey, disk)
+    numbers, paths = {device.number for device in stack}, {device.path for device in stack}
+    return any(m.target in wanted and (m.number in numbers or m.source in paths) for m in survey.mounts)
+
+
+def _stack(survey: Survey, disk: Device) -> list[Device]:
+    """A disk and all that stands on it."""
+    found, waiting = [], [disk]
     while waiting:
         device = waiting.pop()
-        numbers.add(device.number)
-        paths.add(device.path)
+        found.append(device)
         waiting += [survey.devices[child] for child in device.children]
-    return any(m.target in wanted and (m.number in numbers or m.source in paths) for m in survey.mounts)
+    return found
 
 
 def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:

@@ -14,7 +14,7 @@ from ..errors import Interrupted, Refused
 from . import present
 from .command import Site
 from .disk import Disk
-from .layout import Layout
+from .layout import Item, Layout
 from .mapping import NONE, STRONG, Assignment, Match, assign, marks, score
 from .mount import Mount
 from .present import Machine
@@ -40,36 +40,63 @@ def decide(run: Run, layout: Layout) -> tuple[Assignment, Machine]:
 
 
 def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
-    """The disks that are here; with `lock`, those that hold the backup or are excluded are locked."""
+    """The disks that are here; with `lock`, those that hold backup or media, or are excluded, are locked."""
     target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
     machine = present.look(run.sh, run.report.warn, target, lock=lock, include=include)
-    kept = backup_disks(run, layout)
+    kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
     recorded = {item.id: (item, marks(layout, item)) for item in layout if isinstance(item, Disk)}
     disks = []
     for disk in machine.disks:
         known = [id for id, (item, known_marks) in recorded.items() if score(item, disk, known_marks)[0] >= STRONG]
         # Names change: one that is recorded is not the one that was left out under this name.
         excluded = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
-        reason = "it holds the backup" if kept.keys() & known else "EXCLUDE_DEVICES names it" if excluded else ""
+        reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
+        reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
         disks.append(replace(disk, locked=disk.locked or reason if lock else ""))
     return replace(machine, disks=tuple(disks))
 
 
+def disks_of_urls(run: Run, machine: Machine) -> dict[str, str]:
+    """The disks that are plugged in for BACKUP_URL or OUTPUT_URL, as usb:///dev/..., with the reason to leave them."""
+    from ..media.location import devices_named
+    from ..media.url import parse_url
+
+    found: dict[str, str] = {}
+    for setting in ("BACKUP_URL", "OUTPUT_URL"):
+        url = run.settings[setting] if setting in run.settings.declared else ""
+        if url.startswith("usb:"):
+            names = devices_named(run.sh, parse_url(url, setting).path)
+            for disk in machine.disks:
+                if any({part.path, f"/dev/{part.kernel_name}"} & {*names} for part in machine.above(disk.path)):
+                    found[disk.path] = f"{setting} names it"
+    return found
+
+
 def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
-    """The recorded disks that hold a backup in a folder of this machine: they stay as they are."""
+    """The recorded disks that hold a backup in a folder or on a disk of this machine: they stay as they are."""
     from ..media.url import parse_url
 
     url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else ""
-    if not url.startswith("file:"):
+    if not url.startswith(("file:", "usb:")):
         return {}
     path = parse_url(url, "BACKUP_URL").path
+    holders = [item.id for item in layout if path in _names(item)] if url.startswith("usb:") else _below(layout, path)
+    disks = {id for holder in holders for id in Site(layout, {}).below(holder) if isinstance(layout[id], Disk)}
+    return dict.fromkeys(sorted(disks), NONE)
+
+
+def _names(item: Item) -> set[str]:
+    """The paths below /dev that a recorded partition or file system had."""
+    label, uuid = getattr(item, "label", ""), getattr(item, "uuid", "")
+    return {f"/dev/disk/by-label/{label}", f"/dev/disk/by-uuid/{uuid}", str(getattr(item, "device", ""))}
+
+
+def _below(layout: Layout, path: str) -> list[str]:
+    """What the file system that holds a folder lies on."""
     mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
-    if holder is None or holder.target == "/":
-        # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
-        return {}
-    below = Site(layout, {}).below(holder.needs[0])
-    return {id: NONE for id in sorted(below) if isinstance(layout[id], Disk)}
+    # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
+    return [] if holder is None or holder.target == "/" else [holder.needs[0]]
 
 
 def chosen(run: Run) -> dict[str, str]:

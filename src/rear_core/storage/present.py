@@ -152,9 +152,14 @@ def _contents(device: Device, stack: Sequence[Device], table: str) -> str:
     return listed or ("something" if len(stack) > 1 else "")
 
 
+def media_label(device: Device) -> bool:
+    """Whether the label of a device says that it is rescue media."""
+    return device.label.upper().startswith(MEDIA_LABELS)
+
+
 def _why_locked(machine: Machine, stack: Sequence[Device], target: str) -> str:
     for device in stack:
-        if device.label.upper().startswith(MEDIA_LABELS):
+        if media_label(device):
             return f"it is rescue media (labelled {device.label})"
         for mount in machine.mounted(device):
             if not f"{mount.target}/".startswith(f"{target.rstrip('/')}/"):

@@ -2,18 +2,20 @@
 """Places are opened, checked for room and rights, and closed again."""
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from rear_core.errors import Refused
-from rear_core.media.location import check_room, check_writable, opened
+from rear_core.media.location import check_room, check_writable, devices_named, find_device, opened
 from rear_core.media.url import Url
 from rear_core.plugins import Plugins
 from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
 from rear_core.shell import Outcome
-from rear_core.testing.fake_shell import FakeShell
+from rear_core.testing.fake_shell import FakeShell, command_line
 
 NFS = Url("nfs", "server", "/export")
 MOUNT = "mount --types nfs --options nodev,nosuid,soft,retry=0,vers=4.2 server:/export DIR"
@@ -31,6 +33,14 @@ class Recorded(FakeShell):
 
     def run(self, *argv, **options):  # type: ignore[no-untyped-def]
         return super().run(*("DIR" if Path(word).is_absolute() else word for word in argv), **options)
+
+
+class Stick(Recorded):
+    """Knows the paths of devices."""
+
+    def run(self, *argv, **options):  # type: ignore[no-untyped-def]
+        private = [os.fspath(word) for word in argv if "/mount." in os.fspath(word)]
+        return FakeShell.run(self, *("DIR" if os.fspath(word) in private else word for word in argv), **options)
 
 
 def make_run(tmp_path: Path, answers: dict[str, Outcome | str]) -> Run:
@@ -77,6 +87,51 @@ def test_a_busy_export_is_unmounted_lazily_with_a_warning(tmp_path: Path) -> Non
         pass
     [warning] = run.report.warnings
     assert "nfs://server/export" in warning
+
+
+LABEL = "/dev/disk/by-label/REAR-000"
+BLKID = "blkid --cache-file /dev/null --match-token LABEL=REAR-000 --output device"
+
+
+def test_a_disk_is_found_by_its_label_and_mounted_privately(tmp_path: Path) -> None:
+    mount = "mount --options nodev,nosuid,rw,noatime /dev/sdx3 DIR"
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), build_dir=tmp_path)
+    run.sh = Stick({BLKID: "/dev/sdx3\n", mount: "", UMOUNT: ""})
+    with opened(run, Url("usb", "", LABEL), "rw,noatime") as directory:
+        assert directory.name == "rear" and directory.parent.parent == tmp_path
+        # The folder is made by whoever writes there.
+        check_writable(directory, "usb:///")
+        assert not directory.exists()
+    assert run.sh.asked == [BLKID, mount, UMOUNT]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_does_not_come_is_refused() -> None:
+    started = time.monotonic()
+    with pytest.raises(Refused, match="there is no /dev/disk/by-label/REAR-000"):
+        find_device(FakeShell({BLKID: Outcome(("blkid",), 2, "", "", 0)}), LABEL, seconds=0.6)
+    assert time.monotonic() - started >= 0.6
+    with pytest.raises(Refused, match="there is no /dev/null"):
+        find_device(FakeShell({}), "/dev/null", seconds=0)
+
+
+def test_two_disks_of_one_label_are_not_guessed_between() -> None:
+    with pytest.raises(Refused, match="could be /dev/sdx3 or /dev/sdy3") as caught:
+        find_device(FakeShell({BLKID: "/dev/sdx3\n/dev/sdy3\n"}), LABEL)
+    assert "by-uuid" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [
+        ("by-uuid/5d6776a6-fd96-4adb-ade1-463678c90eef", "UUID=5d6776a6-fd96-4adb-ade1-463678c90eef"),
+        ("by-partlabel/REAR-000", "PARTLABEL=REAR-000"),
+        (r"by-label/my\x20stick", "LABEL=my stick"),
+    ],
+)
+def test_the_links_of_udev_are_read_as_what_they_say(name: str, token: str) -> None:
+    command = command_line(["blkid", "--cache-file", "/dev/null", "--match-token", token, "--output", "device"])
+    assert devices_named(FakeShell({command: "/dev/sdx3\n"}), f"/dev/disk/{name}") == ["/dev/sdx3"]
 
 
 def test_room_is_asked_of_the_folder_that_will_hold_the_new_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rear_core.media.url import Url, parse_url, url_problem
         ("file://localhost/srv", Url("file", "", "/srv")),
         ("nfs://server/export/rear", Url("nfs", "server", "/export/rear")),
         ("nfs://[fd00::5]/export", Url("nfs", "[fd00::5]", "/export")),
+        ("usb:///dev/disk/by-label/REAR-000", Url("usb", "", "/dev/disk/by-label/REAR-000")),
         ("nfs://server/with%20space", Url("nfs", "server", "/with space")),
     ],
 )
@@ -34,6 +35,9 @@ def test_an_nfs_source_is_written_as_mount_wants_it() -> None:
         ("/srv/rear", "no scheme"),
         ("cifs://server/share", "cifs:// is not supported"),
         ("file://srv/rear", "three slashes, file:///srv/rear"),
+        ("usb://REAR-000", "names no device"),
+        ("usb://dev/sdx1", "names no device"),
+        ("usb:///mnt/stick", "names no device"),
         ("nfs:///export", "names no server"),
         ("nfs://server", "no absolute path"),
         ("nfs://server:2050/export", "port"),
@@ -56,4 +60,4 @@ def test_any_text_is_a_url_or_has_a_problem(text: str) -> None:
     if not url_problem(text):
         url = parse_url(text, "OUTPUT_URL")
         assert url.path.startswith("/")
-        assert url.scheme in ("file", "nfs")
+        assert url.scheme in ("file", "nfs", "usb")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,26 @@ def test_an_excluded_disk_takes_what_lies_on_it_along(described: Callable[..., L
     assert "disk:lab3" not in layout
     assert "mount:/srv/boot" not in layout and "mount:/srv/home" not in layout
     assert "/srv/home" in reasons
+
+
+def test_rescue_media_on_any_bus_are_left_out() -> None:
+    recording = answers("debian-raid-luks")
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    tree = json.loads(lsblk.stdout)
+    stick = {"name": "sdx", "kname": "sdx", "maj:min": "8:96", "type": "disk", "size": 1 << 33, "tran": "sata"}
+    parts = [("sdx1", None, None), ("sdx2", "vfat", "REAR-EFI"), ("sdx3", "ext4", "REAR-000")]
+    stick["children"] = [
+        {"name": name, "kname": name, "maj:min": f"8:9{number}", "type": "part", "size": 1 << 30,
+         "fstype": fstype, "label": label}
+        for number, (name, fstype, label) in enumerate(parts, 7)
+    ]  # fmt: skip
+    tree["blockdevices"].append(stick)
+    recording[LSBLK] = json.dumps(tree)
+    layout = capture(FakeShell(recording))
+    reasons = {entry.name: entry.reason for entry in layout.left_out}
+    assert reasons["/dev/sdx"] == "it is rescue media (labelled REAR-000)"
+    assert not [item for item in layout if "sdx" in str(item)]
 
 
 def test_an_included_disk_is_described_against_the_rules() -> None:

@@ -139,6 +139,31 @@ def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(
     assert [disk.locked for disk in look(here, layout()).disks] == ["", "EXCLUDE_DEVICES names it"]
 
 
+BLKID = "blkid --cache-file /dev/null --match-token LABEL=DATA --output device"
+
+
+@pytest.mark.parametrize("setting", ["BACKUP_URL", "OUTPUT_URL"])
+def test_a_disk_that_is_plugged_in_for_backups_is_locked(tmp_path: Path, setting: str) -> None:
+    """Also where nothing on it is mounted yet, and whatever it is called."""
+    stick = node("sdx", 32, children=[node("sdx1", 32, type="part", fstype="ext4", label="DATA")])
+    shell = machine(node("vda", serial="A"), stick)
+    shell._answers[BLKID] = "/dev/sdx1\n"
+    values: dict[str, Any] = {setting: "usb:///dev/disk/by-label/DATA"}
+    here = run(shell, tmp_path, **values)
+    assert {disk.path: disk.locked for disk in look(here, layout()).disks} == {
+        "/dev/sdx": f"{setting} names it",
+        "/dev/vda": "",
+    }
+    assert all(not disk.locked for disk in look(here, layout(), lock=False).disks)
+
+
+def test_the_recorded_disk_of_a_backup_on_a_disk_is_left_out(tmp_path: Path) -> None:
+    here = run(machine(), tmp_path, BACKUP_URL=f"usb:///dev/disk/by-uuid/{DATA}")
+    assert backup_disks(here, layout()) == {"disk:B": "none"}
+    here = run(machine(), tmp_path, BACKUP_URL="usb:///dev/disk/by-label/REAR-000")
+    assert backup_disks(here, layout()) == {}
+
+
 def test_a_recorded_disk_with_the_backup_stays_as_it_is(tmp_path: Path) -> None:
     shell = machine(node("vda", serial="A"), node("vdb", serial="B"))
     here = run(shell, tmp_path, BACKUP_URL="file:///srv/backup/machine")

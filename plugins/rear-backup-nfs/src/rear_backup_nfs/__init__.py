@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BACKUP=NFS: backups on an NFS server, or in a folder of this machine's own or attached storage."""
+"""BACKUP=NFS: backups on an NFS server, on a disk that is plugged in for them, or in a folder of this machine."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -21,8 +21,8 @@ NFS_CLIENT = Contents(
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "BACKUP_URL", str, check=_url,
-        help="Where backups are kept: nfs://server/export or file:///folder. Left empty no backup is"
-        " prepared; the rescue media are made all the same.",
+        help="Where backups are kept: nfs://server/export, a disk as usb:///dev/disk/by-label/REAR-000, or"
+        " file:///folder. Left empty no backup is prepared; the rescue media are made all the same.",
     )
     yield Setting(
         "BACKUP_OPTIONS", str, default="rw,noatime",
@@ -88,10 +88,10 @@ def restore_files(run: Run) -> None:
 def place(run: Run) -> AbstractContextManager[Path]:
     """The folder that BACKUP_URL means, mounted for as long as it is needed."""
     from rear_core.media.location import opened
-    from rear_core.media.url import parse_url
+    from rear_core.media.url import EXAMPLES, parse_url
 
     if not run.settings["BACKUP_URL"]:
-        raise ConfigurationError("BACKUP_URL is not set", "set it to nfs://server/export or file:///folder")
+        raise ConfigurationError("BACKUP_URL is not set", EXAMPLES)
     return opened(run, parse_url(run.settings["BACKUP_URL"], "BACKUP_URL"), run.settings["BACKUP_OPTIONS"])
 
 
