@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run, builtin
+from rear_core.builtin import core
 from rear_core.media.carried import Carried, CarriedFile, room
 from rear_core.media.delivery import beside
 from rear_core.media.grub import find_modules
@@ -32,7 +33,8 @@ FIRST, SECOND = "2026-11-22T183000Z", "2026-11-23T183000Z"
 
 def make_run(tmp_path: Path, config: str = "", workflow: str = "mkbackup") -> Run:
     text = f"ISO_DIR={tmp_path}/output\n{config}"
-    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), rear_output_iso.rear_settings(), {})
+    declared = [*core.rear_settings(), *rear_output_iso.rear_settings()]
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     build = tmp_path / "build"
     build.mkdir(exist_ok=True)
     run = Run(settings, Plugins([rear_output_iso]), build_dir=build, phases=WORKFLOWS[workflow])
