@@ -24,6 +24,7 @@ import pytest
 
 from rear_core import archive, builtin
 from rear_core.archive import backup, coverage, generations, manifest, stream
+from rear_core.archive.manifest import Manifest
 from rear_core.errors import RearError, Refused
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -262,6 +263,71 @@ def test_an_older_backup_is_chosen_by_its_date(tmp_path: Path, make_run: MakeRun
     archive.check(run, tmp_path / "backups")
     archive.restore(run, tmp_path / "backups")
     assert Path(f"{run.target}{tree}/folder/file").read_text() == "text"
+
+
+class Shelf:
+    """A place of small media: each volume of the one backup is a file; `reads` notes the order of reading."""
+
+    folder: Path | None = None
+    name = "2026-11-22T120000Z"
+    block_size = 10_000
+
+    def __init__(self, home: Path, room: int) -> None:
+        self.home = home
+        self.room = room
+        self.number = 0
+        self.reads: list[int] = []
+
+    def __str__(self) -> str:
+        return "the shelf"
+
+    @contextmanager
+    def new(self, archive: str) -> Iterator[Shelf]:
+        self.home.mkdir()
+        yield self
+
+    def write(self, block: memoryview) -> int:
+        with (self.home / str(self.number)).open("ab") as file:
+            fits = file.tell() + len(block) <= self.room
+            return file.write(block) if fits else 0
+
+    def end_volume(self, volume: archive.Volume, *, last: bool) -> None:
+        self.number += 1
+
+    def add(self, name: str, text: str) -> None:
+        (self.home / name).write_text(text)
+
+    def names(self) -> list[str]:
+        return [self.name]
+
+    def manifest(self, name: str) -> str:
+        return (self.home / "manifest.json").read_text()
+
+    def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
+        self.reads.append(number)
+        yield memoryview((self.home / str(number)).read_bytes())
+
+
+def test_a_backup_on_several_media_is_read_from_its_last_one_and_restored_from_its_first(
+    tmp_path: Path, make_run: MakeRun, tree: Path
+) -> None:
+    run = make_run(f"BACKUP_KEY='{SECRET}'\nBACKUP_COMPRESSION=none\n")
+    shelf = Shelf(tmp_path / "shelf", 1_000_000)
+    backup.store(run, shelf, chosen(tree))
+    made = manifest.loads(shelf.manifest("")).manifest
+    assert [volume.size for volume in made.volumes[:-1]] == [1_000_000] * 3
+    archive.check(run, shelf)
+    archive.restore(run, shelf)
+    assert shelf.reads == [3, 2, 1, 0, 0, 1, 2, 3]
+    assert (Path(f"{run.target}{tree}") / "noise").read_bytes() == (tree / "noise").read_bytes()
+
+    flip(shelf.home / "1")
+    with pytest.raises(Refused, match=r"volume 2 of the archive .* in the shelf is damaged"):
+        archive.check(run, shelf)
+    with (shelf.home / "1").open("ab") as file:
+        file.truncate(1000)
+    with pytest.raises(Refused, match=r"volume 2 of the archive .* is truncated: 1000 of 1000000"):
+        archive.check(run, shelf)
 
 
 def test_progress_events_are_json_lines(

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Saves the files of this machine: one archive, a manifest and a coverage report in a generation of its own."""
+"""Saves the files of this machine: one archive, a coverage report and a manifest, in a folder or on other media."""
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,39 +12,39 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..rescue.contents import Contents
-from . import coverage, encryption, generations, manifest, stream
+from . import coverage, encryption, manifest, stream
+from .place import Place, opened
 from .progress import Progress, size
+from .volumes import Target, Writer
 
 if TYPE_CHECKING:
     from ..run import Run
     from ..settings import Settings
 
 
-def save(run: Run, directory: Path) -> None:
-    """Save what `run.layout` describes as a new generation below `directory`, then remove generations too many."""
-    store(run, directory, select(run, directory))
+def save(run: Run, place: Path | Place) -> None:
+    """Save what `run.layout` describes as a new backup in a folder or another place."""
+    where = opened(run, place)
+    store(run, where, select(run, where))
 
 
-def store(run: Run, directory: Path, selection: coverage.Selection) -> None:
-    """Save a selection; whatever goes wrong, earlier generations stay as they are."""
-    home = directory / prefix(run)
+def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
+    """Save a selection; whatever goes wrong, a folder keeps its earlier backups as they are."""
+    where = opened(run, place)
+    secret = passphrase(run)
+    secured, keys = encryption.new(secret) if secret else (None, None)
+    suffix = stream.COMPRESSORS[run.settings["BACKUP_COMPRESSION"]].suffix + (".enc" if keys else "")
     try:
-        with generations.new(home) as (partial, name):
-            made = archive(run, selection, partial, name)
-        removed = generations.prune(home, run.settings["BACKUP_KEEP"], name)
+        with where.new(f"backup.tar{suffix}") as target:
+            made = archive(run, selection, target, f"backup.tar{suffix}", secured, keys)
     except ProgramFailed as error:
         raise failure(error) from error
-    except OSError as error:
-        raise RearError(
-            f"cannot write the backup to {home}: {error.strerror}",
-            "make room there: the previous backup is kept until a new one is complete",
-        ) from error
-    run.report.say(f"Saved {made.members} files, {size(made.bytes)}, as {home / name} ({size(made.size)})")
-    for old in removed:
-        run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {run.settings['BACKUP_KEEP']}")
+    volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
+    size_of = f"{size(made.bytes)}, as {made.created} in {where} ({size(made.size)}{volumes})"
+    run.report.say(f"Saved {made.members} files, {size_of}")
 
 
-def select(run: Run, directory: Path) -> coverage.Selection:
+def select(run: Run, place: Place) -> coverage.Selection:
     """What will be saved; told to the user in short, to the log in full."""
     from ..storage.survey import read_mounts
 
@@ -57,7 +56,7 @@ def select(run: Run, directory: Path) -> coverage.Selection:
         run.var_dir / "output": "rescue media that were made here",
     }
     wishes = coverage.Wishes(
-        directory.resolve(), settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
+        place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
         settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"],
         {path.resolve(): reason for path, reason in private.items()},
     )  # fmt: skip
@@ -86,38 +85,39 @@ def tell(run: Run, selection: coverage.Selection) -> None:
     run.report.say(f"Saving {' '.join(saved)}: about {size(selection.bytes)}")
 
 
-def archive(run: Run, selection: coverage.Selection, partial: Path, name: str) -> manifest.Manifest:
-    """Write archive, coverage report and, last, the manifest of a generation."""
+def archive(
+    run: Run,
+    selection: coverage.Selection,
+    target: Target,
+    name: str,
+    secured: encryption.Encryption | None,
+    keys: encryption.Keys | None,
+) -> manifest.Manifest:
+    """Write archive, coverage report and, last, the manifest of a backup."""
     compression = run.settings["BACKUP_COMPRESSION"]
-    secret = passphrase(run)
-    secured, keys = encryption.new(secret) if secret else (None, None)
-    path = partial / ("backup.tar" + stream.COMPRESSORS[compression].suffix + (".enc" if keys else ""))
-    index = run.build_dir / "members"
     progress = Progress(run.report, "Saving", selection.bytes, events=run.options.json_progress)
     position = Position()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        writer = stream.Writer(file)
+    writer = Writer(target)
 
-        def take(block: memoryview) -> None:
-            writer(block)
-            progress.at(position.read())
+    def take(block: memoryview) -> None:
+        writer(block)
+        progress.at(position.read())
 
-        streamed = stream.pack(
-            run.sh, selection.starts, [part.pattern for part in selection.parts], compression, keys, index, take,
-            started=position.follow,
-        )  # fmt: skip
-        file.flush()
-        os.fsync(file.fileno())
+    streamed = stream.pack(
+        run.sh, selection.starts, [part.pattern for part in selection.parts], compression, keys,
+        run.build_dir / "members", take, started=position.follow,
+    )  # fmt: skip
+    writer.end()
     progress.end()
     warn(run, streamed.complaints)
     made = manifest.Manifest(
-        created=name, hostname=run.system.hostname, archive=path.name, size=writer.size, sha256=writer.sha256,
+        created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
         warnings=streamed.complaints, tools=tools(run, compression, bool(keys)), encryption=secured,
+        volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
     )  # fmt: skip
-    generations.write(partial / "coverage.json", selection.dumps())
-    generations.write(partial / manifest.NAME, manifest.dumps(made, keys))
+    target.add("coverage.json", selection.dumps())
+    target.add(manifest.NAME, manifest.dumps(made, keys))
     return made
 
 

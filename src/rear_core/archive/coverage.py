@@ -22,10 +22,10 @@ NOT_MOUNTED = "not mounted: it will be recreated empty"
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the settings say about the selection; `target` is the folder that backups are kept in, `private` folders
-    of rear itself with the reason that their contents stay out."""
+    """What the settings say about the selection; `target` is the folder that backups are kept in, None when they are
+    on other media, `private` folders of rear itself with the reason that their contents stay out."""
 
-    target: Path
+    target: Path | None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     exclude_mounts: Sequence[str] = ()
@@ -123,7 +123,7 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes) -> Covered:
         return covered(EXCLUDED, "in memory or made by the kernel")
     if mount.target in wishes.exclude_mounts:
         return covered(EXCLUDED, "EXCLUDE_MOUNTPOINTS names it")
-    if mount.target == os.fspath(wishes.target) != "/":
+    if wishes.target and mount.target == os.fspath(wishes.target) != "/":
         return covered(EXCLUDED, "it holds the backup")
     item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
     if item is None:
@@ -209,7 +209,8 @@ def _parts(
         if isinstance(item, SwapFile):
             counts = _holder(item.path, visible) in saved
             yield Part(literal(item.path), "a swap file: it is made again", item.size if counts else 0)
-    for private, reason in {wishes.target: "backups are kept there", **wishes.private}.items():
+    kept = {wishes.target: "backups are kept there"} if wishes.target else {}
+    for private, reason in {**kept, **wishes.private}.items():
         yield Part(literal(os.fspath(private)) + "/*", reason, counted(os.fspath(private)))
     numbers = {visible[path].number for path in saved}
     for mount in visible.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -69,19 +69,18 @@ def prune(home: Path, keep: int, made: str) -> list[str]:
     return doomed
 
 
-def choose(home: Path, date: str) -> str:
-    """The newest generation of that date or before it; of all with "". A date may leave off what is not needed:
+def choose(found: Sequence[str], date: str, where: str) -> str:
+    """The newest backup of that date or before it; of all with "". A date may leave off what is not needed:
     2026-11-22, or 2026-11-22T1830."""
-    found = names(home)
     if not found:
-        raise Refused(f"there is no backup in {home}", "check BACKUP_URL and BACKUP_PREFIX, or run `rear mkbackup`")
+        raise Refused(f"there is no backup in {where}", "check BACKUP_URL and BACKUP_PREFIX, or run `rear mkbackup`")
     digits = re.sub(r"[-T:Z ]", "", date)
     if not re.fullmatch(r"\d{0,14}", digits):
         raise ConfigurationError(f"{date!r} is no date of a backup", "write it as 2026-11-22 or 2026-11-22T1830 (UTC)")
     until = digits.ljust(14, "9")
     fitting = [name for name in found if re.sub(r"\D", "", name) <= until]
     if not fitting:
-        raise Refused(f"no backup in {home} is as old as {date}", f"choose one of {', '.join(found)}")
+        raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(found)}")
     return fitting[-1]
 
 

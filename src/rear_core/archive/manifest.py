@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import RearError, Refused
 from .encryption import Encryption, Keys, authentication
+from .volumes import Volume
 
 VERSION = 1
 NAME = "manifest.json"
@@ -20,9 +21,9 @@ OTHER_BACKUP = "choose another backup with --backup DATE"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a backup. `size` and `sha256` are those of the archive as it lies there, `bytes` and `members`
-    those of the tar stream in it; `warnings` counts kinds of what tar complained about; `layout` is the SHA-256 of the
-    layout that the machine had."""
+    """What is known of a backup. `size` and `sha256` are those of the archive as it lies there, `volumes` those of its
+    parts when it has several, `bytes` and `members` those of the tar stream in it; `warnings` counts kinds of what tar
+    complained about; `layout` is the SHA-256 of the layout that the machine had."""
 
     created: str
     hostname: str
@@ -36,6 +37,12 @@ class Manifest:
     warnings: Mapping[str, int] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     encryption: Encryption | None = None
+    volumes: tuple[Volume, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Volume, ...]:
+        """The volumes of the archive, also when it is one."""
+        return self.volumes or (Volume(self.size, self.sha256),)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
 def _decode(document: dict[str, Any]) -> Manifest:
     """The manifest of an object whose checksum was right: anything wrong now was written by another program."""
     wanted = {f.name: f.type for f in fields(Manifest)}
-    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,)}
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "tuple[Volume, ...]": (list,)}
     for name, value in document.items():
         kind = wanted.get(name)
         if kind is None or not isinstance(value, kinds.get(str(kind), (dict, type(None)))):
@@ -101,7 +108,10 @@ def _decode(document: dict[str, Any]) -> Manifest:
         secured = Encryption(**encryption) if encryption else None
         if secured and not isinstance(secured.check, str):
             raise TypeError("the check value of its key is no text")
-        manifest = Manifest(**document, encryption=secured)
+        volumes = tuple(Volume(**volume) for volume in document.pop("volumes", ()))
+        manifest = Manifest(**document, encryption=secured, volumes=volumes)
+        if sum(volume.size for volume in manifest.parts) != manifest.size:
+            raise TypeError("its volumes do not make up the archive")
     except TypeError as error:
         raise RearError(f"the manifest is incomplete: {error}", OTHER_BACKUP) from error
     if not re.fullmatch(r"[\w.+-]+", manifest.archive) or manifest.archive in (".", ".."):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, stream
-from .backup import passphrase, prefix
+from .backup import passphrase
+from .place import Place, opened
 from .progress import Progress, size
+from .volumes import checked
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -22,42 +25,42 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Backup:
-    """A generation that was found good: its name, its manifest, and its keys when it is encrypted."""
+    """A backup that was found good: its name, its manifest, and its keys when it is encrypted."""
 
     name: str
     manifest: manifest.Manifest
     keys: encryption.Keys | None = field(default=None, repr=False)
 
 
-def check(run: Run, directory: Path) -> None:
-    """Choose a generation, read all of it, and set `run.backup`; `Refused` unless it is whole and authentic."""
-    home = directory / prefix(run)
+def check(run: Run, place: Path | Place) -> None:
+    """Choose a backup, read all of it, and set `run.backup`; `Refused` unless it is whole and authentic."""
+    where = opened(run, place)
     try:
-        name = generations.choose(home, run.options.backup)
-        others = [other for other in generations.names(home) if other != name]
+        names = where.names()
+        name = generations.choose(names, run.options.backup, str(where))
+        others = [other for other in names if other != name]
         choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
         run.report.say(f"Backup: {name}{choice}")
-        sealed = read_manifest(home / name)
+        sealed = read_manifest(where, name)
         keys = unlock(run, sealed)
         found = sealed.manifest
         check_room(run, found)
-        read_archive(run, home / name, found)
+        read_archive(run, where, name, found)
     except OSError as error:
-        raise Refused(f"cannot read the backups in {home}: {error.strerror}", "check its server or disk") from error
+        raise Refused(f"cannot read the backups in {where}: {error.strerror}", "check its server or disk") from error
     run.backup = Backup(name, found, keys)
     proof = "authentic" if keys else "unchanged"
     contents = f"{found.members} files, {size(found.bytes)}, of {found.hostname}"
     run.report.say(f"The backup is complete and {proof}: {contents}")
 
 
-def read_manifest(generation: Path) -> manifest.Sealed:
-    """The manifest of a generation; `Refused` when it is missing or damaged."""
-    path = generation / manifest.NAME
+def read_manifest(place: Place, name: str) -> manifest.Sealed:
+    """The manifest of a backup; `Refused` when it is missing or damaged."""
     try:
-        text = path.read_text()
+        text = place.manifest(name)
     except (FileNotFoundError, UnicodeDecodeError) as error:
         what = "has no manifest" if isinstance(error, FileNotFoundError) else "has a damaged manifest"
-        raise Refused(f"the backup {generation} {what}", manifest.OTHER_BACKUP) from error
+        raise Refused(f"the backup {name} in {place} {what}", manifest.OTHER_BACKUP) from error
     return manifest.loads(text)
 
 
@@ -103,38 +106,52 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
         raise Refused(f"{place} has {size(free)} free, {size(found.bytes)} will be restored", "choose a larger one")
 
 
-def read_archive(run: Run, generation: Path, found: manifest.Manifest) -> None:
+def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) -> None:
     """Read the whole archive; `Refused` unless it is the one that the manifest speaks of."""
-    path = generation / found.archive
-    try:
-        there = path.stat().st_size
-    except FileNotFoundError:
-        raise Refused(f"the backup {generation} has no archive {found.archive}", manifest.OTHER_BACKUP) from None
-    if there < found.size:
-        raise Refused(
-            f"the archive {path} is truncated: {there} of {found.size} bytes are there", manifest.OTHER_BACKUP
-        )
     if found.compression not in stream.COMPRESSORS:
         raise Refused(f"the compression {found.compression!r} is not known", "read it with a newer rear")
     progress = Progress(run.report, "Checking", found.size, events=run.options.json_progress)
-    try:
-        for _ in stream.blocks(path, found.size, found.sha256, progress.at):
-            pass
-    except RearError as error:
-        raise Refused(error.message, manifest.OTHER_BACKUP) from error
+    done = 0
+    # The last volume first: its medium was the last one written, and the first is in the drive when restore begins.
+    for number, volume in reversed(list(enumerate(found.parts))):
+        try:
+            for block in checked(place.volume(name, found, number), title(place, found, number), volume):
+                done += len(block)
+                progress.at(done)
+        except Refused:
+            raise
+        except RearError as error:
+            raise Refused(error.message, manifest.OTHER_BACKUP) from error
     progress.end()
 
 
-def restore(run: Run, directory: Path) -> None:
+def title(place: Place, found: manifest.Manifest, number: int) -> str:
+    """What the user knows a volume by."""
+    of = f"volume {number + 1} of " if found.volumes else ""
+    return f"{of}the archive {found.created}/{found.archive} in {place}"
+
+
+def archive_blocks(
+    place: Place, name: str, found: manifest.Manifest, progress: Callable[[int], None]
+) -> Iterator[memoryview]:
+    """The whole archive, volume by volume; raises `RearError` when it is not what it was when it was checked."""
+    done = 0
+    for number, volume in enumerate(found.parts):
+        for block in checked(place.volume(name, found, number), title(place, found, number), volume):
+            yield block
+            done += len(block)
+            progress(done)
+
+
+def restore(run: Run, place: Path | Place) -> None:
     """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest."""
     backup = run.backup
     if backup is None:
         raise RearError("no backup was checked, so none is restored", "the plugin must check it in the phase verify")
     found = backup.manifest
     run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / prefix(run) / backup.name / found.archive
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
-    source = stream.blocks(path, found.size, found.sha256, progress.at)
+    source = archive_blocks(opened(run, place), backup.name, found, progress.at)
     try:
         streamed = stream.unpack(
             run.sh, source, found.compression, backup.keys, run.build_dir / "members", run.target

@@ -2,14 +2,12 @@
 """The stream of an archive: GNU tar, a compressor, openssl when there is a key, and Python at the file's end."""
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from ..errors import ProgramFailed, RearError
 from ..shell import BLOCK, Argument, Outcome, Shell
@@ -63,45 +61,6 @@ class Streamed:
     members: int
     bytes: int
     complaints: dict[str, int]
-
-
-class Writer:
-    """Writes blocks to a file and keeps their checksum; `size` is what was written."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.size = 0
-        self._digest = hashlib.sha256()
-
-    def __call__(self, block: memoryview) -> None:
-        self.file.write(block)
-        self._digest.update(block)
-        self.size += len(block)
-
-    @property
-    def sha256(self) -> str:
-        """The checksum of all that was written."""
-        return self._digest.hexdigest()
-
-
-def blocks(path: Path, size: int, sha256: str, progress: Callable[[int], None]) -> Iterator[memoryview]:
-    """The contents of an archive; raises `RearError` when in the end it was not what it should be."""
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(BLOCK))
-    done = 0
-    try:
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                digest.update(buffer[:count])
-                yield buffer[:count]
-                done += count
-                progress(done)
-    except OSError as error:
-        raise RearError(f"cannot read the archive {path}: {error.strerror}", "check its server or disk") from error
-    if done < size:
-        raise RearError(f"the archive {path} is truncated: {done} of {size} bytes are there", "choose another backup")
-    if done > size or digest.hexdigest() != sha256:
-        raise RearError(f"the archive {path} is damaged: its checksum is wrong", "choose another backup")
 
 
 def pack(

@@ -78,22 +78,22 @@ def test_the_oldest_are_pruned_but_never_the_one_just_made(tmp_path: Path) -> No
 )
 def test_the_newest_of_a_date_or_before_is_chosen(tmp_path: Path, date: str, chosen: str) -> None:
     make(tmp_path, "2026-11-20T120000Z", "2026-11-22T060000Z", "2026-11-22T183000Z")
-    assert generations.choose(tmp_path, date) == chosen
+    assert generations.choose(generations.names(tmp_path), date, "there") == chosen
 
 
 def test_a_date_before_all_names_those_there_are(tmp_path: Path) -> None:
     make(tmp_path, "2026-11-20T120000Z")
     with pytest.raises(Refused, match="as old as 2026-11-19") as caught:
-        generations.choose(tmp_path, "2026-11-19")
+        generations.choose(generations.names(tmp_path), "2026-11-19", "there")
     assert "2026-11-20T120000Z" in caught.value.hint
 
 
 def test_what_is_no_date_is_a_configuration_error(tmp_path: Path) -> None:
     make(tmp_path, "2026-11-20T120000Z")
     with pytest.raises(ConfigurationError, match="yesterday"):
-        generations.choose(tmp_path, "yesterday")
+        generations.choose(generations.names(tmp_path), "yesterday", "there")
 
 
 def test_without_a_backup_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no backup"):
-        generations.choose(tmp_path / "none", "")
+        generations.choose(generations.names(tmp_path / "none"), "", "there")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rear_core.archive import encryption, manifest
 from rear_core.archive.manifest import Manifest
+from rear_core.archive.volumes import Volume
 from rear_core.errors import RearError, Refused
 
 PLAIN = Manifest(
@@ -47,6 +48,14 @@ def test_a_manifest_without_authentication_is_not_authentic(secured: tuple[Manif
         manifest.loads(manifest.dumps(secured[0])).authenticate(secured[1])
 
 
+def test_volumes_come_back_as_they_were() -> None:
+    volumes = (Volume(PLAIN.size - 10, "ab"), Volume(10, "cd"))
+    several = replace(PLAIN, volumes=volumes)
+    assert manifest.loads(manifest.dumps(several)).manifest == several
+    assert several.parts == volumes
+    assert PLAIN.parts == (Volume(PLAIN.size, PLAIN.sha256),)
+
+
 @given(place=st.integers(min_value=0), byte=st.integers(1, 255))
 def test_a_flipped_byte_never_passes(place: int, byte: int) -> None:
     text = bytearray(manifest.dumps(PLAIN).encode())
@@ -73,7 +82,8 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": "1000"}, {"archive": "../../etc/shadow"}, {"archive": ".."}, {"unknown": 1}, {"sha256": None}]
+    "change", [{"size": "1000"}, {"archive": "../../etc/shadow"}, {"archive": ".."}, {"unknown": 1}, {"sha256": None},
+               {"volumes": [{"size": 3, "sha256": ""}]}, {"volumes": [{"size": "3"}]}, {"volumes": ["x"]}],
 )
 def test_a_manifest_of_another_program_is_a_named_error(change: dict[str, object]) -> None:
     import hashlib

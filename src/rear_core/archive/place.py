@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where backups are kept: folders, and what plugins for other media bring instead."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from ..errors import RearError, Refused
+from ..shell import BLOCK
+from . import generations
+from .manifest import NAME, OTHER_BACKUP, Manifest
+from .volumes import Target, Volume
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+class Place(Protocol):
+    """Where the backups of one machine are kept; `str(place)` names it to the user.
+
+    A medium that has to be put into its drive first is asked for by `manifest` and `volume`. They raise `Refused`, or
+    `OSError`, when something is not there or cannot be read.
+    """
+
+    folder: Path | None
+    """The folder of this machine's file systems that must not get into the backup, where there is one."""
+
+    def new(self, archive: str) -> AbstractContextManager[Target]:
+        """A new backup, whose archive has this name; it counts when the block ends well."""
+
+    def names(self) -> list[str]:
+        """The backups that are there, oldest first."""
+
+    def manifest(self, name: str) -> str:
+        """The text of the manifest of a backup."""
+
+    def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
+        """What is in a volume of the archive; the first has number 0."""
+
+
+class Folder:
+    """The backups of a machine below a folder, each one a folder with the archive in one volume."""
+
+    def __init__(self, run: Run, directory: Path) -> None:
+        from .backup import prefix
+
+        self.run = run
+        self.folder: Path | None = directory.resolve()
+        self.home = directory / prefix(run)
+
+    def __str__(self) -> str:
+        return str(self.home)
+
+    @contextmanager
+    def new(self, archive: str) -> Iterator[Target]:
+        keep = self.run.settings["BACKUP_KEEP"]
+        try:
+            with generations.new(self.home) as (partial, name), ExitStack() as stack:
+                yield FolderTarget(name, partial, stack.enter_context(open(new_file(partial / archive), "wb")))
+            for old in generations.prune(self.home, keep, name):
+                self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
+        except OSError as error:
+            raise RearError(
+                f"cannot write the backup to {self.home}: {error.strerror}",
+                "make room there: the previous backup is kept until a new one is complete",
+            ) from error
+
+    def names(self) -> list[str]:
+        return generations.names(self.home)
+
+    def manifest(self, name: str) -> str:
+        return (self.home / name / NAME).read_text()
+
+    def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
+        path = self.home / name / found.archive
+        try:
+            there = path.stat().st_size
+        except FileNotFoundError:
+            raise Refused(
+                f"the backup {path.parent} has no archive {found.archive}", OTHER_BACKUP
+            ) from None
+        if there < found.size:
+            raise Refused(
+                f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP
+            )
+        return read(path)
+
+
+class FolderTarget:
+    """A generation while it is written."""
+
+    block_size = 0
+
+    def __init__(self, name: str, partial: Path, file: IO[bytes]) -> None:
+        self.name = name
+        self.partial = partial
+        self.file = file
+
+    def write(self, block: memoryview) -> int:
+        return self.file.write(block)
+
+    def end_volume(self, volume: Volume, *, last: bool) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def add(self, name: str, text: str) -> None:
+        generations.write(self.partial / name, text)
+
+
+def opened(run: Run, place: Path | Place) -> Place:
+    """A place; a folder, which most are, may be given by its path."""
+    return Folder(run, place) if isinstance(place, Path) else place
+
+
+def new_file(path: Path) -> int:
+    """A descriptor of a file that was not there, for its owner alone."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def read(path: Path) -> Iterator[memoryview]:
+    """What is in a file."""
+    buffer = memoryview(bytearray(BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            yield buffer[:count]
