@@ -15,13 +15,14 @@ from rear_core.media.delivery import beside
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.media.iso import efi_partition, file_extents, verify_iso
 from rear_core.media.loaders import Loaders
+from rear_core.media.rescue_iso import efi_image_path, payload
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_output_iso.boot import find_loaders
 from rear_output_iso.discs import image_path
-from rear_output_iso.image import efi_image_path, payload, write_image
+from rear_output_iso.image import write_image
 
 EPOCH = "1700000000"
 SIGNED = find_signed_loaders("x86_64")

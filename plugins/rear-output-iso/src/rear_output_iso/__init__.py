@@ -11,8 +11,6 @@ from rear_core import Refused, Run, Setting, Step, hookimpl
 if TYPE_CHECKING:
     from rear_core.media.carried import Room
 
-MENU_SECONDS = 10
-
 
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
@@ -134,16 +132,17 @@ def make_image(run: Run) -> None:
     check_room(path.parent, needed, "ISO_DIR")
     path.parent.mkdir(parents=True, exist_ok=True)
     run.undo.callback(beside(path).unlink, missing_ok=True)
-    write_image(run, beside(path), find_loaders(run, warn=False), MENU_SECONDS)
+    write_image(run, beside(path), find_loaders(run, warn=False))
 
 
 def verify_image(run: Run) -> None:
     """Compare the image with what it was made of, then give all images their names and write their checksums."""
     from rear_core.media.delivery import beside
     from rear_core.media.iso import verify_iso
+    from rear_core.media.rescue_iso import efi_image_path, payload
 
     from .discs import MIB, check_size, discard, image_path, put_all_in_place, sums
-    from .image import carried, efi_image_path, payload
+    from .image import carried
 
     part = beside(image_path(run))
     efi_image = efi_image_path(run)

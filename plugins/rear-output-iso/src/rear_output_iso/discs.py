@@ -2,9 +2,7 @@
 """The images of one run: how large they may be, how they are called, the further ones with the rest of a backup."""
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +11,7 @@ from rear_core import ProgramFailed, RearError, Run
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.delivery import beside, checksum, put_in_place
 from rear_core.media.iso import file_extents, make_iso, verify_iso
+from rear_core.media.rescue_iso import epoch
 
 MIB = 1 << 20
 # What a rescue system has needed so far; the exact number is known when it is packed.
@@ -111,11 +110,6 @@ def sources(files: Mapping[str, CarriedFile]) -> dict[str, Path]:
 def sums(files: Mapping[str, CarriedFile]) -> dict[str, str]:
     """The files as `verify_iso` takes them."""
     return {name: file.sha256 for name, file in files.items()}
-
-
-def epoch() -> int:
-    """The time that images carry."""
-    return int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
 
 
 def make_further(run: Run) -> None:

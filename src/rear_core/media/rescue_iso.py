@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rescue system as a bootable ISO image: its boot menu, boot loaders, and whatever else a plugin puts on it."""
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..template import render
+from .delivery import checksum
+from .fat import make_fat_image
+from .grub import efi_files, make_bios_loader
+from .iso import make_iso
+from .loaders import Loaders
+from .menu import grub_menu
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+KERNEL = "/boot/vmlinuz"
+INITRAMFS = "/boot/initramfs.img"
+MENU_SECONDS = 10
+
+
+def payload(run: Run) -> dict[str, Path]:
+    """The rescue system by path in the image."""
+    assert run.image is not None
+    return {KERNEL: run.image.kernel, INITRAMFS: run.image.initramfs}
+
+
+def efi_image_path(run: Run) -> Path:
+    """The EFI boot image while the ISO image is made; absent when it gets none."""
+    return run.build_dir / "iso/efi.img"
+
+
+def epoch() -> int:
+    """The time that images carry."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+
+def write_rescue_iso(
+    run: Run,
+    path: Path,
+    loaders: Loaders,
+    *,
+    volume_id: str,
+    timeout: int = MENU_SECONDS,
+    more: Mapping[str, Path] | None = None,
+) -> None:
+    """Write the image, with more files by path in it; the same input and SOURCE_DATE_EPOCH give the same bytes."""
+    assert run.image is not None
+    made = epoch()
+    work = run.build_dir / "iso"
+    work.mkdir(exist_ok=True)
+    identity = checksum(run.image.initramfs)[:16]
+    # A file that only this very rescue system has, so that GRUB does not take the menu of another medium.
+    marker = f"/rear/{identity}"
+    menu = _write(
+        work / "grub.cfg",
+        grub_menu(
+            run,
+            title=run.system.hostname,
+            kernel=KERNEL,
+            initramfs=INITRAMFS,
+            command_line=run.image.command_line,
+            timeout=timeout,
+        ),
+    )
+    find = _write(work / "find.cfg", render(run, "grub-find.cfg.j2", marker=marker))
+    name = _write(work / "info", f"Rescue system of {run.system.hostname}\n")
+    bios = make_bios_loader(run.sh, loaders.bios, find, work / "bios.img") if loaders.bios else None
+    efi_image = None
+    if loaders.efi:
+        efi_image = efi_image_path(run)
+        files = efi_files(run.sh, run.system.machine, loaders.efi, find, work)
+        make_fat_image(run.sh, efi_image, files, label="REAR-EFI", volume_id=identity[:8], epoch=made)
+    make_iso(
+        run.sh,
+        path,
+        # The signed GRUB of Debian looks for /.disk/info and reads /boot/grub/grub.cfg there.
+        {**payload(run), **(more or {}), "/boot/grub/grub.cfg": menu, "/.disk/info": name, marker: name},
+        volume_id=volume_id,
+        epoch=made,
+        bios=bios,
+        efi_image=efi_image,
+    )
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
