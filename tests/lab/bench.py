@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: Relax-and-Recover 2.7 and rear make a rescue ISO of the same Debian 12 tree, measured in one run."""
+"""`make bench`: Relax-and-Recover 2.7 and rear make a rescue ISO of the same Debian 12 tree, measured in one run.
+
+Then backup and restore are measured beside the bare pipelines.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import throughput
 from .cache import directory
 from .chroot import Chroot
 from .debian import with_rear
@@ -20,6 +24,8 @@ from .rescue import ISO
 
 ROUNDS = 3
 MEGABYTE = 1_000_000
+# Of the speed that the bare pipelines have.
+SPEED = 0.95
 
 # The kernel of the tree is not the one that runs here, and there is no disk to find its boot loader on.
 ORIGINAL_CONF = "OUTPUT=ISO\nKERNEL_VERSION={kernel}\nBOOTLOADER=GRUB\n"
@@ -77,15 +83,20 @@ def main() -> int:
             default = make(chroot, "rear, default contents", "/usr/local/sbin/rear", ROUNDS, cold)
             again = make(chroot, "rear, nothing changed", "/usr/local/sbin/rear", ROUNDS)
             looks = {command: measure(chroot, *command.split()).cpu for command in ("rear --help", "rear plugins list")}
+    seconds = throughput.measured()
+    backup, restore = seconds["rear mkbackuponly"], seconds["rear recover --demo"]
     goals = [
         Goal("wall time, all modules / original", everything.effort.wall / original.effort.wall, 1 / 4),
         Goal("wall time, default / original", default.effort.wall / original.effort.wall, 1 / 8),
         Goal("wall time, nothing changed / original", again.effort.wall / original.effort.wall, 1 / 15),
         Goal("initramfs, default / original", default.initramfs / original.initramfs, 0.6),
         Goal("ISO image, default / original", default.iso / original.iso, 0.6),
-        *(Goal(f"seconds of processor time, {command}", seconds, 0.3) for command, seconds in looks.items()),
+        *(Goal(f"seconds of processor time, {command}", cpu, 0.3) for command, cpu in looks.items()),
+        Goal("wall time, backup / tar | zstd", backup / seconds["tar | zstd"], 1 / SPEED),
+        Goal("wall time, restore / zstd -d | tar", restore / seconds["zstd -d | tar"], 1 / SPEED),
+        Goal("wall time, backup / tar | gzip", backup / seconds["tar | gzip"], 1),
     ]
-    show([original, everything, default, again], goals)
+    show([original, everything, default, again], seconds, goals)
     return 0 if all(goal.reached for goal in goals) else 1
 
 
@@ -142,13 +153,15 @@ def initramfs_size(iso: Path) -> int:
     return size
 
 
-def show(images: Sequence[Made], goals: Sequence[Goal]) -> None:
+def show(images: Sequence[Made], seconds: Mapping[str, float], goals: Sequence[Goal]) -> None:
     """Print what was measured and what had to be reached."""
     print(f"{'':32}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'initramfs MB':>14}{'ISO MB':>9}")
     for made in images:
         effort = made.effort
         numbers = f"{effort.wall:9.1f}{effort.cpu:9.1f}{effort.memory:9.0f}{made.initramfs:14.1f}{made.iso:9.1f}"
         print(f"{made.title:32}{numbers}")
+    for way, needed in seconds.items():
+        print(f"{way:32}{needed:9.1f}")
     print(f"\n{'':46}{'measured':>10}{'at most':>10}")
     for goal in goals:
         print(f"{goal.title:46}{goal.value:10.3f}{goal.limit:10.3f}  {'reached' if goal.reached else 'MISSED'}")

@@ -20,7 +20,7 @@ LABEL = "debian12"
 PACKAGES = """
     linux-image-amd64 initramfs-tools firmware-linux-free systemd-sysv udev dbus kmod zstd
     grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
-    lvm2 thin-provisioning-tools mdadm cryptsetup-bin multipath-tools
+    lvm2 thin-provisioning-tools mdadm cryptsetup-initramfs multipath-tools
     e2fsprogs xfsprogs btrfs-progs dosfstools fdisk parted gdisk acl attr
     iproute2 iputils-ping ethtool netbase isc-dhcp-client openssh-server nfs-common
     python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates
@@ -46,6 +46,19 @@ done
 chroot "$1" systemctl disable multipathd.service
 systemd-machine-id-setup --root="$1"
 ln -s /opt/rear/bin/rear "$1/usr/local/sbin/rear"
+"""
+
+DISK_SIZE = 2 << 30
+DISK = r"""
+set -e
+mkdir "$2/upper" "$2/work" "$2/tree"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/tree"
+cd "$2/tree/usr/lib/modules/"*
+rm -r kernel/sound kernel/drivers/media kernel/drivers/gpu kernel/drivers/net/wireless
+depmod --basedir "$2/tree" "${PWD##*/}"
+cd /
+mkfs.ext4 -q -L "$3" -d "$2/tree" "$4"
+umount "$2/tree"
 """
 
 
@@ -127,20 +140,22 @@ def with_rear(*more: str) -> tuple[Path, ...]:
 
 
 def disk_image() -> Path:
-    """The tree with rear as an ext4 file system labelled debian12, to boot with the tree's kernel."""
+    """The tree with rear as an ext4 file system labelled debian12, to boot with the tree's kernel.
+
+    A virtual machine has no use for some drivers, and all of it is copied, saved and restored many times.
+    """
     layers = with_rear()
 
     def make(path: Path) -> None:
         path.touch()
-        os.truncate(path, 4 << 30)
-        script = 'mount -t overlay overlay -o "lowerdir=$1" "$2" && mkfs.ext4 -q -L "$3" -d "$2" "$4"'
-        with tempfile.TemporaryDirectory() as mounted:
+        os.truncate(path, DISK_SIZE)
+        with tempfile.TemporaryDirectory(dir=path.parent) as work:
             _run(
                 "unshare", "--mount", "--propagation=private",
-                "sh", "-c", script, "sh", ":".join(map(os.fspath, layers)), mounted, LABEL, path,
+                "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path,
             )  # fmt: skip
 
-    return cached("disk", digest(*(layer.name for layer in layers)), make)
+    return cached("disk", digest(DISK, *(layer.name for layer in layers)), make)
 
 
 def kernel() -> Path:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Odd files for a machine, and a list of all its files with whatever a restored one must have in common with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from . import qemu
+
+# Whatever a backup can get wrong.
+ODD_FILES = r"""
+import os, subprocess, sys
+folder = sys.argv[1] + "/odd"
+os.makedirs(folder + "/dir")
+os.chdir(folder)
+for name in ("spaced name", "line\nbreak", "ümläut", "-dash", "back\\slash", "*star", "long" + "g" * 230):
+    open(name, "w").write(name)
+open(b"\xff\xfe not utf-8", "w").write("x")
+with open("sparse", "wb") as file:
+    file.seek(50 << 20); file.write(b"end"); file.truncate(64 << 20)
+open("empty", "w").close()
+open("owned", "w").write("x"); os.chown("owned", 12345, 54321); os.chmod("owned", 0o4751)
+os.link("owned", "hard link")
+os.symlink("nowhere at all", "dangling"); os.symlink("/etc/passwd", "absolute")
+os.lchown("dangling", 12345, 54321)
+os.mkfifo("fifo", 0o640); os.mknod("null", 0o20666, os.makedev(1, 3))
+open("xattr", "w").write("x"); os.setxattr("xattr", "user.note", b"kept \x00 bytes")
+os.setxattr("xattr", "trusted.note", b"by root")
+subprocess.run(["cp", "/bin/ping", "capable"], check=True)
+subprocess.run(["setfacl", "-m", "u:12345:rw,g:54321:r", "empty"], check=True)
+subprocess.run(["setfacl", "-d", "-m", "u:12345:rwx", "dir"], check=True)
+os.setxattr("capable", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+os.chmod("dir", 0o2770); open("old", "w").write("x"); os.utime("old", ns=(10**18, 123456789012345678))
+"""
+# One entry per file: mode, owner, size, time, hash, links, holes, target, device, attributes.
+LISTING = r"""
+import hashlib, json, os, stat, sys
+skipped = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/rear", "/var/cache",
+    "/etc/rear/recovery", "/srv/backup", "/mnt", "/var/lib/systemd", "/var/lib/dhcp", "/root/.bash_history")
+inodes = {}
+def describe(path):
+    found = os.lstat(path)
+    line = [oct(found.st_mode), found.st_uid, found.st_gid]
+    if stat.S_ISREG(found.st_mode):
+        digest = hashlib.sha256()
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        holes = found.st_size > 1 << 20 and found.st_blocks * 512 < found.st_size // 2
+        line += [found.st_size, digest.hexdigest(), found.st_mtime_ns, found.st_nlink, holes]
+        if found.st_nlink > 1:
+            line.append(inodes.setdefault((found.st_dev, found.st_ino), os.fsdecode(path)))
+    elif stat.S_ISLNK(found.st_mode):
+        line += [os.readlink(path)]
+    elif not stat.S_ISDIR(found.st_mode):
+        line += [found.st_rdev]
+    names = sorted(os.listxattr(path, follow_symlinks=False))
+    return line + [[name, os.getxattr(path, name, follow_symlinks=False).hex()] for name in names]
+def walk(folder):
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.path in skipped or entry.name == "lost+found":
+            continue
+        listed[os.fsencode(entry.path).decode(errors="backslashreplace")] = describe(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            walk(entry.path)
+listed = {}
+walk("/")
+json.dump(listed, open(sys.argv[1], "w"))
+"""
+TIME = 5
+# Installing GRUB writes its files anew, with the same contents.
+GRUB = ("/boot/grub/*", "/boot/efi/*")
+
+
+def list_files(vm: qemu.Machine, path: str) -> None:
+    """Leave the list of all files in a file there."""
+    vm.put("/run/listing.py", LISTING.encode())
+    vm.check(f"python3 -B /run/listing.py {path} && sync", timeout=1200)
+
+
+def differences(before: Path, after: Path, may_differ: Iterable[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """What two lists tell of each file that they do not agree on; with GRUB's files only contents and owners count."""
+    was, now = (_read(path) for path in (before, after))
+    paths = (path for path in was.keys() | now.keys() if not any(fnmatch(path, pattern) for pattern in may_differ))
+    return {path: (was.get(path), now.get(path)) for path in sorted(paths) if was.get(path) != now.get(path)}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    listed: dict[str, Any] = json.loads(path.read_text())
+    for name, line in listed.items():
+        if len(line) > TIME and any(fnmatch(name, pattern) for pattern in GRUB):
+            del line[TIME]
+    return listed

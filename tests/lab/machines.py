@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian 12 machines with disks of their own and rear installed, as an administrator would have made them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import cache, debian, qemu
+
+PROMPT = "root@debian12:~# "
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A disk of a machine, with its size in MiB."""
+
+    serial: str
+    size: int
+    bus: str = "virtio"
+
+    def blank(self, folder: Path) -> qemu.Disk:
+        """Such a disk, empty."""
+        return qemu.Disk(qemu.blank(folder / self.serial, self.size), self.serial, self.bus)
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a machine is made, and what to ask it to know it again.
+
+    `storage` is a shell script that makes the storage on /dev/vda, /dev/vdb ... and mounts it below /mnt; the tree is
+    then copied there, `files` are written, and `settle` is run inside to make it bootable. `facts` are commands whose
+    output has to be the same on the recovered machine.
+    """
+
+    name: str
+    drives: Sequence[Drive]
+    storage: str
+    files: Mapping[str, str]
+    settle: str
+    facts: Sequence[str]
+    firmware: str = "bios"
+    passphrase: str = ""
+    on_nfs: bool = False
+    new_drives: Sequence[Drive] = ()
+    new_firmware: str = ""
+    may_differ: Sequence[str] = field(default_factory=tuple)
+
+
+# The tree is copied by its used blocks: file by file takes minutes in an emulated machine.
+PRELUDE = r"""
+set -eux -o pipefail
+put_root() {
+    e2image -ra /dev/disk/by-id/virtio-tree "$1"
+    e2fsck -f -p "$1" || [ $? = 1 ]
+    resize2fs "$1"
+    tune2fs -U random -L root "${@:2}" "$1"
+    mount "$1" /mnt
+}
+put_boot() {
+    mount "$1" /run/boot --mkdir
+    cp -a /mnt/boot/. /run/boot
+    umount /run/boot
+    rm -r /mnt/boot/*
+    mount "$1" /mnt/boot
+}
+"""
+BIND = "for directory in dev proc sys run; do mount --rbind /$directory /mnt/$directory; done"
+
+GRUB = """\
+GRUB_DEFAULT=0
+GRUB_TIMEOUT=1
+GRUB_DISTRIBUTOR=Debian
+GRUB_CMDLINE_LINUX_DEFAULT=quiet
+GRUB_CMDLINE_LINUX="console=ttyS0"
+GRUB_DISABLE_OS_PROBER=true
+"""
+
+
+def made(design: Design) -> Path:
+    """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
+    root = debian.disk_image()
+    key = cache.digest(repr(design), PRELUDE, BIND, GRUB, root.name)
+    return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))
+
+
+def copy(design: Design, folder: Path) -> list[qemu.Disk]:
+    """Disks of such a machine to write to; its `nvram` lies beside them."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["cp", "--sparse=always", *sorted(made(design).iterdir()), folder], check=True)
+    return [qemu.Disk(folder / drive.serial, drive.serial, drive.bus) for drive in design.drives]
+
+
+def _make(design: Design, root: Path, path: Path) -> None:
+    path.mkdir()
+    disks = [drive.blank(path) for drive in design.drives]
+    files = {"/etc/default/grub": GRUB, **design.files}
+    transcript = cache.directory() / f"transcripts/make-{design.name}.log"
+    transcript.unlink(missing_ok=True)
+    with qemu.Machine(
+        # Other programs than signed ones are only started directly where the firmware does not mind.
+        firmware="uefi" if design.firmware == "secureboot" else design.firmware,
+        nvram=path / "nvram" if design.firmware == "uefi" else None,
+        disks=[*disks, *(qemu.Disk(root, serial, snapshot=True) for serial in ("running", "tree"))],
+        kernel=debian.kernel(),
+        initrd=debian.initrd(),
+        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0 quiet",
+        accelerator=qemu.accelerator(debian.kernel()),
+        transcript=transcript,
+    ) as vm:
+        vm.shell(PROMPT)
+        vm.put("/run/storage.sh", f"{PRELUDE}{design.storage}{BIND}".encode())
+        vm.check("bash /run/storage.sh", timeout=900)
+        for name, text in files.items():
+            vm.check(f"mkdir -p $(dirname /mnt{name})")
+            vm.put(f"/mnt{name}", text.encode())
+        vm.put("/run/settle.sh", f"{PRELUDE}{design.settle}".encode())
+        vm.check("chroot /mnt bash /run/settle.sh", timeout=1800)
+        vm.check("sync && umount --recursive --lazy /mnt && sync")
+        vm.power_off()

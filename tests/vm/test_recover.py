@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines of many kinds lose their disks and come back from the rescue ISO and their backup, with 1 GiB of memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import backups, compare, designs, qemu
+from lab.machines import Design
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
+
+DOWN = "\x1b[B"
+
+
+@pytest.mark.parametrize("design", designs.ALL, ids=lambda design: design.name)
+def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: Design, tmp_path: Path) -> None:
+    saved = backups.backed_up(design)
+    place = saved.place.copy(tmp_path / "backup")
+    disks = [drive.blank(tmp_path) for drive in design.new_drives or design.drives]
+    fields: dict[str, Any] = {"memory": 1024, "firmware": design.new_firmware or design.firmware}
+    fields.update(disks=[*disks, *place.disks], nics=place.nics, nvram=tmp_path / "nvram")
+    with place.served(), machine(cdrom=saved.iso, **fields) as vm:
+        recover(vm, design)
+    with place.served(), machine(reboots=design.firmware == "secureboot", **fields) as vm:
+        backups.log_in(vm, design)
+        recovered = backups.facts(vm, design)
+        report = json.loads(vm.check("cat /var/log/rear/recovery-*.json"))
+        check = vm.sh("rear checklayout", timeout=300)
+        left = vm.sh("ls -d /.autorelabel /etc/*.rearbak /root/rear-*").output
+        compare.list_files(vm, f"{place.mount(vm)}/recovered.json")
+        backups.shut_down(vm)
+
+    assert report["problems"] == []
+    assert recovered == saved.facts
+    assert check.status == 0 or design.new_drives
+    assert "/rear-" not in left
+    files = place.take("recovered.json", tmp_path)
+    assert compare.differences(saved.files, files, design.may_differ) == {}
+
+
+def recover(vm: qemu.Machine, design: Design) -> None:
+    """From the boot menu to the reboot: automatically, unless there is a passphrase to choose."""
+    vm.expect("Recover debian12 automatically", timeout=600)
+    if not design.passphrase:
+        vm.send(DOWN + "\r")
+        vm.expect("Unattended recovery", timeout=600)
+        ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=1800)
+        assert ended[0].startswith("The recovery is complete"), ended[0]
+    else:
+        vm.send("\r")
+        vm.expect("Choice: ", timeout=600)
+        vm.send("1\n")
+        for question in ("New passphrase for [^:]*: ", "Once more: "):
+            vm.expect(question, timeout=600)
+            vm.send(f"{design.passphrase}\n")
+        ended = vm.expect(r"rear recover ended with exit status (\d+)", timeout=1800)
+        assert ended[1] == "0"
+        vm.expect("Choice: ")
+        vm.send("3\n")
+    vm.wait(300)
