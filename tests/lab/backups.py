@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, compare, debian, nfs, qemu
-from .machines import PROMPT, Design, copy
+from .machines import Design, copy, install_rear, log_in, rear_disk
 
 ISO = "rear-debian12.iso"
 MAC = "52:54:00:00:00:01"
@@ -116,14 +116,6 @@ def facts(vm: qemu.Machine, design: Design) -> dict[str, str]:
     return {command: vm.sh(command).output for command in design.facts}
 
 
-def log_in(vm: qemu.Machine, design: Design) -> None:
-    """Get to a root shell of a machine that boots from its own disks."""
-    if design.passphrase:
-        vm.expect("Please unlock disk [^:]*:", timeout=600)
-        vm.send(f"{design.passphrase}\n")
-    vm.shell(PROMPT, timeout=600)
-
-
 def shut_down(vm: qemu.Machine) -> None:
     """Have a machine switch itself off, also one that QEMU would start again."""
     vm.send("poweroff\n")
@@ -140,12 +132,13 @@ def _make(design: Design, path: Path) -> None:
         firmware=design.firmware,
         nvram=path / "original/nvram",
         reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
-        disks=[*disks, *place.disks],
+        disks=[*disks, *place.disks, rear_disk()],
         nics=place.nics,
         accelerator=qemu.accelerator(debian.kernel()),
         transcript=transcript,
     ) as vm:
         log_in(vm, design)
+        install_rear(vm)
         _put_odd_files(vm, design)
         _configure(vm, place)
         vm.check("rear mkbackup", timeout=1800)

@@ -139,12 +139,12 @@ def with_rear(*more: str) -> tuple[Path, ...]:
     return cached("with-rear", digest(base.name, own.name, others.name), make), base
 
 
-def disk_image() -> Path:
-    """The tree with rear as an ext4 file system labelled debian12, to boot with the tree's kernel.
+def disk_image(*layers: Path) -> Path:
+    """The tree with rear, or these layers, as an ext4 file system labelled debian12, to boot with the tree's kernel.
 
     A virtual machine has no use for some drivers, and all of it is copied, saved and restored many times.
     """
-    layers = with_rear()
+    layers = layers or with_rear()
 
     def make(path: Path) -> None:
         path.touch()
@@ -156,6 +156,16 @@ def disk_image() -> Path:
             )  # fmt: skip
 
     return cached("disk", digest(DISK, *(layer.name for layer in layers)), make)
+
+
+def rear_disk() -> Path:
+    """A disk that is a tar archive of rear's virtual environment, for machines made of the bare tree."""
+    installed = with_rear()[0]
+
+    def make(path: Path) -> None:
+        _run("tar", "--create", "--numeric-owner", "--file", path, "--directory", installed, "opt/rear")
+
+    return cached("rear-disk", digest(installed.name), make)
 
 
 def kernel() -> Path:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian 12 machines with disks of their own and rear installed, as an administrator would have made them."""
+"""Debian 12 machines with disks of their own, as an administrator would have made them; rear comes on top."""
 
 from __future__ import annotations
 
@@ -81,16 +81,38 @@ GRUB_DISABLE_OS_PROBER=true
 
 def made(design: Design) -> Path:
     """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
-    root = debian.disk_image()
+    root = debian.disk_image(debian.tree())
     key = cache.digest(repr(design), PRELUDE, BIND, GRUB, root.name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))
 
 
 def copy(design: Design, folder: Path) -> list[qemu.Disk]:
-    """Disks of such a machine to write to; its `nvram` lies beside them."""
+    """Disks of such a machine to write to; its `nvram` lies beside them.
+
+    The machine has no rear yet, so that it need not be made anew for each change of ours: attach `rear_disk()`, too,
+    and call `install_rear`.
+    """
     folder.mkdir(exist_ok=True)
     subprocess.run(["cp", "--sparse=always", *sorted(made(design).iterdir()), folder], check=True)
     return [qemu.Disk(folder / drive.serial, drive.serial, drive.bus) for drive in design.drives]
+
+
+def rear_disk() -> qemu.Disk:
+    """The disk that `install_rear` installs from: one of those that a description of the storage leaves out."""
+    return qemu.Disk(debian.rear_disk(), "rear", "usb", snapshot=True)
+
+
+def install_rear(vm: qemu.Machine) -> None:
+    """Install rear on a machine, as with_rear() does in a tree."""
+    vm.check("tar --extract --file=/dev/disk/by-id/usb-*_rear-* --directory=/", timeout=300)
+
+
+def log_in(vm: qemu.Machine, design: Design) -> None:
+    """Get to a root shell of a machine that boots from its own disks."""
+    if design.passphrase:
+        vm.expect("Please unlock disk [^:]*:", timeout=600)
+        vm.send(f"{design.passphrase}\n")
+    vm.shell(PROMPT, timeout=600)
 
 
 def _make(design: Design, root: Path, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab import backups, compare, designs, qemu
+from lab import backups, compare, designs, machines, qemu
 from lab.machines import Design
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
@@ -28,7 +28,7 @@ def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: De
     with place.served(), machine(cdrom=saved.iso, **fields) as vm:
         recover(vm, design)
     with place.served(), machine(reboots=design.firmware == "secureboot", **fields) as vm:
-        backups.log_in(vm, design)
+        machines.log_in(vm, design)
         recovered = backups.facts(vm, design)
         report = json.loads(vm.check("cat /var/log/rear/recovery-*.json"))
         check = vm.sh("rear checklayout", timeout=300)
