@@ -96,6 +96,19 @@ def deliver(source: Path, directory: Path, sha256: str) -> Path:
     return path
 
 
+def store(source: Path, path: Path, sha256: str, mode: int = 0o600) -> None:
+    """Copy a finished file beside its place, read the copy back, and give it its name."""
+    with ExitStack() as undo:
+        part = beside(path)
+        undo.callback(part.unlink, missing_ok=True)
+        _copy(source, part)
+        if checksum(part) != sha256:
+            raise RearError(f"the copy {path} differs from {source}", "check that storage")
+        part.chmod(mode)
+        part.replace(path)
+    flush(path.parent)
+
+
 def _copy(source: Path, part: Path) -> None:
     """Copy a file so that reading the copy reads the disk or server, not the memory of this machine."""
     part.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ COMMON = {
     "mtools": "mmd mcopy",
     "openssh-server": "sshd",
     "parted": "partprobe parted",
+    "rsync": "rsync",
     "sed": "sed",
     "tar": "tar",
     "xfsprogs": "mkfs.xfs xfs_info xfs_admin xfs_db xfs_repair",

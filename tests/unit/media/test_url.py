@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
-from rear_core.media.url import Url, parse_url, url_problem
+from rear_core.media.url import ALL, Url, parse_url, url_problem
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,42 @@ from rear_core.media.url import Url, parse_url, url_problem
 )
 def test_good_urls_are_taken_apart(text: str, expected: Url) -> None:
     assert parse_url(text, "OUTPUT_URL") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://server/tftp", Url("https", "server", "/tftp")),
+        ("http://[fd00::5]:8080/a%20b", Url("http", "[fd00::5]", "/a b", port=8080)),
+        ("sftp://rear@server:2222/srv", Url("sftp", "server", "/srv", "rear", 2222)),
+        ("rsync+ssh://rear%40site@server/srv", Url("rsync+ssh", "server", "/srv", "rear@site")),
+    ],
+)
+def test_servers_for_single_files_are_taken_apart_where_they_may_be_used(text: str, expected: Url) -> None:
+    assert parse_url(text, "OUTPUT_URL", ALL) == expected
+    with pytest.raises(ConfigurationError, match="is not supported, only file://, nfs:// and usb://"):
+        parse_url(text, "BACKUP_URL")
+
+
+def test_a_file_behind_http_has_its_name_quoted() -> None:
+    assert Url("http", "server", "/a b", port=81).http("c%d") == "http://server:81/a%20b/c%25d"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("sftp://rear:secret@server/srv", "use a key"),
+        ("https://rear@server/srv", "netrc"),
+        ("sftp://-oProxyCommand=x@server/srv", "begins with -"),
+        ("sftp://-oProxyCommand=x/srv", "begins with -"),
+        ("rsync+ssh:///srv", "names no server"),
+        ("rsync://server/srv", r"rsync:// is not supported, only file://"),
+    ],
+)
+def test_what_ssh_and_http_servers_must_not_have(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        parse_url(text, "OUTPUT_URL", ALL)
+    assert "secret" not in caught.value.message
 
 
 def test_an_nfs_source_is_written_as_mount_wants_it() -> None:
@@ -57,6 +93,8 @@ def test_bad_urls_are_named_with_the_setting(text: str, problem: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_url_or_has_a_problem(text: str) -> None:
+    if not url_problem(text, ALL):
+        assert parse_url(text, "OUTPUT_URL", ALL).path.startswith("/")
     if not url_problem(text):
         url = parse_url(text, "OUTPUT_URL")
         assert url.path.startswith("/")

@@ -88,10 +88,10 @@ def restore_files(run: Run) -> None:
 def place(run: Run) -> AbstractContextManager[Path]:
     """The folder that BACKUP_URL means, mounted for as long as it is needed."""
     from rear_core.media.location import opened
-    from rear_core.media.url import EXAMPLES, parse_url
+    from rear_core.media.url import examples, parse_url
 
     if not run.settings["BACKUP_URL"]:
-        raise ConfigurationError("BACKUP_URL is not set", EXAMPLES)
+        raise ConfigurationError("BACKUP_URL is not set", examples())
     return opened(run, parse_url(run.settings["BACKUP_URL"], "BACKUP_URL"), run.settings["BACKUP_OPTIONS"])
 
 

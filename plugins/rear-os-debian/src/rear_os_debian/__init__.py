@@ -33,7 +33,7 @@ PACKAGES = {
     "cryptsetup-bin": "cryptsetup",
     "multipath-tools": "multipath multipathd",
     "btrfs-progs": "btrfs mkfs.btrfs",
-    "openssh-client": "ssh-keygen",
+    "openssh-client": "sftp ssh ssh-keygen",
     "isc-dhcp-client": "dhclient",
     "dhcpcd-base": "dhcpcd",
     "binutils": "strip",

@@ -32,6 +32,7 @@ PACKAGES = {
     "device-mapper-multipath": "multipath multipathd",
     "btrfs-progs": "btrfs mkfs.btrfs",
     "openssh": "ssh-keygen",
+    "openssh-clients": "sftp ssh",
     "dhcp-client": "dhclient",
     "dhcpcd": "dhcpcd",
     "binutils": "strip",

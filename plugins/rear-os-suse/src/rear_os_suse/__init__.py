@@ -29,6 +29,7 @@ PACKAGES = {
     "multipath-tools": "multipath multipathd",
     "btrfsprogs": "btrfs mkfs.btrfs",
     "openssh-common": "ssh-keygen",
+    "openssh-clients": "sftp ssh",
     "dhcp-client": "dhclient",
     "dhcpcd": "dhcpcd",
     "binutils": "strip",

@@ -38,20 +38,25 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "OUTPUT_URL", str, check=_url,
-        help="Where the ISO image is copied to: file:///folder or nfs://server/export/folder. Left empty it"
-        " stays in ISO_DIR alone.",
+        help="Where the ISO image is copied to, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
+        " https://server/folder, sftp://user@server/folder or rsync+ssh://user@server/folder.",
     )
     yield Setting(
         "OUTPUT_OPTIONS", str,
-        help="Options for mounting OUTPUT_URL, such as vers=4.2.",
+        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh words of ssh_config, such as"
+        " IdentityFile=/root/.ssh/rescue.",
     )  # fmt: skip
 
 
 @hookimpl
 def rear_missing(run: Run) -> Iterable[str]:
+    from rear_core.media.places import missing_programs
+    from rear_core.media.url import ALL, parse_url
+
     from .boot import missing
 
-    return missing(run)
+    text = run.settings["OUTPUT_URL"]
+    return [*missing(run), *(missing_programs(run, parse_url(text, "OUTPUT_URL", ALL)) if text else ())]
 
 
 @hookimpl
@@ -91,8 +96,9 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
-    from rear_core.media.location import check_room, check_writable, opened
-    from rear_core.media.url import parse_url
+    from rear_core.media.location import check_room
+    from rear_core.media.places import check_place
+    from rear_core.media.url import ALL, parse_url
 
     from .burn import check_burner
     from .discs import USUAL_SIZE, carries_backup, image_path
@@ -109,11 +115,8 @@ def check_places(run: Run) -> None:
     needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if bare else 0)
     check_room(previous.parent, needed, "ISO_DIR")
     if run.settings["OUTPUT_URL"]:
-        url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL")
-        with opened(run, url, run.settings["OUTPUT_OPTIONS"]) as directory:
-            check_room(directory, needed, "OUTPUT_URL")
-            if directory.exists():
-                check_writable(directory, str(url))
+        url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL", ALL)
+        check_place(run, url, run.settings["OUTPUT_OPTIONS"], needed, "OUTPUT_URL")
     if run.settings["ISO_BURN"]:
         check_burner(run)
 
@@ -158,22 +161,28 @@ def copy_image(run: Run) -> None:
     """Copy the images and their checksums to OUTPUT_URL and prove the copies; the first comes last, as in ISO_DIR."""
     from rear_core.media.delivery import checksum, deliver
     from rear_core.media.location import check_room, opened
-    from rear_core.media.url import parse_url
+    from rear_core.media.places import opened_place, publish
+    from rear_core.media.url import ALL, FOLDERS, parse_url
 
     from .discs import further_paths, image_path, remove_older
 
     first, further = image_path(run), further_paths(run)
-    url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL")
+    url, options = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL", ALL), run.settings["OUTPUT_OPTIONS"]
     if url.scheme == "file" and Path(url.path).resolve() == first.parent.resolve():
         return
-    with opened(run, url, run.settings["OUTPUT_OPTIONS"]) as directory:
-        check_room(directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
-        copies = [deliver(path, directory, checksum(path)) for path in (*further, first)]
-        remove_older(directory / first.name, further)
-    if url.scheme == "file":
-        run.results += sorted(copies)
-    for copy in sorted(copies):
-        run.report.say(f"Copied to {url}/{copy.name}")
+    if url.scheme in FOLDERS:
+        with opened(run, url, options) as directory:
+            check_room(directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
+            copies = [deliver(path, directory, checksum(path)) for path in (*further, first)]
+            remove_older(directory / first.name, further)
+        if url.scheme == "file":
+            run.results += sorted(copies)
+    else:
+        with opened_place(run, url, options) as place:
+            for path in (*further, first):
+                publish(place, path, checksum(path))
+    for path in sorted((first, *further)):
+        run.report.say(f"Copied to {url}/{path.name}")
 
 
 def burn_images(run: Run) -> None:
@@ -213,6 +222,6 @@ def _device(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    from rear_core.media.url import url_problem
+    from rear_core.media.url import ALL, url_problem
 
-    return url_problem(value) if value else ""
+    return url_problem(value, ALL) if value else ""

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real HTTP and ssh servers on the loopback interface, each with a folder that files can be put to."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+from rear_drill.qemu import free_port
+
+LOGIN = "rear:a secret"
+
+SSHD = """
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {work}/host
+AuthorizedKeysFile {work}/user.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+Subsystem sftp internal-sftp
+"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET, PUT, DELETE and MKCOL below a folder, as a WebDAV server does them; `forbidden` methods get 405."""
+
+    directory: Path
+    login = ""
+    forbidden: frozenset[str] = frozenset()
+    protocol_version = "HTTP/1.1"
+
+    def _path(self) -> Path | None:
+        """The file that is meant; None when an answer was given instead."""
+        expected = "Basic " + base64.b64encode(self.login.encode()).decode()
+        if self.login and self.headers["Authorization"] != expected:
+            self._answer(401)
+            return None
+        if self.command in self.forbidden:
+            self._answer(405)
+            return None
+        return self.directory / unquote(self.path).lstrip("/")
+
+    def _answer(self, status: int, content: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self) -> None:
+        if path := self._path():
+            self._answer(200, path.read_bytes()) if path.is_file() else self._answer(404)
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if path := self._path():
+            if not path.parent.is_dir():
+                return self._answer(409)
+            path.write_bytes(content)
+            self._answer(201)
+        return None
+
+    def do_MKCOL(self) -> None:
+        if path := self._path():
+            if path.exists():
+                return self._answer(405)
+            path.mkdir()
+            self._answer(201)
+        return None
+
+    def do_DELETE(self) -> None:
+        if path := self._path():
+            if not path.exists():
+                return self._answer(404)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self._answer(204)
+        return None
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: tests look at the files."""
+
+
+@contextmanager
+def http(
+    directory: Path, certificate: Path | None = None, login: str = "", forbidden: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """The URL of a server for a folder; with a certificate (as `certificate` makes it) by https."""
+    members = {"directory": directory, "login": login, "forbidden": frozenset(forbidden)}
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), members)) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def certificate(path: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key, in one file."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", path.with_suffix(".crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with path.open("ab") as file:
+        file.write(path.with_suffix(".crt").read_bytes())
+    return path
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """An ssh server that runs; `options` make ssh take its key, and our key."""
+
+    port: int
+    options: str
+
+
+@contextmanager
+def sshd(work: Path) -> Iterator[Sshd]:
+    """An ssh server with sftp, for the user of this process; its keys and settings are in `work`."""
+    port = free_port()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
+    (work / "known").write_text(f"[127.0.0.1]:{port} {(work / 'host.pub').read_text()}")
+    (work / "config").write_text(SSHD.format(port=port, work=work))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    argv = ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-E", f"{work}/log", "-f", f"{work}/config"]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                if "listening" in ((work / "log").read_text() if (work / "log").exists() else ""):
+                    break
+                assert process.poll() is None, (work / "log").read_text()
+                time.sleep(0.05)
+            yield Sshd(port, f"IdentityFile={work}/user,UserKnownHostsFile={work}/known")
+        finally:
+            process.kill()
