@@ -26,8 +26,8 @@ test: .venv/for-test ## everything, with real disks and virtual machines, as roo
 	@$(BIN)/mypy $(SOURCES)
 	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
 
-test-vm: .venv/for-test ## the tests in virtual machines only, as root
-	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 -m vm --durations 15
+test-vm: .venv/for-test ## all tests in virtual machines, as root
+	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m vm --durations 15
 
 bench: .venv/for-test ## measure against Relax-and-Recover 2.7 on the same tree, as root
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.bench

@@ -38,7 +38,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     Whoever comes second waits for the first. Things of the same kind not used for a while are removed.
     """
     path = directory() / f"{kind}-{key}"
-    with _lock(directory() / f"{kind}.lock"):
+    with _lock(path.with_name(path.name + ".lock")):
         if not path.exists():
             unfinished = path.with_name(path.name + ".new")
             _remove(unfinished)

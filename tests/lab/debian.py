@@ -83,17 +83,17 @@ def wheels() -> Path:
     key = digest(names, *(path.read_bytes() for path in files))
 
     def make(path: Path) -> None:
-        for source in sources.values():
-            # Built from a copy: setuptools leaves its traces beside the sources and packs old ones again.
-            with tempfile.TemporaryDirectory() as copy:
+        # Built from copies: setuptools leaves its traces beside the sources and packs old ones again.
+        with tempfile.TemporaryDirectory() as copies:
+            for name, source in sources.items():
                 for file in _source_files(source):
-                    target = Path(copy) / file.relative_to(source)
+                    target = Path(copies, name, file.relative_to(source))
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(file, target)
-                _run(
-                    sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-                    f"--wheel-dir={path}", copy,
-                )  # fmt: skip
+            _run(
+                sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+                f"--wheel-dir={path}", *(Path(copies, name) for name in sources),
+            )  # fmt: skip
 
     return cached("wheels", key, make)
 
