@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import RearError
 from . import files
 
 # The last is a whole configuration on older systems, and elsewhere a few lines that lead to one of the others.
@@ -30,15 +31,21 @@ class Entry:
 
 def default_entry(target: Path) -> Entry | None:
     """The entry that is started when nobody chooses, None when no configuration has one with a kernel."""
+    return next(iter(entries(target)), None)
+
+
+def entries(target: Path) -> list[Entry]:
+    """The entries with a kernel of the first configuration that has any, the default one first."""
     for path in [path for pattern in CONFIGURATIONS for _, path in files.find(target, pattern)]:
         text = files.read(path)
         environment = read_environment(path.with_name("grubenv"))
-        entries = list(menu(text))
+        found = list(menu(text))
         if re.search(r"^\s*blscfg\b", text, re.MULTILINE):
-            entries += boot_loader_specification(target, environment)
-        if entry := choose([entry for entry in entries if entry.kernel], default_of(text, environment)):
-            return entry
-    return None
+            found += boot_loader_specification(target, environment)
+        found = [entry for entry in found if entry.kernel]
+        if default := choose(found, default_of(text, environment)):
+            return [default, *(entry for entry in found if entry is not default)]
+    return []
 
 
 def menu(text: str) -> Iterator[Entry]:
@@ -103,6 +110,15 @@ def read_environment(path: Path) -> dict[str, str]:
         return {}
     lines = files.read(path)[:ENVIRONMENT_SIZE].splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def padded(block: str) -> str:
+    """An environment block of the one size that GRUB reads; raises `RearError` when it is too long for that."""
+    block = block.rstrip("#")
+    size = len(block.encode(errors="surrogateescape"))
+    if size > ENVIRONMENT_SIZE:
+        raise RearError(f"GRUB's environment block is {size - ENVIRONMENT_SIZE} bytes too long", "shorten kernelopts")
+    return block + "#" * (ENVIRONMENT_SIZE - size)
 
 
 def locate(target: Path, path: str) -> Path | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 # Configuration of which an initramfs has its own copy.
-COPIED = ("/etc/crypttab", "/etc/mdadm", "/etc/initramfs-tools/", "/etc/dracut", "/etc/kernel/cmdline")
+COPIED = ("/etc/crypttab", "/etc/mdadm", "/etc/initramfs-tools/", "/etc/dracut", "/etc/kernel/cmdline", "/etc/lvm/")
 
 
 def reasons_for_new_initramfs(run: Run) -> list[str]:

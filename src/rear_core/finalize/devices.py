@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..shell import Shell
-from ..storage.disk import Partition
+from ..storage.disk import Disk, Partition
 from ..storage.filesystem import FileSystem
 from ..storage.layout import Item, Layout
 from ..storage.luks import Luks
@@ -17,6 +18,10 @@ from ..storage.md import Array
 from ..storage.plan import Rebuilt
 from ..storage.swap import Swap
 
+if TYPE_CHECKING:
+    from ..run import Run
+
+BY_ID = "/dev/disk/by-id/"
 TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
 
 
@@ -67,6 +72,12 @@ def read_tags(sh: Shell) -> dict[str, dict[str, str]]:
     return found
 
 
+def storage_of(run: Run) -> Storage:
+    """The names of the recorded machine and the devices that are here."""
+    assert run.layout is not None and run.rebuilt is not None
+    return Storage(run.layout, run.rebuilt, read_devices(run.sh))
+
+
 class Storage:
     """Answers what a name that meant a device of the recorded machine must be now."""
 
@@ -84,7 +95,7 @@ class Storage:
             return self._named(tag, value)
         item = self._item(tag, value)
         path = self.place(item, backing=bool(tag)) if item else ""
-        if item is None or (tag and not path):
+        if item is None or (not path and (tag or value.startswith(BY_ID))):
             # What was not made again, such as a disk that was left as it is, is known by its identifier.
             value = self._rebuilt.changed_identifiers.get(value, value)
             return value if any(_is_called(device, tag, value) for device in self._devices) else None
@@ -110,7 +121,27 @@ class Storage:
         return None
 
     def _item(self, tag: str, value: str) -> Item | None:
+        if not tag and value.startswith(BY_ID):
+            return self._by_id(value[len(BY_ID) :])
         return next((item for item in self._layout if _meant(item, tag, value)), None)
+
+    def _by_id(self, link: str) -> Item | None:
+        """The item that a link below /dev/disk/by-id stood for, by what udev writes into such names."""
+        name, _, number = link.partition("-part")
+        for item in self._layout:
+            if isinstance(item, Disk) and _is_identity(item, name):
+                return self._partition(item, int(number)) if number.isdigit() else item
+            if isinstance(item, Array) and link == f"md-uuid-{item.uuid}":
+                return item
+            if link.startswith("dm-name-") and getattr(item, "device", "") == f"/dev/mapper/{link[len('dm-name-') :]}":
+                return item
+        return None
+
+    def _partition(self, disk: Disk, number: int) -> Item | None:
+        tables = {item.id for item in self._layout if disk.id in item.needs}
+        return next(
+            (i for i in self._layout if isinstance(i, Partition) and i.number == number and tables & {*i.needs}), None
+        )
 
 
 def _is_called(device: Device, tag: str, value: str) -> bool:
@@ -130,6 +161,19 @@ def _meant(item: Item, tag: str, value: str) -> bool:
     return not tag and value in _paths(item)
 
 
+def _is_identity(disk: Disk, name: str) -> bool:
+    """Whether a name of udev ends in the disk's serial number or WWN.
+
+    ata-QEMU_HARDDISK_QM00001, wwn-0x5000c500a1b2c3d4, scsi-35000c500a1b2c3d4, nvme-eui.002538b121b0c0a5,
+    nvme-Samsung_SSD_980_S64DNX0R_1, virtio-root.
+    """
+    serial = re.escape(re.sub(r"\s+", "_", disk.serial.strip()))
+    wwn = re.escape(disk.wwn[2:] if disk.wwn.startswith("0x") else disk.wwn)
+    return bool(
+        (serial and re.search(rf"[-_]{serial}(_\d+)?$", name)) or (len(wwn) >= 8 and re.search(f"{wwn}$", name))
+    )
+
+
 def _paths(item: Item) -> set[str]:
     """The paths by which an item was known beside its links below /dev/disk."""
     paths = {getattr(item, "device", "")}
@@ -142,9 +186,10 @@ def _paths(item: Item) -> set[str]:
 
 def _other_name(device: Device, old: str) -> str:
     """A path for a device whose old one is gone: a link of the same kind where there is one."""
-    folder = old.rpartition("/")[0]
-    alike = sorted(name for name in device.names if name.startswith(folder + "/") and folder != "/dev")
-    return alike[0] if alike else device.path
+    folder, _, name = old.rpartition("/")
+    scheme = f"{folder}/{name.partition('-')[0]}-"
+    alike = [other for other in device.names if other.startswith(folder + "/") and folder != "/dev"]
+    return min(alike, key=lambda other: (not other.startswith(scheme), other), default=device.path)
 
 
 def decoded(value: str) -> str:

@@ -11,7 +11,6 @@ from .references import fstab_targets
 
 # Those of the file hierarchy that a backup may leave out with their content.
 ALWAYS = {"/proc": 0o555, "/sys": 0o555, "/dev": 0o755, "/run": 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777}
-LABEL = "security.selinux"
 
 
 def make_missing(target: Path) -> list[str]:
@@ -27,7 +26,7 @@ def make_missing(target: Path) -> list[str]:
 
 
 def needs_labels(target: Path) -> bool:
-    """Whether SELinux is on in the recovered system and the labels of its files did not come back."""
+    """Whether the recovered system, where SELinux was on, will have it on again, and its files have no labels."""
     configuration = files.inside(target, "/etc/selinux/config")
     if not configuration.is_file():
         return False
@@ -35,7 +34,7 @@ def needs_labels(target: Path) -> bool:
     if mode[-1:] not in (["enforcing"], ["permissive"]):
         return False
     try:
-        return not os.getxattr(files.inside(target, "/etc/passwd"), LABEL)
+        return not os.getxattr(files.inside(target, "/etc/passwd"), files.LABEL)
     except OSError:
         return True
 

@@ -2,6 +2,7 @@
 """Reads and changes files of the recovered system as that system sees them."""
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..rescue.tree import MAX_LINKS, Tree
+
+LABEL = "security.selinux"
 
 
 def inside(target: Path, path: str) -> Path:
@@ -41,6 +44,24 @@ def find(target: Path, pattern: str) -> Iterator[tuple[str, Path]]:
 def read(path: Path) -> str:
     """The text, also of a file that is not UTF-8."""
     return path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def create(path: Path, text: str) -> None:
+    """Write a file that was not there, with the label of its folder."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    label(path)
+
+
+def label(path: Path) -> None:
+    """Give a file without a label of SELinux that of its folder, as the kernel does where SELinux is on."""
+    try:
+        if LABEL not in os.listxattr(path):
+            os.setxattr(path, LABEL, os.getxattr(path.parent, LABEL))
+    except OSError as error:
+        # The folder has none either, or the file system keeps none.
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
 
 
 def replace(path: Path, text: str) -> None:

@@ -43,10 +43,18 @@ def _is_filled(path: Path | None) -> bool:
 
 
 def modules_of(target: Path, entry: boot_entry.Entry) -> Path | None:
-    """The folder of the modules that belong to the entry's kernel, None when its name tells no version."""
-    kernel = boot_entry.locate(target, entry.kernel) or Path(entry.kernel)
-    _, _, version = kernel.name.partition("-")
-    return files.inside(target, f"{MODULES}/{version}") if version else None
+    """The folder of the modules that belong to the entry's kernel, None when its name tells no version.
+
+    The version stands in the kernel's name, vmlinuz-VERSION, in that of a link to it, or in that of its folder
+    (/usr/lib/modules/VERSION/vmlinuz). Of several the one that has modules is meant.
+    """
+    named = Path(entry.kernel)
+    kernel = boot_entry.locate(target, entry.kernel) or named
+    versions = [path.name.partition("-")[2] for path in (named, kernel)]
+    if not any(versions):
+        versions += [path.parent.name for path in (named, kernel)]
+    folders = [files.inside(target, f"{MODULES}/{version}") for version in versions if version]
+    return next((folder for folder in folders if folder.is_dir()), folders[0] if folders else None)
 
 
 def needed_modules(layout: Layout, rebuilt: Rebuilt, sysfs: Path = Path("/sys")) -> set[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..storage.mount import NETWORK, VIRTUAL
-from . import files
+from . import boot_entry, files
 from .devices import TAGS, Storage, decoded
 
 NAME = re.compile(
@@ -109,6 +109,12 @@ def device_map(text: str) -> Iterator[Reference]:
         yield from _at(match, 1, True)
 
 
+def install_devices(text: str) -> Iterator[Reference]:
+    """The devices of /etc/default/grub_installdevice, one a line among words like `activate` (SUSE)."""
+    for match in re.finditer(r"^(/dev/\S+)", text, re.MULTILINE):
+        yield from _at(match, 1, True)
+
+
 def _at(match: re.Match[str], group: int, optional: bool) -> Iterator[Reference]:
     """The reference in a group of a match, none when it does not name a block device."""
     quoted = match[group]
@@ -123,6 +129,12 @@ def _at(match: re.Match[str], group: int, optional: bool) -> Iterator[Reference]
     yield Reference(start, start + len(inner), tag, inner, optional)
 
 
+# Where the words for the kernel stand.
+KERNEL_WORDS = (
+    "/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmdline", "/boot/loader/entries/*.conf",
+    "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg",
+    "/boot/grub/grubenv", "/boot/grub2/grubenv", "/boot/efi/EFI/*/grubenv",
+)  # fmt: skip
 FILES: tuple[tuple[str, Callable[[str], Iterable[Reference]]], ...] = (
     ("/etc/fstab", fstab),
     ("/etc/crypttab", crypttab),
@@ -139,6 +151,10 @@ FILES: tuple[tuple[str, Callable[[str], Iterable[Reference]]], ...] = (
     ("/boot/efi/EFI/*/grub.cfg", grub_cfg),
     ("/boot/grub/device.map", device_map),
     ("/boot/grub2/device.map", device_map),
+    ("/boot/grub/grubenv", command_line),
+    ("/boot/grub2/grubenv", command_line),
+    ("/boot/efi/EFI/*/grubenv", command_line),
+    ("/etc/default/grub_installdevice", install_devices),
 )  # fmt: skip
 
 
@@ -155,7 +171,7 @@ def put_right(target: Path, storage: Storage) -> list[Finding]:
             changed, found = corrected(name, text, references(text), storage)
             findings += found
             if changed != text:
-                files.replace(path, changed)
+                files.replace(path, boot_entry.padded(changed) if path.name == "grubenv" else changed)
     return findings
 
 

@@ -44,6 +44,7 @@ def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Pat
     """Write the report and copy the log to /var/log/rear of the recovered system, for root alone."""
     folder = files.inside(target, FOLDER)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.label(folder)
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     content = {"version": VERSION, "date": stamp, **facts, **asdict(recovery)}
     _write(folder / f"recovery-{stamp}.json", json.dumps(content, indent=2) + "\n")
@@ -52,8 +53,10 @@ def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Pat
         copy = folder / f"recovery-{stamp}.log"
         shutil.copyfile(log, copy)
         copy.chmod(0o600)
+        files.label(copy)
 
 
 def _write(path: Path, text: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
         file.write(text)
+    files.label(path)

@@ -19,6 +19,9 @@ from .survey import Survey
 # Subvolumes that a container engine makes as it needs them.
 CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes/")
 
+# What snapper keeps there is a snapshot, also the first one, which the installation made as a plain subvolume.
+SNAPPER = re.compile(r"(^|/)\.snapshots/\d+/snapshot$")
+
 
 @dataclass(frozen=True)
 class Btrfs(FileSystem):
@@ -181,7 +184,7 @@ def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[S
     for number, origin, path in rows:
         if any(part in f"/{path}" for part in CONTAINERS):
             survey.leave_out(f"subvolume {path}", "made by a container engine")
-        elif origin and path not in needed:
+        elif (origin or SNAPPER.search(path)) and path not in needed:
             snapshots += 1
         else:
             kept.append((number, path))

@@ -46,7 +46,9 @@ class Rebuilt:
         return self.site.device(id)
 
     def disks(self, id: str) -> tuple[str, ...]:
-        """The paths of all disks that an item lies on."""
+        """The paths of all disks that an item lies on, none when it was left out."""
+        if id not in self.site.layout:
+            return ()
         return tuple(sorted({self.mapping[below] for below in self.site.below(id) if below in self.mapping}))
 
     def disk(self, id: str) -> str:

@@ -17,7 +17,8 @@ __all__ = ["Firmware", "OperatingSystem", "System", "examine"]
 class System:
     """What a machine is; `hostname` is without the domain, `running_kernel` the release `uname -r` prints.
 
-    `virtualization` is empty on bare metal, else `container:NAME` or `vm:NAME`.
+    `virtualization` is empty on bare metal, else `container:NAME` or `vm:NAME`; `selinux` says whether a policy is in
+    force.
     """
 
     os: OperatingSystem
@@ -26,6 +27,7 @@ class System:
     running_kernel: str
     firmware: Firmware
     virtualization: str = ""
+    selinux: bool = False
 
 
 def examine(sh: Shell, root: Path = Path("/")) -> System:
@@ -40,4 +42,6 @@ def examine(sh: Shell, root: Path = Path("/")) -> System:
         running_kernel=release,
         firmware=read_firmware(root),
         virtualization=detect_virtualization(root),
+        # Shown by a kernel with SELinux on, be it enforcing or permissive.
+        selinux=(root / "sys/fs/selinux/enforce").exists(),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.boot_entry import Entry, choose, default_entry, default_of, locate, menu
+from rear_core.finalize.boot_entry import Entry, choose, default_entry, default_of, entries, locate, menu
 
 # Written by Debian's grub-mkconfig, shortened.
 GRUB_CFG = """
@@ -93,6 +93,11 @@ def test_entries_of_the_boot_loader_specification_are_read_newest_first(target: 
     assert entry is not None
     assert (entry.kernel, entry.initramfs) == ("/vmlinuz-5.14.0-427", ("/initramfs-5.14.0-427.img",))
     assert entry.arguments[:2] == ("root=/dev/mapper/rl-root", "ro")
+
+
+def test_all_entries_are_told_the_default_one_first(target: Path) -> None:
+    configure(target, "gnulinux-6.1.0-12")
+    assert [entry.kernel for entry in entries(target)] == [OLDER, NEWEST]
 
 
 def test_a_system_without_grub_has_no_entry(tmp_path: Path) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.devices import Device, decoded, read_devices
+from rear_core.finalize.devices import Device, Storage, decoded, read_devices
+from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk
+from rear_core.storage.layout import make
+from rear_core.storage.plan import Rebuilt
 from rear_core.testing.fake_shell import FakeShell
-from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP, storage
+from unit.finalize.storage import ARRAY, CRYPT, DEVICES, LAYOUT, ROOT, SWAP, storage
 
 NEW = "99999999-9999-9999-9999-999999999999"
 
@@ -79,3 +84,48 @@ def test_devices_are_read_with_all_their_names(tmp_path: Path) -> None:
 
 def test_escapes_of_fstab_and_udev_are_read() -> None:
     assert decoded(r"a\040b\x2fc\134") == "a b/c\\"
+
+
+BY_ID = "/dev/disk/by-id/"
+
+
+@pytest.mark.parametrize(
+    ("serial", "wwn", "link", "meant"),
+    [
+        ("QM00001", "", "ata-QEMU_HARDDISK_QM00001", "/dev/vda"),
+        ("QM00001", "", "ata-QEMU_HARDDISK_QM00001-part1", "/dev/vda1"),
+        ("QM00001", "", "ata-QEMU_HARDDISK_QM00001-part9", None),
+        ("QM00001", "", "ata-QEMU_HARDDISK_AQM00001", None),
+        ("S64D NX0R", "", "nvme-Samsung_SSD_980_S64D_NX0R_1-part1", "/dev/vda1"),
+        ("", "0x5000c500a1b2c3d4", "wwn-0x5000c500a1b2c3d4", "/dev/vda"),
+        ("", "0x5000c500a1b2c3d4", "scsi-35000c500a1b2c3d4-part1", "/dev/vda1"),
+        ("", "eui.002538b121b0c0a5", "nvme-eui.002538b121b0c0a5", "/dev/vda"),
+        ("", "", "ata-QEMU_HARDDISK_QM00001", None),
+        ("x", "", f"md-uuid-{ARRAY}", "/dev/md127"),
+        ("x", "", "dm-name-vg0-my--data", "/dev/mapper/vg0-my--data"),
+    ],
+)
+def test_a_link_by_identity_leads_to_the_successor_of_its_disk(
+    serial: str, wwn: str, link: str, meant: str | None
+) -> None:
+    items = [replace(i, serial=serial, wwn=wwn) if isinstance(i, Disk) and i.id == "disk:one" else i for i in LAYOUT]
+    disks = {"disk:one": "/dev/vda", "disk:two": "/dev/vdb"}
+    bare = [replace(found, names=frozenset({found.path})) for found in DEVICES]
+    now = Storage(make(items), Rebuilt(Site(make(items), disks), disks), bare).now("", BY_ID + link)
+    assert now == meant
+
+
+def test_a_link_of_the_same_kind_takes_the_place_of_one_that_is_gone() -> None:
+    names = frozenset({"/dev/vda", BY_ID + "ata-new_X1", BY_ID + "wwn-0x1234567812345678"})
+    items = [replace(i, wwn="0x5000c500a1b2c3d4") if isinstance(i, Disk) and i.id == "disk:one" else i for i in LAYOUT]
+    disks = {"disk:one": "/dev/vda"}
+    storage = Storage(make(items), Rebuilt(Site(make(items), disks), disks), [Device("/dev/vda", names)])
+    assert storage.now("", BY_ID + "wwn-0x5000c500a1b2c3d4") == BY_ID + "wwn-0x1234567812345678"
+    assert storage.now("", BY_ID + "ata-old_one") == BY_ID + "ata-new_X1"
+
+
+def test_what_was_left_out_with_its_disk_leads_nowhere() -> None:
+    kept = make(item for item in LAYOUT if item.id not in ("disk:left", "fs:left"))
+    storage = Storage(LAYOUT, Rebuilt(Site(kept, {"disk:one": "/dev/vda"}), {"disk:one": "/dev/vda"}), [])
+    assert storage.now("UUID", "5-5") is None
+    assert storage.now("", "/dev/sdc") is None

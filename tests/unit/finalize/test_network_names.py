@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.network import exchanged, put_right, replaced_cards
+from rear_core.finalize.network import exchanged, lost_cards, mentions, put_right, replaced_cards
 from rear_core.system.network import Link, Network
 
 OLD, NEW, OTHER = "52:54:00:00:00:01", "52:54:00:aa:bb:cc", "52:54:00:00:00:99"
@@ -49,6 +49,16 @@ FILES = {
     "etc/netplan/02.yaml": ("network:\n  ethernets:\n    lan0:\n      macaddress: {mac}\n", False),
     "etc/netplan/03.yaml": ("network:\n  ethernets:\n    lan0:\n      match: {{macaddress: '{mac}'}}\n", True),
     "etc/sysconfig/network-scripts/ifcfg-eth0": ("DEVICE=eth0\nHWADDR={mac}\nMACADDR={mac}x\n", True),
+    "etc/sysconfig/network/ifcfg-eth0": ("STARTMODE='auto'\nLLADDR='{mac}'\n", False),
+    "etc/wicked/ifconfig/lan.xml": (
+        '<name namespace="ethernet"><permanent-address>{mac}</permanent-address></name>\n', True),
+    "etc/wicked/ifconfig/bond.xml": ("<bond><address>{mac}</address></bond>\n", False),
+    "etc/NetworkManager/conf.d/lan.conf": ("[device]\nmatch-device=mac:{mac}\n", True),
+    "etc/NetworkManager/system-connections/n.nmconnection": ("[ethernet]\nmac-address-denylist={mac};\n", True),
+    "etc/network/interfaces.d/lan": ("rename mac/{mac}=lan0\nauto lan0\n", True),
+    "etc/default/grub": ('GRUB_CMDLINE_LINUX="quiet ifname=lan0:{mac} ip=lan0:dhcp"\n', True),
+    "boot/loader/entries/a.conf": ("options root=UUID=1 ifname=lan0:{mac}\n", True),
+    "boot/grub2/grubenv": ("kernelopts=root=UUID=1 ifname=lan0:{mac} ro\n", True),
     "etc/network/interfaces": ("iface enp0s3 inet dhcp\n  hwaddress ether {mac}\n", False),
 }  # fmt: skip
 
@@ -62,6 +72,63 @@ def test_addresses_that_recognise_a_card_are_exchanged_and_no_others(tmp_path: P
     put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
     expected = text.replace("{mac}x", OLD + "x").format(mac=NEW if changes else OLD)
     assert path.read_text() == expected
+
+
+PLACES = {
+    "etc/systemd/network/10-lan.link": "[Match]\nPath=pci-{place}\n[Link]\nName=enp0s3\n",
+    "etc/systemd/network/lan.network": "[Match]\nPath=pci-{place}*\n",
+    "etc/NetworkManager/system-connections/lan.nmconnection": "[match]\npath=pci-{place};\n",
+    "etc/udev/rules.d/70-persistent-net.rules": 'SUBSYSTEM=="net", KERNELS=="{place}", NAME="enp0s3"\n',
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_place_of_a_card_that_moved_is_exchanged(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(PLACES[name].format(place="0000:00:03.0"))
+    put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", OLD, "pci0/0000:00:01.0/0000:07:00.0")]))
+    assert path.read_text() == PLACES[name].format(place="0000:07:00.0")
+    named_there = name.endswith((".link", ".rules"))
+    assert (tmp_path / "etc/systemd/network/10-rear-enp0s3.link").exists() != named_there
+
+
+def test_the_ports_of_a_card_that_went_apart_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "etc/systemd/network/lan.network"
+    path.parent.mkdir(parents=True)
+    path.write_text("[Match]\nPath=pci-0000:00:03.0\n")
+    two = Network(links=(card("enp0s3f0", OLD), card("enp0s3f1", OTHER)))
+    apart = [card("eth0", OLD, "pci0/0000:00:05.0"), card("eth1", OTHER, "pci0/0000:00:06.0")]
+    put_right(tmp_path, replaced_cards(two, apart))
+    assert "0000:00:03.0" in path.read_text()
+
+
+def test_what_still_names_old_cards_is_told(tmp_path: Path) -> None:
+    for name, text in {
+        "etc/sysconfig/network/ifcfg-eth1": "LLADDR='52-54-00-00-00-01'\n",
+        "etc/network/interfaces": f"# {OLD} eth1\nauto eth1 eth10\niface br0 inet dhcp\n  hwaddress ether {NEW}\n",
+        "etc/netplan/01.yaml": "network: {ethernets: {eth1.5: {}, myeth1: {}}}\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    recorded = Network(links=(card("eth0", OLD), card("eth1", OTHER, "pci0/0000:00:09.0"), Link("eth2", up=False)))
+    here = [card("eth0", NEW)]
+    lost = lost_cards(recorded, here)
+    assert [link.name for link in lost] == ["eth1"]
+    assert mentions(tmp_path, replaced_cards(recorded, here), lost) == [
+        "/etc/network/interfaces, line 2: no card has taken the place of eth1",
+        "/etc/netplan/01.yaml, line 1: no card has taken the place of eth1",
+        "/etc/sysconfig/network/ifcfg-eth1: no card has taken the place of eth1",
+        "/etc/sysconfig/network/ifcfg-eth1, line 1: 52-54-00-00-00-01 is the address of a network card that is gone,"
+        " and is left",
+    ]
+
+
+def test_addresses_with_hyphens_keep_them() -> None:
+    text = f"[Match]\nMACAddress={OLD.replace(':', '-')}\n"
+    assert exchanged(text, r"^MACAddress=.*$", "[Match]", {OLD: NEW}) == text.replace(
+        OLD.replace(":", "-"), NEW.replace(":", "-")
+    )
 
 
 def test_a_card_that_the_configuration_names_already_gets_no_second_rule(tmp_path: Path) -> None:

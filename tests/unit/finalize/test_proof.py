@@ -11,6 +11,7 @@ import pytest
 from rear_core.finalize.boot_entry import Entry
 from rear_core.finalize.proof import (
     missing_key_files,
+    modules_of,
     needed_modules,
     problems_of_entry,
     problems_of_initramfs,
@@ -93,6 +94,29 @@ def test_an_initramfs_that_cannot_be_read_is_a_problem(target: Path) -> None:
     (target / "boot/initrd.img-6.1").write_text("not an archive")
     (found,) = problems_of_initramfs(Shell(), target, ENTRY, {"ahci"})
     assert found.startswith("the initramfs cannot be read: initrd.img-6.1 is no initramfs")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "link"),
+    [
+        ("/boot/vmlinuz-6.1", ""),
+        ("/boot/vmlinuz-6.1", "../usr/lib/modules/6.1/vmlinuz"),
+        ("/boot/vmlinuz", "vmlinuz-6.1"),
+        ("/boot/vmlinuz", "../usr/lib/modules/6.1/vmlinuz"),
+        ("/boot/id/6.1/linux", ""),
+    ],
+)
+def test_the_version_of_a_kernel_is_known_by_any_of_its_names(tmp_path: Path, kernel: str, link: str) -> None:
+    (tmp_path / "usr/lib/modules/6.1").mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    path = tmp_path / kernel[1:]
+    path.parent.mkdir(parents=True)
+    if link:
+        (path.parent / link).write_text("kernel")
+        path.symlink_to(link)
+    else:
+        path.write_text("kernel")
+    assert modules_of(tmp_path, Entry("x", "", kernel)) == tmp_path / "usr/lib/modules/6.1"
 
 
 def test_the_present_disk_decides_which_drivers_are_needed(tmp_path: Path) -> None:

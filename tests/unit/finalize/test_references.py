@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rear_core.errors import RearError
 from rear_core.finalize import references
+from rear_core.finalize.boot_entry import padded
 from rear_core.finalize.references import Finding, Reference, corrected, put_right
 from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP, storage
 
@@ -58,6 +60,9 @@ def names(parser: Parser, text: str) -> list[str]:
          [f"UUID:{ROOT}?"]),
         (references.grub_cfg, f"search.fs_uuid {ROOT} root hd0,gpt2\n", [f"UUID:{ROOT}?"]),
         (references.grub_cfg, "linux /boot/vmlinuz-6.1 root=UUID=1-2 ro quiet", ["UUID:1-2?"]),
+        (references.install_devices, "/dev/disk/by-id/ata-x-part2\nactivate\ngeneric_mbr\n",
+         [":/dev/disk/by-id/ata-x-part2?"]),
+        (references.command_line, "# GRUB Environment Block\nkernelopts=root=UUID=1-2 ro\n####", ["UUID:1-2"]),
         (references.device_map, "(hd0)\t/dev/disk/by-id/ata-x\n", [":/dev/disk/by-id/ata-x?"]),
     ],
 )  # fmt: skip
@@ -119,6 +124,17 @@ def test_files_are_rewritten_in_place_without_leftovers(tmp_path: Path) -> None:
     assert stat.S_IMODE((etc / "fstab").stat().st_mode) == 0o640
     assert untouched.stat() == before
     assert sorted(os.listdir(etc)) == ["crypttab", "default", "fstab"]
+
+
+def test_the_environment_of_grub_keeps_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "boot/grub2/grubenv"
+    path.parent.mkdir(parents=True)
+    text = "# GRUB Environment Block\nsaved_entry=x\nkernelopts=root=/dev/sda1 ro crashkernel=auto\n"
+    path.write_text(text.ljust(1024, "#"))
+    put_right(tmp_path, storage())
+    assert path.read_text() == text.replace("/dev/sda1", "/dev/vda1").ljust(1024, "#")
+    with pytest.raises(RearError, match="3 bytes too long"):
+        padded("x" * 1027)
 
 
 def test_a_link_is_followed_within_the_target(tmp_path: Path) -> None:
