@@ -156,6 +156,10 @@ def boot_devices(run: Run, facts: Facts) -> list[str]:
     below = [run.layout[id] for id in sorted(run.rebuilt.site.below(holder))] if holder else []
     if disks and any(isinstance(item, Array) for item in below):
         disks += [item for item in below if isinstance(item, Disk)]
+    if partitions and not disks:
+        # Other code in the disk's first sector started GRUB in the partition, as SUSE sets it up. It was lost.
+        paths = {path for item in partitions for path in run.rebuilt.disks(item.id)}
+        disks = [i for i in run.layout if isinstance(i, Disk) and paths.intersection(run.rebuilt.disks(i.id))]
     made = [item for item in (*disks, *partitions) if run.rebuilt.disks(item.id)]
     return list(dict.fromkeys(run.rebuilt.device(item.id) for item in made))
 
@@ -168,7 +172,7 @@ def install(run: Run, facts: Facts) -> list[str]:
     done = []
     for device in boot_devices(run, facts):
         # GRUB warns of block lists in the boot sector of a partition, and wants to be told twice.
-        force = ("--force",) if _is_partition(device) else ()
+        force = ("--force",) if _is_partition(run, device) else ()
         run_inside(run, program, "--target=i386-pc", *force, device)
         done.append(f"GRUB for BIOS installed to {device}")
     return done
@@ -207,8 +211,12 @@ def verify(run: Run, facts: Facts) -> list[str]:
     return problems
 
 
-def _is_partition(device: str) -> bool:
-    return (Path("/sys/class/block") / Path(device).resolve().name / "partition").exists()
+def _is_partition(run: Run, device: str) -> bool:
+    from ..storage.disk import Partition as PartitionItem
+
+    assert run.layout is not None and run.rebuilt is not None
+    partitions = [item for item in run.layout if isinstance(item, PartitionItem) and run.rebuilt.disks(item.id)]
+    return device in {run.rebuilt.device(item.id) for item in partitions}
 
 
 GRUB_BIOS = BootLoader("GRUB BIOS", detect, "bios", install, verify)

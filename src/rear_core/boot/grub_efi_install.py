@@ -156,14 +156,32 @@ def _has_files(run: Run, partition: dict[str, Any], found: dict[str, Any]) -> bo
 
 def _install_files(run: Run, partition: dict[str, Any], found: dict[str, Any]) -> None:
     from .chroot import run_inside
+
+    run_inside(run, *install_command(run, partition["mountpoint"], found))
+
+
+def install_command(run: Run, mountpoint: str, found: dict[str, Any]) -> tuple[str, ...]:
+    """The recovered system's own command that brings GRUB's files; raises where that would break Secure Boot.
+
+    Debian's grub-install copies the signed shim and GRUB where they are installed; SUSE has shim-install for that.
+    Red Hat's grub2-install writes an unsigned GRUB, and its signed one only comes with the packages.
+    """
+    from .chroot import has_program
     from .grub_bios import install_program
 
-    fallback = ("--removable",) if found["vendor"].upper() == "BOOT" else (f"--bootloader-id={found['vendor']}",)
+    removable = found["vendor"].upper() == "BOOT"
+    if found["shim"] and has_program(run, "shim-install"):
+        return ("shim-install", "--config-file=/boot/grub2/grub.cfg", *(["--removable"] if removable else []))
+    program = install_program(run)
+    if found["shim"] and program == "grub2-install":
+        raise RearError(
+            f"{mountpoint} lacks {found['loader']} or {found['grub']}, and {program} would not bring the signed ones",
+            "`rear mountonly`, then in a chroot reinstall the packages of shim and GRUB:"
+            " dnf reinstall 'shim-*' 'grub2-efi-*'",
+        )
     platform, _ = PLATFORMS[run.system.machine]
-    run_inside(
-        run, install_program(run), f"--target={platform}", f"--efi-directory={partition['mountpoint']}",
-        "--no-nvram", *fallback,
-    )  # fmt: skip
+    place = "--removable" if removable else f"--bootloader-id={found['vendor']}"
+    return (program, f"--target={platform}", f"--efi-directory={mountpoint}", "--no-nvram", place)
 
 
 def _provide_fallback(run: Run, facts: Facts) -> list[str]:

@@ -14,8 +14,16 @@ from ..workflow import Step
 if TYPE_CHECKING:
     from ..boot.loader import BootLoader, Facts
     from ..finalize.boot_entry import Entry
-    from ..finalize.devices import Storage
     from ..run import Run
+
+
+# What to set where the machine has to be started as it was.
+FIRMWARE_ADVICE = {
+    "bios": "start the rescue media in BIOS mode: in the setup of the firmware switch on CSM or Legacy boot, or in the"
+    " boot menu choose the entry of the medium without `UEFI`; give a virtual machine BIOS (SeaBIOS, generation 1)",
+    "uefi": "start the rescue media in UEFI mode: in the setup of the firmware switch off CSM and Legacy boot, or in"
+    " the boot menu choose the entry of the medium with `UEFI`; give a virtual machine UEFI (OVMF, generation 2)",
+}
 
 
 @hookimpl
@@ -35,6 +43,7 @@ def rear_finalize() -> Iterable[Step]:
     yield Step(10, "Make the directories that no backup has", make_directories)
     yield Step(20, "Enter the recovered system", enter)
     yield Step(30, "Put the names of disks and partitions right", put_names_right)
+    yield Step(33, "Tell LVM which disks are its own", put_lvm_right)
     yield Step(35, "Put the names of network cards right", put_cards_right)
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Prove that the recovered system can boot", prove)
@@ -43,20 +52,25 @@ def rear_finalize() -> Iterable[Step]:
 
 def check_firmware(run: Run) -> None:
     """Refuse to recover a machine that this kind of firmware could not start afterwards."""
+    from ..boot.conversion import is_left_over, missing
+    from .recreate import the_layout
+
     recorded = description(run)
     was, mode = recorded["system"]["firmware"]["mode"], run.system.firmware.mode
-    loaders = {loader.name: loader for loader in run.plugins.call("rear_boot_loaders")}
-    usable = [name for name in recorded.get("boot_loaders", {}) if name in loaders and loaders[name].firmware == mode]
-    if was != mode and not usable:
+    if was == mode:
+        return
+    usable = [
+        loader for loader, facts in recorded_loaders(run) if loader.firmware == mode and not is_left_over(facts)
+    ]
+    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, the_layout(run))]
+    if lacks:
         raise Refused(
-            f"the machine was started by {was.upper()} and has no boot loader for {mode.upper()}, which started"
-            " the rescue system",
-            f"start the rescue media in {was.upper()} mode; the setup of the firmware, or of the virtual machine, has"
-            " a setting for it. Machines that carry GRUB for both kinds of firmware can be recovered on either",
+            f"the machine was started by {was.upper()}, {mode.upper()} has started the rescue system, and for that the"
+            f" machine lacks: {', '.join(lacks)}",
+            FIRMWARE_ADVICE[was],
         )
-    if was != mode:
-        run.report.warn(f"the machine was started by {was.upper()}; here {usable[0]} will start it by {mode.upper()}")
-        run.recovery.differences.append(f"firmware: {mode.upper()} instead of {was.upper()}")
+    run.report.warn(f"the machine was started by {was.upper()}; here {usable[0].name} will start it by {mode.upper()}")
+    run.recovery.differences.append(f"firmware: {mode.upper()} instead of {was.upper()}")
 
 
 def description(run: Run) -> dict[str, Any]:
@@ -77,7 +91,9 @@ def make_directories(run: Run) -> None:
 
     for name in directories.make_missing(run.target):
         run.report.log(f"made the directory {name}")
-    if directories.needs_labels(run.target):
+    # A description that does not say whether SELinux was on leaves it to the configuration.
+    was_on = description(run)["system"].get("selinux", True)
+    if was_on and directories.needs_labels(run.target):
         directories.ask_for_labels(run.target)
         run.recovery.done.append("SELinux will label all files at the first start, which takes a while")
 
@@ -89,23 +105,16 @@ def enter(run: Run) -> None:
     show_kernel(run)
 
 
-def storage(run: Run) -> Storage:
-    """The names of the recorded machine and the devices that are here."""
-    from ..finalize.devices import Storage, read_devices
-
-    assert run.layout is not None and run.rebuilt is not None
-    return Storage(run.layout, run.rebuilt, read_devices(run.sh))
-
-
 def put_names_right(run: Run) -> None:
     """Rewrite identifiers that changed, and note those that lead nowhere."""
     from ..finalize import references
+    from ..finalize.devices import storage_of
 
     recovery = run.recovery
     assert run.rebuilt is not None
     recovery.differences += [f"{old} is now {new}" for old, new in sorted(run.rebuilt.changed_identifiers.items())]
     recovery.differences += run.rebuilt.notes
-    for finding in references.put_right(run.target, storage(run)):
+    for finding in references.put_right(run.target, storage_of(run)):
         run.report.detail(str(finding))
         if finding.new:
             recovery.done.append(str(finding))
@@ -115,6 +124,13 @@ def put_names_right(run: Run) -> None:
             recovery.differences.append(str(finding))
         else:
             recovery.problems.append(str(finding))
+
+
+def put_lvm_right(run: Run) -> None:
+    """Where LVM has a list of its devices, name those in it that are here."""
+    from ..finalize import lvm_devices
+
+    lvm_devices.put_right(run)
 
 
 def put_cards_right(run: Run) -> None:
@@ -127,10 +143,13 @@ def put_cards_right(run: Run) -> None:
     if not path.is_file():
         run.report.warn(f"{path} is not there: the names of network cards stay as the firmware and kernel choose them")
         return
-    replaced = cards.replaced_cards(load(path), present(run.sh)[0])
+    recorded, here = load(path), present(run.sh)[0]
+    replaced, lost = cards.replaced_cards(recorded, here), cards.lost_cards(recorded, here)
     for name, (old, new) in sorted(replaced.items()):
         run.recovery.differences.append(f"network card {name}: {new.hardware_mac} instead of {old.hardware_mac}")
+    run.recovery.differences += [f"network card {link.name}: no card has taken its place" for link in lost]
     run.recovery.done += cards.put_right(run.target, replaced)
+    run.recovery.differences += cards.mentions(run.target, replaced, lost)
 
 
 def recorded_loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
@@ -157,6 +176,7 @@ def install_boot_loaders(run: Run) -> None:
 def prove(run: Run) -> None:
     """Look for anything that keeps the recovered system from starting."""
     from ..finalize import boot_entry, proof
+    from ..finalize.devices import storage_of
 
     assert run.layout is not None and run.rebuilt is not None
     problems = run.recovery.problems
@@ -166,7 +186,7 @@ def prove(run: Run) -> None:
     for loader, facts in usable:
         problems += loader.verify(run, facts) if loader.verify else []
     entry = boot_entry.default_entry(run.target)
-    problems += proof.problems_of_entry(run.target, entry, storage(run))
+    problems += proof.problems_of_entry(run.target, entry, storage_of(run))
     problems += proof.missing_key_files(run.target)
     if entry is not None:
         needed = proof.needed_modules(run.layout, run.rebuilt)

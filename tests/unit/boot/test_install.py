@@ -13,13 +13,15 @@ from rear_core.boot.grub_efi_install import (
     SystemPartition,
     WantedEntry,
     fallback_path,
+    install_command,
     matching,
     places,
     stale,
     wanted_entries,
 )
+from rear_core.errors import RearError
 from rear_core.plugins import Plugins
-from rear_core.run import Run
+from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
@@ -77,6 +79,8 @@ MIRRORED = [
         (PLAIN, ["/dev/sda", "/dev/sdb"], ["/dev/vda", "/dev/vdb"]),
         (PLAIN, ["/dev/sdc"], []),
         (PLAIN, ["/dev/sda", "/dev/sda1"], ["/dev/vda", "/dev/vda1"]),
+        # What started GRUB in a partition was other code in the disk's first sector.
+        (PLAIN, ["/dev/sda1"], ["/dev/vda", "/dev/vda1"]),
         # The second member of a mirror was forgotten on the original: it must not be again.
         (MIRRORED, ["/dev/sda"], ["/dev/vda", "/dev/vdb"]),
     ],
@@ -146,6 +150,43 @@ def test_an_entry_matches_by_partition_and_file_whatever_its_case_and_label() ->
     assert matching(wanted, BootEntries((*others, right))) == right
     assert matching(wanted, BootEntries(others)) is None
     assert [entry.number for entry in stale([wanted], BootEntries((*others, right)), {"guid-a1"})] == ["0001"]
+
+
+FOUND = {"vendor": "x", "loader": "EFI/x/shim.efi", "grub": "EFI/x/grub.efi", "shim": True}
+
+
+@pytest.mark.parametrize(
+    ("programs", "found", "command"),
+    [
+        (["grub-install"], FOUND, "grub-install --target=x86_64-efi --efi-directory=/boot/efi --no-nvram"
+         " --bootloader-id=x"),
+        (["grub-install"], {**FOUND, "vendor": "BOOT"}, "grub-install --target=x86_64-efi --efi-directory=/boot/efi"
+         " --no-nvram --removable"),
+        (["grub2-install", "shim-install"], FOUND, "shim-install --config-file=/boot/grub2/grub.cfg"),
+        (["grub2-install", "shim-install"], {**FOUND, "shim": False}, "grub2-install --target=x86_64-efi"
+         " --efi-directory=/boot/efi --no-nvram --bootloader-id=x"),
+    ],
+)  # fmt: skip
+def test_lost_files_come_from_the_distributions_own_program(
+    tmp_path: Path, programs: list[str], found: dict[str, Any], command: str
+) -> None:
+    run = on_target(tmp_path, programs)
+    assert " ".join(install_command(run, "/boot/efi", found)) == command
+
+
+def test_a_signed_grub_of_red_hat_is_never_replaced_by_an_unsigned_one(tmp_path: Path) -> None:
+    with pytest.raises(RearError, match="would not bring the signed ones") as caught:
+        install_command(on_target(tmp_path, ["grub2-install"]), "/boot/efi", FOUND)
+    assert "dnf reinstall 'shim-*' 'grub2-efi-*'" in caught.value.hint
+
+
+def on_target(target: Path, programs: list[str]) -> Run:
+    (target / "usr/sbin").mkdir(parents=True)
+    for name in programs:
+        (target / "usr/sbin" / name).touch()
+    run = open_run(ESP, "uefi")
+    run.options = Options(target=target)
+    return run
 
 
 def test_the_fallback_path_is_found_in_any_case(tmp_path: Path) -> None:

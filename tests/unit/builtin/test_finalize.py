@@ -15,8 +15,14 @@ from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
+from rear_core.storage.layout import Item, make
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.workflow import WORKFLOWS, plan
+from unit.boot.test_conversion import BOTH, ESP, LINUX, disk
+from unit.boot.test_conversion import system as machine
+
+MBR = machine(*disk("a", "dos", "83"), root="partition:a1")
+GPT = machine(*disk("a", "gpt", ESP, LINUX), root="partition:a2", esp="partition:a1")
 
 
 def open_run(folder: Path, recorded: str, present: str, loaders: dict[str, Any] | None = None) -> Run:
@@ -31,24 +37,55 @@ def open_run(folder: Path, recorded: str, present: str, loaders: dict[str, Any] 
     return run
 
 
-BIOS: dict[str, Any] = {"GRUB BIOS": {"boot_sectors": []}}
-EFI: dict[str, Any] = {"GRUB EFI": {"partitions": [], "boot_order": []}}
+BIOS: dict[str, Any] = {"GRUB BIOS": {"boot_sectors": [{"device": "/dev/sda", "core_place": "after the MBR"}]}}
+LEFT_OVER: dict[str, Any] = {"GRUB BIOS": {"boot_sectors": [{"device": "/dev/sda", "core_place": "missing"}]}}
+EFI: dict[str, Any] = {"GRUB EFI": {"partitions": [{"mountpoint": "/boot/efi"}], "boot_order": []}}
 
 
-@pytest.mark.parametrize(("recorded", "present"), [("bios", "uefi"), ("uefi", "bios")])
-def test_the_other_kind_of_firmware_is_refused_with_what_to_do(tmp_path: Path, recorded: str, present: str) -> None:
-    run = open_run(tmp_path, recorded, present, BIOS if recorded == "bios" else EFI)
-    was, mode = recorded.upper(), present.upper()
-    with pytest.raises(Refused, match=f"started by {was} and has no boot loader for {mode}") as caught:
+@pytest.mark.parametrize(
+    ("recorded", "present", "loaders", "items", "lacks"),
+    [
+        ("bios", "uefi", BIOS, BOTH, "a boot loader for UEFI"),
+        ("bios", "uefi", {**BIOS, **EFI}, MBR, "an EFI system partition"),
+        ("bios", "uefi", BIOS, MBR, "a boot loader for UEFI, an EFI system partition"),
+        ("uefi", "bios", EFI, BOTH, "a boot loader for BIOS"),
+        ("uefi", "bios", {**EFI, **LEFT_OVER}, BOTH, "a boot loader for BIOS"),
+        ("uefi", "bios", {**EFI, **BIOS}, GPT, "a BIOS boot partition on disk a (/dev/sda)"),
+    ],
+)
+def test_the_other_kind_of_firmware_is_refused_with_what_is_missing_and_what_to_do(
+    tmp_path: Path, recorded: str, present: str, loaders: dict[str, Any], items: list[Item], lacks: str
+) -> None:
+    run = open_run(tmp_path, recorded, present, loaders)
+    run.layout = make(items)
+    with pytest.raises(Refused, match=f"started by {recorded.upper()}") as caught:
         finalize.check_firmware(run)
-    assert f"start the rescue media in {was} mode" in caught.value.hint
+    assert caught.value.message.endswith(f"the machine lacks: {lacks}")
+    assert f"start the rescue media in {recorded.upper()} mode: in the setup of the firmware" in caught.value.hint
 
 
-def test_a_machine_with_both_boot_loaders_is_recovered_on_either(tmp_path: Path) -> None:
-    run = open_run(tmp_path, "bios", "uefi", {**BIOS, **EFI})
+@pytest.mark.parametrize(("recorded", "present", "loader"), [("bios", "uefi", "EFI"), ("uefi", "bios", "BIOS")])
+def test_a_machine_with_all_for_both_is_recovered_on_either(
+    tmp_path: Path, recorded: str, present: str, loader: str
+) -> None:
+    run = open_run(tmp_path, recorded, present, {**BIOS, **EFI})
+    run.layout = make(BOTH)
     finalize.check_firmware(run)
-    assert run.report.warnings == ["the machine was started by BIOS; here GRUB EFI will start it by UEFI"]
-    assert run.recovery.differences == ["firmware: UEFI instead of BIOS"]
+    was, mode = recorded.upper(), present.upper()
+    assert run.report.warnings == [f"the machine was started by {was}; here GRUB {loader} will start it by {mode}"]
+    assert run.recovery.differences == [f"firmware: {mode} instead of {was}"]
+
+
+@pytest.mark.parametrize(("recorded", "marked"), [({"selinux": True}, True), ({"selinux": False}, False), ({}, True)])
+def test_labels_are_asked_for_where_selinux_was_on(tmp_path: Path, recorded: dict[str, bool], marked: bool) -> None:
+    run = open_run(tmp_path, "bios", "bios")
+    facts = {"hostname": "web1", "firmware": {"mode": "bios"}, **recorded}
+    system.write_description(run, {"system": facts})
+    (run.target / "etc/selinux").mkdir(parents=True)
+    (run.target / "etc/selinux/config").write_text("SELINUX=enforcing\n")
+    (run.target / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    finalize.make_directories(run)
+    assert (run.target / ".autorelabel").exists() == marked
 
 
 def test_the_same_firmware_is_no_matter(tmp_path: Path) -> None:

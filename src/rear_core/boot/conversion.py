@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a machine that one kind of firmware started can be started by the other: what its storage must have."""
+from __future__ import annotations
+
+from ..storage.disk import Disk, Partition, PartitionTable
+from ..storage.layout import Item, Layout
+from ..storage.vfat import Fat
+from .grub_bios import BIOS_BOOT_PARTITION
+from .loader import Facts
+
+# By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
+SYSTEM_PARTITION = {"dos": "ef", "gpt": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"}
+
+
+def is_left_over(facts: Facts) -> bool:
+    """Whether all that a disk has of GRUB for BIOS are boot sectors from an earlier life, which lead to nothing."""
+    sectors = facts.get("boot_sectors")
+    return sectors is not None and all(sector["core_place"] == "missing" for sector in sectors)
+
+
+def missing(mode: str, layout: Layout) -> list[str]:
+    """What the recorded storage lacks to be started by firmware of that kind, "bios" or "uefi"."""
+    if mode == "uefi":
+        there = any(_is_system_partition(layout, item) for item in layout)
+        return [] if there else ["an EFI system partition"]
+    return [
+        f"a BIOS boot partition on {layout[table.needs[0]]}"
+        for table in _tables_of_boot(layout)
+        if table.label == "gpt" and BIOS_BOOT_PARTITION not in _codes(layout, table)
+    ]
+
+
+def _codes(layout: Layout, table: PartitionTable) -> set[str]:
+    return {item.code.lower() for item in layout if isinstance(item, Partition) and table.id in item.needs}
+
+
+def _tables_of_boot(layout: Layout) -> list[PartitionTable]:
+    """The partition tables of the disks that hold the kernels."""
+    holder = next((id for id in ("mount:/boot", "mount:/") if id in layout), "")
+    below = _below(layout, holder) if holder else set()
+    disks = {id for id in below if isinstance(layout[id], Disk)}
+    return [item for item in layout if isinstance(item, PartitionTable) and disks.intersection(item.needs)]
+
+
+def _is_system_partition(layout: Layout, item: Item) -> bool:
+    """Whether a FAT file system lies on a partition that firmware looks at."""
+    below = [layout[id] for id in _below(layout, item.id)] if isinstance(item, Fat) else []
+    labels = [table.label for table in below if isinstance(table, PartitionTable)]
+    codes = [partition.code.lower() for partition in below if isinstance(partition, Partition)]
+    return any(SYSTEM_PARTITION.get(label) in codes for label in labels)
+
+
+def _below(layout: Layout, id: str) -> set[str]:
+    found, waiting = {id}, [id]
+    while waiting:
+        for need in layout[waiting.pop()].needs:
+            if need not in found:
+                found.add(need)
+                waiting.append(need)
+    return found
