@@ -14,6 +14,7 @@ import pytest
 
 import rear_os_debian
 from lab import debian
+from rear_core.boot.chroot import run_inside
 from rear_core.boot.grub_bios import read_boot_sector
 from rear_core.builtin import finalize, modules, system
 from rear_core.errors import RearError
@@ -102,9 +103,13 @@ def test_a_restored_system_is_made_bootable_and_says_so(run: Run) -> None:
     assert run.rebuilt is not None
     boot, disk = run.rebuilt.device("disk:two"), run.rebuilt.device("disk:one")
     initramfs = (run.target / "boot" / debian.initrd().name).stat().st_mtime_ns
+    answer = "grub-pc grub-pc/install_devices multiselect /dev/sda, /dev/gone\n"
+    run_inside(run, "debconf-set-selections", input=answer)
     perform(run)
     assert run.recovery.problems == []
     assert f"GRUB for BIOS installed to {disk}" in run.recovery.done
+    # The next update of GRUB's package installs it to the disk that is there.
+    assert rear_os_debian.install_devices(run.target) == [("grub-pc", "grub-pc/install_devices", [disk])]
     assert read_boot_sector(Path(disk)) is not None
     # The kernel's name of the second disk has changed, which its line in fstab follows.
     assert (run.target / "etc/fstab").read_text() == f"UUID={UUID} / ext4 rw 0 1\n{boot} /mnt ext4 nofail 0 0\n"

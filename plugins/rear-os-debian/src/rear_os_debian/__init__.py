@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rear_core import Contents, RearError, Run, Step, hookimpl
 from rear_core.system.os_release import read_os_release
@@ -39,6 +40,8 @@ PACKAGES = {
     "binutils": "strip",
 }
 
+QUESTIONS = ("grub-pc/install_devices", "grub-efi/install_devices")
+
 
 @hookimpl
 def rear_rescue_contents() -> Contents:
@@ -56,39 +59,73 @@ def rear_finalize() -> Iterable[Step]:
     # Behind the configuration, before the boot loader.
     yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
     yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
+    yield Step(57, "Tell the package of GRUB where it is installed", put_install_devices_right)
 
 
 def rebuild_initramfs(run: Run) -> None:
     """Run `update-initramfs` for all kernels in the recovered system; on the machine it was made for it stays."""
-    from rear_core.boot.chroot import run_inside
-    from rear_core.finalize.decision import reasons_for_new_initramfs
+    from rear_core.finalize.renew import renew_initramfs
 
-    reasons = reasons_for_new_initramfs(run)
-    if not reasons:
-        run.report.log("the initramfs fits this machine and stays as it is")
-        return
-    run.report.say(f"Making the initramfs anew: {'; '.join(reasons)}")
-    try:
+    renew_initramfs(run, make_initramfs)
+
+
+def make_initramfs(run: Run) -> None:
+    """By initramfs-tools, or by dracut, which can take its place."""
+    from rear_core.boot.chroot import has_program, run_inside
+    from rear_core.finalize import dracut
+
+    if has_program(run, "update-initramfs") or not has_program(run, "dracut"):
         run_inside(run, "update-initramfs", "-u", "-k", "all", timeout=7200)
-    except RearError as error:
-        # The boot loader is installed all the same, so that only this is left to repair.
-        run.recovery.problems.append(f"the initramfs could not be made anew ({'; '.join(reasons)}): {error.message}")
     else:
-        run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
+        dracut.make_images(run)
 
 
 def rebuild_menu(run: Run) -> None:
-    """Run `update-grub` in the recovered system, for what grub.cfg says of devices beside their identifiers."""
-    from rear_core.boot.chroot import has_program, run_inside
+    """Run `update-grub` in the recovered system."""
+    from rear_core.boot.chroot import has_program
+    from rear_core.finalize.renew import renew_menu
 
-    if run.recovery.rewritten and has_program(run, "update-grub"):
+    renew_menu(run, [("update-grub",)] if has_program(run, "update-grub") else [])
+
+
+def put_install_devices_right(run: Run) -> None:
+    """Name the new disks in debconf: GRUB's next update installs it there, and fails on one that is gone."""
+    from rear_core.boot.chroot import run_inside
+    from rear_core.finalize.devices import storage_of
+
+    recorded = install_devices(run.target)
+    if not recorded:
+        return
+    storage = storage_of(run)
+    for owner, question, devices in recorded:
+        now = [name for name in (storage.now("", device) for device in devices) if name]
+        if not now or now == devices:
+            continue
+        answer = f"{owner} {question} multiselect {', '.join(now)}"
         try:
-            run_inside(run, "update-grub")
+            run_inside(run, "debconf-set-selections", input=answer + "\n")
         except RearError as error:
-            # The names of devices in it were put right already.
-            run.report.warn(f"GRUB's menu could not be written anew: {error.message}")
+            run.report.warn(f"the next update of GRUB will ask where to install it: {error.message}")
         else:
-            run.recovery.done.append("GRUB's menu written anew")
+            run.recovery.done.append(f"{question} is now {', '.join(now)}")
+
+
+def install_devices(target: Path) -> list[tuple[str, str, list[str]]]:
+    """Where GRUB's packages install it: package, question and answer of debconf, for each that was answered.
+
+        Name: grub-pc/install_devices
+        Value: /dev/disk/by-id/ata-QEMU_HARDDISK_QM00001, /dev/disk/by-id/ata-QEMU_HARDDISK_QM00003
+        Owners: grub-pc
+    """
+    path = target / "var/cache/debconf/config.dat"
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    found = []
+    for paragraph in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line)
+        if fields.get("Name") in QUESTIONS and fields.get("Value"):
+            owner = fields.get("Owners", "").partition(",")[0] or "grub-pc"
+            found.append((owner, fields["Name"], fields["Value"].split(", ")))
+    return found
 
 
 def kernel_package(ids: Sequence[str], machine: str) -> str:

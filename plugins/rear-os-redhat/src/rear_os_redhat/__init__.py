@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Red Hat Enterprise Linux, Fedora and their kin: which package brings a missing program."""
+"""Red Hat Enterprise Linux, Fedora and their kin: packages of missing programs, the initramfs and GRUB's menu."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, hookimpl
+from rear_core import Contents, Run, Step, hookimpl
 from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: "kernel", and GRUB's modules by platform, as "grub-i386-pc".
@@ -47,3 +47,29 @@ def rear_rescue_contents() -> Contents:
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
     return install_advice(PACKAGES, "dnf install", "dnf provides '*/bin/{}'", programs)
+
+
+@hookimpl
+def rear_finalize() -> Iterable[Step]:
+    # Behind the configuration, before the boot loader.
+    yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
+    yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
+
+
+def rebuild_initramfs(run: Run) -> None:
+    """Run `dracut` for the kernels of the boot menu; on the machine it was made for the initramfs stays."""
+    from rear_core.finalize import dracut
+    from rear_core.finalize.renew import renew_initramfs
+
+    renew_initramfs(run, dracut.make_images)
+
+
+def rebuild_menu(run: Run) -> None:
+    """Run `grub2-mkconfig` for the menus that it has made.
+
+    The entries below /boot/loader/entries are no part of them: what they say of devices was put right already. Nor are
+    the few lines on an EFI system partition that lead to the menu.
+    """
+    from rear_core.finalize.renew import mkconfig, renew_menu
+
+    renew_menu(run, mkconfig(run))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SUSE Linux Enterprise and openSUSE: which package brings a missing program."""
+"""SUSE Linux Enterprise and openSUSE: packages of missing programs, the initramfs, GRUB's menu, snapper."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, hookimpl
+from rear_core import Contents, RearError, Run, Step, hookimpl
 from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: "kernel", and GRUB's modules by platform, as "grub-i386-pc".
@@ -48,3 +48,62 @@ def rear_rescue_contents() -> Contents:
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
     return install_advice(PACKAGES, "zypper install", "zypper search --provides --file-list bin/{}", programs)
+
+
+@hookimpl
+def rear_finalize() -> Iterable[Step]:
+    # Behind the configuration, before the boot loader.
+    yield Step(45, "Forget the snapshots that no backup has", forget_snapshots)
+    yield Step(47, "Let snapper measure its snapshots again", set_up_quota)
+    yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
+    yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
+
+
+def rebuild_initramfs(run: Run) -> None:
+    """Run `dracut` for the kernels of the boot menu; on the machine it was made for the initramfs stays."""
+    from rear_core.finalize.renew import renew_initramfs
+
+    renew_initramfs(run, make_initramfs)
+
+
+def make_initramfs(run: Run) -> None:
+    """By dracut; releases before SLE 12 have a `mkinitrd` of their own, later ones one that only calls dracut."""
+    from rear_core.boot.chroot import has_program, run_inside
+    from rear_core.finalize import dracut
+
+    if has_program(run, "dracut") or not has_program(run, "mkinitrd"):
+        dracut.make_images(run)
+    else:
+        run_inside(run, "mkinitrd", timeout=dracut.SECONDS)
+
+
+def rebuild_menu(run: Run) -> None:
+    """Run `grub2-mkconfig` for the menus that it has made."""
+    from rear_core.finalize.renew import mkconfig, renew_menu
+
+    renew_menu(run, mkconfig(run))
+
+
+def forget_snapshots(run: Run) -> None:
+    """Remove snapper's records of snapshots that were not made again: it would list them and fail on them."""
+    from rear_os_suse import snapper
+
+    gone = snapper.forget_lost(run.target)
+    if gone:
+        run.recovery.differences.append(f"{len(gone)} snapshots of snapper are in no backup: {', '.join(gone)}")
+
+
+def set_up_quota(run: Run) -> None:
+    """Have snapper make its quota group again, by whose number its configuration means one that is gone."""
+    from rear_core.boot.chroot import has_program, run_inside
+    from rear_os_suse import snapper
+
+    for name in snapper.with_quota(run.target) if has_program(run, "snapper") else []:
+        command = ("snapper", "--no-dbus", "--config", name)
+        try:
+            run_inside(run, *command, "set-config", "QGROUP=")
+            run_inside(run, *command, "setup-quota")
+        except RearError as error:
+            run.report.warn(f"snapper does not measure its snapshots ({name}): {error.message}")
+        else:
+            run.recovery.done.append(f"snapper measures its snapshots again ({name})")

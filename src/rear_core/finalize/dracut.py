@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the initramfs of a recovered system with dracut, for each kernel that its boot menu offers.
+
+dracut(8) decides by the machine that it runs on what an image needs. Here it runs in a chroot of the rescue system, so
+what the root file system lies on is named to it besides.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..boot.chroot import run_inside
+from ..errors import RearError
+from ..storage.btrfs import Btrfs
+from ..storage.layout import Item
+from ..storage.luks import Luks
+from ..storage.lvm import LogicalVolume
+from ..storage.md import Array
+from ..storage.multipath import MultipathDisk
+from . import boot_entry, drivers, files, proof
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+# Of dracut's modules those that find and open what lies between disk and file system.
+MODULES: dict[type[Item], str] = {
+    Btrfs: "btrfs", Luks: "crypt", LogicalVolume: "lvm", Array: "mdraid", MultipathDisk: "multipath",
+}  # fmt: skip
+SECONDS = 3600
+
+
+def make_images(run: Run) -> None:
+    """Make the image of the default entry, which must succeed, and then those of the others."""
+    assert run.layout is not None and run.rebuilt is not None
+    items = [item for id in ("mount:/", "mount:/usr") if id in run.layout for item in drivers.below(run.layout, id)]
+    options = words(items, proof.needed_modules(run.layout, run.rebuilt))
+    wanted = images(run.target)
+    if not wanted:
+        raise RearError("no kernel of the boot menu has its modules in /lib/modules", "install a kernel in a chroot")
+    for number, (image, version) in enumerate(wanted.items()):
+        try:
+            run_inside(run, "dracut", "--force", *options, "--kver", version, image, timeout=SECONDS)
+        except RearError as error:
+            if number == 0:
+                raise
+            run.report.warn(f"{image} could not be made anew: {error.message}")
+            run.recovery.differences.append(f"the kernel {version} has its old initramfs")
+        else:
+            files.label(files.inside(run.target, image))
+
+
+def words(items: Iterable[Item], needed: Iterable[str]) -> tuple[str, ...]:
+    """The options that name what the root file system lies on, and the drivers that lead to it."""
+    modules = sorted({name for item in items for kind, name in MODULES.items() if isinstance(item, kind)})
+    named = {"--add": modules, "--add-drivers": sorted(needed)}
+    return tuple(word for option, names in named.items() if names for word in (option, " ".join(names)))
+
+
+def images(target: Path) -> dict[str, str]:
+    """The kernel's version by the path of its image, the default one first; what has no modules is left out.
+
+    Of several files that an entry loads the last one is dracut's: microcode comes before it.
+    """
+    found: dict[str, str] = {}
+    for entry in boot_entry.entries(target):
+        modules = proof.modules_of(target, entry)
+        if modules is not None and modules.is_dir() and entry.initramfs:
+            found.setdefault(_place(target, entry.initramfs[-1]), modules.name)
+    return found
+
+
+def _place(target: Path, path: str) -> str:
+    """Where an initramfs that GRUB loads lies in the recovered system, also one that is not there."""
+    here = boot_entry.locate(target, path)
+    return "/" + here.relative_to(target).as_posix() if here else "/boot/" + path.rpartition("/")[2]

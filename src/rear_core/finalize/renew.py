@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the initramfs and GRUB's menu of a recovered system anew where this machine needs it; OS plugins say how."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..boot.chroot import has_program, run_inside
+from ..errors import RearError
+from . import boot_entry, files
+from .decision import reasons_for_new_initramfs
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+# What grub-mkconfig writes into all it makes; a few lines that only lead to another file do not have it.
+GENERATED = "### BEGIN /etc/grub.d/"
+
+
+def renew_initramfs(run: Run, make: Callable[[Run], None]) -> None:
+    """Call `make` where the initramfs that was restored does not fit this machine; a failure is a problem."""
+    reasons = reasons_for_new_initramfs(run)
+    if not reasons:
+        run.report.log("the initramfs fits this machine and stays as it is")
+        return
+    run.report.say(f"Making the initramfs anew: {'; '.join(reasons)}")
+    try:
+        make(run)
+    except RearError as error:
+        # The boot loader is installed all the same, so that only this is left to repair.
+        run.recovery.problems.append(f"the initramfs could not be made anew ({'; '.join(reasons)}): {error.message}")
+    else:
+        run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
+
+
+def renew_menu(run: Run, commands: Iterable[Sequence[str]]) -> None:
+    """Run these programs of the recovered system, for what grub.cfg says of devices beside their identifiers.
+
+    Where no configuration was changed the menu stays as it is.
+    """
+    if not run.recovery.rewritten:
+        return
+    for command in commands:
+        try:
+            run_inside(run, *command)
+        except RearError as error:
+            # The names of devices in it were put right already.
+            run.report.warn(f"GRUB's menu could not be written anew: {error.message}")
+        else:
+            run.recovery.done.append("GRUB's menu written anew")
+    for _, path in _menus(run):
+        files.label(path)
+
+
+def mkconfig(run: Run) -> list[tuple[str, ...]]:
+    """`grub2-mkconfig` for each menu that it has made before, wherever the distribution keeps them."""
+    program = next((name for name in ("grub2-mkconfig", "grub-mkconfig") if has_program(run, name)), "")
+    made: dict[Path, str] = {}
+    for name, path in _menus(run):
+        if GENERATED in files.read(path):
+            made.setdefault(path, name)
+    return [(program, f"--output={name}") for name in made.values()] if program else []
+
+
+def _menus(run: Run) -> Iterator[tuple[str, Path]]:
+    for pattern in boot_entry.CONFIGURATIONS:
+        yield from files.find(run.target, pattern)
