@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from rear_core import RearError
+from rear_core.media.delivery import checksum
 from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.shell import Shell
 
@@ -38,4 +40,9 @@ def test_a_file_beyond_4_gib_survives(memory: Path) -> None:
     extents = file_extents(Shell(), iso)["/backup.tar"]
     assert len(extents) > 1
     assert sum(extent.size for extent in extents) == big.stat().st_size
-    verify_iso(Shell(), iso, files, None)
+    verify_iso(Shell(), iso, files, None, {"/backup.tar": checksum(big)})
+    with iso.open("r+b") as file:
+        file.seek(extents[-1].start)
+        file.write(b"damage")
+    with pytest.raises(RearError, match="missing or damaged"):
+        verify_iso(Shell(), iso, {}, None, {"/backup.tar": checksum(big)})

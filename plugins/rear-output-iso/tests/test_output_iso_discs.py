@@ -17,7 +17,7 @@ from rear_core.media.carried import Carried, CarriedFile, room
 from rear_core.media.delivery import beside
 from rear_core.media.grub import find_modules
 from rear_core.media.iso import file_extents, volume_size
-from rear_core.plugins import Plugins
+from rear_core.plugins import Plugins, discover
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
@@ -151,7 +151,7 @@ def test_an_image_larger_than_the_medium_is_an_error(tmp_path: Path) -> None:
 
 
 @needs_loaders
-@pytest.mark.parametrize("size", ["40MiB", "50MiB"])
+@pytest.mark.parametrize("size", ["20MiB", "30MiB"])
 def test_what_fills_the_room_fits_the_medium(tmp_path: Path, size: str) -> None:
     run = make_run(tmp_path, f"ISO_MAX_SIZE={size}")
     found = room(run)
@@ -164,6 +164,11 @@ def test_what_fills_the_room_fits_the_medium(tmp_path: Path, size: str) -> None:
 def test_without_a_limit_one_image_takes_it_all(tmp_path: Path) -> None:
     found = room(make_run(tmp_path))
     assert (found.first, found.directory) == (None, tmp_path / "output")
+
+
+def test_cdrom_is_another_name_of_it() -> None:
+    names = {plugin.name: plugin.target for plugin in discover() if plugin.distribution == "rear-output-iso"}
+    assert names == {"ISO": "rear_output_iso", "CDROM": "rear_output_iso"}
 
 
 def test_an_output_that_carries_nothing_is_refused() -> None:

@@ -2,9 +2,11 @@
 """Archives of a machine's files, for backup plugins: make one, prove one, restore one, in any place."""
 from __future__ import annotations
 
-from .backup import check_tools, rescue_contents, save
+from .backup import check_tools, estimate, rescue_contents, save
 from .place import Folder, Place
 from .restore import check, restore
 from .volumes import Target, Volume
 
-__all__ = ["Folder", "Place", "Target", "Volume", "check", "check_tools", "rescue_contents", "restore", "save"]
+__all__ = [
+    "Folder", "Place", "Target", "Volume", "check", "check_tools", "estimate", "rescue_contents", "restore", "save",
+]  # fmt: skip

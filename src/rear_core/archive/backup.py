@@ -44,8 +44,20 @@ def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
     run.report.say(f"Saved {made.members} files, {size_of}")
 
 
+def estimate(run: Run, place: Path | Place) -> int:
+    """About how many bytes a backup would read, for a check of the room before it is begun."""
+    return selected(run, opened(run, place)).bytes
+
+
 def select(run: Run, place: Place) -> coverage.Selection:
     """What will be saved; told to the user in short, to the log in full."""
+    selection = selected(run, place)
+    tell(run, selection)
+    return selection
+
+
+def selected(run: Run, place: Place) -> coverage.Selection:
+    """What will be saved, by the layout and the settings."""
     from ..storage.survey import read_mounts
 
     assert run.layout is not None
@@ -60,11 +72,7 @@ def select(run: Run, place: Place) -> coverage.Selection:
         settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"],
         {path.resolve(): reason for path, reason in private.items()},
     )  # fmt: skip
-    selection = coverage.select(
-        run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below
-    )
-    tell(run, selection)
-    return selection
+    return coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
 
 
 def tell(run: Run, selection: coverage.Selection) -> None:

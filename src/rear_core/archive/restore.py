@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ProgramFailed, RearError, Refused
+from ..errors import Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, stream
 from .backup import passphrase
 from .place import Place, opened
@@ -118,7 +118,7 @@ def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) ->
             for block in checked(place.volume(name, found, number), title(place, found, number), volume):
                 done += len(block)
                 progress.at(done)
-        except Refused:
+        except (Refused, Interrupted):
             raise
         except RearError as error:
             raise Refused(error.message, manifest.OTHER_BACKUP) from error

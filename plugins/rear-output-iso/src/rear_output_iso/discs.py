@@ -16,7 +16,7 @@ from rear_core.media.rescue_iso import epoch
 MIB = 1 << 20
 # What a rescue system has needed so far; the exact number is known when it is packed.
 USUAL_SIZE = 300 * MIB
-BOOT_LOADER_SIZE = 32 * MIB
+BOOT_LOADER_SIZE = 16 * MIB
 # Volume descriptors, folders and the padding of an image without boot loaders, and that files begin at full blocks.
 DATA_OVERHEAD = 2 * MIB
 

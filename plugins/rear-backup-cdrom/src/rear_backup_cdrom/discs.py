@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The discs that a backup is on: found in any drive by what is on them, and asked for when they are in none."""
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from rear_core import Refused, Run
+from rear_core.archive import Target
+from rear_core.archive.backup import prefix
+from rear_core.archive.generations import choose
+from rear_core.archive.manifest import Manifest
+from rear_core.archive.place import read
+from rear_core.errors import Interrupted
+
+from . import pieces
+from .drives import Disc, Found, look, release, title
+
+# How long a drive may need for a disc that was just put in, or to be found at all after the machine has started.
+DRIVE_SECONDS = 20
+
+
+class Discs:
+    """Where backups are kept (`rear_core.archive.Place`): on the rescue media of this machine."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.owner = prefix(run)
+        room = run.plugins.manager.hook.rear_media_room(run=run)
+        # The media are made there: it must not get into the backup. On the healthy machine they may still be there.
+        self.folder: Path | None = room.directory.resolve() if room else None
+
+    def __str__(self) -> str:
+        return f"the discs of {self.owner}"
+
+    def new(self, archive: str) -> AbstractContextManager[Target]:
+        return pieces.new(self.run, archive, self.owner)
+
+    def names(self) -> list[str]:
+        wanted = f"a disc with a backup of {self.owner}"
+        found = self._wait(lambda disc: True)
+        while not found.discs:
+            self._ask(wanted, found)
+            found = self._wait(lambda disc: True)
+        return sorted({disc.manifest.created for disc in found.discs})
+
+    def manifest(self, name: str) -> str:
+        for disc in self._look().discs:
+            if disc.manifest.created == name:
+                return disc.text
+        raise Refused(f"the discs of the backup {name} are gone", "put one of them into a drive and run it again")
+
+    def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
+        def is_it(disc: Disc) -> bool:
+            return disc.manifest == found and disc.number == number + 1
+
+        there = self._look()
+        while not any(map(is_it, there.discs)):
+            self._ask(title(found, number + 1), there)
+            there = self._wait(is_it)
+        return read(next(filter(is_it, there.discs)).path)
+
+    def find(self) -> None:
+        """Mount what is there, which also keeps it from being taken for a disk to recover to.
+
+        Raises `Refused` when a disc of the chosen backup is missing and nobody can be asked for it.
+        """
+        name = choose(self.names(), self.run.options.backup, str(self))
+        found = self._look()
+        chosen = [disc for disc in found.discs if disc.manifest.created == name]
+        for disc in chosen:
+            self.run.report.say(f"Found {disc}")
+        there = {disc.number for disc in chosen}
+        missing = [title(chosen[0].manifest, n) for n in range(1, chosen[0].count + 1) if n not in there]
+        if missing and not self._attended:
+            self._refuse(", ".join(missing), found)
+
+    @property
+    def _attended(self) -> bool:
+        return not self.run.options.unattended and sys.stdin.isatty()
+
+    def _look(self) -> Found:
+        return look(self.run, self.owner, self.folder)
+
+    def _wait(self, wanted: Callable[[Disc], bool]) -> Found:
+        """What is there when the wanted disc is, or a drive that somebody has put another one into."""
+        deadline = time.monotonic() + DRIVE_SECONDS
+        while True:
+            found = self._look()
+            ended = time.monotonic() > deadline or (found.drive_ready and self._attended)
+            if ended or any(map(wanted, found.discs)):
+                return found
+            time.sleep(1)
+
+    def _ask(self, wanted: str, found: Found) -> None:
+        """Have somebody change the disc; the drives are opened for it."""
+        if not self._attended:
+            self._refuse(wanted, found)
+        release(self.run)
+        self.run.report.say(f"Needed: {wanted}")
+        self.run.report.say(f"Found: {found}")
+        try:
+            answer = input("Put it into a drive and press Enter (q: quit): ")
+        except EOFError:
+            answer = "q"
+        if answer.strip().lower().startswith("q"):
+            raise Interrupted(f"ended while waiting for {wanted}, as asked", "run it again when you have the disc")
+
+    def _refuse(self, wanted: str, found: Found) -> None:
+        raise Refused(
+            f"nobody can be asked for {wanted}; found: {found}",
+            "put each disc into a drive of its own, or copy it to a stick, or recover without -n",
+        )
