@@ -35,11 +35,15 @@ Subsystem sftp internal-sftp
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET, PUT, DELETE and MKCOL below a folder, as a WebDAV server does them; `forbidden` methods get 405."""
+    """GET, PUT, DELETE and MKCOL below a folder, as a WebDAV server does them.
+
+    `forbidden` methods get 405, files of more than `limit` bytes 507.
+    """
 
     directory: Path
     login = ""
     forbidden: frozenset[str] = frozenset()
+    limit = 1 << 40
     protocol_version = "HTTP/1.1"
 
     def _path(self) -> Path | None:
@@ -68,6 +72,8 @@ class Handler(BaseHTTPRequestHandler):
         if path := self._path():
             if not path.parent.is_dir():
                 return self._answer(409)
+            if len(content) > self.limit:
+                return self._answer(507)
             path.write_bytes(content)
             self._answer(201)
         return None
@@ -94,10 +100,14 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def http(
-    directory: Path, certificate: Path | None = None, login: str = "", forbidden: tuple[str, ...] = ()
+    directory: Path,
+    certificate: Path | None = None,
+    login: str = "",
+    forbidden: tuple[str, ...] = (),
+    limit: int = Handler.limit,
 ) -> Iterator[str]:
     """The URL of a server for a folder; with a certificate (as `certificate` makes it) by https."""
-    members = {"directory": directory, "login": login, "forbidden": frozenset(forbidden)}
+    members = {"directory": directory, "login": login, "forbidden": frozenset(forbidden), "limit": limit}
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), members)) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

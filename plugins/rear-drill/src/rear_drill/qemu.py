@@ -62,7 +62,9 @@ class Disk:
 class Nic:
     """A network card: alone on its own wire, on the wire named `wire`, or with `forward` behind QEMU's NAT.
 
-    NAT comes with a DHCP server; the host is 10.0.2.2. `forward` maps the loopback's ports to the card's.
+    NAT comes with a DHCP server; the host is 10.0.2.2. `forward` maps the loopback's ports to the card's. With
+    `boot_file` the machine starts from the network: its DHCP server names that file, its TFTP server shows the folder
+    `tftp`.
     """
 
     mac: str
@@ -70,6 +72,8 @@ class Nic:
     nat: bool = False
     forward: dict[int, int] = field(default_factory=dict)
     model: str = "virtio-net-pci"
+    tftp: Path | None = None
+    boot_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class Machine:
 
     Boots from `cdrom`, else from the disks in their order, or from `kernel` directly. UEFI machines keep
     variables in `nvram`, made from the template when it is not there; without it they forget them. A reboot
-    ends the machine unless it `reboots`. What the console printed goes to `transcript`, each line with the
-    seconds since the start.
+    ends the machine unless it `reboots`. Its firmware tells `uuid`. What the console printed goes to `transcript`,
+    each line with the seconds since the start.
     """
 
     memory: int = 1024
@@ -103,6 +107,7 @@ class Machine:
     reboots: bool = False
     accelerator: Sequence[str] = EMULATED
     transcript: Path | None = None
+    uuid: str = ""
     host: Shell = field(default_factory=Shell)
 
     def __enter__(self) -> Machine:
@@ -189,6 +194,7 @@ class Machine:
         argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
         argv += ["-m", str(self.memory), "-smp", str(self.cpus), *self.accelerator]
         argv += [] if self.reboots else ["-no-reboot"]
+        argv += ["-uuid", self.uuid] if self.uuid else []
         argv += ["-chardev", f"socket,id=console,fd={console}"]
         argv += ["-serial", "chardev:console"]
         argv += self._firmware(private)
@@ -204,7 +210,7 @@ class Machine:
         for number, disk in enumerate(self.disks):
             argv += _disk(number, disk)
         for number, nic in enumerate(self.nics):
-            argv += _nic(number, nic)
+            argv += _nic(number, nic, self.firmware)
         return argv
 
     def _last_words(self) -> str:
@@ -289,16 +295,22 @@ def _disk(number: int, disk: Disk) -> list[str]:
     ]  # fmt: skip
 
 
-def _nic(number: int, nic: Nic) -> list[str]:
+def _nic(number: int, nic: Nic, firmware: str) -> list[str]:
     name = f"nic{number}"
-    if nic.nat or nic.forward:
+    # Without its ROM a card does not slow the start down; UEFI boots from the network without.
+    start = ",romfile="
+    if nic.nat or nic.forward or nic.boot_file:
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in nic.forward.items())
         netdev = f"user,id={name}{forwards}"
+        if nic.boot_file:
+            assert nic.tftp is not None
+            netdev += f",tftp={_escaped(nic.tftp)},bootfile={nic.boot_file}"
+            start = f"{'' if firmware == 'bios' else start},bootindex=0"
     else:
         # A hub that nobody else is plugged into still gives the card a carrier.
         wire = int.from_bytes((nic.wire or name).encode()[-3:], "big")
         netdev = f"hubport,id={name},hubid={wire}"
-    return ["-netdev", netdev, "-device", f"{nic.model},netdev={name},mac={nic.mac},romfile="]
+    return ["-netdev", netdev, "-device", f"{nic.model},netdev={name},mac={nic.mac}{start}"]
 
 
 def _escaped(path: Path) -> str:

@@ -12,7 +12,8 @@ from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
-    "shim-signed grub-efi-amd64-signed": "shim-signed",
+    "pxelinux syslinux-common": "pxelinux",
+    "shim-signed grub-efi-amd64-signed": "shim-signed grubnet-signed",
     "grub-pc-bin": "grub-i386-pc",
     "grub-efi-amd64-bin": "grub-x86_64-efi",
     "grub-efi-arm64-bin": "grub-arm64-efi",

@@ -11,6 +11,8 @@ from rear_core.system.packages import install_advice
 PACKAGES = {
     "kernel-core kernel-modules": "kernel",
     "shim-x64 grub2-efi-x64-cdboot": "shim-signed",
+    "shim-x64 grub2-efi-x64": "grubnet-signed",
+    "syslinux-tftpboot": "pxelinux",
     "grub2-pc-modules": "grub-i386-pc",
     "grub2-efi-x64-modules": "grub-x86_64-efi",
     "grub2-efi-aa64-modules": "grub-arm64-efi",

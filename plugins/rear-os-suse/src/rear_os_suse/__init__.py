@@ -10,7 +10,8 @@ from rear_core.system.packages import install_advice
 # Package: what it brings. Beside programs: "kernel", and GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
     "kernel-default": "kernel",
-    "shim grub2-x86_64-efi": "shim-signed",
+    "shim grub2-x86_64-efi": "shim-signed grubnet-signed",
+    "syslinux": "pxelinux",
     "grub2-i386-pc": "grub-i386-pc",
     "grub2-x86_64-efi": "grub-x86_64-efi",
     "grub2-arm64-efi": "grub-arm64-efi",

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OUTPUT=PXE: the rescue system in a TFTP tree, started over the network by PXELINUX, GRUB or iPXE."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
+
+if TYPE_CHECKING:
+    from rear_core.media.places import Place
+    from rear_core.media.url import Url
+
+# What kernel and rescue system have needed so far; the exact number is known when they are packed.
+USUAL_SIZE = 200 << 20
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "OUTPUT_URL", str, check=_url,
+        help="The folder that the TFTP server shows to its clients as its root: file:///srv/tftp,"
+        " nfs://server/export/tftp, https://server/tftp, sftp://user@server/srv/tftp or"
+        " rsync+ssh://user@server/srv/tftp.",
+    )
+    yield Setting(
+        "OUTPUT_OPTIONS", str,
+        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh words of ssh_config, such as"
+        " IdentityFile=/root/.ssh/rescue.",
+    )
+    yield Setting(
+        "PXE_PREFIX", str, check=_name,
+        help="Name of the folder below rear/ with the rescue systems of this machine. Left empty it is the host name.",
+    )
+    yield Setting(
+        "PXE_NODE_BY", str, default="mac", choices=("mac", "ip", "uuid"),
+        help="By what this machine finds its menu: the MAC addresses of its cards, its IPv4 addresses, or the UUID that"
+        " its firmware tells.",
+    )
+    yield Setting(
+        "PXE_NODES", list, check=_nodes,
+        help="MAC addresses, IPv4 addresses or UUIDs of the machines that get this menu, a replacement for example."
+        " Left empty it is this machine.",
+    )
+    yield Setting(
+        "PXE_DEFAULT", bool, default=False,
+        help="Whether the menu is also that of machines without one of their own. An existing default menu is then"
+        " written over.",
+    )
+    yield Setting(
+        "PXE_BOOT_LOADERS", str, default="missing", choices=("missing", "replace", "none"),
+        help="Which of the boot loaders that are installed here are copied to the server: those that it does not have,"
+        " all of them in place of what it has, or none.",
+    )
+    yield Setting(
+        "PXE_KEEP", int, default=2, check=_at_least_one,
+        help="How many versions of the rescue system stay on the server, the new one included.",
+    )
+
+
+@hookimpl
+def rear_missing(run: Run) -> Iterable[str]:
+    from rear_core.media.places import missing_programs
+
+    return missing_programs(run, place_url(run))
+
+
+@hookimpl
+def rear_prep(run: Run) -> Iterable[Step]:
+    if "output" in run.phases:
+        yield Step(50, "Check the place and the menus of the network boot", check_place)
+
+
+@hookimpl
+def rear_output(run: Run) -> Iterable[Step]:
+    yield Step(50, "Copy the rescue system and its menus to OUTPUT_URL", copy_rescue_system)
+
+
+def place_url(run: Run) -> Url:
+    """OUTPUT_URL, which must be set."""
+    from rear_core.media.url import ALL, examples, parse_url
+
+    if not run.settings["OUTPUT_URL"]:
+        raise ConfigurationError("OUTPUT=PXE needs OUTPUT_URL, the folder of the TFTP server", examples(ALL))
+    return parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL", ALL)
+
+
+@contextmanager
+def opened_tree(run: Run) -> Iterator[Place]:
+    """The TFTP tree; TFTP gives its files to whoever asks, so that its server need not be root to read them."""
+    from rear_core.media.places import PUBLIC, opened_place
+
+    with opened_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], mode=PUBLIC) as place:
+        yield place
+
+
+def check_place(run: Run) -> None:
+    """Raise unless OUTPUT_URL can be written, the menus are right, and there will be a boot loader for this machine."""
+    from rear_core.media import places
+
+    from .tree import check_loaders, check_menus
+
+    warn_of_secrets(run)
+    places.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
+    with opened_tree(run) as place:
+        check_menus(run, place)
+        check_loaders(run, place)
+
+
+def warn_of_secrets(run: Run) -> None:
+    """Say what of the configuration anybody on the network will be able to read."""
+    told = [name for name in ("SSH_HOST_KEYS", "SSH_ROOT_PASSWORD", "RESCUE_ALLOW_SECRETS") if run.settings[name]]
+    if told:
+        run.report.warn(f"a TFTP server gives its files to anyone who asks: so it does what {', '.join(told)} adds")
+
+
+def copy_rescue_system(run: Run) -> None:
+    """Put a new version on the server, have the menus lead to it, then remove what is too old."""
+    from .loaders import find_loaders
+    from .tree import INITRAMFS, KERNEL, boot_files, home, put_loaders, put_version, retire, switch
+
+    url = place_url(run)
+    with opened_tree(run) as place:
+        known = put_version(run, place)
+        put_loaders(run, place)
+        switch(run, place, known)
+        try:
+            retire(run, place, known)
+        except RearError as error:
+            run.report.warn(f"old versions of the rescue system stay on the server: {error.message}")
+    folder = f"{home(run)}/{known[-1].name}"
+    if url.scheme == "file":
+        run.results += [Path(url.path, folder, name) for name in (KERNEL, INITRAMFS)]
+    run.report.say(f"Copied to {url}/{folder}")
+    if run.settings["PXE_BOOT_LOADERS"] != "none":
+        for name, what in {**boot_files(find_loaders(run)), "boot.ipxe": "iPXE"}.items():
+            run.report.say(f"  boot file for {what}: {name}")
+
+
+def _url(value: str) -> str:
+    from rear_core.media.url import ALL, url_problem
+
+    return url_problem(value, ALL) if value else ""
+
+
+def _name(value: str) -> str:
+    import re
+
+    return "" if re.fullmatch(r"[\w.-]*", value, re.ASCII) and not value.startswith(".") else "must be a plain name"
+
+
+def _nodes(value: Sequence[str]) -> str:
+    from .nodes import node
+
+    for word in value:
+        try:
+            node(word)
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _at_least_one(value: int) -> str:
+    return "" if value >= 1 else "must be 1 or more"

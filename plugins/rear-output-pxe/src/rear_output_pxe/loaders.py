@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The boot loaders that machines load from the server: the distribution's own, or GRUB made from its modules."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rear_core import Run
+from rear_core.media.grub import (
+    BIOS_MACHINES,
+    EFI_NAMES,
+    EFI_PLATFORMS,
+    MENU_MODULES,
+    find_modules,
+    mkimage_program,
+)
+
+# pxelinux.0 with ldlinux.c32 of the same version: Debian and Ubuntu; Red Hat and SUSE.
+PXELINUX_PLACES = (
+    ("usr/lib/PXELINUX/pxelinux.0", "usr/lib/syslinux/modules/bios/ldlinux.c32"),
+    ("usr/share/syslinux/pxelinux.0", "usr/share/syslinux/ldlinux.c32"),
+    ("tftpboot/pxelinux.0", "tftpboot/ldlinux.c32"),
+)
+# Shim, the GRUB that reads its menu from the server, MokManager. As above.
+SIGNED_PLACES = (
+    (
+        "usr/lib/shim/shim{efi}.efi.signed",
+        "usr/lib/grub/{platform}-signed/grubnet{efi}.efi.signed",
+        "usr/lib/shim/mm{efi}.efi.signed",
+    ),
+    ("boot/efi/EFI/*/shim{efi}.efi", "boot/efi/EFI/*/grub{efi}.efi", "boot/efi/EFI/*/mm{efi}.efi"),
+    ("usr/share/efi/{machine}/shim.efi", "usr/share/efi/{machine}/grub.efi", "usr/share/efi/{machine}/MokManager.efi"),
+)
+NET_MODULES = (*(name for name in MENU_MODULES if name != "iso9660"), "net", "tftp", "smbios")
+BIOS_MODULES = ("pxe", "biosdisk", "serial", "terminal", *NET_MODULES)
+EFI_MODULES = ("efinet", "all_video", *NET_MODULES)
+# Where every GRUB of ours looks for its menus; Debian's signed one does, too.
+PREFIX = "/grub"
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A boot loader in the tree: `boot_file` is what the DHCP server tells machines with that firmware to load.
+
+    `files` are taken as they are; without any, GRUB is made of `modules` for `target`. `signed` is for Secure Boot.
+    """
+
+    name: str
+    firmware: str
+    boot_file: str
+    files: Mapping[str, Path]
+    modules: Path | None = None
+    target: str = ""
+    signed: bool = False
+
+
+def find_loaders(run: Run, root: Path = Path("/")) -> list[Loader]:
+    """All that this machine can provide."""
+    machine = run.system.machine
+    loaders = []
+    for places in PXELINUX_PLACES if machine in BIOS_MACHINES else ():
+        program, library = (root / place for place in places)
+        if program.is_file() and library.is_file():
+            loaders.append(Loader("PXELINUX", "bios", "pxelinux.0", {"pxelinux.0": program, "ldlinux.c32": library}))
+            break
+    made = run.sh.which(mkimage_program(run.sh)) is not None
+    modules = find_modules("i386-pc", root) if machine in BIOS_MACHINES and made else None
+    if modules:
+        loaders.append(Loader("GRUB", "bios", "grub/core.0", {}, modules, "i386-pc-pxe"))
+    if machine in EFI_PLATFORMS:
+        modules = find_modules(EFI_PLATFORMS[machine], root) if made else None
+        boot_file = f"grub/boot{EFI_NAMES[machine]}.efi"
+        signed = _signed_files(machine, root, boot_file)
+        if signed:
+            loaders.append(Loader("signed GRUB", "uefi", boot_file, signed, signed=True))
+        elif modules:
+            loaders.append(Loader("GRUB", "uefi", boot_file, {}, modules, EFI_PLATFORMS[machine]))
+    return loaders
+
+
+def files_of(run: Run, loader: Loader, work: Path) -> Mapping[str, Path]:
+    """The files of a boot loader by their names in the tree; GRUB is made in the folder `work`."""
+    if loader.files:
+        return loader.files
+    assert loader.modules is not None
+    image = work / Path(loader.boot_file).name
+    wanted = BIOS_MODULES if loader.firmware == "bios" else EFI_MODULES
+    run.sh.run(
+        mkimage_program(run.sh), "--format", loader.target, "--directory", loader.modules, "--prefix", PREFIX,
+        "--output", image, *wanted,
+    )  # fmt: skip
+    return {loader.boot_file: image}
+
+
+def what_to_install(run: Run) -> str:
+    """The package that provides a boot loader for the firmware of this machine."""
+    firmware = run.system.firmware
+    if firmware.mode == "bios":
+        return "pxelinux"
+    return "grubnet-signed" if firmware.secure_boot else f"grub-{EFI_PLATFORMS.get(run.system.machine, 'efi')}"
+
+
+def _signed_files(machine: str, root: Path, boot_file: str) -> dict[str, Path]:
+    """Shim and GRUB, under the names that firmware and shim ask for; none unless both are installed."""
+    words = {"efi": EFI_NAMES[machine], "platform": EFI_PLATFORMS[machine], "machine": machine}
+    for places in SIGNED_PLACES:
+        shim, grub, mok_manager = (_first(root, place.format(**words)) for place in places)
+        if shim and grub:
+            name = "grub.efi" if grub.name == "grub.efi" else f"grub{EFI_NAMES[machine]}.efi"
+            files = {boot_file: shim, f"grub/{name}": grub}
+            if mok_manager:
+                files[f"grub/{mok_manager.name.replace('.signed', '')}"] = mok_manager
+            return files
+    return {}
+
+
+def _first(root: Path, pattern: str) -> Path | None:
+    return next((path for path in sorted(root.glob(pattern)) if path.is_file()), None)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tree on the server: versions of the rescue system, boot loaders, and menus that lead to the newest version."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rear_core import Refused, Run
+from rear_core.media.delivery import checksum
+from rear_core.media.menu import boot_menu
+from rear_core.media.places import Place
+from rear_core.template import render
+
+from .loaders import Loader, files_of, find_loaders, what_to_install
+from .nodes import DEFAULT, PLACES, file_names, nodes
+
+MARK = "# Written by rear"
+FORMAT = "%Y-%m-%dT%H%M%SZ"
+KERNEL, INITRAMFS, SUMS = "vmlinuz", "initramfs.img", "SHA256SUMS"
+MENU_SECONDS = 10
+# What a boot loader reads before it knows the machine: one for all.
+FINDERS = {"grub/grub.cfg": "PXE_find.grub", "boot.ipxe": "PXE_find.ipxe"}
+
+
+def home(run: Run) -> str:
+    """The folder of this machine in the tree."""
+    return f"rear/{run.settings['PXE_PREFIX'] or run.system.hostname}"
+
+
+def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
+    """The menu of this machine by boot loader."""
+    folder = f"{home(run)}/{version}"
+    note = f"{MARK} for {run.system.hostname}; the next run replaces it.\n"
+
+    def menu(template: str, place: str) -> str:
+        return boot_menu(
+            run, template,
+            title=run.system.hostname, kernel=f"{place}/{KERNEL}", initramfs=f"{place}/{INITRAMFS}",
+            command_line=command_line, timeout=MENU_SECONDS,
+        )  # fmt: skip
+
+    # PXELINUX begins where it was loaded from, GRUB at the root of the server, iPXE at the folder of its script.
+    return {
+        "pxelinux": note + menu("PXE_per_node_config", folder),
+        "grub": note + menu("grub.cfg.j2", f"/{folder}"),
+        "ipxe": "#!ipxe\n" + note + menu("PXE_per_node_script.ipxe", f"../{folder}"),
+    }
+
+
+def menu_files(run: Run) -> dict[str, str]:
+    """The names of all files that hold the menu, with their boot loaders."""
+    names = {name: loader for loader in PLACES for node in nodes(run) for name in file_names(node, loader)}
+    if run.settings["PXE_DEFAULT"]:
+        names.update({folder + DEFAULT: loader for loader, folder in PLACES.items()})
+    return names
+
+
+def check_menus(run: Run, place: Place) -> None:
+    """Raise unless all menus can be rendered, and no other tool has written a file in their place."""
+    menus(run, "version", "")
+    finders(run)
+    own = {name: loader for name, loader in menu_files(run).items() if not name.endswith(DEFAULT)}
+    for name in own:
+        if _foreign(place, name):
+            raise Refused(f"{name} on the server was not written by rear", "move it away, or change PXE_NODE_BY")
+
+
+def finders(run: Run) -> dict[str, str]:
+    """The files by which boot loaders find the menu of the machine they run on."""
+    note = f"{MARK}, for all machines.\n"
+    return {name: ("#!ipxe\n" if name.endswith("ipxe") else "") + note + render(run, FINDERS[name]) for name in FINDERS}
+
+
+def put_loaders(run: Run, place: Place) -> None:
+    """Put boot loaders and their finders on the server; PXE_BOOT_LOADERS says what becomes of those it has."""
+    if run.settings["PXE_BOOT_LOADERS"] == "none":
+        return
+    replace = run.settings["PXE_BOOT_LOADERS"] == "replace"
+    with TemporaryDirectory(dir=run.build_dir) as work:
+        for loader in find_loaders(run):
+            if replace or place.read(loader.boot_file) is None:
+                for name, path in sorted(files_of(run, loader, Path(work)).items()):
+                    place.put(path, name, checksum(path))
+    for name, text in finders(run).items():
+        if not replace and _foreign(place, name):
+            run.report.warn(f"{name} on the server was not written by rear and stays: have it look for our menus")
+        else:
+            _write(run, place, name, text)
+
+
+def check_loaders(run: Run, place: Place) -> None:
+    """Raise `Refused` when neither the server nor this machine has a boot loader for the firmware of this machine."""
+    firmware = run.system.firmware
+    fit = [
+        loader
+        for loader in find_loaders(run)
+        if loader.firmware == firmware.mode and (loader.signed or not firmware.secure_boot)
+    ]
+    if run.settings["PXE_BOOT_LOADERS"] == "none" or fit:
+        return
+    known = ("pxelinux.0", "grub/core.0") if firmware.mode == "bios" else ("grub/bootx64.efi", "grub/bootaa64.efi")
+    if not any(place.read(name) is not None for name in known):
+        advice = run.plugins.install_advice([what_to_install(run)])
+        raise Refused(
+            f"there is no boot loader for the network boot of machines with {firmware.mode.upper()}",
+            f"{advice}; or set PXE_BOOT_LOADERS=none where the server has its own",
+        )
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the rescue system on the server; without `complete` its run did not come to its end."""
+
+    name: str
+    complete: bool
+
+
+def put_version(run: Run, place: Place) -> list[Version]:
+    """Put the rescue system on the server as a new version, the last in the list; nothing leads to it yet.
+
+    The list is written before the files, so that what a run leaves behind that is killed can be removed later.
+    """
+    assert run.image is not None
+    known = versions(run, place)
+    new = _new_name([version.name for version in known])
+    _write_list(run, place, [*known, Version(new, False)])
+    folder = f"{home(run)}/{new}"
+    sums = ""
+    for name, path in ((KERNEL, run.image.kernel), (INITRAMFS, run.image.initramfs)):
+        digest = checksum(path)
+        place.put(path, f"{folder}/{name}", digest)
+        sums += f"{digest}  {name}\n"
+    _write(run, place, f"{folder}/{SUMS}", sums)
+    return [*known, Version(new, True)]
+
+
+def switch(run: Run, place: Place, known: list[Version]) -> None:
+    """Have all menus lead to the newest version."""
+    assert run.image is not None
+    texts = menus(run, known[-1].name, run.image.command_line)
+    for name, loader in menu_files(run).items():
+        _write(run, place, name, texts[loader])
+    _write_list(run, place, known)
+
+
+def retire(run: Run, place: Place, known: list[Version]) -> None:
+    """Remove versions beyond PXE_KEEP, and what runs left behind that did not come to their end."""
+    keep = [version for version in known if version.complete][-run.settings["PXE_KEEP"] :]
+    for version in known:
+        if version not in keep:
+            place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, SUMS])
+    _write_list(run, place, keep)
+
+
+def versions(run: Run, place: Place) -> list[Version]:
+    """The versions of this machine, oldest first."""
+    text = place.read(f"{home(run)}/versions") or b""
+    words = [line.split() for line in text.decode(errors="replace").splitlines()]
+    return [Version(word[0], word[1] == "complete") for word in words if len(word) == 2 and _is_name(word[0])]
+
+
+def _write_list(run: Run, place: Place, known: list[Version]) -> None:
+    lines = [f"{version.name} {'complete' if version.complete else 'begun'}\n" for version in known]
+    _write(run, place, f"{home(run)}/versions", "".join(lines))
+
+
+def _new_name(known: list[str]) -> str:
+    """The time (UTC); also after the clock was set back the newest by name is the one that was made last."""
+    name, newest = datetime.now(timezone.utc).strftime(FORMAT), max(known, default="")
+    return name if name > newest else (datetime.strptime(newest, FORMAT) + timedelta(seconds=1)).strftime(FORMAT)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        datetime.strptime(text, FORMAT)
+    except ValueError:
+        return False
+    return True
+
+
+def _foreign(place: Place, name: str) -> bool:
+    content = place.read(name)
+    return content is not None and MARK.encode() not in content
+
+
+def _write(run: Run, place: Place, name: str, text: str) -> None:
+    """Put a small text, unless it is there already."""
+    if place.read(name) == text.encode():
+        return
+    with TemporaryDirectory(dir=run.build_dir) as work:
+        path = Path(work, "file")
+        path.write_text(text)
+        place.put(path, name, checksum(path))
+
+
+def boot_files(loaders: list[Loader]) -> Mapping[str, str]:
+    """What a DHCP server hands out, by the firmware it is for."""
+    return {loader.boot_file: f"{loader.name} for {loader.firmware.upper()}" for loader in loaders}

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OUTPUT=PXE: a real tree is made and looked into."""
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rear_output_pxe
+from lab import servers
+from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
+from rear_core.builtin import core, rescue
+from rear_core.plugins import Plugins
+from rear_core.run import Options
+from rear_core.settings import Sources, evaluate, parse
+from rear_core.shell import Shell
+from rear_core.system import Firmware, OperatingSystem, System
+from rear_output_pxe.loaders import Loader, files_of, find_loaders
+from rear_output_pxe.nodes import file_names, node
+
+# Every file waits until it is on the disk, and a disk may be busy.
+pytestmark = pytest.mark.timeout(300)
+
+NODES = "PXE_NODES=( 52:54:00:aa:00:01 10.0.2.15 b8945908-d6a6-41a9-611d-74a6ab80b83d )\n"
+MENUS = (
+    "pxelinux.cfg/01-52-54-00-aa-00-01",
+    "pxelinux.cfg/0A00020F",
+    "pxelinux.cfg/b8945908-d6a6-41a9-611d-74a6ab80b83d",
+    "grub/grub.cfg-01-52-54-00-aa-00-01",
+    "grub/grub.cfg-10.0.2.15",
+    "ipxe/0a00020f",
+)
+
+
+def make_run(tmp_path: Path, config: str = NODES, *, url: str = "", machine: str = "x86_64") -> Run:
+    """A run with a packed rescue system that goes to the folder `tftp`, or to a server."""
+    text = f"OUTPUT_URL={url or f'file://{tmp_path}/tftp'}\nSHARE_DIR={tmp_path}/share\n{config}"
+    declared = [*core.rear_settings(), *rescue.rear_settings(), *rear_output_pxe.rear_settings()]
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
+    build = tmp_path / "build"
+    build.mkdir(exist_ok=True)
+    options = Options(config_dir=tmp_path / "etc")
+    run = Run(settings, Plugins([rear_output_pxe]), options, build_dir=build, phases=("prep", "output"))
+    run.system = System(OperatingSystem("debian"), "web1", machine, "6.1.0-13-amd64", Firmware("bios", None))
+    kernel, initramfs = build / "kernel", build / "initramfs"
+    kernel.write_bytes(b"kernel" * 1000)
+    initramfs.write_bytes(b"initramfs" * 50000)
+    run.image = RescueImage(kernel, initramfs, "6.1.0-13-amd64", "console=tty0 console=ttyS0,115200")
+    return run
+
+
+def make_tree(run: Run) -> Path:
+    """Run the steps of prep and output in their order; the folder of the new version, where it is on this machine."""
+    with run.undo:
+        for step in (*rear_output_pxe.rear_prep(run), *rear_output_pxe.rear_output(run)):
+            step.action(run)
+    return run.results[0].parent if run.results else Path()
+
+
+def led_to(menu: Path) -> set[str]:
+    """The versions that a menu leads to."""
+    return set(re.findall(r"rear/web1/([^/]+)/", menu.read_text()))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree as the first run makes it."""
+    folder = tmp_path_factory.mktemp("tree")
+    make_tree(make_run(folder))
+    return folder / "tftp"
+
+
+def test_every_menu_leads_to_kernel_and_rescue_system_of_one_version(tree: Path) -> None:
+    (version,) = (path for path in (tree / "rear/web1").iterdir() if path.is_dir())
+    assert sorted(path.name for path in version.iterdir()) == ["SHA256SUMS", "initramfs.img", "vmlinuz"]
+    Shell().run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=version)
+    for name in MENUS:
+        menu = tree / name
+        assert led_to(menu) == {version.name}
+        base = {"grub": tree, "ipxe": tree / "ipxe"}.get(name.partition("/")[0], tree)
+        for path in re.findall(r"^\s*(?:kernel|linux|initrd) (\S+)", menu.read_text(), re.MULTILINE):
+            assert (base / path.lstrip("/")).is_file()
+
+
+def test_the_menus_have_the_entries_of_other_media(tree: Path) -> None:
+    for name in MENUS:
+        text = (tree / name).read_text()
+        assert [word for word in ("automatic", "shell", "disk") if word not in text] == []
+        assert text.count("rear.auto=recover") == text.count("rear.auto=shell") == 1
+    assert "\ndefault recover\n" in (tree / MENUS[0]).read_text()
+
+
+def test_whoever_serves_the_tree_can_read_it_all(tree: Path) -> None:
+    for path in (tree, *tree.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+
+
+def test_no_default_is_made_unasked(tree: Path) -> None:
+    assert not [path for path in tree.rglob("*") if path.name.endswith("default")]
+
+
+@pytest.mark.skipif(not Shell().which("grub-script-check"), reason="grub-script-check is not installed")
+def test_grub_understands_its_files(tree: Path) -> None:
+    for path in (tree / "grub").glob("grub.cfg*"):
+        Shell().run("grub-script-check", path)
+
+
+@pytest.mark.skipif(len(find_loaders(make_run(Path("/tmp")))) < 3, reason="boot loaders are not installed")
+def test_boot_loaders_are_those_of_the_distribution(tree: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    loaders = find_loaders(run)
+    assert [loader.boot_file for loader in loaders] == ["pxelinux.0", "grub/core.0", "grub/bootx64.efi"]
+    for loader in loaders:
+        for name, source in files_of(run, loader, tmp_path).items():
+            assert (tree / name).read_bytes() == source.read_bytes()
+    assert {"grub/grubx64.efi", "grub/mmx64.efi"} <= set(loaders[2].files)
+
+
+@pytest.mark.parametrize("target", ["i386-pc-pxe", "x86_64-efi"])
+def test_grub_is_made_of_its_modules(tmp_path: Path, target: str) -> None:
+    modules = Path("/usr/lib/grub", target.replace("-pxe", ""))
+    if not modules.is_dir():
+        pytest.skip(f"{modules} is not installed")
+    loader = Loader("GRUB", "bios" if "pc" in target else "uefi", "grub/made", {}, modules, target)
+    made = files_of(make_run(tmp_path), loader, tmp_path)["grub/made"].read_bytes()
+    assert made.startswith(b"MZ" if "efi" in target else b"\xb2\x7f\xea")
+
+
+def test_an_old_version_stays_until_it_is_one_too_many(tmp_path: Path) -> None:
+    versions = [make_tree(make_run(tmp_path, NODES + "PXE_KEEP=2\n")) for _ in range(3)]
+    assert [path.exists() for path in versions] == [False, True, True]
+    assert all(led_to(tmp_path / "tftp" / name) == {versions[-1].name} for name in MENUS)
+
+
+def test_a_run_that_fails_changes_no_menu_and_the_next_one_tidies_up(tmp_path: Path) -> None:
+    (tmp_path / "tftp").mkdir()
+    with servers.http(tmp_path / "tftp") as url:
+        make_tree(make_run(tmp_path, url=url + "/"))
+    before = {name: (tmp_path / "tftp" / name).read_bytes() for name in MENUS}
+    # The server takes the kernel, and not the larger rescue system.
+    with servers.http(tmp_path / "tftp", limit=100_000) as url:
+        failing = make_run(tmp_path, NODES + "PXE_BOOT_LOADERS=none\n", url=url + "/")
+        with pytest.raises(RearError, match="507"):
+            make_tree(failing)
+    home = tmp_path / "tftp/rear/web1"
+    assert {name: (tmp_path / "tftp" / name).read_bytes() for name in MENUS} == before
+    assert len([path for path in home.iterdir() if path.is_dir()]) == 2
+    newest = make_tree(make_run(tmp_path, NODES + "PXE_KEEP=1\n"))
+    assert [path for path in home.iterdir() if path.is_dir()] == [newest]
+    assert (home / "versions").read_text() == f"{newest.name} complete\n"
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
+
+
+def test_what_somebody_else_wrote_for_this_machine_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    theirs = put(tmp_path / "tftp" / MENUS[0], "label install\n")
+    with pytest.raises(Refused, match="not written by rear"):
+        make_tree(make_run(tmp_path))
+    assert [path for path in (tmp_path / "tftp").rglob("*") if path.is_file()] == [theirs]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_default_is_written_over_only_when_asked(tmp_path: Path, asked: bool) -> None:
+    default = put(tmp_path / "tftp/pxelinux.cfg/default", "label install\n")
+    version = make_tree(make_run(tmp_path, NODES + f"PXE_DEFAULT={'yes' if asked else 'no'}\n"))
+    assert (led_to(default) == {version.name}) == asked
+    assert (tmp_path / "tftp/grub/grub.cfg-default").exists() == asked
+
+
+def test_what_all_machines_share_stays_as_somebody_else_made_it(tmp_path: Path) -> None:
+    shared = [put(tmp_path / "tftp" / name, "theirs") for name in ("grub/grub.cfg", "boot.ipxe", "pxelinux.0")]
+    run = make_run(tmp_path)
+    make_tree(run)
+    assert [path.read_text() for path in shared] == ["theirs"] * 3
+    assert sum("not written by rear and stays" in warning for warning in run.report.warnings) == 2
+    make_tree(make_run(tmp_path, NODES + "PXE_BOOT_LOADERS=replace\n"))
+    assert "theirs" not in [path.read_text(errors="replace") for path in shared]
+
+
+def test_no_boot_loader_is_copied_unasked(tmp_path: Path) -> None:
+    make_tree(make_run(tmp_path, NODES + "PXE_BOOT_LOADERS=none\n"))
+    assert not (tmp_path / "tftp/pxelinux.0").exists()
+    assert not (tmp_path / "tftp/boot.ipxe").exists()
+
+
+def test_an_administrators_template_takes_the_place_of_ours(tmp_path: Path) -> None:
+    put(tmp_path / "etc/templates/PXE_per_node_config", "label ours\n  kernel {{ kernel }}\n")
+    version = make_tree(make_run(tmp_path))
+    text = (tmp_path / "tftp" / MENUS[0]).read_text()
+    assert text.splitlines()[1:] == ["label ours", f"  kernel rear/web1/{version.name}/vmlinuz"]
+
+
+def test_a_bad_template_ends_the_run_before_anything_is_made(tmp_path: Path) -> None:
+    path = put(tmp_path / "etc/templates/PXE_per_node_config", "label\n  kernel {{ kernle }}\n")
+    with pytest.raises(ConfigurationError, match="'kernle' is undefined") as caught:
+        make_tree(make_run(tmp_path))
+    assert caught.value.message.startswith(f"{path}:2: ")
+    assert not (tmp_path / "tftp").exists()
+
+
+def test_without_a_boot_loader_for_this_machine_the_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no boot loader") as caught:
+        make_tree(make_run(tmp_path, machine="s390x"))
+    assert "pxelinux" in caught.value.hint
+    # The server may have one.
+    put(tmp_path / "tftp/pxelinux.0", "theirs")
+    make_tree(make_run(tmp_path, machine="s390x"))
+
+
+def test_secrets_on_a_public_server_are_a_warning(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "SSH_HOST_KEYS=yes\n")
+    rear_output_pxe.warn_of_secrets(run)
+    assert "SSH_HOST_KEYS" in run.report.warnings[0]
+
+
+def test_without_a_place_the_run_is_ended(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "OUTPUT_URL=\n")
+    with pytest.raises(ConfigurationError, match="needs OUTPUT_URL"):
+        list(rear_output_pxe.rear_missing(run))
+
+
+@pytest.mark.parametrize(
+    "line", ["PXE_NODES=( server )", "PXE_NODE_BY=name", "PXE_KEEP=0", "PXE_PREFIX=a/b", "OUTPUT_URL=tftp://server/x"]
+)
+def test_bad_settings_are_errors_of_the_configuration(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigurationError, match=line.partition("=")[0]):
+        make_run(tmp_path, line)
+
+
+@pytest.mark.parametrize(
+    ("word", "loader", "names"),
+    [
+        ("52:54:00:AA:00:01", "pxelinux", ["pxelinux.cfg/01-52-54-00-aa-00-01"]),
+        ("52-54-00-aa-00-01", "grub", ["grub/grub.cfg-01-52-54-00-aa-00-01", "grub/grub.cfg-52-54-00-aa-00-01"]),
+        ("192.0.2.91", "pxelinux", ["pxelinux.cfg/C000025B"]),
+        ("192.0.2.91", "grub", ["grub/grub.cfg-C000025B", "grub/grub.cfg-192.0.2.91"]),
+        ("192.0.2.91", "ipxe", ["ipxe/c000025b"]),
+        (
+            "00112233-4455-6677-8899-AABBCCDDEEFF",
+            "pxelinux",
+            [
+                "pxelinux.cfg/00112233-4455-6677-8899-aabbccddeeff",
+                "pxelinux.cfg/33221100-5544-7766-8899-aabbccddeeff",
+            ],
+        ),
+    ],
+)
+def test_files_have_the_names_that_boot_loaders_ask_for(word: str, loader: str, names: list[str]) -> None:
+    assert file_names(node(word), loader) == names
+
+
+@given(st.text(max_size=40) | st.ip_addresses(v=4).map(str) | st.uuids().map(str))
+def test_any_word_is_a_node_or_an_error(word: str) -> None:
+    try:
+        known = node(word)
+    except ValueError as error:
+        assert word in str(error)
+    else:
+        assert node(known) == known
+        for loader in ("pxelinux", "grub", "ipxe"):
+            assert file_names(known, loader)
