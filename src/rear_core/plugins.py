@@ -178,20 +178,21 @@ class Plugins:
         return [plugin for plugin in self.active if plugin.kind != CORE and plugin not in left]
 
     def settings(self) -> list[Setting]:
-        """All declared settings; raise `PluginError` when two plugins declare the same name."""
-        owners: dict[str, Found] = {}
-        settings = []
+        """All declared settings, each once; raise `PluginError` when two plugins declare one name for two things.
+
+        Plugins that share a setting take its one declaration from the core.
+        """
+        owners: dict[str, tuple[Found, Setting]] = {}
         for plugin, setting in self.call_each("rear_settings"):
             for name in (setting.name, *setting.aliases):
-                owner = owners.setdefault(name, plugin)
-                if owner is not plugin:
+                owner, other = owners.setdefault(name, (plugin, setting))
+                if owner is not plugin and other is not setting:
                     raise PluginError(
                         f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution})"
                         f" both declare {name}",
                         f"remove one of them with pip, or tell the author of {plugin.distribution}",
                     )
-            settings.append(setting)
-        return settings
+        return [setting for name, (_, setting) in owners.items() if name == setting.name]
 
     def folders(self, name: str) -> list[Path]:
         """The folders of this name in the packages of the active plugins."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
+COVERAGE = "coverage.json"
+
+
 def save(run: Run, place: Path | Place) -> None:
     """Save what `run.layout` describes as a new backup in a folder or another place."""
     where = opened(run, place)
@@ -124,7 +127,7 @@ def archive(
         warnings=streamed.complaints, tools=tools(run, compression, bool(keys)), encryption=secured,
         volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
     )  # fmt: skip
-    target.add("coverage.json", selection.dumps())
+    target.add(COVERAGE, selection.dumps())
     target.add(manifest.NAME, manifest.dumps(made, keys))
     return made
 

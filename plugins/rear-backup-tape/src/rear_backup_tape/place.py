@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tapes of one machine as a place of backups: a set of tapes holds one backup, volume by volume."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from rear_core import RearError, Refused, Run
+from rear_core.archive import Target
+from rear_core.archive.backup import prefix
+from rear_core.archive.manifest import NAME as MANIFEST
+from rear_core.archive.manifest import Manifest
+from rear_core.media.tape import EJECT, Drive, Tape, go_to_data, has_data, now, opened
+
+from .volume import CONTINUED, Header, read_header, read_texts
+
+Found = TypeVar("Found")
+
+
+class Tapes:
+    """The tapes that are put into the drive of this machine, one after the other."""
+
+    folder: Path | None = None
+
+    def __init__(self, run: Run, drive: Drive = opened) -> None:
+        self.run = run
+        self.drive = drive
+        self.device = Path(run.settings["TAPE_DEVICE"])
+        self.machine = prefix(run)
+
+    def __str__(self) -> str:
+        return f"the tape in {self.device}"
+
+    @contextmanager
+    def new(self, archive: str) -> Iterator[Target]:
+        from .writing import Writing
+
+        writing = Writing(self, now())
+        try:
+            writing.begin()
+            yield writing
+            writing.prove()
+        except OSError as error:
+            raise RearError(
+                f"cannot write to {self}: {error.strerror}",
+                "clean the drive, or use another tape; if not even the first record is taken, set TAPE_BLOCK_SIZE to a"
+                " smaller size",
+            ) from error
+        finally:
+            writing.close()
+
+    def names(self) -> list[str]:
+        with self.drive(self.device) as tape:
+            header = self.header(tape)
+        if header is None:
+            return []
+        self.run.report.say(f"{self.device}: {header}")
+        if header.machine != self.machine:
+            raise Refused(f"{self} belongs to {header.machine}, not to {self.machine}", "put in one of this machine")
+        return [header.backup]
+
+    def manifest(self, name: str) -> str:
+        def texts(header: Header, tape: Tape) -> dict[str, str] | None:
+            found = read_texts(tape, header.block_size) if has_data(tape) else {}
+            return None if CONTINUED in found else found
+
+        found = self.wanted(f"the last volume of the backup {name}", name, texts)
+        if MANIFEST not in found:
+            raise FileNotFoundError(f"no manifest on {self}")
+        return found[MANIFEST]
+
+    def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
+        def right(header: Header, tape: Tape) -> Header | None:
+            return header if header.volume == number + 1 else None
+
+        header = self.wanted(f"volume {number + 1} of the backup {name}", name, right)
+        with self.drive(self.device) as tape:
+            self.header(tape)
+            yield from tape.records(header.block_size)
+
+    def header(self, tape: Tape) -> Header | None:
+        """The header of a tape, behind which the archive begins; `Refused` for a tape without rear's label."""
+        go_to_data(tape, self.device)
+        return read_header(tape)
+
+    def check_writable(self, tape: Tape, name: str = "") -> None:
+        """Raise `Refused` when a tape holds what must not be lost; an older backup of this machine may."""
+        header = self.header(tape)
+        if header and header.machine != self.machine:
+            raise Refused(
+                f"{self} holds {header}, which is another machine",
+                f"put in a tape of {self.machine}; if that backup is not needed any more: rear format {self.device}",
+            )
+        if header and header.backup == name:
+            raise Refused(f"{self} holds {header}, which was written just now", "put in another tape")
+
+    def wanted(self, title: str, name: str, found: Callable[[Header, Tape], Found | None]) -> Found:
+        """What `found` makes of the right tape; one that is not in the drive is asked for, as often as it takes."""
+        while True:
+            try:
+                with self.drive(self.device) as tape:
+                    header = self.header(tape)
+                    if header and (header.machine, header.backup) == (self.machine, name):
+                        result = found(header, tape)
+                        if result is not None:
+                            return result
+                reason = f"{self} holds {header or 'no backup'}"
+            except Refused as refusal:
+                reason = refusal.message
+            self.ask(reason, title, Refused if self.run.backup is None else RearError)
+
+    def ask(self, reason: str, title: str, error: type[RearError], more: str = "") -> str:
+        """Have the user change the tape, and return what was typed; raises `error` when nobody does."""
+        if self.run.options.unattended or not sys.stdin.isatty():
+            raise error(
+                f"{reason}; needed is {title}, and nobody can be asked to change the tape",
+                "run it on a terminal and without -n",
+            )
+        self.eject()
+        self.run.report.say(f"{reason}.")
+        answer = input(f"Put {title} into {self.device} and press Enter{more}, or type q to give up: ").strip().lower()
+        if answer == "q":
+            raise error(f"{title} was not put into {self.device}", "run it again with all tapes at hand")
+        return answer
+
+    def eject(self) -> None:
+        """Give the tape back; a drive that cannot do that has a button."""
+        try:
+            with self.drive(self.device) as tape:
+                tape.do(EJECT)
+        except (OSError, Refused) as error:
+            self.run.report.log(f"Not ejected: {error}")

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lies on a tape behind its label: a header, a part of the archive, and small files, each before a file mark.
+
+The last of the small files is the manifest or, where the archive goes on on another tape, `continued`: a tape is
+written in one pass, and what must be known of an archive is known when it ends.
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from rear_core import Refused
+from rear_core.archive.backup import COVERAGE
+from rear_core.archive.manifest import NAME as MANIFEST
+from rear_core.media.tape import Tape
+
+FORMAT = "rear tape volume 1"
+CONTINUED = "continued"
+NAMES = frozenset({COVERAGE, MANIFEST, CONTINUED})
+LARGEST_BLOCK = 16 << 20
+
+
+@dataclass(frozen=True)
+class Header:
+    """Whose backup of which time this is, the number of the volume, from 1, and the size of the archive's records."""
+
+    machine: str
+    backup: str
+    volume: int
+    block_size: int
+
+    def __str__(self) -> str:
+        return f"volume {self.volume} of the backup {self.backup} of {self.machine}"
+
+
+def write_header(tape: Tape, header: Header) -> None:
+    """Begin a volume; what followed on the tape is lost."""
+    tape.finish(json.dumps({"format": FORMAT, **asdict(header)}).encode())
+    tape.mark()
+
+
+def read_header(tape: Tape) -> Header | None:
+    """The header of the volume that begins here, behind which is the archive; None where there is none."""
+    try:
+        found = json.loads(tape.read())
+        if found.pop("format") != FORMAT:
+            raise Refused("the tape was written by another version of rear", "restore it with that one")
+        header = Header(**found)
+        if not isinstance(header.volume, int) or not 0 < header.block_size <= LARGEST_BLOCK:
+            return None
+        tape.forward(1)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        # Where nothing was ever written drives report an error, or make something up.
+        return None
+    return header
+
+
+def write_text(tape: Tape, name: str, text: str, block_size: int) -> None:
+    """Write a small file, in as many records as it needs."""
+    data = f"{name}\n{text}".encode()
+    for at in range(0, len(data), block_size):
+        tape.finish(data[at : at + block_size])
+    tape.mark()
+
+
+def read_texts(tape: Tape, block_size: int) -> dict[str, str]:
+    """The small files that begin here, up to the one that is always the last; fewer where the tape ends before it."""
+    found: dict[str, str] = {}
+    try:
+        while MANIFEST not in found and CONTINUED not in found:
+            data = b"".join(bytes(record) for record in tape.records(block_size))
+            name, _, text = data.decode(errors="replace").partition("\n")
+            if name in found or name not in NAMES:
+                break
+            found[name] = text
+    except OSError:
+        pass
+    return found
