@@ -154,7 +154,7 @@ def read_label(tape: Tape) -> Label | None:
     """The label of a tape that is at its beginning, behind which the tape is then; None when it has none."""
     try:
         record = tape.read()
-        if not record.startswith(MAGIC):
+        if not record.startswith(MAGIC) or len(record) != LABEL_RECORD:
             return None
         found = json.loads(record[len(MAGIC) :].rstrip(b"\0"))
         label = Label(str(found["written"]), found["boot"] is True)

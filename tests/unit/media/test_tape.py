@@ -48,15 +48,21 @@ def test_a_label_fills_20_records_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "records",
-    [[], [None], [b"\0" * 512, None], [b"REAR-000", None], [b"REAR-000\n{", None], [b"REAR-000\n{}", None],
-     [b"REAR-000\n[]", None], [b"x" * 70_000, None], [b'REAR-000\n{"written": "x", "boot": false}']],
-)  # fmt: skip
-def test_other_tapes_have_no_label(records: list[bytes | None]) -> None:
+    "begin", [b"", b"\0", b"REAR-000", b"REAR-000\n{", b"REAR-000\n{}", b"REAR-000\n[]", b"x" * 70_000]
+)
+def test_other_tapes_have_no_label(begin: bytes) -> None:
+    records: list[bytes | None] = [begin.ljust(LABEL_RECORD, b"\0"), None]
     assert read_label(tape(Cartridge(records=records))) is None
     with pytest.raises(Refused, match="no label") as caught:
         go_to_data(tape(Cartridge(records=records)), DRIVE)
     assert "rear format /dev/nst0" in caught.value.hint
+
+
+def test_a_label_that_nothing_follows_is_left_over_from_something_else() -> None:
+    cartridge = Cartridge()
+    write_label(tape(cartridge), LABEL)
+    for records in ([], [None], cartridge.records[:1], [(cartridge.records[0] or b"") * 2, None]):
+        assert read_label(tape(Cartridge(records=list(records)))) is None
 
 
 @pytest.mark.parametrize("boot", [False, True])

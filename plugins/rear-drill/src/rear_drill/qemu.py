@@ -91,7 +91,7 @@ class Machine:
     Boots from `cdrom`, else from the disks in their order, or from `kernel` directly. UEFI machines keep
     variables in `nvram`, made from the template when it is not there; without it they forget them. A reboot
     ends the machine unless it `reboots`. Its firmware tells `uuid`. What the console printed goes to `transcript`,
-    each line with the seconds since the start.
+    each line with the seconds since the start. `devices` are more arguments of QEMU.
     """
 
     memory: int = 1024
@@ -109,6 +109,7 @@ class Machine:
     transcript: Path | None = None
     uuid: str = ""
     host: Shell = field(default_factory=Shell)
+    devices: Sequence[str] = ()
 
     def __enter__(self) -> Machine:
         self._numbers = itertools.count(1)
@@ -211,7 +212,7 @@ class Machine:
             argv += _disk(number, disk)
         for number, nic in enumerate(self.nics):
             argv += _nic(number, nic, self.firmware)
-        return argv
+        return [*argv, *self.devices]
 
     def _last_words(self) -> str:
         said = _plain(self._console.before or "")[-4000:]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A SCSI tape drive for virtual machines, and cartridges for it: tgt emulates it, QEMU attaches it by iSCSI."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import qemu
+
+TARGET = "iqn.2026-11.lab:tape"
+LUN = ("--tid", "1", "--lun", "1")
+START_SECONDS = 60
+
+
+def cartridge(path: Path, size: int) -> Path:
+    """An empty tape of `size` MiB."""
+    subprocess.run(
+        ["tgtimg", "--op", "new", "--device-type", "tape", "--barcode", path.name, "--size", str(size),
+         "--type", "data", "--file", path],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return path
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A drive; `port` is that of its iSCSI target on the loopback interface, `socket` that of tgtd's own tool."""
+
+    port: int
+    socket: str
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """QEMU's arguments for a machine that has the drive on a SCSI host adapter of its own."""
+        url = f"iscsi://127.0.0.1:{self.port}/{TARGET}/1"
+        return (
+            "-device", "virtio-scsi-pci,id=tape",
+            "-drive", f"if=none,id=tape0,format=raw,file={url},file.initiator-name=iqn.2026-11.lab:qemu",
+            "-device", "scsi-generic,bus=tape.0,drive=tape0",
+        )  # fmt: skip
+
+    def insert(self, tape: Path) -> None:
+        """Take out what is in the drive, and put a tape in."""
+        for change in ("online=0", f"path={tape}", "online=1"):
+            self.control("logicalunit", "update", *LUN, "--params", change)
+
+    def control(self, mode: str, operation: str, *arguments: str) -> None:
+        """Tell tgtd to do something."""
+        argv = ["tgtadm", "-C", self.socket, "--lld", "iscsi", "--mode", mode, "--op", operation, *arguments]
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        assert done.returncode == 0, f"{argv}: {done.stdout}"
+
+
+@contextmanager
+def drive(tape: Path) -> Iterator[Drive]:
+    """A drive with a tape in it, for as long as the block runs."""
+    port = qemu.free_port()
+    # tgtd numbers its sockets from 0 to 32767.
+    made = Drive(port, str(port % 32768))
+    with tempfile.TemporaryFile() as log:
+        # setpriv: should this process be killed, the drive is gone, too.
+        argv = ["setpriv", "--pdeathsig", "KILL", "tgtd", "-f", "-C", made.socket]
+        argv += ["--iscsi", f"portal=127.0.0.1:{port}"]
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+            try:
+                _wait(process, Path(f"/run/tgtd/socket.{made.socket}"))
+                made.control("target", "new", "--tid", "1", "-T", TARGET)
+                made.control(
+                    "logicalunit", "new", *LUN, "-b", f"{tape}", "--device-type", "tape", "--bstype", "ssc"
+                )
+                made.control("target", "bind", "--tid", "1", "-I", "127.0.0.1")
+                yield made
+            finally:
+                process.kill()
+
+
+def _wait(process: subprocess.Popen[bytes], socket: Path) -> None:
+    """Return when tgtd can be spoken to."""
+    deadline = time.monotonic() + START_SECONDS
+    while not socket.exists():
+        assert process.poll() is None and time.monotonic() < deadline, "tgtd did not start"
+        time.sleep(0.05)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A SCSI tape drive and Linux's own driver for it: two tapes with a change, wrong tapes, and a machine that comes back
+from a tape that boots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab import backups, debian, designs, machines, qemu, tape
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
+
+# Only /srv has anything in it that is saved.
+SMALL = """\
+BACKUP=TAPE
+BACKUP_PREFIX={name}
+BACKUP_PROG_EXCLUDE=( '/[!s]*' )
+BACKUP_COMPRESSION=none
+LOGFILE=/root/log
+"""
+FILES = r"""
+set -e
+mkdir -p /srv/files/empty /root/web1 /root/web2
+head -c 14000000 /dev/urandom >"/srv/files/odd name"
+ln "/srv/files/odd name" /srv/files/again
+chown 1234:5678 "/srv/files/odd name"
+setfattr -n user.note -v kept /srv/files/again
+"""
+# What a recovery needs, and not all that a machine has: emulated machines are slow.
+WHOLE = """\
+OUTPUT=OBDR
+BACKUP=TAPE
+BACKUP_PROG_EXCLUDE=( '/opt/*' '/tmp/*' '/usr/lib/firmware/*' '/usr/lib/modules/*/kernel/drivers/[gimnstw]*'
+    '/usr/lib/modules/*/kernel/[ns]*' '/usr/lib/python3*' '/usr/share/[!bdi]*' '/usr/share/doc/*' '/usr/share/i[!n]*'
+    '/var/cache/*' '/var/lib/apt/*' )
+"""
+DOWN = "\x1b[B"
+
+
+def start(vm: qemu.Machine, command: str) -> None:
+    """Run a command that has the console for itself."""
+    vm.send(f"{command}; echo EN''DED:$?:\n")
+
+
+def ended(vm: qemu.Machine, timeout: float = 600) -> int:
+    """Wait for the end of that command; its exit status."""
+    return int(vm.expect(r"ENDED:(\d+):", timeout)[1])
+
+
+def asked_for(vm: qemu.Machine, title: str, timeout: float = 600) -> None:
+    """Wait until somebody is asked for a tape."""
+    vm.expect(rf"Put {title} .*into /dev/nst0 and press Enter", timeout)
+
+
+def change(vm: qemu.Machine, drive: tape.Drive, cartridge: Path) -> None:
+    """Put another tape in, and say so."""
+    drive.insert(cartridge)
+    vm.send("\n")
+
+
+def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
+    machine: Callable[..., qemu.Machine], tmp_path: Path
+) -> None:
+    first, second = (tape.cartridge(tmp_path / name, 10) for name in ("first", "second"))
+    foreign = tape.cartridge(tmp_path / "foreign", 40)
+    root = qemu.Disk(debian.disk_image(), "root", snapshot=True)
+    with tape.drive(second) as drive, machine(
+        disks=[root], kernel=debian.kernel(), initrd=debian.initrd(), devices=drive.devices,
+        command_line=f"root=LABEL={debian.LABEL} rw console=ttyS0 quiet",
+    ) as vm:  # fmt: skip
+        vm.shell(machines.PROMPT)
+        vm.put("/root/files", FILES.encode())
+        vm.check("modprobe st && sh /root/files")
+        for name in ("web1", "web2"):
+            vm.put(f"/root/{name}/local.conf", SMALL.format(name=name).encode())
+
+        answer = vm.sh("rear -c /root/web1 mkbackuponly", timeout=300)
+        assert answer.status == 3 and "has no label of rear" in answer.output, answer.output
+        answer = vm.sh("rear -c /root/web1 format /dev/nst0", timeout=300)
+        assert answer.status == 3 and "nobody can be asked" in answer.output, answer.output
+        for cartridge in (second, foreign, first):
+            drive.insert(cartridge)
+            assert "/dev/nst0 is ready" in vm.check("rear -c /root/web1 format --yes /dev/nst0", timeout=300)
+        answer = vm.sh("rear -c /root/web1 format /dev/st0", timeout=300)
+        assert answer.status == 3 and "rewinds by itself" in answer.output, answer.output
+
+        # The second tape is one of another machine at first.
+        drive.insert(foreign)
+        vm.check("rear -c /root/web2 mkbackuponly", timeout=600)
+        drive.insert(first)
+        start(vm, "rear -c /root/web1 mkbackuponly")
+        asked_for(vm, "a tape for volume 2")
+        change(vm, drive, foreign)
+        vm.expect("of web2, which is another machine")
+        asked_for(vm, "a tape for volume 2")
+        change(vm, drive, first)
+        vm.expect("which was written just now")
+        asked_for(vm, "a tape for volume 2")
+        change(vm, drive, second)
+        assert ended(vm) == 0
+
+        # Nobody is there: the disks are left alone. Then somebody is.
+        answer = vm.sh("rear -c /root/web1 -n recover --demo /root/back", timeout=600)
+        assert answer.status == 3 and re.search("needed is volume 1 .* nobody can be asked", answer.output)
+        assert vm.sh("ls /root/back").status
+        start(vm, "rear -c /root/web1 recover --demo /root/back")
+        asked_for(vm, "volume 1")
+        change(vm, drive, foreign)
+        vm.expect("holds volume 1 of the backup .* of web2")
+        asked_for(vm, "volume 1")
+        change(vm, drive, first)
+        asked_for(vm, "volume 2")
+        change(vm, drive, second)
+        assert ended(vm) == 0
+        vm.check("diff --recursive --no-dereference /srv/files /root/back/srv/files")
+        attributes = "find . -printf '%p %y %m %U:%G %n %s %T@ %l\\n' | sort; getfattr -dR ."
+        original, restored = (vm.check(f"(cd {top}/srv/files; {attributes})") for top in ("", "/root/back"))
+        assert original == restored and 'user.note="kept"' in restored
+
+        # The same tape by other tools: a label, a header, and the first volume of a tar archive.
+        drive.insert(first)
+        vm.check("exec 3</dev/nst0; dd bs=512 <&3 >/root/label; dd bs=64k <&3 >/root/header; dd bs=256k <&3 >/root/tar")
+        assert vm.check("head -c 8 /root/label; stat -c ' %s' /root/label") == "REAR-000 10240"
+        assert '"machine": "web1"' in vm.check("cat /root/header")
+        assert "./srv/files/" in vm.check("tar --list --file=/root/tar 2>/dev/null || true")
+        vm.power_off()
+
+
+def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
+    design = designs.BIOS
+    cartridge = tape.cartridge(tmp_path / "tape", 2048)
+    image = qemu.blank(tmp_path / "image", 512)
+    disks = machines.copy(design, tmp_path / "original")
+    with tape.drive(cartridge) as drive:
+        with machine(
+            disks=[*disks, machines.rear_disk(), qemu.Disk(image, "image", "usb")], devices=drive.devices
+        ) as vm:
+            machines.log_in(vm, design)
+            machines.install_rear(vm)
+            vm.check("mkdir -p /etc/rear && echo kept >/root/kept")
+            vm.put("/etc/rear/local.conf", WHOLE.encode())
+            vm.check("rear format --yes /dev/nst0", timeout=300)
+            vm.check("rear mkbackup", timeout=1800)
+            facts = backups.facts(vm, design)
+            # What a drive in the mode of a CD shows: behind 20 records, in records of 2048 bytes.
+            disk = vm.check("echo /dev/disk/by-id/usb-*_image-*")
+            vm.check(f"exec 3</dev/nst0; dd bs=512 <&3 of=/dev/null && dd ibs=2048 obs=1M <&3 of={disk}", timeout=900)
+            vm.power_off()
+        fresh = [made.blank(tmp_path) for made in design.drives]
+        with machine(memory=1024, cdrom=image, disks=fresh, devices=drive.devices) as vm:
+            vm.expect("Recover debian12 automatically", timeout=600)
+            vm.send(DOWN + "\r")
+            vm.expect("Unattended recovery", timeout=600)
+            done = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=1800)
+            assert done[0].startswith("The recovery is complete"), done[0]
+            vm.wait(300)
+    with machine(disks=fresh) as vm:
+        machines.log_in(vm, design)
+        assert backups.facts(vm, design) == facts
+        assert vm.check("cat /root/kept") == "kept"
+        backups.shut_down(vm)
