@@ -104,7 +104,7 @@ def rear_disk() -> qemu.Disk:
 
 def install_rear(vm: qemu.Machine) -> None:
     """Install rear on a machine, as with_rear() does in a tree."""
-    vm.check("tar --extract --file=/dev/disk/by-id/usb-*_rear-* --directory=/", timeout=300)
+    vm.check("tar --extract --directory=/ --file /dev/disk/by-id/usb-*_rear-*", timeout=300)
 
 
 def log_in(vm: qemu.Machine, design: Design) -> None:
