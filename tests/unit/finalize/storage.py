@@ -14,7 +14,7 @@ from rear_core.storage.luks import Luks
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
-from rear_core.storage.plan import Rebuilt
+from rear_core.storage.plan import Rebuilt, without
 from rear_core.storage.swap import Swap
 
 ROOT, SWAP, CRYPT = (f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "123")
@@ -71,4 +71,5 @@ def storage(changed: Mapping[str, str] | None = None) -> Storage:
     devices = [
         replace(found, tags={tag: changed.get(value, value) for tag, value in found.tags.items()}) for found in DEVICES
     ]
-    return Storage(LAYOUT, Rebuilt(Site(LAYOUT, disks), disks, changed), devices)
+    made = without(LAYOUT, {"disk:left"})
+    return Storage(LAYOUT, Rebuilt(Site(made, disks), disks, changed), devices)
