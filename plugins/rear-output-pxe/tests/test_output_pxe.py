@@ -26,6 +26,8 @@ from rear_output_pxe.nodes import file_names, node
 pytestmark = pytest.mark.timeout(300)
 
 NODES = "PXE_NODES=( 52:54:00:aa:00:01 10.0.2.15 b8945908-d6a6-41a9-611d-74a6ab80b83d )\n"
+# Boot loaders take their time to make, and most tests do without.
+QUICK = NODES + "PXE_BOOT_LOADERS=none\n"
 MENUS = (
     "pxelinux.cfg/01-52-54-00-aa-00-01",
     "pxelinux.cfg/0A00020F",
@@ -36,7 +38,7 @@ MENUS = (
 )
 
 
-def make_run(tmp_path: Path, config: str = NODES, *, url: str = "", machine: str = "x86_64") -> Run:
+def make_run(tmp_path: Path, config: str = QUICK, *, url: str = "", machine: str = "x86_64") -> Run:
     """A run with a packed rescue system that goes to the folder `tftp`, or to a server."""
     text = f"OUTPUT_URL={url or f'file://{tmp_path}/tftp'}\nSHARE_DIR={tmp_path}/share\n{config}"
     declared = [*core.rear_settings(), *rescue.rear_settings(), *rear_output_pxe.rear_settings()]
@@ -70,19 +72,19 @@ def led_to(menu: Path) -> set[str]:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree as the first run makes it."""
     folder = tmp_path_factory.mktemp("tree")
-    make_tree(make_run(folder))
+    make_tree(make_run(folder, NODES))
     return folder / "tftp"
 
 
 def test_every_menu_leads_to_kernel_and_rescue_system_of_one_version(tree: Path) -> None:
     (version,) = (path for path in (tree / "rear/web1").iterdir() if path.is_dir())
-    assert sorted(path.name for path in version.iterdir()) == ["SHA256SUMS", "initramfs.img", "vmlinuz"]
+    assert sorted(path.name for path in version.iterdir()) == ["SHA256SUMS", "initramfs.img", "menu.txt", "vmlinuz"]
     Shell().run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=version)
     for name in MENUS:
         menu = tree / name
         assert led_to(menu) == {version.name}
         base = {"grub": tree, "ipxe": tree / "ipxe"}.get(name.partition("/")[0], tree)
-        for path in re.findall(r"^\s*(?:kernel|linux|initrd) (\S+)", menu.read_text(), re.MULTILINE):
+        for path in re.findall(r"^\s*(?:kernel|linux|initrd|display) (\S+)", menu.read_text(), re.MULTILINE):
             assert (base / path.lstrip("/")).is_file()
 
 
@@ -92,6 +94,8 @@ def test_the_menus_have_the_entries_of_other_media(tree: Path) -> None:
         assert [word for word in ("automatic", "shell", "disk") if word not in text] == []
         assert text.count("rear.auto=recover") == text.count("rear.auto=shell") == 1
     assert "\ndefault recover\n" in (tree / MENUS[0]).read_text()
+    (message,) = tree.glob("rear/web1/*/menu.txt")
+    assert "  automatic  Recover web1 automatically (overwrites its disks)\n" in message.read_text()
 
 
 def test_whoever_serves_the_tree_can_read_it_all(tree: Path) -> None:
@@ -131,7 +135,7 @@ def test_grub_is_made_of_its_modules(tmp_path: Path, target: str) -> None:
 
 
 def test_an_old_version_stays_until_it_is_one_too_many(tmp_path: Path) -> None:
-    versions = [make_tree(make_run(tmp_path, NODES + "PXE_KEEP=2\n")) for _ in range(3)]
+    versions = [make_tree(make_run(tmp_path, QUICK + "PXE_KEEP=2\n")) for _ in range(3)]
     assert [path.exists() for path in versions] == [False, True, True]
     assert all(led_to(tmp_path / "tftp" / name) == {versions[-1].name} for name in MENUS)
 
@@ -143,13 +147,13 @@ def test_a_run_that_fails_changes_no_menu_and_the_next_one_tidies_up(tmp_path: P
     before = {name: (tmp_path / "tftp" / name).read_bytes() for name in MENUS}
     # The server takes the kernel, and not the larger rescue system.
     with servers.http(tmp_path / "tftp", limit=100_000) as url:
-        failing = make_run(tmp_path, NODES + "PXE_BOOT_LOADERS=none\n", url=url + "/")
+        failing = make_run(tmp_path, url=url + "/")
         with pytest.raises(RearError, match="507"):
             make_tree(failing)
     home = tmp_path / "tftp/rear/web1"
     assert {name: (tmp_path / "tftp" / name).read_bytes() for name in MENUS} == before
     assert len([path for path in home.iterdir() if path.is_dir()]) == 2
-    newest = make_tree(make_run(tmp_path, NODES + "PXE_KEEP=1\n"))
+    newest = make_tree(make_run(tmp_path, QUICK + "PXE_KEEP=1\n"))
     assert [path for path in home.iterdir() if path.is_dir()] == [newest]
     assert (home / "versions").read_text() == f"{newest.name} complete\n"
 
@@ -171,14 +175,14 @@ def test_what_somebody_else_wrote_for_this_machine_is_refused_before_anything_is
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_default_is_written_over_only_when_asked(tmp_path: Path, asked: bool) -> None:
     default = put(tmp_path / "tftp/pxelinux.cfg/default", "label install\n")
-    version = make_tree(make_run(tmp_path, NODES + f"PXE_DEFAULT={'yes' if asked else 'no'}\n"))
+    version = make_tree(make_run(tmp_path, QUICK + f"PXE_DEFAULT={'yes' if asked else 'no'}\n"))
     assert (led_to(default) == {version.name}) == asked
     assert (tmp_path / "tftp/grub/grub.cfg-default").exists() == asked
 
 
 def test_what_all_machines_share_stays_as_somebody_else_made_it(tmp_path: Path) -> None:
     shared = [put(tmp_path / "tftp" / name, "theirs") for name in ("grub/grub.cfg", "boot.ipxe", "pxelinux.0")]
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, NODES)
     make_tree(run)
     assert [path.read_text() for path in shared] == ["theirs"] * 3
     assert sum("not written by rear and stays" in warning for warning in run.report.warnings) == 2
@@ -187,7 +191,7 @@ def test_what_all_machines_share_stays_as_somebody_else_made_it(tmp_path: Path) 
 
 
 def test_no_boot_loader_is_copied_unasked(tmp_path: Path) -> None:
-    make_tree(make_run(tmp_path, NODES + "PXE_BOOT_LOADERS=none\n"))
+    make_tree(make_run(tmp_path))
     assert not (tmp_path / "tftp/pxelinux.0").exists()
     assert not (tmp_path / "tftp/boot.ipxe").exists()
 
@@ -209,11 +213,11 @@ def test_a_bad_template_ends_the_run_before_anything_is_made(tmp_path: Path) -> 
 
 def test_without_a_boot_loader_for_this_machine_the_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no boot loader") as caught:
-        make_tree(make_run(tmp_path, machine="s390x"))
+        make_tree(make_run(tmp_path, NODES, machine="s390x"))
     assert "pxelinux" in caught.value.hint
     # The server may have one.
     put(tmp_path / "tftp/pxelinux.0", "theirs")
-    make_tree(make_run(tmp_path, machine="s390x"))
+    make_tree(make_run(tmp_path, NODES, machine="s390x"))
 
 
 def test_secrets_on_a_public_server_are_a_warning(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from .nodes import DEFAULT, PLACES, file_names, nodes
 
 MARK = "# Written by rear"
 FORMAT = "%Y-%m-%dT%H%M%SZ"
-KERNEL, INITRAMFS, SUMS = "vmlinuz", "initramfs.img", "SHA256SUMS"
+KERNEL, INITRAMFS, MESSAGE, SUMS = "vmlinuz", "initramfs.img", "menu.txt", "SHA256SUMS"
 MENU_SECONDS = 10
 # What a boot loader reads before it knows the machine: one for all.
 FINDERS = {"grub/grub.cfg": "PXE_find.grub", "boot.ipxe": "PXE_find.ipxe"}
@@ -31,7 +31,7 @@ def home(run: Run) -> str:
 
 
 def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
-    """The menu of this machine by boot loader."""
+    """The menu of this machine by boot loader, and the message that PXELINUX shows before it asks."""
     folder = f"{home(run)}/{version}"
     note = f"{MARK} for {run.system.hostname}; the next run replaces it.\n"
 
@@ -45,6 +45,7 @@ def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
     # PXELINUX begins where it was loaded from, GRUB at the root of the server, iPXE at the folder of its script.
     return {
         "pxelinux": note + menu("PXE_per_node_config", folder),
+        "message": menu("PXE_per_node_message", folder),
         "grub": note + menu("grub.cfg.j2", f"/{folder}"),
         "ipxe": "#!ipxe\n" + note + menu("PXE_per_node_script.ipxe", f"../{folder}"),
     }
@@ -133,6 +134,7 @@ def put_version(run: Run, place: Place) -> list[Version]:
         digest = checksum(path)
         place.put(path, f"{folder}/{name}", digest)
         sums += f"{digest}  {name}\n"
+    _write(run, place, f"{folder}/{MESSAGE}", menus(run, new, run.image.command_line)["message"])
     _write(run, place, f"{folder}/{SUMS}", sums)
     return [*known, Version(new, True)]
 
@@ -151,7 +153,7 @@ def retire(run: Run, place: Place, known: list[Version]) -> None:
     keep = [version for version in known if version.complete][-run.settings["PXE_KEEP"] :]
     for version in known:
         if version not in keep:
-            place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, SUMS])
+            place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, MESSAGE, SUMS])
     _write_list(run, place, keep)
 
 
