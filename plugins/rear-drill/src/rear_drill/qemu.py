@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 import functools
 import itertools
+import json
 import os
 import re
 import shlex
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -25,6 +25,8 @@ from pexpect import EOF, TIMEOUT, fdpexpect
 from rear_core import ProgramFailed, RearError
 from rear_core.shell import Running, Shell
 
+from .transcript import Transcript, plain
+
 OVMF = Path("/usr/share/OVMF")
 # Firmware: program, template of its variables.
 FIRMWARE = {
@@ -33,11 +35,12 @@ FIRMWARE = {
     "secureboot": (OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
 }
 DEVICES = {
-    "virtio": ("virtio-blk-pci",),
-    "sata": ("ide-hd",),
-    "nvme": ("nvme",),
-    "scsi": ("scsi-hd",),
-    "usb": ("usb-storage",),
+    "virtio": "virtio-blk-pci",
+    "sata": "ide-hd",
+    "nvme": "nvme",
+    "scsi": "scsi-hd",
+    "usb": "usb-storage",
+    "cdrom": "ide-cd",
 }
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 VIRTUALIZED = ("-accel", "kvm", "-cpu", "host")
@@ -50,12 +53,19 @@ class MachineFailed(RearError):
 
 @dataclass(frozen=True)
 class Disk:
-    """A raw disk image on a bus (virtio, sata, nvme, scsi, usb); with `snapshot` the file stays as it is."""
+    """A raw disk image on a bus (virtio, sata, nvme, scsi, usb, or a second cdrom, which is read only).
+
+    With `snapshot` the file stays as it is. SATA and SCSI disks may have a WWN, as 0x and 16 digits. The sizes of
+    sectors are bytes.
+    """
 
     path: Path
     serial: str = ""
     bus: str = "virtio"
     snapshot: bool = False
+    wwn: str = ""
+    logical_sector_size: int = 512
+    physical_sector_size: int = 512
 
 
 @dataclass(frozen=True)
@@ -64,12 +74,13 @@ class Nic:
 
     NAT comes with a DHCP server; the host is 10.0.2.2. `forward` maps the loopback's ports to the card's. With
     `boot_file` the machine starts from the network: its DHCP server names that file, its TFTP server shows the folder
-    `tftp`.
+    `tftp`. With `restrict` these servers are all that answers: neither the host nor its network can be reached.
     """
 
     mac: str
     wire: str = ""
     nat: bool = False
+    restrict: bool = False
     forward: dict[int, int] = field(default_factory=dict)
     model: str = "virtio-net-pci"
     tftp: Path | None = None
@@ -91,7 +102,8 @@ class Machine:
     Boots from `cdrom`, else from the disks in their order, or from `kernel` directly. UEFI machines keep
     variables in `nvram`, made from the template when it is not there; without it they forget them. A reboot
     ends the machine unless it `reboots`. Its firmware tells `uuid`. What the console printed goes to `transcript`,
-    each line with the seconds since the start. `devices` are more arguments of QEMU.
+    each line with the seconds since the start. `devices` are more arguments of QEMU, which `host` starts; `directory`
+    is for its own files.
     """
 
     memory: int = 1024
@@ -110,11 +122,13 @@ class Machine:
     uuid: str = ""
     host: Shell = field(default_factory=Shell)
     devices: Sequence[str] = ()
+    directory: Path | None = None
 
     def __enter__(self) -> Machine:
         self._numbers = itertools.count(1)
         with ExitStack() as undo:
-            self._start(undo, Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="rear-qemu."))))
+            private = tempfile.TemporaryDirectory(prefix="rear-qemu.", dir=self.directory)
+            self._start(undo, Path(undo.enter_context(private)))
             self._undo = undo.pop_all()
         return self
 
@@ -125,11 +139,19 @@ class Machine:
 
     def expect(self, pattern: str, timeout: float = 300) -> re.Match[str]:
         """Wait until the console prints what the regular expression matches."""
+        match = self.seen(pattern, timeout)
+        if match is None:
+            raise MachineFailed(f"{timeout:g} seconds passed before {pattern!r} appeared; {self._last_words()}")
+        return match
+
+    def seen(self, pattern: str, timeout: float) -> re.Match[str] | None:
+        """What the console prints within `timeout` seconds that matches, None when nothing does."""
         try:
             self._console.expect(pattern, timeout=timeout)
-        except (EOF, TIMEOUT, ConnectionResetError) as error:
-            what = f"{timeout:g} seconds passed" if isinstance(error, TIMEOUT) else "the machine ended"
-            raise MachineFailed(f"{what} before {pattern!r} appeared; {self._last_words()}") from None
+        except TIMEOUT:
+            return None
+        except (EOF, ConnectionResetError):
+            raise MachineFailed(f"the machine ended before {pattern!r} appeared; {self._last_words()}") from None
         match = self._console.match
         assert isinstance(match, re.Match)
         return match
@@ -159,7 +181,7 @@ class Machine:
             match = self.expect(rf"END-{number}:(\d+):\r*\n", timeout)
         except MachineFailed as error:
             raise MachineFailed(f"in {command!r}: {error}") from None
-        return Answer(int(match[1]), _plain(self._console.before).rstrip("\n"))
+        return Answer(int(match[1]), plain(self._console.before).rstrip("\n"))
 
     def check(self, command: str, timeout: float = 120) -> str:
         """What a command prints; it must succeed."""
@@ -178,6 +200,19 @@ class Machine:
         self.send("poweroff\n")
         self.wait(timeout)
 
+    def press_power_button(self) -> None:
+        """Ask the operating system to shut down, as the button of a machine does (ACPI)."""
+        self._monitor.ask("system_powerdown")
+
+    def screenshot(self, path: Path) -> None:
+        """Save what the screen shows as PNG."""
+        self._monitor.ask("screendump", filename=os.fspath(path), format="png")
+
+    def transferred(self) -> int:
+        """The bytes that all drives have read and written so far."""
+        drives = self._monitor.ask("query-blockstats")
+        return sum(drive["stats"]["rd_bytes"] + drive["stats"]["wr_bytes"] for drive in drives)
+
     def wait(self, timeout: float = 120) -> None:
         """Wait until the machine has ended by itself."""
         try:
@@ -190,14 +225,15 @@ class Machine:
         if status:
             raise MachineFailed(f"QEMU ended with {status}; {self._last_words()}")
 
-    def argv(self, private: Path, console: int) -> list[str]:
-        """The command line that starts this machine; copies are in the directory `private`, `console` is a socket."""
+    def argv(self, private: Path, console: int, monitor: int) -> list[str]:
+        """The command line that starts this machine: copies are in the directory `private`, the numbers are sockets."""
         argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
         argv += ["-m", str(self.memory), "-smp", str(self.cpus), *self.accelerator]
         argv += [] if self.reboots else ["-no-reboot"]
         argv += ["-uuid", self.uuid] if self.uuid else []
         argv += ["-chardev", f"socket,id=console,fd={console}"]
         argv += ["-serial", "chardev:console"]
+        argv += ["-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"]
         argv += self._firmware(private)
         if self.kernel:
             argv += ["-kernel", os.fspath(self.kernel), "-append", self.command_line]
@@ -215,7 +251,7 @@ class Machine:
         return [*argv, *self.devices]
 
     def _last_words(self) -> str:
-        said = _plain(self._console.before or "")[-4000:]
+        said = plain(self._console.before or "")[-4000:]
         return f"the console's last words:\n{said}\n{self._stderr.read_text(errors='replace')}"
 
     def _firmware(self, private: Path) -> list[str]:
@@ -236,19 +272,48 @@ class Machine:
 
     def _start(self, undo: ExitStack, private: Path) -> None:
         self._stderr = private / "stderr"
-        console, theirs = (undo.enter_context(end) for end in socket.socketpair())
+        console, their_console = (undo.enter_context(end) for end in socket.socketpair())
+        monitor, their_monitor = (undo.enter_context(end) for end in socket.socketpair())
+        theirs = [their_console, their_monitor]
         stderr = undo.enter_context(self._stderr.open("wb"))
-        argv = self.argv(private, theirs.fileno())
-        self._process: Running = undo.enter_context(
-            self.host.background(*argv, output=stderr, pass_fds=[theirs.fileno()])
-        )
-        theirs.close()
+        argv = self.argv(private, *(end.fileno() for end in theirs))
+        passed = [end.fileno() for end in theirs]
+        self._process: Running = undo.enter_context(self.host.background(*argv, output=stderr, pass_fds=passed))
+        for end in theirs:
+            end.close()
+        self._monitor = _Monitor(monitor)
         self._console: Any = fdpexpect.fdspawn(
             console, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
         )
         self._console.delaybeforesend = None
         if self.transcript:
-            self._console.logfile_read = undo.enter_context(closing(_Transcript(self.transcript)))
+            self._console.logfile_read = undo.enter_context(closing(Transcript(self.transcript)))
+
+
+class _Monitor:
+    """Talks to QEMU itself (QEMU Machine Protocol, docs/interop/qmp-spec)."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(60)
+        self._lines = connection.makefile("rw", encoding="utf-8")
+        self._ready = False
+
+    def ask(self, command: str, **arguments: object) -> Any:
+        """What a command returns; `MachineFailed` when it cannot be done or the machine has ended."""
+        if not self._ready:
+            self._ready = True
+            self.ask("qmp_capabilities")
+        try:
+            print(json.dumps({"execute": command, "arguments": arguments}), file=self._lines, flush=True)
+            for line in self._lines:
+                answer = json.loads(line)
+                if "return" in answer:
+                    return answer["return"]
+                if "error" in answer:
+                    raise MachineFailed(f"QEMU refused {command}: {answer['error']['desc']}")
+        except OSError as error:
+            raise MachineFailed(f"QEMU did not answer {command}: {error}") from error
+        raise MachineFailed(f"the machine ended before {command}")
 
 
 @functools.cache
@@ -280,8 +345,8 @@ def free_port() -> int:
 
 
 def blank(path: Path, size: int) -> Path:
-    """A sparse, empty disk image of `size` MiB."""
-    path.touch()
+    """A sparse, empty disk image of `size` MiB, for its owner alone."""
+    path.touch(mode=0o600)
     os.truncate(path, size << 20)
     return path
 
@@ -289,10 +354,15 @@ def blank(path: Path, size: int) -> Path:
 def _disk(number: int, disk: Disk) -> list[str]:
     name = f"disk{number}"
     snapshot = "on" if disk.snapshot else "off"
-    serial = f",serial={disk.serial}" if disk.serial else ""
+    kind = "readonly=on" if disk.bus == "cdrom" else f"cache=unsafe,snapshot={snapshot}"
+    words = [DEVICES[disk.bus], f"drive={name}", f"bootindex={number + 1}"]
+    words += [f"serial={disk.serial.replace(',', ',,')}"] if disk.serial else []
+    words += [f"wwn={disk.wwn}"] if disk.wwn else []
+    if disk.physical_sector_size != 512:
+        words += [f"logical_block_size={disk.logical_sector_size}", f"physical_block_size={disk.physical_sector_size}"]
     return [
-        "-drive", f"if=none,id={name},format=raw,cache=unsafe,snapshot={snapshot},file={_escaped(disk.path)}",
-        "-device", f"{DEVICES[disk.bus][0]},drive={name},bootindex={number + 1}{serial}",
+        "-drive", f"if=none,id={name},format=raw,{kind},file={_escaped(disk.path)}",
+        "-device", ",".join(words),
     ]  # fmt: skip
 
 
@@ -307,6 +377,7 @@ def _nic(number: int, nic: Nic, firmware: str) -> list[str]:
             assert nic.tftp is not None
             netdev += f",tftp={_escaped(nic.tftp)},bootfile={nic.boot_file}"
             start = f"{'' if firmware == 'bios' else start},bootindex=0"
+        netdev = f"user,id={name}{',restrict=on' if nic.restrict else ''}{forwards}"
     else:
         # A hub that nobody else is plugged into still gives the card a carrier.
         wire = int.from_bytes((nic.wire or name).encode()[-3:], "big")
@@ -316,30 +387,3 @@ def _nic(number: int, nic: Nic, firmware: str) -> list[str]:
 
 def _escaped(path: Path) -> str:
     return os.fspath(path).replace(",", ",,")
-
-
-def _plain(text: str) -> str:
-    """The text without carriage returns and escape sequences of a terminal."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][0-9A-B]|\r", "", text)
-
-
-class _Transcript:
-    """Writes what it is given line by line, each with the seconds since the start."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-        self._started = time.monotonic()
-        self._partial = ""
-
-    def write(self, text: str) -> None:
-        *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            self._file.write(f"{time.monotonic() - self._started:7.1f} {_plain(line)}\n")
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self.write("\n")
-        self._file.close()
