@@ -3,7 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from rear_core import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def rear_commands() -> Iterable[click.Command]:
+    from .command import drill
+
+    yield drill
 
 
 @hookimpl

@@ -27,12 +27,19 @@ from rear_core.shell import Running, Shell
 
 from .transcript import Transcript, plain
 
-OVMF = Path("/usr/share/OVMF")
-# Firmware: program, template of its variables.
+PROGRAM = "qemu-system-x86_64"
+# Firmware: where distributions have the program and the template of its variables (Debian, Fedora, SUSE).
 FIRMWARE = {
-    "bios": None,
-    "uefi": (OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd"),
-    "secureboot": (OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
+    "uefi": (
+        ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+        ("/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"),
+    ),
+    "secureboot": (
+        ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+        ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
+        ("/usr/share/qemu/ovmf-x86_64-smm-ms-code.bin", "/usr/share/qemu/ovmf-x86_64-smm-ms-vars.bin"),
+    ),
 }
 DEVICES = {
     "virtio": "virtio-blk-pci",
@@ -48,7 +55,14 @@ CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
 
 
 class MachineFailed(RearError):
-    """The machine did not do in time what was expected; carries what it printed last."""
+    """The machine did not do in time what was expected; `words` is what it printed last."""
+
+    def __init__(self, message: str, words: str = "") -> None:
+        super().__init__(message)
+        self.words = words
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.words}" if self.words else self.message
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,7 @@ class Machine:
         """Wait until the console prints what the regular expression matches."""
         match = self.seen(pattern, timeout)
         if match is None:
-            raise MachineFailed(f"{timeout:g} seconds passed before {pattern!r} appeared; {self._last_words()}")
+            raise MachineFailed(f"{timeout:g} seconds passed before {pattern!r} appeared", self._last_words())
         return match
 
     def seen(self, pattern: str, timeout: float) -> re.Match[str] | None:
@@ -151,7 +165,7 @@ class Machine:
         except TIMEOUT:
             return None
         except (EOF, ConnectionResetError):
-            raise MachineFailed(f"the machine ended before {pattern!r} appeared; {self._last_words()}") from None
+            raise MachineFailed(f"the machine ended before {pattern!r} appeared", self._last_words()) from None
         match = self._console.match
         assert isinstance(match, re.Match)
         return match
@@ -180,14 +194,14 @@ class Machine:
             self.expect(rf"BEGIN-{number}\r*\n", 60)
             match = self.expect(rf"END-{number}:(\d+):\r*\n", timeout)
         except MachineFailed as error:
-            raise MachineFailed(f"in {command!r}: {error}") from None
+            raise MachineFailed(f"in {command!r}: {error.message}", error.words) from None
         return Answer(int(match[1]), plain(self._console.before).rstrip("\n"))
 
     def check(self, command: str, timeout: float = 120) -> str:
         """What a command prints; it must succeed."""
         answer = self.sh(command, timeout)
         if answer.status:
-            raise MachineFailed(f"{command!r} ended with {answer.status}:\n{answer.output}")
+            raise MachineFailed(f"{command!r} ended with {answer.status}", answer.output)
         return answer.output
 
     def put(self, path: str, data: bytes) -> None:
@@ -220,14 +234,14 @@ class Machine:
         except ConnectionResetError:
             pass
         except TIMEOUT:
-            raise MachineFailed(f"still running after {timeout:g} seconds; {self._last_words()}") from None
+            raise MachineFailed(f"still running after {timeout:g} seconds", self._last_words()) from None
         status = self._process.wait(10)
         if status:
-            raise MachineFailed(f"QEMU ended with {status}; {self._last_words()}")
+            raise MachineFailed(f"QEMU ended with {status}", self._last_words())
 
     def argv(self, private: Path, console: int, monitor: int) -> list[str]:
         """The command line that starts this machine: copies are in the directory `private`, the numbers are sockets."""
-        argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
+        argv = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
         argv += ["-m", str(self.memory), "-smp", str(self.cpus), *self.accelerator]
         argv += [] if self.reboots else ["-no-reboot"]
         argv += ["-uuid", self.uuid] if self.uuid else []
@@ -256,10 +270,9 @@ class Machine:
 
     def _firmware(self, private: Path) -> list[str]:
         machine = "q35,smm=on" if self.firmware == "secureboot" else "q35"
-        files = FIRMWARE[self.firmware]
-        if files is None:
+        if self.firmware == "bios":
             return ["-machine", machine]
-        code, template = files
+        code, template = firmware_files(self.firmware)
         nvram = self.nvram or private / "nvram"
         if not nvram.exists():
             shutil.copyfile(template, nvram)
@@ -316,6 +329,14 @@ class _Monitor:
         raise MachineFailed(f"the machine ended before {command}")
 
 
+def firmware_files(firmware: str) -> tuple[Path, Path]:
+    """The program of a firmware and the template of its variables; `MachineFailed` when it is not installed."""
+    for code, variables in FIRMWARE[firmware]:
+        if os.path.exists(code) and os.path.exists(variables):
+            return Path(code), Path(variables)
+    raise MachineFailed(f"there is no {firmware} firmware for virtual machines")
+
+
 @functools.cache
 def accelerator(kernel: Path) -> tuple[str, ...]:
     """Options for hardware virtualization where it works, else for emulation.
@@ -325,7 +346,7 @@ def accelerator(kernel: Path) -> tuple[str, ...]:
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return EMULATED
-    argv = ["qemu-system-x86_64", *VIRTUALIZED, "-machine", "q35", "-m", "256", "-nodefaults"]
+    argv = [PROGRAM, *VIRTUALIZED, "-machine", "q35", "-m", "256", "-nodefaults"]
     argv += ["-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     argv += ["-kernel", os.fspath(kernel), "-append", "console=ttyS0 panic=-1"]
     try:

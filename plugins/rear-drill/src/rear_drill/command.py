@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `rear drill`: checks all that it needs, then rehearses and reports."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from rear_core import RearError, Refused, Run
+from rear_core.archive import generations
+from rear_core.archive.backup import layout_id, passphrase, prefix
+from rear_core.archive.manifest import Manifest
+from rear_core.archive.restore import read_manifest
+from rear_core.builtin.finalize import description
+from rear_core.builtin.storage import load_layout
+from rear_core.cli.session import at_work, open_run
+from rear_core.media.iso import make_iso
+from rear_core.media.location import check_room, opened
+from rear_core.media.url import Url, parse_url
+from rear_core.rescue.memory import available
+from rear_core.run import Options
+from rear_core.settings import quote
+from rear_core.storage.choice import backup_disks
+from rear_core.storage.compare import human_size
+from rear_core.storage.luks import Luks
+from rear_core.system.network import load as load_network
+
+from . import hardware, image, qemu, rehearsal, verdict
+
+MIB = 1 << 20
+METHODS = ("NFS",)
+# Where the backup of a server is mounted in the rescue system.
+MOUNT = "/run/rear-drill"
+# For metadata of the file systems, swap, and what a start writes.
+SPARE = 1024 * MIB
+STAGES = (verdict.BOOT, verdict.RECOVER, verdict.COMPARE, verdict.START)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The options of the command: MiB, processors, minutes, the date of the backup."""
+
+    memory: int
+    cpus: int
+    time_limit: int
+    backup: str
+
+
+@click.command()
+@click.argument("iso", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--memory", default=2048, metavar="MIB", show_default=True, type=click.IntRange(min=512),
+    help="Memory of the virtual machine.",
+)
+@click.option(
+    "--cpus", default=2, metavar="NUMBER", show_default=True, type=click.IntRange(min=1),
+    help="Processors of the virtual machine.",
+)
+@click.option(
+    "--time-limit", default=240, metavar="MINUTES", show_default=True, type=click.IntRange(min=1),
+    help="End a rehearsal that takes longer.",
+)
+@click.option(
+    "--backup", default="", metavar="DATE",
+    help="Use the newest backup of that date or before, as 2026-11-22 or 2026-11-22T1830, in UTC.",
+)
+@click.pass_obj
+def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit: int, backup: str) -> None:
+    """Rehearse the recovery of this machine in a virtual one.
+
+    Boots the rescue image ISO (the newest one of this machine) with blank disks of the recorded sizes, recovers from
+    the backup, compares every file with it, starts the result and shuts it down. Touches neither the disks nor the
+    network of this machine. The report is kept in /var/lib/rear/drill.
+
+    Exit status: 0 the machine came back, 1 it did not, 3 the rehearsal could not begin.
+    """
+    if options.simulate:
+        click.echo("\n".join(STAGES))
+        return
+    run = open_run(options)
+    try:
+        with at_work(run, "drill"):
+            plan, result = prepare(run, iso, Wishes(memory, cpus, time_limit, backup))
+            rehearsal.rehearse(run, plan, result)
+            verdict.keep(result, plan.results)
+    except RearError as error:
+        run.report.end(error)
+        sys.exit(error.exit_code)
+    run.report.end()
+    for line in verdict.lines(result):
+        click.echo(line)
+    click.echo(f"Report: {plan.results}")
+    sys.exit(0 if result.succeeded else 1)
+
+
+def prepare(run: Run, iso: Path | None, wishes: Wishes) -> tuple[rehearsal.Plan, verdict.Verdict]:
+    """Check everything and lay it ready; raise `Refused` with what to do when something is missing."""
+    check_host(run, wishes)
+    found = image.read(run.sh, iso.absolute() if iso else image.newest(images(run)), run.build_dir)
+    # The image's own configuration: what it will do, whatever is configured here by now.
+    told = open_run(replace(run.options, config_dir=found.configuration, config_files=()))
+    told.build_dir, told.layout = run.build_dir, load_layout(told)
+    firmware = check_image(run, told, found)
+    return laid_ready(run, told, found, firmware, wishes)
+
+
+def check_host(run: Run, wishes: Wishes) -> None:
+    """Refuse to begin where a virtual machine cannot run."""
+    if run.system.machine != "x86_64":
+        raise Refused(f"a rehearsal is not possible on {run.system.machine}", "rehearse on a spare machine")
+    if run.sh.which(qemu.PROGRAM) is None:
+        raise Refused(f"{qemu.PROGRAM} is not installed", run.plugins.install_advice([qemu.PROGRAM]))
+    if run.sh.which("xorriso") is None:
+        raise Refused("xorriso is not installed", run.plugins.install_advice(["xorriso"]))
+    if available() < wishes.memory * MIB:
+        raise Refused(
+            f"{available() // MIB} MiB of memory are available, the virtual machine is to have {wishes.memory}",
+            "give it less with --memory MIB",
+        )
+
+
+def check_image(run: Run, told: Run, found: image.Image) -> str:
+    """The firmware of the recorded machine; `Refused` when it is not this machine, or there is no such firmware."""
+    system = description(told)["system"]
+    if system["hostname"] != run.system.hostname:
+        raise Refused(
+            f"{found.path} is the rescue image of {system['hostname']}, this machine is {run.system.hostname}",
+            "name an image of this machine",
+        )
+    firmware = hardware.firmware_of(system["firmware"]["mode"], system["firmware"].get("secure_boot"))
+    if firmware != "bios":
+        try:
+            qemu.firmware_files(firmware)
+        except qemu.MachineFailed as error:
+            raise Refused(error.message, run.plugins.install_advice(["ovmf"])) from error
+    return firmware
+
+
+def images(run: Run) -> Path:
+    """The folder of finished rescue images."""
+    return Path(run.settings["ISO_DIR"]) if "ISO_DIR" in run.settings.declared else run.var_dir / "output"
+
+
+@contextmanager
+def generation(told: Run, date: str) -> Iterator[Path]:
+    """The backup to use, at hand as long as it is needed."""
+    method = told.settings["BACKUP"]
+    if method.upper() not in METHODS:
+        raise Refused(
+            f"backups of BACKUP={method} cannot be handed to a virtual machine",
+            "rehearse with the rescue image on a spare machine that reaches the backup",
+        )
+    if not told.settings["BACKUP_URL"]:
+        raise Refused("the rescue image knows no backup", "set BACKUP_URL and run `rear mkbackup`")
+    with opened(told, url_of(told), told.settings["BACKUP_OPTIONS"]) as directory:
+        home = directory / prefix(told)
+        yield home / generations.choose(home, date)
+
+
+def url_of(told: Run) -> Url:
+    """Where the image looks for the backup."""
+    return parse_url(told.settings["BACKUP_URL"], "BACKUP_URL")
+
+
+def laid_ready(
+    run: Run, told: Run, found: image.Image, firmware: str, wishes: Wishes
+) -> tuple[rehearsal.Plan, verdict.Verdict]:
+    """The disc with the backup, the blank disks, the two machines, and a verdict that is still open."""
+    assert told.layout is not None
+    recorded = hardware.recorded_disks(told.layout, backup_disks(told, told.layout))
+    with generation(told, wishes.backup) as backup:
+        about = read_manifest(backup).manifest
+        disc = make_disc(run, backup, f"/{prefix(told)}/{backup.name}", about)
+    disks = hardware.blank_disks(recorded, run.build_dir)
+    accelerator = qemu.accelerator(found.kernel)
+    stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
+    results = run.var_dir / "drill" / stamp
+    results.mkdir(mode=0o700, parents=True)
+    result = qemu.Machine(
+        memory=wishes.memory, cpus=wishes.cpus, firmware=firmware, nvram=run.build_dir / "nvram", disks=disks,
+        nics=hardware.cards(load_network(told.recovery_dir / "network.json")), accelerator=accelerator,
+        transcript=results / "start.log", host=run.sh, directory=run.build_dir,
+        # Some start once more after their first start: to label files, to make an entry in the firmware.
+        reboots=True,
+    )  # fmt: skip
+    rescue = replace(
+        result, cdrom=found.path, disks=[*disks, disc], transcript=results / "rescue.log", reboots=False
+    )  # fmt: skip
+    url = url_of(told)
+    mount = MOUNT if url.scheme == "nfs" else url.path
+    key = passphrase(run)
+    new_key = secrets.token_hex(12) if any(isinstance(item, Luks) for item in told.layout) else ""
+    plan = rehearsal.Plan(
+        rescue, result, found.shell, mount, f"{mount}/{prefix(told)}/{backup.name}",
+        configuration(mount if url.scheme == "nfs" else "", key, new_key), results,
+        time.monotonic() + wishes.time_limit * 60, key, new_key,
+    )  # fmt: skip
+    return plan, verdict.Verdict(
+        date=stamp, hostname=run.system.hostname, image=str(found.path), backup=f"{url}/{prefix(told)}/{backup.name}",
+        backup_bytes=about.bytes, firmware=firmware, memory=wishes.memory, cpus=wishes.cpus,
+        emulated=accelerator == qemu.EMULATED,
+        disks=[f"{disk}, {human_size(disk.size)}, {drive.bus}" for disk, drive in zip(recorded, disks)],
+        unproven=list(hardware.limits(recorded, told.layout, str(url))), notes=list(notes(run, told, about)),
+    )  # fmt: skip
+
+
+def make_disc(run: Run, backup: Path, place: str, about: Manifest) -> qemu.Disk:
+    """A disc image with the files of a backup, when there is room for it and for what will be restored."""
+    files = [path for path in sorted(backup.iterdir()) if path.is_file()]
+    own = sum(path.stat().st_size for path in files)
+    check_room(run.build_dir, own + about.bytes * 11 // 10 + SPARE, "TMPDIR")
+    path = run.build_dir / "backup.iso"
+    with run.report.step("Copy the backup to a disc image", "drill"):
+        make_iso(
+            run.sh, path, {f"{place}/{file.name}": file for file in files},
+            volume_id=rehearsal.LABEL, epoch=int(time.time()), bios=None, efi_image=None,
+        )  # fmt: skip
+    return qemu.Disk(path, bus="cdrom")
+
+
+def configuration(backup: str, key: str, new_key: str) -> str:
+    """What the rescue system is told besides its own: where the backup is, and secrets that are never on media."""
+    lines = ["DISK_MAPPING=()"]
+    lines += [f"BACKUP_URL={quote(f'file://{backup}')}"] if backup else []
+    lines += [f"BACKUP_KEY={quote(key)}"] if key else []
+    lines += [f"LUKS_PASSPHRASE={quote(new_key)}"] if new_key else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def notes(run: Run, told: Run, about: Manifest) -> Iterator[str]:
+    """What does not fit together although it may well work."""
+    own, carried = (of.recovery_dir / "layout.json" for of in (run, told))
+    if own.is_file() and own.read_bytes() != carried.read_bytes():
+        yield "the storage was described anew after this image was made: run `rear mkrescue`"
+    if about.layout and about.layout != layout_id(told):
+        yield "the backup was made when the storage was described differently: run `rear mkbackup`"

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rehearsal came to: as text and as JSON, kept with what the consoles printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from rear_core.archive.progress import size
+from rear_core.finalize.summary import duration
+
+VERSION = 1
+KEPT = 20
+SHOWN = 20
+
+
+@dataclass
+class Verdict:
+    """A rehearsal as far as it got. Times are seconds: `stages` of the rehearsal, `phases` of the recovery in it.
+
+    `problem` is what made it fail, "" when it did not; `differences` is what the recovery itself says is not as it was,
+    `files_different` the restored files that are not as the backup has them, `unproven` what no virtual machine can
+    show.
+    """
+
+    date: str
+    hostname: str
+    image: str
+    backup: str
+    backup_bytes: int
+    firmware: str
+    memory: int
+    cpus: int
+    emulated: bool
+    disks: list[str]
+    unproven: list[str]
+    notes: list[str] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    files_compared: int = 0
+    files_different: list[str] = field(default_factory=list)
+    problem: str = "it was not finished"
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the machine came back."""
+        return not self.problem
+
+
+def dumps(verdict: Verdict) -> str:
+    """The verdict as JSON."""
+    return json.dumps({"version": VERSION, "succeeded": verdict.succeeded, **asdict(verdict)}, indent=2) + "\n"
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    """The verdict as text."""
+    yield f"Rehearsal of the recovery of {verdict.hostname}, {verdict.date}"
+    yield f"  Rescue image: {verdict.image}"
+    yield f"  Backup: {verdict.backup} ({size(verdict.backup_bytes)} of files)"
+    way = "emulated" if verdict.emulated else "KVM"
+    yield f"  Machine: {verdict.firmware}, {verdict.memory} MiB of memory, {verdict.cpus} processors, {way}"
+    yield from (f"  {disk}" for disk in verdict.disks)
+    yield from (f"  Note: {note}" for note in verdict.notes)
+    yield f"FAILED: {verdict.problem}" if verdict.problem else "SUCCEEDED: the machine came back and started by itself"
+    if verdict.files_compared:
+        different = len(verdict.files_different)
+        yield f"  {verdict.files_compared} files compared with the backup, {different or 'none'} differ"
+        yield from _some(verdict.files_different)
+    if verdict.differences:
+        yield "Not as it was:"
+        yield from _some(verdict.differences)
+    if verdict.stages:
+        yield f"Recovery time: {duration(recovery_time(verdict))}" if verdict.succeeded else "Times:"
+        for stage, seconds in verdict.stages.items():
+            yield f"  {stage}: {duration(seconds)}{_phases(verdict) if stage == RECOVER else ''}"
+        if verdict.emulated:
+            yield "  The processor was emulated, which takes many times longer than the real machine will."
+    yield "Not proven by this:"
+    yield from (f"  {line}" for line in verdict.unproven)
+
+
+# The stages that are also a part of a real recovery.
+BOOT = "Boot the rescue image"
+RECOVER = "Recover"
+START = "Start the recovered system"
+COMPARE = "Compare the files with the backup"
+
+
+def recovery_time(verdict: Verdict) -> float:
+    """Seconds from the start of the rescue image to the recovered system."""
+    return sum(verdict.stages.get(stage, 0) for stage in (BOOT, RECOVER, START))
+
+
+def _phases(verdict: Verdict) -> str:
+    listed = ", ".join(f"{phase} {duration(seconds)}" for phase, seconds in verdict.phases.items())
+    return f" ({listed})" if listed else ""
+
+
+def _some(listed: list[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in listed[:SHOWN])
+    if len(listed) > SHOWN:
+        yield f"  and {len(listed) - SHOWN} more, in the report as JSON"
+
+
+def keep(verdict: Verdict, folder: Path) -> None:
+    """Write report.txt and report.json for root alone; of older rehearsals the last ones are kept."""
+    for name, text in (("report.json", dumps(verdict)), ("report.txt", "\n".join(lines(verdict)) + "\n")):
+        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+    for old in sorted(path for path in folder.parent.iterdir() if path.is_dir())[:-KEPT]:
+        shutil.rmtree(old)
