@@ -59,10 +59,15 @@ def differences(lines: Iterable[str], target: Path) -> Iterator[str]:
     ['/etc/fstab: Contents differ']
     """
     for line in lines:
-        found = re.match(r"(?:\S*tar: )?\.(/.*?): (?:Warning: )?(\S.*)$", line)
-        if not found or (found[2] == "Mod time differs" and (target / found[1].lstrip("/")).is_dir()):
-            continue
-        yield f"{found[1]}: {found[2]}"
+        # tar writes odd characters of names, and colons, as escapes.
+        found = re.match(r"(?:\S*tar: )?\.(/(?:[^\\:]|\\.)*): (?:Warning: )?(\S.*)$", line)
+        if found and not (found[2] == "Mod time differs" and (target / _name(found[1])).is_dir()):
+            yield f"{found[1]}: {found[2]}"
+
+
+def _name(escaped: str) -> str:
+    raw = escaped.lstrip("/").replace("\\:", ":").encode(errors="surrogateescape").decode("unicode_escape")
+    return os.fsdecode(raw.encode("latin-1"))
 
 
 if __name__ == "__main__":

@@ -89,19 +89,19 @@ def shell_entry(menu: str) -> Entry:
 
 def unpack(sh: Shell, initramfs: Path, folder: Path) -> None:
     """Take the configuration out of an initramfs, for its owner alone."""
-    with initramfs.open("rb") as file:
+    with initramfs.open("rb", buffering=0) as file:
         magic = file.read(4)
         file.seek(0)
         reader = next((argv for start, argv in READERS.items() if magic.startswith(start)), None)
         if reader is None:
             raise RearError(f"the compression of {initramfs} is not known")
-        archive = _Archive(folder)
+        archive = Unpacker(folder)
         sh.pipe(reader, stdin=file, take=archive.take)
     if not (folder / CONFIGURATION / "recovery/layout.json").is_file():
         raise Refused("the rescue image does not describe a machine", "make another one with `rear mkrescue`")
 
 
-class _Archive:
+class Unpacker:
     """Unpacks the small files of /etc/rear from a stream of newc archives, one after the other.
 
     Format: Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `rear drill` checks before it begins, and what it would begin with."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rear_core import Refused, Run
+from rear_core.cli.session import open_run
+from rear_core.run import Options
+from rear_core.shell import Shell
+from rear_core.system import Firmware, OperatingSystem, System
+from rear_drill import command, qemu
+from rear_drill.command import Wishes
+
+WISHES = Wishes(memory=512, cpus=1, time_limit=10, backup="")
+MakeImage = Callable[..., Path]
+
+pytestmark = pytest.mark.skipif(
+    not (Shell().which(qemu.PROGRAM) and Shell().which("xorriso")), reason="QEMU or xorriso is not installed"
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of the machine web1."""
+    config = tmp_path / "etc"
+    config.mkdir()
+    (config / "local.conf").write_text(f"OS_FAMILY=debian\nISO_DIR={tmp_path}\nVAR_DIR={tmp_path}/var\n")
+    made = open_run(Options(config_dir=config))
+    made.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1.0-13-amd64", Firmware("bios"))
+    made.build_dir = tmp_path / "work"
+    made.build_dir.mkdir(mode=0o700)
+    return made
+
+
+def test_everything_is_laid_ready(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
+    iso = make_image(conf=f"BACKUP_URL=file://{make_backup()}\n")
+    plan, verdict = command.prepare(run, None, WISHES)
+    (disk,) = plan.result.disks
+    assert (disk.serial, disk.bus, disk.path.stat().st_size) == ("S1", "sata", 64 << 20)
+    assert [item.bus for item in plan.rescue.disks] == ["sata", "cdrom"]
+    assert (plan.rescue.cdrom, plan.result.cdrom) == (iso, None)
+    assert plan.result.reboots and not plan.rescue.reboots
+    assert all(nic.restrict for nic in (*plan.rescue.nics, *plan.result.nics))
+    assert plan.generation.endswith("/backups/web1/2026-11-22T183000Z")
+    assert plan.configuration == "DISK_MAPPING=()\n"
+    assert (verdict.hostname, verdict.firmware, verdict.succeeded) == ("web1", "bios", False)
+    assert not [path for path in run.build_dir.iterdir() if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o77]
+
+
+def test_the_disc_has_the_files_of_the_backup_and_the_backup_stays_as_it_is(
+    run: Run, make_image: MakeImage, make_backup: MakeImage, tmp_path: Path
+) -> None:
+    folder = make_backup()
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*.*") if path.is_file()}
+    make_image(conf=f"BACKUP_URL=file://{folder}\n")
+    plan, _ = command.prepare(run, None, WISHES)
+    disc = plan.rescue.disks[-1].path
+    extract = ("-osirrox", "on", "-indev", f"stdio:{disc}", "-extract", "/web1", tmp_path / "out")
+    run.sh.run("xorriso", *extract)
+    (manifest,) = (tmp_path / "out").rglob("manifest.json")
+    assert manifest.read_bytes() == (folder / "web1/2026-11-22T183000Z/manifest.json").read_bytes()
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+
+
+def test_secrets_are_told_to_the_rescue_system_alone() -> None:
+    text = command.configuration("/run/rear-drill", "it's secret", "passing")
+    assert text == (
+        "DISK_MAPPING=()\nBACKUP_URL=file:///run/rear-drill\n"
+        "BACKUP_KEY=\"it's secret\"\nLUKS_PASSPHRASE=passing\n"
+    )
+
+
+def test_the_image_of_another_machine_is_refused(run: Run, make_image: MakeImage) -> None:
+    make_image("web2")
+    with pytest.raises(Refused, match="rescue image of web2, this machine is web1"):
+        command.prepare(run, None, WISHES)
+
+
+def test_without_an_image_it_says_how_to_make_one(run: Run) -> None:
+    with pytest.raises(Refused, match="no rescue image") as caught:
+        command.prepare(run, None, WISHES)
+    assert "rear mkbackup" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ("", "knows no backup"),
+        ("BACKUP_URL=file:///nowhere/at/all\n", "there is no backup in /nowhere/at/all/web1"),
+    ],
+)
+def test_without_a_backup_it_says_how_to_make_one(run: Run, make_image: MakeImage, conf: str, message: str) -> None:
+    make_image(conf=conf)
+    with pytest.raises(Refused, match=message) as caught:
+        command.prepare(run, None, WISHES)
+    assert "rear mkbackup" in caught.value.hint
+
+
+def test_a_damaged_manifest_is_refused(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
+    folder = make_backup()
+    (path,) = folder.rglob("manifest.json")
+    path.write_text(path.read_text().replace("web1", "web2"))
+    make_image(conf=f"BACKUP_URL=file://{folder}\n")
+    with pytest.raises(Refused, match="manifest is damaged"):
+        command.prepare(run, None, WISHES)
+
+
+def test_without_room_it_does_not_begin(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
+    make_image(conf=f"BACKUP_URL=file://{make_backup(1 << 60)}\n")
+    with pytest.raises(Refused, match="MiB are needed") as caught:
+        command.prepare(run, None, WISHES)
+    assert "TMPDIR" in caught.value.hint
+    assert not (run.build_dir / "backup.iso").exists()
+
+
+def test_without_memory_it_does_not_begin(run: Run) -> None:
+    with pytest.raises(Refused, match="MiB of memory are available") as caught:
+        command.prepare(run, None, replace(WISHES, memory=1 << 40))
+    assert "--memory" in caught.value.hint
+
+
+def test_what_does_not_fit_together_is_noted(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
+    make_image(conf=f"BACKUP_URL=file://{make_backup(layout='0' * 64)}\n")
+    run.recovery_dir.mkdir()
+    (run.recovery_dir / "layout.json").write_text("{}")
+    _, verdict = command.prepare(run, None, WISHES)
+    assert [note.rpartition(": ")[2] for note in verdict.notes] == ["run `rear mkrescue`", "run `rear mkbackup`"]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rehearsal is reported as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+from rear_drill.verdict import BOOT, COMPARE, KEPT, RECOVER, START, Verdict, dumps, keep, lines, recovery_time
+
+OPEN = Verdict(
+    date="2026-11-22T183000Z", hostname="web1", image="/var/lib/rear/output/rear-web1.iso",
+    backup="file:///srv/backup/web1/2026-11-22T180000Z", backup_bytes=3 << 30, firmware="uefi", memory=2048, cpus=2,
+    emulated=False, disks=["disk S1 (/dev/sda), 10 GiB, sata"], unproven=["That it works without power."],
+)  # fmt: skip
+GOOD = replace(
+    OPEN, problem="", stages={BOOT: 20, RECOVER: 100, COMPARE: 30, START: 10}, phases={"verify": 5, "restore": 80},
+    files_compared=24000,
+)  # fmt: skip
+
+
+def test_a_rehearsal_that_was_not_finished_has_not_succeeded() -> None:
+    assert not OPEN.succeeded
+    assert "FAILED: it was not finished" in "\n".join(lines(OPEN))
+
+
+def test_the_recovery_time_is_that_of_a_real_recovery() -> None:
+    assert recovery_time(GOOD) == 130
+    text = "\n".join(lines(GOOD))
+    assert "SUCCEEDED" in text
+    assert "Recovery time: 2 min 10 s" in text
+    assert "Recover: 1 min 40 s (verify 5 s, restore 1 min 20 s)" in text
+    assert "24000 files compared with the backup, none differ" in text
+    assert "emulated" not in text
+
+
+def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
+    failed = replace(
+        GOOD, problem="2 files are not as the backup has them", files_different=["/etc/a: Contents differ"] * 30,
+        differences=["partition 1 shrank"], notes=["the image is old"], emulated=True,
+    )  # fmt: skip
+    text = "\n".join(lines(failed))
+    assert "FAILED: 2 files" in text and "SUCCEEDED" not in text and "Recovery time" not in text
+    assert "/etc/a: Contents differ" in text and "and 10 more" in text
+    assert "Not as it was:\n  partition 1 shrank" in text
+    assert "Note: the image is old" in text
+    assert "many times longer" in text
+
+
+def test_what_it_cannot_prove_is_always_said() -> None:
+    assert list(lines(GOOD))[-2:] == ["Not proven by this:", "  That it works without power."]
+
+
+def test_a_program_reads_the_same_as_json() -> None:
+    document = json.loads(dumps(GOOD))
+    assert document["version"] == 1
+    assert document["succeeded"] is True
+    assert document["stages"][RECOVER] == 100
+    assert json.loads(dumps(OPEN))["succeeded"] is False
+
+
+def test_reports_are_for_root_alone_and_old_ones_go(tmp_path: Path) -> None:
+    folders = [tmp_path / f"2026-11-{day:02}" for day in range(1, KEPT + 3)]
+    for folder in folders:
+        folder.mkdir()
+        keep(GOOD, folder)
+    assert sorted(tmp_path.iterdir()) == folders[2:]
+    assert json.loads((folders[-1] / "report.json").read_text())["hostname"] == "web1"
+    assert "SUCCEEDED" in (folders[-1] / "report.txt").read_text()
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folders[-1].iterdir())
