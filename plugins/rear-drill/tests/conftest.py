@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from rear_core import Run
 from rear_core.archive import manifest
+from rear_core.builtin import core
 from rear_core.media.iso import make_iso
 from rear_core.media.menu import grub_menu
+from rear_core.plugins import Plugins
 from rear_core.rescue.initramfs import Member, pack
+from rear_core.run import Options
+from rear_core.settings import Sources, evaluate
 from rear_core.shell import Shell
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import dumps, make
@@ -25,7 +30,18 @@ LINK = {"name": "eth0", "kind": "card", "mac": "52:54:00:00:00:01", "driver": "v
 
 
 @pytest.fixture
-def make_image(tmp_path: Path) -> Callable[..., Path]:
+def make_menu(tmp_path: Path) -> Callable[[str, str, str], str]:
+    """Makes a boot menu from the name of the machine and the paths of kernel and initramfs."""
+
+    def made(title: str, kernel: str, initramfs: str) -> str:
+        run = Run(evaluate(Sources(), core.rear_settings(), {}), Plugins([]), Options(config_dir=tmp_path / "none"))
+        return grub_menu(run, title=title, kernel=kernel, initramfs=initramfs, command_line="quiet", timeout=10)
+
+    return made
+
+
+@pytest.fixture
+def make_image(tmp_path: Path, make_menu: Callable[[str, str, str], str]) -> Callable[..., Path]:
     """Makes a rescue image with a configuration, by the name of the machine, its firmware and local.conf."""
 
     def made(hostname: str = "web1", conf: str = "", mode: str = "bios", layout: str = dumps(make([DISK]))) -> Path:
@@ -45,10 +61,7 @@ def make_image(tmp_path: Path) -> Callable[..., Path]:
         initramfs = b"".join((tmp_path / f"segment{number}").read_bytes() for number in range(3))
         (tmp_path / "initramfs").write_bytes(initramfs)
         (tmp_path / "vmlinuz").write_bytes(b"kernel" * 500)
-        menu = grub_menu(
-            title=hostname, kernel="/boot/vmlinuz", initramfs="/boot/initramfs.img", command_line="quiet", timeout=10
-        )
-        (tmp_path / "menu").write_text(menu)
+        (tmp_path / "menu").write_text(make_menu(hostname, "/boot/vmlinuz", "/boot/initramfs.img"))
         contents = {"/boot/vmlinuz": "vmlinuz", "/boot/initramfs.img": "initramfs", "/boot/grub/grub.cfg": "menu"}
         iso = tmp_path / f"rear-{hostname}.iso"
         paths = {name: tmp_path / file for name, file in contents.items()}

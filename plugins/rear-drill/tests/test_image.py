@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from rear_core import RearError, Refused
 from rear_core.media.iso import make_iso
-from rear_core.media.menu import grub_menu
 from rear_core.rescue.initramfs import Member, write_archive
 from rear_core.shell import Shell
 from rear_drill import image
@@ -28,8 +27,8 @@ def regular(name: str, content: bytes) -> Member:
     return Member(name, stat.S_IFREG | 0o600, content=content)
 
 
-def test_the_entry_for_a_shell_is_found_in_the_menu_of_rear() -> None:
-    menu = grub_menu(title="web1", kernel="/boot/k", initramfs="/boot/i", command_line="quiet", timeout=10)
+def test_the_entry_for_a_shell_is_found_in_the_menu_of_rear(make_menu: Callable[[str, str, str], str]) -> None:
+    menu = make_menu("web1", "/boot/k", "/boot/i")
     assert image.shell_entry(menu) == image.Entry(2, "Rescue shell", "/boot/k", "/boot/i")
 
 

@@ -17,6 +17,7 @@ from rear_core import RearError, Refused, Run
 from rear_core.archive import generations
 from rear_core.archive.backup import layout_id, passphrase, prefix
 from rear_core.archive.manifest import Manifest
+from rear_core.archive.place import Folder
 from rear_core.archive.restore import read_manifest
 from rear_core.builtin.finalize import description
 from rear_core.builtin.storage import load_layout
@@ -36,7 +37,7 @@ from . import hardware, image, qemu, rehearsal, verdict
 
 MIB = 1 << 20
 METHODS = ("NFS",)
-# Where the backup of a server is mounted in the rescue system.
+# Where the rescue system gets a backup that is not in a folder of the machine.
 MOUNT = "/run/rear-drill"
 # For metadata of the file systems, swap, and what a start writes.
 SPARE = 1024 * MIB
@@ -149,8 +150,8 @@ def images(run: Run) -> Path:
 
 
 @contextmanager
-def generation(told: Run, date: str) -> Iterator[Path]:
-    """The backup to use, at hand as long as it is needed."""
+def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
+    """The folder of the backup to use, at hand as long as it is needed, and its manifest."""
     method = told.settings["BACKUP"]
     if method.upper() not in METHODS:
         raise Refused(
@@ -159,9 +160,10 @@ def generation(told: Run, date: str) -> Iterator[Path]:
         )
     if not told.settings["BACKUP_URL"]:
         raise Refused("the rescue image knows no backup", "set BACKUP_URL and run `rear mkbackup`")
-    with opened(told, url_of(told), told.settings["BACKUP_OPTIONS"]) as directory:
-        home = directory / prefix(told)
-        yield home / generations.choose(home, date)
+    with opened(told, url_of(told), f"{told.settings['BACKUP_OPTIONS']},ro") as directory:
+        place = Folder(told, directory)
+        name = generations.choose(place.names(), date, str(place))
+        yield place.home / name, read_manifest(place, name).manifest
 
 
 def url_of(told: Run) -> Url:
@@ -175,8 +177,7 @@ def laid_ready(
     """The disc with the backup, the blank disks, the two machines, and a verdict that is still open."""
     assert told.layout is not None
     recorded = hardware.recorded_disks(told.layout, backup_disks(told, told.layout))
-    with generation(told, wishes.backup) as backup:
-        about = read_manifest(backup).manifest
+    with generation(told, wishes.backup) as (backup, about):
         disc = make_disc(run, backup, f"/{prefix(told)}/{backup.name}", about)
     disks = hardware.blank_disks(recorded, run.build_dir)
     accelerator = qemu.accelerator(found.kernel)
@@ -194,12 +195,12 @@ def laid_ready(
         result, cdrom=found.path, disks=[*disks, disc], transcript=results / "rescue.log", reboots=False
     )  # fmt: skip
     url = url_of(told)
-    mount = MOUNT if url.scheme == "nfs" else url.path
+    mount = url.path if url.scheme == "file" else MOUNT
     key = passphrase(run)
     new_key = secrets.token_hex(12) if any(isinstance(item, Luks) for item in told.layout) else ""
     plan = rehearsal.Plan(
         rescue, result, found.shell, mount, f"{mount}/{prefix(told)}/{backup.name}",
-        configuration(mount if url.scheme == "nfs" else "", key, new_key), results,
+        configuration("" if url.scheme == "file" else mount, key, new_key), results,
         time.monotonic() + wishes.time_limit * 60, key, new_key,
     )  # fmt: skip
     return plan, verdict.Verdict(

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rear_core.archive import encryption, stream
-from rear_core.archive.restore import read_manifest
+from rear_core.archive import encryption, manifest, stream
 from rear_core.shell import Shell
 
 COMPARE = ("tar", "--compare", "--file=-", "--numeric-owner")
@@ -30,7 +29,7 @@ def main() -> None:
 
 def compare(generation: Path, target: Path, passphrase: str = "") -> tuple[int, list[str]]:
     """How many members there are, and in what files differ from them: type, contents, owner, mode, time, link."""
-    found = read_manifest(generation).manifest
+    found = manifest.loads((generation / manifest.NAME).read_text()).manifest
     stages = [stream.COMPRESSORS[found.compression].unpack, [*COMPARE, f"--directory={target}"]]
     said = bytearray()
     if found.encryption:

@@ -106,7 +106,7 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: str) -> Iterator[str]:
     if backup.startswith("nfs:"):
         yield f"The way to {backup}: its files were handed in on a disc that cannot be written."
     elif backup:
-        yield f"How the disk with {backup} is brought there and mounted: its files were handed in on a disc."
+        yield f"How {backup} is brought there: its files were handed in on a disc."
     yield "That addresses and routes reach anybody: the network cards led nowhere."
     if any(isinstance(item, Luks) for item in layout):
         yield "Your passphrases of LUKS volumes: they were made with a passing one, as a recovery makes them anew."

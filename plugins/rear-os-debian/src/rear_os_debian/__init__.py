@@ -39,6 +39,8 @@ PACKAGES = {
     "isc-dhcp-client": "dhclient",
     "dhcpcd-base": "dhcpcd",
     "binutils": "strip",
+    "qemu-system-x86": "qemu-system-x86_64",
+    "ovmf": "ovmf",
 }
 
 QUESTIONS = ("grub-pc/install_devices", "grub-efi/install_devices")

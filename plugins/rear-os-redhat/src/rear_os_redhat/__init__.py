@@ -38,6 +38,8 @@ PACKAGES = {
     "dhcp-client": "dhclient",
     "dhcpcd": "dhcpcd",
     "binutils": "strip",
+    "qemu-system-x86-core": "qemu-system-x86_64",
+    "edk2-ovmf": "ovmf",
 }
 
 

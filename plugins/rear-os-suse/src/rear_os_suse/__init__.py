@@ -34,6 +34,8 @@ PACKAGES = {
     "dhcp-client": "dhclient",
     "dhcpcd": "dhcpcd",
     "binutils": "strip",
+    "qemu-x86": "qemu-system-x86_64",
+    "qemu-ovmf-x86_64": "ovmf",
     "util-linux-systemd": "findmnt lsblk",
     "procps": "kill ps sysctl",
     "glibc": "getconf",
