@@ -36,7 +36,7 @@ from rear_core.system.network import load as load_network
 from . import hardware, image, qemu, rehearsal, verdict
 
 MIB = 1 << 20
-METHODS = ("NFS",)
+METHODS = ("NFS", "NETFS")
 # Where the rescue system gets a backup that is not in a folder of the machine.
 MOUNT = "/run/rear-drill"
 # For metadata of the file systems, swap, and what a start writes.
@@ -107,7 +107,8 @@ def prepare(run: Run, iso: Path | None, wishes: Wishes) -> tuple[rehearsal.Plan,
     found = image.read(run.sh, iso.absolute() if iso else image.newest(images(run)), run.build_dir)
     # The image's own configuration: what it will do, whatever is configured here by now.
     told = open_run(replace(run.options, config_dir=found.configuration, config_files=()))
-    told.build_dir, told.layout = run.build_dir, load_layout(told)
+    told.report, told.sh, told.build_dir = run.report, run.sh, run.build_dir
+    told.layout = load_layout(told)
     firmware = check_image(run, told, found)
     return laid_ready(run, told, found, firmware, wishes)
 
@@ -198,6 +199,7 @@ def laid_ready(
     mount = url.path if url.scheme == "file" else MOUNT
     key = passphrase(run)
     new_key = secrets.token_hex(12) if any(isinstance(item, Luks) for item in told.layout) else ""
+    run.report.mask(new_key)
     plan = rehearsal.Plan(
         rescue, result, found.shell, mount, f"{mount}/{prefix(told)}/{backup.name}",
         configuration("" if url.scheme == "file" else mount, key, new_key), results,

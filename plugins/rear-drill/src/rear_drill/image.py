@@ -138,6 +138,8 @@ class Unpacker:
                 return False
             path = self._folder / name
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # What comes later takes the place of what came before, as it does for the kernel.
+            path.unlink(missing_ok=True)
             _write(path, bytes(self._data[start : start + size]))
         self._skip = max(0, end - len(self._data))
         del self._data[:end]

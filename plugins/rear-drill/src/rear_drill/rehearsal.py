@@ -106,7 +106,8 @@ def stage(run: Run, verdict: Verdict, title: str) -> Iterator[None]:
         with run.report.step(title, "drill"):
             yield
     except RearError as error:
-        verdict.problem = f"{title}: {error.message}"
+        words = error.words if isinstance(error, MachineFailed) else ""
+        verdict.problem = f"{title}: {error.message}" + (f" ({reason(words)})" if words else "")
         raise
     finally:
         verdict.stages[title] = time.monotonic() - started
