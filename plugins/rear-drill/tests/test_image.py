@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,39 +26,9 @@ def regular(name: str, content: bytes) -> Member:
     return Member(name, stat.S_IFREG | 0o600, content=content)
 
 
-def test_the_entry_for_a_shell_is_found_in_the_menu_of_rear(make_menu: Callable[[str, str, str], str]) -> None:
-    menu = make_menu("web1", "/boot/k", "/boot/i")
-    assert image.shell_entry(menu) == image.Entry(2, "Rescue shell", "/boot/k", "/boot/i")
-
-
 def test_a_menu_without_that_entry_is_named() -> None:
     with pytest.raises(RearError, match=r"rear\.auto=shell"):
         image.shell_entry('menuentry "Debian" {\n  linux /vmlinuz quiet\n  initrd /initrd\n}\n')
-
-
-@needs_xorriso
-def test_an_image_gives_its_kernel_and_its_configuration_alone(
-    tmp_path: Path, make_image: Callable[..., Path]
-) -> None:
-    iso = make_image(conf="BACKUP_URL=file:///srv/backup\n")
-    (folder := tmp_path / "work").mkdir()
-    found = image.read(Shell(), iso, folder)
-    assert found.kernel.read_bytes() == b"kernel" * 500
-    assert "BACKUP_URL" in (found.configuration / "local.conf").read_text()
-    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    assert files == [
-        "image/etc/rear/local.conf", "image/etc/rear/recovery/layout.json", "image/etc/rear/recovery/network.json",
-        "image/etc/rear/recovery/system.json", "kernel",
-    ]  # fmt: skip
-    assert not [path for path in folder.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0o600]
-
-
-@needs_xorriso
-def test_a_truncated_image_is_refused(tmp_path: Path, make_image: Callable[..., Path]) -> None:
-    iso = make_image()
-    os.truncate(iso, iso.stat().st_size // 2)
-    with pytest.raises(Refused, match="not complete"):
-        image.read(Shell(), iso, tmp_path)
 
 
 @needs_xorriso
