@@ -58,7 +58,7 @@ def test_the_newest_image_is_taken(tmp_path: Path) -> None:
     assert "rear mkbackup" in caught.value.hint
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from(["etc/rear/a", "etc/rear/b/c", "etc/other", "usr/x"]), st.binary(max_size=99))),
     st.lists(st.integers(1, 50)),
