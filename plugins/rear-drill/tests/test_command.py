@@ -6,7 +6,11 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,3 +238,32 @@ def test_what_does_not_fit_together_is_noted(run: Run, make_image: MakeImage, ma
     (run.recovery_dir / "layout.json").write_text("{}")
     _, verdict = command.prepare(run, None, WISHES)
     assert [note.rpartition(": ")[2] for note in verdict.notes] == ["run `rear mkrescue`", "run `rear mkbackup`"]
+
+
+def machines(folder: Path) -> list[str]:
+    """The virtual machines whose files are below a folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if line.startswith(f"/usr/bin/{qemu.PROGRAM} ") and str(folder) in line]
+
+
+@pytest.mark.root
+def test_a_rehearsal_that_is_stopped_leaves_nothing_behind(
+    run: Run, make_image: MakeImage, make_backup: MakeImage, tmp_path: Path
+) -> None:
+    iso = make_image(conf=f"BACKUP_URL=file://{make_backup()}\n")
+    with (run.config_dir / "local.conf").open("a") as conf:
+        conf.write(f"TMPDIR={run.build_dir}\nLOGFILE={tmp_path}/log\n")
+    rear = [str(Path(sys.executable).with_name("rear")), "-c", str(run.config_dir), "drill", "--memory=512", str(iso)]
+    renamed = ["unshare", "--uts", "sh", "-c", 'hostname web1; exec "$@"', "sh"]
+    with subprocess.Popen([*renamed, *rear], stderr=subprocess.PIPE, text=True) as process:
+        # This image has no boot loader: the machine waits for ever.
+        while not machines(tmp_path) and process.poll() is None:
+            time.sleep(0.1)
+        process.terminate()
+        _, said = process.communicate(timeout=50)
+    assert (process.returncode, "stopped by SIGTERM" in said) == (130, True), said
+    assert not machines(tmp_path)
+    assert not list(run.build_dir.iterdir())

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.shell import Shell
 from rear_drill import qemu
+
+needs_qemu = pytest.mark.skipif(not Shell().which(qemu.PROGRAM), reason="QEMU is not installed")
 
 
 def values(argv: Sequence[str], option: str) -> list[str]:
@@ -24,7 +27,7 @@ def test_disks_keep_order_serial_and_bus(tmp_path: Path) -> None:
     assert "snapshot=off" in first and "snapshot=on" in second
     assert [device for device in values(argv, "-device") if "serial=" in device] == [
         "virtio-blk-pci,drive=disk0,bootindex=1,serial=S1",
-        "ide-hd,drive=disk1,bootindex=2,serial=S2",
+        "ide-hd,drive=disk1,bootindex=2,bus=ide.1,serial=S2",
     ]
 
 
@@ -53,9 +56,8 @@ def test_variables_of_the_firmware_are_kept_where_one_wants_them(tmp_path: Path)
     assert (tmp_path / "kept").stat().st_size == qemu.firmware_files("uefi")[1].stat().st_size
 
 
+@needs_qemu
 def test_a_machine_that_cannot_start_says_what_qemu_says() -> None:
-    if not Path("/usr/bin/qemu-system-x86_64").exists():
-        pytest.skip("QEMU is not installed")
     machine = qemu.Machine(accelerator=("-accel", "nonsense"))
     with pytest.raises(qemu.MachineFailed, match="the machine ended") as caught, machine as vm:
         vm.expect("anything", 20)
@@ -66,9 +68,20 @@ def test_a_disk_has_the_identity_and_sectors_of_the_one_it_stands_for(tmp_path: 
     disk = qemu.Disk(tmp_path / "a", "S,1", "sata", wwn="0x5000c500a1b2c3d4", physical_sector_size=4096)
     (device,) = values(qemu.Machine(disks=[disk]).argv(tmp_path, 7, 8), "-device")
     assert device == (
-        "ide-hd,drive=disk0,bootindex=1,serial=S,,1,wwn=0x5000c500a1b2c3d4,"
+        "ide-hd,drive=disk0,bootindex=1,bus=ide.1,serial=S,,1,wwn=0x5000c500a1b2c3d4,"
         "logical_block_size=512,physical_block_size=4096"
     )
+
+
+@needs_qemu
+def test_every_bus_takes_several_disks(tmp_path: Path) -> None:
+    disks = [
+        qemu.Disk(qemu.blank(tmp_path / f"{bus}{number}", 1), f"{bus}{number}", bus)
+        for bus in qemu.DEVICES
+        for number in range(2)
+    ]
+    with qemu.Machine(memory=64, cdrom=qemu.blank(tmp_path / "disc", 1), disks=disks) as vm:
+        assert vm.transferred() >= 0
 
 
 def test_a_second_disc_cannot_be_written(tmp_path: Path) -> None:
@@ -81,9 +94,8 @@ def test_a_restricted_card_reaches_nobody(tmp_path: Path) -> None:
     assert values(qemu.Machine(nics=[nic]).argv(tmp_path, 7, 8), "-netdev") == ["user,id=nic0,restrict=on"]
 
 
+@needs_qemu
 def test_the_machine_shows_its_screen_and_counts_what_its_drives_did(tmp_path: Path) -> None:
-    if not Path("/usr/bin/qemu-system-x86_64").exists():
-        pytest.skip("QEMU is not installed")
     with qemu.Machine(memory=64, disks=[qemu.Disk(qemu.blank(tmp_path / "disk", 1))]) as vm:
         for _ in range(300):
             if vm.transferred():

@@ -255,11 +255,13 @@ class Machine:
             argv += ["-initrd", os.fspath(self.initrd)]
         if self.cdrom:
             argv += ["-drive", f"if=none,id=cdrom,format=raw,readonly=on,file={_escaped(self.cdrom)}"]
-            argv += ["-device", "ide-cd,drive=cdrom,bootindex=0"]
+            argv += ["-device", "ide-cd,drive=cdrom,bus=ide.0,bootindex=0"]
         for bus in sorted({disk.bus for disk in self.disks} & set(CONTROLLERS)):
             argv += ["-device", f"{CONTROLLERS[bus]},id={bus}"]
+        # QEMU fills only the first port of a SATA controller by itself.
+        ports = itertools.count(1)
         for number, disk in enumerate(self.disks):
-            argv += _disk(number, disk)
+            argv += _disk(number, disk, f"ide.{next(ports)}" if disk.bus in ("sata", "cdrom") else "")
         for number, nic in enumerate(self.nics):
             argv += _nic(number, nic, self.firmware)
         return [*argv, *self.devices]
@@ -372,11 +374,12 @@ def blank(path: Path, size: int) -> Path:
     return path
 
 
-def _disk(number: int, disk: Disk) -> list[str]:
+def _disk(number: int, disk: Disk, port: str) -> list[str]:
     name = f"disk{number}"
     snapshot = "on" if disk.snapshot else "off"
     kind = "readonly=on" if disk.bus == "cdrom" else f"cache=unsafe,snapshot={snapshot}"
     words = [DEVICES[disk.bus], f"drive={name}", f"bootindex={number + 1}"]
+    words += [f"bus={port}"] if port else []
     words += [f"serial={disk.serial.replace(',', ',,')}"] if disk.serial else []
     words += [f"wwn={disk.wwn}"] if disk.wwn else []
     if disk.physical_sector_size != 512:
