@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import functools
 import itertools
-import json
 import os
 import re
 import shlex
@@ -22,9 +21,11 @@ from typing import Any
 
 from pexpect import EOF, TIMEOUT, fdpexpect
 
-from rear_core import ProgramFailed, RearError
+from rear_core import ProgramFailed
 from rear_core.shell import Running, Shell
 
+from .monitor import MachineFailed as MachineFailed
+from .monitor import Monitor
 from .transcript import Transcript, plain
 
 PROGRAM = "qemu-system-x86_64"
@@ -52,17 +53,6 @@ DEVICES = {
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 VIRTUALIZED = ("-accel", "kvm", "-cpu", "host")
 CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
-
-
-class MachineFailed(RearError):
-    """The machine did not do in time what was expected; `words` is what it printed last."""
-
-    def __init__(self, message: str, words: str = "") -> None:
-        super().__init__(message)
-        self.words = words
-
-    def __str__(self) -> str:
-        return f"{self.message}; {self.words}" if self.words else self.message
 
 
 @dataclass(frozen=True)
@@ -296,39 +286,13 @@ class Machine:
         self._process: Running = undo.enter_context(self.host.background(*argv, output=stderr, pass_fds=passed))
         for end in theirs:
             end.close()
-        self._monitor = _Monitor(monitor)
+        self._monitor = Monitor(monitor)
         self._console: Any = fdpexpect.fdspawn(
             console, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
         )
         self._console.delaybeforesend = None
         if self.transcript:
             self._console.logfile_read = undo.enter_context(closing(Transcript(self.transcript)))
-
-
-class _Monitor:
-    """Talks to QEMU itself (QEMU Machine Protocol, docs/interop/qmp-spec)."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        connection.settimeout(60)
-        self._lines = connection.makefile("rw", encoding="utf-8")
-        self._ready = False
-
-    def ask(self, command: str, **arguments: object) -> Any:
-        """What a command returns; `MachineFailed` when it cannot be done or the machine has ended."""
-        if not self._ready:
-            self._ready = True
-            self.ask("qmp_capabilities")
-        try:
-            print(json.dumps({"execute": command, "arguments": arguments}), file=self._lines, flush=True)
-            for line in self._lines:
-                answer = json.loads(line)
-                if "return" in answer:
-                    return answer["return"]
-                if "error" in answer:
-                    raise MachineFailed(f"QEMU refused {command}: {answer['error']['desc']}")
-        except OSError as error:
-            raise MachineFailed(f"QEMU did not answer {command}: {error}") from error
-        raise MachineFailed(f"the machine ended before {command}")
 
 
 def firmware_files(firmware: str) -> tuple[Path, Path]:
