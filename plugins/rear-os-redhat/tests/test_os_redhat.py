@@ -33,6 +33,6 @@ def test_no_program_is_claimed_by_two_packages() -> None:
 
 
 def test_every_program_of_the_rescue_system_has_a_package() -> None:
-    advice = rear_install_advice(base_contents().programs)
+    advice = rear_install_advice([*base_contents().programs, *base_contents().optional_programs])
     assert "search" not in advice
     assert "provides" not in advice

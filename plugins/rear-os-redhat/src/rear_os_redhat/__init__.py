@@ -18,13 +18,14 @@ PACKAGES = {
     "grub2-efi-aa64-modules": "grub-arm64-efi",
     "grub2-tools": "grub-mkimage grub2-mkimage",
     "nfs-utils": "mount.nfs mount.nfs4",
-    "xz": "xz",
-    "iproute": "ip bridge",
+    "xz": "xz unxz xzcat",
+    "iproute": "ip bridge ss",
     "teamd": "teamd teamdctl",
     "systemd-udev": "udevadm systemd-udevd",
-    "util-linux": "agetty blkid blockdev dmesg findmnt fsck kill losetup lsblk mkswap mount mountpoint setsid"
-    " sfdisk swapoff swapon umount wipefs",
-    "procps-ng": "ps sysctl",
+    "util-linux": "agetty blkid blockdev dmesg findmnt fsck kill losetup lsblk mkswap mount mountpoint setsid sfdisk"
+    " swapoff swapon umount wipefs cfdisk eject fallocate fdisk flock fsfreeze hexdump hwclock ipcs last mkfs more"
+    " namei nsenter partx rev script setterm unshare logger lscpu",
+    "procps-ng": "ps sysctl free pgrep pidof pkill top uptime vmstat watch",
     "glibc-common": "getconf",
     "bash": "bash sh",
     "gdisk": "sgdisk",
@@ -34,12 +35,19 @@ PACKAGES = {
     "device-mapper-multipath": "multipath multipathd",
     "btrfs-progs": "btrfs mkfs.btrfs",
     "openssh": "ssh-keygen",
-    "openssh-clients": "sftp ssh",
+    "openssh-clients": "sftp ssh scp",
     "dhcp-client": "dhclient",
     "dhcpcd": "dhcpcd",
     "binutils": "strip",
     "qemu-system-x86-core": "qemu-system-x86_64",
     "edk2-ovmf": "ovmf",
+    "iputils": "ping",
+    "nmap-ncat": "nc",
+    "ncurses": "clear",
+    "which": "which",
+    "vim-common": "xxd",
+    "mt-st": "mt",
+    "sg3_utils": "sg_inq",
 }
 
 
