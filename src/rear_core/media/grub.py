@@ -36,6 +36,7 @@ SIGNED_PLACES = (
 MENU_MODULES = (
     "normal", "configfile", "linux", "chain", "boot", "search", "search_fs_file", "test", "regexp", "echo",
     "ls", "cat", "sleep", "halt", "reboot", "minicmd", "iso9660", "part_msdos", "part_gpt", "fat",
+    "ext2",
 )  # fmt: skip
 BIOS_MODULES = ("biosdisk", "serial", "terminal", *MENU_MODULES)
 EFI_MODULES = ("all_video", *MENU_MODULES)
@@ -83,7 +84,7 @@ def mkimage_program(sh: Shell) -> str:
 
 def make_bios_loader(sh: Shell, modules: Path, config: Path, image: Path) -> BiosLoader:
     """GRUB for BIOS, started from El Torito or a stick; `config` is what it does first."""
-    _make_image(sh, "i386-pc-eltorito", modules, config, image, BIOS_MODULES)
+    make_image(sh, "i386-pc-eltorito", modules, config, image, BIOS_MODULES)
     return BiosLoader(image, modules / "boot_hybrid.img")
 
 
@@ -105,13 +106,14 @@ def efi_files(
             files[f"EFI/BOOT/{_plain(loaders.mok_manager)}"] = loaders.mok_manager
         return files
     program = work / f"grub{suffix}.efi"
-    _make_image(sh, EFI_PLATFORMS[machine], loaders, config, program, EFI_MODULES)
+    make_image(sh, EFI_PLATFORMS[machine], loaders, config, program, EFI_MODULES)
     return {boot: program}
 
 
-def _make_image(
+def make_image(
     sh: Shell, target: str, modules: Path, config: Path, image: Path, wanted: tuple[str, ...]
 ) -> None:
+    """GRUB for a target of grub-mkimage, with these modules and what they need; `config` is what it does first."""
     sh.run(
         mkimage_program(sh), "--format", target, "--directory", modules, "--prefix", "/boot/grub",
         "--config", config, "--output", image, *wanted,
