@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OUTPUT=USB: a disk or stick that boots on BIOS and UEFI, with rescue systems of several machines and dates."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rear_core import Run, Setting, Step, hookimpl
+
+if TYPE_CHECKING:
+    from rear_core.media.format import Format
+
+MIB = 1024 * 1024
+# What a rescue system has needed so far; the exact number is known when it is packed.
+USUAL_SIZE = 300 * MIB
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "USB_DEVICE", str, check=_device,
+        help="The file system that the rescue system is written to, of a disk that `rear format` has made. Left empty"
+        " it is found by its label, /dev/disk/by-label/REAR-000.",
+    )
+    yield Setting(
+        "USB_DEVICE_FILESYSTEM_LABEL", str, default="REAR-000", check=_label,
+        help="The label that `rear format` gives, and by which the disk is found again. Where several disks take turns,"
+        " all may have the same, or each its own.",
+    )
+    yield Setting(
+        "USB_RETAIN_BACKUP_NR", int, default=2, check=_positive,
+        help="How many rescue systems of this machine are kept on the disk. The oldest goes when a new one is in the"
+        " menu, so there must be room for one more. Of backups BACKUP_KEEP are kept.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_formats() -> Iterable[Format]:
+    from rear_core.media.format import Format
+
+    from .disk import becomes, examine, suits, write
+
+    yield Format("a disk or USB stick", suits, examine, becomes, write)
+
+
+@hookimpl
+def rear_missing(run: Run) -> Iterable[str]:
+    from .loaders import missing
+
+    return missing(run)
+
+
+@hookimpl
+def rear_prep(run: Run) -> Iterable[Step]:
+    if "output" in run.phases:
+        yield Step(30, "Check what makes the USB disk boot", check_boot_loaders)
+        yield Step(50, "Check the USB disk", check_disk)
+
+
+@hookimpl
+def rear_output() -> Iterable[Step]:
+    yield Step(50, "Write the rescue system to the USB disk", write_rescue_system)
+    yield Step(60, "Put the boot loaders on the USB disk", install_loaders)
+    yield Step(70, "Write the boot menu of the USB disk", write_menu)
+    yield Step(80, "Remove rescue systems too many from the USB disk", remove_old)
+
+
+def check_boot_loaders(run: Run) -> None:
+    """Warn of the machines that the disk will not boot on."""
+    from .loaders import find_loaders
+
+    find_loaders(run)
+
+
+def check_disk(run: Run) -> None:
+    """Raise `Refused` unless the disk is there, was made by `rear format`, can be written and has room."""
+    from rear_core.media.location import check_room, check_writable
+
+    from .stick import find_stick, opened
+    from .versions import of_machine
+
+    stick = find_stick(run)
+    with opened(run, stick) as root:
+        sizes = [version.size for version in of_machine(root, run.system.hostname)]
+        check_room(root, max([USUAL_SIZE, *(size * 11 // 10 for size in sizes)]), "USB_DEVICE")
+        check_writable(root, stick.data)
+
+
+def write_rescue_system(run: Run) -> None:
+    """Write kernel and initramfs and read them back; the menu does not name them yet."""
+    from rear_core.media.location import check_room
+
+    from .stick import find_stick, opened
+    from .versions import write
+
+    assert run.image is not None
+    stick = find_stick(run)
+    with opened(run, stick) as root:
+        size = sum(file.stat().st_size for file in (run.image.kernel, run.image.initramfs))
+        check_room(root, size + MIB, "USB_DEVICE")
+        version = write(root, run.system.hostname, run.image)
+    run.results.append(Path(stick.data))
+    run.report.say(f"Wrote {version.title} to {stick.data} ({version.size / MIB:.0f} MiB)")
+
+
+def install_loaders(run: Run) -> None:
+    """Put the loaders there that are not there yet."""
+    from .loaders import install
+    from .stick import find_stick, opened
+
+    stick = find_stick(run)
+    with opened(run, stick) as root:
+        (root / stick.marker).parent.mkdir(parents=True, exist_ok=True)
+        (root / stick.marker).write_text("GRUB finds this file system by this file.\n")
+    install(run, stick)
+
+
+def write_menu(run: Run) -> None:
+    """Name all rescue systems that are to stay, in one menu."""
+    from .stick import find_stick, opened
+    from .versions import all_versions, menu, put_menu, too_many
+
+    with opened(run, find_stick(run)) as root:
+        doomed = too_many(root, run.system.hostname, run.settings["USB_RETAIN_BACKUP_NR"])
+        put_menu(root, menu(run, [version for version in all_versions(root) if version not in doomed]))
+
+
+def remove_old(run: Run) -> None:
+    """Remove what the menu does not name any more."""
+    from .stick import find_stick, opened
+    from .versions import remove, too_many
+
+    with opened(run, find_stick(run)) as root:
+        for version in too_many(root, run.system.hostname, run.settings["USB_RETAIN_BACKUP_NR"]):
+            remove(root, version)
+            run.report.detail(f"Removed {version.title} from the USB disk")
+
+
+def _device(value: str) -> str:
+    return "" if not value or value.startswith("/dev/") else "must be a path as /dev/disk/by-label/REAR-000"
+
+
+def _label(value: str) -> str:
+    # ext4 has 16 bytes for it; names with other characters are written in several ways.
+    return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,16}", value) else "must have 1 to 16 letters, digits, dots or hyphens"
+
+
+def _positive(value: int) -> str:
+    return "" if value > 0 else "must be 1 or more: what is made is kept"

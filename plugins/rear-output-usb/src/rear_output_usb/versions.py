@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rescue systems on the disk, boot/rear/<machine>/<date>, and the menu that names them."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rear_core import RearError, RescueImage, Run
+from rear_core.archive.generations import FORMAT, PARTIAL, names, new
+from rear_core.archive.generations import write as write_text
+from rear_core.media.delivery import beside, checksum, flush, forget
+from rear_core.media.menu import entries
+from rear_core.template import render
+
+FOLDER = Path("boot/rear")
+MENU = Path("boot/grub/grub.cfg")
+DESCRIPTION = "rescue.json"
+KERNEL, INITRAMFS = "vmlinuz", "initramfs.img"
+MENU_SECONDS = 10
+FOR_EVER = -1
+
+
+@dataclass(frozen=True)
+class Version:
+    """A complete rescue system: of which machine and date (UTC), its kernel's version and parameters, its size."""
+
+    hostname: str
+    date: str
+    kernel_version: str
+    command_line: str
+    size: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, relative to the root of the file system."""
+        return FOLDER / _file_name(self.hostname) / self.date
+
+    @property
+    def title(self) -> str:
+        """How it is called in the menu."""
+        return f"{_quotable(self.hostname)}, {datetime.strptime(self.date, FORMAT):%Y-%m-%d %H:%M} UTC"
+
+
+def write(root: Path, hostname: str, image: RescueImage) -> Version:
+    """Write a rescue system and read it back; it gets its name when it is complete."""
+    home = root / FOLDER / _file_name(hostname)
+    files = {KERNEL: image.kernel, INITRAMFS: image.initramfs}
+    size = sum(source.stat().st_size for source in files.values())
+    try:
+        with new(home) as (partial, date):
+            version = Version(hostname, date, image.kernel_version, image.command_line, size)
+            for name, source in files.items():
+                shutil.copyfile(source, partial / name)
+                (partial / name).chmod(0o600)
+                forget(partial / name)
+                if checksum(partial / name) != checksum(source):
+                    raise RearError(f"{name} on the USB disk differs from its source", "take another disk")
+            write_text(partial / DESCRIPTION, json.dumps(asdict(version), indent=2) + "\n")
+    except OSError as error:
+        raise RearError(
+            f"cannot write the rescue system to the USB disk: {error.strerror}",
+            "check the disk; earlier rescue systems on it are as they were",
+        ) from error
+    return version
+
+
+def all_versions(root: Path) -> list[Version]:
+    """All rescue systems, by machine, the newest of each first."""
+    machines = sorted(path.name for path in (root / FOLDER).glob("*") if path.is_dir())
+    return [version for machine in machines for version in of_machine(root, machine)]
+
+
+def of_machine(root: Path, hostname: str) -> list[Version]:
+    """The rescue systems of a machine, the newest first; what is not complete is none."""
+    home = root / FOLDER / _file_name(hostname)
+    found = []
+    for date in reversed(names(home)):
+        with suppress(OSError, ValueError, TypeError):
+            version = Version(**json.loads((home / date / DESCRIPTION).read_text()))
+            if version.folder == FOLDER / home.name / date and _is_complete(home / date, version):
+                found.append(version)
+    return found
+
+
+def too_many(root: Path, hostname: str, keep: int) -> list[Version]:
+    """The oldest rescue systems of a machine, beyond those to keep."""
+    return of_machine(root, hostname)[keep:]
+
+
+def remove(root: Path, version: Version) -> None:
+    """Remove a rescue system; out of sight first, as half of it must never be taken for one."""
+    path = root / version.folder
+    partial = path.with_name(path.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(path.rename(partial))
+
+
+def menu(run: Run, versions: Iterable[Version]) -> str:
+    """The GRUB menu: a rescue system can be started in the ways that all media offer.
+
+    That of one machine starts by itself, the newest; where there are several, GRUB waits for a choice.
+    """
+    machines: dict[str, list[dict[str, object]]] = {}
+    for version in versions:
+        machines.setdefault(_quotable(version.hostname), []).append(
+            {
+                "title": version.title,
+                "kernel": f"/{version.folder / KERNEL}",
+                "initramfs": f"/{version.folder / INITRAMFS}",
+                "kernel_version": _quotable(version.kernel_version),
+                "entries": entries(version.title, version.command_line),
+            }
+        )
+    timeout = MENU_SECONDS if len(machines) == 1 else FOR_EVER
+    return render(run, "grub-usb.cfg.j2", machines=machines, timeout=timeout)
+
+
+def put_menu(root: Path, text: str) -> None:
+    """Replace the menu of the disk."""
+    path = root / MENU
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside(path).unlink(missing_ok=True)
+    write_text(beside(path), text)
+    beside(path).replace(path)
+    flush(path.parent)
+
+
+def _is_complete(folder: Path, version: Version) -> bool:
+    return sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS)) == version.size
+
+
+def _file_name(hostname: str) -> str:
+    """A host name as the name of a folder that GRUB needs no quotes for."""
+    return re.sub(r"[^A-Za-z0-9._-]|^\.", "_", hostname)
+
+
+def _quotable(text: str) -> str:
+    """Text that is safe between double quotes of GRUB's script language."""
+    return re.sub(r'["\\$`]|[^ -~]', "", text)
