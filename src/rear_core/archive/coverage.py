@@ -127,7 +127,8 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes) -> Covered:
         return covered(EXCLUDED, "it holds the backup")
     item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
     if item is None:
-        reason = _why_left_out(layout, mount)
+        private = (why for path, why in wishes.private.items() if _lies_in(mount.target, os.fspath(path)))
+        reason = next(private, "") or _why_left_out(layout, mount)
         return covered(EXCLUDED if reason else UNEXPLAINED, reason or "the layout does not describe it")
     groups = _groups(layout, item)
     if wishes.only_groups and groups and not groups & set(wishes.only_groups):

@@ -102,6 +102,17 @@ def test_the_backup_never_goes_into_itself() -> None:
     assert "./srv/backup" not in selection.starts
 
 
+def test_a_disk_that_this_run_has_mounted_for_the_backup_is_explained() -> None:
+    """The backup goes into a folder on it; a disk that somebody else has mounted there still needs a reason."""
+    stick = Mounted("/tmp/rear.1/mount.5", "/dev/sdx3", "ext4", "rw", "/", "8:99")
+    wishes = Wishes(Path("/tmp/rear.1/mount.5/rear"), private={Path("/tmp/rear.1"): "the work area of this run"})
+    selection = select(mounts=(*MOUNTS, stick), wishes=wishes)
+    assert verdicts(selection)[stick.target] == (EXCLUDED, "the work area of this run")
+    assert selection.starts == (".", "./home")
+    with pytest.raises(RearError, match="the layout does not describe it"):
+        select(mounts=(*MOUNTS, stick), wishes=Wishes(Path("/tmp/rear.1/mount.5/rear")))
+
+
 def test_only_some_volume_groups() -> None:
     selection = select(wishes=Wishes(TARGET, only_groups=["system"]))
     assert verdicts(selection)["/home"] == (EXCLUDED, "ONLY_INCLUDE_VG does not name data")

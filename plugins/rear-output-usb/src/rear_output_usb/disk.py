@@ -73,10 +73,10 @@ def _check_kind(machine: Machine, disk: Device) -> None:
 def _check_use(machine: Machine, stack: Iterable[Device]) -> None:
     """Refuse a disk on which something is mounted, is swap, or is held by LVM, RAID, LUKS and alike."""
     for device in stack:
-        for mount in machine.mounted(device):
-            raise Refused(f"{device.path} is mounted on {mount.target}", f"umount {mount.target}, if it can be missed")
+        if targets := [mount.target for mount in machine.mounted(device)]:
+            raise Refused(f"{device.path} is mounted on {min(targets, key=len)}", "choose another disk, or unmount it")
         if machine.swaps & {device.path, f"/dev/{device.kernel_name}"}:
-            raise Refused(f"{device.path} is in use as swap", f"swapoff {device.path}, if it can be missed")
+            raise Refused(f"{device.path} is in use as swap", "choose another disk")
         if device.type not in ("disk", "part"):
             below = " and ".join(device.parents)
             raise Refused(f"{below} is in use: {device.path} ({device.type}) stands on it", "choose another disk")

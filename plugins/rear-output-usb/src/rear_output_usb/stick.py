@@ -47,7 +47,10 @@ def opened(run: Run, stick: Stick) -> AbstractContextManager[Path]:
 def find_stick(run: Run) -> Stick:
     """The disk of USB_DEVICE; raise `Refused` when it is not there or was not made by `rear format`."""
     label = run.settings["USB_DEVICE_FILESYSTEM_LABEL"]
-    data = find_device(run.sh, run.settings["USB_DEVICE"] or f"/dev/disk/by-label/{label}")
+    try:
+        data = find_device(run.sh, run.settings["USB_DEVICE"] or f"/dev/disk/by-label/{label}")
+    except Refused as error:
+        raise Refused(error.message, f"{error.hint}; `rear format /dev/sdx` makes one") from error
     # $ blkid --probe --output export /dev/sdb3
     # DEVNAME=/dev/sdb3
     # LABEL=REAR-000
