@@ -45,9 +45,9 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             make(unfinished)
             unfinished.rename(path)
         os.utime(path)
-        others = sorted(set(directory().glob(f"{kind}-*")) - {path}, key=lambda other: other.stat().st_mtime)
+        others = sorted(set(directory().glob(f"{kind}-*")) - {path}, key=_last_used)
         for old in others[: -KEPT_OF_A_KIND or None]:
-            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            if time.time() - _last_used(old) > KEPT_SECONDS:
                 _remove(old)
     return path
 
@@ -57,6 +57,14 @@ def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _last_used(path: Path) -> float:
+    """When somebody used a thing last; what another builder has just renamed or removed is in use."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _remove(path: Path) -> None:
