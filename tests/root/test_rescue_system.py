@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from rear_core import Contents, hookimpl
 from rear_core.builtin import build, modules, pack, rescue
 from rear_core.errors import RearError
 from rear_core.plugins import Plugins
@@ -198,6 +201,52 @@ def test_configured_files_secrets_and_password(tmp_path: Path) -> None:
         tree.text("/etc/leak", word)
         with pytest.raises(RearError, match="/etc/leak"):
             build.check_secrets(run)
+
+
+def test_a_vendors_directory_comes_with_its_libraries_and_without_its_passwords(tmp_path: Path) -> None:
+    vendor = tmp_path / "vendor"
+    (vendor / "lib").mkdir(parents=True)
+    bash, tinfo = Path("/bin/bash").resolve(), next(Path("/lib/x86_64-linux-gnu").glob("libtinfo.so.?"))
+    renamed = tinfo.name.replace("tinfo", "vendr")
+    # The library of a vendor's program is in a directory that only LD_LIBRARY_PATH names; another program is broken.
+    (vendor / "client").write_bytes(bash.read_bytes().replace(tinfo.name.encode(), renamed.encode()))
+    (vendor / "broken").write_bytes(bash.read_bytes().replace(tinfo.name.encode(), b"libnever.so.6"))
+    for program in ("client", "broken"):
+        (vendor / program).chmod(0o755)
+    (vendor / "lib" / renamed).write_bytes(tinfo.read_bytes())
+    for name in ("client.conf", "PASSWORD", "KEY"):
+        (vendor / name).write_text("x")
+    contents = Contents(
+        [f"{vendor}/client"], files=[str(vendor)], library_directories=[f"{vendor}/lib"],
+        secrets=["*/PASSWORD", "*/KEY"],
+    )  # fmt: skip
+    plugin = ModuleType("vendor")
+    vars(plugin)["rear_rescue_contents"] = hookimpl(lambda: contents)
+    with open_run(tmp_path, f"RESCUE_ALLOW_SECRETS=( {vendor}/KEY )\n") as run:
+        run.plugins = Plugins([*modules(), plugin])
+        tree = build_tree(run)
+        build.check(run)
+        build.check_secrets(run)
+        assert f"{vendor}/broken needs libnever.so.6" in run.report.warnings
+        assert tree.has(vendor / "client.conf") and tree.has(vendor / "KEY")
+        assert not tree.has(vendor / "PASSWORD")
+        answer = run.sh.query(
+            "chroot", run.rootfs_dir, vendor / "client", "-c", "echo works", env={"LD_LIBRARY_PATH": f"{vendor}/lib"}
+        )
+        assert answer == "works\n"
+        tree.text(f"{vendor}/PASSWORD", "x")
+        with pytest.raises(RearError, match="a password or key of a program in .*/PASSWORD"):
+            build.check_secrets(run)
+        tree.inside(vendor / "lib" / renamed).unlink()
+        with pytest.raises(RearError, match=f"client needs {renamed}"):
+            build.check(run)
+
+
+def test_names_of_servers_in_hosts_come_along(built: Run) -> None:
+    hosts = Tree(built.rootfs_dir).inside("/etc/hosts").read_text().splitlines()
+    assert hosts[0] == "127.0.0.1 localhost"
+    assert {line for line in Path("/etc/hosts").read_text().splitlines() if re.match(r"[1-9]", line)} <= set(hosts)
+    assert len(hosts) == len(set(hosts))
 
 
 def test_missing_programs_are_named_all_at_once(tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ def take_programs(run: Run) -> None:
     tree, contents = tree_of(run), contents_of(run)
     taken = programs.add_programs(run.sh, tree, contents)
     taken += programs.add_files(tree, contents.libraries)
-    lacking = programs.add_libraries(run.sh, tree, taken, libraries.native_loader(python.interpreter()))
+    loader = libraries.native_loader(python.interpreter())
+    lacking = programs.add_libraries(run.sh, tree, taken, loader, contents.library_directories)
     if lacking:
         raise RearError(
             f"libraries are missing: {'; '.join(lacking)}",
@@ -119,15 +120,17 @@ def take_files(run: Run) -> None:
     from ..rescue import libraries, programs, python
     from ..rescue.tree import matcher
 
-    tree = tree_of(run)
+    tree, contents = tree_of(run), contents_of(run)
     excluded = matcher([*programs.EXCLUDED, *run.settings["RESCUE_FILES_EXCLUDE"]])
+    secret, allowed = matcher(contents.secrets), matcher(run.settings["RESCUE_ALLOW_SECRETS"])
     own = os.fspath(run.build_dir)
 
     def wanted(path: str) -> bool:
-        return path != own and not excluded(path)
+        return path != own and not excluded(path) and (allowed(path) or not secret(path))
 
-    files = programs.add_files(tree, contents_of(run).files, wanted)
-    for line in programs.add_libraries(run.sh, tree, files, libraries.native_loader(python.interpreter())):
+    files = programs.add_files(tree, contents.files, wanted)
+    loader = libraries.native_loader(python.interpreter())
+    for line in programs.add_libraries(run.sh, tree, files, loader, contents.library_directories):
         run.report.warn(line)
 
 
@@ -147,9 +150,19 @@ def configure(run: Run) -> None:
     for file in sorted(run.recovery_dir.glob("*.json")):
         shutil.copyfile(file, recovery / file.name)
         (recovery / file.name).chmod(0o600)
+    _hosts(tree)
     _keymap(tree)
     _accounts(run, tree)
     _ssh(run, tree)
+
+
+def _hosts(tree: Tree) -> None:
+    """The names of /etc/hosts besides the skeleton's own: a backup server may have its name there alone."""
+    path = Path("/etc/hosts")
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    own = tree.inside(path).read_text() if tree.has(path) else ""
+    more = [line for line in lines if line.strip() and not line.startswith("#") and line not in own.splitlines()]
+    tree.text("/etc/hosts", own + "".join(f"{line}\n" for line in more))
 
 
 def _keymap(tree: Tree) -> None:
@@ -206,9 +219,9 @@ def check(run: Run) -> None:
         raise RearError(f"programs did not come into the rescue system: {', '.join(absent)}")
     broken: list[str] = []
     elsewhere: list[str] = []
-    for line in checks.missing_libraries(run.sh, tree):
+    for line in checks.missing_libraries(run.sh, tree, contents_of(run).library_directories):
         path = Path(line.partition(" needs ")[0])
-        (elsewhere if _came_with_files(run, path) else broken).append(line)
+        (elsewhere if _is_broken_here(run, path) else broken).append(line)
     if broken:
         raise RearError(
             f"libraries are missing in the rescue system: {'; '.join(broken)}",
@@ -220,9 +233,13 @@ def check(run: Run) -> None:
     checks.check_python(run.sh, tree, [target.partition(":")[0] for target in modules])
 
 
-def _came_with_files(run: Run, path: Path) -> bool:
-    """Whether a file is from a directory of RESCUE_FILES: parts of such may be incomplete on this machine already."""
-    return any(path.is_relative_to(place) for place in run.settings["RESCUE_FILES"] if place.startswith("/"))
+def _is_broken_here(run: Run, path: Path) -> bool:
+    """Whether a file lacks its libraries on this machine already, as parts of a vendor's directory may."""
+    from ..rescue import libraries, python
+
+    loader = libraries.native_loader(python.interpreter())
+    directories = contents_of(run).library_directories
+    return path.is_file() and bool(libraries.libraries_of(run.sh, [path], loader, directories)[1])
 
 
 def check_secrets(run: Run) -> None:
@@ -234,7 +251,7 @@ def check_secrets(run: Run) -> None:
         allowed.append("/etc/ssh/ssh_host_*_key")
     if run.settings["SSH_ROOT_PASSWORD"]:
         allowed.append("/etc/shadow")
-    secrets = find_secrets(run.rootfs_dir, dict(_known_secrets(run)), allowed)
+    secrets = find_secrets(run.rootfs_dir, dict(_known_secrets(run)), allowed, contents_of(run).secrets)
     if secrets:
         named = "; ".join(f"{secret.what} in {secret.path}" for secret in secrets)
         raise RearError(

@@ -26,11 +26,12 @@ def write_loader_cache(sh: Shell, tree: Tree) -> None:
     tree.inside("/var/cache/ldconfig/aux-cache").unlink(missing_ok=True)
 
 
-def missing_libraries(sh: Shell, tree: Tree) -> list[str]:
+def missing_libraries(sh: Shell, tree: Tree, directories: Sequence[str] = ()) -> list[str]:
     """What ELF files of the tree need and do not find in the tree: `/usr/bin/x needs liby.so.1`.
 
     The needed names are resolved here, by a second way than the one by which the libraries came in. Only for names
-    that this does not find, because another library's search path provides them, the loader is asked in the tree.
+    that this does not find, because another library's search path provides them, the loader is asked in the tree;
+    it also looks in `directories`.
     """
     known = _cached_names(sh, tree)
     suspects: list[tuple[str, Elf, list[str]]] = []
@@ -49,7 +50,7 @@ def missing_libraries(sh: Shell, tree: Tree) -> list[str]:
         f"{inside} needs {', '.join(lacking)}"
         for inside, elf, lacking in suspects
         if native is None or elf.family == native.family
-        if not (native and _loads_in_tree(sh, tree, inside, elf.interpreter or native.interpreter))
+        if not (native and _loads_in_tree(sh, tree, inside, elf.interpreter or native.interpreter, directories))
     ]
 
 
@@ -89,10 +90,11 @@ def _is_there(tree: Tree, path: str, depth: int = 0) -> bool:
     return place.is_file()
 
 
-def _loads_in_tree(sh: Shell, tree: Tree, inside: str, loader: str) -> bool:
+def _loads_in_tree(sh: Shell, tree: Tree, inside: str, loader: str, directories: Sequence[str]) -> bool:
     if not tree.has(loader):
         return False
-    text = sh.query("chroot", tree.root, loader, "--list", inside, ok=ANY_STATUS)
+    option = ("--library-path", ":".join(directories)) if directories else ()
+    text = sh.query("chroot", tree.root, loader, *option, "--list", inside, ok=ANY_STATUS)
     return bool(text) and "not found" not in text
 
 

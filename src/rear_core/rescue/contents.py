@@ -16,6 +16,10 @@ class Contents:
     the firmware they name; a built-in or absent one is no error. `load` are modules that the rescue system loads at
     boot without waiting for hardware to ask. `files` are absolute paths or globs, directories with all below them.
     `distributions` are Python distributions to install beside the plugins.
+
+    `library_directories` are looked in for libraries that the loader does not find by itself: programs of such a
+    vendor are started with LD_LIBRARY_PATH. `secrets` are patterns of files with passwords or keys (`*` also matches
+    a slash): they stay out, also when `files` has their directory, unless RESCUE_ALLOW_SECRETS names them.
     """
 
     programs: Sequence[str] = ()
@@ -25,6 +29,8 @@ class Contents:
     load: Sequence[str] = ()
     files: Sequence[str] = ()
     distributions: Sequence[str] = ()
+    library_directories: Sequence[str] = ()
+    secrets: Sequence[str] = ()
 
 
 def merge(contents: Iterable[Contents]) -> Contents:

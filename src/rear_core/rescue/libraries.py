@@ -13,6 +13,8 @@ from .elf import Elf, read_elf
 
 # The loader's exit status says whether everything was found; what was not is in its output, which is judged here.
 ANY_STATUS = range(-64, 256)
+# How glibc's loader ends at the first library that it does not find.
+GIVEN_UP = "error while loading shared libraries"
 
 
 def interpreters_of(script: Path) -> list[str]:
@@ -24,12 +26,14 @@ def interpreters_of(script: Path) -> list[str]:
     return [word for word in words[: 2 if with_env else 1] if not word.startswith("-")]
 
 
-def libraries_of(sh: Shell, files: Iterable[Path], loader: str) -> tuple[set[str], list[str]]:
+def libraries_of(
+    sh: Shell, files: Iterable[Path], loader: str, directories: Sequence[str] = ()
+) -> tuple[set[str], list[str]]:
     """All libraries that the ELF files among `files` load, with the loaders; and what was not found, in words.
 
     `loader` is asked for libraries, which name none themselves: that of a program which loads them. The loader knows
-    RPATH, RUNPATH, its cache and its hardware capabilities; no list of directories does. Raises `RearError` naming
-    each file and library when one is not found.
+    RPATH, RUNPATH, its cache and its hardware capabilities; no list of directories does. What it does not find is
+    looked for in `directories`, as LD_LIBRARY_PATH would name them.
     """
     programs: list[tuple[str, Path]] = []
     libraries: list[Path] = []
@@ -46,32 +50,48 @@ def libraries_of(sh: Shell, files: Iterable[Path], loader: str) -> tuple[set[str
         elif elf.needed:
             libraries.append(path)
     missing: list[str] = []
-    answers = [_list_many(sh, loader, libraries)] if libraries else []
+    answers = [_list_many(sh, loader, libraries, directories)] if libraries else []
     with ThreadPoolExecutor(max_workers=4) as pool:
-        answers += pool.map(lambda pair: _list(sh, *pair), programs)
+        answers += pool.map(lambda pair: _list(sh, pair[0], pair[1], directories), programs)
     for answer, lacking in answers:
         found |= answer
         missing += lacking
     return found, sorted(missing)
 
 
-def _list(sh: Shell, loader: str, path: Path) -> tuple[set[str], list[str]]:
+def _list(sh: Shell, loader: str, path: Path, directories: Sequence[str]) -> tuple[set[str], list[str]]:
     """Ask the loader about one file: found libraries, and complaints about missing ones."""
-    return _read(sh.query(loader, "--list", path, ok=ANY_STATUS), os.fspath(path))
+    found, missing = _read(_listed(sh, loader, path), os.fspath(path))
+    if missing and directories:
+        # Only now: these directories would come before the system's own, whose libraries other programs need.
+        more, missing = _read(_listed(sh, loader, path, "--library-path", ":".join(directories)), os.fspath(path))
+        found |= more
+    return found, missing
 
 
-def _list_many(sh: Shell, loader: str, paths: Sequence[Path]) -> tuple[set[str], list[str]]:
+def _listed(sh: Shell, loader: str, path: Path, *options: str) -> str:
+    """What the loader says of a file, also when it does not find everything."""
+    outcome = sh.run(loader, *options, "--list", path, timeout=60, ok=ANY_STATUS)
+    if GIVEN_UP not in outcome.stderr:
+        return outcome.stdout
+    # glibc ends its list before it begins; told to trace, as ldd(1) does, it goes on.
+    return sh.query(loader, *options, path, env={"LD_TRACE_LOADED_OBJECTS": "1"}, ok=ANY_STATUS)
+
+
+def _list_many(
+    sh: Shell, loader: str, paths: Sequence[Path], directories: Sequence[str]
+) -> tuple[set[str], list[str]]:
     """Ask the loader about many libraries at once, as if a program preloaded them all."""
     program = sh.which("true")
     if program is None or any(" " in os.fspath(path) or ":" in os.fspath(path) for path in paths):
-        answers = [_list(sh, loader, path) for path in paths]
+        answers = [_list(sh, loader, path, directories) for path in paths]
     else:
         words = " ".join(map(os.fspath, paths))
         found, missing = _read(sh.query(loader, "--preload", words, "--list", program, ok=ANY_STATUS), "")
         if not missing and set(map(os.fspath, paths)) <= found:
             return found - set(map(os.fspath, paths)), []
         # Together the missing one could not be told from its user, or two versions got into each other's way.
-        answers = [_list(sh, loader, path) for path in paths]
+        answers = [_list(sh, loader, path, directories) for path in paths]
     return set().union(*(found for found, _ in answers)), [word for _, missing in answers for word in missing]
 
 

@@ -108,9 +108,11 @@ def add_files(
     ]
 
 
-def add_libraries(sh: Shell, tree: Tree, files: Sequence[Path], loader: str) -> list[str]:
+def add_libraries(
+    sh: Shell, tree: Tree, files: Sequence[Path], loader: str, directories: Sequence[str] = ()
+) -> list[str]:
     """Take the libraries that these files load; return what is missing, in words."""
-    found, lacking = libraries_of(sh, files, loader)
+    found, lacking = libraries_of(sh, files, loader, directories)
     for library in sorted(found):
         tree.add(library)
     return lacking

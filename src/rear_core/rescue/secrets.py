@@ -32,17 +32,24 @@ class Secret:
     what: str
 
 
-def find_secrets(tree: Path, values: Mapping[str, str], allowed: Iterable[str] = ()) -> list[Secret]:
+def find_secrets(
+    tree: Path, values: Mapping[str, str], allowed: Iterable[str] = (), files: Iterable[str] = ()
+) -> list[Secret]:
     """All secrets in the files of a tree, except in paths that match an allowed pattern.
 
-    `values` are further secrets by what they are, such as {"the machine id": "0123..."}.
+    `values` are further secrets by what they are, such as {"the machine id": "0123..."}; `files` are patterns of
+    files that are secret whatever they contain.
     """
-    is_allowed = matcher(allowed)
+    is_allowed, is_secret = matcher(allowed), matcher(files)
     words = {what: value.encode() for what, value in values.items() if len(value) >= 4}
     found = []
     for path in _regular_files(os.fspath(tree)):
         inside = path[len(os.fspath(tree)) :]
-        if not is_allowed(inside):
+        if is_allowed(inside):
+            continue
+        if is_secret(inside):
+            found.append(Secret(inside, "a password or key of a program"))
+        else:
             found += [Secret(inside, what) for what in _secrets_in(path, words)]
     return found
 

@@ -58,3 +58,20 @@ def test_interpreters_of_scripts(tmp_path: Path) -> None:
         script.write_text(line)
         assert interpreters_of(script) == expected
     assert interpreters_of(Path(sys.executable).resolve()) == []
+
+
+def test_a_vendors_own_directory_is_looked_in_last(tmp_path: Path) -> None:
+    """A library that needs another one of the same directory, which only the vendor's programs know of."""
+    loader = native_loader(Path("/bin/bash").resolve())
+    found, _ = libraries_of(Shell(), [Path("/bin/bash").resolve()], loader)
+    tinfo = next(Path(path) for path in found if "/libtinfo.so" in path)
+    soname = tinfo.name.encode()
+    renamed = soname.replace(b"tinfo", b"vendr")
+    # bash as a vendor's program: the library that it names is in no directory of the system.
+    (tmp_path / "program").write_bytes(Path("/bin/bash").resolve().read_bytes().replace(soname, renamed))
+    (tmp_path / renamed.decode()).write_bytes(tinfo.read_bytes())
+    library = f"{tmp_path}/{renamed.decode()}"
+    assert libraries_of(Shell(), [tmp_path / "program"], loader)[1] == [f"{tmp_path}/program needs {renamed.decode()}"]
+    found, missing = libraries_of(Shell(), [tmp_path / "program"], loader, [str(tmp_path)])
+    assert missing == []
+    assert library in found

@@ -54,3 +54,11 @@ def test_test_keys_inside_of_libraries_are_no_secret_but_known_values_are(tmp_pa
     (tmp_path / "libcrypto.so").write_bytes(b"\x7fELF" + KEY.encode() + b"hunter22")
     assert find_secrets(tmp_path, {}) == []
     assert find_secrets(tmp_path, {"the password": "hunter22"}) == [Secret("/libcrypto.so", "the password")]
+
+
+def test_files_that_a_plugin_calls_secret_are_found_whatever_they_contain(tmp_path: Path) -> None:
+    (tmp_path / "etc/adsm").mkdir(parents=True)
+    (tmp_path / "etc/adsm/TSM.KDB").write_bytes(b"\x00")
+    what = "a password or key of a program"
+    assert find_secrets(tmp_path, {}, (), ["*/TSM.KDB"]) == [Secret("/etc/adsm/TSM.KDB", what)]
+    assert find_secrets(tmp_path, {}, ["/etc/adsm/TSM.*"], ["*/TSM.KDB"]) == []
