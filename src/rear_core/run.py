@@ -14,6 +14,7 @@ from .report import Report
 from .shell import Shell
 
 if TYPE_CHECKING:
+    from .archive.external import Found
     from .archive.restore import Backup
     from .media.carried import Carried
     from .plugins import Plugins
@@ -99,7 +100,7 @@ class Run:
     image: RescueImage | None = None
     carried: Carried | None = None
     results: list[Path] = field(default_factory=list)
-    backup: Backup | None = None
+    backup: Backup | Found | None = None
     plan: Plan | None = None
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     rebuilt: Rebuilt | None = None

@@ -148,6 +148,7 @@ class Shell:
         take: Callable[[memoryview], None] | None = None,
         started: Callable[[Sequence[int]], None] = lambda _: None,
         pass_fds: Sequence[int] = (),
+        env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         timeout: float | None = None,
         ok: Mapping[str, Sequence[int]] | None = None,
@@ -173,7 +174,7 @@ class Shell:
                     piped = not last or take is not None
                     sink = subprocess.PIPE if piped else stdout or subprocess.DEVNULL
                     process = self._start(
-                        command, stdin=source, stdout=sink, stderr=err, env=None, cwd=cwd, pass_fds=pass_fds
+                        command, stdin=source, stdout=sink, stderr=err, env=env, cwd=cwd, pass_fds=pass_fds
                     )
                     processes.append(process)
                     for end in (process.stdin, process.stdout):

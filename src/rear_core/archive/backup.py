@@ -80,6 +80,16 @@ def selected(run: Run, place: Place) -> coverage.Selection:
 
 def tell(run: Run, selection: coverage.Selection) -> None:
     """The coverage report: what the user may not expect on the terminal, all in the log."""
+    tell_covered(run, selection)
+    for part in selection.parts:
+        amount = "" if part.bytes is None else f" {size(part.bytes)}"
+        run.report.log(f"Left out: {part.pattern}{amount}: {part.reason}")
+    saved = [entry.name for entry in selection.covered if entry.verdict == coverage.SAVED]
+    run.report.say(f"Saving {' '.join(saved)}: about {size(selection.bytes)}")
+
+
+def tell_covered(run: Run, selection: coverage.Selection) -> None:
+    """What becomes of each file system."""
     for entry in selection.covered:
         reason = f": {entry.reason}" if entry.reason else ""
         line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
@@ -89,11 +99,6 @@ def tell(run: Run, selection: coverage.Selection) -> None:
             run.report.say(line)
         else:
             run.report.log(line)
-    for part in selection.parts:
-        amount = "" if part.bytes is None else f" {size(part.bytes)}"
-        run.report.log(f"Left out: {part.pattern}{amount}: {part.reason}")
-    saved = [entry.name for entry in selection.covered if entry.verdict == coverage.SAVED]
-    run.report.say(f"Saving {' '.join(saved)}: about {size(selection.bytes)}")
 
 
 def archive(
@@ -133,10 +138,12 @@ def archive(
 
 
 class Position:
-    """How many bytes tar has written so far, as the kernel counts them; it costs the stream nothing."""
+    """How many bytes a program has written (or read, by `rchar`) so far, as the kernel counts them; that costs the
+    program nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, counter: str = "wchar") -> None:
         self._path = Path("/proc/self/io")
+        self._pattern = re.compile(rf"^{counter}: (\d+)", re.MULTILINE)
 
     def follow(self, pids: Sequence[int]) -> None:
         """Look at the first of these processes."""
@@ -150,7 +157,7 @@ class Position:
         wchar: 524288
         """
         with suppress(OSError):
-            found = re.search(r"^wchar: (\d+)", self._path.read_text(), re.MULTILINE)
+            found = self._pattern.search(self._path.read_text())
             return int(found[1]) if found else 0
         return 0
 
@@ -195,8 +202,11 @@ def tools(run: Run, compression: str, encrypted: bool) -> dict[str, str]:
 
 def prefix(run: Run) -> str:
     """The folder of this machine's backups below the URL: BACKUP_PREFIX, or the host name that was recorded."""
-    if chosen := run.settings["BACKUP_PREFIX"]:
-        return str(chosen)
+    return str(run.settings["BACKUP_PREFIX"]) or hostname(run)
+
+
+def hostname(run: Run) -> str:
+    """The recorded host name, this machine's when nothing was recorded yet."""
     recorded = run.recovery_dir / "system.json"
     if recorded.exists():
         # The rescue system may not have the name of the machine.

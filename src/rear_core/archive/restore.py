@@ -146,7 +146,7 @@ def archive_blocks(
 def restore(run: Run, place: Path | Place) -> None:
     """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest."""
     backup = run.backup
-    if backup is None:
+    if not isinstance(backup, Backup):
         raise RearError("no backup was checked, so none is restored", "the plugin must check it in the phase verify")
     found = backup.manifest
     run.target.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that a vendor's client keeps on its own server: what must come back, whether it can, and whether it did.
+
+A plugin for such a client has `record` run in analyse_dr. It saves inside `saving`, tells `prove` in verify what the
+server has, and restores inside `restoring`, which compares what came back with what was recorded.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
+from .progress import Progress, size
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+NAME = "files.json"
+VERSION = 1
+# No system starts without them: a backup that lacks them is not one of the root file system.
+ESSENTIAL = ("etc/passwd", "usr/bin")
+# File systems can have very many names at their top; so many are enough to compare.
+NAMES = 1000
+KEPT_LINES = 25
+# What a date leaves off, by the number of its digits.
+LAST_SECOND = {8: "235959", 10: "5959", 12: "59", 14: ""}
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """A file system, or a folder that is saved besides, as it was when it was recorded.
+
+    `bytes` are in use, `names` are at its top, `mode` and owner are those of the top itself, which some clients do
+    not save. All are empty for one that was only named in a setting.
+    """
+
+    path: str
+    bytes: int = 0
+    names: tuple[str, ...] = ()
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What verify has proven: these file systems can be restored as they were at a time, the newest for None."""
+
+    name: str
+    file_systems: tuple[FileSystem, ...]
+    moment: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a client ended: its status, the last lines of its output, and those that are `notable`."""
+
+    status: int
+    last: tuple[str, ...]
+    notable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Client:
+    """A vendor's program at work on very many files."""
+
+    run: Run
+    progress: Progress
+    done: Callable[[], int]
+    started: Callable[[Sequence[int]], None] = lambda _: None
+
+    def __call__(
+        self, *argv: str, ok: Sequence[int] = (0,), notable: str = "(?!)", env: Mapping[str, str] | None = None
+    ) -> Ended:
+        """Run it to its end, however long it takes; only output that matches `notable` goes to the log.
+
+        Raises `RearError` with its last words when it ends with a status that is not in `ok`.
+        """
+        reader = _Reader(self.run, re.compile(notable))
+        shown = 0.0
+
+        def take(block: memoryview) -> None:
+            nonlocal shown
+            reader.read(bytes(block))
+            if time.monotonic() - shown >= 0.25:
+                shown = time.monotonic()
+                self.progress.at(self.done())
+
+        name = Path(argv[0]).name
+        try:
+            (outcome,) = self.run.sh.pipe(argv, take=take, started=self.started, ok={name: ok}, env=env)
+        except ProgramFailed as error:
+            for line in reader.last:
+                self.run.report.log(f"  {line}")
+            said = [*reader.notable[-1:], *error.output.splitlines()[-1:], *list(reader.last)[-1:]]
+            reason = f": {said[0].strip()}" if said else ""
+            raise RearError(f"{name} ended with {error.status}{reason}", "the log has what it printed last") from error
+        self.progress.at(self.done())
+        errors = [line for line in outcome.stderr.splitlines() if reader.pattern.search(line)]
+        return Ended(outcome.status, tuple(reader.last), (*reader.notable, *errors))
+
+
+class _Reader:
+    """Splits output into lines and keeps the last ones, and those that matter."""
+
+    def __init__(self, run: Run, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.last: deque[str] = deque(maxlen=KEPT_LINES)
+        self.notable: list[str] = []
+        self._run = run
+        self._rest = b""
+
+    def read(self, block: bytes) -> None:
+        *lines, self._rest = (self._rest + block).split(b"\n")
+        for raw in lines:
+            line = raw.decode(errors="replace").rstrip()
+            if line:
+                self.last.append(line)
+            if self.pattern.search(line):
+                self.notable.append(line)
+                self._run.report.log(f"  {line}")
+
+
+def record(run: Run) -> None:
+    """Write recovery/files.json: the file systems that a backup must have, as they follow from the layout."""
+    from ..storage.survey import read_mounts
+    from . import coverage
+    from .backup import tell_covered
+
+    assert run.layout is not None
+    settings, mounts = run.settings, read_mounts(run.sh)
+    # What is left out of a file system is decided by the client's own rules.
+    wishes = coverage.Wishes(
+        None, settings["BACKUP_PROG_INCLUDE"], (), settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"]
+    )
+    selection = coverage.select(run.layout, mounts, wishes, coverage.bytes_used, coverage.bytes_below)
+    tell_covered(run, selection)
+    used = {entry.name: entry.bytes for entry in selection.covered}
+    mounted = {mount.target for mount in mounts}
+    paths = [start[1:] or "/" for start in selection.starts]
+    found = [asdict(_described(path, used.get(path, 0), mounted)) for path in paths]
+    path = run.recovery_dir / NAME
+    path.write_text(json.dumps({"version": VERSION, "file_systems": found}, indent=2) + "\n")
+    path.chmod(0o600)
+
+
+def _described(path: str, used: int, mounted: set[str]) -> FileSystem:
+    top = os.stat(path)
+    names = sorted(os.listdir(path)) if stat.S_ISDIR(top.st_mode) else []
+    own = [name for name in names if name != "lost+found" and f"{path.rstrip('/')}/{name}" not in mounted]
+    return FileSystem(path, used, tuple(own[:NAMES]), stat.S_IMODE(top.st_mode), top.st_uid, top.st_gid)
+
+
+def recorded(run: Run, only: Sequence[str] = ()) -> list[FileSystem]:
+    """The recorded file systems; with `only` those of these paths, in their order, also ones nobody recorded."""
+    path = run.recovery_dir / NAME
+    try:
+        document = json.loads(path.read_text())
+        if document["version"] != VERSION:
+            raise ValueError(f"its version is {document['version']}, not {VERSION}")
+        found = [FileSystem(**{**entry, "names": tuple(entry["names"])}) for entry in document["file_systems"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refused(f"cannot read {path}: {error}", "make the rescue media anew, with this BACKUP method") from error
+    known = {file_system.path: file_system for file_system in found}
+    return [known.get(path, FileSystem(path)) for path in only] or found
+
+
+def moment(run: Run, configured: str = "") -> datetime | None:
+    """The time as of which files are wanted, in local time, None for the newest.
+
+    That is the option --backup, in UTC, or else a setting, in local time. A date may leave off what is not needed: it
+    then means the last second of what it names.
+    """
+    text = run.options.backup or configured
+    if not text:
+        return None
+    digits = re.sub(r"[-T:Z ]", "", text)
+    try:
+        found = datetime.strptime(digits + LAST_SECOND[len(digits)], "%Y%m%d%H%M%S")
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(f"{text!r} is no date", "write it as 2026-11-22 or 2026-11-22 18:30") from error
+    return (found.replace(tzinfo=timezone.utc) if run.options.backup else found).astimezone()
+
+
+def lacking(wanted: Sequence[FileSystem], held: Mapping[str, str]) -> list[str]:
+    """The paths that the server has no backup of."""
+    return [file_system.path for file_system in wanted if file_system.path not in held]
+
+
+def remind(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str]) -> None:
+    """When only rescue media are made: warn of file systems that a recovery could not bring back as yet."""
+    for path in lacking(wanted, held):
+        run.report.warn(f"the server has no backup of {path} yet: until it has, this machine cannot be recovered")
+
+
+def prove(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str], when: datetime | None = None) -> None:
+    """Set `run.backup`; `Refused` unless the server has all that is wanted.
+
+    `held` says of which paths there is a backup, at that time or before, and for the user what it knows of its date.
+    """
+    absent = lacking(wanted, held)
+    if absent:
+        at = f" of {when:%Y-%m-%d %H:%M:%S} or before" if when else ""
+        raise Refused(
+            f"the server has no backup{at} of {' '.join(absent)}",
+            "check the name of the client and the time, or save them first; nothing was changed",
+        )
+    if "recreate" in run.phases and "/" not in held:
+        raise Refused("the root file system is not among what would be restored", "name it in the setting as well")
+    for file_system in wanted:
+        run.report.say(f"The server has {file_system.path}: {held[file_system.path]}")
+    for path in sorted({other.path for other in recorded(run)} - {file_system.path for file_system in wanted}):
+        run.report.warn(f"{path} is not to be restored and will be empty")
+    name = f"{when:%Y-%m-%d %H:%M:%S}" if when else max(held[file_system.path] for file_system in wanted)
+    run.backup = Found(name, tuple(wanted), when)
+
+
+@contextmanager
+def saving(run: Run) -> Iterator[Client]:
+    """The client while it saves; how much that will be is its own business."""
+    from .backup import Position
+
+    position = Position("rchar")
+    progress = Progress(run.report, "Saving", 0, events=run.options.json_progress)
+    yield Client(run, progress, position.read, position.follow)
+    progress.end()
+
+
+@contextmanager
+def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
+    """The client while it restores what was proven; at the end all is compared with what was recorded."""
+    found = run.backup
+    if not isinstance(found, Found):
+        raise RearError("no backup was checked, so none is restored", "the plugin must prove it in the phase verify")
+    places = [_below(run, file_system.path) for file_system in found.file_systems]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+    start = _used(places)
+    total = sum(file_system.bytes for file_system in found.file_systems)
+    progress = Progress(run.report, "Restoring", total, events=run.options.json_progress)
+    yield Client(run, progress, lambda: max(_used(places) - start, 0)), found
+    progress.end()
+    os.sync()
+    compare(run, found, max(_used(places) - start, 0))
+
+
+def _below(run: Run, path: str) -> Path:
+    return run.target / path.lstrip("/")
+
+
+def _used(places: Sequence[Path]) -> int:
+    """The bytes in use on the file systems of these places."""
+    devices = {place.stat().st_dev: place for place in places}
+    found = [os.statvfs(place) for place in devices.values()]
+    return sum((status.f_blocks - status.f_bfree) * status.f_frsize for status in found)
+
+
+def compare(run: Run, found: Found, came: int) -> None:
+    """Compare what is below the target with what was recorded; `RearError` when a file system did not come back.
+
+    Names and bytes may have changed between the recording and the backup: these are warnings.
+    """
+    empty, lost = [], []
+    for file_system in found.file_systems:
+        place = _below(run, file_system.path)
+        gone = [name for name in file_system.names if not os.path.lexists(place / name)]
+        if gone and len(gone) == len(file_system.names):
+            empty.append(file_system.path)
+        lost += [f"{file_system.path.rstrip('/')}/{name}" for name in gone]
+        if file_system.mode:
+            os.chown(place, file_system.uid, file_system.gid)
+            place.chmod(file_system.mode)
+    if any(file_system.path == "/" for file_system in found.file_systems):
+        empty += [f"/{name}" for name in ESSENTIAL if not os.path.lexists(run.target / name)]
+    if empty:
+        raise RearError(
+            f"the client reported success, but nothing came back of {' '.join(empty)}",
+            f"look at {run.target} and at the log of the client",
+        )
+    for line in lost:
+        run.report.log(f"not in the backup: {line}")
+    if lost:
+        few = f"{', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}"
+        run.report.warn(f"{len(lost)} of the recorded names did not come back ({few}); the log has all")
+        run.recovery.differences.append(f"not in the backup: {few}")
+    total = sum(file_system.bytes for file_system in found.file_systems)
+    if came < total // 2:
+        run.report.warn(f"only {size(came)} came back; {size(total)} were in use when the machine was described")
+    run.report.say(f"Restored {size(came)} to {len(found.file_systems)} file systems")
