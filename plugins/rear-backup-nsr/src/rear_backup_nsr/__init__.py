@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BACKUP=NSR: files kept by Dell NetWorker, saved and restored by its client programs save and recover."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rear_core import Contents, RearError, Run, Setting, Step, hookimpl
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+PROGRAMS = ("mminfo", "nsrexecd", "recover", "save")
+OPTIONAL = ("nsradmin", "nsrexec", "nsrinfo", "nsrlogin", "nsrports", "nsrwatch", "uasm")
+FILES = ("/usr/lib/nsr", "/opt/nsr", "/nsr/res")
+# The database of nsrexecd with the private key that this client proves its identity by; old versions have a file.
+SECRETS = ("/nsr/res/nsrladb", "/nsr/nsrladb", "/nsr/res/nsrla.res")
+# What recover says that must be seen: each failed file, and the sum at its end.
+NOTABLE = r"(?i)\b(error|failed|cannot|unable|denied)\b|^(Received|Recovering) \d+"
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "NSRSERVER", str, help="Host name of the NetWorker server. Left empty it is the first one in /nsr/res/servers."
+    )
+    yield Setting(
+        "NSR_CLIENT_NAME", str,
+        help="Name of this machine's client resource on the server. Left empty it is the host name.",
+    )
+    yield Setting(
+        "NSR_SAVE_SETS", list,
+        help="Save sets, by path, to save and restore. Left empty they are the mount points of all file systems that a"
+        " recovery makes again.",
+    )
+    yield Setting(
+        "NSR_RECOVER_TIME", str,
+        help="Time, as 2026-11-22 18:30:00 or a date alone, as of which files are restored. Left empty it is the newest"
+        " backup; the option --backup of `rear recover` comes before it.",
+    )
+    yield Setting(
+        "NSR_POOL_NAME", str, help="Pool that `rear mkbackup` saves to. Left empty the server chooses by its rules."
+    )
+    yield Setting(
+        "NSR_RETENTION_TIME", str,
+        help="How long what `rear mkbackup` saves is kept, as in '2 weeks'. Left empty the client's policy says it.",
+    )
+    yield Setting("NSR_RESULT_SAVE", bool, default=False, help="Whether `save` also keeps the finished rescue media.")
+
+
+@hookimpl
+def rear_rescue_contents() -> Contents:
+    from . import client
+
+    return Contents(PROGRAMS, OPTIONAL, files=FILES, library_directories=client.libraries(), secrets=SECRETS)
+
+
+@hookimpl
+def rear_prep() -> Iterable[Step]:
+    yield Step(40, "Check that the NetWorker server knows this client", check_client)
+
+
+@hookimpl
+def rear_analyse_dr() -> Iterable[Step]:
+    from rear_core.archive import external
+
+    yield Step(50, "Note which file systems must be in the backup", external.record)
+
+
+@hookimpl
+def rear_analyse_rescue(run: Run) -> Iterable[Step]:
+    if "backup" not in run.phases:
+        yield Step(50, "Look for backups of these file systems", look_for_backups)
+
+
+@hookimpl
+def rear_backup() -> Iterable[Step]:
+    yield Step(50, "Save the files to the NetWorker server", save_files)
+
+
+@hookimpl
+def rear_output(run: Run) -> Iterable[Step]:
+    if run.settings["NSR_RESULT_SAVE"]:
+        yield Step(95, "Save the rescue media to the NetWorker server", save_media)
+
+
+@hookimpl
+def rear_config(run: Run) -> Iterable[Step]:
+    if not run.demo:
+        yield Step(50, "Start the NetWorker client", start_client)
+
+
+@hookimpl
+def rear_verify() -> Iterable[Step]:
+    yield Step(40, "Check that the NetWorker server has all file systems", check_backup)
+
+
+@hookimpl
+def rear_restore() -> Iterable[Step]:
+    yield Step(50, "Restore the files from the NetWorker server", restore_files)
+
+
+def check_client(run: Run) -> None:
+    """Ask the server about this client; `Refused` when it does not answer."""
+    from . import client
+
+    found = client.save_sets(run, None)
+    run.report.detail(f"The NetWorker server {client.server(run)} has {len(found)} save sets of {client.name(run)}")
+
+
+def look_for_backups(run: Run) -> None:
+    """Warn when this machine could not be recovered as yet."""
+    from rear_core.archive import external
+
+    external.remind(run, external.recorded(run, run.settings["NSR_SAVE_SETS"]), held(run, None))
+
+
+def held(run: Run, when: datetime | None) -> dict[str, str]:
+    """The save sets that the server has, with their dates."""
+    from . import client
+
+    return {path: f"{saved:%Y-%m-%d %H:%M:%S}" for path, saved in client.save_sets(run, when).items()}
+
+
+def save_files(run: Run) -> None:
+    """Save each file system as a save set of its own; save does not cross mount points."""
+    from rear_core.archive import external
+
+    from . import client
+
+    with external.saving(run) as save:
+        for system in external.recorded(run, run.settings["NSR_SAVE_SETS"]):
+            save("save", *save_options(run), system.path, notable=NOTABLE, env=client.environment())
+            run.report.say(f"Saved {system.path}")
+
+
+def save_options(run: Run) -> list[str]:
+    """Server, client, pool and retention."""
+    from . import client
+
+    pool, retention = run.settings["NSR_POOL_NAME"], run.settings["NSR_RETENTION_TIME"]
+    chosen = [*(["-b", pool] if pool else []), *(["-y", retention] if retention else [])]
+    return ["-s", client.server(run), "-c", client.name(run), *chosen]
+
+
+def save_media(run: Run) -> None:
+    """Keep the finished media on the server, too; that they are here is what counts."""
+    from . import client
+
+    try:
+        argv = ["save", *save_options(run), "-N", "rear-media", *map(str, run.results)]
+        run.sh.run(*argv, env=client.environment(), timeout=3600)
+    except RearError as error:
+        run.report.warn(f"the rescue media were not saved on the server: {error.message}")
+
+
+def start_client(run: Run) -> None:
+    """Start nsrexecd, by which the server knows this client; it makes itself a daemon."""
+    from . import client
+
+    for place in client.DAEMON_PLACES:
+        Path(place).mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not client.is_running("nsrexecd"):
+        run.sh.run("nsrexecd", "-s", client.server(run), env=client.environment(), timeout=60)
+
+
+def check_backup(run: Run) -> None:
+    """Prove that every file system can be restored."""
+    from rear_core.archive import external
+
+    when = external.moment(run, run.settings["NSR_RECOVER_TIME"])
+    wanted, there = external.recorded(run, run.settings["NSR_SAVE_SETS"]), held(run, when)
+    external.prove(run, wanted, there, when)
+    # recover goes by the file index of the client, which is one tree whatever save sets it is made of.
+    for path in sorted({path for path in there if path.startswith("/")} - {system.path for system in wanted}):
+        run.report.warn(f"the server also has {path}: recover brings it back as well, into the file system above it")
+
+
+def restore_files(run: Run) -> None:
+    """Recover everything at once: recover puts files below -d by their path from the first folder they have in common.
+
+    With / among the paths, as verify has made sure, that folder is the root.
+    """
+    from rear_core.archive import external
+
+    from . import client
+
+    with external.restoring(run) as (recover, found):
+        paths = [system.path for system in found.file_systems]
+        when = ["-t", f"{found.moment:%m/%d/%Y %H:%M:%S}"] if found.moment else []
+        argv = ["recover", "-s", client.server(run), "-c", client.name(run), *when, "-d", str(run.target), "-iY"]
+        recover(*argv, "-a", *paths, notable=NOTABLE, env=client.environment())

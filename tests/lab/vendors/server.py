@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server of the stand-ins: it keeps what clients send, by client, path and time, in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Vault:
+    """A running server: `nodes` are the clients it knows with their passwords, `clock` tells the time of a backup.
+
+    `requests` lists what was asked, without passwords.
+    """
+
+    directory: Path
+    nodes: dict[str, str]
+    port: int = 0
+    clock: Callable[[], float] = time.time
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def saved(self, node: str) -> list[dict[str, Any]]:
+        """What is kept for a client: path, time, names at its top, in order of time."""
+        found = [json.loads(path.read_text()) for path in (self.directory / node).glob("*.json")]
+        return sorted(found, key=lambda entry: float(entry["time"]))
+
+    def put(self, node: str, path: str, folder: Path, when: float) -> None:
+        """Keep what is below a folder as a client's backup of a path at a time."""
+        entry = {"id": f"{time.time_ns()}", "path": path, "time": int(when), "names": sorted(os.listdir(folder))}
+        place = self.file(node, entry)
+        place.parent.mkdir(exist_ok=True)
+        subprocess.run(["tar", "--create", f"--file={place}", f"--directory={folder}", "."], check=True)
+        place.with_suffix(".json").write_text(json.dumps(entry))
+
+    def file(self, node: str, entry: dict[str, Any]) -> Path:
+        """The tar file of a backup."""
+        return self.directory / node / f"{entry['id']}.tar"
+
+
+@contextmanager
+def vault(directory: Path, nodes: dict[str, str]) -> Iterator[Vault]:
+    """A server on a free port of the loopback interface, inside a `with` block."""
+    running = Vault(directory, nodes)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            request = json.loads(self.rfile.readline())
+            running.requests.append({key: value for key, value in request.items() if key != "password"})
+            node = request["node"]
+            if running.nodes.get(node) is None:
+                return self.answer({"error": "unknown"})
+            if running.nodes[node] != request["password"]:
+                return self.answer({"error": "authentication"})
+            return getattr(self, request["do"])(node, request)  # type: ignore[no-any-return]
+
+        def answer(self, value: Any) -> None:
+            self.wfile.write(json.dumps(value).encode() + b"\n")
+
+        def session(self, node: str, request: dict[str, Any]) -> None:
+            self.answer({"server": "VAULT"})
+
+        def list(self, node: str, request: dict[str, Any]) -> None:
+            self.answer(running.saved(node))
+
+        def save(self, node: str, request: dict[str, Any]) -> None:
+            now = running.clock()
+            entry = {"id": f"{time.time_ns()}", "path": request["path"], "time": int(now), "names": request["names"]}
+            path = running.file(node, entry)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("wb") as file:
+                shutil.copyfileobj(self.rfile, file, 1 << 20)
+            path.with_suffix(".json").write_text(json.dumps(entry))
+            self.answer({"bytes": path.stat().st_size})
+
+        def restore(self, node: str, request: dict[str, Any]) -> None:
+            until = request.get("until") or float("inf")
+            fitting = [e for e in running.saved(node) if e["path"] == request["path"] and e["time"] <= until]
+            if not fitting:
+                return self.answer({"error": "no match"})
+            with running.file(node, fitting[-1]).open("rb") as file:
+                self.answer({"time": fitting[-1]["time"]})
+                shutil.copyfileobj(file, self.wfile, 1 << 20)
+            return None
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        running.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield running
+        finally:
+            server.shutdown()
