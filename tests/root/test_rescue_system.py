@@ -235,7 +235,7 @@ def test_a_vendors_directory_comes_with_its_libraries_and_without_its_passwords(
         )
         assert answer == "works\n"
         tree.text(f"{vendor}/PASSWORD", "x")
-        with pytest.raises(RearError, match="a password or key of a program in .*/PASSWORD"):
+        with pytest.raises(RearError, match=r"a password or key of a program in .*/PASSWORD"):
             build.check_secrets(run)
         tree.inside(vendor / "lib" / renamed).unlink()
         with pytest.raises(RearError, match=f"client needs {renamed}"):

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from lab import vendors
-from lab.vendors.server import Vault, vault
 
 import rear_backup_nsr
+from lab import vendors
+from lab.vendors.server import Vault, vault
 from rear_backup_nsr import client
 from rear_core import ConfigurationError, RearError, Refused, Run, builtin
 from rear_core.archive.external import FileSystem

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import pexpect
 import pytest
-from lab import vendors
-from lab.vendors.server import Vault, vault
 
 import rear_backup_tsm
+from lab import vendors
+from lab.vendors.server import Vault, vault
 from rear_backup_tsm import client, options
 from rear_core import ConfigurationError, RearError, Refused, Run, builtin
 from rear_core.archive.external import FileSystem
@@ -244,3 +246,24 @@ def test_numbers_at_the_end_are_read() -> None:
     assert client.total(lines, "restored") == 6491
     assert client.total(lines, "failed") == 2
     assert client.total((), "failed") == 0
+
+
+def test_the_client_asks_for_a_password_that_is_not_on_the_media(folder: Path, server: Vault) -> None:
+    (folder / "adsm/TSM.KDB").unlink()
+    here, tests = Path(__file__).parent, Path(vendors.__file__).parents[2]
+    script = (
+        f"import sys; sys.path[:0] = [{str(here)!r}, {str(tests)!r}]\n"
+        "import pathlib, rear_backup_tsm, test_backup_tsm as test\n"
+        f"run = test.make_run(pathlib.Path({str(folder)!r}), unattended=False)\n"
+        "rear_backup_tsm.log_in(run)\n"
+        "rear_backup_tsm.check_client(run)\n"
+    )
+    console = pexpect.spawn(sys.executable, ["-c", script], encoding="utf-8", timeout=30)
+    console.expect("Please enter your user id <WEB1>: ")
+    console.sendline("")
+    console.expect('Please enter password for user id "WEB1": ')
+    console.sendline(PASSWORD)
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.exitstatus == 0
+    assert (folder / "adsm/TSM.KDB").stat().st_mode & 0o777 == 0o600

@@ -7,7 +7,6 @@ import base64
 import ctypes
 import getpass
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -223,6 +222,18 @@ def incremental(session: Session, paths: list[str]) -> int:
     return worst
 
 
+def archive(session: Session, paths: list[str]) -> int:
+    """Single files."""
+    for path in paths:
+        if not Path(path).is_file():
+            message(f"ANS1345E No objects on the server match '{path}'")
+            return 12
+        with open(path, "rb") as file:
+            ask(session.address, {**session.request, "do": "archive", "path": path}, file)
+    totals(archived=len(paths), failed=0)
+    return 0
+
+
 def restore(session: Session, arguments: list[str]) -> int:
     """A file space back to a folder."""
     options = session.options
@@ -267,8 +278,7 @@ def main() -> int:
     if command.startswith("query "):
         return query(session, command[6:], arguments)
     if command == "archive":
-        lost = [path for path in arguments if not re.match("/", path) or not Path(path).exists()]
-        return 12 if lost else 0
+        return archive(session, arguments)
     return incremental(session, arguments) if command == "incremental" else restore(session, arguments)
 
 

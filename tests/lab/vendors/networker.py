@@ -94,9 +94,11 @@ def save(options: dict[str, str], paths: list[str]) -> int:
     for path in paths or [os.getcwd()]:
         if not Path(path).exists():
             fail(f"cannot stat {path}: No such file or directory")
-        if not Path(path).is_dir():
-            continue
         try:
+            if not Path(path).is_dir():
+                with open(path, "rb") as file:
+                    ask(address, {**request, "do": "archive", "path": path}, file)
+                continue
             status, names = send(address, {**request, "do": "save"}, path.rstrip("/") or "/")
         except NoAnswer as error:
             fail(f"Unable to set up a direct save with server `{address[0]}': {error}")

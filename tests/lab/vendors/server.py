@@ -43,6 +43,10 @@ class Vault:
         subprocess.run(["tar", "--create", f"--file={place}", f"--directory={folder}", "."], check=True)
         place.with_suffix(".json").write_text(json.dumps(entry))
 
+    def media(self, node: str, path: str) -> Path:
+        """A single file that a client has archived."""
+        return self.directory / "media" / node / Path(path).name
+
     def file(self, node: str, entry: dict[str, Any]) -> Path:
         """The tar file of a backup."""
         return self.directory / node / f"{entry['id']}.tar"
@@ -81,6 +85,13 @@ def vault(directory: Path, nodes: dict[str, str]) -> Iterator[Vault]:
             with path.open("wb") as file:
                 shutil.copyfileobj(self.rfile, file, 1 << 20)
             path.with_suffix(".json").write_text(json.dumps(entry))
+            self.answer({"bytes": path.stat().st_size})
+
+        def archive(self, node: str, request: dict[str, Any]) -> None:
+            path = running.media(node, request["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                shutil.copyfileobj(self.rfile, file, 1 << 20)
             self.answer({"bytes": path.stat().st_size})
 
         def restore(self, node: str, request: dict[str, Any]) -> None:

@@ -80,7 +80,9 @@ def test_a_setting_chooses_also_what_was_not_recorded(tmp_path: Path) -> None:
     assert external.recorded(run, ("/home", "/new")) == [FileSystem("/home", 7), FileSystem("/new")]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 2, "file_systems": []}', '{"version": 1, "file_systems": [1]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"version": 2, "file_systems": []}', '{"version": 1, "file_systems": [1]}']
+)
 def test_a_damaged_record_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     run = make_run(tmp_path)
     (run.recovery_dir / "files.json").write_text(text)
