@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -45,18 +46,16 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             make(unfinished)
             unfinished.rename(path)
         os.utime(path)
-        others = sorted(set(directory().glob(f"{kind}-*")) - {path}, key=_last_used)
-        for old in others[: -KEPT_OF_A_KIND or None]:
-            if time.time() - _last_used(old) > KEPT_SECONDS:
+    for used, old in sorted((_last_used(other), other) for other in _finished(kind) if other != path)[:-KEPT_OF_A_KIND]:
+        if time.time() - used > KEPT_SECONDS:
+            with _lock(old.with_name(old.name + ".lock")):
                 _remove(old)
     return path
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _finished(kind: str) -> list[Path]:
+    """Things of a kind, without what somebody is just making: a tree in the making has /proc and /dev mounted."""
+    return [path for path in directory().glob(f"{kind}-*") if re.fullmatch(r"[0-9a-f]{16}", path.name[len(kind) + 1 :])]
 
 
 def _last_used(path: Path) -> float:
@@ -67,8 +66,18 @@ def _last_used(path: Path) -> float:
         return time.time()
 
 
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
+        # Whatever is mounted in there, by mistake or on purpose, is not ours to empty.
+        if any(line.split()[1].startswith(f"{path}/") for line in Path("/proc/self/mounts").read_text().splitlines()):
+            raise RuntimeError(f"{path} is in use: something is mounted in it")
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
