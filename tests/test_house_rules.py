@@ -20,7 +20,7 @@ LAYERS = (
     ("builtin",),
     ("finalize",),
     ("storage", "rescue", "boot", "archive", "media", "system"),
-    ("shell", "report", "settings", "errors"),
+    ("shell", "report", "console", "settings", "errors"),
 )
 
 

@@ -43,6 +43,14 @@ class Refused(RearError):
     exit_code = ExitCode.REFUSED
 
 
+class Problems(Refused):
+    """All the reasons, found together, why a recovery would not succeed; nothing was changed."""
+
+    def __init__(self, problems: Sequence[RearError]) -> None:
+        super().__init__(f"{len(problems)} problems: " + "; ".join(problem.message for problem in problems))
+        self.problems = tuple(problems)
+
+
 class Interrupted(RearError):
     """The user or the system asked the run to stop."""
 

@@ -227,7 +227,8 @@ def rear_config(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 def rear_verify(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
     """Prove that the recovery can succeed, before anything is written to a disk.
 
-    Must change nothing: raise `Refused` with the reason. ::
+    Must change nothing: raise `Refused` with the reason. The other steps run all the same, so that all problems are
+    told at once: `run.layout` and `run.plan` (from number 15 on) are None when they could not be made. ::
 
         yield Step(40, "Check that the Acme server has the backup", check_backup)
     """

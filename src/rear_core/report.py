@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from .errors import RearError, Refused
+from .errors import Problems, RearError, Refused
 
 MASK = "********"
 
@@ -142,9 +142,11 @@ class Report:
 
 def explain(error: RearError, log_path: Path | None = None) -> str:
     """The lines that end a failed run: what went wrong, what to do, where to read more."""
-    lines = [f"ERROR: {error.message}"]
-    if error.hint:
-        lines.append(f"  What to do: {error.hint}")
+    lines = []
+    for problem in error.problems if isinstance(error, Problems) else (error,):
+        lines.append(f"ERROR: {problem.message}")
+        if problem.hint:
+            lines.append(f"  What to do: {problem.hint}")
     if log_path:
         lines.append(f"  Details: {log_path}")
     return "\n".join(lines)

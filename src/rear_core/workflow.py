@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import Interrupted, PluginError, RearError
+from . import console
+from .errors import ConfigurationError, Interrupted, PluginError, Problems, RearError, Refused
 
 if TYPE_CHECKING:
     from .run import Run
@@ -83,10 +84,34 @@ def execute(run: Run, workflow: str) -> None:
             print(f"{planned.phase:<15} {planned.step.number:02d}  {planned.step.title}  [{planned.source}]")
         return
     try:
-        for planned in plan(run, [phase for phase in phases if phase != "cleanup"]):
-            _perform(run, planned)
+        for phase in phases:
+            if phase == "verify":
+                _verify(run)
+            elif phase != "cleanup":
+                for planned in plan(run, [phase]):
+                    _perform(run, planned)
     finally:
         _clean_up(run)
+
+
+def _verify(run: Run) -> None:
+    """Run every step, also after one has refused: all that keeps a recovery from succeeding is told at once."""
+    problems: list[RearError] = []
+    for planned in plan(run, ["verify"]):
+        try:
+            _perform(run, planned)
+        except Interrupted:
+            raise
+        except RearError as error:
+            run.report.say(f"Problem: {error.message}")
+            problems.append(error)
+    if len(problems) > 1:
+        raise Problems(problems)
+    for problem in problems:
+        if isinstance(problem, (ConfigurationError, Refused)):
+            raise problem
+        # Whatever it was: nothing was changed yet.
+        raise Refused(problem.message, problem.hint) from problem
 
 
 def _perform(run: Run, planned: PlannedStep) -> None:
@@ -108,7 +133,7 @@ def _clean_up(run: Run) -> None:
 
 
 def _confirmed(planned: PlannedStep) -> bool:
-    answer = input(f"{planned.phase}: {planned.step.title} [{planned.source}]? [Y]es, (s)kip, (q)uit: ").strip().lower()
+    answer = console.ask(f"{planned.phase}: {planned.step.title} [{planned.source}]? [Y]es, (s)kip, (q)uit: ").lower()
     if answer.startswith("q"):
         raise Interrupted("ended before a step, as asked")
     return not answer.startswith("s")

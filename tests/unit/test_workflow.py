@@ -12,10 +12,10 @@ import pytest
 
 from rear_core import builtin
 from rear_core.builtin.scripts import RESCUE_PHASES, lay_skeletons, take_scripts
-from rear_core.errors import ConfigurationError, PluginError, RearError, Refused
+from rear_core.errors import ConfigurationError, ExitCode, Interrupted, PluginError, Problems, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
-from rear_core.report import Report
+from rear_core.report import Report, explain
 from rear_core.rescue.contents import Contents
 from rear_core.run import Options, Run
 from rear_core.settings import evaluate
@@ -100,6 +100,41 @@ def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
         execute(run, WORKFLOW)
     assert done == ["last"]
     assert run.report.warnings == ["fail too: broken"]
+
+
+def test_verify_goes_on_after_a_problem_and_tells_all(run: Run) -> None:
+    def refuse(run: Run) -> None:
+        raise Refused("no disk", "add one")
+
+    steps = [Step(10, "one", refuse), Step(20, "two", fail), Step(30, "three", lambda run: run.results.append(Path()))]
+    run.plugins.take(plugin("extra", "e", rear_verify=lambda: steps, rear_recreate=lambda: [Step(1, "never", print)]))
+    with pytest.raises(Problems) as caught:
+        execute(run, "recover")
+    assert run.results == [Path()]
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert explain(caught.value).splitlines() == ["ERROR: no disk", "  What to do: add one", "ERROR: broken"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RearError("x", "y"), Refused),
+        (Refused("x", "y"), Refused),
+        (ConfigurationError("x", "y"), ConfigurationError),
+        (Interrupted("x", "y"), Interrupted),
+    ],
+)
+def test_one_problem_is_told_as_what_it_is_and_nothing_is_changed(
+    run: Run, error: RearError, kind: type[RearError]
+) -> None:
+    def harm(run: Run) -> None:
+        raise error
+
+    never = [Step(1, "never", fail)]
+    run.plugins.take(plugin("extra", "e", rear_verify=lambda: [Step(1, "h", harm)], rear_recreate=lambda: never))
+    with pytest.raises(kind) as caught:
+        execute(run, "recover")
+    assert (caught.value.message, caught.value.hint) == ("x", "y")
 
 
 def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

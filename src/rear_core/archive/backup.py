@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..rescue.contents import Contents
@@ -129,8 +129,8 @@ def archive(
     made = manifest.Manifest(
         created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
-        warnings=streamed.complaints, tools=tools(run, compression, bool(keys)), encryption=secured,
-        volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
+        storage=storage(run), warnings=streamed.complaints, tools=tools(run, compression, bool(keys)),
+        encryption=secured, volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
     )  # fmt: skip
     target.add(COVERAGE, selection.dumps())
     target.add(manifest.NAME, manifest.dumps(made, keys))
@@ -185,6 +185,13 @@ def layout_id(run: Run) -> str:
     from ..storage.layout import dumps
 
     return hashlib.sha256(dumps(run.layout).encode()).hexdigest() if run.layout else ""
+
+
+def storage(run: Run) -> dict[str, Any]:
+    """The layout, as its file has it; {} when none is known."""
+    from ..storage.layout import dumps
+
+    return dict(json.loads(dumps(run.layout))) if run.layout else {}
 
 
 def tools(run: Run, compression: str, encrypted: bool) -> dict[str, str]:

@@ -2,9 +2,11 @@
 """What a backup saves, and for every mounted byte that it does not save, why not."""
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -220,8 +222,8 @@ def _parts(
             yield Part(literal(mount.target) + "/*", "the same file system is saved elsewhere", 0)
     for pattern in wishes.exclude:
         folder = pattern[:-2] if pattern.endswith("/*") else pattern
-        plain = not set("*?[\\") & set(folder)
-        yield Part(pattern.rstrip("/"), "BACKUP_PROG_EXCLUDE names it", counted(folder or "/") if plain else None)
+        known = "\\" not in folder
+        yield Part(pattern.rstrip("/"), "BACKUP_PROG_EXCLUDE names it", counted(folder or "/") if known else None)
 
 
 def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Covered]:
@@ -256,7 +258,37 @@ def bytes_used(mount_point: str) -> int:
 
 
 def bytes_below(path: str) -> int:
-    """What lies below a folder on its file system; what cannot be looked at counts nothing."""
+    """What lies below a folder on its file system, or in all that a pattern matches on that where it begins.
+
+    What cannot be looked at counts nothing.
+    """
+    fixed = re.split(r"[*?[]", path)[0]
+    return _bytes_below(path) if fixed == path else sum(map(_bytes_below, _matching(path, os.path.dirname(fixed))))
+
+
+def _matching(pattern: str, start: str) -> Iterator[str]:
+    """The paths that a pattern of tar means, those in one that matches left away."""
+    matches = re.compile(fnmatch.translate(pattern)).match
+    try:
+        device = os.lstat(start).st_dev
+    except OSError:
+        return
+    for folder, folders, files in os.walk(start):
+        paths = {name: f"{folder.rstrip('/')}/{name}" for name in (*folders, *files)}
+        inside = {name for name in folders if _device(paths[name]) == device}
+        chosen = {name for name in paths if (name in inside or name not in folders) and matches(paths[name])}
+        yield from (paths[name] for name in sorted(chosen))
+        folders[:] = [name for name in folders if name in inside - chosen]
+
+
+def _device(path: str) -> int:
+    try:
+        return os.lstat(path).st_dev
+    except OSError:
+        return -1
+
+
+def _bytes_below(path: str) -> int:
     try:
         found = os.lstat(path)
     except OSError:

@@ -23,7 +23,7 @@ OTHER_BACKUP = "choose another backup with --backup DATE"
 class Manifest:
     """What is known of a backup. `size` and `sha256` are those of the archive as it lies there, `volumes` those of its
     parts when it has several, `bytes` and `members` those of the tar stream in it; `warnings` counts kinds of what tar
-    complained about; `layout` is the SHA-256 of the layout that the machine had."""
+    complained about; `layout` is the SHA-256 of the layout that the machine had, `storage` that layout."""
 
     created: str
     hostname: str
@@ -34,6 +34,7 @@ class Manifest:
     members: int
     bytes: int
     layout: str = ""
+    storage: Mapping[str, Any] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     encryption: Encryption | None = None

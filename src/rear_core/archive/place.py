@@ -2,6 +2,7 @@
 """Where backups are kept: folders, and what plugins for other media bring instead."""
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -63,9 +64,11 @@ class Folder:
             for old in generations.prune(self.home, keep, name):
                 self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
                 f"cannot write the backup to {self.home}: {error.strerror}",
-                "make room there: the previous backup is kept until a new one is complete",
+                "make room there: the previous backup is kept until a new one is complete"
+                if full else "check its server or disk: earlier backups are as they were",
             ) from error
 
     def names(self) -> list[str]:

@@ -2,15 +2,15 @@
 """Restores the files of a machine: first proves that the backup is whole and authentic, then unpacks it."""
 from __future__ import annotations
 
-import getpass
+import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Interrupted, ProgramFailed, RearError, Refused
+from .. import console
+from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, stream
 from .backup import passphrase
 from .place import Place, opened
@@ -44,6 +44,7 @@ def check(run: Run, place: Path | Place) -> None:
         sealed = read_manifest(where, name)
         keys = unlock(run, sealed)
         found = sealed.manifest
+        compare_layouts(run, found)
         check_room(run, found)
         read_archive(run, where, name, found)
     except OSError as error:
@@ -81,10 +82,10 @@ def unlock(run: Run, sealed: manifest.Sealed) -> encryption.Keys | None:
 
 def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:
     """Ask for the passphrase until it is right, three times at most."""
-    if run.options.unattended or not sys.stdin.isatty():
+    if run.options.unattended or not console.somebody_is_there():
         raise Refused("the backup is encrypted and no key is configured", "set BACKUP_KEY_FILE, or use a terminal")
     for number in range(TRIES):
-        secret = getpass.getpass("Passphrase of the backup: ")
+        secret = console.ask_secret("Passphrase of the backup: ")
         run.report.mask(secret)
         try:
             return encryption.unlock(secret, secured)
@@ -95,8 +96,32 @@ def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:
     raise AssertionError("unreachable")
 
 
+def compare_layouts(run: Run, found: manifest.Manifest) -> None:
+    """Tell what of the storage was otherwise when the backup was made: it is made as it is described here."""
+    from ..storage.compare import compare
+    from ..storage.kinds import item_types
+    from ..storage.layout import loads
+
+    if run.layout is None or not found.storage:
+        return
+    try:
+        then = loads(json.dumps(found.storage), item_types(run.plugins.call("rear_storage_kinds")), name="manifest")
+    except ConfigurationError as error:
+        run.report.warn(f"how the storage was when the backup was made cannot be read: {error.message}")
+        return
+    if differences := compare(then, run.layout):
+        run.report.warn("the storage was described otherwise when the backup was made; it is made as described here")
+        for line in differences:
+            run.report.say(f"Since the backup: {line}")
+
+
 def check_room(run: Run, found: manifest.Manifest) -> None:
-    """Refuse to fill the one folder of a demonstration; otherwise files go to several file systems, or to new ones."""
+    """Refuse when the files cannot fit: into the one folder of a demonstration, or all file systems together."""
+    if run.plan and 0 < run.plan.room < found.bytes:
+        raise Refused(
+            f"the backup has {size(found.bytes)}, the file systems on the chosen disks {size(run.plan.room)} together",
+            "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE",
+        )
     if not run.demo:
         return
     place = next(path for path in (run.target, *run.target.parents) if path.exists())
@@ -173,4 +198,9 @@ def restore(run: Run, place: Path | Place) -> None:
 def failure(run: Run, error: ProgramFailed) -> RearError:
     """A failed stage with what it was that failed."""
     reason = (stream.first_error(error.output) if error.status > 0 else "") or error.message
-    return RearError(f"the files could not be restored to {run.target}: {reason}", "see the log, and run it again")
+    hint = "see the log, put it right and run it again"
+    # The first write to a full disk takes a part of what it should, and only the next one says why.
+    if "No space left on device" in error.output or "Wrote only" in error.output:
+        reason = f"No space left on device: {reason.partition(': ')[0]}"
+        hint = "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE"
+    return RearError(f"the files could not be restored to {run.target}: {reason}", hint)

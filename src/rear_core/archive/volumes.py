@@ -106,7 +106,8 @@ def checked(blocks: Iterable[memoryview], name: str, volume: Volume) -> Iterator
             yield block
             done += len(block)
     except OSError as error:
-        raise RearError(f"cannot read {name}: {error.strerror}", "check its medium, disk or server") from error
+        hint = "check its medium, disk or server, and run it again"
+        raise RearError(f"cannot read {name}: {error.strerror}", hint) from error
     if done < volume.size:
         raise RearError(f"{name} is truncated: {done} of {volume.size} bytes are there", "choose another backup")
     if done > volume.size or digest.hexdigest() != volume.sha256:

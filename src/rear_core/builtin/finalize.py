@@ -111,8 +111,10 @@ def put_names_right(run: Run) -> None:
     from ..finalize.devices import storage_of
 
     recovery = run.recovery
-    assert run.rebuilt is not None
-    recovery.differences += [f"{old} is now {new}" for old, new in sorted(run.rebuilt.changed_identifiers.items())]
+    assert run.rebuilt is not None and run.layout is not None
+    owners = {getattr(item, "uuid", ""): item for item in run.layout}
+    for old, new in sorted(run.rebuilt.changed_identifiers.items()):
+        recovery.differences.append(f"{owners.get(old, 'item')}: UUID {new} instead of {old}")
     recovery.differences += run.rebuilt.notes
     for finding in references.put_right(run.target, storage_of(run)):
         run.report.detail(str(finding))

@@ -2,7 +2,6 @@
 """Makes the storage again: finds the disks, plans, asks for passphrases, builds, mounts, and compares."""
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
@@ -10,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ProgramFailed, RearError, Refused
+from .. import console
+from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
 from ..workflow import Step
@@ -54,17 +54,13 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 
 @hookimpl
-def rear_config(run: Run) -> Iterable[Step]:
-    if "recreate" in run.phases:
-        yield Step(20, "Read the description of the storage", load_description)
-
-
-@hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     if "recreate" in run.phases:
+        yield Step(5, "Read the description of the storage", load_description)
         yield Step(15, "Find the disks and plan", make_plan)
         yield Step(20, "Check that the tools are there", check_tools)
         yield Step(25, "Get the passphrases", get_passphrases)
+        yield Step(60, "See what a run before this one has done", check_earlier_run)
 
 
 @hookimpl
@@ -96,17 +92,22 @@ def save_usage(run: Run) -> None:
 
 
 def load_description(run: Run) -> None:
-    """Read recovery/layout.json, which somebody may have edited."""
+    """Read recovery/layout.json, which somebody may have edited; `Refused` with the line of what is wrong there."""
     from .storage import load_layout
 
-    run.layout = load_layout(run)
+    try:
+        run.layout = load_layout(run)
+    except ConfigurationError as error:
+        raise Refused(error.message, error.hint) from error
 
 
 def make_plan(run: Run) -> None:
     """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
     from ..storage.choice import decide
 
-    layout = the_layout(run)
+    if run.layout is None:
+        return
+    layout = run.layout
     assignment, machine = decide(run, layout)
     for match in assignment.matches:
         run.report.say(str(match))
@@ -147,7 +148,9 @@ def the_plan(run: Run) -> Plan:
 
 def check_tools(run: Run) -> None:
     """Refuse to begin when a program of the plan is missing."""
-    made = the_plan(run)
+    made = run.plan
+    if made is None:
+        return
     needed = {command.argv[0] for command in (*made.teardown, *made.build, *made.mount, *made.restored)}
     missing = sorted(program for program in needed if run.sh.which(program) is None)
     if missing:
@@ -155,17 +158,22 @@ def check_tools(run: Run) -> None:
 
 
 def get_passphrases(run: Run) -> None:
-    """Have a passphrase for every LUKS volume, one that the tool takes and that can be typed at boot."""
+    """Have a passphrase for every LUKS volume, one that the tool takes and that can be typed at boot.
+
+    None for volumes that a run before this one has made: they have theirs.
+    """
     from ..storage.luks import passphrase_problem
 
-    volumes = the_plan(run).volumes
+    volumes = run.plan.volumes if run.plan and not is_built(run) else ()
     known = str(run.settings["LUKS_PASSPHRASE"])
     for volume in volumes:
+        if volume.id in run.passphrases:
+            continue
         if known:
             if problem := passphrase_problem(known):
                 raise Refused(f"LUKS_PASSPHRASE is not good enough: {problem}", "choose another one")
             run.passphrases[volume.id] = known
-        elif run.options.unattended or not sys.stdin.isatty():
+        elif run.options.unattended or not console.somebody_is_there():
             raise Refused(
                 f"{volume} needs a passphrase, and nobody can be asked",
                 "set LUKS_PASSPHRASE in /etc/rear/local.conf of the rescue system or in the environment,"
@@ -182,9 +190,9 @@ def ask_passphrase(volume: Luks) -> str:
     from ..storage.luks import passphrase_problem
 
     for _ in range(TRIES):
-        word = getpass.getpass(f"New passphrase for {volume}: ")
+        word = console.ask_secret(f"New passphrase for {volume}: ")
         problem = passphrase_problem(word)
-        if not problem and getpass.getpass("Once more: ") == word:
+        if not problem and console.ask_secret("Once more: ") == word:
             return word
         print(f"Not taken: {problem or 'they are not the same'}", file=sys.stderr)
     raise Refused(f"no passphrase for {volume}", "run it again")
@@ -196,13 +204,29 @@ def journal_path(run: Run) -> Path:
 
 
 def is_built(run: Run) -> bool:
-    """Whether an earlier run of this rescue system has built just this plan, and all of it is still there."""
+    """Whether an earlier run of this rescue system has built just this plan, and all of it is still there.
+
+    Not when it was going to restore another backup than this run: that one's files would stay among ours.
+    """
     from ..storage.execute import Journal, is_block_device
 
-    made = the_plan(run)
-    if Journal(journal_path(run)).built() != made.id:
+    made, journal = the_plan(run), Journal(journal_path(run))
+    if journal.built() != made.id or (run.backup and journal.restored() not in ("", run.backup.name)):
         return False
     return all(is_block_device(device) for command in made.mount for device in command.devices)
+
+
+def check_earlier_run(run: Run) -> None:
+    """Say whether it is resumed; now that the backup is known."""
+    from ..storage.execute import Journal
+
+    if run.plan is None or Journal(journal_path(run)).built() != run.plan.id:
+        return
+    if is_built(run):
+        run.report.say("The storage was made by the run before this one, which is resumed")
+    else:
+        run.report.say("The storage is made anew: of what the run before this one made, not all can be used")
+        get_passphrases(run)
 
 
 def take_down(run: Run) -> None:
@@ -211,7 +235,6 @@ def take_down(run: Run) -> None:
 
     made = the_plan(run)
     if is_built(run):
-        run.report.say("The storage was made by the run before this one, which is resumed")
         return
     journal = Journal(journal_path(run))
     journal.note(plan=made.id, state="begun")
@@ -232,7 +255,7 @@ def build(run: Run) -> None:
 
 def mount(run: Run) -> None:
     """Mount everything below the target, until the run ends; set `run.rebuilt`."""
-    from ..storage.execute import execute
+    from ..storage.execute import Journal, execute
 
     made = the_plan(run)
     for command in made.teardown:
@@ -241,6 +264,7 @@ def mount(run: Run) -> None:
             execute(run.sh, [command], tell=run.report.detail)
     run.undo.callback(unmount, run)
     execute(run.sh, made.mount, tell=run.report.detail)
+    Journal(journal_path(run)).note(backup=run.backup.name if run.backup else "")
     run.rebuilt = made.rebuilt()
 
 
@@ -319,6 +343,6 @@ def existing_passphrase(run: Run, volume: Luks) -> str:
     """The passphrase that a volume has."""
     if known := str(run.settings["LUKS_PASSPHRASE"]):
         return known
-    if not sys.stdin.isatty():
+    if not console.somebody_is_there():
         raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal")
-    return getpass.getpass(f"Passphrase for {volume}: ")
+    return console.ask_secret(f"Passphrase for {volume}: ")

@@ -133,6 +133,23 @@ def readable(made: Plan) -> Iterator[str]:
 
 
 @layout.command()
+@click.argument("plan_id", metavar="PLAN")
+@click.pass_obj
+def made(options: Options, plan_id: str) -> None:
+    """Note that the storage was made by hand: `rear recover` then goes on, if PLAN is what it would have done.
+
+    The script of `rear layout plan --script` does this when it has made everything.
+    """
+    from ..builtin.core import check_root_in_memory
+    from ..storage.execute import Journal
+
+    run = open_run(options)
+    run.need_root()
+    check_root_in_memory(run)
+    Journal(recreate.journal_path(run)).note(plan=plan_id, state="built")
+
+
+@layout.command()
 @click.pass_obj
 def diff(options: Options) -> None:
     """Say how the storage that is here differs from the recorded one. Exit status 1 when it does.

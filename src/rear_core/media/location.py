@@ -32,39 +32,54 @@ NFS_OPTIONS = "nodev,nosuid,soft,retry=0"
 DISK_OPTIONS = "nodev,nosuid"
 
 
+# What may pass when the network of a machine that has just started is not complete yet.
+PASSING = ("Connection refused", "timed out", "No route to host", "Network is unreachable", "resolve", "resolution")
+RETRY_SECONDS = 5
+
+
 @contextmanager
-def opened(run: Run, url: Url, options: str = "") -> Iterator[Path]:
+def opened(run: Run, url: Url, options: str = "", *, patience: float = 0) -> Iterator[Path]:
     """The folder behind a URL; an NFS export or a disk is mounted in a private folder and unmounted at the end.
 
-    On a disk that is the folder `rear`, which may have to be made. To keep it until the run ends,
-    `run.undo.enter_context(opened(...))`.
+    On a disk that is the folder `rear`, which may have to be made. For `patience` seconds a server that does not answer
+    is tried again. To keep it until the run ends, `run.undo.enter_context(opened(...))`.
     """
     if url.scheme == "file":
         yield Path(url.path)
         return
-    with mounted(run, url, options) as directory:
+    with mounted(run, url, options, patience=patience) as directory:
         yield directory / DISK_FOLDER if url.scheme == "usb" else directory
 
 
 @contextmanager
-def mounted(run: Run, url: Url, options: str = "") -> Iterator[Path]:
+def mounted(run: Run, url: Url, options: str = "", *, patience: float = 0) -> Iterator[Path]:
     """The root of an NFS export or disk, mounted in a private folder and unmounted at the end."""
     command = _mount_command(run, url, options)
     directory = run.build_dir / f"mount.{uuid.uuid4().hex[:8]}"
     directory.mkdir(mode=0o700)
     try:
-        try:
-            run.sh.run(*command, directory, timeout=MOUNT_SECONDS)
-        except ProgramFailed as error:
-            raise Refused(
-                f"cannot mount {url}: {error.message}", f"try it by hand: {shlex.join(command)} /mnt"
-            ) from error
+        _mount(run, url, [*command, os.fspath(directory)], patience)
         try:
             yield directory
         finally:
             _unmount(run, url, directory)
     finally:
         directory.rmdir()
+
+
+def _mount(run: Run, url: Url, command: list[str], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            run.sh.run(*command, timeout=MOUNT_SECONDS)
+            return
+        except ProgramFailed as error:
+            left = deadline - time.monotonic()
+            if left <= 0 or not any(word in error.message for word in PASSING):
+                hint = f"try it by hand: {shlex.join(command[:-1])} /mnt"
+                raise Refused(f"cannot mount {url}: {error.message}", hint) from error
+            run.report.say(f"{url} does not answer, trying again for {left:.0f} s: {error.message}")
+            time.sleep(RETRY_SECONDS)
 
 
 def _mount_command(run: Run, url: Url, options: str) -> list[str]:

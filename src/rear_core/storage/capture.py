@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 
+from ..errors import ProgramFailed
 from ..shell import Shell
 from .disk import PartitionTable, read_table
 from .inventory import Device, is_part, read_devices
@@ -102,6 +103,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
         named = _matches(path, include)
         reason = "EXCLUDE_DEVICES names it" if _matches(path, exclude) else "" if named else _why_not(survey, device)
         device = device if reason else _recognised(survey, device)
+        reason = reason or _why_unreadable(survey, device)
         if not reason and not named and _is_empty(survey, device):
             reason = "an empty disk"
         if reason:
@@ -162,6 +164,21 @@ def _why_not(survey: Survey, disk: Device) -> str:
     return ""
 
 
+def _why_unreadable(survey: Survey, disk: Device) -> str:
+    """Why nothing can be said of a disk, as in a container that shows those of its host; "" for all others.
+
+    One that is in use has to be readable: its partition table cannot be missing in the layout.
+    """
+    if _mounted_from(survey, disk):
+        return ""
+    try:
+        read_table(survey, disk)
+    except ProgramFailed as error:
+        survey.warn(f"{disk.path} is not described: {error.message}")
+        return f"it cannot be read: {error.message}"
+    return ""
+
+
 def _is_empty(survey: Survey, disk: Device) -> bool:
     if disk.children or disk.fstype or survey.mount_point(disk):
         return False
@@ -171,9 +188,14 @@ def _is_empty(survey: Survey, disk: Device) -> bool:
 def _is_system(survey: Survey, disk: Device) -> bool:
     """Whether something on this disk is mounted where the system or fstab wants it."""
     wanted = {*SYSTEM_MOUNTS, *(entry.target for entry in survey.fstab)}
+    return not wanted.isdisjoint(_mounted_from(survey, disk))
+
+
+def _mounted_from(survey: Survey, disk: Device) -> list[str]:
+    """Where the file systems are mounted that a disk has a part in."""
     stack = _stack(survey, disk)
     numbers, paths = {device.number for device in stack}, {device.path for device in stack}
-    return any(m.target in wanted and (m.number in numbers or m.source in paths) for m in survey.mounts)
+    return [m.target for m in survey.mounts if m.number in numbers or m.source in paths]
 
 
 def _stack(survey: Survey, disk: Device) -> list[Device]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+from .. import console
 from ..errors import Interrupted, Refused
 from . import present
 from .command import Site
@@ -31,11 +32,15 @@ def decide(run: Run, layout: Layout) -> tuple[Assignment, Machine]:
     machine = look(run, layout)
     answers = {**backup_disks(run, layout), **chosen(run)}
     assignment = assigned(run, layout, machine, answers)
-    while assignment.questions or assignment.problems:
-        refuse(run, assignment)
-        for match in assignment.questions:
-            answers[match.recorded.id] = ask(match)
-        assignment = assigned(run, layout, machine, answers)
+    refuse(run, assignment)
+    while assignment.questions:
+        match = assignment.questions[0]
+        tried = {**answers, match.recorded.id: ask(match, assignment.spare)}
+        after = assigned(run, layout, machine, tried)
+        for problem in after.problems:
+            print(f"That cannot be: {problem}", file=sys.stderr)
+        if not after.problems:
+            answers, assignment = tried, after
     return assignment, machine
 
 
@@ -134,18 +139,20 @@ def refuse(run: Run, assignment: Assignment) -> None:
     if assignment.problems:
         spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
         raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
-    if assignment.questions and (run.options.unattended or not sys.stdin.isatty()):
+    if assignment.questions and (run.options.unattended or not console.somebody_is_there()):
         open_questions = "; ".join(map(str, assignment.questions))
         raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)
 
 
-def ask(match: Match) -> str:
+def ask(match: Match, spare: Mapping[str, str]) -> str:
     """The disk that the user wants, or `none`; one that holds something has to be typed out."""
     holds = any(reason.startswith("it holds") for reason in match.reasons)
     print(f"\n{match}", file=sys.stderr)
+    for path, state in spare.items():
+        print(f"  also here: {path} ({state})", file=sys.stderr)
     proposal = "" if holds else match.path
-    default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it)"
-    answer = input(f"Which disk becomes {match.recorded}? A path, none, or quit{default}: ").strip() or proposal
+    default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
+    answer = console.ask(f"Which disk becomes {match.recorded}? A path, none, or quit{default}: ") or proposal
     if answer in ("", "q", "quit"):
         raise Interrupted("ended before anything was written, as asked")
     return answer if answer == NONE else _device(answer)

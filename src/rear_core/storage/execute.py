@@ -22,7 +22,8 @@ WAIT_FOR_DEVICE = 30
 class Journal:
     """What was begun and done, one JSON object per line; written through before the next command begins.
 
-    It lies in the memory of the rescue system: after a restart of that nothing is known, and all starts over.
+    It lies in the memory of the rescue system: after a restart of that nothing is known, and all starts over, as
+    nobody can say what of the last writes has reached the disks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,6 +44,13 @@ class Journal:
         entries = self._entries()
         last = next((entry for entry in reversed(entries) if "plan" in entry), {})
         return str(last["plan"]) if last.get("state") == "built" else ""
+
+    def restored(self) -> str:
+        """The backup whose files were going to be restored to what was built, "" when it did not come to that."""
+        for entry in reversed(self._entries()):
+            if "backup" in entry or "plan" in entry:
+                return str(entry.get("backup", ""))
+        return ""
 
     def _entries(self) -> list[dict[str, object]]:
         try:

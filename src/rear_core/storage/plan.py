@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import Refused
 from . import lvm_recreate
+from .btrfs import Btrfs
 from .command import Command, Site
 from .disk import Disk
+from .filesystem import FileSystem
 from .kinds import StorageKind
 from .layout import Item, Layout, make
 from .luks import Luks, lost
@@ -81,6 +83,20 @@ class Plan:
         """The encrypted volumes, which need a passphrase each."""
         wanted = {command.passphrase for command in self.build}
         return tuple(item for item in self.site.layout if isinstance(item, Luks) and item.id in wanted)
+
+    @property
+    def room(self) -> int:
+        """The bytes of all file systems that are mounted, 0 when nobody can know how much fits into them."""
+        layout = self.site.layout
+        mounted = {need for item in layout if isinstance(item, Mount) for need in item.needs}
+        sizes = [self._size(item) for item in layout if isinstance(item, FileSystem) and item.id in mounted]
+        return sum(sizes) if all(sizes) else 0
+
+    def _size(self, item: Item) -> int:
+        """The bytes of the device below a file system, 0 when they are not known; btrfs may compress."""
+        if isinstance(item, Btrfs) or (isinstance(item, Array) and self.site.is_resized(item.id)):
+            return 0
+        return self.site.size(item.id) or (self._size(self.site.item(item.needs[0])) if item.needs else 0)
 
     def rebuilt(self) -> Rebuilt:
         """What the plan leaves behind when all of it was done."""
@@ -199,7 +215,10 @@ def _hardware_changed(layout: Layout, disks: Mapping[str, str], present: Mapping
 
 
 def script(made: Plan) -> str:
-    """The plan as a shell script that can be edited and run instead; it ends at the first failure."""
+    """The plan as a shell script that can be edited and run instead; it ends at the first failure.
+
+    After it, `rear recover` goes on with what it made.
+    """
     lines = ["#!/bin/bash", "# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:"]
     lines += [f"#   {made.site.item(id)}" for id in sorted(made.mapping)]
     lines += [f"# Note: {note}" for note in made.notes]
@@ -218,6 +237,8 @@ def script(made: Plan) -> str:
         for command in commands:
             typed = _typed(command)
             lines += [f"# {line}" for line in typed] if commands is made.restored else ["", *typed]
+        if commands is made.build:
+            lines += ["", "# `rear recover` takes it from here.", f"rear layout made {made.id}"]
     return "\n".join(lines) + "\n"
 
 

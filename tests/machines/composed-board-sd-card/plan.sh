@@ -33,6 +33,9 @@ tune2fs -r 325437 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_al
 test -b /dev/mmcblk0p1
 mkfs.vfat -I -F 32 -i 9F2E4B1C -n bootfs -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/mmcblk0p1
 
+# `rear recover` takes it from here.
+rear layout made f97d415fdc00fe96
+
 ## Mount
 
 # make the mount point /

@@ -73,6 +73,9 @@ btrfs subvolume create /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01/root/var/l
 # its top is not needed any more
 umount /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01
 
+# `rear recover` takes it from here.
+rear layout made e5eacfc313eb7295
+
 ## Mount
 
 # make the mount point /

@@ -84,6 +84,9 @@ udevadm settle --timeout=60
 test -b /dev/sdd1
 mkfs.btrfs --quiet --force --uuid=504152a5-e944-4085-84aa-bc7a72760249 --label=single --nodesize=16384 --sectorsize=4096 --checksum=crc32c --features=no-holes --runtime-features=free-space-tree /dev/sdd1
 
+# `rear recover` takes it from here.
+rear layout made aab793c17acf03b8
+
 ## Mount
 
 # make the mount point /

@@ -117,6 +117,9 @@ lvm lvcreate --yes --name=thin2 --type=thin --virtualsize=1073741824b --thinpool
 test -b /dev/mapper/data-thin1
 mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=512 /dev/mapper/data-thin1
 
+# `rear recover` takes it from here.
+rear layout made 261d6446afe1682f
+
 ## Mount
 
 # make the mount point /

@@ -160,6 +160,9 @@ lvm lvcreate --yes --name=home --type=linear --wipesignatures=y --extents=100 va
 test -b /dev/mapper/vault-home
 mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=4096 /dev/mapper/vault-home
 
+# `rear recover` takes it from here.
+rear layout made 0d4c04e9fb9f8e98
+
 ## Mount
 
 # make the mount point /

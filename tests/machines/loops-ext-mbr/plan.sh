@@ -56,6 +56,9 @@ END
 # wait for the partitions of /dev/loop3
 udevadm settle --timeout=60
 
+# `rear recover` takes it from here.
+rear layout made 8e8884a6eebfb294
+
 ## Mount
 
 # make the mount point /

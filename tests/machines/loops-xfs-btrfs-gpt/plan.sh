@@ -80,6 +80,9 @@ END
 # wait for the partitions of /dev/loop5
 udevadm settle --timeout=60
 
+# `rear recover` takes it from here.
+rear layout made 4d54b0358a4e5e36
+
 ## Mount
 
 # make the mount point /

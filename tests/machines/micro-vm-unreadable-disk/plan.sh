@@ -10,6 +10,9 @@ set -e
 test -b /dev/vda
 mke2fs -q -F -t ext4 /dev/vda
 
+# `rear recover` takes it from here.
+rear layout made 8587446ad12eca08
+
 ## Mount
 
 # make the mount point /

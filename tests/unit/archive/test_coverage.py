@@ -164,11 +164,11 @@ def test_the_later_of_two_mounts_on_one_place_counts() -> None:
 
 
 def test_the_report_is_json_with_every_file_system() -> None:
-    document = json.loads(select(wishes=Wishes(TARGET, exclude=["/tmp/*", "*.iso"])).dumps())
+    document = json.loads(select(wishes=Wishes(TARGET, exclude=["/tmp/*", "/tmp/*.iso", "/back\\\\slash"])).dumps())
     assert document["version"] == 1
     assert {entry["name"] for entry in document["covered"]} == {"/", "/home", "/proc"}
     by_pattern = {part["pattern"]: part["bytes"] for part in document["left_out"]}
-    assert by_pattern == {"/srv/backup/*": 10, "/tmp/*": 10, "*.iso": None}
+    assert by_pattern == {"/srv/backup/*": 10, "/tmp/*": 10, "/tmp/*.iso": 10, "/back\\\\slash": None}
 
 
 def test_bytes_below_a_folder_are_those_of_its_file_system(tmp_path: Path) -> None:
@@ -177,6 +177,16 @@ def test_bytes_below_a_folder_are_those_of_its_file_system(tmp_path: Path) -> No
     (tmp_path / "loop").symlink_to(tmp_path)
     assert 100_000 <= coverage.bytes_below(os.fspath(tmp_path)) < 140_000
     assert coverage.bytes_below("/no/such/folder") == 0
+
+
+def test_bytes_of_a_pattern_are_those_of_all_it_matches_once(tmp_path: Path) -> None:
+    for name in ("logs/a.log", "logs/deep/b.log", "logs/keep", "other/c.log", "logs/x.log/inside.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(os.urandom(100_000))
+    # A star also matches a slash; the folder x.log has itself and its file.
+    assert 300_000 <= coverage.bytes_below(f"{tmp_path}/logs/*.log") < 340_000
+    assert 100_000 <= coverage.bytes_below(f"{tmp_path}/[!l]*") < 120_000
+    assert coverage.bytes_below(f"{tmp_path}/none/*.log") == 0
 
 
 def test_the_layout_of_these_tests_is_one() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.errors import Refused
+from rear_core.errors import ProgramFailed, Refused
+from rear_core.media import location
 from rear_core.media.location import check_room, check_writable, devices_named, find_device, opened
 from rear_core.media.url import Url
 from rear_core.plugins import Plugins
@@ -132,6 +133,42 @@ def test_two_disks_of_one_label_are_not_guessed_between() -> None:
 def test_the_links_of_udev_are_read_as_what_they_say(name: str, token: str) -> None:
     command = command_line(["blkid", "--cache-file", "/dev/null", "--match-token", token, "--output", "device"])
     assert devices_named(FakeShell({command: "/dev/sdx3\n"}), f"/dev/disk/{name}") == ["/dev/sdx3"]
+
+
+class Flaky(Recorded):
+    """Its server refuses some times before it answers."""
+
+    refusals = 2
+
+    def run(self, *argv, **options):  # type: ignore[no-untyped-def]
+        if argv[0] == "mount" and self.refusals:
+            self.refusals -= 1
+            raise ProgramFailed(["mount"], 32, "mount.nfs: Connection refused")
+        return super().run(*argv, **options)  # type: ignore[no-untyped-call]
+
+
+def test_a_server_that_comes_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "RETRY_SECONDS", 0.1)
+    run = make_run(tmp_path, {})
+    run.sh = Flaky({MOUNT: "", UMOUNT: ""})
+    with opened(run, NFS, "vers=4.2", patience=60):
+        pass
+    assert run.sh.refusals == 0
+
+
+def test_only_so_long_and_only_where_waiting_can_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "RETRY_SECONDS", 0.1)
+    run = make_run(tmp_path, {})
+    run.sh = Flaky({})
+    run.sh.refusals = 1000
+    with pytest.raises(Refused, match="Connection refused"), opened(run, NFS, patience=0.5):
+        pass
+    assert 990 < run.sh.refusals < 999
+    denied = Outcome(("mount",), 32, "", "mount.nfs: access denied by server", 0)
+    run.sh = Recorded({MOUNT: denied})
+    with pytest.raises(Refused, match="access denied"), opened(run, NFS, "vers=4.2", patience=60):
+        pass
+    assert run.sh.asked == [MOUNT]
 
 
 def test_room_is_asked_of_the_folder_that_will_hold_the_new_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """Which disks may be taken, as settings, mounts and labels decide; and when a run ends before its first write."""
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from rear_core.errors import Refused
+from rear_core.errors import Interrupted, Refused
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
@@ -99,6 +100,34 @@ def test_a_run_without_a_terminal_is_unattended(tmp_path: Path, monkeypatch: pyt
     here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, unattended=False)
     with open("/dev/null") as nobody, pytest.raises(Refused, match="nobody can be asked"):
         monkeypatch.setattr(sys, "stdin", nobody)
+        decide(here, layout())
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_tie_is_a_question_with_the_first_blank_disk_as_its_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, unattended=False)
+    monkeypatch.setattr(sys, "stdin", Terminal("\n/dev/none\n/dev/vdc\n"))
+    assignment, _ = decide(here, layout())
+    assert assignment.disks == {"disk:A": "/dev/vda", "disk:B": "/dev/vdc"}
+    said = capsys.readouterr().err
+    assert "Which disk becomes disk A (/dev/sda)? A path, none, or quit [/dev/vda]: " in said
+    assert "also here: /dev/vdc (blank)" in said
+    assert "That cannot be: there is no disk /dev/none" in said
+
+
+@pytest.mark.parametrize("typed", ["", "quit\n", "q\n"])
+def test_without_an_answer_nothing_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, unattended=False)
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with pytest.raises(Interrupted):
         decide(here, layout())
 
 

@@ -15,6 +15,8 @@ NFS_CLIENT = Contents(
     modules=["nfs", "nfsv3", "nfsv4", "rpcsec_gss_krb5"],
     files=["/etc/netconfig*", "/etc/protocols*", "/etc/rpc*", "/etc/services*", "/etc/nfs.conf*"],
 )
+# Seconds to wait for the server when recovering: switches may take this long to forward to a new port.
+PATIENCE = 60
 
 
 @hookimpl
@@ -92,7 +94,8 @@ def place(run: Run) -> AbstractContextManager[Path]:
 
     if not run.settings["BACKUP_URL"]:
         raise ConfigurationError("BACKUP_URL is not set", examples())
-    return opened(run, parse_url(run.settings["BACKUP_URL"], "BACKUP_URL"), run.settings["BACKUP_OPTIONS"])
+    url = parse_url(run.settings["BACKUP_URL"], "BACKUP_URL")
+    return opened(run, url, run.settings["BACKUP_OPTIONS"], patience=PATIENCE if "verify" in run.phases else 0)
 
 
 def check_place(run: Run) -> None:
