@@ -88,10 +88,20 @@ def execute(run: Run, workflow: str) -> None:
             if phase == "verify":
                 _verify(run)
             elif phase != "cleanup":
-                for planned in plan(run, [phase]):
-                    _perform(run, planned)
+                _go_through(run, phase)
     finally:
         _clean_up(run)
+
+
+def _go_through(run: Run, phase: str) -> None:
+    """Run the steps of a phase, until one fails; from recreate on that is no refusal any more."""
+    for planned in plan(run, [phase]):
+        try:
+            _perform(run, planned)
+        except Refused as error:
+            if phase in ("recreate", "restore", "finalize"):
+                raise RearError(error.message, error.hint) from error
+            raise
 
 
 def _verify(run: Run) -> None:

@@ -137,6 +137,17 @@ def test_one_problem_is_told_as_what_it_is_and_nothing_is_changed(
     assert (caught.value.message, caught.value.hint) == ("x", "y")
 
 
+@pytest.mark.parametrize("phase", ["recreate", "restore", "finalize"])
+def test_after_the_first_write_nothing_is_called_refused(run: Run, phase: str) -> None:
+    def refuse(run: Run) -> None:
+        raise Refused("cannot mount it", "try by hand")
+
+    run.plugins.take(plugin("extra", "e", **{f"rear_{phase}": lambda: [Step(1, "refuse", refuse)]}))
+    with pytest.raises(RearError, match="cannot mount it") as caught:
+        execute(run, "recover")
+    assert (caught.value.exit_code, caught.value.hint) == (ExitCode.FAILED, "try by hand")
+
+
 def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.options = Options(simulate=True, config_dir=run.config_dir)
     run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: [Step(7, "Describe", fail)]))
