@@ -120,9 +120,10 @@ def make_plan(run: Run) -> None:
 
 def the_layout(run: Run) -> Layout:
     """The recorded storage."""
+    from .storage import load_layout
+
     if run.layout is None:
-        load_description(run)
-    assert run.layout is not None
+        run.layout = load_layout(run)
     return run.layout
 
 
