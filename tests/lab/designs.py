@@ -20,9 +20,11 @@ EXT4 = (
     "Default mount|Errors|Maximum|Directory Hash)'; done"
 )
 COMMON = (
+    "systemctl is-system-running --wait",
     "swapon --show=TYPE,SIZE,UUID,LABEL --noheadings",
     "systemctl list-units --state=failed --plain --no-legend",
-    "systemctl list-units --type=service --state=running --plain --no-legend --no-pager | cut -d' ' -f1",
+    # The one that checks file systems ends when it likes.
+    "systemctl list-units --type=service --state=active --plain --no-legend | cut -d' ' -f1 | grep -v fsckd",
     EXT4,
 )
 LVM = (
@@ -31,6 +33,7 @@ LVM = (
     "chunk_size,zero",
     "pvs --noheadings --options pv_uuid,vg_name",
 )
+BOOT_ENTRIES = "efibootmgr | grep --ignore-case debian | cut -c 10-"
 FILES = "findmnt --noheadings --real --output TARGET,FSTYPE,OPTIONS"
 
 
@@ -106,7 +109,7 @@ Gateway=10.0.2.2
     },
     settle="systemctl enable systemd-networkd; grub-install --target=x86_64-efi --efi-directory=/boot/efi; update-grub",
     facts=[*COMMON, *LVM, FILES, "sfdisk --dump /dev/vda", block_devices("/dev/vda"), "xfs_info /home",
-           "efibootmgr | grep -i debian"],
+           BOOT_ENTRIES],
 )  # fmt: skip
 
 RAID = Design(
@@ -205,7 +208,7 @@ grub-install --target=x86_64-efi --efi-directory=/boot/efi --uefi-secure-boot --
 update-grub
 """,
     facts=[*COMMON, block_devices("$(findmnt -n -o SOURCE / | sed 's/p\\?2$//')", IDENTIFIERS), "mokutil --sb-state",
-           "sed 's/.*/lockdown: &/' /sys/kernel/security/lockdown", "efibootmgr | grep -i debian"],
+           "sed 's/.*/lockdown: &/' /sys/kernel/security/lockdown", BOOT_ENTRIES],
     new_drives=[Drive("larger", 8192, "nvme")],
     may_differ=["/boot/initrd.img-*"],
 )  # fmt: skip

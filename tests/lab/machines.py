@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, debian, qemu
@@ -46,7 +46,7 @@ class Design:
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
-    may_differ: Sequence[str] = field(default_factory=tuple)
+    may_differ: Sequence[str] = ()
 
 
 # The tree is copied by its used blocks: file by file takes minutes in an emulated machine.
@@ -82,7 +82,8 @@ GRUB_DISABLE_OS_PROBER=true
 def made(design: Design) -> Path:
     """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
     root = debian.disk_image(debian.tree())
-    key = cache.digest(repr(design), PRELUDE, BIND, GRUB, root.name)
+    recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
+    key = cache.digest(repr(recipe), PRELUDE, BIND, GRUB, root.name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))
 
 
