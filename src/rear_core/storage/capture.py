@@ -51,7 +51,8 @@ def capture(
     `include` and `exclude` are patterns of device paths that decide about a disk whatever the rules say.
     """
     kinds = kinds or core_kinds()
-    survey = Survey(sh, read_devices(sh, warn), read_mounts(sh), read_fstab(sh), warn)
+    devices = read_devices(sh, warn)
+    survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in kind.capture(survey)]
     _name_unknown_contents(survey, found)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -100,25 +100,28 @@ class Survey:
         return {words[0]: [*words[1:], "", "", ""][:3] for words in lines if words and not words[0].startswith("#")}
 
 
-def read_mounts(sh: Shell) -> list[Mounted]:
-    """What is mounted.
+def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
+    """What is mounted; sources among `devices` by their paths.
 
     >>> sh.json("findmnt", "--json", "--list", ...)
     {"filesystems": [{"target": "/", "source": "/dev/mapper/debian-root", "fstype": "ext4",
                       "options": "rw,relatime,errors=remount-ro", "fsroot": "/", "maj:min": "253:0"}, ...]}
     """
     report = sh.json("findmnt", "--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN")
+    # btrfs is shown with the name by which its device was found, which may be /dev/dm-3.
+    paths = {f"/dev/{device.kernel_name}": device.path for device in devices}
+    # A part of a file system is shown as /dev/sda2[/@home].
+    sources = [(row["source"] or "").partition("[")[0] for row in report["filesystems"]]
     return [
         Mounted(
             target=row["target"],
-            # A part of a file system is shown as /dev/sda2[/@home].
-            source=(row["source"] or "").partition("[")[0],
+            source=paths.get(source, source),
             fstype=row["fstype"] or "",
             options=row["options"] or "",
             root=row["fsroot"] or "/",
             number=(row["maj:min"] or "").strip(),
         )
-        for row in report["filesystems"]
+        for row, source in zip(report["filesystems"], sources)
     ]
 
 

@@ -115,3 +115,13 @@ def test_a_clone_does_not_shadow_its_original() -> None:
 def described() -> Callable[..., Layout]:
     """The layout of a recorded machine."""
     return lambda machine, **options: capture(FakeShell(answers(machine)), **options)
+
+
+def test_a_file_system_is_found_by_any_name_that_the_kernel_shows_for_its_device() -> None:
+    recording = answers("composed-laptop-luks-btrfs")
+    (mounts,) = [command for command in recording if "FSROOT" in command]
+    shown = recording[mounts]
+    assert isinstance(shown, Outcome)
+    renamed = shown.stdout.replace("/dev/mapper/luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42", "/dev/dm-0")
+    assert renamed != shown.stdout
+    assert capture(FakeShell({**recording, mounts: renamed})) == capture(FakeShell(recording))
