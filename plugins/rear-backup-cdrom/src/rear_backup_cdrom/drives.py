@@ -16,6 +16,8 @@ from rear_core.media.carried import ROOT
 from .pieces import part_name
 
 SECONDS = 120
+# What may hold a disc, as lsblk calls it, in the order in which it is looked at.
+KINDS = ("rom", "disk", "part")
 CDROMEJECT = 0x5309
 CDROM_LOCKDOOR = 0x5329
 
@@ -96,19 +98,28 @@ def look(run: Run, owner: str, images: Path | None) -> Found:
 def sources(run: Run, images: Path | None) -> Iterator[Source]:
     """The devices with a file system of discs, drives first, and the images in a folder.
 
-    >>> sh.json("lsblk", "--json", "--list", "--paths", "--output", "NAME,TYPE")
-    {"blockdevices": [{"name": "/dev/sr0", "type": "rom"}, {"name": "/dev/sda", "type": "disk"}, ...]}
+    >>> sh.json("lsblk", "--json", "--list", "--paths", "--output", "NAME,TYPE,PKNAME")
+    {"blockdevices": [{"name": "/dev/sda1", "type": "part", "pkname": "/dev/sda"}, ...]}
     """
-    rows = run.sh.json("lsblk", "--json", "--list", "--paths", "--output", "NAME,TYPE")["blockdevices"]
-    kinds = {str(row["name"]): str(row["type"]) for row in rows if row["type"] in ("rom", "disk", "part")}
-    for path, kind in sorted(kinds.items(), key=lambda pair: (pair[1] != "rom", pair[0])):
-        # 2: nothing is there or known; 8: several signatures, as no disc has them.
-        probed = run.sh.query("blkid", "--probe", "--output", "export", path, ok=(0, 2, 8))
-        facts = dict(line.split("=", 1) for line in probed.splitlines() if "=" in line)
-        if facts.get("TYPE") == "iso9660":
-            yield Source(path, kind, facts.get("LABEL", ""))
+    rows = run.sh.json("lsblk", "--json", "--list", "--paths", "--output", "NAME,TYPE,PKNAME")["blockdevices"]
+    wanted = [row for row in rows if row["type"] in KINDS]
+    found: set[str] = set()
+    for row in sorted(wanted, key=lambda row: (KINDS.index(row["type"]), row["name"])):
+        # An image on a stick is on the whole of it; some partition may begin at its beginning.
+        label = None if {row["name"], row["pkname"]} & found else disc_label(run, row["name"])
+        if label is not None:
+            found.add(row["name"])
+            yield Source(row["name"], row["type"], label)
     for image in sorted(images.glob("*.iso")) if images else ():
         yield Source(os.fspath(image), "image")
+
+
+def disc_label(run: Run, device: str) -> str | None:
+    """The label of the disc, or of the copy of one, on a device; None when there is none."""
+    # 2: nothing is there or known; 8: several signatures, as no disc has them.
+    probed = run.sh.query("blkid", "--probe", "--output", "export", device, ok=(0, 2, 8))
+    facts = dict(line.split("=", 1) for line in probed.splitlines() if "=" in line)
+    return facts.get("LABEL", "") if facts.get("TYPE") == "iso9660" else None
 
 
 def mount_point(run: Run, source: Source) -> Path:
