@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 
-from ..errors import ProgramFailed
+from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import PartitionTable, read_table
 from .inventory import Device, is_part, read_devices
@@ -174,6 +174,8 @@ def _why_unreadable(survey: Survey, disk: Device) -> str:
         return ""
     try:
         read_table(survey, disk)
+    except ProgramMissing:
+        raise
     except ProgramFailed as error:
         survey.warn(f"{disk.path} is not described: {error.message}")
         return f"it cannot be read: {error.message}"

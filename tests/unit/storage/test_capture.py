@@ -84,6 +84,32 @@ def test_rescue_media_on_any_bus_are_left_out() -> None:
     assert not [item for item in layout if "sdx" in str(item)]
 
 
+def test_a_disk_that_nobody_may_read_is_left_out_unless_it_is_in_use() -> None:
+    """As in a container, which sees the disks of its host."""
+    recording = answers("debian-raid-luks")
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    tree = json.loads(lsblk.stdout)
+    part = {"name": "sdx1", "kname": "sdx1", "maj:min": "8:97", "type": "part", "size": 1 << 30, "fstype": "ext4"}
+    disk = {"name": "sdx", "kname": "sdx", "maj:min": "8:96", "type": "disk", "size": 1 << 33, "tran": "sata"}
+    tree["blockdevices"].append({**disk, "children": [part]})
+    recording[LSBLK] = json.dumps(tree)
+    denied = Outcome((), 1, "", "sfdisk: cannot open /dev/sdx: Operation not permitted", 0)
+    recording["sfdisk --json /dev/sdx"] = denied
+    recording["blkid --probe --output export /dev/sdx"] = Outcome((), 2, "", "", 0)
+    warnings: list[str] = []
+    layout = capture(FakeShell(recording), warn=warnings.append)
+    reasons = {entry.name: entry.reason for entry in layout.left_out}
+    assert "Operation not permitted" in reasons["/dev/sdx"]
+    assert [line for line in warnings if "/dev/sdx is not described" in line]
+    assert "disk:lab3" in layout
+    for command in recording:
+        if command.startswith("sfdisk"):
+            recording[command] = denied
+    with pytest.raises(ProgramFailed, match="Operation not permitted"):
+        capture(FakeShell(recording))
+
+
 def test_an_included_disk_is_described_against_the_rules() -> None:
     recording = answers("composed-degraded-array")
     probe = "dumpe2fs -h /dev/sdb"
