@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,38 @@ def test_a_disk_is_made_and_filled(run: Run, stick: Stick, tmp_path: Path) -> No
     run.sh.run("e2fsck", "-f", "-n", stick.data)
     efi = loop(run, tmp_path / "stick", f"--offset={stick.efi.start}", f"--sizelimit={stick.efi.size}")
     run.sh.run("fsck.vfat", "-n", efi)
+
+
+def read_by_grub(disk: Path, name: str) -> bytes:
+    """A file as GRUB's own driver reads it, which knows no journal."""
+    with tempfile.TemporaryFile() as file:
+        Shell().run("grub-fstest", disk, "cat", f"(loop0,gpt3)/{name}", stdout=file)
+        file.seek(0)
+        return file.read()
+
+
+@pytest.mark.skipif(not Shell().which("grub-fstest"), reason="GRUB is not installed")
+def test_a_disk_that_is_pulled_out_starts_with_the_old_menu_or_the_new_one(
+    run: Run, stick: Stick, tmp_path: Path
+) -> None:
+    images = {}
+    for number in (1, 2):
+        kernel, initramfs = tmp_path / f"kernel{number}", tmp_path / f"initramfs{number}"
+        kernel.write_bytes(os.urandom(1 << 20))
+        initramfs.write_bytes(os.urandom(4 << 20))
+        with opened(run, stick) as root:
+            version = write(root, "web1", RescueImage(kernel, initramfs, "6.1", "console=ttyS0"))
+        images[version] = kernel, initramfs
+        with opened(run, stick) as root:
+            put_menu(root, menu(run, images))
+            # What has reached the disk, while the file system is still mounted.
+            run.sh.run("cp", "--sparse=always", tmp_path / "stick", tmp_path / "pulled")
+    old, new = menu(run, [*images][:1]), menu(run, images)
+    shown = read_by_grub(tmp_path / "pulled", f"{MENU}").decode()
+    assert shown in (old, new)
+    for version, sources in images.items():
+        for name, source in zip(("vmlinuz", "initramfs.img"), sources):
+            assert read_by_grub(tmp_path / "pulled", f"{version.folder}/{name}") == source.read_bytes()
 
 
 def test_the_file_system_has_no_features_that_an_old_grub_cannot_read(run: Run, stick: Stick) -> None:
