@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-
 from .machines import Design, Drive
 
 BLOCK_DEVICES = "lsblk --noheadings --raw --exclude 11 --output {columns} {disks} | sort -u"
@@ -254,8 +251,3 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 
 ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN)
 
-
-
-def chosen() -> Sequence[Design]:
-    """All of them when REAR_TEST_ALL is set; else the first two, as each takes minutes."""
-    return ALL if os.environ.get("REAR_TEST_ALL") else ALL[:2]

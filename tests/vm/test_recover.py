@@ -15,10 +15,14 @@ from lab.machines import Design
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
+QUICK = designs.BIOS, designs.UEFI
 DOWN = "\x1b[B"
 
 
-@pytest.mark.parametrize("design", designs.chosen(), ids=lambda design: design.name)
+@pytest.mark.parametrize(
+    "design",
+    [pytest.param(design, id=design.name, marks=[] if design in QUICK else pytest.mark.long) for design in designs.ALL],
+)
 def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: Design, tmp_path: Path) -> None:
     saved = backups.backed_up(design)
     place = saved.place.copy(tmp_path / "backup")

@@ -12,7 +12,7 @@ import pytest
 
 from lab import backups, debian, designs, machines, qemu, tape
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(3600)]
 
 # Only /srv has anything in it that is saved.
 SMALL = """\

@@ -16,7 +16,7 @@ import pytest
 from lab import backups, cache, compare, debian, machines, qemu
 from lab.designs import BIOS
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(3600)]
 
 DOWN = "\x1b[B"
 PROMPT = r"RESCUE debian12:\S* # "
