@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shlex
@@ -133,13 +134,20 @@ def boot(vm: Machine, plan: Plan) -> None:
     vm.shell(RESCUE_PROMPT, plan.left(BOOT_SECONDS))
 
 
+def put(vm: Machine, path: str, data: bytes) -> None:
+    """Write a small file there with Python: the rescue system has no base64, which `Machine.put` uses."""
+    text = base64.encodebytes(data).decode()
+    decode = "import base64, sys; sys.stdout.buffer.write(base64.decodebytes(sys.stdin.buffer.read()))"
+    vm.check(f"python3 -IS -c '{decode}' >{shlex.quote(path)} <<'END-OF-FILE'\n{text}END-OF-FILE")
+
+
 def recover(vm: Machine, plan: Plan) -> None:
     """`rear -n recover` with the backup from the disc."""
     place = shlex.quote(plan.mount)
     vm.check("umask 077")
     vm.check(f"mkdir -p {place} && mount --read-only LABEL={LABEL} {place}")
-    vm.put(CONFIGURATION, plan.configuration.encode())
-    vm.put(KEY, f"{plan.key}\n".encode())
+    put(vm, CONFIGURATION, plan.configuration.encode())
+    put(vm, KEY, f"{plan.key}\n".encode())
     answer = vm.sh(f"rear -n -C {CONFIGURATION} recover", plan.left())
     if answer.status:
         raise RearError(f"`rear recover` ended with exit status {answer.status}: {reason(answer.output)}")
@@ -159,7 +167,7 @@ def compare(vm: Machine, plan: Plan, verdict: Verdict) -> None:
     verdict.phases = report["seconds"]
     verdict.done = report["done"]
     verdict.differences = report["differences"]
-    vm.put(SCRIPT, Path(__file__).with_name("compare.py").read_bytes())
+    put(vm, SCRIPT, Path(__file__).with_name("compare.py").read_bytes())
     arguments = shlex.join(["-c", RUN_SCRIPT, SCRIPT, plan.generation, TARGET])
     said = vm.check(f"python3 -IS {arguments} <{KEY}", plan.left())
     found = json.loads(said.splitlines()[-1])
