@@ -16,12 +16,14 @@ from rear_core.media.grub import (
     mkimage_program,
 )
 
-# pxelinux.0 with ldlinux.c32 of the same version: Debian and Ubuntu; Red Hat and SUSE.
+# PXELINUX and its modules: Debian and Ubuntu; Red Hat and SUSE; Red Hat's package for servers.
 PXELINUX_PLACES = (
-    ("usr/lib/PXELINUX/pxelinux.0", "usr/lib/syslinux/modules/bios/ldlinux.c32"),
-    ("usr/share/syslinux/pxelinux.0", "usr/share/syslinux/ldlinux.c32"),
-    ("tftpboot/pxelinux.0", "tftpboot/ldlinux.c32"),
+    ("usr/lib/PXELINUX/pxelinux.0", "usr/lib/syslinux/modules/bios"),
+    ("usr/share/syslinux/pxelinux.0", "usr/share/syslinux"),
+    ("tftpboot/pxelinux.0", "tftpboot"),
 )
+# The menu on screen and serial port, and what it needs; all of one version.
+PXELINUX_MODULES = ("ldlinux.c32", "libutil.c32", "menu.c32")
 # Shim, the GRUB that reads its menu from the server, MokManager. As above.
 SIGNED_PLACES = (
     (
@@ -59,23 +61,23 @@ def find_loaders(run: Run, root: Path = Path("/")) -> list[Loader]:
     """All that this machine can provide."""
     machine = run.system.machine
     loaders = []
-    for places in PXELINUX_PLACES if machine in BIOS_MACHINES else ():
-        program, library = (root / place for place in places)
-        if program.is_file() and library.is_file():
-            loaders.append(Loader("PXELINUX", "bios", "pxelinux.0", {"pxelinux.0": program, "ldlinux.c32": library}))
+    for program, modules in PXELINUX_PLACES if machine in BIOS_MACHINES else ():
+        files = {"pxelinux.0": root / program, **{name: root / modules / name for name in PXELINUX_MODULES}}
+        if all(path.is_file() for path in files.values()):
+            loaders.append(Loader("PXELINUX", "bios", "pxelinux.0", files))
             break
     made = run.sh.which(mkimage_program(run.sh)) is not None
-    modules = find_modules("i386-pc", root) if machine in BIOS_MACHINES and made else None
-    if modules:
-        loaders.append(Loader("GRUB", "bios", "grub/core.0", {}, modules, "i386-pc-pxe"))
+    pc = find_modules("i386-pc", root) if machine in BIOS_MACHINES and made else None
+    if pc:
+        loaders.append(Loader("GRUB", "bios", "grub/core.0", {}, pc, "i386-pc-pxe"))
     if machine in EFI_PLATFORMS:
-        modules = find_modules(EFI_PLATFORMS[machine], root) if made else None
+        efi = find_modules(EFI_PLATFORMS[machine], root) if made else None
         boot_file = f"grub/boot{EFI_NAMES[machine]}.efi"
         signed = _signed_files(machine, root, boot_file)
         if signed:
             loaders.append(Loader("signed GRUB", "uefi", boot_file, signed, signed=True))
-        elif modules:
-            loaders.append(Loader("GRUB", "uefi", boot_file, {}, modules, EFI_PLATFORMS[machine]))
+        elif efi:
+            loaders.append(Loader("GRUB", "uefi", boot_file, {}, efi, EFI_PLATFORMS[machine]))
     return loaders
 
 

@@ -19,7 +19,7 @@ from .nodes import DEFAULT, PLACES, file_names, nodes
 
 MARK = "# Written by rear"
 FORMAT = "%Y-%m-%dT%H%M%SZ"
-KERNEL, INITRAMFS, MESSAGE, SUMS = "vmlinuz", "initramfs.img", "menu.txt", "SHA256SUMS"
+KERNEL, INITRAMFS, SUMS = "vmlinuz", "initramfs.img", "SHA256SUMS"
 MENU_SECONDS = 10
 # What a boot loader reads before it knows the machine: one for all.
 FINDERS = {"grub/grub.cfg": "PXE_find.grub", "boot.ipxe": "PXE_find.ipxe"}
@@ -31,7 +31,7 @@ def home(run: Run) -> str:
 
 
 def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
-    """The menu of this machine by boot loader, and the message that PXELINUX shows before it asks."""
+    """The menu of this machine by boot loader."""
     folder = f"{home(run)}/{version}"
     note = f"{MARK} for {run.system.hostname}; the next run replaces it.\n"
 
@@ -45,7 +45,6 @@ def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
     # PXELINUX begins where it was loaded from, GRUB at the root of the server, iPXE at the folder of its script.
     return {
         "pxelinux": note + menu("PXE_per_node_config", folder),
-        "message": menu("PXE_per_node_message", folder),
         "grub": note + menu("grub.cfg.j2", f"/{folder}"),
         "ipxe": "#!ipxe\n" + note + menu("PXE_per_node_script.ipxe", f"../{folder}"),
     }
@@ -85,6 +84,8 @@ def put_loaders(run: Run, place: Place) -> None:
             if replace or place.read(loader.boot_file) is None:
                 for name, path in sorted(files_of(run, loader, Path(work)).items()):
                     place.put(path, name, checksum(path))
+            elif absent := [name for name in sorted(loader.files) if place.read(name) is None]:
+                run.report.warn(f"{loader.boot_file} on the server lacks what our menus need: {', '.join(absent)}")
     for name, text in finders(run).items():
         if not replace and _foreign(place, name):
             run.report.warn(f"{name} on the server was not written by rear and stays: have it look for our menus")
@@ -134,7 +135,6 @@ def put_version(run: Run, place: Place) -> list[Version]:
         digest = checksum(path)
         place.put(path, f"{folder}/{name}", digest)
         sums += f"{digest}  {name}\n"
-    _write(run, place, f"{folder}/{MESSAGE}", menus(run, new, run.image.command_line)["message"])
     _write(run, place, f"{folder}/{SUMS}", sums)
     return [*known, Version(new, True)]
 
@@ -153,7 +153,7 @@ def retire(run: Run, place: Place, known: list[Version]) -> None:
     keep = [version for version in known if version.complete][-run.settings["PXE_KEEP"] :]
     for version in known:
         if version not in keep:
-            place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, MESSAGE, SUMS])
+            place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, SUMS])
     _write_list(run, place, keep)
 
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines start from a TFTP server, by each boot loader and on each firmware; one of them recovers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rear_output_pxe
+from lab import backups, cache, debian, designs, machines, qemu
+from lab.chroot import Chroot
+from rear_core import RescueImage, Run
+from rear_core.builtin import core, rescue
+from rear_core.plugins import Plugins
+from rear_core.settings import Sources, evaluate, parse
+from rear_core.system import Firmware, OperatingSystem, System
+
+pytestmark = pytest.mark.vm
+
+MAC = "52:54:00:00:00:01"
+ADDRESS = "10.0.2.15"
+UUID = "b8945908-d6a6-41a9-611d-74a6ab80b83d"
+DOWN = "\x1b[B"
+COMMAND_LINE = "console=tty0 console=ttyS0,115200"
+
+
+def publish(folder: Path, node: str, kernel: Path, initramfs: Path) -> Path:
+    """A TFTP tree with this rescue system for this node, by the steps of the plugin; the folder `tftp`."""
+    (folder / "build").mkdir()
+    text = f"OUTPUT_URL=file://{folder}/tftp\nPXE_NODES=( {node} )\n"
+    declared = [*core.rear_settings(), *rescue.rear_settings(), *rear_output_pxe.rear_settings()]
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
+    run = Run(settings, Plugins([rear_output_pxe]), build_dir=folder / "build", phases=("prep", "output"))
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("bios"))
+    run.image = RescueImage(kernel, initramfs, "6.1", COMMAND_LINE)
+    with run.undo:
+        for step in (*rear_output_pxe.rear_prep(run), *rear_output_pxe.rear_output(run)):
+            step.action(run)
+    return folder / "tftp"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("firmware", "boot_file", "node"),
+    [
+        ("bios", "pxelinux.0", UUID),
+        ("bios", "grub/core.0", ADDRESS),
+        ("bios", "boot.ipxe", ADDRESS),
+        ("uefi", "grub/bootx64.efi", UUID),
+    ],
+    ids=["pxelinux-uuid", "grub-ip", "ipxe-ip", "uefi-uuid"],
+)
+def test_a_boot_loader_finds_its_menu_and_starts_the_kernel_by_itself(
+    machine: Callable[..., qemu.Machine], tmp_path: Path, firmware: str, boot_file: str, node: str
+) -> None:
+    # A real kernel and no rescue system: the boot loader's part of the way alone.
+    initramfs = tmp_path / "initramfs"
+    argv = ["cpio", "--create", "--format=newc", "--quiet", f"--file={initramfs}"]
+    subprocess.run(argv, input=b"", check=True)
+    tftp = publish(tmp_path, node, debian.kernel(), initramfs)
+    nic = qemu.Nic(MAC, tftp=tftp, boot_file=boot_file)
+    with machine(memory=768, firmware=firmware, uuid=UUID, nics=[nic]) as vm:
+        if boot_file != "boot.ipxe":  # iPXE's menu is on the screen alone
+            vm.expect("Rescue system of web1: menu to recover or repair")
+            vm.expect("Boot from the first disk")
+        vm.expect(r"Linux version \d")
+        vm.expect(rf"Command line: .*{COMMAND_LINE}")
+        vm.expect("Trying to unpack rootfs image as initramfs|Unpacking initramfs")
+
+
+@pytest.fixture(scope="module")
+def tree() -> Path:
+    """What `rear mkrescue` with OUTPUT=PXE makes of the Debian tree."""
+    layers = debian.with_rear()
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=cache.directory()) as work, Chroot(layers, Path(work, "up")) as chroot:
+            config = chroot.root / "etc/rear/local.conf"
+            config.parent.mkdir(exist_ok=True)
+            config.write_text("OUTPUT=PXE\nOUTPUT_URL=file:///srv/tftp\n")
+            chroot.run("rear", "mkrescue")
+            shutil.copytree(chroot.root / "srv/tftp", path)
+
+    return cache.cached("pxe", cache.digest(*(layer.name for layer in layers)), make)
+
+
+def test_the_rescue_system_comes_over_the_network_with_secure_boot(
+    machine: Callable[..., qemu.Machine], tree: Path
+) -> None:
+    nic = qemu.Nic(MAC, tftp=tree, boot_file="grub/bootx64.efi")
+    with machine(firmware="secureboot", nics=[nic]) as vm:
+        vm.expect("Rescue system of debian12: menu to recover or repair", timeout=600)
+        vm.expect("Rescue system of debian12\r*\n", timeout=900)
+        vm.expect("Choice: ")
+        vm.send("2\n")
+        vm.shell(r"RESCUE debian12:\S* # ")
+        assert vm.sh("test -s /run/rear/problems && cat /run/rear/problems").output == ""
+        assert "secure boot enabled" in vm.check("dmesg").lower()
+        plugins = json.loads(vm.check("rear plugins list --json"))
+        assert ("output", "PXE", "active") in {(row["kind"], row["name"], row["state"]) for row in plugins}
+        vm.power_off()
+
+
+@pytest.mark.timeout(3600)
+def test_a_machine_recovers_over_the_network(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
+    design = designs.BIOS
+    saved = backups.backed_up(design)
+    argv = ["xorriso", "-osirrox", "on", "-indev", saved.iso, "-extract", "/boot", tmp_path / "boot"]
+    subprocess.run([f"{word}" for word in argv], check=True, capture_output=True)
+    tftp = publish(tmp_path, MAC, tmp_path / "boot/vmlinuz", tmp_path / "boot/initramfs.img")
+    place = saved.place.copy(tmp_path / "backup")
+    disks = [*(drive.blank(tmp_path) for drive in design.drives), *place.disks]
+    with machine(disks=disks, nics=[qemu.Nic(MAC, tftp=tftp, boot_file="pxelinux.0")]) as vm:
+        vm.expect("Recover web1 automatically", timeout=600)
+        vm.expect("Boot from the first disk")
+        vm.send(DOWN + "\r")
+        vm.expect("Unattended recovery", timeout=900)
+        ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=1800)
+        assert ended[0].startswith("The recovery is complete"), ended[0]
+        vm.wait(300)
+    with machine(disks=disks) as vm:
+        machines.log_in(vm, design)
+        assert backups.facts(vm, design) == saved.facts
+        vm.power_off()
