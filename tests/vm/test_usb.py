@@ -73,7 +73,7 @@ def make(folder: Path) -> None:
         vm.check("rear mkbackup", timeout=1800)
         vm.check("mount LABEL=REAR-000 /mnt")
         compare.list_files(vm, "/mnt/files.json")
-        said["stick"] = vm.check("cd /mnt; find . -path ./lost+found -prune -o -type f -print")
+        said["stick"] = vm.check("(cd /mnt && find . -path ./lost+found -prune -o -type f -print)")
         said["mounted"] = vm.sh(f"rear format --yes {name} 2>&1").__dict__
         vm.check("umount /mnt")
         facts = backups.facts(vm, BIOS)
@@ -145,7 +145,7 @@ def test_the_machine_comes_back_from_the_stick(
         machines.log_in(vm, BIOS)
         recovered = backups.facts(vm, BIOS)
         vm.check("mount LABEL=REAR-000 /mnt")
-        held = vm.check("cd /mnt; find . -path ./lost+found -prune -o -type f -print")
+        held = vm.check("(cd /mnt && find . -path ./lost+found -prune -o -type f -print)")
         compare.list_files(vm, "/mnt/recovered.json")
         vm.check("umount /mnt")
         backups.shut_down(vm)

@@ -95,7 +95,7 @@ def tell_covered(run: Run, selection: coverage.Selection) -> None:
         line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
         if entry.verdict == coverage.EXCLUDED and entry.reason == coverage.NOT_MOUNTED:
             run.report.warn(f"{entry.name} is not mounted: its files are not saved, it will be recreated empty")
-        elif entry.verdict == coverage.EXCLUDED and entry.bytes:
+        elif entry.verdict == coverage.EXCLUDED and entry.bytes and run.build_dir not in Path(entry.name).parents:
             run.report.say(line)
         else:
             run.report.log(line)
