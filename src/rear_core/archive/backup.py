@@ -41,7 +41,7 @@ def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
         with where.new(f"backup.tar{suffix}") as target:
             made = archive(run, selection, target, f"backup.tar{suffix}", secured, keys)
     except ProgramFailed as error:
-        raise failure(error) from error
+        raise failure(error, where) from error
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
     size_of = f"{size(made.bytes)}, as {made.created} in {where} ({size(made.size)}{volumes})"
     run.report.say(f"Saved {made.members} files, {size_of}")
@@ -173,11 +173,13 @@ def warn(run: Run, complaints: dict[str, int]) -> None:
             run.report.warn(f"{count} files {words[kind]}; the log names them")
 
 
-def failure(error: ProgramFailed) -> RearError:
+def failure(error: ProgramFailed, place: Place) -> RearError:
     """A failed stage with what it was that failed."""
     reason = stream.first_error(error.output) if error.status > 0 else ""
     what = f"{error.argv[0]} failed: {reason}" if reason else error.message
-    return RearError(f"the backup could not be made: {what}", "earlier backups are as they were; see the log")
+    # Other media than folders may have been written over.
+    hint = "earlier backups are as they were; see the log" if place.folder else "see the log, and run it again"
+    return RearError(f"the backup could not be made: {what}", hint)
 
 
 def layout_id(run: Run) -> str:

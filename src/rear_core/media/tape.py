@@ -125,8 +125,14 @@ def opened(device: Path, *, write: bool = False) -> Iterator[Tape]:
     try:
         _check_device(device, descriptor)
         tape = Tape(descriptor)
-        tape.rewind()
-        tape.do(BLOCK_SIZE, 0)
+        try:
+            tape.rewind()
+            tape.do(BLOCK_SIZE, 0)
+        except OSError as error:
+            raise Refused(
+                f"the drive {device} does not rewind, or takes no records of any size: {error.strerror}",
+                "look at the drive and at `dmesg`; drives with nothing but fixed blocks cannot be used",
+            ) from error
         yield tape
     finally:
         os.close(descriptor)
