@@ -12,7 +12,7 @@ import pytest
 
 from lab import backups, debian, designs, machines, qemu, tape
 
-pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(7200)]
 
 # Only /srv has anything in it that is saved.
 SMALL = """\
@@ -46,12 +46,12 @@ def start(vm: qemu.Machine, command: str) -> None:
     vm.send(f"{command}; echo EN''DED:$?:\n")
 
 
-def ended(vm: qemu.Machine, timeout: float = 600) -> int:
+def ended(vm: qemu.Machine, timeout: float = 900) -> int:
     """Wait for the end of that command; its exit status."""
     return int(vm.expect(r"ENDED:(\d+):", timeout)[1])
 
 
-def asked_for(vm: qemu.Machine, title: str, timeout: float = 600) -> None:
+def asked_for(vm: qemu.Machine, title: str, timeout: float = 900) -> None:
     """Wait until somebody is asked for a tape."""
     vm.expect(rf"Put {title} .*into /dev/nst0 and press Enter", timeout)
 
@@ -70,27 +70,27 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
     root = qemu.Disk(debian.disk_image(), "root", snapshot=True)
     with tape.drive(second) as drive, machine(
         disks=[root], kernel=debian.kernel(), initrd=debian.initrd(), devices=drive.devices,
-        command_line=f"root=LABEL={debian.LABEL} rw console=ttyS0 quiet",
+        command_line=f"root=LABEL={debian.LABEL} rw console=ttyS0 quiet systemd.default_device_timeout_sec=900",
     ) as vm:  # fmt: skip
-        vm.shell(machines.PROMPT)
+        vm.shell(machines.PROMPT, timeout=900)
         vm.put("/root/files", FILES.encode())
         vm.check("modprobe st && sh /root/files")
         for name in ("web1", "web2"):
             vm.put(f"/root/{name}/local.conf", SMALL.format(name=name).encode())
 
-        answer = vm.sh("rear -c /root/web1 mkbackuponly", timeout=300)
+        answer = vm.sh("rear -c /root/web1 mkbackuponly", timeout=900)
         assert answer.status == 3 and "has no label of rear" in answer.output, answer.output
-        answer = vm.sh("rear -c /root/web1 format /dev/nst0", timeout=300)
+        answer = vm.sh("rear -c /root/web1 format /dev/nst0", timeout=900)
         assert answer.status == 3 and "nobody can be asked" in answer.output, answer.output
         for cartridge in (second, foreign, first):
             drive.insert(cartridge)
-            assert "/dev/nst0 is ready" in vm.check("rear -c /root/web1 format --yes /dev/nst0", timeout=300)
-        answer = vm.sh("rear -c /root/web1 format /dev/st0", timeout=300)
+            assert "/dev/nst0 is ready" in vm.check("rear -c /root/web1 format --yes /dev/nst0", timeout=900)
+        answer = vm.sh("rear -c /root/web1 format /dev/st0", timeout=900)
         assert answer.status == 3 and "rewinds by itself" in answer.output, answer.output
 
         # The second tape is one of another machine at first.
         drive.insert(foreign)
-        vm.check("rear -c /root/web2 mkbackuponly", timeout=600)
+        vm.check("rear -c /root/web2 mkbackuponly", timeout=900)
         drive.insert(first)
         start(vm, "rear -c /root/web1 mkbackuponly")
         asked_for(vm, "a tape for volume 2")
@@ -104,7 +104,7 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         assert ended(vm) == 0
 
         # Nobody is there: the disks are left alone. Then somebody is.
-        answer = vm.sh("rear -c /root/web1 -n recover --demo /root/back", timeout=600)
+        answer = vm.sh("rear -c /root/web1 -n recover --demo /root/back", timeout=900)
         assert answer.status == 3 and re.search("needed is volume 1 .* nobody can be asked", answer.output)
         assert vm.sh("ls /root/back").status
         start(vm, "rear -c /root/web1 recover --demo /root/back")
@@ -143,8 +143,8 @@ def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu
             machines.install_rear(vm)
             vm.check("mkdir -p /etc/rear && echo kept >/root/kept")
             vm.put("/etc/rear/local.conf", WHOLE.encode())
-            vm.check("rear format --yes /dev/nst0", timeout=300)
-            vm.check("rear mkbackup", timeout=1800)
+            vm.check("rear format --yes /dev/nst0", timeout=900)
+            vm.check("rear mkbackup", timeout=3000)
             facts = backups.facts(vm, design)
             # What a drive in the mode of a CD shows: behind 20 records, in records of 2048 bytes.
             disk = vm.check("echo /dev/disk/by-id/usb-*_image-*")
@@ -152,10 +152,10 @@ def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu
             vm.power_off()
         fresh = [made.blank(tmp_path) for made in design.drives]
         with machine(memory=1024, cdrom=image, disks=fresh, devices=drive.devices) as vm:
-            vm.expect("Recover debian12 automatically", timeout=600)
+            vm.expect("Recover debian12 automatically", timeout=900)
             vm.send(DOWN + "\r")
-            vm.expect("Unattended recovery", timeout=600)
-            done = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=1800)
+            vm.expect("Unattended recovery", timeout=900)
+            done = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=3000)
             assert done[0].startswith("The recovery is complete"), done[0]
             vm.wait(300)
     with machine(disks=fresh) as vm:

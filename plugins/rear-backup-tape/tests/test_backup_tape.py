@@ -184,9 +184,11 @@ def test_wrong_tapes_are_not_written_to(make_tapes: MakeTapes, tree: Path, monke
     assert before == ([*foreign.records], [*blank.records])
 
     # Somebody who has no empty tape at hand may give one up.
-    at_terminal(monkeypatch, "erase", "", "")
-    drive = StandInDrive(again, [blank])
-    save(make_tapes(drive), tree)
+    at_terminal(monkeypatch, "erase", "erase")
+    drive = StandInDrive(again, [again, blank])
+    save(tapes := make_tapes(drive), tree)
+    assert "written just now" in said(tapes)
+    at_terminal(monkeypatch, "", "")
     assert restored(make_tapes(StandInDrive(blank, [again, blank])), tree) == (tree / "noise").read_bytes()
 
 

@@ -22,8 +22,9 @@ from rear_output_obdr.tape import AT_ONCE, BLOCK, check, write
 DEVICE = Path("/dev/nst0")
 
 
-def make_run(tmp_path: Path, workflow: str = "mkbackup") -> Run:
-    settings = evaluate(load(tmp_path, []), Plugins(builtin.modules()).call("rear_settings"), {})
+def make_run(tmp_path: Path, workflow: str = "mkbackup", backup: str = "TAPE") -> Run:
+    (tmp_path / "local.conf").write_text(f"BACKUP={backup}\n")
+    settings = evaluate(load(tmp_path, ["local.conf"]), Plugins(builtin.modules()).call("rear_settings"), {})
     return Run(settings, Plugins([]), report=Report(terminal=io.StringIO()), phases=WORKFLOWS[workflow])
 
 
@@ -93,8 +94,9 @@ def test_a_boot_image_alone_does_not_take_the_place_of_a_backup(tmp_path: Path, 
     tape.write(b"backup")
     tape.mark()
     check(make_run(tmp_path), DEVICE, drive)
-    with pytest.raises(Refused, match="holds a backup, which is lost"):
-        check(make_run(tmp_path, "mkrescue"), DEVICE, drive)
+    for run in (make_run(tmp_path, "mkrescue"), make_run(tmp_path, backup="NFS")):
+        with pytest.raises(Refused, match="holds a backup, which is lost"):
+            check(run, DEVICE, drive)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,14 @@ class Tapes:
         go_to_data(tape, self.device)
         return read_header(tape)
 
+    def holds(self, tape: Tape, name: str) -> bool:
+        """Whether a tape, with or without label, belongs to a backup of this machine."""
+        try:
+            header = self.header(tape)
+        except Refused:
+            return False
+        return header is not None and (header.machine, header.backup) == (self.machine, name)
+
     def check_writable(self, tape: Tape, name: str = "") -> None:
         """Raise `Refused` when a tape holds what must not be lost; an older backup of this machine may."""
         header = self.header(tape)

@@ -34,9 +34,11 @@ class Writing:
     def begin(self, *, erase: bool = False) -> None:
         """Begin the next volume on the tape in the drive; `Refused` unless it may be overwritten, or shall be."""
         self.tape = self._loaded.enter_context(self.tapes.drive(self.tapes.device, write=True))
-        if erase:
+        # The first tape may well hold a backup that was made in this very second.
+        name = self.name if self.header.volume else ""
+        if erase and not self.tapes.holds(self.tape, name):
             write_label(self.tape, Label(now()))
-        self.tapes.check_writable(self.tape, self.name if self.header.volume else "")
+        self.tapes.check_writable(self.tape, name)
         header = replace(self.header, volume=self.header.volume + 1)
         go_to_data(self.tape, self.tapes.device)
         write_header(self.tape, header)

@@ -32,13 +32,14 @@ AT_ONCE = 128 * BLOCK
 
 
 def check(run: Run, device: Path, drive: Drive = opened) -> None:
-    """Raise `Refused` unless there is a tape of rear in the drive; one with a backup only before the next backup."""
+    """Raise `Refused` unless there is a tape of rear in the drive; one with a backup only if a newer one follows."""
+    follows = "backup" in run.phases and run.settings["BACKUP"] == "TAPE"
     with drive(device, write=True) as tape:
         go_to_data(tape, device)
-        if has_data(tape) and "backup" not in run.phases:
+        if has_data(tape) and not follows:
             raise Refused(
                 f"the tape in {device} holds a backup, which is lost when a boot image is written before it",
-                f"run `rear mkbackup`, put in another tape, or make this one empty: rear format {device}",
+                f"run `rear mkbackup` with BACKUP=TAPE, put in another tape, or make this one empty: rear format {device}",
             )
 
 
