@@ -39,7 +39,8 @@ def check(run: Run, device: Path, drive: Drive = opened) -> None:
         if has_data(tape) and not follows:
             raise Refused(
                 f"the tape in {device} holds a backup, which is lost when a boot image is written before it",
-                f"run `rear mkbackup` with BACKUP=TAPE, put in another tape, or make this one empty: rear format {device}",
+                "put in another tape, or run `rear mkbackup` with BACKUP=TAPE;"
+                f" if nothing on this one is needed: rear format {device}",
             )
 
 
