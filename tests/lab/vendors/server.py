@@ -33,7 +33,7 @@ class Vault:
     def saved(self, node: str) -> list[dict[str, Any]]:
         """What is kept for a client: path, time, names at its top, in order of time."""
         found = [json.loads(path.read_text()) for path in (self.directory / node).glob("*.json")]
-        return sorted(found, key=lambda entry: float(entry["time"]))
+        return sorted(found, key=lambda entry: (float(entry["time"]), int(entry["id"])))
 
     def put(self, node: str, path: str, folder: Path, when: float) -> None:
         """Keep what is below a folder as a client's backup of a path at a time."""
