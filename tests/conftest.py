@@ -7,6 +7,11 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow, which is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "root": 600, "slow": 600}
