@@ -250,6 +250,7 @@ def machines(folder: Path) -> list[str]:
 
 
 @pytest.mark.root
+@pytest.mark.long
 def test_a_rehearsal_that_is_stopped_leaves_nothing_behind(
     run: Run, make_image: MakeImage, make_backup: MakeImage, tmp_path: Path
 ) -> None:
