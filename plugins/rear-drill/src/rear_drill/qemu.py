@@ -208,6 +208,10 @@ class Machine:
         """Ask the operating system to shut down, as the button of a machine does (ACPI)."""
         self._monitor.ask("system_powerdown")
 
+    def change_disc(self, path: Path) -> None:
+        """Put another disc into the drive of `cdrom`; one that the operating system has locked refuses."""
+        self._monitor.ask("blockdev-change-medium", device="cdrom", filename=os.fspath(path), format="raw")
+
     def screenshot(self, path: Path) -> None:
         """Save what the screen shows as PNG."""
         self._monitor.ask("screendump", filename=os.fspath(path), format="png")
