@@ -20,7 +20,8 @@ COMMON = (
     "swapon --show=TYPE,SIZE,UUID,LABEL --noheadings",
     "systemctl list-units --state=failed --plain --no-legend --no-pager",
     # The one that checks file systems ends when it likes.
-    "systemctl list-units --type=service --state=running --plain --no-legend --no-pager | cut -d' ' -f1 | grep -v fsckd",
+    "systemctl list-units --type=service --state=running --plain --no-legend --no-pager | cut -d' ' -f1 |"
+    " grep -v fsckd",
     EXT4,
 )
 LVM = (

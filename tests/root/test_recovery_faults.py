@@ -452,9 +452,14 @@ def _journal(machine: Machine) -> list[str]:
 # Questions at the console.
 
 
+def heed_interrupts() -> None:
+    """A job in the background of a script ignores ^C, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def typed(machine: Machine) -> pexpect.spawn[str]:
     program, *arguments = machine.argv("recover")
-    return pexpect.spawn(program, arguments, encoding="utf-8", timeout=60)
+    return pexpect.spawn(program, arguments, encoding="utf-8", timeout=60, preexec_fn=heed_interrupts)
 
 
 def test_a_disk_with_data_is_a_question(machine: Machine) -> None:

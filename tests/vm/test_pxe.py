@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines start from a TFTP server, by each boot loader and on each firmware."""
+"""Machines start from a TFTP server, by each boot loader and on each firmware; one of them recovers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import rear_output_pxe
-from lab import cache, debian, qemu
+from lab import backups, cache, debian, designs, machines, qemu
 from lab.chroot import Chroot
 from rear_core import RescueImage, Run
 from rear_core.builtin import core, rescue
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.vm
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.0.2.15"
 UUID = "b8945908-d6a6-41a9-611d-74a6ab80b83d"
+DOWN = "\x1b[B"
 COMMAND_LINE = "console=tty0 console=ttyS0,115200"
 
 
@@ -103,4 +104,28 @@ def test_the_rescue_system_comes_over_the_network_with_secure_boot(
         assert "secure boot enabled" in vm.check("dmesg").lower()
         plugins = json.loads(vm.check("rear plugins list --json"))
         assert ("output", "PXE", "active") in {(row["kind"], row["name"], row["state"]) for row in plugins}
+        vm.power_off()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_machine_recovers_over_the_network(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
+    design = designs.BIOS
+    saved = backups.backed_up(design)
+    argv = ["xorriso", "-osirrox", "on", "-indev", saved.iso, "-extract", "/boot", tmp_path / "boot"]
+    subprocess.run([f"{word}" for word in argv], check=True, capture_output=True)
+    tftp = publish(tmp_path, MAC, tmp_path / "boot/vmlinuz", tmp_path / "boot/initramfs.img")
+    place = saved.place.copy(tmp_path / "backup")
+    disks = [*(drive.blank(tmp_path) for drive in design.drives), *place.disks]
+    with machine(disks=disks, nics=[qemu.Nic(MAC, tftp=tftp, boot_file="pxelinux.0")]) as vm:
+        vm.expect("Recover web1 automatically", timeout=600)
+        vm.expect("Boot from the first disk")
+        vm.send(DOWN + "\r")
+        vm.expect("Unattended recovery", timeout=900)
+        ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=1800)
+        assert ended[0].startswith("The recovery is complete"), ended[0]
+        vm.wait(300)
+    with machine(disks=disks) as vm:
+        machines.log_in(vm, design)
+        assert backups.facts(vm, design) == saved.facts
         vm.power_off()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`rear drill` recovers a machine by itself, and fails with the reason when its backup is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import backups, designs
+
+pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(3600)]
+
+# The machine's name and the place of its backup are true in namespaces of their own.
+DRILL = r"""
+set -e
+hostname debian12
+mount -t tmpfs tmpfs /srv
+mkdir /srv/backup
+mount -o loop "$1" /srv/backup
+[ -z "$3" ] || "$4" -c "$3" /srv/backup/debian12/*/backup.tar.zst
+mount -o remount,ro /srv/backup
+exec "$(dirname "$4")/rear" -c "$2" drill --memory 1024 "$5"
+"""
+FLIP = """
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(1000000)
+    byte = file.read(1)[0]
+    file.seek(1000000)
+    file.write(bytes([byte ^ 1]))
+"""
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """How `rear drill` ended, what it said, and its report."""
+
+    status: int
+    said: str
+    report: dict[str, Any]
+
+
+def drill(folder: Path, *, damage: str = "") -> Drilled:
+    """Rehearse the recovery of the machine with BIOS, MBR, ext4 and swap."""
+    saved = backups.backed_up(designs.BIOS)
+    place = saved.place.copy(folder / "backup")
+    (folder / "etc").mkdir()
+    (folder / "work").mkdir()
+    conf = f"OS_FAMILY=debian\nVAR_DIR={folder}/var\nTMPDIR={folder}/work\nLOGFILE={folder}/log\n"
+    (folder / "etc/local.conf").write_text(conf)
+    argv = ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", DRILL, "sh"]
+    argv += [str(place.path), f"{folder}/etc", damage, sys.executable, str(saved.iso)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout)
+    (results,) = (folder / "var/drill").iterdir()
+    for name in ("rescue.log", "start.log"):
+        if (results / name).exists():
+            print((results / name).read_text()[-6000:])
+    assert not list((folder / "work").iterdir())
+    return Drilled(done.returncode, done.stdout, json.loads((results / "report.json").read_text()))
+
+
+def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
+    iso = backups.backed_up(designs.BIOS).iso
+    before = hashlib.sha256(iso.read_bytes()).hexdigest()
+    drilled = drill(tmp_path)
+    report = drilled.report
+    assert (drilled.status, report["problem"], report["succeeded"]) == (0, "", True)
+    assert report["files_different"] == [] and report["files_compared"] > 10_000
+    assert report["differences"] == []
+    assert {"verify", "recreate", "restore", "finalize"} <= report["phases"].keys()
+    assert all(seconds > 0 for seconds in report["stages"].values()) and len(report["stages"]) == 4
+    assert "SUCCEEDED" in drilled.said and "Recovery time" in drilled.said and "Not proven" in drilled.said
+    assert hashlib.sha256(iso.read_bytes()).hexdigest() == before
+
+
+def test_a_damaged_backup_is_the_reason_of_a_failure(tmp_path: Path) -> None:
+    drilled = drill(tmp_path, damage=FLIP)
+    assert drilled.status == 1
+    assert "is damaged: its checksum is wrong" in drilled.report["problem"]
+    assert "ended with exit status 3" in drilled.report["problem"]
+    assert f"FAILED: {drilled.report['problem']}" in drilled.said
+    assert list(drilled.report["stages"]) == ["Boot the rescue image", "Recover"]
