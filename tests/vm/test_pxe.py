@@ -21,7 +21,7 @@ from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.system import Firmware, OperatingSystem, System
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.0.2.15"
@@ -107,7 +107,6 @@ def test_the_rescue_system_comes_over_the_network_with_secure_boot(
         vm.power_off()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_machine_recovers_over_the_network(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
     design = designs.BIOS
