@@ -20,7 +20,10 @@ DOWN = "\x1b[B"
 
 @pytest.mark.parametrize(
     "design",
-    [pytest.param(design, id=design.name, marks=[] if design is designs.BIOS else pytest.mark.long) for design in designs.ALL],
+    [
+        pytest.param(design, id=design.name, marks=[] if design is designs.BIOS else pytest.mark.long)
+        for design in designs.ALL
+    ],
 )
 def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: Design, tmp_path: Path) -> None:
     saved = backups.backed_up(design)
