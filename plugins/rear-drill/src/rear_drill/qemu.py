@@ -364,12 +364,11 @@ def _nic(number: int, nic: Nic, firmware: str) -> list[str]:
     start = ",romfile="
     if nic.nat or nic.forward or nic.boot_file:
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in nic.forward.items())
-        netdev = f"user,id={name}{forwards}"
+        netdev = f"user,id={name}{',restrict=on' if nic.restrict else ''}{forwards}"
         if nic.boot_file:
             assert nic.tftp is not None
             netdev += f",tftp={_escaped(nic.tftp)},bootfile={nic.boot_file}"
             start = f"{'' if firmware == 'bios' else start},bootindex=0"
-        netdev = f"user,id={name}{',restrict=on' if nic.restrict else ''}{forwards}"
     else:
         # A hub that nobody else is plugged into still gives the card a carrier.
         wire = int.from_bytes((nic.wire or name).encode()[-3:], "big")
