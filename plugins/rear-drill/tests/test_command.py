@@ -232,6 +232,15 @@ def test_without_memory_it_does_not_begin(run: Run) -> None:
     assert "--memory" in caught.value.hint
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_rehearsal_that_cannot_begin_ends_with_3(run: Run, tmp_path: Path) -> None:
+    with (run.config_dir / "local.conf").open("a") as conf:
+        conf.write(f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\n")
+    rear = [str(Path(sys.executable).with_name("rear")), "-c", str(run.config_dir)]
+    ended = subprocess.run([*rear, "drill", "--memory=1000000000"], stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, "MiB of memory are available" in ended.stderr) == (3, True), ended.stderr
+
+
 def test_what_does_not_fit_together_is_noted(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
     make_image(conf=f"BACKUP_URL=file://{make_backup(layout='0' * 64)}\n")
     run.recovery_dir.mkdir()

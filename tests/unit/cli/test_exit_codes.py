@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each exit status, as docs/reference/exit-codes.md describes it."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Rear = Callable[..., "subprocess.CompletedProcess[str]"]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def script(tmp_path: Path, text: str) -> None:
+    """An administrator's script that is the first step of `rear savelayout`."""
+    path = tmp_path / "etc" / "analyse_dr" / "00_first.sh"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+
+
+def test_a_command_that_is_done_ends_with_0(rear: Rear) -> None:
+    assert rear("config", "check").returncode == 0
+
+
+@needs_root
+def test_a_run_that_fails_ends_with_1(rear: Rear, tmp_path: Path) -> None:
+    script(tmp_path, "echo 'the vault is shut' >&2; exit 4")
+    ended = rear("savelayout")
+    assert (ended.returncode, "exit status 4): the vault is shut" in ended.stderr) == (1, True), ended.stderr
+    assert not (tmp_path / "etc/recovery").exists()
+
+
+def test_a_bad_setting_ends_with_2(rear: Rear) -> None:
+    assert rear("savelayout", conf="OUTPTU=ISO\n").returncode == 2
+    assert rear("savelayout", "--frobnicate").returncode == 2
+
+
+@needs_root
+def test_a_refused_run_ends_with_3(rear: Rear) -> None:
+    assert rear("recover").returncode == 3
+
+
+@needs_root
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_stopped_ends_with_130(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/local.conf").write_text(f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\nVAR_DIR={tmp_path}/var\n")
+    # What a signal interrupts is undone: the program that runs as well.
+    script(tmp_path, 'echo $$ > "$CONFIG_DIR/pid.new"; mv "$CONFIG_DIR/pid.new" "$CONFIG_DIR/pid"; exec sleep 300')
+    rear = (sys.executable, "-c", "from rear_core.cli import main; main()", "-c", tmp_path / "etc", "savelayout")
+    with subprocess.Popen(rear, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "etc/pid").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=50)
+    assert process.returncode == 130, said
+    assert not list(tmp_path.glob("rear.*"))
+    assert not Path("/proc", (tmp_path / "etc/pid").read_text().strip()).exists()
+
+
+@needs_root
+def test_checklayout_tells_by_its_status(rear: Rear, tmp_path: Path) -> None:
+    assert rear("checklayout").returncode == 2
+    assert rear("savelayout").returncode == 0
+    assert rear("checklayout").returncode == 0
+    gone = {"id": "disk:S1", "type": "disk", "needs": [], "size": 1 << 30, "device": "/dev/sdz", "serial": "S1"}
+    (tmp_path / "etc/recovery/layout.json").write_text(json.dumps({"version": 1, "items": [gone], "left_out": []}))
+    changed = rear("checklayout")
+    assert (changed.returncode, "S1" in changed.stdout) == (1, True), changed.stderr
