@@ -52,6 +52,7 @@ def rear(tmp_path: Path, tree: Path) -> Rear:
 def test_a_healthy_machine_saves_and_restores_into_a_folder(rear: Rear, tmp_path: Path, tree: Path) -> None:
     ended = rear("mkbackuponly", "--json-progress")
     assert ended.returncode == 0, ended.stderr
+    assert f"\nSaving {tree}\n" in ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["event"] == "done"
     (generation,) = (tmp_path / "backups" / "web1").iterdir()
     covered = {entry["name"]: entry for entry in json.loads((generation / "coverage.json").read_text())["covered"]}

@@ -85,7 +85,8 @@ def tell(run: Run, selection: coverage.Selection) -> None:
         amount = "" if part.bytes is None else f" {size(part.bytes)}"
         run.report.log(f"Left out: {part.pattern}{amount}: {part.reason}")
     saved = [entry.name for entry in selection.covered if entry.verdict == coverage.SAVED]
-    run.report.say(f"Saving {' '.join(saved)}: about {size(selection.bytes)}")
+    amount = f": about {size(selection.bytes)}" if saved else ""
+    run.report.say(f"Saving {' '.join(saved or run.settings['BACKUP_PROG_INCLUDE'])}{amount}")
 
 
 def tell_covered(run: Run, selection: coverage.Selection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -49,13 +50,14 @@ class Commands(click.Group):
 
 
 def _options(ctx: click.Context) -> Options:
-    """The options so far: commands are looked up before `rear` below has run, and help even before all are read."""
+    """The options so far: commands are looked up before `rear` below has run, and for help even before all are read."""
     if isinstance(ctx.obj, Options):
         return ctx.obj
     chosen = {name: ctx.params[name] for name in ("config_dir", "config_files") if name in ctx.params}
     return Options(**chosen)
 
 
+@cache
 def plugin_commands(options: Options) -> dict[str, click.Command]:
     """The commands of active plugins; none when the configuration is broken, as help must work then too."""
     from .session import open_run
@@ -76,10 +78,12 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option("-n", "--non-interactive", is_flag=True, help="Ask nothing: an open question ends the run.")
 @click.option(
     "-c", "--config-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("/etc/rear"),
-    metavar="DIR", help="Read the configuration from DIR instead of /etc/rear.",
+    # Eager, as --help is: it names the commands of the plugins that this configuration selects.
+    is_eager=True, metavar="DIR", help="Read the configuration from DIR instead of /etc/rear.",
 )
 @click.option(
-    "-C", "--config-file", "config_files", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    "-C", "--config-file", "config_files", type=click.Path(path_type=Path), multiple=True, is_eager=True,
+    metavar="FILE",
     help="Read FILE after local.conf; NAME stands for NAME.conf in the configuration folder. Can be repeated.",
 )
 @click.option("-r", "--kernel", default="", metavar="KERNEL", help="Kernel version of the rescue system.")

@@ -28,6 +28,13 @@ def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
     assert "local.conf:5" in unknown.stderr
 
 
+def test_help_names_the_commands_of_plugins_in_the_chosen_configuration(rear: Rear) -> None:
+    ended = rear("--help", conf="if true; then\n")
+    assert ended.returncode == 0
+    assert ended.stderr.count("Commands of plugins are not known") == 1
+    assert "local.conf:5" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("conf", "said"),
     [
