@@ -28,8 +28,9 @@ class Progress:
         self._tenth = 0
 
     def at(self, done: int) -> None:
-        """So much is done; shown at most twice a second. What is done never shrinks, nor passes the total."""
-        self.done = max(self.done, min(done, self.total or done))
+        """So much is done; shown at most twice a second. What is done never shrinks; more than the total extends that."""
+        self.done = max(self.done, done)
+        self.total = self.total and max(self.total, self.done)
         now = time.monotonic()
         tenth = 10 * self.done // self.total if self.total else 0
         if self.report.on_terminal:
