@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,7 +159,7 @@ def title(place: Place, found: manifest.Manifest, number: int) -> str:
 
 def archive_blocks(
     place: Place, name: str, found: manifest.Manifest, progress: Callable[[int], None]
-) -> Iterator[memoryview]:
+) -> Generator[memoryview, None, None]:
     """The whole archive, volume by volume; raises `RearError` when it is not what it was when it was checked."""
     done = 0
     for number, volume in enumerate(found.parts):
@@ -176,11 +177,12 @@ def restore(run: Run, place: Path | Place) -> None:
     found = backup.manifest
     run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
-    source = archive_blocks(opened(run, place), backup.name, found, progress.at)
     try:
-        streamed = stream.unpack(
-            run.sh, source, found.compression, backup.keys, run.build_dir / "members", run.target
-        )
+        # Closed in any case: a file that is still open keeps its medium from being unmounted.
+        with closing(archive_blocks(opened(run, place), backup.name, found, progress.at)) as source:
+            streamed = stream.unpack(
+                run.sh, source, found.compression, backup.keys, run.build_dir / "members", run.target
+            )
     except ProgramFailed as error:
         raise failure(run, error) from error
     progress.end()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -64,7 +66,7 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 @click.group()
 def plugins() -> None:
-    """List plugins, and show what one of them adds."""
+    """List plugins, show what one of them adds, and begin a new one."""
 
 
 @plugins.command("list")
@@ -169,6 +171,28 @@ def show(plugin: Found, options: Options) -> None:
     for contents in alone.call("rear_rescue_contents", run=run):
         if contents.programs:
             click.echo("  programs: " + " ".join(contents.programs))
+
+
+@plugins.command("new")
+@click.argument("kind", type=click.Choice(["backup", "output", "os", "extra"]))
+@click.argument("name")
+@click.option(
+    "--directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(),
+    metavar="DIR", help="Make the package in DIR instead of the current folder.",
+)
+def new_plugin(kind: str, name: str, directory: Path) -> None:
+    """Write the package rear-KIND-NAME of a new plugin: small, working, with tests, ready to be changed.
+
+    NAME is what the configuration will say, as in BACKUP=NAME; for an os it is ID in /etc/os-release.
+    """
+    from ..new_plugin import write
+
+    found = discover()
+    settings = {setting.name for module in builtin.modules() for setting in getattr(module, "rear_settings", list)()}
+    settings |= {setting.name for plugin in found for setting in settings_of(plugin)}
+    folder = write(kind, name, directory, found, sorted(settings))
+    where = shlex.quote(os.fspath(folder))
+    click.echo(f"Made {folder}. Next: cd {where} && pip install --editable '.[test]' && pytest")
 
 
 @click.group()

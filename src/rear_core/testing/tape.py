@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import Refused
-from ..media.tape import BLOCK_SIZE, EJECT, FORWARD, MARK, REWIND, Tape
+from ..media.tape import BLOCK_SIZE, EJECT, FORWARD, MARK, REWIND, STAND_INS, Tape
 
 # What fits behind the early warning.
 REST = 1 << 20
@@ -123,3 +123,13 @@ class StandInDrive:
         if self.cartridge.protected and write:
             raise Refused(f"the tape in {device} is write-protected", "move its tab, or put in another")
         yield self.tape(self.cartridge, self)
+
+
+@contextmanager
+def in_drive(device: Path, drive: StandInDrive) -> Iterator[None]:
+    """A block in which this drive is what plugins find at a device."""
+    STAND_INS[device] = drive
+    try:
+        yield
+    finally:
+        del STAND_INS[device]

@@ -2,6 +2,7 @@
 """BACKUP=NSR: files kept by Dell NetWorker, saved and restored by its client programs save and recover."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,7 +181,7 @@ def check_backup(run: Run) -> None:
 def restore_files(run: Run) -> None:
     """Recover everything at once: recover puts files below -d by their path from the first folder they have in common.
 
-    With / among the paths, as verify has made sure, that folder is the root.
+    With / among the paths, as in every recovery of a machine, that folder is the root.
     """
     from rear_core.archive import external
 
@@ -189,5 +190,6 @@ def restore_files(run: Run) -> None:
     with external.restoring(run) as (recover, found):
         paths = [system.path for system in found.file_systems]
         when = ["-t", f"{found.moment:%m/%d/%Y %H:%M:%S}"] if found.moment else []
-        argv = ["recover", "-s", client.server(run), "-c", client.name(run), *when, "-d", str(run.target), "-iY"]
+        place = f"{run.target}{os.path.commonpath(paths)}".rstrip("/")
+        argv = ["recover", "-s", client.server(run), "-c", client.name(run), *when, "-d", place, "-iY"]
         recover(*argv, "-a", *paths, notable=NOTABLE, env=client.environment())

@@ -147,7 +147,7 @@ def check_image(run: Run, told: Run, found: image.Image) -> str:
 
 def images(run: Run) -> Path:
     """The folder of finished rescue images."""
-    return Path(run.settings["ISO_DIR"]) if "ISO_DIR" in run.settings.declared else run.var_dir / "output"
+    return Path(run.settings.get("ISO_DIR") or run.var_dir / "output")
 
 
 @contextmanager
@@ -159,9 +159,9 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
             f"backups of BACKUP={method} cannot be handed to a virtual machine",
             "rehearse with the rescue image on a spare machine that reaches the backup",
         )
-    if not told.settings["BACKUP_URL"]:
+    if not told.settings.get("BACKUP_URL"):
         raise Refused("the rescue image knows no backup", "set BACKUP_URL and run `rear mkbackup`")
-    with opened(told, url_of(told), f"{told.settings['BACKUP_OPTIONS']},ro") as directory:
+    with opened(told, url_of(told), f"{told.settings.get('BACKUP_OPTIONS')},ro") as directory:
         place = Folder(told, directory)
         name = generations.choose(place.names(), date, str(place))
         yield place.home / name, read_manifest(place, name).manifest
@@ -169,7 +169,7 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
 
 def url_of(told: Run) -> Url:
     """Where the image looks for the backup."""
-    return parse_url(told.settings["BACKUP_URL"], "BACKUP_URL")
+    return parse_url(told.settings.get("BACKUP_URL", ""), "BACKUP_URL")
 
 
 def laid_ready(

@@ -119,12 +119,12 @@ def warn_of_secrets(run: Run) -> None:
 def copy_rescue_system(run: Run) -> None:
     """Put a new version on the server, have the menus lead to it, then remove what is too old."""
     from .loaders import find_loaders
-    from .tree import INITRAMFS, KERNEL, boot_files, home, put_loaders, put_version, retire, switch
+    from .tree import INITRAMFS, KERNEL, boot_files, home, made_loaders, put_loaders, put_version, retire, switch
 
     url = place_url(run)
-    with opened_tree(run) as place:
+    with opened_tree(run) as place, made_loaders(run, place) as loaders:
         known = put_version(run, place)
-        put_loaders(run, place)
+        put_loaders(run, place, loaders)
         switch(run, place, known)
         try:
             retire(run, place, known)

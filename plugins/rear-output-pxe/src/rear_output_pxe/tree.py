@@ -2,7 +2,8 @@
 """The tree on the server: versions of the rescue system, boot loaders, and menus that lead to the newest version."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -74,18 +75,30 @@ def finders(run: Run) -> dict[str, str]:
     return {name: ("#!ipxe\n" if name.endswith("ipxe") else "") + note + render(run, FINDERS[name]) for name in FINDERS}
 
 
-def put_loaders(run: Run, place: Place) -> None:
-    """Put boot loaders and their finders on the server; PXE_BOOT_LOADERS says what becomes of those it has."""
-    if run.settings["PXE_BOOT_LOADERS"] == "none":
-        return
-    replace = run.settings["PXE_BOOT_LOADERS"] == "replace"
+@contextmanager
+def made_loaders(run: Run, place: Place) -> Iterator[Mapping[str, Path]]:
+    """The files of boot loaders that the server shall get, by their names; what of them has to be made is made here.
+
+    PXE_BOOT_LOADERS says what becomes of those it has.
+    """
+    wish = run.settings["PXE_BOOT_LOADERS"]
+    wanted: dict[str, Path] = {}
     with TemporaryDirectory(dir=run.build_dir) as work:
-        for loader in find_loaders(run):
-            if replace or place.read(loader.boot_file) is None:
-                for name, path in sorted(files_of(run, loader, Path(work)).items()):
-                    place.put(path, name, checksum(path))
+        for loader in find_loaders(run) if wish != "none" else ():
+            if wish == "replace" or place.read(loader.boot_file) is None:
+                wanted.update(files_of(run, loader, Path(work)))
             elif absent := [name for name in sorted(loader.files) if place.read(name) is None]:
                 run.report.warn(f"{loader.boot_file} on the server lacks what our menus need: {', '.join(absent)}")
+        yield wanted
+
+
+def put_loaders(run: Run, place: Place, loaders: Mapping[str, Path]) -> None:
+    """Put boot loaders and their finders on the server."""
+    if run.settings["PXE_BOOT_LOADERS"] == "none":
+        return
+    for name, path in sorted(loaders.items()):
+        place.put(path, name, checksum(path))
+    replace = run.settings["PXE_BOOT_LOADERS"] == "replace"
     for name, text in finders(run).items():
         if not replace and _foreign(place, name):
             run.report.warn(f"{name} on the server was not written by rear and stays: have it look for our menus")

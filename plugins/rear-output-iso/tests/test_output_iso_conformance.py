@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What rear asks of every plugin."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rear_core.testing.conformance import *  # noqa: F403
+from rear_core.testing.harness import Supply
+
+DISTRIBUTION = "rear-output-iso"
+
+
+@pytest.fixture
+def supply(tmp_path: Path) -> Supply:
+    return Supply(f"ISO_DIR={tmp_path}/place\nOUTPUT_URL=file://{tmp_path}/copy\n")

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the steps of one plugin on a small tree, in a work area of its own, and notes which programs it starts."""
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import builtin
+from ..errors import RearError
+from ..plugins import CORE, Found, Plugins, discover, distribution_for, load
+from ..report import Report
+from ..run import Options, RescueImage, Run
+from ..settings import Setting, Sources, evaluate, parse
+from ..shell import Shell
+from ..work_area import mounts_below, remove
+from ..workflow import MAKING, WORKFLOWS, plan
+
+RECOVERING = ("config", "verify", "restore")
+# The machine that a plugin sees has one file system, which is left out: what is saved is the tree alone.
+MOUNTS = """\
+{"filesystems": [{"target": "/", "source": "/dev/sda1", "fstype": "ext4", "options": "rw", "fsroot": "/",
+"maj:min": "8:1"}]}
+"""
+SETTINGS = """\
+TMPDIR={top}
+LOGFILE={top}/log
+SHARE_DIR={top}/share
+VAR_DIR={top}/var
+CACHE_DIR={top}/cache
+BACKUP_PREFIX=web1
+EXCLUDE_MOUNTPOINTS=( / )
+BACKUP_PROG_EXCLUDE=()
+BACKUP_PROG_INCLUDE=( {top}/tree )
+"""
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What a plugin needs to be tried; its author gives it by the fixture `supply`.
+
+    `settings` are lines of local.conf. `programs` is a folder of stand-ins that are found before the programs of this
+    machine, and run with `environment`. `beside` names other plugins whose steps run as well, as "output ISO".
+    `cannot_run` is the reason why no step can be run here, not even with stand-ins: the checks that would run them are
+    then skipped, and say so.
+    """
+
+    settings: str = ""
+    programs: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    beside: Sequence[str] = ()
+    cannot_run: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A plugin that is tried: a module of a distribution, and the names it is selected by."""
+
+    found: Found
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.found.distribution}: {self.found.label}"
+
+    @property
+    def sources(self) -> list[Path]:
+        """Its Python files: of the package, or the one module."""
+        spec = importlib.util.find_spec(self.found.target.partition(".")[0])
+        assert spec is not None
+        if spec.submodule_search_locations:
+            return sorted(path for place in spec.submodule_search_locations for path in Path(place).rglob("*.py"))
+        return [Path(str(spec.origin))]
+
+    @property
+    def settings(self) -> list[Setting]:
+        """What it declares."""
+        declare = getattr(load(self.found).module, "rear_settings", None)
+        return list(declare()) if declare else []
+
+
+def subjects(distribution: str) -> list[Subject]:
+    """The plugins of an installed distribution; raises `LookupError` when it has none."""
+    grouped: dict[tuple[str, str], list[Found]] = {}
+    for found in discover():
+        if _same(found.distribution, distribution):
+            grouped.setdefault((found.kind, found.target), []).append(found)
+    if not grouped:
+        raise LookupError(f"no plugin of rear belongs to an installed distribution {distribution}; pip install it")
+    return [Subject(_namesake(group), tuple(found.name for found in group)) for group in grouped.values()]
+
+
+def _namesake(group: Sequence[Found]) -> Found:
+    """Of several names for one module the one that its distribution is called by."""
+    return next((found for found in group if distribution_for(found.kind, found.name) == found.distribution), group[0])
+
+
+def _same(one: str, other: str) -> bool:
+    return one.lower().replace("_", "-") == other.lower().replace("_", "-")
+
+
+@dataclass
+class WatchedShell(Shell):
+    """A real shell that looks into folders of stand-ins first and notes what it starts.
+
+    The program `failing` ends with status 99. With `bare` no program is installed. `looked_for` are those that a plugin
+    asked for by `which`, as it can do without them.
+    """
+
+    folders: Sequence[Path] = ()
+    failing: str = ""
+    bare: bool = False
+    started: list[str] = field(default_factory=list)
+    looked_for: set[str] = field(default_factory=set)
+
+    def which(self, program: str) -> Path | None:
+        """Where a program is found."""
+        self.looked_for.add(program)
+        if self.bare:
+            return None
+        places = [folder / program for folder in self.folders if "/" not in program]
+        if program == self.failing:
+            return self.folders[-1] / "fail"
+        return next((place for place in places if place.is_file()), None) or super().which(program)
+
+    def _start(self, arguments: list[str], **options: Any) -> Any:
+        # What is started in Python itself is part of rear, wherever that is.
+        if arguments[0] != sys.executable and arguments[0] not in self.started:
+            self.started.append(arguments[0])
+        looked_for = set(self.looked_for)
+        try:
+            return super()._start(arguments, **options)
+        finally:
+            self.looked_for = looked_for
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that is over and was undone.
+
+    `error` is what ended it, `started` and `looked_for` are the programs it had to do with, `mounted` what it left so.
+    """
+
+    run: Run
+    error: RearError | None
+    started: tuple[str, ...]
+    looked_for: frozenset[str]
+    mounted: list[str]
+
+    @property
+    def told(self) -> list[str]:
+        """What the user was told that went wrong."""
+        return [*map(str, filter(None, [self.error])), *self.run.report.warnings, *self.run.recovery.problems]
+
+
+class Harness:
+    """Runs steps of a plugin below the folder `top`, where `tree` are the files to save and `restored` what came back.
+
+    All of the plugin's places that `supply` gives should lie beside `top`, so that changes to them are seen.
+    """
+
+    def __init__(self, subject: Subject, supply: Supply, folder: Path) -> None:
+        self.subject = subject
+        self.supply = supply
+        self.folder = folder
+        self.top = folder / "rear-conformance"
+        self.tree, self.restored, self.work = self.top / "tree", self.top / "restored", self.top / "work"
+        (self.top / "etc/recovery").mkdir(parents=True)
+        self.tree.mkdir()
+        (self.top / "share").mkdir()
+        _program(self.top / "bin/fail", "echo 'failed on purpose' >&2; exit 99")
+        _program(self.top / "bin/findmnt", f"cat <<'END'\n{MOUNTS}END")
+
+    @property
+    def passing(self) -> tuple[Path, ...]:
+        """What may change in any run: the work area and the description of this machine."""
+        return self.work, self.top / "etc/recovery"
+
+    def plugins(self) -> Plugins:
+        """Those of the core, the one that is tried, and those beside it."""
+        wanted = [load(self.subject.found), *(load(found) for found in discover() if found.label in self.supply.beside)]
+        plugins = Plugins(builtin.modules())
+        for found in wanted:
+            if found.problem:
+                raise RearError(f"{found.label} is broken: {found.problem}")
+            plugins.take(found)
+        return plugins
+
+    def run(self, workflow: str, *, failing: str = "", bare: bool = False) -> Run:
+        """A run in an empty work area, on a machine of which nothing but the tree is to be saved."""
+        from ..storage.command import Site
+        from ..storage.layout import Layout
+        from ..storage.plan import Rebuilt
+        from ..system import Firmware, OperatingSystem, System
+
+        (self.work / "rootfs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        plugins = self.plugins()
+        report = Report(terminal=io.StringIO())
+        options = Options(
+            config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow == "restoreonly"
+        )
+        folders = [*([self.supply.programs] if self.supply.programs else []), self.top / "bin"]
+        sh = WatchedShell(report.log, self.supply.environment, folders, failing, bare)
+        run = Run(self.settings(plugins), plugins, options, report, sh, build_dir=self.work)
+        run.phases = WORKFLOWS[workflow]
+        run.system = System(OperatingSystem("debian"), "web1", platform.machine(), platform.release(), Firmware("bios"))
+        run.layout = Layout()
+        run.rebuilt = Rebuilt(Site(run.layout, {}), {})
+        run.image = self._image()
+        return run
+
+    def settings(self, plugins: Plugins) -> Any:
+        """The settings as a run reads them, with those that the plugin was supplied with."""
+        chosen = [found for found in plugins.active if found.kind in ("backup", "output")]
+        text = SETTINGS.format(top=self.top) + "".join(f"{found.kind.upper()}={found.name}\n" for found in chosen)
+        assignments = tuple(parse(text + self.supply.settings, "local.conf"))
+        return evaluate(Sources(assignments=assignments), plugins.settings(), {})
+
+    def _image(self) -> RescueImage:
+        kernel, initramfs = self.work / "kernel", self.work / "initramfs"
+        kernel.write_bytes(b"kernel" * 1000)
+        initramfs.write_bytes(b"initramfs" * 50000)
+        return RescueImage(kernel, initramfs, platform.release(), "console=tty0")
+
+    def go(self, *phases: str, failing: str = "") -> Ended:
+        """Run the plugin's steps of some phases, and undo what the run leaves, as every run does."""
+        workflow = "mkbackup" if phases[0] in MAKING else "recover" if "finalize" in phases else "restoreonly"
+        run = self.run(workflow, failing=failing)
+        assert isinstance(run.sh, WatchedShell)
+        error = None
+        try:
+            with run.undo:
+                for planned in self.steps(run, phases):
+                    planned.step.action(run)
+        except RearError as raised:
+            error = raised
+        mounted = mounts_below(self.work)
+        remove(self.work, Shell())
+        return Ended(run, error, tuple(run.sh.started), frozenset(run.sh.looked_for), mounted)
+
+    def steps(self, run: Run, phases: Sequence[str]) -> Iterator[Any]:
+        """The planned steps, of the core none."""
+        own = {found.label for found in run.plugins.active if found.kind != CORE}
+        for phase in phases:
+            yield from (planned for planned in plan(run, [phase]) if planned.source in own)
+
+    def has_steps(self, *phases: str) -> bool:
+        """Whether the plugin that is tried has the hook of any of these phases."""
+        module = load(self.subject.found).module
+        return any(hasattr(module, f"rear_{phase}") for phase in phases)
+
+    def make(self, *, failing: str = "") -> Ended:
+        """All phases of `rear mkbackup`."""
+        return self.go(*MAKING, failing=failing)
+
+    def recover(self, *, failing: str = "") -> Ended:
+        """The phases of a recovery that bring files back into a folder."""
+        shutil.rmtree(self.restored, ignore_errors=True)
+        return self.go(*RECOVERING, failing=failing)
+
+
+def make_tree(tree: Path) -> None:
+    """Files as a machine has them: modes, times, links, and attributes where the file system keeps them."""
+    (tree / "folder/empty").mkdir(parents=True)
+    (tree / "folder/text").write_text("text\n")
+    (tree / "noise").write_bytes(os.urandom(300_000))
+    (tree / "with space and \u00e4").write_text("odd name")
+    (tree / "program").write_text("#!/bin/sh\n")
+    os.link(tree / "noise", tree / "folder/same")
+    (tree / "link").symlink_to("folder/text")
+    (tree / "dangling").symlink_to("/no/such/file")
+    with suppress(OSError):  # not every file system keeps them
+        os.setxattr(tree / "noise", "user.origin", b"conformance")
+    (tree / "folder/text").chmod(0o640)
+    (tree / "program").chmod(0o4755)
+    (tree / "folder/empty").chmod(0o1777)
+    for path in (tree / "noise", tree / "folder/text", tree / "folder"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+
+
+def _program(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pytest's way to the conformance suite: `pytest --rear-conformance rear-backup-acme`.
+
+pytest loads this by an entry point wherever rear-core is installed; without that option it does nothing.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SUITE = Path(__file__).with_name("conformance.py")
+# Where a plugin's own tests take the suite in, and say what it needs to be tried.
+OWN = "test_*conformance.py"
+
+pytest.register_assert_rewrite("rear_core.testing.conformance")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option."""
+    parser.getgroup("rear").addoption(
+        "--rear-conformance", action="append", default=[], metavar="DISTRIBUTION",
+        help="run nothing but the tests that rear has for every plugin, on this installed one; can be repeated."
+        f" What a plugin needs for that is taken from {OWN} of its tests.",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With the option, look at the suite itself, too: a plugin may come without its tests."""
+    for name in config.getoption("rear_conformance"):
+        try:
+            _subjects(name)
+        except LookupError as error:
+            raise pytest.UsageError(str(error)) from None
+    if config.getoption("rear_conformance"):
+        config.args.append(str(SUITE))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With the option, import no other tests."""
+    if not config.getoption("rear_conformance") or collection_path.is_dir():
+        return None
+    return None if collection_path.match(OWN) or collection_path == SUITE else True
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of the suite is made once for each plugin of the distributions."""
+    if "subject" in metafunc.fixturenames and "rear_core.testing" in (metafunc.function.__module__ or ""):
+        from .harness import subjects
+
+        own = getattr(metafunc.module, "DISTRIBUTION", None)
+        names = [own] if own else metafunc.config.getoption("rear_conformance")
+        found = [subject for name in names for subject in subjects(name)]
+        metafunc.parametrize("subject", found, ids=str)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With the option, keep the suite of the chosen distributions: from a plugin's own tests where they have it."""
+    chosen = {str(subject) for name in config.getoption("rear_conformance") for subject in _subjects(name)}
+    if not chosen:
+        return
+    own = {_subject(item) for item in items if item.path != SUITE}
+    kept = [item for item in items if _subject(item) in chosen and (item.path != SUITE or _subject(item) not in own)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _subjects(name: str) -> list[object]:
+    from .harness import subjects
+
+    return [*subjects(name)]
+
+
+def _subject(item: pytest.Item) -> str:
+    """The plugin that a test of the suite is for, "" for any other test."""
+    call = getattr(item, "callspec", None)
+    return str(call.params.get("subject", "")) if call else ""

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sees what is changed: by this process anywhere, by whatever else within a folder.
+
+An audit hook (PEP 578) is told of each file that Python opens, removes or renames. What programs do it does not see;
+for them there are pictures of a folder, taken before and after.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Audit events and which of their arguments is a path that is changed (Python's table of audit events).
+EVENTS = {
+    "open": 0, "os.chmod": 0, "os.chown": 0, "os.link": 1, "os.mkdir": 0, "os.remove": 0, "os.removexattr": 0,
+    "os.rename": 0, "os.rmdir": 0, "os.setxattr": 0, "os.symlink": 1, "os.truncate": 0, "os.utime": 0,
+}  # fmt: skip
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+# An audit hook cannot be taken away: there is one, which does nothing while nobody watches.
+_watching: list[dict[str, str]] = []
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watching or event not in EVENTS or (event == "open" and not (arguments[2] or 0) & WRITES):
+        return
+    paths = [arguments[EVENTS[event]], *([arguments[1]] if event == "os.rename" else [])]
+    for path in paths:
+        name = f"/proc/self/fd/{path}" if isinstance(path, int) else os.path.abspath(os.fsdecode(path))
+        if isinstance(path, int):
+            try:
+                name = os.readlink(name)
+            except OSError:
+                continue
+        # A folder that is there already is not made anew.
+        if name not in _watching[-1] and not (event == "os.mkdir" and os.path.lexists(name)):
+            _watching[-1][name] = event if _matters(name) else ""
+
+
+def _matters(name: str) -> bool:
+    """Whether something is there that a write would change."""
+    try:
+        mode = os.lstat(name).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
+
+
+@contextmanager
+def changes(allowed: Sequence[Path]) -> Iterator[list[str]]:
+    """What this process changes in a block, in words, known when it is left; not what lies below `allowed` folders.
+
+    What was made and is gone again is no change: so it is proven that a place can be written.
+    """
+    if _note not in _installed:
+        sys.addaudithook(_note)
+        _installed.append(_note)
+    found: list[str] = []
+    touched: dict[str, str] = {}
+    _watching.append(touched)
+    try:
+        yield found
+    finally:
+        _watching.remove(touched)
+        places = tuple(f"{place}/" for place in (*allowed, "/proc"))
+        for name, event in sorted(touched.items()):
+            if not f"{name}/".startswith(places) and "__pycache__" not in name:
+                if event:
+                    found.append(f"{name} was changed ({event})")
+                elif _matters(name):
+                    found.append(f"{name} was made and is still there")
+
+
+_installed: list[object] = []
+
+
+def picture(folder: Path, left_out: Sequence[Path] = ()) -> dict[str, str]:
+    """What every file below a folder is, by its relative path: kind, mode, owner, times, contents, attributes."""
+    found = {}
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if Path(top, name) not in left_out]
+        for name in (*folders, *files):
+            path = Path(top, name)
+            if path not in left_out:
+                found[os.fspath(path.relative_to(folder))] = _described(path)
+    return found
+
+
+def _described(path: Path) -> str:
+    status = path.lstat()
+    words = [stat.filemode(status.st_mode), f"{status.st_uid}:{status.st_gid}"]
+    if not stat.S_ISDIR(status.st_mode):
+        words += [f"{status.st_size} bytes", f"changed {status.st_mtime:.0f}", f"{status.st_nlink} names"]
+    if stat.S_ISLNK(status.st_mode):
+        words.append(f"to {os.readlink(path)}")
+    if stat.S_ISREG(status.st_mode):
+        words.append(hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+        words += [f"{name}={os.getxattr(path, name)!r}" for name in sorted(os.listxattr(path))]
+    return " ".join(words)
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """What is not the same in two pictures, in words."""
+    return [
+        f"{name}: {before.get(name, 'not there')} -> {after.get(name, 'gone')}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]

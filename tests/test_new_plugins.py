@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`rear plugins new` and the tutorial, as an author follows them: made, installed, tested, selected."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from rear_core.plugins import KINDS
+
+pytestmark = pytest.mark.slow
+
+TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial" / "first-plugin.md"
+COMMANDS = {
+    "pip": "-m pip", "pytest": "-m pytest", "rear": "-c 'from rear_core.cli import main; main()' --config-dir {etc}",
+}  # fmt: skip
+
+
+class Workshop:
+    """An environment of its own, which sees what is installed in this one, and a shell in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.etc = path / "etc"
+        self.etc.mkdir()
+        (self.etc / "local.conf").write_text("OS_FAMILY=debian\n")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", path / "venv"], check=True)
+        (site,) = path.glob("venv/lib/python*/site-packages")
+        (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+        for name, words in COMMANDS.items():
+            command = path / "venv/bin" / name
+            command.write_text(f'#!/bin/sh\nexec {path}/venv/bin/python {words.format(etc=self.etc)} "$@"\n')
+            command.chmod(0o755)
+
+    def sh(self, script: str) -> str:
+        """Both streams of a script that ends well; pip gets nothing from elsewhere."""
+        environment = {
+            "PATH": f"{self.path}/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1", "PIP_QUIET": "1",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script.replace("/etc/rear", str(self.etc))],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.path, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """With a new plugin of each kind, installed."""
+    made = Workshop(tmp_path_factory.mktemp("workshop"))
+    for kind in KINDS:
+        assert made.sh(f"rear plugins new {kind} box") == (
+            f"Made rear-{kind}-box. Next: cd rear-{kind}-box && pip install --editable '.[test]' && pytest\n"
+        )
+    made.sh("pip install " + " ".join(f"./rear-{kind}-box[test]" for kind in KINDS))
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_passes_its_tests(workshop: Workshop, kind: str) -> None:
+    tested = workshop.sh(f"cd rear-{kind}-box && pytest -p no:cacheprovider")
+    assert re.search(r"\d+ passed, \d+ skipped in", tested)
+
+
+def test_its_conformance_is_tested_alone(workshop: Workshop) -> None:
+    tested = workshop.sh("cd rear-extra-box && pytest --rear-conformance rear-extra-box -p no:cacheprovider")
+    assert re.search(r" passed, \d+ skipped, \d+ deselected in", tested)
+    assert "test_rear_extra_box" not in tested
+
+
+def test_new_plugins_come_and_go(workshop: Workshop) -> None:
+    listed = workshop.sh("rear plugins list").splitlines()
+    states = {row.split()[2]: row.split()[-1] for row in listed if "-box" in row}
+    assert states == {f"rear-{kind}-box": "active" if kind == "extra" else "available" for kind in KINDS}
+    workshop.sh("pip uninstall --yes " + " ".join(states))
+    assert "-box" not in workshop.sh("rear plugins list")
+
+
+def test_a_name_that_is_taken_is_a_refusal(workshop: Workshop) -> None:
+    assert "ERROR: rear-backup-nfs has the plugin backup NFS already" in workshop.sh(
+        "rear plugins new backup nfs || test $? = 3"
+    )
