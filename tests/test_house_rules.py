@@ -20,7 +20,7 @@ LAYERS = (
     ("builtin",),
     ("finalize",),
     ("storage", "rescue", "boot", "archive", "media", "system"),
-    ("shell", "report", "console", "settings", "errors"),
+    ("shell", "interruption", "report", "console", "settings", "errors"),
 )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Union
 
 from .errors import ProgramFailed, ProgramMissing, RearError
+from .interruption import held
 
 Argument = Union[str, "os.PathLike[str]"]
 
@@ -93,11 +94,12 @@ class Shell:
         self.log("+ " + shlex.join(arguments))
         started = time.monotonic()
         # Output goes to a file, not a pipe: a daemon that a program leaves behind keeps a pipe open for ever.
-        with _memory_file() as out, _memory_file() as err, _memory_file() as given:
+        with _memory_file() as out, _memory_file() as err, _memory_file() as given, _stopped_at_failure() as running:
             if input is not None:
                 given.write(input.encode())
                 given.seek(0)
             process = self._start(
+                running,
                 arguments,
                 stdin=stdin if stdin is not None else (given if input is not None else subprocess.DEVNULL),
                 stdout=stdout if stdout is not None else out,
@@ -108,11 +110,7 @@ class Shell:
             try:
                 status = _wait(process, timeout)
             except subprocess.TimeoutExpired:
-                _stop(process)
                 raise ProgramFailed(arguments, 124, "", f"no end after {timeout:g} seconds") from None
-            except BaseException:
-                _stop(process)
-                raise
             outcome = Outcome(tuple(arguments), status, _text(out), _text(err), time.monotonic() - started)
         for line in outcome.output.splitlines():
             self.log("  " + line)
@@ -164,8 +162,7 @@ class Shell:
         commands = [[os.fspath(argument) for argument in stage] for stage in stages]
         self.log("+ " + " | ".join(shlex.join(command) for command in commands))
         began = time.monotonic()
-        processes: list[subprocess.Popen[bytes]] = []
-        with ExitStack() as opened:
+        with ExitStack() as opened, _stopped_at_failure() as processes:
             errors = [opened.enter_context(_memory_file()) for _ in commands]
             try:
                 source: Any = subprocess.PIPE if feed is not None else stdin or subprocess.DEVNULL
@@ -174,9 +171,8 @@ class Shell:
                     piped = not last or take is not None
                     sink = subprocess.PIPE if piped else stdout or subprocess.DEVNULL
                     process = self._start(
-                        command, stdin=source, stdout=sink, stderr=err, env=env, cwd=cwd, pass_fds=pass_fds
+                        processes, command, stdin=source, stdout=sink, stderr=err, env=env, cwd=cwd, pass_fds=pass_fds
                     )
-                    processes.append(process)
                     for end in (process.stdin, process.stdout):
                         if end is not None:
                             opened.callback(_close, end)
@@ -193,13 +189,7 @@ class Shell:
                 for process in processes:
                     _wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired as error:
-                for process in processes:
-                    _stop(process)
                 raise ProgramFailed(commands[0], 124, "", f"no end after {timeout:g} seconds") from error
-            except BaseException:
-                for process in processes:
-                    _stop(process)
-                raise
             outcomes = [
                 Outcome(tuple(command), process.returncode, "", _text(err), time.monotonic() - began)
                 for command, process, err in zip(commands, processes, errors)
@@ -226,21 +216,24 @@ class Shell:
         sink = output if output is not None else subprocess.DEVNULL
         if self.which(arguments[0]) is None:
             raise ProgramMissing(arguments)
-        process = self._start(
-            ["setpriv", "--pdeathsig", "KILL", *arguments],
-            stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=None, cwd=None, pass_fds=pass_fds,
-        )  # fmt: skip
+        started: list[subprocess.Popen[bytes]] = []
         try:
+            process = self._start(
+                started, ["setpriv", "--pdeathsig", "KILL", *arguments],
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=None, cwd=None, pass_fds=pass_fds,
+            )  # fmt: skip
             yield Running(tuple(arguments), process)
         finally:
-            process.kill()
-            process.wait()
+            for process in started:
+                process.kill()
+                process.wait()
 
     def attach(self, *argv: Argument, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
         """Run a program on the user's terminal and return its exit status."""
         arguments = [os.fspath(argument) for argument in argv]
         self.log("+ " + shlex.join(arguments))
-        return self._start(arguments, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd).wait()
+        with _stopped_at_failure() as running:
+            return self._start(running, arguments, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd).wait()
 
     def which(self, program: str) -> Path | None:
         """Where a program is found, or None; a path is checked as it is."""
@@ -248,9 +241,10 @@ class Shell:
         return Path(found) if found else None
 
     def _start(
-        self, arguments: list[str], *, stdin: Any, stdout: Any, stderr: Any,
+        self, started: list[subprocess.Popen[bytes]], arguments: list[str], *, stdin: Any, stdout: Any, stderr: Any,
         env: Mapping[str, str] | None, cwd: Path | None, pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
+        """Start a program and add it to `started`; no signal comes between."""
         program = self.which(arguments[0])
         if program is None:
             raise ProgramMissing(arguments)
@@ -264,14 +258,29 @@ class Shell:
             **(env or {}),
         }
         try:
-            return subprocess.Popen(
-                [os.fspath(program), *arguments[1:]],
-                stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=cwd, pass_fds=pass_fds,
-                # Its own session: ^C reaches rear alone, which then stops the program and cleans up in order.
-                start_new_session=stdin is not None or stdout is not None,
-            )
+            with held():
+                process = subprocess.Popen(
+                    [os.fspath(program), *arguments[1:]],
+                    stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=cwd, pass_fds=pass_fds,
+                    # Its own session: ^C reaches rear alone, which then stops the program and cleans up in order.
+                    start_new_session=stdin is not None or stdout is not None,
+                )
+                started.append(process)
+            return process
         except OSError as error:
             raise RearError(f"cannot start {arguments[0]}: {error.strerror}") from error
+
+
+@contextmanager
+def _stopped_at_failure() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A list for programs that are started; those in it do not outlive a failure of the block."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        yield processes
+    except BaseException:
+        for process in processes:
+            _stop(process)
+        raise
 
 
 def _memory_file() -> IO[bytes]:

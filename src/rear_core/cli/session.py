@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from .. import builtin
-from ..errors import Interrupted, PluginError, RearError
+from ..errors import PluginError, RearError
+from ..interruption import interruptible
 from ..plugins import Found, Plugins, discover, load
 from ..report import Report, explain
 from ..run import Options, Run
@@ -100,9 +99,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             f"the plugin {broken.label} of {broken.distribution} {broken.version} is broken: {broken.problem}",
             f"update it, or pip uninstall {broken.distribution}",
         )
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
-    with run.undo:
+    with run.undo, interruptible(run.undo):
         if not run.options.simulate:
             work_area.lock(run.var_dir, run.undo, command)
             run.undo.callback(run.report.close)
@@ -110,7 +107,6 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             run.build_dir = work_area.make(
                 Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
             )
-            run.undo.callback(_undo_in_peace)
         for warning in run.settings.warnings:
             run.report.warn(warning)
         try:
@@ -127,12 +123,3 @@ def log_path(run: Run) -> Path:
     """Where the log of this run goes."""
     return Path(run.settings["LOGFILE"] or f"/tmp/rear-{socket.gethostname().partition('.')[0]}.log")
 
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(f"stopped by {signal.Signals(number).name}", "what it had begun was undone; run it again")
-
-
-def _undo_in_peace() -> None:
-    """A second ^C must not end the cleaning up after the first."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)

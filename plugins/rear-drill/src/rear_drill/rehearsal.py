@@ -119,6 +119,8 @@ def screen_of_failure(vm: Machine, plan: Plan) -> Iterator[None]:
     """Keep what the screen shows when something fails: not every machine tells it on its serial console."""
     try:
         yield
+    except Interrupted:
+        raise
     except RearError:
         screen = plan.results / "screen.png"
         screen.touch(mode=0o600)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signals that end a run: each becomes `Interrupted` in the main thread, wherever it arrives."""
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from .errors import Interrupted
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Seconds after which a signal is told again that nobody has heeded.
+AGAIN = 0.5
+
+_here = threading.local()
+
+
+@contextmanager
+def interruptible(undo: ExitStack) -> Iterator[None]:
+    """Have the signals that stop a run raise `Interrupted` in this block, and end it with that, whatever comes of it.
+
+    Python drops what a signal raises in `__del__`, and a step may take it for a failure of its own. So it is raised
+    again, by a timer, until it is on its way out of this block. While something is undone because of it, and from the
+    end of the block until `undo` is unwound, signals are passed over. Those that were ignored before, as by nohup,
+    stay so.
+    """
+    told, over = "", False
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if over:
+            return
+        if not told:
+            told = f"stopped by {signal.Signals(number).name}"
+            signal.signal(signal.SIGALRM, tell)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+        if not getattr(_here, "held", False) and not _on_its_way():
+            raise _interrupted(told)
+
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            undo.callback(signal.signal, number, signal.signal(number, tell))
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        if told:
+            raise _interrupted(told) from error
+        raise
+    finally:
+        over = True
+        if told:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Raise no `Interrupted` in this block, but soon after it: for what must be noted as soon as it is done."""
+    _here.held = True
+    try:
+        yield
+    finally:
+        _here.held = False
+
+
+def _interrupted(told: str) -> Interrupted:
+    return Interrupted(told, "what it had begun was undone; run it again")
+
+
+def _on_its_way() -> bool:
+    """Whether this is run by somebody who handles `Interrupted`, or what came of it."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__context__
+    return error is not None
