@@ -99,8 +99,8 @@ class Shell:
                 given.write(input.encode())
                 given.seek(0)
             process = self._start(
-                running,
                 arguments,
+                running=running,
                 stdin=stdin if stdin is not None else (given if input is not None else subprocess.DEVNULL),
                 stdout=stdout if stdout is not None else out,
                 stderr=err,
@@ -171,8 +171,9 @@ class Shell:
                     piped = not last or take is not None
                     sink = subprocess.PIPE if piped else stdout or subprocess.DEVNULL
                     process = self._start(
-                        processes, command, stdin=source, stdout=sink, stderr=err, env=env, cwd=cwd, pass_fds=pass_fds
-                    )
+                        command, running=processes, stdin=source, stdout=sink, stderr=err, env=env, cwd=cwd,
+                        pass_fds=pass_fds,
+                    )  # fmt: skip
                     for end in (process.stdin, process.stdout):
                         if end is not None:
                             opened.callback(_close, end)
@@ -216,15 +217,15 @@ class Shell:
         sink = output if output is not None else subprocess.DEVNULL
         if self.which(arguments[0]) is None:
             raise ProgramMissing(arguments)
-        started: list[subprocess.Popen[bytes]] = []
+        running: list[subprocess.Popen[bytes]] = []
         try:
             process = self._start(
-                started, ["setpriv", "--pdeathsig", "KILL", *arguments],
+                ["setpriv", "--pdeathsig", "KILL", *arguments], running=running,
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=None, cwd=None, pass_fds=pass_fds,
             )  # fmt: skip
             yield Running(tuple(arguments), process)
         finally:
-            for process in started:
+            for process in running:
                 process.kill()
                 process.wait()
 
@@ -233,7 +234,8 @@ class Shell:
         arguments = [os.fspath(argument) for argument in argv]
         self.log("+ " + shlex.join(arguments))
         with _stopped_at_failure() as running:
-            return self._start(running, arguments, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd).wait()
+            started = self._start(arguments, running=running, stdin=None, stdout=None, stderr=None, env=env, cwd=cwd)
+            return started.wait()
 
     def which(self, program: str) -> Path | None:
         """Where a program is found, or None; a path is checked as it is."""
@@ -241,10 +243,10 @@ class Shell:
         return Path(found) if found else None
 
     def _start(
-        self, started: list[subprocess.Popen[bytes]], arguments: list[str], *, stdin: Any, stdout: Any, stderr: Any,
+        self, arguments: list[str], *, running: list[subprocess.Popen[bytes]], stdin: Any, stdout: Any, stderr: Any,
         env: Mapping[str, str] | None, cwd: Path | None, pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start a program and add it to `started`; no signal comes between."""
+        """Start a program and add it to `running`; no signal comes between."""
         program = self.which(arguments[0])
         if program is None:
             raise ProgramMissing(arguments)
@@ -265,7 +267,7 @@ class Shell:
                     # Its own session: ^C reaches rear alone, which then stops the program and cleans up in order.
                     start_new_session=stdin is not None or stdout is not None,
                 )
-                started.append(process)
+                running.append(process)
             return process
         except OSError as error:
             raise RearError(f"cannot start {arguments[0]}: {error.strerror}") from error

@@ -28,7 +28,7 @@ class Progress:
         self._tenth = 0
 
     def at(self, done: int) -> None:
-        """So much is done; shown at most twice a second. What is done never shrinks; more than the total extends that."""
+        """So much is done, never less; shown at most twice a second. More than the total extends that."""
         self.done = max(self.done, done)
         self.total = self.total and max(self.total, self.done)
         now = time.monotonic()
