@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 # What the tree takes without kernel modules and the administrator's files, and that packed; measured, with a margin.
 TREE_SIZE = 300 * MIB
+# What the packed parts take that are kept; measured, with a margin.
+CACHE_SIZE = 100 * MIB
 # Programs that only the making of the rescue system needs.
 BUILD_PROGRAMS = ("chroot", "cp", "depmod", "modinfo", "mount", "umount")
 
@@ -108,6 +109,7 @@ def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases:
         yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
         yield Step(30, "Check that there is room to build the rescue system", check_space)
+        yield Step(30, "Check that there is room to keep its packed parts", check_cache)
 
 
 @hookimpl
@@ -135,16 +137,18 @@ def check_programs(run: Run) -> None:
 
 def check_space(run: Run) -> None:
     """Refuse to begin a build that would fill the disk."""
+    from ..media.location import check_room
     from ..system.kernel import choose
 
-    needed = tree_size(run) + _size(choose(run).modules) // 2
     place = run.build_dir if run.build_dir != Path() else Path(run.settings["TMPDIR"])
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise Refused(
-            f"{place} has {free // MIB} MiB free, building the rescue system needs about {needed // MIB} MiB",
-            "free some space there, or set TMPDIR to another place",
-        )
+    check_room(place, tree_size(run) + _size(choose(run).modules) // 2, "TMPDIR")
+
+
+def check_cache(run: Run) -> None:
+    """Refuse to begin a build whose packed parts cannot be kept; those that are there may be used again."""
+    from ..media.location import check_room
+
+    check_room(run.cache_dir, max(0, CACHE_SIZE - _size(run.cache_dir)), "CACHE_DIR")
 
 
 def tree_size(run: Run) -> int:
