@@ -31,7 +31,7 @@ LVM = (
     "pvs --noheadings --options pv_uuid,vg_name",
 )
 BOOT_ENTRIES = "efibootmgr | grep --ignore-case debian | cut -c 10-"
-FILES = "findmnt --noheadings --real --output TARGET,FSTYPE,OPTIONS"
+FILES = "findmnt --noheadings --real --list --output TARGET,FSTYPE,OPTIONS | sort"
 
 
 def block_devices(disks: str, columns: str = EVERYTHING) -> str:
@@ -171,7 +171,8 @@ update-grub
         *COMMON, *LVM, FILES, "sfdisk --dump /dev/vda", "sfdisk --dump /dev/vdb",
         "for array in boot system; do mdadm --detail --export /dev/md/$array | grep -vE '^MD_(DEVICE_|UPDATE)'; done",
         "cryptsetup luksDump /dev/md/system | grep -E '^(Version|UUID|Label)|cipher|PBKDF|Memory|Threads|sector'",
-        "btrfs subvolume list -t /srv/data | awk '{print $1, $3, $4}'", "btrfs subvolume get-default /srv/data",
+        "btrfs subvolume list -t /srv/data | awk '{print $1, $3, $4}'",
+        "btrfs subvolume get-default /srv/data | sed 's/ gen [0-9]*//'",
         block_devices("/dev/vda /dev/vdb"),
     ],
 )  # fmt: skip

@@ -46,6 +46,7 @@ class Design:
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
+    packages: Sequence[str] = ()
     may_differ: Sequence[str] = ()
 
 
@@ -81,7 +82,7 @@ GRUB_DISABLE_OS_PROBER=true
 
 def made(design: Design) -> Path:
     """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
-    root = debian.disk_image(debian.tree())
+    root = debian.disk_image(debian.tree(*design.packages))
     recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
     key = cache.digest(repr(recipe), PRELUDE, BIND, GRUB, root.name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))
