@@ -7,7 +7,7 @@ from .hookspecs import hookimpl
 from .rescue.contents import Contents
 from .run import RescueImage, Run
 from .settings.model import Setting
-from .workflow import Step
+from .step import Step
 
 __version__ = "0.1.0"
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .rescue.contents import Contents
     from .run import Run
     from .settings import Setting
+    from .step import Step
     from .storage.kinds import StorageKind
-    from .workflow import Step
 
 hookspec = pluggy.HookspecMarker("rear")
 hookimpl = pluggy.HookimplMarker("rear")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import console
 from .errors import ConfigurationError, Interrupted, PluginError, Problems, RearError, Refused
+from .step import Step
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,22 +26,6 @@ WORKFLOWS = {
     "recover": (*RECOVERING, "cleanup"),
     "restoreonly": ("config", "verify", "restore", "cleanup"),
 }
-
-
-@dataclass(frozen=True)
-class Step:
-    """One piece of a phase: `number` 0 to 99 orders it, `title` tells the user, `action` does it.
-
-    Steps of one number run in the order core, extra, OS, backup, output, administrator's scripts, then by title.
-    """
-
-    number: int
-    title: str
-    action: Callable[[Run], None]
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.number <= 99:
-            raise PluginError(f"the step {self.title!r} has number {self.number}, not 0 to 99")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import pytest
 
 from rear_core.storage.capture import capture
 from rear_core.storage.compare import compare
-from rear_core.storage.kinds import contents, core_kinds, item_types
+from rear_core.storage.kinds import contents, item_types
 from rear_core.storage.layout import dumps, load, loads
+from rear_core.storage.technologies import CORE_KINDS
 from rear_core.testing.fake_shell import FakeShell
 
 MACHINES = sorted(path.parent for path in Path(__file__).parent.glob("*/commands"))
@@ -42,7 +43,7 @@ def test_a_machine_is_described_as_expected(machine: Path, request: pytest.Fixtu
         (machine / "warnings.txt").write_text(said)
     assert dumps(layout) == (machine / "layout.json").read_text()
     assert said == (machine / "warnings.txt").read_text()
-    golden = load(machine / "layout.json", item_types(core_kinds()))
+    golden = load(machine / "layout.json", item_types(CORE_KINDS))
     assert compare(golden, layout) == []
 
 
@@ -55,7 +56,7 @@ def test_every_recorded_command_is_still_asked(machine: Path) -> None:
 
 
 def test_the_order_puts_everything_after_what_it_needs(machine: Path) -> None:
-    layout = load(machine / "layout.json", item_types(core_kinds()))
+    layout = load(machine / "layout.json", item_types(CORE_KINDS))
     done: set[str] = set()
     for item in layout.order():
         assert done.issuperset(item.needs)
@@ -64,8 +65,8 @@ def test_the_order_puts_everything_after_what_it_needs(machine: Path) -> None:
 
 
 def test_the_rescue_system_gets_the_tools_of_every_technology(machine: Path) -> None:
-    layout = load(machine / "layout.json", item_types(core_kinds()))
-    programs = {name for part in contents(layout, core_kinds()) for name in part.programs}
+    layout = load(machine / "layout.json", item_types(CORE_KINDS))
+    programs = {name for part in contents(layout, CORE_KINDS) for name in part.programs}
     needed = {
         "ext": "mke2fs",
         "xfs": "mkfs.xfs",
@@ -86,4 +87,4 @@ def test_the_rescue_system_gets_the_tools_of_every_technology(machine: Path) -> 
 
 def test_a_golden_layout_reads_back_the_same(machine: Path) -> None:
     text = (machine / "layout.json").read_text()
-    assert dumps(loads(text, item_types(core_kinds()))) == text
+    assert dumps(loads(text, item_types(CORE_KINDS))) == text

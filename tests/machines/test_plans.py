@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rear_core.storage.command import Command
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.inventory import Device
-from rear_core.storage.kinds import core_kinds, item_types
+from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, load
 from rear_core.storage.mapping import assign
 from rear_core.storage.mount import Mount
@@ -25,6 +25,7 @@ from rear_core.storage.multipath import MultipathDisk
 from rear_core.storage.plan import Plan, plan, script
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.resize import minimum
+from rear_core.storage.technologies import CORE_KINDS
 
 MACHINES = sorted(path.parent for path in Path(__file__).parent.glob("*/layout.json"))
 MIB = 1 << 20
@@ -37,7 +38,7 @@ def machine(request: pytest.FixtureRequest) -> Path:
 
 
 def recorded(path: Path) -> Layout:
-    return load(path / "layout.json", item_types(core_kinds()))
+    return load(path / "layout.json", item_types(CORE_KINDS))
 
 
 def blank(layout: Layout, sizes: Mapping[str, int] | None = None, names: Mapping[str, str] | None = None) -> Machine:
@@ -61,7 +62,7 @@ def planned(layout: Layout, here: Machine, used: Mapping[str, int] | None = None
     answers = {item.device: disk.path for item, disk in zip([i for i in layout if isinstance(i, Disk)], here.disks)}
     assignment = assign(layout, here.disks, minimum(layout, used or {}), answers)
     assert not assignment.problems and not assignment.questions
-    return plan(layout, assignment, here, core_kinds(), used=used)
+    return plan(layout, assignment, here, CORE_KINDS, used=used)
 
 
 def test_a_machine_is_made_again_as_expected(machine: Path, request: pytest.FixtureRequest) -> None:

@@ -15,8 +15,9 @@ from rear_core.shell import Shell
 from rear_core.storage.btrfs import Subvolume
 from rear_core.storage.capture import capture
 from rear_core.storage.compare import compare
-from rear_core.storage.kinds import core_kinds, item_types
+from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Item, Layout, dumps, loads
+from rear_core.storage.technologies import CORE_KINDS
 
 pytestmark = pytest.mark.root
 
@@ -67,7 +68,7 @@ def described(*devices: str) -> Layout:
     warnings: list[str] = []
     layout = capture(Shell(), include=devices, warn=warnings.append)
     assert not [line for line in warnings if any(device in line for device in devices)]
-    assert loads(dumps(layout), item_types(core_kinds())) == layout
+    assert loads(dumps(layout), item_types(CORE_KINDS)) == layout
     return layout
 
 

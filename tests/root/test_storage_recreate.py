@@ -19,7 +19,6 @@ from rear_core.storage.capture import capture
 from rear_core.storage.compare import compare
 from rear_core.storage.disk import Disk, Partition
 from rear_core.storage.execute import Journal, execute
-from rear_core.storage.kinds import core_kinds
 from rear_core.storage.layout import Layout, make
 from rear_core.storage.mapping import assign
 from rear_core.storage.mount import Mount
@@ -27,6 +26,7 @@ from rear_core.storage.outcome import outcome, renamed
 from rear_core.storage.plan import Plan, plan, without
 from rear_core.storage.present import look
 from rear_core.storage.resize import minimum
+from rear_core.storage.technologies import CORE_KINDS
 
 pytestmark = pytest.mark.root
 
@@ -74,7 +74,7 @@ def planned(layout: Layout, *devices: str, used: dict[str, int] | None = None, t
     answers = dict(zip([item.device for item in layout if isinstance(item, Disk)], devices))
     assignment = assign(layout, machine.disks, minimum(layout, used or {}), answers)
     assert not assignment.problems
-    return plan(layout, assignment, machine, core_kinds(), used=used or {}, target=target)
+    return plan(layout, assignment, machine, CORE_KINDS, used=used or {}, target=target)
 
 
 def now(made: Plan) -> Layout:

@@ -21,7 +21,8 @@ from rear_core.run import Options, Run
 from rear_core.settings import evaluate
 from rear_core.settings.files import load
 from rear_core.shell import Shell
-from rear_core.workflow import WORKFLOWS, Step, execute, plan
+from rear_core.step import Step
+from rear_core.workflow import WORKFLOWS, execute, plan
 
 WORKFLOW = "savelayout"
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lab import qemu
-from rear_core.storage.kinds import core_kinds, item_types
+from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, loads
+from rear_core.storage.technologies import CORE_KINDS
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -95,7 +96,7 @@ def layout(machine: qemu.Machine) -> Layout:
         "700",
         "600",
     ]
-    return loads(machine.check("cat /etc/rear/recovery/layout.json"), item_types(core_kinds()))
+    return loads(machine.check("cat /etc/rear/recovery/layout.json"), item_types(CORE_KINDS))
 
 
 def one(layout: Layout, kind: str, **fields: Any) -> Any:

@@ -210,20 +210,6 @@ def tools(run: Run, compression: str, encrypted: bool) -> dict[str, str]:
     return found
 
 
-def prefix(run: Run) -> str:
-    """The folder of this machine's backups below the URL: BACKUP_PREFIX, or the host name that was recorded."""
-    return str(run.settings["BACKUP_PREFIX"]) or hostname(run)
-
-
-def hostname(run: Run) -> str:
-    """The recorded host name, this machine's when nothing was recorded yet."""
-    recorded = run.recovery_dir / "system.json"
-    if recorded.exists():
-        # The rescue system may not have the name of the machine.
-        return str(json.loads(recorded.read_text())["system"]["hostname"])
-    return run.system.hostname
-
-
 def passphrase(run: Run) -> str:
     """The configured passphrase, "" for none."""
     secret = str(run.settings["BACKUP_KEY"])

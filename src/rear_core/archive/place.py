@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -46,8 +47,6 @@ class Folder:
     """The backups of a machine below a folder, each one a folder with the archive in one volume."""
 
     def __init__(self, run: Run, directory: Path) -> None:
-        from .backup import prefix
-
         self.run = run
         self.folder: Path | None = directory.resolve()
         self.home = directory / prefix(run)
@@ -111,6 +110,20 @@ class FolderTarget:
 
     def add(self, name: str, text: str) -> None:
         generations.write(self.partial / name, text)
+
+
+def prefix(run: Run) -> str:
+    """The folder of this machine's backups below the URL: BACKUP_PREFIX, or the host name that was recorded."""
+    return str(run.settings["BACKUP_PREFIX"]) or hostname(run)
+
+
+def hostname(run: Run) -> str:
+    """The recorded host name, this machine's when nothing was recorded yet."""
+    recorded = run.recovery_dir / "system.json"
+    if recorded.exists():
+        # The rescue system may not have the name of the machine.
+        return str(json.loads(recorded.read_text())["system"]["hostname"])
+    return run.system.hostname
 
 
 def opened(run: Run, place: Path | Place) -> Place:

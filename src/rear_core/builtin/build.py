@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import RearError
 from ..hookspecs import hookimpl
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..rescue.contents import Contents

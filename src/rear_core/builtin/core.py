@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run

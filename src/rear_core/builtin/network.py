@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run

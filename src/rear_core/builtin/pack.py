@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import Interrupted
 from ..hookspecs import hookimpl
 from ..run import RescueImage
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..rescue.initramfs import Member

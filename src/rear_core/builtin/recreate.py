@@ -13,7 +13,7 @@ from .. import console
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run

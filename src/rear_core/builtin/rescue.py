@@ -11,7 +11,7 @@ from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..settings.model import Setting
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run

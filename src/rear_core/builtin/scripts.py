@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..rescue.tree import Tree
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run

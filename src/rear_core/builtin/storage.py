@@ -11,7 +11,7 @@ from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..run import Run
 from ..settings.model import Setting
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..storage.kinds import StorageKind
@@ -38,9 +38,9 @@ def rear_settings() -> Iterable[Setting]:
 @hookimpl
 def rear_storage_kinds() -> Iterable[StorageKind]:
     """The technologies of the core."""
-    from ..storage.kinds import core_kinds
+    from ..storage.technologies import CORE_KINDS
 
-    return core_kinds()
+    return CORE_KINDS
 
 
 @hookimpl

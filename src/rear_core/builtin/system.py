@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents
-from ..workflow import Step
+from ..step import Step
 
 if TYPE_CHECKING:
     from ..boot.loader import BootLoader

@@ -12,10 +12,11 @@ from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import PartitionTable, read_table
 from .inventory import Device, is_part, read_devices
-from .kinds import StorageKind, core_kinds
+from .kinds import StorageKind
 from .layout import Item, Layout, make, resolved, validate
 from .present import media_label
 from .survey import Survey, read_fstab, read_mounts
+from .technologies import CORE_KINDS
 
 # What is not on a disk of this machine, by the beginning of the kernel's name.
 NOT_DISKS = {
@@ -50,7 +51,7 @@ def capture(
 
     `include` and `exclude` are patterns of device paths that decide about a disk whatever the rules say.
     """
-    kinds = kinds or core_kinds()
+    kinds = kinds or CORE_KINDS
     devices = read_devices(sh, warn)
     survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
     survey.devices = _chosen(survey, include, exclude)

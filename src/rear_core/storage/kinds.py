@@ -38,14 +38,6 @@ class StorageKind:
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
 
 
-def core_kinds() -> tuple[StorageKind, ...]:
-    """The technologies that the core knows."""
-    from . import btrfs, disk, ext, luks, lvm, md, mount, multipath, swap, vfat, xfs
-
-    modules = (disk, multipath, md, luks, lvm, ext, xfs, btrfs, vfat, mount, swap)
-    return tuple(module.KIND for module in modules)
-
-
 def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
     """All item types by their word in layout.json; two of the same word are an error."""
     types: dict[str, type[Item]] = {}

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
-from .command import Command, Site
-from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
 
@@ -305,13 +303,3 @@ def contents(layout: Layout) -> Contents:
             "/usr/lib/udev/rules.d/*-dm*.rules",
         ],
     )
-
-
-def recreate(item: Item, site: Site) -> Iterator[Command]:
-    """Make a physical volume, a volume group or a logical volume again; see `lvm_recreate.py`."""
-    from .lvm_recreate import recreate
-
-    return recreate(item, site)
-
-
-KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate)

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .command import Command, Site
+from .kinds import StorageKind
 from .layout import Item
-from .lvm import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
+from .lvm import LogicalVolume, PhysicalVolume, Segment, VolumeGroup, capture, contents
 
 # Fast storage that is attached to a volume: the volume itself is made, plain.
 CACHED = ("cache", "writecache")
@@ -151,3 +152,6 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
         uuid, _, range = extents.rpartition(":")
         if f"pv:{uuid}" in site.layout:
             yield site.device(f"pv:{uuid}") + (f":{range}" if exact else "")
+
+
+KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate)

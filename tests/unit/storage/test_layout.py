@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from rear_core.errors import ConfigurationError, PluginError
 from rear_core.storage.disk import Disk
 from rear_core.storage.ext import Ext
-from rear_core.storage.kinds import StorageKind, core_kinds, item_types
+from rear_core.storage.kinds import StorageKind, item_types
 from rear_core.storage.layout import Item, Layout, LeftOut, dumps, load, loads, make, save, validate
+from rear_core.storage.technologies import CORE_KINDS
 
-TYPES = item_types(core_kinds())
+TYPES = item_types(CORE_KINDS)
 
 LAYOUT = """{
   "version": 1,
@@ -139,7 +140,7 @@ def test_two_kinds_cannot_have_the_same_word() -> None:
         type = "disk"
 
     with pytest.raises(PluginError, match="'disk'"):
-        item_types([*core_kinds(), StorageKind("other", (Other,), lambda _survey: (), lambda _layout: None)])  # type: ignore[arg-type,return-value]
+        item_types([*CORE_KINDS, StorageKind("other", (Other,), lambda _survey: (), lambda _layout: None)])  # type: ignore[arg-type,return-value]
 
 
 TEXT = st.text(max_size=4)

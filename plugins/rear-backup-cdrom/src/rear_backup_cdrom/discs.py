@@ -10,10 +10,9 @@ from pathlib import Path
 
 from rear_core import Refused, Run
 from rear_core.archive import Target
-from rear_core.archive.backup import prefix
 from rear_core.archive.generations import choose
 from rear_core.archive.manifest import Manifest
-from rear_core.archive.place import read
+from rear_core.archive.place import prefix, read
 from rear_core.errors import Interrupted
 
 from . import pieces

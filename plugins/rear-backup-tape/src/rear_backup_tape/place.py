@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from rear_core import RearError, Refused, Run
 from rear_core.archive import Target
-from rear_core.archive.backup import prefix
 from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.archive.manifest import Manifest
+from rear_core.archive.place import prefix
 from rear_core.media.tape import EJECT, Drive, Tape, go_to_data, has_data, now, opened
 
 from .volume import CONTINUED, Header, read_header, read_texts

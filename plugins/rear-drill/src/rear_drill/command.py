@@ -15,9 +15,9 @@ import click
 
 from rear_core import RearError, Refused, Run
 from rear_core.archive import generations
-from rear_core.archive.backup import layout_id, passphrase, prefix
+from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
-from rear_core.archive.place import Folder
+from rear_core.archive.place import Folder, prefix
 from rear_core.archive.restore import read_manifest
 from rear_core.builtin.finalize import description
 from rear_core.builtin.storage import load_layout

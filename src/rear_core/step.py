@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the phases of a workflow are made of."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of a phase: `number` 0 to 99 orders it, `title` tells the user, `action` does it.
+
+    Steps of one number run in the order core, extra, OS, backup, output, administrator's scripts, then by title.
+    """
+
+    number: int
+    title: str
+    action: Callable[[Run], None]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number <= 99:
+            raise PluginError(f"the step {self.title!r} has number {self.number}, not 0 to 99")
