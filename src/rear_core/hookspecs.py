@@ -182,7 +182,7 @@ def rear_build(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 
 @hookspec
 def rear_pack(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
-    """Pack the tree into `run.image`: kernel and initramfs.
+    """Pack the tree into `run.image`: kernel and initramfs. Later phases do without the tree.
 
     ::
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from rear_core import Refused, Run, builtin
-from rear_core.builtin import rescue
+from rear_core.builtin import pack, rescue
 from rear_core.plugins import Plugins
+from rear_core.rescue import memory
 from rear_core.run import Options
 from rear_core.settings import evaluate
 from rear_core.settings.files import load
@@ -43,6 +44,17 @@ def test_the_cache_needs_room_until_it_is_filled(tmp_path: Path, small: Path) ->
     with (small / "cache/programs-1.cpio").open("wb") as segment:
         segment.truncate(rescue.CACHE_SIZE)
     rescue.check_cache(run)
+
+
+def test_the_memory_of_the_tree_is_given_back_once_it_is_packed(tmp_path: Path) -> None:
+    run = run_with(tmp_path, f"TMPDIR={tmp_path}")
+    run.build_dir = tmp_path
+    run.rootfs_dir.mkdir()
+    with run.undo:
+        assert memory.mount(run.sh, run.rootfs_dir, 1, run.undo) and run.rootfs_dir.is_mount()
+        last = max(Plugins([pack]).call("rear_pack", run=run), key=lambda step: step.number)
+        last.action(run)
+        assert not run.rootfs_dir.is_mount()
 
 
 def test_the_work_area_needs_room(tmp_path: Path, small: Path) -> None:

@@ -35,7 +35,7 @@ def save(tree: Path, secret: str = "", compression: str = "zstd") -> Path:
     """A generation with the files of the tree."""
     generation = tree.parent / "2026-11-22T183000Z"
     generation.mkdir()
-    secured, keys = encryption.new(secret) if secret else (None, None)
+    secured, keys = encryption.new(secret, 1 << 10) if secret else (None, None)
     data = bytearray()
     index = tree.parent / "index"
     saved = stream.pack(Shell(), ["./"], [], compression, keys, index, data.extend, root=tree)

@@ -43,11 +43,11 @@ class Keys:
     check: str = field(repr=False)
 
 
-def new(passphrase: str) -> tuple[Encryption, Keys]:
+def new(passphrase: str, work: int = WORK) -> tuple[Encryption, Keys]:
     """Fresh keys: each archive has a salt of its own, so that no key stream is ever used twice."""
     salt = os.urandom(16).hex()
-    keys = _derive(passphrase, Encryption(salt, ""))
-    return Encryption(salt, keys.check), keys
+    keys = _derive(passphrase, Encryption(salt, "", work=work))
+    return Encryption(salt, keys.check, work=work), keys
 
 
 def unlock(passphrase: str, encryption: Encryption) -> Keys:

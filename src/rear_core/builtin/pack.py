@@ -44,6 +44,7 @@ def rear_build() -> Iterable[Step]:
 def rear_pack() -> Iterable[Step]:
     yield Step(30, "Pack kernel modules and firmware", pack_modules)
     yield Step(50, "Pack the rescue system", pack_tree)
+    yield Step(99, "Give the memory of the tree back", free_tree)
 
 
 def _kernel(run: Run) -> Kernel:
@@ -160,6 +161,13 @@ def pack_tree(run: Run) -> None:
         f"The initramfs has {target.stat().st_size / 1e6:.0f} MB;"
         f" without modules it takes {size / 1e6:.0f} MB of memory"
     )
+
+
+def free_tree(run: Run) -> None:
+    """A backup, which may take hours, needs the memory more than a tree that is packed."""
+    from ..rescue import memory
+
+    memory.give_back(run.sh, run.rootfs_dir)
 
 
 def command_line(configured: str, own: str | None = None) -> str:

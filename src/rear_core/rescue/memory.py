@@ -31,5 +31,11 @@ def mount(sh: Shell, place: Path, size: int, undo: ExitStack) -> bool:
     except ProgramFailed:
         # A container may not mount.
         return False
-    undo.callback(sh.run, "umount", "--lazy", place)
+    undo.callback(give_back, sh, place)
     return True
+
+
+def give_back(sh: Shell, place: Path) -> None:
+    """Free the memory of a directory that is in memory, with all that is in it."""
+    if place.is_mount():
+        sh.run("umount", "--lazy", place)

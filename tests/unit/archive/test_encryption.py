@@ -13,17 +13,19 @@ from rear_core.errors import ConfigurationError, RearError, Refused
 from rear_core.shell import Shell
 
 SECRET = "correct horse"
+# Work that is too little for a backup, and enough where it does not matter.
+LITTLE = 1 << 10
 
 
 def test_the_same_passphrase_unlocks_and_another_is_refused() -> None:
-    secured, keys = encryption.new(SECRET)
+    secured, keys = encryption.new(SECRET, LITTLE)
     assert encryption.unlock(SECRET, secured) == keys
     with pytest.raises(Refused, match="wrong key"):
         encryption.unlock(SECRET + " ", secured)
 
 
 def test_each_archive_has_keys_of_its_own() -> None:
-    (one, first), (other, second) = encryption.new(SECRET), encryption.new(SECRET)
+    (one, first), (other, second) = encryption.new(SECRET, LITTLE), encryption.new(SECRET, LITTLE)
     assert one.salt != other.salt
     assert first.encrypt != second.encrypt
     assert len({first.encrypt, first.authenticate, bytes.fromhex(first.check)}) == 3
@@ -38,25 +40,25 @@ def test_the_work_factor_is_what_owasp_asks_for() -> None:
     "change", [{"work": 1 << 30}, {"work": 3}, {"blocks": 1 << 20}, {"work": 0}, {"salt": "no hex"}, {"lanes": -1}]
 )
 def test_parameters_that_cannot_be_are_a_named_error(change: dict[str, int]) -> None:
-    secured, _ = encryption.new(SECRET)
+    secured, _ = encryption.new(SECRET, LITTLE)
     with pytest.raises(RearError, match="scrypt"):
         encryption.unlock(SECRET, replace(secured, **change))  # type: ignore[arg-type]
 
 
 def test_an_unknown_cipher_is_refused() -> None:
-    secured, _ = encryption.new(SECRET)
+    secured, _ = encryption.new(SECRET, LITTLE)
     with pytest.raises(Refused, match="rot13"):
         encryption.unlock(SECRET, replace(secured, cipher="rot13"))
 
 
 def test_keys_are_not_shown() -> None:
-    _, keys = encryption.new(SECRET)
+    _, keys = encryption.new(SECRET, LITTLE)
     assert keys.check not in repr(keys)
     assert repr(keys.encrypt) not in repr(keys)
 
 
 def test_openssl_encrypts_and_decrypts_with_a_key_that_is_not_in_its_arguments() -> None:
-    _, keys = encryption.new(SECRET)
+    _, keys = encryption.new(SECRET, LITTLE)
     lines: list[str] = []
     sealed, opened = bytearray(), bytearray()
     sh = Shell(lines.append)

@@ -22,7 +22,7 @@ PLAIN = Manifest(
 
 @pytest.fixture(scope="module")
 def secured() -> tuple[Manifest, encryption.Keys]:
-    parameters, keys = encryption.new("correct horse")
+    parameters, keys = encryption.new("correct horse", 1 << 10)
     return replace(PLAIN, archive="backup.tar.zst.enc", encryption=parameters), keys
 
 
