@@ -148,7 +148,9 @@ def put_cards_right(run: Run) -> None:
     recorded, here = load(path), present(run.sh)[0]
     replaced, lost = cards.replaced_cards(recorded, here), cards.lost_cards(recorded, here)
     for name, (old, new) in sorted(replaced.items()):
-        run.recovery.differences.append(f"network card {name}: {new.hardware_mac} instead of {old.hardware_mac}")
+        same = old.hardware_mac.lower() == new.hardware_mac.lower()
+        change = f"at {new.bus} instead of {old.bus}" if same else f"{new.hardware_mac} instead of {old.hardware_mac}"
+        run.recovery.differences.append(f"network card {name}: {change}")
     run.recovery.differences += [f"network card {link.name}: no card has taken its place" for link in lost]
     run.recovery.done += cards.put_right(run.target, replaced)
     run.recovery.differences += cards.mentions(run.target, replaced, lost)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LVM made again: with the same names, sizes, kinds and places, by the tools that make it, never from its metadata.
+"""LVM made again: with the same names, UUIDs, sizes, kinds and places, by the tools that make it.
 
-UUIDs of physical volumes are kept. LVM chooses those of groups and volumes itself: nothing but a restore of its
-metadata could set them, which is unsound as soon as a disk differs.
+The recorded metadata is not restored, which would be unsound as soon as a disk differs. But LVM takes the UUIDs of
+groups and volumes from metadata alone, so they are put into that of what was made (vgcfgbackup(8), vgcfgrestore(8)).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .command import Command, Site
@@ -24,9 +24,13 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     if isinstance(item, PhysicalVolume):
         yield from _physical_volume(item, site)
     elif isinstance(item, VolumeGroup):
+        # With all its volumes, as nothing may use one of them yet when they get their UUIDs.
+        ordered = (volume for volume in site.layout.order() if isinstance(volume, LogicalVolume))
+        volumes = [volume for volume in ordered if volume.group == item.name and _is_made(volume)]
         yield from _volume_group(item, site)
-    elif isinstance(item, LogicalVolume) and _is_made(item):
-        yield from _logical_volume(item, site)
+        for volume in volumes:
+            yield from _logical_volume(volume, item, site)
+        yield from _identity(item, volumes)
 
 
 def notes(item: Item) -> list[str]:
@@ -75,9 +79,33 @@ def _volume_group(item: VolumeGroup, site: Site) -> Iterator[Command]:
             yield Command(("lvm", "pvchange", *tags, site.device(need)), f"tag {volume}")
 
 
-def _logical_volume(item: LogicalVolume, site: Site) -> Iterator[Command]:
-    name, group = f"{item.group}/{item.name}", site.item(f"vg:{item.group}")
-    assert isinstance(group, VolumeGroup)
+def _identity(group: VolumeGroup, volumes: Sequence[LogicalVolume]) -> Iterator[Command]:
+    """The UUIDs that a group and its volumes had: LVM chooses new ones for what it makes."""
+    metadata = f"/run/rear-{group.name}.lvm"
+    # A level of its text format is indented by one tab. Of the characters in names the dot alone means more to sed.
+    edits = [rf'/^{_literal(group.name)} {{/,/^}}/s/^\tid = .*/\tid = "{group.uuid}"/']
+    edits += [
+        rf'/^\tlogical_volumes {{/,/^\t}}/{{/^\t\t{_literal(volume.name)} {{/,/^\t\t}}/'
+        rf's/^\t\t\tid = .*/\t\t\tid = "{volume.uuid}"/}}'
+        for volume in volumes
+    ]
+    forced = ["--force"] if any(volume.layout.startswith("thin") for volume in volumes) else []
+    yield Command(("lvm", "vgchange", "--activate=n", group.name), f"stop {group.noun} {group.name}")
+    backup = ("lvm", "vgcfgbackup", f"--file={metadata}", group.name)
+    yield Command(backup, f"read the metadata of {group.noun} {group.name}")
+    edit = ("sed", "--in-place", "--file=/dev/stdin", metadata)
+    yield Command(edit, f"put the UUIDs of {group.noun} {group.name} there", input="\n".join(edits) + "\n")
+    restore = ("lvm", "vgcfgrestore", "--yes", *forced, f"--file={metadata}", group.name)
+    yield Command(restore, f"write the metadata of {group.noun} {group.name}")
+    yield Command(("lvm", "vgchange", "--activate=y", group.name), f"start {group.noun} {group.name}")
+
+
+def _literal(name: str) -> str:
+    return name.replace(".", r"\.")
+
+
+def _logical_volume(item: LogicalVolume, group: VolumeGroup, site: Site) -> Iterator[Command]:
+    name = f"{item.group}/{item.name}"
     made = ("lvm", "lvcreate", "--yes", f"--name={item.name}")
     options = [f"--readahead={item.read_ahead}"] if item.read_ahead.isdigit() else []
     options += [f"--addtag={tag}" for tag in item.tags]

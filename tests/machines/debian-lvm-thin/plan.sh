@@ -80,6 +80,37 @@ lvm lvcreate --yes --name=mirror --type=raid1 --mirrors=1 --regionsize=2097152b 
 # make logical volume data/pool (thin-pool)
 lvm lvcreate --yes --name=pool --type=thin-pool --poolmetadatasize=16777216b --chunksize=131072b --discards=passdown --zero=y --extents=128 data /dev/vdb3
 
+# make logical volume data/thin1 (thin)
+lvm lvcreate --yes --name=thin1 --type=thin --virtualsize=3221225472b --thinpool=pool data
+
+# make logical volume data/thin2 (thin)
+lvm lvcreate --yes --name=thin2 --type=thin --virtualsize=1073741824b --thinpool=pool data
+
+# stop volume group data
+lvm vgchange --activate=n data
+
+# read the metadata of volume group data
+lvm vgcfgbackup --file=/run/rear-data.lvm data
+
+# put the UUIDs of volume group data there
+sed --in-place --file=/dev/stdin /run/rear-data.lvm <<'END'
+/^data {/,/^}/s/^\tid = .*/\tid = "dEBabV-ffvi-pmnY-w089-MQbV-ec5H-G6l0UP"/
+/^\tlogical_volumes {/,/^\t}/{/^\t\tgrown {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "dIV0gy-XL1u-wePX-QJSa-vbMK-qQaD-MZ5N5c"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tlinear {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "fQchCG-aF5d-V0B2-TXad-XdIT-344s-Ug1jFv"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tstriped {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "gHwDBh-udGw-VhYi-RDqr-LbZ5-02UJ-MipRxA"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tswap {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "pBFwBd-I68j-2oRd-YigK-pnDB-Af2z-rwYiUy"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tmirror {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "VqGWsu-V15h-1jXS-9nnL-NqBq-0LHB-XlATI9"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tpool {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "5r5S8O-0cHS-sz6T-3ovJ-zWDA-U0c4-LPdTEc"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tthin1 {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "SwNWOS-qDef-iw0I-t4sj-sWa1-TBvZ-PCALK2"/}
+/^\tlogical_volumes {/,/^\t}/{/^\t\tthin2 {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "KzBW7m-v5qr-utdM-8zWt-odhc-p170-EjF3CZ"/}
+END
+
+# write the metadata of volume group data
+lvm vgcfgrestore --yes --force --file=/run/rear-data.lvm data
+
+# start volume group data
+lvm vgchange --activate=y data
+
 # make file system linear (ext4)
 # DESTROYS what lies on /dev/mapper/data-linear
 test -b /dev/mapper/data-linear
@@ -106,19 +137,13 @@ mkfs.xfs -q -f -L striped -m crc=1,finobt=1,rmapbt=0,reflink=0,bigtime=1,inobtco
 test -b /dev/mapper/data-swap
 mkswap --force --uuid=a32c5939-aca7-4a9f-b7b7-c5709a92f653 --label=labswap /dev/mapper/data-swap
 
-# make logical volume data/thin1 (thin)
-lvm lvcreate --yes --name=thin1 --type=thin --virtualsize=3221225472b --thinpool=pool data
-
-# make logical volume data/thin2 (thin)
-lvm lvcreate --yes --name=thin2 --type=thin --virtualsize=1073741824b --thinpool=pool data
-
 # make file system 15dfc5a9-88fa-4e38-a938-25bc897da1dd (xfs)
 # DESTROYS what lies on /dev/mapper/data-thin1
 test -b /dev/mapper/data-thin1
 mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=512 /dev/mapper/data-thin1
 
 # `rear recover` takes it from here.
-rear layout made 261d6446afe1682f
+rear layout made e5b590a0a32b2efe
 
 ## Mount
 

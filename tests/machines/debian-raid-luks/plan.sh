@@ -155,13 +155,31 @@ lvm vgcreate --physicalextentsize=4194304b --alloc=normal vault /dev/mapper/vaul
 # make logical volume vault/home (linear)
 lvm lvcreate --yes --name=home --type=linear --wipesignatures=y --extents=100 vault /dev/mapper/vault:0-99
 
+# stop volume group vault
+lvm vgchange --activate=n vault
+
+# read the metadata of volume group vault
+lvm vgcfgbackup --file=/run/rear-vault.lvm vault
+
+# put the UUIDs of volume group vault there
+sed --in-place --file=/dev/stdin /run/rear-vault.lvm <<'END'
+/^vault {/,/^}/s/^\tid = .*/\tid = "1BomgI-xgck-H7DR-c2Dz-Qed4-qEA5-y2auH2"/
+/^\tlogical_volumes {/,/^\t}/{/^\t\thome {/,/^\t\t}/s/^\t\t\tid = .*/\t\t\tid = "x4jDRB-YgYE-kdeS-YGs8-BPaZ-Ue5X-1b0jU1"/}
+END
+
+# write the metadata of volume group vault
+lvm vgcfgrestore --yes --file=/run/rear-vault.lvm vault
+
+# start volume group vault
+lvm vgchange --activate=y vault
+
 # make file system home (xfs)
 # DESTROYS what lies on /dev/mapper/vault-home
 test -b /dev/mapper/vault-home
 mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=4096 /dev/mapper/vault-home
 
 # `rear recover` takes it from here.
-rear layout made 0d4c04e9fb9f8e98
+rear layout made a5f5c310e00c6a88
 
 ## Mount
 
