@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ DOWN = "\x1b[B"
 PROMPT = r"RESCUE debian12:\S* # "
 # As large as the disk of the machine, which makes it tempting.
 STICK = machines.Drive("stick", BIOS.drives[0].size, "usb")
-CONFIGURATION = b"OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n"
+CONFIGURATION = "OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n"
 STATUS = "; echo ended with $?"
 
 
@@ -39,8 +40,8 @@ class Saved:
 @pytest.fixture(scope="module")
 def saved() -> Saved:
     """A machine that has formatted a stick and run `rear mkbackup` onto it, unless that was done before."""
-    key = cache.digest(repr(BIOS), repr(STICK), compare.ODD_FILES, compare.LISTING, Path(__file__).read_text(),
-                       *(layer.name for layer in debian.with_rear()))  # fmt: skip
+    key = cache.digest(repr(BIOS), repr(STICK), compare.ODD_FILES, compare.LISTING, inspect.getsource(make),
+                       CONFIGURATION, *(layer.name for layer in debian.with_rear()))  # fmt: skip
     folder = cache.cached("backup-usb", key, make)
     about = json.loads((folder / "about.json").read_text())
     return Saved(folder / "stick", folder / "files.json", about["facts"], about["said"])
@@ -61,7 +62,7 @@ def make(folder: Path) -> None:
         vm.check("sed -i /BACKUP/d /etc/fstab && mkdir -p /srv /etc/rear")
         vm.put("/root/odd.py", compare.ODD_FILES.encode())
         vm.check("python3 /root/odd.py /srv")
-        vm.put("/etc/rear/local.conf", CONFIGURATION)
+        vm.put("/etc/rear/local.conf", CONFIGURATION.encode())
         name = vm.check("readlink -f /dev/disk/by-id/usb-*_stick-0:0")
         said: dict[str, Any] = {"nobody": vm.sh(f"rear format {name} 2>&1").__dict__}
         said.update({disk: vm.sh(f"rear format --yes {disk} 2>&1").__dict__ for disk in ("/dev/vda", "/dev/vda1")})
@@ -103,10 +104,10 @@ def test_only_a_free_disk_is_formatted(saved: Saved) -> None:
 
 def test_the_stick_holds_one_rescue_system_and_one_backup(saved: Saved) -> None:
     held = [Path(name) for name in saved.said["stick"].splitlines()]
-    assert sorted(path.name for path in held if path.match("boot/rear/debian12/*/*")) == [
+    assert sorted(path.name for path in held if path.parts[:2] == ("boot", "rear")) == [
         "initramfs.img", "rescue.json", "vmlinuz",
     ]  # fmt: skip
-    assert sorted(path.name for path in held if path.match("rear/debian12/*/*")) == [
+    assert sorted(path.name for path in held if path.parts[0] == "rear") == [
         "backup.tar.zst", "coverage.json", "manifest.json",
     ]  # fmt: skip
 
