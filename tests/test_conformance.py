@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The conformance suite itself: a good plugin passes, each check finds the plugin that was made for it, and says why.
+
+Every plugin here is the good one with one fault; only the check that is to find it is run on it.
+"""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rear_core.testing import conformance
+
+pytestmark = pytest.mark.slow
+
+GOOD = '''\
+"""BACKUP={NAME}: backups in a folder."""
+from rear_core import Contents, RearError, Setting, Step, hookimpl
+
+@hookimpl
+def rear_settings():
+    yield Setting("{NAME}_FOLDER", str, default="box", help="Name of the folder that backups are kept in.")
+
+@hookimpl
+def rear_rescue_contents(run):
+    from rear_core.archive import rescue_contents
+    return rescue_contents(run.settings)
+
+@hookimpl
+def rear_prep():
+    yield Step(40, "Check", check_tools)
+
+@hookimpl
+def rear_backup():
+    yield Step(50, "Save", save)
+
+@hookimpl
+def rear_verify():
+    yield Step(40, "Look", check)
+
+@hookimpl
+def rear_restore():
+    yield Step(50, "Restore", restore)
+
+def check_tools(run):
+    from rear_core.archive import check_tools
+    check_tools(run)
+
+def save(run):
+    from rear_core import archive
+    archive.save(run, place(run))
+
+def check(run):
+    from rear_core import archive
+    archive.check(run, place(run))
+
+def restore(run):
+    from rear_core import archive
+    archive.restore(run, place(run))
+
+def place(run):
+    folder = run.var_dir / run.settings["{NAME}_FOLDER"]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+'''
+OS = '''\
+"""A distribution."""
+from rear_core import Step, hookimpl
+
+@hookimpl
+def rear_install_advice(programs):
+    from rear_core.system.packages import install_advice
+    return install_advice({}, "get", "find {}", programs)
+
+@hookimpl
+def rear_finalize():
+    yield Step(50, "Renew", renew)
+
+def renew(run):
+    pass
+'''
+OUTPUT = '''\
+"""OUTPUT={NAME}: a kernel."""
+from rear_core import Step, hookimpl
+
+@hookimpl
+def rear_output():
+    yield Step(50, "Write", write)
+
+def write(run):
+    path = run.var_dir / "kernel"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(run.image.kernel.read_bytes())
+    run.results.append(path)
+'''
+IGNORE = "try:\n        run.sh.run('uname')\n    except RearError:\n        pass\n    "
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The good plugin of a kind with `old` made `new`, what finds that, and what it says."""
+
+    check: str
+    old: str
+    new: str
+    reason: str
+    kind: str = "backup"
+    good: str = GOOD
+
+
+FAULTS = {
+    "hook": Fault(
+        "test_its_hooks_are_those_of_the_contract", "def place(", "def rear_clean_up(run):\n    pass\n\ndef place(",
+        "rear_clean_up is no hook; is rear_cleanup meant?",
+    ),
+    "argument": Fault(
+        "test_its_hooks_are_those_of_the_contract", "def rear_prep():", "def rear_prep(runs):", "{'runs'}"
+    ),
+    "unmarked": Fault(
+        "test_its_hooks_are_those_of_the_contract", "@hookimpl\ndef rear_prep", "def rear_prep",
+        "rear_prep lacks @hookimpl",
+    ),
+    "heavy": Fault(
+        "test_its_import_is_cheap_and_changes_nothing", "from rear_core", "import asyncio\nfrom rear_core",
+        "import these inside the functions that need them",
+    ),
+    "busy": Fault(
+        "test_its_import_is_cheap_and_changes_nothing", "@hookimpl\ndef rear_settings",
+        "open(__file__ + '.seen', 'w').close()\n@hookimpl\ndef rear_settings",
+        "importing it does more than define what it has",
+    ),
+    "undocumented": Fault(
+        "test_its_settings_are_documented_and_valid", "Name of the folder that backups are kept in.", "a folder",
+        "XUNDOCUMENTED_FOLDER is no sentence",
+    ),
+    "invalid": Fault(
+        "test_its_settings_are_documented_and_valid", "default=", "choices=('a', 'b'), default=",
+        "the default of XINVALID_FOLDER is not valid",
+    ),
+    "undeclared": Fault(
+        "test_each_setting_it_reads_is_declared", "    folder.mkdir(", "    run.settings['OTHER']\n    folder.mkdir(",
+        "OTHER (__init__.py:",
+    ),
+    "programs": Fault(
+        "test_its_programs_are_declared", "    check_tools(run)", "    run.sh.run('hostid')\n    check_tools(run)",
+        "['hostid'] == []",
+    ),
+    "late": Fault(
+        "test_its_programs_are_declared",
+        "    archive.restore(run", "    run.sh.run('hostid')\n    archive.restore(run",
+        "these programs are started in a recovery and not in rear_rescue_contents",
+    ),
+    "prep": Fault(
+        "test_prep_changes_nothing", "    check_tools(run)", "    place(run)\n    check_tools(run)",
+        "was made and is still there",
+    ),
+    "verify": Fault(
+        "test_verify_changes_nothing", "    archive.check(run, place(run))",
+        "    archive.check(run, place(run))\n    run.sh.run('touch', place(run) / 'seen')", "seen: not there ->",
+    ),
+    "deaf": Fault(
+        "test_a_failed_program_is_told_and_undone", "archive.save(run", f"{IGNORE}archive.save(run",
+        "uname failed, and neither an error nor a warning tells of it",
+    ),
+    "half": Fault(
+        "test_a_failed_program_is_told_and_undone", "    archive.save(run",
+        "    open(place(run) / 'half', 'a').write('x')\n    archive.save(run", "failed, and this is left of it",
+    ),
+    "lines": Fault(
+        "test_a_failed_program_is_told_and_undone", "    archive.save(run, place(run))",
+        "    try:\n        archive.save(run, place(run))\n    except RearError as error:\n"
+        "        raise RearError('it\\nfailed') from error",
+        "is no line",
+    ),
+    "calm": Fault(
+        "test_a_failed_program_in_a_recovery_is_told_and_undone", "archive.restore(run", f"{IGNORE}archive.restore(run",
+        "uname failed, and neither an error nor a warning tells of it",
+    ),
+    "other": Fault(
+        "test_what_is_restored_equals_what_was_saved", "    archive.restore(run, place(run))",
+        "    archive.restore(run, place(run))\n    next(run.target.rglob('program')).chmod(0o755)",
+        "program: -rwsr-xr-x",
+    ),
+    "silent": Fault(
+        "test_its_media_are_there_when_it_says_so", "run.results.append(path)", "pass",
+        "rear_output leaves nothing in run.results", "output", OUTPUT,
+    ),
+    "empty": Fault(
+        "test_its_media_are_there_when_it_says_so", "run.image.kernel.read_bytes()", "b''", "is empty", "output", OUTPUT
+    ),
+    "forgetful": Fault(
+        "test_its_install_advice_names_every_program", '"find {}", programs', '"find {}", programs[:1]',
+        "it loses what it does not know", "os", OS,
+    ),
+    "eager": Fault(
+        "test_finalize_leaves_a_system_that_fits_as_it_is", "    pass", "    (run.target / 'done').touch()",
+        "was made and is still there", "os", OS,
+    ),
+    # Its distribution has another name, see `lay`.
+    "astray": Fault("test_its_name_selects_it", "", "", "who lacks it is told to install rear-backup-xastray"),
+}  # fmt: skip
+
+
+def lay(folder: Path, name: str, fault: Fault) -> str:
+    """Install a plugin into a folder of the search path; the name of its distribution."""
+    distribution = "rear-xastray" if name == "xastray" else f"rear-{fault.kind}-{name}"
+    package = folder / f"rear_{name}"
+    package.mkdir()
+    assert fault.old in fault.good
+    code = fault.good.replace(fault.old, fault.new, 1) if fault.old else fault.good
+    (package / "__init__.py").write_text(code.replace("{NAME}", name.upper()))
+    info = folder / f"rear_{name}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[rear.{fault.kind}]\n{name.upper()} = rear_{name}\n")
+    return distribution
+
+
+def run_suite(path: Path, chosen: str, *distributions: str) -> str:
+    """What pytest says of the chosen tests of the suite, on plugins that lie in the folder `site`."""
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", f"--basetemp={path}/tmp", "-k", chosen,
+            *(f"--rear-conformance={name}" for name in distributions),
+        ],
+        capture_output=True, text=True, cwd=path, env={**os.environ, "PYTHONPATH": f"{path}/site", "COLUMNS": "300"},
+        timeout=500,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What is said of all faulty plugins, each under the check that is to find it."""
+    path = tmp_path_factory.mktemp("faulty")
+    (path / "site").mkdir()
+    names = [lay(path / "site", f"x{name}", fault) for name, fault in FAULTS.items()]
+    chosen = " or ".join(f"({fault.check} and x{name})" for name, fault in FAULTS.items())
+    return run_suite(path, chosen, *names)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_and_named(said: str, name: str) -> None:
+    fault = FAULTS[name]
+    title = rf"_+ {fault.check}\[[^]]*X{name.upper()}\] _+\n"
+    told = re.search(rf"{title}(.*?)(?=\n_{{5}}|\n={{5}})", said, re.DOTALL)
+    assert told, said[-3000:]
+    assert fault.reason in told[1]
+
+
+@pytest.mark.parametrize(("kind", "code"), [("backup", GOOD), ("os", OS), ("output", OUTPUT)])
+def test_a_good_plugin_passes_and_is_told_what_does_not_apply(tmp_path: Path, kind: str, code: str) -> None:
+    (tmp_path / "site").mkdir()
+    name = lay(tmp_path / "site", "good", Fault("", "", "", "", kind, code))
+    told = run_suite(tmp_path, "test", name)
+    assert re.search(r"\d+ passed, \d+ skipped in", told), told[-3000:]
+    assert f"{name}: {kind} GOOD: has no step in " in told
+
+
+def test_a_distribution_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert "no plugin of rear belongs to an installed distribution rear-backup-none" in run_suite(
+        tmp_path, "test", "rear-backup-none"
+    )
+
+
+def test_every_check_is_taken_in_and_has_its_faulty_plugin() -> None:
+    checks = {name for name in vars(conformance) if name.startswith("test_")}
+    assert set(conformance.__all__) == {*checks, "harness"}
+    assert {fault.check for fault in FAULTS.values()} == checks
