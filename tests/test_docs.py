@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import reference
 
 from rear_core import builtin, hookspecs
+from rear_core.testing import conformance
+from rear_core.testing.harness import Supply
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
@@ -64,3 +67,10 @@ def test_every_page_is_reached_from_the_index() -> None:
     for path in PAGES:
         if path.name != "index.md":
             assert str(path.relative_to(ROOT / "docs").with_suffix("")) in index
+
+
+def test_every_conformance_check_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/conformance.md").read_text()
+    assert [name for name in conformance.__all__ if name.startswith("test_") and f"`{name}`" not in page] == []
+    for field in fields(Supply):
+        assert f"| `{field.name}` |" in page

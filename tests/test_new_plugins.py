@@ -86,3 +86,20 @@ def test_a_name_that_is_taken_is_a_refusal(workshop: Workshop) -> None:
     assert "ERROR: rear-backup-nfs has the plugin backup NFS already" in workshop.sh(
         "rear plugins new backup nfs || test $? = 3"
     )
+
+
+def test_the_tutorial_is_true(workshop: Workshop) -> None:
+    """Its commands are run, its files written, and what it says that they print is looked for."""
+    place, printed = workshop.path, ""
+    blocks = re.findall(r"([^\n]*)\n\n```(\w+)\n(.*?)^```", TUTORIAL.read_text(), re.DOTALL | re.MULTILINE)
+    for before, language, code in blocks:
+        if language == "sh":
+            printed = workshop.sh(f"cd {place}\n{code}\npwd > {workshop.path}/place")
+            place = Path((workshop.path / "place").read_text().strip())
+        elif language == "python":
+            (name,) = re.findall(r"`(src/\S+\.py)`", before)
+            with (place / name).open("a") as file:
+                file.write(f"\n\n{code}")
+        else:
+            for line in code.splitlines():
+                assert line in re.sub(" +", " ", printed), printed

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Distributions as users get them: built as wheels, installed one by one, and joined by a stranger's."""
+"""Distributions as users get them: wheels that are installed and removed one by one, a few of them, a stranger's."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,19 +13,12 @@ from pathlib import Path
 import pytest
 
 from lab import debian
+from rear_core.new_plugin import write
+from rear_core.plugins import discover
 
 pytestmark = pytest.mark.slow
 
 PLUGINS = [name for name in debian.distributions() if name != "rear-core"]
-
-TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial" / "first-plugin.md"
-
-
-def block(language: str) -> str:
-    """The first piece of code in that language in the tutorial: what it tells readers to type is what is tested."""
-    found = re.search(rf"^```{language}\n(.*?)^```", TUTORIAL.read_text(), re.DOTALL | re.MULTILINE)
-    assert found
-    return found[1]
 
 
 class Environment:
@@ -53,6 +45,14 @@ class Environment:
         assert done.returncode == status, done.stdout
         return done.stdout
 
+    def configure(self, text: str) -> None:
+        """Set local.conf."""
+        (self.config / "local.conf").write_text(text)
+
+    def installed(self) -> set[Path]:
+        """All files of the environment, without the byte code that Python leaves."""
+        return {path for path in self.python.parents[1].rglob("*") if "__pycache__" not in path.parts}
+
     def plugins(self) -> dict[str, dict[str, str]]:
         """What `rear plugins list` knows, by kind and name."""
         rows: Sequence[dict[str, str]] = json.loads(self.rear("plugins", "list", "--json"))
@@ -66,20 +66,27 @@ def find_links() -> list[str]:
 
 
 @pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """rear-core alone."""
+    return Environment(tmp_path_factory.mktemp("core"), "rear-core")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """A backup method and an output method, nothing else."""
+    return Environment(tmp_path_factory.mktemp("small"), "rear-core", "rear-backup-nfs", "rear-output-iso")
+
+
+@pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """A vendor's plugin, outside of this tree, in an environment with what a Debian machine needs."""
     path = tmp_path_factory.mktemp("acme")
-    source = path / "source"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(block("toml"))
-    (source / "rear_backup_acme.py").write_text(block("python"))
+    source = write("backup", "acme", path, [], [])
     build = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, f"--wheel-dir={path}", source], check=True)
     (wheel,) = path.glob("*.whl")
     environment = Environment(path, "rear-output-iso", "rear-os-debian", wheel)
-    (environment.config / "local.conf").write_text(
-        "BACKUP=ACME\nOS_FAMILY=debian\nACME_SERVER=vault.example\n"
-    )
+    environment.configure(f"BACKUP=ACME\nOS_FAMILY=debian\nACME_DIR={path}\n")
     return environment
 
 
@@ -88,43 +95,97 @@ def test_every_distribution_builds_as_a_wheel() -> None:
     assert built == set(debian.distributions())
 
 
-@pytest.mark.parametrize("name", PLUGINS)
-def test_a_plugin_installs_on_its_own(tmp_path: Path, name: str) -> None:
-    environment = Environment(tmp_path, name)
-    rows = environment.plugins().values()
-    assert {row["distribution"] for row in rows if row["version"]} == {name}
-    assert not [row for row in rows if row["state"] == "broken"]
-    assert "hooks: rear_" in environment.rear("plugins", "show", name)
+def test_every_plugin_leaves_nothing_behind_and_the_others_go_on(core: Environment) -> None:
+    before = core.installed()
+    core.pip("install", "--no-index", *find_links(), *PLUGINS)
+    left = set(PLUGINS)
+    for name in PLUGINS:
+        rows = core.plugins().values()
+        assert {row["distribution"] for row in rows if row["version"]} == left
+        assert not [row for row in rows if row["state"] == "broken"]
+        core.pip("uninstall", "--yes", name)
+        left.remove(name)
+    core.pip("uninstall", "--yes", "pexpect", "ptyprocess")
+    assert core.installed() == before
+
+
+def test_a_plugin_brings_what_it_requires(tmp_path: Path) -> None:
+    environment = Environment(tmp_path, "rear-drill")
+    assert environment.plugins()["extra drill"]["state"] == "active"
+
+
+def test_a_method_that_is_not_installed_is_named_with_its_package(core: Environment, small: Environment) -> None:
+    methods = [found for found in discover() if found.kind in ("backup", "output")]
+    missing = [found for found in methods if found.distribution not in ("rear-backup-nfs", "rear-output-iso")]
+    assert "rear-backup-tape" in {found.distribution for found in missing}
+    for found in missing:
+        setting, advice = f"{found.kind.upper()}={found.name}", f"pip install {found.distribution}"
+        small.configure(f"{setting}\n")
+        told = small.rear("dump", status=2)
+        assert f"ERROR: {setting} is not installed\n  What to do: {advice}, or set" in told
+        row = small.plugins()[found.label]
+        assert (row["state"], row["reason"]) == ("missing", advice)
+    for name in ("NFS", "NETFS"):
+        core.configure(f"BACKUP={name}\n")
+        told = core.rear("dump", status=2)
+        assert f"BACKUP={name} is not installed\n  What to do: pip install rear-backup-nfs\n" in told
+
+
+def test_a_method_that_was_uninstalled_is_named_with_its_package(core: Environment) -> None:
+    core.pip("install", "--no-index", *find_links(), "--no-deps", "rear-backup-nfs")
+    for name in ("ISO", "CDROM"):
+        core.configure(f"OUTPUT={name}\n")
+        assert core.plugins()[f"output {name}"]["reason"] == "pip install rear-output-iso"
+        told = core.rear("dump", status=2)
+        assert f"OUTPUT={name} is not installed\n  What to do: pip install rear-output-iso\n" in told
+
+
+@pytest.mark.parametrize("name", ["debian", "ubuntu", "rhel", "suse"])
+def test_a_family_that_is_not_installed_is_named_with_its_package(small: Environment, name: str) -> None:
+    small.configure(f"OS_FAMILY={name}\n")
+    (distribution,) = {found.distribution for found in discover() if (found.kind, found.name) == ("os", name)}
+    told = small.rear("dump", status=2)
+    assert f"ERROR: OS_FAMILY={name} is not installed\n  What to do: pip install {distribution}\n" in told
+
+
+@pytest.mark.root
+def test_one_backup_and_one_output_are_enough_to_save_and_restore(small: Environment, tmp_path: Path) -> None:
+    tree, backups = tmp_path / "tree", tmp_path / "backups"
+    tree.mkdir()
+    backups.mkdir()
+    (tree / "file").write_text("text")
+    listed = json.loads(subprocess.run(["findmnt", "--json", "--list"], capture_output=True, check=True).stdout)
+    mounts = " ".join(f"'{row['target']}'" for row in listed["filesystems"])
+    small.configure(
+        f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log\nVAR_DIR={tmp_path}/var\nCACHE_DIR={tmp_path}/cache\n"
+        f"BACKUP_URL=file://{backups}\nEXCLUDE_MOUNTPOINTS=( {mounts} )\nBACKUP_PROG_INCLUDE=( {tree} )\n"
+        "BACKUP_PROG_EXCLUDE=()\n"
+    )
+    rows = small.plugins()
+    assert {name for name, row in rows.items() if row["state"] == "active"} == {"backup NFS", "output ISO"}
+    assert "backup NFS (rear-backup-nfs 0.1.0)" in small.rear("dump")
+    assert "Save the files  [backup NFS]" in small.rear("-s", "mkbackuponly")
+    small.rear("mkbackuponly")
+    small.rear("recover", "--demo", str(tmp_path / "restored"))
+    assert Path(f"{tmp_path}/restored{tree}/file").read_text() == "text"
+    # A rescue system without it could not make a new initramfs.
+    told = small.rear("mkrescue", status=2)
+    assert "ERROR: no installed plugin knows the operating system" in told
+    assert "What to do: pip install " in told
+    assert not list(tmp_path.glob("**/*.iso"))
 
 
 def test_a_vendors_plugin_is_found_and_selected(acme: Environment) -> None:
     row = acme.plugins()["backup ACME"]
-    assert (row["distribution"], row["version"], row["state"]) == ("rear-backup-acme", "1.0", "active")
+    assert (row["distribution"], row["version"], row["state"]) == ("rear-backup-acme", "0.1.0", "active")
 
 
 def test_a_vendors_setting_is_documented_and_read(acme: Environment) -> None:
-    assert "host name of the Acme backup server" in acme.rear("config", "default")
-    assert json.loads(acme.rear("dump", "--json"))["settings"]["ACME_SERVER"]["value"] == "vault.example"
-
-
-def test_a_vendors_command_is_a_command_of_rear(acme: Environment) -> None:
-    assert "Say which Acme server is configured." in acme.rear("acme-status", "--help")
-    assert acme.rear("acme-status") == "vault.example\n"
+    assert "Folder that backups are kept in, on a disk of its own." in acme.rear("config", "default")
+    assert json.loads(acme.rear("dump", "--json"))["settings"]["ACME_DIR"]["value"] == str(acme.config.parent)
 
 
 @pytest.mark.root
 def test_a_vendors_steps_run_among_the_others(acme: Environment) -> None:
-    (line,) = [line for line in acme.rear("-s", "mkrescue").splitlines() if "Acme server is configured" in line]
-    assert "ACME" in line
-    assert "Send the files to vault.example" in acme.rear("-s", "mkbackup")
-
-
-def test_a_method_that_was_uninstalled_is_named_with_its_package(tmp_path: Path) -> None:
-    environment = Environment(tmp_path, "rear-output-iso", "rear-os-debian", "rear-backup-nfs")
-    (environment.config / "local.conf").write_text("OS_FAMILY=debian\n")
-    environment.pip("uninstall", "--yes", "rear-output-iso")
-    row = environment.plugins()["output ISO"]
-    assert (row["state"], row["reason"]) == ("missing", "pip install rear-output-iso")
-    told = environment.rear("mkrescue", status=2)
-    assert "OUTPUT=ISO is not installed" in told
-    assert "pip install rear-output-iso" in told
+    (line,) = [line for line in acme.rear("-s", "mkbackup").splitlines() if "Check the folder of the backups" in line]
+    assert line.endswith("[backup ACME]")

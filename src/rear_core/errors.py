@@ -37,6 +37,10 @@ class PluginError(ConfigurationError):
     """A plugin that is missing, broken or clashes with another; names its distribution."""
 
 
+class NoFamily(PluginError):
+    """No installed plugin knows this operating system; only what makes or uses a rescue system needs one."""
+
+
 class Refused(RearError):
     """A run that was ended before it changed anything, because it would not succeed or would do harm."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from . import hookspecs
-from .errors import PluginError
+from .errors import NoFamily, PluginError
 
 if TYPE_CHECKING:
     from .settings.model import Setting
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 KINDS = ("extra", "os", "backup", "output")
 CORE = "core"
 ORDER = (CORE, *KINDS)
+# Names that a package brings besides its own, in lower case: what is not installed cannot be asked for them.
+FURTHER_NAMES = {
+    "rear-backup-nfs": "netfs",
+    "rear-output-iso": "cdrom",
+    "rear-os-debian": "ubuntu linuxmint raspbian pop kali devuan",
+    "rear-os-redhat": "rhel fedora centos rocky almalinux ol amzn",
+    "rear-os-suse": "opensuse opensuse-leap opensuse-tumbleweed sles sled sle-micro",
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.active: list[Found] = []
         self.broken: list[Found] = []
+        self.without_family: NoFamily | None = None
         for module in core:
             self.take(Found(CORE, module.__name__.rpartition(".")[2], module.__name__, "rear-core", "", module=module))
 
@@ -214,5 +223,8 @@ class Plugins:
 
 
 def distribution_for(kind: str, name: str) -> str:
-    """The name that a distribution with this plugin has by convention."""
+    """The package that brings a plugin: by convention it has its name, but for what `FURTHER_NAMES` knows."""
+    for distribution, names in FURTHER_NAMES.items():
+        if distribution.startswith(f"rear-{kind}-") and name.lower() in names.split():
+            return distribution
     return f"rear-{kind}-{name.lower()}"

@@ -2,6 +2,7 @@
 """Plugins are found without being imported; a broken one is named and harms nobody else."""
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.errors import PluginError
-from rear_core.plugins import Found, Plugins, discover, load
+from rear_core.plugins import Found, Plugins, discover, distribution_for, load
 
 HEADER = "from rear_core import Setting, Step, hookimpl\n"
 Install = Callable[..., list[Found]]
@@ -130,3 +131,13 @@ def test_a_plugin_for_the_healthy_machine_is_not_carried(install: Install) -> No
     plugins.add_extras(found)
     assert [plugin.name for plugin in plugins.active] == ["ACME", "RIVAL"]
     assert [plugin.name for plugin in plugins.carried()] == ["ACME"]
+
+
+def test_every_name_of_our_packages_leads_to_its_package() -> None:
+    table = re.compile(r'^\[project.entry-points."rear\.(os|backup|output)"\]\n((?:\S+ = .*\n)+)', re.MULTILINE)
+    projects = [*(Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml")]
+    assert projects
+    for project in projects:
+        for kind, lines in table.findall(project.read_text()):
+            for line in lines.splitlines():
+                assert distribution_for(kind, line.split()[0]) == project.parent.name

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import builtin
-from ..errors import PluginError, RearError
+from ..errors import NoFamily, PluginError, RearError
 from ..interruption import interruptible
-from ..plugins import Found, Plugins, discover, load
+from ..plugins import FURTHER_NAMES, Found, Plugins, discover, distribution_for, load
 from ..report import Report, explain
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate
@@ -21,12 +21,14 @@ from ..settings.files import names_for
 from ..settings.model import Setting
 from ..shell import Shell
 from ..system.os_release import OperatingSystem, read_os_release
+from ..workflow import WORKFLOWS
 
 
 def open_run(options: Options) -> Run:
     """A run with its settings and plugins; nothing on the system is touched.
 
-    Raises `ConfigurationError` for a bad setting, `PluginError` when a selected plugin is missing or broken.
+    Raises `ConfigurationError` for a bad setting, `PluginError` when a selected plugin is missing or broken. That there
+    is none for this operating system only matters to some commands.
     """
     os_release = read_os_release()
     sources = read_sources(options, os_release)
@@ -34,7 +36,10 @@ def open_run(options: Options) -> Run:
     plugins = Plugins(builtin.modules())
     plugins.add_extras(found)
     chosen = first_look(sources, plugins)
-    select(plugins, found, chosen, os_release)
+    try:
+        select(plugins, found, chosen, os_release)
+    except NoFamily as error:
+        plugins.without_family = error
     settings = evaluate(sources, plugins.settings(), os.environ, lambda name: declared_by_others(found, name))
     report = Report(verbose=options.verbose, debug=options.debug)
     for name, setting in settings.declared.items():
@@ -55,7 +60,9 @@ def first_look(sources: Sources, plugins: Plugins) -> Settings:
 
 
 def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_release: OperatingSystem) -> None:
-    """Take the plugins for this operating system and for the configured methods."""
+    """Take the plugins for the configured methods and for this operating system, `NoFamily` when that is unknown."""
+    plugins.select(found, "backup", [settings["BACKUP"]], "BACKUP")
+    plugins.select(found, "output", [settings["OUTPUT"]], "OUTPUT")
     family = settings["OS_FAMILY"]
     names = [family] if family else [os_release.id, *os_release.id_like]
     try:
@@ -64,13 +71,12 @@ def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_rele
         if family or any(plugin.kind == "os" and plugin.name in names for plugin in found):
             raise
         families = ", ".join(sorted({plugin.name for plugin in found if plugin.kind == "os"})) or "none"
-        raise PluginError(
+        ours = [package for name in names if (package := distribution_for("os", name)) in FURTHER_NAMES]
+        package = ours[0] if ours else "the package of its family, rear-os-debian, rear-os-redhat or rear-os-suse"
+        raise NoFamily(
             f"no installed plugin knows the operating system {' or '.join(names)}",
-            "pip install the package of its family, rear-os-debian, rear-os-redhat or rear-os-suse,"
-            f" or set OS_FAMILY to the nearest (installed: {families})",
+            f"pip install {package}, or set OS_FAMILY to the nearest (installed: {families})",
         ) from error
-    plugins.select(found, "backup", [settings["BACKUP"]], "BACKUP")
-    plugins.select(found, "output", [settings["OUTPUT"]], "OUTPUT")
 
 
 def declared_by_others(found: Sequence[Found], name: str) -> bool:
@@ -93,6 +99,8 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
     from .. import work_area
 
     run.need_root()
+    if run.plugins.without_family and {"build", "finalize"} & set(WORKFLOWS.get(command, ())):
+        raise run.plugins.without_family
     if run.plugins.broken:
         broken = run.plugins.broken[0]
         raise PluginError(

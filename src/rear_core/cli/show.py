@@ -220,4 +220,6 @@ def check_configuration(options: Options) -> None:
     run = open_run(options)
     for warning in run.settings.warnings:
         click.echo(warning, err=True)
+    if run.plugins.without_family:
+        raise run.plugins.without_family
     click.echo(f"The configuration in {os.fspath(options.config_dir)} is good")

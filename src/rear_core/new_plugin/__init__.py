@@ -51,7 +51,7 @@ def write(kind: str, name: str, directory: Path, installed: Collection[Found], s
 
 def describe(kind: str, name: str) -> dict[str, str]:
     """What the templates know of a plugin: its names in the configuration, on PyPI, in Python and in settings."""
-    distribution = distribution_for(kind, name)
+    distribution = f"rear-{kind}-{name.lower()}"
     return {
         "kind": kind,
         # As it stands in BACKUP= and OUTPUT=, and in lower case as ID of /etc/os-release.
@@ -68,6 +68,8 @@ def _refuse_taken(
     for plugin in installed:
         if (plugin.kind, plugin.name.lower()) == (kind, words["name"].lower()):
             raise Refused(f"{plugin.distribution} has the plugin {plugin.label} already", "choose another name")
+    if (other := distribution_for(kind, words["name"])) != words["distribution"]:
+        raise Refused(f"{other} has a plugin of this name", "choose another name")
     for plugin in installed:
         if plugin.distribution.lower() == words["distribution"]:
             raise Refused(f"{plugin.distribution} is installed already", "choose another name")

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import builtin
 from ..errors import RearError
-from ..plugins import CORE, Found, Plugins, discover, distribution_for, load
+from ..plugins import CORE, Found, Plugins, discover, load
 from ..report import Report
 from ..run import Options, RescueImage, Run
 from ..settings import Setting, Sources, evaluate, parse
@@ -99,7 +99,7 @@ def subjects(distribution: str) -> list[Subject]:
 
 def _namesake(group: Sequence[Found]) -> Found:
     """Of several names for one module the one that its distribution is called by."""
-    return next((found for found in group if distribution_for(found.kind, found.name) == found.distribution), group[0])
+    return next((found for found in group if found.distribution.endswith(f"-{found.name.lower()}")), group[0])
 
 
 def _same(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from rear_core.builtin import core
 from rear_core.cli.session import select
-from rear_core.errors import PluginError
+from rear_core.errors import NoFamily, PluginError
 from rear_core.plugins import Plugins, discover
 from rear_core.settings import Sources, evaluate
 from rear_core.settings.reader import parse
@@ -66,3 +66,11 @@ def test_the_setting_chooses_a_family_on_any_distribution(chosen: str) -> None:
 def test_a_family_that_is_not_there_is_named() -> None:
     with pytest.raises(PluginError, match="OS_FAMILY=arch is not installed"):
         family(read("arch"), "arch")
+
+
+def test_the_package_of_a_known_family_is_named() -> None:
+    plugins = Plugins([core])
+    found = [plugin for plugin in discover() if plugin.kind != "os"]
+    with pytest.raises(NoFamily) as caught:
+        select(plugins, found, evaluate(Sources(), plugins.settings(), {}, strict=False), read("linuxmint-21"))
+    assert caught.value.hint == "pip install rear-os-debian, or set OS_FAMILY to the nearest (installed: none)"
