@@ -21,7 +21,7 @@ LAYERS = (
     ("builtin",),
     ("finalize",),
     ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "work_area", "template"),
-    ("shell", "interruption", "report", "console", "settings", "hookspecs", "step", "errors"),
+    ("shell", "interruption", "report", "console", "settings", "hookspecs", "step", "durable", "errors"),
 )
 
 

@@ -198,10 +198,7 @@ class Shell:
         for outcome in outcomes:
             for line in outcome.stderr.splitlines():
                 self.log(f"  {outcome.argv[0]}: {line}")
-        failed = [o for o in outcomes if o.status not in (ok or {}).get(Path(o.argv[0]).name, (0,))]
-        blamed = [o for o in failed if o.status != -signal.SIGPIPE] or failed
-        if blamed:
-            raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
+        _blame(outcomes, ok or {})
         return outcomes
 
     @contextmanager
@@ -356,6 +353,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="surrogateescape")
+
+
+def _blame(outcomes: Sequence[Outcome], ok: Mapping[str, Sequence[int]]) -> None:
+    """Raise `ProgramFailed` for the stage of a pipe that failed of itself."""
+    failed = [outcome for outcome in outcomes if outcome.status not in ok.get(Path(outcome.argv[0]).name, (0,))]
+    blamed = [outcome for outcome in failed if outcome.status != -signal.SIGPIPE] or failed
+    if blamed:
+        raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
 
 
 def _tail(text: str) -> str:

@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import durable
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from .progress import Progress, size
 
@@ -149,9 +150,8 @@ def record(run: Run) -> None:
     mounted = {mount.target for mount in mounts}
     paths = [start[1:] or "/" for start in selection.starts]
     found = [asdict(_described(path, used.get(path, 0), mounted)) for path in paths]
-    path = run.recovery_dir / NAME
-    path.write_text(json.dumps({"version": VERSION, "file_systems": found}, indent=2) + "\n")
-    path.chmod(0o600)
+    text = json.dumps({"version": VERSION, "file_systems": found}, indent=2)
+    durable.write(run.recovery_dir / NAME, f"{text}\n")
 
 
 def _described(path: str, used: int, mounted: set[str]) -> FileSystem:

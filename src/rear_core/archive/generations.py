@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from ..durable import flush
 from ..errors import ConfigurationError, Refused
 from . import manifest
 
@@ -82,12 +83,3 @@ def choose(found: Sequence[str], date: str, where: str) -> str:
     if not fitting:
         raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(found)}")
     return fitting[-1]
-
-
-def flush(path: Path) -> None:
-    """Wait until a folder is on its disk or server."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

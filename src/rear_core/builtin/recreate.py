@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console
+from .. import console, durable
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
@@ -86,9 +86,7 @@ def save_usage(run: Run) -> None:
         if isinstance(item, Mount) and item.mounted:
             status = os.statvfs(item.target)
             used[item.target] = (status.f_blocks - status.f_bfree) * status.f_frsize
-    path = run.recovery_dir / "usage.json"
-    path.write_text(json.dumps(used, indent=2, sort_keys=True) + "\n")
-    path.chmod(0o600)
+    durable.write(run.recovery_dir / "usage.json", json.dumps(used, indent=2, sort_keys=True) + "\n")
 
 
 def load_description(run: Run) -> None:

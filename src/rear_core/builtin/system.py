@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from .. import durable
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents
 from ..step import Step
@@ -63,12 +63,6 @@ def find_boot_loader(run: Run) -> None:
 
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:
-    """Replace system.json at once: beside it first, then renamed."""
-    run.recovery_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = run.recovery_dir / "system.json"
-    beside = path.with_name(".system.json.part")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"version": VERSION, **facts}, file, indent=2, sort_keys=True)
-        file.write("\n")
-    beside.replace(path)
+    """Write system.json."""
+    text = json.dumps({"version": VERSION, **facts}, indent=2, sort_keys=True)
+    durable.write(run.recovery_dir / "system.json", f"{text}\n")

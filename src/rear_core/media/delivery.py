@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..durable import flush
 from ..errors import RearError
 
 CHUNK = 4 * 1024 * 1024
@@ -84,12 +85,7 @@ def deliver(source: Path, directory: Path, sha256: str) -> Path:
     path = directory / source.name
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as undo:
-            part = beside(path)
-            undo.callback(part.unlink, missing_ok=True)
-            _copy(source, part)
-            if checksum(part) != sha256:
-                raise RearError(f"the copy {path} differs from {source}", "check that storage")
+        with _proven_copy(source, path, sha256) as part:
             put_in_place(part, path, sha256)
     except OSError as error:
         raise RearError(f"cannot copy {source.name} to {directory}: {error.strerror}") from error
@@ -98,15 +94,23 @@ def deliver(source: Path, directory: Path, sha256: str) -> Path:
 
 def store(source: Path, path: Path, sha256: str, mode: int = 0o600) -> None:
     """Copy a finished file beside its place, read the copy back, and give it its name."""
-    with ExitStack() as undo:
-        part = beside(path)
-        undo.callback(part.unlink, missing_ok=True)
-        _copy(source, part)
-        if checksum(part) != sha256:
-            raise RearError(f"the copy {path} differs from {source}", "check that storage")
+    with _proven_copy(source, path, sha256) as part:
         part.chmod(mode)
         part.replace(path)
     flush(path.parent)
+
+
+@contextmanager
+def _proven_copy(source: Path, path: Path, sha256: str) -> Iterator[Path]:
+    """A copy beside its place that was read back; what the block leaves there is removed."""
+    part = beside(path)
+    try:
+        _copy(source, part)
+        if checksum(part) != sha256:
+            raise RearError(f"the copy {path} differs from {source}", "check that storage")
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _copy(source: Path, part: Path) -> None:
@@ -130,12 +134,3 @@ def forget(path: Path) -> None:
 def _settle(descriptor: int) -> None:
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def flush(path: Path) -> None:
-    """Wait until a file or folder is on its disk or server."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

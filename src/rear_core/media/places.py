@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..durable import flush
 from ..errors import RearError, Refused
-from .delivery import checksum, flush, store
+from .delivery import checksum, store
 from .location import check_room, check_writable, opened
 from .url import FOLDERS, Url
 

@@ -90,49 +90,11 @@ class Tree:
 
     def _resolve(self, path: str) -> str:
         """An absolute path of the rescue system with the tree's links in its directories followed."""
-        todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
-        done = ""
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part == "..":
-                done = done.rpartition("/")[0]
-                continue
-            here = f"{done}/{part}"
-            outside = f"{self.root}{here}"
-            if todo and os.path.islink(outside) and links < MAX_LINKS:
-                links += 1
-                to = os.readlink(outside)
-                if to.startswith("/"):
-                    done = ""
-                todo += [step for step in to.split("/") if step not in ("", ".")][::-1]
-            else:
-                done = here
-        return done or "/"
+        return _followed(path, os.fspath(self.root), lambda _: None, last=False)
 
     def _follow(self, path: str) -> str:
         """Walk a path of this machine, make its directories and links in the tree, return where it ends."""
-        todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
-        done = ""
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part == "..":
-                done = done.rpartition("/")[0]
-                continue
-            here = f"{done}/{part}"
-            if os.path.islink(here) and links < MAX_LINKS:
-                links += 1
-                to = os.readlink(here)
-                self._copy(here)
-                if to.startswith("/"):
-                    done = ""
-                todo += [step for step in to.split("/") if step not in ("", ".")][::-1]
-                continue
-            if todo:
-                self._copy(here)
-            done = here
-        return done or "/"
+        return _followed(path, "", self._copy, last=True)
 
     def _copy(self, path: str) -> None:
         """Copy one file, link or directory (without what is below it) to its place, unless it is there."""
@@ -179,3 +141,35 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
         return any(fnmatch.fnmatchcase(path, pattern) or path.startswith(f"{pattern}/") for pattern in plain)
 
     return matches
+
+
+def _followed(path: str, root: str, passing: Callable[[str], None], *, last: bool) -> str:
+    """Where an absolute path below `root` ends when links on the way are followed, and its `last` part if it is one.
+
+    `passing` is told each link that was followed and each directory.
+    """
+    todo = _parts(path)
+    done, links = "", 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done = done.rpartition("/")[0]
+            continue
+        here = f"{done}/{part}"
+        if (todo or last) and os.path.islink(root + here) and links < MAX_LINKS:
+            links += 1
+            passing(here)
+            to = os.readlink(root + here)
+            if to.startswith("/"):
+                done = ""
+            todo += _parts(to)
+            continue
+        if todo:
+            passing(here)
+        done = here
+    return done or "/"
+
+
+def _parts(path: str) -> list[str]:
+    """The parts of a path, the first one last."""
+    return [part for part in path.split("/") if part not in ("", ".")][::-1]

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import ClassVar
 
+from .. import durable
 from ..errors import ConfigurationError
 from . import encoding
 
@@ -118,18 +118,8 @@ def dumps(layout: Layout) -> str:
 
 
 def save(layout: Layout, path: Path) -> None:
-    """Write layout.json beside and rename it into place, readable by its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(dumps(layout))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink()
-        raise
+    """Write layout.json."""
+    durable.write(path, dumps(layout))
 
 
 def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from .. import durable
 from ..errors import ConfigurationError
 
 VERSION = 1
@@ -176,20 +176,8 @@ def load(path: Path) -> Network:
 
 
 def save(network: Network, path: Path) -> None:
-    """Write the file as a whole or not at all, readable by its owner alone."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            try:
-                file.write(dumps(network))
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    """Write network.json."""
+    durable.write(path, dumps(network))
 
 
 def hardware(sysfs: Path, name: str) -> Link:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are there as a whole or not at all, also after the power was cut."""
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from .errors import RearError
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text beside its place, for its owner alone, and rename it; folders that are missing are made.
+
+    Raises `RearError` when that cannot be; what was there before stays.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A run that was killed may have left it.
+        beside.unlink(missing_ok=True)
+        with ExitStack() as undo:
+            undo.callback(beside.unlink, missing_ok=True)
+            with os.fdopen(os.open(beside, flags, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        flush(path.parent)
+    except OSError as error:
+        raise RearError(f"cannot write {path}: {error.strerror}", "look at its disk, and at the room there") from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on its disk or server."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
