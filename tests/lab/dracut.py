@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -36,6 +35,7 @@ from rear_core.system.os_release import read_os_release
 from . import debian
 from .cache import cached, digest
 from .debian import CHECKOUT
+from .loops import MBR, disk_with_boot
 
 MIB = 1 << 20
 UUID = "7c1d2e3f-4a5b-4c6d-8e7f-9a0b1c2d3e4f"
@@ -113,18 +113,7 @@ def _restore(run: Run, folder: Path) -> Path:
     """A disk that GRUB starts from and a file system on /boot whose initramfs carries nothing; returns its path."""
     kernel = debian.kernel()
     version = kernel.name.partition("-")[2]
-    image = folder / "disk"
-    image.touch()
-    os.truncate(image, 160 * MIB)
-    run.sh.run("sfdisk", image, input="label: dos\nstart=2048, type=83\n")
-    disk, boot = (
-        run.sh.query("losetup", "--find", "--show", *offset, image).strip() for offset in ((), (f"--offset={MIB}",))
-    )
-    for device in (disk, boot):
-        run.undo.callback(run.sh.run, "losetup", "--detach", device)
-    run.sh.run("mkfs.ext4", "-q", "-U", UUID, boot)
-    run.sh.run("mount", boot, run.target / "boot")
-    run.undo.callback(run.sh.run, "umount", run.target / "boot")
+    disk, boot = disk_with_boot(run, folder, MBR, "-U", UUID)
     shutil.copy(kernel, run.target / "boot")
     initramfs = run.target / "boot" / f"initramfs-{version}.img"
     with initramfs.open("wb") as file:

@@ -2,87 +2,27 @@
 """Real trees through a real tar: what comes back equals what was saved, and no fault harms the backup before."""
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import re
-import signal
 import socket
 import stat
 import struct
-import subprocess
-import tarfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rear_core import archive, builtin
-from rear_core.archive import backup, coverage, generations, manifest, stream
+from lab.archives import SECRET, MakeRun, chosen, flip, save
+from lab.loops import mounted
+from rear_core import archive
+from rear_core.archive import backup, coverage, generations, manifest
 from rear_core.archive.manifest import Manifest
-from rear_core.errors import RearError, Refused
-from rear_core.plugins import Plugins
-from rear_core.report import Report
-from rear_core.run import Options, Run
-from rear_core.settings import evaluate
-from rear_core.settings.files import load
-from rear_core.shell import Shell
-from rear_core.workflow import WORKFLOWS
+from rear_core.errors import Refused
 
 pytestmark = pytest.mark.root
 
-SECRET = "correct horse battery"
 UNNAMED = 54321
-MakeRun = Callable[..., Run]
-
-
-@pytest.fixture
-def make_run(tmp_path: Path) -> Iterator[MakeRun]:
-    """Makes runs with settings given as lines of local.conf, and options."""
-    config = tmp_path / "etc"
-    config.mkdir()
-
-    def make(conf: str = "", **options: object) -> Run:
-        (config / "local.conf").write_text(f"BACKUP_PREFIX=web1\nVAR_DIR={tmp_path}/var\n{conf}")
-        settings = evaluate(load(config, ["local.conf"]), Plugins(builtin.modules()).call("rear_settings"), {})
-        target = options.pop("target", tmp_path / "restored")
-        report = Report(terminal=io.StringIO())
-        lines: list[str] = []
-        chosen = Options(config_dir=config, target=target, unattended=True, **options)  # type: ignore[arg-type]
-        run = Run(settings, Plugins([]), chosen, report, Shell(lines.append))
-        run.log_lines = lines  # type: ignore[attr-defined]
-        run.build_dir = tmp_path / "work"
-        run.build_dir.mkdir(exist_ok=True)
-        run.phases = WORKFLOWS["restoreonly"]
-        return run
-
-    yield make
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A small tree."""
-    path = tmp_path / "tree"
-    (path / "folder").mkdir(parents=True)
-    (path / "folder" / "file").write_text("text")
-    (path / "noise").write_bytes(os.urandom(3_000_000))
-    return path
-
-
-def chosen(path: Path) -> coverage.Selection:
-    """The selection of one folder."""
-    return coverage.Selection((f".{path}",), (), (coverage.Covered("/", "", "", coverage.SAVED, bytes=3_000_000),))
-
-
-def save(run: Run, directory: Path, tree: Path) -> Path:
-    """Save a tree; the generation."""
-    backup.store(run, directory, chosen(tree))
-    return directory / "web1" / generations.names(directory / "web1")[-1]
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:
@@ -214,16 +154,6 @@ def test_excluded_is_what_the_patterns_say_and_nothing_like_it(tmp_path: Path, m
     ]  # fmt: skip
 
 
-@contextmanager
-def mounted(path: Path, *arguments: str) -> Iterator[Path]:
-    path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", *arguments, path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", path], check=True)
-
-
 def test_other_file_systems_are_not_entered_and_their_places_are_kept(
     tmp_path: Path, make_run: MakeRun, tree: Path
 ) -> None:
@@ -343,215 +273,3 @@ def test_progress_events_are_json_lines(
 
 
 # Faults of an archive: each is told before anything is written to the target.
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 1)
-
-
-def exchange_manifest(path: Path) -> None:
-    """What one without the key can do: another archive, its right checksum, the checksum of the manifest made anew."""
-    generation = path.parent
-    sealed = manifest.loads((generation / manifest.NAME).read_text())
-    path.write_bytes(b"Salted__" + os.urandom(1000))
-    size, sha256 = path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
-    changed = replace(sealed.manifest, size=size, sha256=sha256)
-    (generation / manifest.NAME).write_text(manifest.dumps(changed))
-
-
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (flip, "is damaged: its checksum is wrong"),
-        (cut, "is truncated"),
-        (lambda path: path.unlink(), "has no archive"),
-        (lambda path: path.with_name(manifest.NAME).unlink(), "has no manifest"),
-        (lambda path: os.truncate(path.with_name(manifest.NAME), 200), "manifest is damaged"),
-        (lambda path: flip(path.with_name(manifest.NAME)), "manifest"),
-        (exchange_manifest, "changed by someone without the key"),
-    ],
-    ids=["flipped byte", "truncated", "no archive", "no manifest", "truncated manifest", "flipped manifest", "forged"],
-)
-def test_a_fault_is_told_before_anything_is_written(
-    tmp_path: Path, make_run: MakeRun, tree: Path, harm: Callable[[Path], object], said: str
-) -> None:
-    run = make_run(f"BACKUP_KEY='{SECRET}'\n")
-    save(run, tmp_path / "backups", tree)
-    generation = save(run, tmp_path / "backups", tree)
-    harm(generation / "backup.tar.zst.enc")
-    with pytest.raises(Refused, match=said):
-        archive.check(run, tmp_path / "backups")
-    assert run.backup is None
-    assert not run.target.exists()
-    # The one before is still good, and can be chosen by name.
-    other = generations.names(generation.parent)[0]
-    run = make_run(f"BACKUP_KEY='{SECRET}'\n", backup=other)
-    archive.check(run, tmp_path / "backups")
-
-
-def test_a_wrong_key_is_told_from_damage(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    save(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups", tree)
-    with pytest.raises(Refused, match="wrong key"):
-        archive.check(make_run("BACKUP_KEY='another passphrase'\n"), tmp_path / "backups")
-
-
-def test_an_encrypted_backup_without_a_key_is_refused_when_nobody_can_be_asked(
-    tmp_path: Path, make_run: MakeRun, tree: Path
-) -> None:
-    save(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups", tree)
-    with pytest.raises(Refused, match="no key is configured"):
-        archive.check(make_run(), tmp_path / "backups")
-
-
-def test_an_open_backup_is_refused_where_a_key_is_configured(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    save(make_run(), tmp_path / "backups", tree)
-    with pytest.raises(Refused, match="not encrypted although"):
-        archive.check(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups")
-
-
-def test_damage_between_check_and_restore_is_a_failure(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    run = make_run()
-    generation = save(run, tmp_path / "backups", tree)
-    archive.check(run, tmp_path / "backups")
-    flip(generation / "backup.tar.zst")
-    with pytest.raises(RearError):
-        archive.restore(run, tmp_path / "backups")
-
-
-def test_a_target_without_room_is_refused(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    save(make_run(), tmp_path / "backups", tree)
-    run = make_run(target=tmp_path / "small" / "new", demo=True)
-    said = pytest.raises(Refused, match="will be restored")
-    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=1m", "none"), said:
-        archive.check(run, tmp_path / "backups")
-
-
-def test_members_cannot_escape_the_target(tmp_path: Path) -> None:
-    outside, target = tmp_path / "outside", tmp_path / "target"
-    outside.mkdir()
-    target.mkdir()
-    evil = io.BytesIO()
-    with tarfile.open(fileobj=evil, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name in ("../outside/up", f"{outside}/absolute", "link/through"):
-            if name == "link/through":
-                link = tarfile.TarInfo("link")
-                link.type, link.linkname = tarfile.SYMTYPE, os.fspath(outside)
-                tar.addfile(link)
-            tar.addfile(tarfile.TarInfo(name))
-    with pytest.raises(RearError):
-        stream.unpack(Shell(), [memoryview(evil.getvalue())], "none", None, tmp_path / "index", target)
-    assert list(outside.iterdir()) == []
-
-
-# Faults while a backup is made: each is named, leaves nothing behind, and the one before is as it was.
-
-
-def snapshot(directory: Path) -> dict[str, bytes]:
-    return {os.fspath(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
-def test_a_full_target_is_named_and_leaves_the_backup_before(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=5m", "none") as small:
-        run = make_run()
-        save(run, small, tree)
-        before = snapshot(small)
-        with pytest.raises(RearError, match="No space left on device") as caught:
-            save(run, small, tree)
-        assert "make room" in caught.value.hint
-        assert snapshot(small) == before
-        assert len(list((small / "web1").iterdir())) == 1
-        archive.check(run, small)
-
-
-@pytest.mark.parametrize("program", ["tar", "gzip", "openssl"])
-def test_a_killed_stage_is_named_and_leaves_the_backup_before(
-    tmp_path: Path, make_run: MakeRun, tree: Path, program: str
-) -> None:
-    run = make_run(f"BACKUP_COMPRESSION=gzip\nBACKUP_KEY='{SECRET}'\n")
-    save(run, tmp_path / "backups", tree)
-    before = snapshot(tmp_path / "backups")
-    with (tree / "noise").open("wb") as file:
-        for _ in range(200):
-            file.write(os.urandom(1 << 20))
-    killer = threading.Thread(target=kill_child, args=(program,))
-    killer.start()
-    with pytest.raises(RearError, match=f"{program} failed.*SIGKILL"):
-        save(run, tmp_path / "backups", tree)
-    killer.join()
-    assert snapshot(tmp_path / "backups") == before
-    assert len(list((tmp_path / "backups" / "web1").iterdir())) == 1
-    archive.check(run, tmp_path / "backups")
-
-
-def kill_child(program: str) -> None:
-    """Kill the child of this process that runs a program, as soon as it is there."""
-    ours = str(os.getpid())
-    for _ in range(2000):
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                name, _, rest = path.read_text().partition("(")[2].rpartition(")")
-            except OSError:
-                continue
-            if name == program and rest.split()[1] == ours:
-                time.sleep(0.1)
-                os.kill(int(path.parent.name), signal.SIGKILL)
-                return
-        time.sleep(0.005)
-
-
-def test_a_file_that_changes_is_a_warning_that_is_counted(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    growing = tree / "growing"
-    growing.write_bytes(os.urandom(30 << 20))
-    stop = threading.Event()
-
-    def grow() -> None:
-        with growing.open("ab") as file:
-            while not stop.is_set():
-                file.write(b"x")
-                file.flush()
-                time.sleep(0.001)
-
-    writer = threading.Thread(target=grow)
-    writer.start()
-    try:
-        run = make_run()
-        generation = save(run, tmp_path / "backups", tree)
-    finally:
-        stop.set()
-        writer.join()
-    assert json.loads((generation / manifest.NAME).read_text())["warnings"] == {"changed": 1}
-    assert run.report.warnings == ["1 files changed while they were saved; the log names them"]
-    archive.check(run, tmp_path / "backups")
-    archive.restore(run, tmp_path / "backups")
-
-
-def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path, make_run: MakeRun) -> None:
-    image = tmp_path / "image"
-    with image.open("wb") as file:
-        file.truncate(16 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-b", "1024", "-O", "^extent,^64bit", image], check=True)
-    with mounted(tmp_path / "tree", "-o", "loop", os.fspath(image)) as tree:
-        (tree / "broken").write_bytes(os.urandom(40_000))
-    shown = subprocess.run(["debugfs", "-R", "stat broken", image], check=True, capture_output=True, text=True).stdout
-    indirect = re.search(r"\(IND\):(\d+)", shown)
-    assert indirect
-    with image.open("r+b") as file:
-        # From the thirteenth block on all are beyond the end of the disk.
-        file.seek(int(indirect[1]) * 1024)
-        file.write(b"\xf0" * 1024)
-    run, said = make_run(), pytest.raises(RearError, match=r"cannot read .*broken: Input/output error")
-    with mounted(tmp_path / "tree", "-o", "loop,errors=continue", os.fspath(image)) as tree, said:
-        save(run, tmp_path / "backups", tree)
-    assert list((tmp_path / "backups" / "web1").iterdir()) == []
-
-
-def test_what_is_gone_before_it_begins_is_a_failure(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
-    with pytest.raises(RearError, match=r"tar failed: .*none: Cannot stat"):
-        save(make_run(), tmp_path / "backups", tree / "none")
-    assert list((tmp_path / "backups" / "web1").iterdir()) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import debian
+from lab.loops import disk_with_boot
 from rear_core.boot.chroot import has_program, run_inside, show_kernel
 from rear_core.boot.grub_bios import GRUB_BIOS, read_boot_sector
 from rear_core.boot.grub_efi import GRUB_EFI
@@ -64,27 +65,6 @@ def run(tmp_path: Path) -> Iterator[Run]:
         yield found
 
 
-def loop(run: Run, image: Path, *options: str) -> str:
-    device = run.sh.query("losetup", "--find", "--show", *options, image).strip()
-    run.undo.callback(run.sh.run, "losetup", "--detach", device)
-    return device
-
-
-def disk_with_boot(run: Run, folder: Path, table: str) -> str:
-    """A disk image with that partition table, whose last partition is the target's /boot; its loop device."""
-    image = folder / "disk"
-    image.touch()
-    os.truncate(image, 160 * MIB)
-    run.sh.run("sfdisk", image, input=table)
-    last = run.sh.json("sfdisk", "--json", image)["partitiontable"]["partitions"][-1]
-    disk = loop(run, image)
-    boot = loop(run, image, f"--offset={last['start'] * 512}", f"--sizelimit={last['size'] * 512}")
-    run.sh.run("mkfs.ext4", "-q", boot)
-    run.sh.run("mount", boot, run.target / "boot")
-    run.undo.callback(run.sh.run, "umount", run.target / "boot")
-    return disk
-
-
 def made_again(run: Run, items: list[Item], disk: str) -> None:
     run.layout = make(items)
     disks = {"disk:one": disk}
@@ -100,7 +80,7 @@ def made_again(run: Run, items: list[Item], disk: str) -> None:
     ids=["MBR", "GPT"],
 )
 def test_grub_for_bios_starts_from_the_disk(run: Run, tmp_path: Path, table: str, core_start: int) -> None:
-    disk = disk_with_boot(run, tmp_path, table)
+    disk, _ = disk_with_boot(run, tmp_path, table)
     made_again(run, [Disk("disk:one", (), 160 * MIB, device="/dev/sda")], disk)
     assert GRUB_BIOS.install is not None and GRUB_BIOS.verify is not None
     assert GRUB_BIOS.verify(run, BIOS_FACTS) == [f"GRUB is not in the boot sector of {disk}"]
@@ -113,7 +93,7 @@ def test_grub_for_bios_starts_from_the_disk(run: Run, tmp_path: Path, table: str
 
 
 def test_a_disk_without_room_for_grub_is_an_error(run: Run, tmp_path: Path) -> None:
-    disk = disk_with_boot(run, tmp_path, "label: gpt\nstart=2048\n")
+    disk, _ = disk_with_boot(run, tmp_path, "label: gpt\nstart=2048\n")
     made_again(run, [Disk("disk:one", (), 160 * MIB, device="/dev/sda")], disk)
     show_kernel(run)
     assert GRUB_BIOS.install is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import pytest
 
 import rear_os_debian
 from lab import debian
+from lab.loops import MBR, disk_with_boot
 from rear_core.boot.chroot import run_inside
 from rear_core.boot.grub_bios import read_boot_sector
 from rear_core.builtin import finalize, modules, system
@@ -62,17 +62,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def restored(run: Run, folder: Path) -> None:
     """An empty disk with an MBR, a file system on /boot with Debian's kernel, and what names them."""
-    image = folder / "disk"
-    image.touch()
-    os.truncate(image, 160 * MIB)
-    run.sh.run("sfdisk", image, input="label: dos\nstart=2048, type=83\n")
-    disk = run.sh.query("losetup", "--find", "--show", image).strip()
-    run.undo.callback(run.sh.run, "losetup", "--detach", disk)
-    boot = run.sh.query("losetup", "--find", "--show", f"--offset={MIB}", image).strip()
-    run.undo.callback(run.sh.run, "losetup", "--detach", boot)
-    run.sh.run("mkfs.ext4", "-q", "-U", UUID, boot)
-    run.sh.run("mount", boot, run.target / "boot")
-    run.undo.callback(run.sh.run, "umount", run.target / "boot")
+    disk, boot = disk_with_boot(run, folder, MBR, "-U", UUID)
     for path in (debian.kernel(), debian.initrd()):
         shutil.copy(path, run.target / "boot")
     (run.target / "boot/grub").mkdir()

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.loops import run
 from rear_core.shell import Shell
 from rear_core.storage.btrfs import Subvolume
 from rear_core.storage.capture import capture
@@ -20,33 +20,6 @@ from rear_core.storage.layout import Item, Layout, dumps, loads
 from rear_core.storage.technologies import CORE_KINDS
 
 pytestmark = pytest.mark.root
-
-
-def run(*argv: object, input: str = "") -> str:
-    done = subprocess.run([str(word) for word in argv], input=input, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, f"{argv}: {done.stderr}"
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def undo() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def loop(tmp_path: Path, undo: ExitStack) -> Callable[[str, int], str]:
-    """Makes a loop device of so many MiB."""
-
-    def make(name: str, size: int) -> str:
-        image = tmp_path / name
-        with image.open("wb") as file:
-            file.truncate(size << 20)
-        device = run("losetup", "--find", "--show", image)
-        undo.callback(run, "losetup", "--detach", device)
-        return device
-
-    return make
 
 
 @pytest.fixture

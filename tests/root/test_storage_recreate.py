@@ -6,13 +6,14 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.loops import run
 from rear_core.errors import RearError
 from rear_core.shell import Shell
 from rear_core.storage.capture import capture
@@ -31,33 +32,6 @@ from rear_core.storage.technologies import CORE_KINDS
 pytestmark = pytest.mark.root
 
 MIB = 1 << 20
-
-
-def run(*argv: object, input: str = "") -> str:
-    done = subprocess.run([str(word) for word in argv], input=input, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, f"{argv}: {done.stderr}"
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def undo() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def loop(tmp_path: Path, undo: ExitStack) -> Callable[..., str]:
-    """Makes a loop device of so many MiB."""
-
-    def make_one(name: str, size: int, *options: str) -> str:
-        image = tmp_path / name
-        with image.open("ab") as file:
-            file.truncate(max(size << 20, file.tell()))
-        device = run("losetup", "--find", "--show", *options, image)
-        undo.callback(run, "losetup", "--detach", device)
-        return device
-
-    return make_one
 
 
 def described(*devices: str) -> Layout:
