@@ -6,21 +6,27 @@ What the code knows is written there once, in docstrings, declarations and help 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from types import FunctionType
 
 import click
 
+import rear_core
 from rear_core import builtin, hookspecs
 from rear_core.cli import COMMANDS, rear
 from rear_core.cli.manual import page
 from rear_core.cli.session import settings_of
 from rear_core.plugins import discover, load
-from rear_core.run import Options
+from rear_core.run import Options, Run
 from rear_core.settings import Setting, quote
+from rear_core.shell import Shell
 from rear_core.workflow import WORKFLOWS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -36,6 +42,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "settings.md": settings_page(),
         DOCS / "reference" / "commands.md": commands_page(),
         DOCS / "reference" / "packages.md": packages_page(),
+        DOCS / "reference" / "plugin-interface.md": interface_page(),
         DOCS / "rear.8": "\n".join(page(core_context())) + "\n",
     }
 
@@ -117,6 +124,36 @@ def packages_page() -> str:
         what = metadata.metadata(distribution)["Summary"]
         parts.append(f"| `{distribution}` | {SELECTED[kind].format(' '.join(known))} | {what} |")
     return "\n".join(parts) + "\n"
+
+
+def interface_page() -> str:
+    """What `from rear_core import ...` gives, and the members of a run and of its shell."""
+    intro = "`from rear_core import NAME` gives these. The argument `run` of hooks and of a step's action is a `Run`.\n"
+    parts = [GENERATED, "# What plugins import\n", intro]
+    for name in rear_core.__all__:
+        thing = getattr(rear_core, name)
+        if name == "hookimpl":
+            parts += ["## hookimpl\n", "Marks a function as a hook: `@hookimpl`.\n"]
+            continue
+        parts += [f"## {name}\n", _markdown(inspect.getdoc(thing) or ""), ""]
+        if is_dataclass(thing) and thing is not Run:
+            parts += [f"- `{field.name}`: {field.type}" for field in fields(thing)] + [""]
+    parts += ["## Members of a run\n", *_members(Run), "", "## Members of run.sh\n", *_members(Shell)]
+    return "\n".join(parts) + "\n"
+
+
+def _members(thing: type) -> Iterator[str]:
+    """The documented methods and properties of a class, with the first sentence about each."""
+    for name, member in vars(thing).items():
+        documented = inspect.getdoc(member)
+        if name.startswith("_") or not documented or not isinstance(member, (FunctionType, property, cached_property)):
+            continue
+        first = " ".join(documented.split("\n\n")[0].split())
+        arguments = ""
+        if isinstance(member, FunctionType):
+            arguments = str(inspect.signature(member)).replace("'", "").replace("self, ", "").replace("(self)", "()")
+        # A default that is a function has no name that stays the same.
+        yield f"- `{name}{re.sub(' = <function [^>]*>(?: at [^>]*>)?', ' = ...', arguments)}`: {first}"
 
 
 def core_context() -> click.Context:
