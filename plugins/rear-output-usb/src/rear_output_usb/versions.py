@@ -15,7 +15,8 @@ from pathlib import Path
 from rear_core import RearError, RescueImage, Run
 from rear_core.archive.generations import FORMAT, PARTIAL, names, new
 from rear_core.archive.generations import write as write_text
-from rear_core.media.delivery import beside, checksum, flush, forget
+from rear_core.durable import flush
+from rear_core.media.delivery import beside, checksum, forget
 from rear_core.media.menu import entries
 from rear_core.template import render
 
