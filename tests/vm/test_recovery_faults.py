@@ -64,6 +64,13 @@ class Bench:
     def serve(self) -> None:
         self.server.enter_context(self.place.served())
 
+    @contextmanager
+    def unserved(self) -> Iterator[None]:
+        """A block in which files may change: the server remembers what they were like while it runs."""
+        self.server.close()
+        yield
+        self.serve()
+
     def fields(self, *disks: str) -> dict[str, Any]:
         chosen = [disk for disk in self.disks if not disks or disk.serial in disks]
         nvram = self.folder / "nvram"
@@ -102,10 +109,12 @@ def refused(vm: qemu.Machine, bench: Bench, *said: str) -> None:
 
 
 @contextmanager
-def hidden(path: Path) -> Iterator[None]:
-    path.rename(path.with_name("hidden"))
+def hidden(bench: Bench, path: Path) -> Iterator[None]:
+    with bench.unserved():
+        path.rename(path.with_name("hidden"))
     yield
-    path.with_name("hidden").rename(path)
+    with bench.unserved():
+        path.with_name("hidden").rename(path)
 
 
 def rescue_shell(vm: qemu.Machine) -> None:
@@ -166,17 +175,20 @@ def refuse_all(vm: qemu.Machine, bench: Bench) -> None:
     refused(vm, bench, "it is not certain which disk is meant, and nobody can be asked")
 
     whole = bench.archive.read_bytes()
-    os.truncate(bench.archive, len(whole) // 2)
+    with bench.unserved():
+        os.truncate(bench.archive, len(whole) // 2)
     configure(vm, bench, "DISK_MAPPING=( system=/dev/disk/by-id/virtio-small )")
     refused(vm, bench, "it has 1 GiB, ", "is truncated: ")
 
     configure(vm, bench, "DISK_MAPPING=( system=/dev/disk/by-id/virtio-foreign )")
-    bench.archive.write_bytes(whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:])
+    with bench.unserved():
+        bench.archive.write_bytes(whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:])
     refused(vm, bench, "is damaged: its checksum is wrong")
-    bench.archive.write_bytes(whole)
+    with bench.unserved():
+        bench.archive.write_bytes(whole)
 
     manifest = bench.archive.with_name("manifest.json")
-    with hidden(manifest):
+    with hidden(bench, manifest):
         refused(vm, bench, "has no manifest")
         for said, expression in EDITS.items():
             vm.check(EDIT.format(path=LAYOUT, expression=expression))
