@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
@@ -58,10 +59,10 @@ class Server:
 def server(directory: Path, port: int = 0) -> Iterator[Server]:
     """Serve a directory as /export to whoever may connect to the loopback interface, inside a `with` block.
 
-    Without a port a free one is taken. The server's log is kept with the cache, as transcripts/nfs.log.
+    Without a port a free one is taken. The log of the last server that this process started is kept with the cache, as transcripts/nfs-PID.log.
     """
     port = port or qemu.free_port()
-    log = cache.directory() / "transcripts/nfs.log"
+    log = cache.directory() / f"transcripts/nfs-{os.getpid()}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     Path("/run/ganesha").mkdir(exist_ok=True)
