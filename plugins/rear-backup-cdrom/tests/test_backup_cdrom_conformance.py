@@ -11,6 +11,8 @@ from rear_backup_cdrom import discs
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
 DISTRIBUTION = "rear-backup-cdrom"
 
 

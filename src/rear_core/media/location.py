@@ -8,7 +8,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,9 @@ def mounted(run: Run, url: Url, options: str = "", *, patience: float = 0) -> It
         finally:
             _unmount(run, url, directory)
     finally:
-        directory.rmdir()
+        # What is still mounted is told by the error that says why; it goes with the work area.
+        with suppress(OSError):
+            directory.rmdir()
 
 
 def _mount(run: Run, url: Url, command: list[str], patience: float) -> None:

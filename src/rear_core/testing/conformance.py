@@ -208,9 +208,11 @@ def fail_each(harness: Harness, good: Ended, again: Callable[..., Ended]) -> Non
         skip(harness.subject, "starts no program there")
     passing = (*harness.passing, harness.restored)
     for program in good.started:
+        if again == harness.make:
+            harness.supply.renew()
         before = picture(harness.folder, passing)
         ended = again(failing=program)
-        assert program in ended.started, f"{program} was started once and not again: what is left to be tried?"
+        assert program in ended.started, f"{program} is not started again: Supply.renew can make a first run of it"
         assert set(ended.told) - set(good.told), f"{program} failed, and neither an error nor a warning tells of it"
         assert program == "umount" or not ended.mounted, f"{program} failed, and these are mounted: {ended.mounted}"
         if ended.error:

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,7 @@ class Supply:
 
     `settings` are lines of local.conf. `programs` is a folder of stand-ins that are found before the programs of this
     machine, and run with `environment`. `beside` names other plugins whose steps run as well, as "output ISO".
+    `renew` puts places back as they were before anything was made, where that decides what a run does.
     `cannot_run` is the reason why no step can be run here, not even with stand-ins: the checks that would run them are
     then skipped, and say so.
     """
@@ -57,6 +58,7 @@ class Supply:
     programs: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     beside: Sequence[str] = ()
+    renew: Callable[[], object] = lambda: None
     cannot_run: str = ""
 
 
@@ -176,7 +178,7 @@ class Harness:
         self.tree.mkdir()
         (self.top / "share").mkdir()
         _program(self.top / "bin/fail", "echo 'failed on purpose' >&2; exit 99")
-        _program(self.top / "bin/findmnt", f"cat <<'END'\n{MOUNTS}END")
+        _program(self.top / "bin/findmnt", f"[ \"$1\" = --json ] || exec findmnt \"$@\"\ncat <<'END'\n{MOUNTS}END")
 
     @property
     def passing(self) -> tuple[Path, ...]:
