@@ -13,6 +13,8 @@ from hypothesis import settings
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+# Files whose tests share environments that take long to make.
+TOGETHER = ("tests/test_conformance.py", "tests/test_new_plugins.py", "tests/test_packages.py")
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "root": 600, "slow": 600}
 
@@ -41,11 +43,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The tests in `test_*guest.py` share one machine, so they all go to the worker that started it."""
+    """The tests in `test_*guest.py` share one machine, so they all go to the worker that started it.
+
+    Likewise those of a file whose environments take long to make.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
+    def scope(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "guest" if file.endswith("guest.py") else file if file in TOGETHER else nodeid
+
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = lambda nodeid: "guest" if "guest.py::" in nodeid else nodeid
+    scheduler._split_scope = scope
     return scheduler
 
 

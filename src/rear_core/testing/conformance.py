@@ -174,7 +174,8 @@ def test_prep_changes_nothing(harness: Harness) -> None:
         skip(harness.subject, "has no step in prep")
     can_run(harness)
     with unchanged(harness):
-        harness.go("prep")
+        ended = harness.go("prep")
+    successful(ended)
 
 
 def test_verify_changes_nothing(harness: Harness) -> None:

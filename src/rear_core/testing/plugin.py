@@ -6,8 +6,12 @@ pytest loads this by an entry point wherever rear-core is installed; without tha
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .harness import Subject
 
 SUITE = Path(__file__).with_name("conformance.py")
 # Where a plugin's own tests take the suite in, and say what it needs to be tried.
@@ -27,12 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """With the option, look at the suite itself, too: a plugin may come without its tests."""
-    for name in config.getoption("rear_conformance"):
-        try:
-            _subjects(name)
-        except LookupError as error:
-            raise pytest.UsageError(str(error)) from None
-    if config.getoption("rear_conformance"):
+    try:
+        chosen = _chosen(config)
+    except LookupError as error:
+        raise pytest.UsageError(str(error)) from None
+    if chosen:
         config.args.append(str(SUITE))
 
 
@@ -44,19 +47,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test of the suite is made once for each plugin of the distributions."""
+    """Make each test of the suite once for each plugin: of the file's DISTRIBUTION, or of those of the option."""
     if "subject" in metafunc.fixturenames and "rear_core.testing" in (metafunc.function.__module__ or ""):
         from .harness import subjects
 
         own = getattr(metafunc.module, "DISTRIBUTION", None)
-        names = [own] if own else metafunc.config.getoption("rear_conformance")
-        found = [subject for name in names for subject in subjects(name)]
-        metafunc.parametrize("subject", found, ids=str)
+        metafunc.parametrize("subject", subjects(own) if own else _chosen(metafunc.config), ids=str)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With the option, keep the suite of the chosen distributions: from a plugin's own tests where they have it."""
-    chosen = {str(subject) for name in config.getoption("rear_conformance") for subject in _subjects(name)}
+    chosen = {str(subject) for subject in _chosen(config)}
     if not chosen:
         return
     own = {_subject(item) for item in items if item.path != SUITE}
@@ -65,10 +66,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
-def _subjects(name: str) -> list[object]:
+def _chosen(config: pytest.Config) -> list[Subject]:
+    """The plugins that the option names."""
+    names = config.getoption("rear_conformance")
+    if not names:
+        return []
     from .harness import subjects
 
-    return [*subjects(name)]
+    return [subject for name in names for subject in subjects(name)]
 
 
 def _subject(item: pytest.Item) -> str:

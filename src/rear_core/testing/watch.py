@@ -12,6 +12,7 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,9 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         return
     paths = [arguments[EVENTS[event]], *([arguments[1]] if event == "os.rename" else [])]
     for path in paths:
-        name = f"/proc/self/fd/{path}" if isinstance(path, int) else os.path.abspath(os.fsdecode(path))
-        if isinstance(path, int):
-            try:
-                name = os.readlink(name)
-            except OSError:
-                continue
+        # An open file may be named by its descriptor.
+        named = f"/proc/self/fd/{path}" if isinstance(path, int) else ""
+        name = os.path.realpath(named) if named else os.path.abspath(os.fsdecode(path))
         # A folder that is there already is not made anew.
         if name not in _watching[-1] and not (event == "os.mkdir" and os.path.lexists(name)):
             _watching[-1][name] = event if _matters(name) else ""
@@ -57,9 +55,7 @@ def changes(allowed: Sequence[Path]) -> Iterator[list[str]]:
 
     What was made and is gone again is no change: so it is proven that a place can be written.
     """
-    if _note not in _installed:
-        sys.addaudithook(_note)
-        _installed.append(_note)
+    _listen()
     found: list[str] = []
     touched: dict[str, str] = {}
     _watching.append(touched)
@@ -76,7 +72,9 @@ def changes(allowed: Sequence[Path]) -> Iterator[list[str]]:
                     found.append(f"{name} was made and is still there")
 
 
-_installed: list[object] = []
+@cache
+def _listen() -> None:
+    sys.addaudithook(_note)
 
 
 def picture(folder: Path, left_out: Sequence[Path] = ()) -> dict[str, str]:
