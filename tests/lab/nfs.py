@@ -59,7 +59,7 @@ class Server:
 def server(directory: Path, port: int = 0) -> Iterator[Server]:
     """Serve a directory as /export to whoever may connect to the loopback interface, inside a `with` block.
 
-    Without a port a free one is taken. The log of the last server that this process started is kept with the cache, as transcripts/nfs-PID.log.
+    Without a port a free one is taken. The log is kept with the cache, as transcripts/nfs-PID.log of this process.
     """
     port = port or qemu.free_port()
     log = cache.directory() / f"transcripts/nfs-{os.getpid()}.log"
