@@ -61,6 +61,8 @@ try:
     with at_work(run, what):
         if what == "recover":
             execute(run, "recover")
+        elif what == "mountonly":
+            recreate.mount_present(run)
         else:
             run.layout = load_layout(run)
             tree = coverage.Covered("/", "", "", coverage.SAVED)

@@ -7,12 +7,19 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from lab.loops import MIB, run
 from lab.recovery import SECRET, Machine, put_data
 from rear_core.archive import manifest
+from rear_core.storage.disk import Disk
+from rear_core.storage.ext import Ext
+from rear_core.storage.kinds import item_types
+from rear_core.storage.layout import load, make, save
+from rear_core.storage.mount import Mount
+from rear_core.storage.technologies import CORE_KINDS
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -21,6 +28,21 @@ def test_the_machine_comes_back_where_nothing_is_wrong(machine: Machine) -> None
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
     assert machine.restored() == machine.original()
+
+
+def test_what_a_recovery_left_alone_is_not_mounted_later(machine: Machine) -> None:
+    assert machine.recover().returncode == 0
+    layout = load(machine.layout, item_types(CORE_KINDS))
+    disk = next(item for item in layout if isinstance(item, Disk))
+    system = next(item for item in layout if isinstance(item, Ext))
+    lost = replace(disk, id="disk:lost", device="/dev/lost", serial="lost", wwn="")
+    other = replace(system, id="ext:other", needs=(lost.id,), uuid="other", label="other")
+    save(make([*layout, lost, other, Mount("mount:/srv", (other.id, "mount:/"), "/srv", "ext4")]), machine.layout)
+    machine.configure(mapping=f"{machine.old}={machine.new} lost=none")
+    ended = machine.do("mountonly", "-n")
+    assert ended.returncode == 0, ended.stderr
+    assert "WARNING: mount /srv is left out, as its disk is" in ended.stdout + ended.stderr
+    assert (machine.folder / "target" / str(machine.folder).lstrip("/") / "tree/folder/file").read_text() == "text"
 
 
 # Refused: each reason is named, the exit status is 3, and the disk is as it was.

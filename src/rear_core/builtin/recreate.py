@@ -325,15 +325,24 @@ def after_restore(run: Run) -> None:
 
 
 def mount_present(run: Run) -> None:
-    """Assemble, open and mount what is there already; it stays mounted when the run ends."""
+    """Assemble, open and mount what is there already; it stays mounted when the run ends.
+
+    What lies on a disk that a recovery leaves alone, as that with the backup, is left out.
+    """
     from ..storage.activate import activate, mounting
     from ..storage.choice import decide
     from ..storage.execute import execute
+    from ..storage.mount import Mount
+    from ..storage.plan import without
     from .storage import kinds
 
-    layout = the_layout(run)
+    recorded = the_layout(run)
+    assignment, _ = decide(run, recorded)
+    layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
+    for item in recorded:
+        if isinstance(item, Mount) and item.id not in layout:
+            run.report.warn(f"{item} is left out, as its disk is")
     activate(run.sh, layout, lambda volume: existing_passphrase(run, volume), run.report.detail)
-    assignment, _ = decide(run, layout)
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)
 
