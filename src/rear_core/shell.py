@@ -195,11 +195,18 @@ class Shell:
                 Outcome(tuple(command), process.returncode, "", _text(err), time.monotonic() - began)
                 for command, process, err in zip(commands, processes, errors)
             ]
+        self._judge(outcomes, ok or {})
+        return outcomes
+
+    def _judge(self, outcomes: Sequence[Outcome], ok: Mapping[str, Sequence[int]]) -> None:
+        """Log what the stages of a pipe complained of; raise `ProgramFailed` for the one that failed of itself."""
         for outcome in outcomes:
             for line in outcome.stderr.splitlines():
                 self.log(f"  {outcome.argv[0]}: {line}")
-        _blame(outcomes, ok or {})
-        return outcomes
+        failed = [outcome for outcome in outcomes if outcome.status not in ok.get(Path(outcome.argv[0]).name, (0,))]
+        blamed = [outcome for outcome in failed if outcome.status != -signal.SIGPIPE] or failed
+        if blamed:
+            raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
 
     @contextmanager
     def background(
@@ -353,14 +360,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="surrogateescape")
-
-
-def _blame(outcomes: Sequence[Outcome], ok: Mapping[str, Sequence[int]]) -> None:
-    """Raise `ProgramFailed` for the stage of a pipe that failed of itself."""
-    failed = [outcome for outcome in outcomes if outcome.status not in ok.get(Path(outcome.argv[0]).name, (0,))]
-    blamed = [outcome for outcome in failed if outcome.status != -signal.SIGPIPE] or failed
-    if blamed:
-        raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
 
 
 def _tail(text: str) -> str:
