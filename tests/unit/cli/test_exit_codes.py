@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ def test_a_run_that_is_stopped_ends_with_130(tmp_path: Path, number: signal.Sign
     # What a signal interrupts is undone: the program that runs as well.
     script(tmp_path, 'echo $$ > "$CONFIG_DIR/pid.new"; mv "$CONFIG_DIR/pid.new" "$CONFIG_DIR/pid"; exec sleep 300')
     rear = (sys.executable, "-c", "from rear_core.cli import main; main()", "-c", tmp_path / "etc", "savelayout")
-    with subprocess.Popen(rear, stderr=subprocess.PIPE, text=True) as process:
+    # A job in the background of a script ignores ^C, and so would what it starts.
+    heed = partial(signal.signal, number, signal.SIG_DFL)
+    with subprocess.Popen(rear, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         while not (tmp_path / "etc/pid").exists() and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(number)
