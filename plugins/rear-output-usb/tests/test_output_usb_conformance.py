@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.loops import attached
 from rear_core import Run
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate
@@ -33,24 +34,18 @@ def supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supply]:
     path = tmp_path_factory.mktemp("disk")
     image = path / "image"
     image.touch()
-    sh = Shell()
     with ExitStack() as undo:
-
-        def loop(*place: str) -> str:
-            device = sh.query("losetup", "--find", "--show", *place, image).strip()
-            undo.callback(sh.run, "losetup", "--detach", device)
-            return device
-
         make_table(image)
-        rows = sh.json("sfdisk", "--json", image)["partitiontable"]["partitions"]
-        efi, data = (loop(f"--offset={row['start'] * 512}", f"--sizelimit={row['size'] * 512}") for row in rows[1:])
+        rows = Shell().json("sfdisk", "--json", image)["partitiontable"]["partitions"]
+        places = [(f"--offset={row['start'] * 512}", f"--sizelimit={row['size'] * 512}") for row in rows]
+        disk, efi, data = (attached(undo, image, *place) for place in ((), *places[1:]))
 
         def renew() -> None:
             make_table(image)
             make_file_systems(Run(evaluate(Sources(), [], {}), Plugins([])), efi, data, "REAR-000")
 
         renew()
-        _show(path / "lsblk", loop(), efi, data)
+        _show(path / "lsblk", disk, efi, data)
         yield Supply(f"USB_DEVICE={data}\n", programs=path, renew=renew)
 
 
