@@ -250,7 +250,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     settle="grub-install /dev/vda; update-grub",
     facts=[*COMMON, *LVM, block_devices("/dev/vda /dev/vdb", IDENTIFIERS)],
     # The second disk comes first, and the first one was replaced.
-    new_drives=[Drive("second", 3072), Drive("larger", 6144)],
+    new_drives=[Drive("second", 3072), Drive("larger", 6144, first=True)],
 )
 
 ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import cache, debian, qemu
@@ -15,15 +15,17 @@ PROMPT = "root@debian12:~# "
 
 @dataclass(frozen=True)
 class Drive:
-    """A disk of a machine, with its size in MiB."""
+    """A disk of a machine, with its size in MiB; the firmware starts from the `first`."""
 
     serial: str
     size: int
     bus: str = "virtio"
+    # Nothing that a machine is made of, and so no part of the name that it is kept under.
+    first: bool = field(default=False, repr=False)
 
     def blank(self, folder: Path) -> qemu.Disk:
         """Such a disk, empty."""
-        return qemu.Disk(qemu.blank(folder / self.serial, self.size), self.serial, self.bus)
+        return qemu.Disk(qemu.blank(folder / self.serial, self.size), self.serial, self.bus, first=self.first)
 
 
 @dataclass(frozen=True)

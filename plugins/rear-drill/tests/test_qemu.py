@@ -26,8 +26,8 @@ def test_disks_keep_order_serial_and_bus(tmp_path: Path) -> None:
     first, second = values(argv, "-drive")
     assert "snapshot=off" in first and "snapshot=on" in second
     assert [device for device in values(argv, "-device") if "serial=" in device] == [
-        "virtio-blk-pci,drive=disk0,bootindex=1,serial=S1",
-        "ide-hd,drive=disk1,bootindex=2,bus=ide.1,serial=S2",
+        "virtio-blk-pci,drive=disk0,bootindex=2,serial=S1",
+        "ide-hd,drive=disk1,bootindex=3,bus=ide.1,serial=S2",
     ]
 
 
@@ -68,7 +68,7 @@ def test_a_disk_has_the_identity_and_sectors_of_the_one_it_stands_for(tmp_path: 
     disk = qemu.Disk(tmp_path / "a", "S,1", "sata", wwn="0x5000c500a1b2c3d4", physical_sector_size=4096)
     (device,) = values(qemu.Machine(disks=[disk]).argv(tmp_path, 7, 8), "-device")
     assert device == (
-        "ide-hd,drive=disk0,bootindex=1,bus=ide.1,serial=S,,1,wwn=0x5000c500a1b2c3d4,"
+        "ide-hd,drive=disk0,bootindex=2,bus=ide.1,serial=S,,1,wwn=0x5000c500a1b2c3d4,"
         "logical_block_size=512,physical_block_size=4096"
     )
 

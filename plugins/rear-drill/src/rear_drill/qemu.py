@@ -60,14 +60,15 @@ CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
 class Disk:
     """A raw disk image on a bus (virtio, sata, nvme, scsi, usb, or a second cdrom, which is read only).
 
-    With `snapshot` the file stays as it is. SATA and SCSI disks may have a WWN, as 0x and 16 digits. The sizes of
-    sectors are bytes.
+    The firmware starts from the disks in their order, but from one that is `first` before the others. With `snapshot`
+    the file stays as it is. SATA and SCSI disks may have a WWN, as 0x and 16 digits. The sizes of sectors are bytes.
     """
 
     path: Path
     serial: str = ""
     bus: str = "virtio"
     snapshot: bool = False
+    first: bool = False
     wwn: str = ""
     logical_sector_size: int = 512
     physical_sector_size: int = 512
@@ -347,7 +348,7 @@ def _disk(number: int, disk: Disk, port: str) -> list[str]:
     name = f"disk{number}"
     snapshot = "on" if disk.snapshot else "off"
     kind = "readonly=on" if disk.bus == "cdrom" else f"cache=unsafe,snapshot={snapshot}"
-    words = [DEVICES[disk.bus], f"drive={name}", f"bootindex={number + 1}"]
+    words = [DEVICES[disk.bus], f"drive={name}", f"bootindex={1 if disk.first else number + 2}"]
     words += [f"bus={port}"] if port else []
     words += [f"serial={disk.serial.replace(',', ',,')}"] if disk.serial else []
     words += [f"wwn={disk.wwn}"] if disk.wwn else []
