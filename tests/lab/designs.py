@@ -28,8 +28,10 @@ LVM = (
     "vgs --noheadings --options vg_name,vg_extent_size",
     "lvs --noheadings --options vg_name,lv_name,segtype,stripes,stripe_size,lv_size,lv_attr,pool_lv,"
     "chunk_size,zero",
-    "pvs --noheadings --options pv_uuid,vg_name",
+    "pvs --noheadings --options pv_uuid,vg_name | sort",
 )
+# LVM writes down what it has seen.
+LVM_NOTES = ("/etc/lvm/archive/*", "/etc/lvm/backup/*")
 BOOT_ENTRIES = "efibootmgr | grep --ignore-case debian | cut -c 10-"
 FILES = "findmnt --noheadings --real --list --output TARGET,FSTYPE,OPTIONS | sort"
 
@@ -107,8 +109,8 @@ Gateway=10.0.2.2
     settle="systemctl enable systemd-networkd; grub-install --target=x86_64-efi --efi-directory=/boot/efi; update-grub",
     facts=[*COMMON, *LVM, FILES, "sfdisk --dump /dev/vda", block_devices("/dev/vda"), "xfs_info /home",
            BOOT_ENTRIES],
-    # LVM writes down what it makes, and the card is in another slot than beside the disk that rear came from.
-    may_differ=["/etc/lvm/archive/*", "/etc/lvm/backup/*", "/etc/systemd/network/10-rear-*.link"],
+    # The card is in another slot than beside the disk that rear came from.
+    may_differ=[*LVM_NOTES, "/etc/systemd/network/10-rear-*.link"],
 )  # fmt: skip
 
 RAID = Design(
@@ -175,6 +177,7 @@ update-grub
         "btrfs subvolume get-default /srv/data | sed 's/ gen [0-9]*//'",
         block_devices("/dev/vda /dev/vdb"),
     ],
+    may_differ=LVM_NOTES,
 )  # fmt: skip
 
 SECURE_BOOT = Design(
@@ -251,6 +254,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     facts=[*COMMON, *LVM, block_devices("/dev/vda /dev/vdb", IDENTIFIERS)],
     # The second disk comes first, and the first one was replaced.
     new_drives=[Drive("second", 3072), Drive("larger", 6144, first=True)],
+    may_differ=LVM_NOTES,
 )
 
 ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN)
