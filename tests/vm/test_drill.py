@@ -15,7 +15,7 @@ import pytest
 
 from lab import backups, designs
 
-pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
 # The machine's name and the place of its backup are true in namespaces of their own.
 DRILL = r"""
@@ -74,7 +74,9 @@ def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
     report = drilled.report
     assert (drilled.status, report["problem"], report["succeeded"]) == (0, "", True)
     assert report["files_different"] == [] and report["files_compared"] > 10_000
-    assert report["differences"] == []
+    # Nothing but the disk that held the backup is not there.
+    alone = [line for line in report["differences"] if not line.endswith("is left out, as its disk is")]
+    assert alone == ["/etc/fstab, line 3: LABEL=BACKUP is on no device"]
     assert {"verify", "recreate", "restore", "finalize"} <= report["phases"].keys()
     assert all(seconds > 0 for seconds in report["stages"].values()) and len(report["stages"]) == 4
     assert "SUCCEEDED" in drilled.said and "Recovery time" in drilled.said and "Not proven" in drilled.said
