@@ -15,6 +15,8 @@ settings.load_profile("patient")
 
 # Files whose tests share environments that take long to make.
 TOGETHER = ("tests/test_conformance.py", "tests/test_new_plugins.py", "tests/test_packages.py")
+# Whole machines. The others use what the first file has saved by then; at the end they would keep a worker waiting.
+FIRST = ("tests/vm/test_recover.py", "tests/vm/test_recovery_faults.py", "tests/vm/test_drill.py")
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "root": 600, "slow": 600}
 
@@ -27,11 +29,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is only run when REAR_TEST_ALL is set."""
+    """Leave out what is only run when REAR_TEST_ALL is set, and begin with what takes longest."""
     if not os.environ.get("REAR_TEST_ALL"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if not item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
+    items.sort(key=lambda item: (*FIRST, _file(item.nodeid)).index(_file(item.nodeid)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,7 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
     def scope(nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
+        file = _file(nodeid)
         return "guest" if file.endswith("guest.py") else file if file in TOGETHER else nodeid
 
     scheduler = LoadScopeScheduling(config, log)
@@ -61,3 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option that accepts what the capture makes of the recorded machines now."""
     parser.addoption("--update-golden", action="store_true", help="rewrite the expected layouts of tests/machines")
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
