@@ -16,7 +16,7 @@ settings.load_profile("patient")
 # Files whose tests share environments that take long to make.
 TOGETHER = ("tests/test_conformance.py", "tests/test_new_plugins.py", "tests/test_packages.py")
 # Whole machines. The others use what the first file has saved by then; at the end they would keep a worker waiting.
-FIRST = ("tests/vm/test_recover.py", "tests/vm/test_recovery_faults.py", "tests/vm/test_drill.py")
+FIRST = ("tests/vm/test_recover.py", "tests/vm/test_drill.py", "tests/vm/test_recovery_faults.py")
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "root": 600, "slow": 600}
 

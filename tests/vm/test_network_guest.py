@@ -87,8 +87,8 @@ def stacked(guest: qemu.Machine) -> Iterator[qemu.Machine]:
             if link["link_type"] == "ether":
                 old, between, new = link["ifname"], f"restored{link['ifindex']}", names[link["address"]]
                 guest.check(f"ip link set dev {old} down && ip link set dev {old} name {between}")
-                # udev keeps the first name as an alternative one.
-                guest.sh(f"ip link property del dev {new} altname {new}")
+                # udev keeps the first name as an alternative one, and adds it when it has heard of the change.
+                guest.sh(f"udevadm settle; ip link property del dev {between} altname {new}")
                 guest.check(f"ip link set dev {between} name {new}")
 
 

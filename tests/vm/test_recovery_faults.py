@@ -15,7 +15,7 @@ import pytest
 
 from lab import backups, compare, designs, machines, qemu
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(5400)]
 
 DESIGN = designs.UEFI
 MIB = 1 << 20
