@@ -54,8 +54,15 @@ set -e
 mkdir "$2/upper" "$2/work" "$2/tree"
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/tree"
 cd "$2/tree/usr/lib/modules/"*
-rm -r kernel/sound kernel/drivers/media kernel/drivers/gpu kernel/drivers/net/wireless
+rm -r kernel/sound kernel/net/mac80211 kernel/net/wireless kernel/net/bluetooth
+cd kernel/drivers
+rm -r bluetooth comedi gpu hwmon iio infiniband isdn media mtd platform staging net/wireless net/usb
+find net/ethernet -mindepth 1 -maxdepth 1 ! -name intel ! -name realtek -exec rm -r {} +
+cd ../..
 depmod --basedir "$2/tree" "${PWD##*/}"
+cd "$2/tree/usr"
+rm -r lib/udev/hwdb.d
+find share/doc share/locale share/man -type f -delete
 cd /
 mkfs.ext4 -q -L "$3" -d "$2/tree" "$4"
 umount "$2/tree"
@@ -142,7 +149,8 @@ def with_rear(*more: str) -> tuple[Path, ...]:
 def disk_image(*layers: Path) -> Path:
     """The tree with rear, or these layers, as an ext4 file system labelled debian12, to boot with the tree's kernel.
 
-    A virtual machine has no use for some drivers, and all of it is copied, saved and restored many times.
+    A virtual machine has no use for some drivers, nor a test for manuals, and all of it is copied, saved and restored
+    many times.
     """
     layers = layers or with_rear()
 
