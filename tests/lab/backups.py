@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, compare, debian, nfs, qemu
-from .machines import Design, copy, install_rear, log_in, rear_disk
+from .machines import Design, copy, install_rear, log_in, made, rear_disk
 
 ISO = "rear-debian12.iso"
 MAC = "52:54:00:00:00:01"
@@ -105,7 +105,7 @@ class Saved:
 def backed_up(design: Design) -> Saved:
     """Run `rear mkbackup` on a machine with odd files on it, unless that was done before."""
     scripts = ON_DISK, MOUNT, ON_NFS, compare.ODD_FILES, compare.LISTING
-    key = cache.digest(repr(design), *scripts, *(layer.name for layer in debian.with_rear()))
+    key = cache.digest(made(design).name, repr(design), *scripts, debian.rear_disk().name)
     folder = cache.cached(f"backup-{design.name}", key, lambda path: _make(design, path))
     about = json.loads((folder / "about.json").read_text())
     return Saved(folder / ISO, Place(folder / "backup", about["port"]), folder / "files.json", about["facts"])

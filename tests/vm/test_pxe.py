@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import rear_output_pxe
-from lab import backups, cache, debian, designs, machines, qemu
+from lab import cache, debian, methods, qemu
 from lab.chroot import Chroot
 from rear_core import RescueImage, Run
 from rear_core.builtin import core, rescue
@@ -21,12 +22,11 @@ from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.system import Firmware, OperatingSystem, System
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = [pytest.mark.vm]
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.0.2.15"
 UUID = "b8945908-d6a6-41a9-611d-74a6ab80b83d"
-DOWN = "\x1b[B"
 COMMAND_LINE = "console=tty0 console=ttyS0,115200"
 
 
@@ -108,23 +108,13 @@ def test_the_rescue_system_comes_over_the_network_with_secure_boot(
 
 
 @pytest.mark.timeout(3600)
-def test_a_machine_recovers_over_the_network(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
-    design = designs.BIOS
-    saved = backups.backed_up(design)
-    argv = ["xorriso", "-osirrox", "on", "-indev", saved.iso, "-extract", "/boot", tmp_path / "boot"]
-    subprocess.run([f"{word}" for word in argv], check=True, capture_output=True)
-    tftp = publish(tmp_path, MAC, tmp_path / "boot/vmlinuz", tmp_path / "boot/initramfs.img")
-    place = saved.place.copy(tmp_path / "backup")
-    disks = [*(drive.blank(tmp_path) for drive in design.drives), *place.disks]
-    with machine(disks=disks, nics=[qemu.Nic(MAC, tftp=tftp, boot_file="pxelinux.0")]) as vm:
-        vm.expect("Recover web1 automatically", timeout=600)
-        vm.expect("Boot from the first disk")
-        vm.send(DOWN + "\r")
-        vm.expect("Unattended recovery", timeout=900)
-        ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=1800)
-        assert ended[0].startswith("The recovery is complete"), ended[0]
-        vm.wait(300)
-    with machine(disks=disks) as vm:
-        machines.log_in(vm, design)
-        assert backups.facts(vm, design) == saved.facts
-        vm.power_off()
+def test_a_machine_comes_back_over_the_network_from_storage_protect(
+    machine: Callable[..., qemu.Machine], tmp_path: Path
+) -> None:
+    saved = methods.saved()
+    assert "Saved /home" in saved.said["pxe"]
+    disks = methods.blank(tmp_path)
+    nic = dataclasses.replace(methods.CARD, tftp=saved.folder / "output/tftp", boot_file="pxelinux.0")
+    with saved.server(), machine(memory=1024, disks=disks, nics=[nic]) as vm:
+        methods.unattended(vm, "Restored /home: ")
+    methods.check(disks, saved)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import backups, debian, designs, machines, qemu, tape
+from lab import debian, machines, methods, qemu, tape
 
-pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(7200)]
 
 # Only /srv has anything in it that is saved.
 SMALL = """\
@@ -30,15 +30,6 @@ ln "/srv/files/odd name" /srv/files/again
 chown 1234:5678 "/srv/files/odd name"
 setfattr -n user.note -v kept /srv/files/again
 """
-# What a recovery needs, and not all that a machine has: emulated machines are slow.
-WHOLE = """\
-OUTPUT=OBDR
-BACKUP=TAPE
-BACKUP_PROG_EXCLUDE=( '/opt/*' '/tmp/*' '/usr/lib/firmware/*' '/usr/lib/modules/*/kernel/drivers/[gimnstw]*'
-    '/usr/lib/modules/*/kernel/[ns]*' '/usr/lib/python3*' '/usr/share/[!bdi]*' '/usr/share/doc/*' '/usr/share/i[!n]*'
-    '/var/cache/*' '/var/lib/apt/*' )
-"""
-DOWN = "\x1b[B"
 
 
 def start(vm: qemu.Machine, command: str) -> None:
@@ -62,6 +53,7 @@ def change(vm: qemu.Machine, drive: tape.Drive, cartridge: Path) -> None:
     vm.send("\n")
 
 
+@pytest.mark.long
 def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
     machine: Callable[..., qemu.Machine], tmp_path: Path
 ) -> None:
@@ -131,35 +123,10 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
 
 
 def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
-    design = designs.BIOS
-    cartridge = tape.cartridge(tmp_path / "tape", 2048)
-    image = qemu.blank(tmp_path / "image", 512)
-    disks = machines.copy(design, tmp_path / "original")
-    with tape.drive(cartridge) as drive:
-        with machine(
-            disks=[*disks, machines.rear_disk(), qemu.Disk(image, "image", "usb")], devices=drive.devices
-        ) as vm:
-            machines.log_in(vm, design)
-            machines.install_rear(vm)
-            vm.check("mkdir -p /etc/rear && echo kept >/root/kept")
-            vm.put("/etc/rear/local.conf", WHOLE.encode())
-            vm.check("rear format --yes /dev/nst0", timeout=900)
-            vm.check("rear mkbackup", timeout=3000)
-            facts = backups.facts(vm, design)
-            # What a drive in the mode of a CD shows: behind 20 records, in records of 2048 bytes.
-            disk = vm.check("echo /dev/disk/by-id/usb-*_image-*")
-            vm.check(f"exec 3</dev/nst0; dd bs=512 <&3 of=/dev/null && dd ibs=2048 obs=1M <&3 of={disk}", timeout=900)
-            vm.power_off()
-        fresh = [made.blank(tmp_path) for made in design.drives]
-        with machine(memory=1024, cdrom=image, disks=fresh, devices=drive.devices) as vm:
-            vm.expect("Recover debian12 automatically", timeout=900)
-            vm.send(DOWN + "\r")
-            vm.expect("Unattended recovery", timeout=900)
-            done = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=3000)
-            assert done[0].startswith("The recovery is complete"), done[0]
-            vm.wait(300)
-    with machine(disks=fresh) as vm:
-        machines.log_in(vm, design)
-        assert backups.facts(vm, design) == facts
-        assert vm.check("cat /root/kept") == "kept"
-        backups.shut_down(vm)
+    saved = methods.saved()
+    disks = methods.blank(tmp_path)
+    with tape.drive(saved.copy("tape", tmp_path)) as drive, machine(
+        memory=1024, cdrom=saved.folder / "image", disks=disks, devices=drive.devices
+    ) as vm:
+        methods.unattended(vm)
+    methods.check(disks, saved)

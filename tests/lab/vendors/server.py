@@ -53,8 +53,8 @@ class Vault:
 
 
 @contextmanager
-def vault(directory: Path, nodes: dict[str, str]) -> Iterator[Vault]:
-    """A server on a free port of the loopback interface, inside a `with` block."""
+def vault(directory: Path, nodes: dict[str, str], port: int = 0) -> Iterator[Vault]:
+    """A server on a port of the loopback interface, a free one if none is named, inside a `with` block."""
     running = Vault(directory, nodes)
 
     class Handler(socketserver.StreamRequestHandler):
@@ -108,7 +108,7 @@ def vault(directory: Path, nodes: dict[str, str]) -> Iterator[Vault]:
         allow_reuse_address = True
         daemon_threads = True
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", port), Handler) as server:
         running.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine that saves itself by every method, one after the other, and what it can come back from then."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import backups, cache, compare, debian, machines, qemu, tape, vendors
+from .designs import BIOS
+from .vendors.server import Vault, vault
+
+DOWN = "\x1b[B"
+CARD = qemu.Nic("52:54:00:00:00:01", nat=True)
+HOME = machines.Drive("home", 256)
+# As large as the disk of the machine, which makes it tempting.
+STICK = machines.Drive("stick", BIOS.drives[0].size, "usb")
+NODE, CLIENT, SECRET = "WEB1", "web1", "correct horse"
+PROGRAMS = ("dsmc", "save")
+OUTPUT = "var/lib/rear/output"
+ISO = "rear-debian12.iso"
+
+CONFIGURATIONS = {
+    "usb": "OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n",
+    "pxe": f"OUTPUT=PXE\nOUTPUT_URL=file:///{OUTPUT}/tftp\nBACKUP=TSM\nRESCUE_ALLOW_SECRETS=( '/etc/adsm/TSM.*' )\n",
+    "nsr": "OUTPUT=ISO\nBACKUP=NSR\nNSRSERVER=vault\nNSR_CLIENT_NAME=web1\nNSR_RESULT_SAVE=yes\n"
+    "RESCUE_ALLOW_SECRETS=( /nsr/res/nsrladb )\n",
+    "tape": "OUTPUT=OBDR\nBACKUP=TAPE\n",
+    # Beside a rescue system of 80 MiB there is room for a part of the backup, and the rest fits on one more.
+    "discs": "OUTPUT=ISO\nBACKUP=CDROM\nISO_MAX_SIZE=170MiB\n",
+}
+# What differs as each run has its own.
+MAY_DIFFER = ("/etc/rear/local.conf", "/nsr/*")
+
+# The server is known by a name of /etc/hosts alone.
+PREPARE = f"""\
+set -e
+card=$(basename $(dirname $(grep -l {CARD.mac} /sys/class/net/*/address)))
+ip link set $card up
+ip address add 10.0.2.15/24 dev $card
+ip route add default via 10.0.2.2
+echo '10.0.2.2 vault' >> /etc/hosts
+mkfs.ext4 -q -U 0f2c5d4e-1b7a-4c38-9a56-d3e8f7b6a102 -L home /dev/vdb
+sed -i /BACKUP/d /etc/fstab
+echo 'LABEL=home /home ext4 defaults 0 2' >> /etc/fstab
+mount /home
+chmod 711 /home
+mkdir -p /etc/rear /etc/adsm /var/log/tsm /nsr/logs /nsr/tmp /nsr/res/nsrladb /usr/lib/nsr
+python3 /root/odd.py /srv
+python3 /root/odd.py /home
+"""
+# A library of the client in its own folder needs one of another vendor's folder: nobody but LD_LIBRARY_PATH knows them.
+INSTALL_TSM = """\
+import os, pathlib, shutil
+bin, gsk = pathlib.Path("/opt/tivoli/tsm/client/ba/bin"), pathlib.Path("/usr/local/ibm/gsk8_64/lib64")
+system = pathlib.Path("/lib/x86_64-linux-gnu")
+for folder in (bin, gsk, pathlib.Path("/opt/tivoli/tsm/client/lang/EN_US")):
+    folder.mkdir(parents=True)
+mount = (system / "libmount.so.1").read_bytes().replace(b"libblkid.so.1", b"libgsk8km2.so")
+(bin / "libApiTSM64.so").write_bytes(mount)
+(gsk / "libgsk8km2.so").write_bytes((system / "libblkid.so.1").read_bytes())
+(bin / "dsmj").write_text("the graphical client")
+shutil.move("/run/dsmc", bin / "dsmc")
+(bin / "dsmc").chmod(0o755)
+os.symlink(bin / "dsmc", "/usr/bin/dsmc")
+os.symlink("../../lang/EN_US", bin / "EN_US")
+pathlib.Path("/opt/tivoli/tsm/client/lang/EN_US/dsmclientV3.cat").write_text("messages")
+"""
+DSM_SYS = """\
+SErvername  VAULT
+   COMMMethod        TCPip
+   TCPServeraddress  vault
+   TCPPort           {port}
+   NODename          web1
+   PASSWORDAccess    generate
+   INCLExcl          /etc/inclexcl
+   ERRORLOGName      /var/log/tsm/dsmerror.log
+"""
+
+# The first partition of the machine's disk begins at 1 MiB; what a test does there happens in namespaces of its own.
+INSIDE = 'mount -o loop,offset=1048576 "$1" /mnt && mount -o loop "$2" /mnt/home && shift 2 && "$@"'
+LIST = 'cp "$1" /mnt/tmp/list.py && chroot /mnt python3 -B /tmp/list.py /tmp/list && cp /mnt/tmp/list "$2"'
+STATUS = "; echo ended with $?"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the machine has left in a folder that is shared: copy what is written to.
+
+    `said` is what it said on the way, by names; `facts` are those of `BIOS`.
+    """
+
+    folder: Path
+    port: int
+    facts: dict[str, str]
+    said: dict[str, Any]
+
+    @property
+    def discs(self) -> list[Path]:
+        """The rescue discs with the backup on them, the one that boots first."""
+        return sorted((self.folder / "output").glob("*.iso"))
+
+    def copy(self, name: str, folder: Path) -> Path:
+        """A disk or a tape to write to."""
+        subprocess.run(["cp", "--sparse=always", self.folder / name, folder / name], check=True)
+        return folder / name
+
+    @contextmanager
+    def server(self) -> Iterator[Vault]:
+        """The server of the vendors' clients, for as long as the block runs."""
+        with vault(self.folder / "vault", {NODE: SECRET, CLIENT: SECRET}, self.port) as running:
+            yield running
+
+
+def saved() -> Saved:
+    """The machine, unless it has done that before."""
+    sources = (inspect.getsource(sys.modules[__name__]), *(vendors.program(name).decode() for name in PROGRAMS))
+    scripts = compare.ODD_FILES, compare.LISTING
+    key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, *scripts, *sources)
+    folder = cache.cached("methods", key, _make)
+    about = json.loads((folder / "about.json").read_text())
+    return Saved(folder, about["port"], about["facts"], about["said"])
+
+
+def blank(folder: Path) -> list[qemu.Disk]:
+    """The machine's disks, as new."""
+    return [drive.blank(folder) for drive in (*BIOS.drives, HOME)]
+
+
+def unattended(vm: qemu.Machine, on_the_way: str = "") -> None:
+    """From the boot menu to the end of a recovery that nobody looks after."""
+    vm.expect("Recover debian12[^\n]* automatically", timeout=900)
+    vm.send(DOWN + "\r")
+    vm.expect("Unattended recovery", timeout=900)
+    if on_the_way:
+        vm.expect(on_the_way, timeout=1800)
+    ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=3000)
+    assert ended[0].startswith("The recovery is complete"), ended[0]
+    # Nobody waits for half a minute here.
+    vm.send(" ")
+    vm.expect(r"RESCUE debian12:\S* # ")
+    vm.send("reboot\n")
+    vm.wait(300)
+
+
+def check(disks: list[qemu.Disk], original: Saved) -> None:
+    """Nothing is missing on these disks: by the recovery's own report, and file by file."""
+    report = json.loads(inside(disks, "sh", "-c", "cat /mnt/var/log/rear/recovery-*.json"))
+    assert report["problems"] == []
+    listed = files_of(disks, disks[0].path.with_name("recovered.json"))
+    assert compare.differences(original.folder / "files.json", listed, MAY_DIFFER) == {}
+
+
+def files_of(disks: list[qemu.Disk], listed: Path) -> Path:
+    """The list of all files on a machine's disks."""
+    script = listed.with_suffix(".py")
+    script.write_text(compare.LISTING)
+    inside(disks, "sh", "-c", LIST, "sh", script, listed)
+    return listed
+
+
+def inside(disks: list[qemu.Disk], *argv: str | Path) -> str:
+    """Run a program of the host that finds a machine's file systems at /mnt."""
+    command = ["unshare", "--mount", "--propagation=private", "sh", "-c", INSIDE, "sh"]
+    command += [f"{disk.path}" for disk in disks]
+    done = subprocess.run([*command, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "vault").mkdir()
+    disks = [*machines.copy(BIOS, folder / "original"), HOME.blank(folder / "original")]
+    transcript = cache.directory() / "transcripts/original-methods.log"
+    transcript.unlink(missing_ok=True)
+    said: dict[str, Any] = {}
+    # The drive shows the beginning of a tape as a CD, this machine as a disk.
+    image = qemu.Disk(qemu.blank(folder / "image", 512), "image", "usb")
+    with vault(folder / "vault", {NODE: SECRET, CLIENT: SECRET}) as server, tape.drive(
+        tape.cartridge(folder / "tape", 1024)
+    ) as drive, qemu.Machine(
+        disks=[*disks, STICK.blank(folder), image, machines.rear_disk()],
+        nics=[CARD],
+        devices=drive.devices,
+        accelerator=qemu.accelerator(debian.kernel()),
+        transcript=transcript,
+    ) as vm:
+        machines.log_in(vm, BIOS)
+        machines.install_rear(vm)
+        _prepare(vm, server.port)
+        for name, text in CONFIGURATIONS.items():
+            vm.put("/etc/rear/local.conf", text.encode())
+            if name in BEFORE:
+                BEFORE[name](vm, said)
+            said[name] = vm.check("rear mkbackup", timeout=2400)
+            assert vm.sh(f"grep -F '{SECRET}' /tmp/rear-debian12.log").status == 1
+            if name in AFTER:
+                AFTER[name](vm, said)
+        facts = backups.facts(vm, BIOS)
+        backups.shut_down(vm)
+    inside(disks, "cp", "--recursive", f"/mnt/{OUTPUT}", folder / "output")
+    files_of(disks, folder / "files.json")
+    (folder / "about.json").write_text(json.dumps({"facts": facts, "said": said, "port": server.port}))
+    shutil.rmtree(folder / "original")
+
+
+def _prepare(vm: qemu.Machine, port: int) -> None:
+    """Another disk, a network, and both clients as their vendors install them."""
+    vm.put("/root/odd.py", compare.ODD_FILES.encode())
+    vm.put("/run/prepare.sh", PREPARE.encode())
+    vm.check("bash /run/prepare.sh")
+    vm.put("/run/dsmc", vendors.program("dsmc"))
+    vm.put("/run/install.py", INSTALL_TSM.encode())
+    vm.check("python3 /run/install.py")
+    vm.put("/opt/tivoli/tsm/client/ba/bin/dsm.opt", b"SErvername VAULT\n")
+    vm.put("/opt/tivoli/tsm/client/ba/bin/dsm.sys", DSM_SYS.format(port=port).encode())
+    vm.check("echo 'exclude /tmp/.../*' > /etc/inclexcl; touch /etc/adsm/TSM.sth")
+    vm.check(f"printf %s '{SECRET}' | base64 > /etc/adsm/TSM.KDB; chmod 600 /etc/adsm/*")
+    vm.put("/usr/sbin/save", vendors.program("save"))
+    vm.check("cd /usr/sbin; chmod 755 save; for name in mminfo nsrexecd recover; do cp save $name; done")
+    vm.put("/nsr/res/nsrladb/nsrla.json", json.dumps({"key": SECRET, "port": port}).encode())
+    vm.check("chmod 700 /nsr/res/nsrladb; nsrexecd -s vault")
+
+
+def _format_stick(vm: qemu.Machine, said: dict[str, Any]) -> None:
+    name = vm.check("readlink -f /dev/disk/by-id/usb-*_stick-0:0")
+    said["nobody"] = vm.sh(f"rear format {name} 2>&1").__dict__
+    said.update({disk: vm.sh(f"rear format --yes {disk} 2>&1").__dict__ for disk in ("/dev/vda", "/dev/vda1")})
+    vm.send(f"rear format {name}{STATUS}\n")
+    vm.expect(f"Type {name} or yes to go on: ")
+    vm.send("yes\n")
+    assert vm.expect(r"ended with (\d+)", 300)[1] == "0"
+    said["formatted"] = vm.check(f"lsblk --noheadings --raw --output FSTYPE,LABEL,PARTLABEL {name}")
+
+
+def _look_at_stick(vm: qemu.Machine, said: dict[str, Any]) -> None:
+    name = vm.check("readlink -f /dev/disk/by-id/usb-*_stick-0:0")
+    vm.check("mount LABEL=REAR-000 /mnt")
+    said["stick"] = vm.check("(cd /mnt && find . -path ./lost+found -prune -o -type f -print)")
+    said["mounted"] = vm.sh(f"rear format --yes {name} 2>&1").__dict__
+    vm.check("umount /mnt")
+
+
+def _format_tape(vm: qemu.Machine, said: dict[str, Any]) -> None:
+    vm.check("rear format --yes /dev/nst0", timeout=900)
+
+
+def _copy_tape(vm: qemu.Machine, said: dict[str, Any]) -> None:
+    """What a drive in the mode of a CD shows: behind 20 records, in records of 2048 bytes."""
+    disk = vm.check("echo /dev/disk/by-id/usb-*_image-0:0")
+    vm.check(f"exec 3</dev/nst0; dd bs=512 <&3 of=/dev/null && dd ibs=2048 obs=1M <&3 of={disk}", timeout=900)
+
+
+def _discs_need_their_media(vm: qemu.Machine, said: dict[str, Any]) -> None:
+    said["mkbackuponly"] = vm.sh("rear mkbackuponly").__dict__
+
+
+def _verify_discs(vm: qemu.Machine, said: dict[str, Any]) -> None:
+    said["discs verified"] = vm.check(f"cd /{OUTPUT} && sha256sum --check --quiet *.sha256 && ls -A")
+
+
+BEFORE: dict[str, Callable[[qemu.Machine, dict[str, Any]], None]] = {
+    "usb": _format_stick, "tape": _format_tape, "discs": _discs_need_their_media,
+}  # fmt: skip
+AFTER: dict[str, Callable[[qemu.Machine, dict[str, Any]], None]] = {
+    "usb": _look_at_stick, "tape": _copy_tape, "discs": _verify_discs,
+}  # fmt: skip
