@@ -132,7 +132,8 @@ def _make(design: Design, root: Path, path: Path) -> None:
         disks=[*disks, qemu.Disk(root, "running", snapshot=True), qemu.Disk(_smallest(root, path), "tree")],
         kernel=debian.kernel(),
         initrd=debian.initrd(),
-        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0 quiet",
+        # A console and what it needs, no other service.
+        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0 quiet systemd.unit=serial-getty@ttyS0.service",
         accelerator=qemu.accelerator(debian.kernel()),
         transcript=transcript,
     ) as vm:
@@ -152,8 +153,6 @@ def _make(design: Design, root: Path, path: Path) -> None:
 def _smallest(root: Path, folder: Path) -> Path:
     """A copy of a file system without its free blocks."""
     tree = folder / "tree"
-    for argv in (
-        ["cp", "--sparse=always", root, tree], ["e2fsck", "-f", "-p", tree], ["resize2fs", "-M", tree],
-    ):  # fmt: skip
-        subprocess.run(argv, check=True, capture_output=True)
+    for command in ("cp", "--sparse=always", root), ("e2fsck", "-f", "-p"), ("resize2fs", "-M"):
+        subprocess.run([*command, tree], check=True, capture_output=True)
     return tree
