@@ -175,7 +175,8 @@ update-grub
         "cryptsetup luksDump /dev/md/system | grep -E '^(Version|UUID|Label)|cipher|PBKDF|Memory|Threads|sector'",
         "btrfs subvolume list -t /srv/data | awk '{print $1, $3, $4}'",
         "btrfs subvolume get-default /srv/data | sed 's/ gen [0-9]*//'",
-        block_devices("/dev/vda /dev/vdb"),
+        # Arrays get their numbers as they are found, and a file system in several places is said to be in any.
+        block_devices("/dev/vda /dev/vdb", EVERYTHING.replace(",MOUNTPOINT", "")) + " | sed 's/^md[0-9]*/md/' | sort",
     ],
     may_differ=LVM_NOTES,
 )  # fmt: skip

@@ -133,7 +133,8 @@ def _make(design: Design, root: Path, path: Path) -> None:
         kernel=debian.kernel(),
         initrd=debian.initrd(),
         # A console and what it needs, no other service.
-        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0 quiet systemd.unit=serial-getty@ttyS0.service",
+        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0 quiet"
+        " systemd.unit=serial-getty@ttyS0.service",
         accelerator=qemu.accelerator(debian.kernel()),
         transcript=transcript,
     ) as vm:
