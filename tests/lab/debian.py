@@ -61,7 +61,7 @@ find net/ethernet -mindepth 1 -maxdepth 1 ! -name intel ! -name realtek -exec rm
 cd ../..
 depmod --basedir "$2/tree" "${PWD##*/}"
 cd "$2/tree/usr"
-rm -r lib/udev/hwdb.d
+rm -r lib/udev/hwdb.* lib/x86_64-linux-gnu/perl share/perl
 find share/doc share/locale share/man -type f -delete
 cd /
 mkfs.ext4 -q -L "$3" -d "$2/tree" "$4"

@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,18 @@ PROGRAMS = ("dsmc", "save")
 OUTPUT = "var/lib/rear/output"
 ISO = "rear-debian12.iso"
 
+# Emulated machines are slow at compressing; and a part of the machine is enough, as long as it starts.
+LEFT_OUT = ("/usr/lib/modules/*/kernel/drivers/*", "/usr/lib/python3*", "/usr/lib/grub/x86_64-efi*", "/opt/rear/*")
+QUICK = f"BACKUP_COMPRESSION=none\nBACKUP_PROG_EXCLUDE=( {' '.join(map(repr, LEFT_OUT))} '/tmp/*' )\n"
 CONFIGURATIONS = {
     "usb": "OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n",
     "pxe": f"OUTPUT=PXE\nOUTPUT_URL=file:///{OUTPUT}/tftp\nBACKUP=TSM\nRESCUE_ALLOW_SECRETS=( '/etc/adsm/TSM.*' )\n",
     "nsr": "OUTPUT=ISO\nBACKUP=NSR\nNSRSERVER=vault\nNSR_CLIENT_NAME=web1\nNSR_RESULT_SAVE=yes\n"
     "RESCUE_ALLOW_SECRETS=( /nsr/res/nsrladb )\n",
-    "tape": "OUTPUT=OBDR\nBACKUP=TAPE\n",
+    # The drive's emulation loses the end of records between 128 and 256 KiB.
+    "tape": f"OUTPUT=OBDR\nBACKUP=TAPE\nTAPE_BLOCK_SIZE=65536\n{QUICK}",
     # Beside a rescue system of 80 MiB there is room for a part of the backup, and the rest fits on one more.
-    "discs": "OUTPUT=ISO\nBACKUP=CDROM\nISO_MAX_SIZE=170MiB\n",
+    "discs": f"OUTPUT=ISO\nBACKUP=CDROM\nISO_MAX_SIZE=300MiB\n{QUICK}",
 }
 # What differs as each run has its own.
 MAY_DIFFER = ("/etc/rear/local.conf", "/nsr/*")
@@ -87,7 +91,15 @@ SErvername  VAULT
 
 # The first partition of the machine's disk begins at 1 MiB; what a test does there happens in namespaces of its own.
 INSIDE = 'mount -o loop,offset=1048576 "$1" /mnt && mount -o loop "$2" /mnt/home && shift 2 && "$@"'
-LIST = 'cp "$1" /mnt/tmp/list.py && chroot /mnt python3 -B /tmp/list.py /tmp/list && cp /mnt/tmp/list "$2"'
+# By the host's Python: there may be none inside, and it is slow in an emulated machine.
+LIST = """
+import hashlib, json, os, stat, sys
+script, listed = open(sys.argv[1]).read(), os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY, 0o600)
+os.chroot("/mnt")
+os.chdir("/")
+sys.argv[1] = listed
+exec(script)
+"""
 STATUS = "; echo ended with $?"
 
 
@@ -151,19 +163,19 @@ def unattended(vm: qemu.Machine, on_the_way: str = "") -> None:
     vm.wait(300)
 
 
-def check(disks: list[qemu.Disk], original: Saved) -> None:
-    """Nothing is missing on these disks: by the recovery's own report, and file by file."""
+def check(disks: list[qemu.Disk], original: Saved, left_out: Sequence[str] = ()) -> None:
+    """Nothing but what was left out is missing on these disks: by the recovery's own report, and file by file."""
     report = json.loads(inside(disks, "sh", "-c", "cat /mnt/var/log/rear/recovery-*.json"))
     assert report["problems"] == []
     listed = files_of(disks, disks[0].path.with_name("recovered.json"))
-    assert compare.differences(original.folder / "files.json", listed, MAY_DIFFER) == {}
+    assert compare.differences(original.folder / "files.json", listed, (*MAY_DIFFER, *left_out)) == {}
 
 
 def files_of(disks: list[qemu.Disk], listed: Path) -> Path:
     """The list of all files on a machine's disks."""
     script = listed.with_suffix(".py")
     script.write_text(compare.LISTING)
-    inside(disks, "sh", "-c", LIST, "sh", script, listed)
+    inside(disks, sys.executable, "-c", LIST, script, listed)
     return listed
 
 

@@ -33,7 +33,7 @@ def test_what_fits_on_no_disc_is_on_several() -> None:
     assert refused["status"] == 2 and "rear mkbackup" in refused["output"]
     first, second = saved.discs
     assert first.name == methods.ISO
-    assert max(path.stat().st_size for path in (first, second)) <= 170 << 20
+    assert max(path.stat().st_size for path in (first, second)) <= 300 << 20
     assert not [name for name in file_extents(Shell(), second) if name.startswith("/boot")]
     kept = saved.said["discs verified"].split()
     assert not [name for name in kept if name.startswith(".")]
@@ -63,7 +63,7 @@ def test_a_machine_comes_back_from_two_discs_that_are_changed(
         vm.expect("Choice: ")
         vm.send("4\n")
         vm.wait(300)
-    methods.check(disks, saved)
+    methods.check(disks, saved, methods.LEFT_OUT)
 
 
 @pytest.mark.long
@@ -73,7 +73,7 @@ def test_a_machine_comes_back_from_one_image_on_a_stick(machine: Callable[..., q
     stick = qemu.Disk(join(saved.discs, tmp_path), "stick", "usb", snapshot=True)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
         methods.unattended(vm)
-    methods.check(disks, saved)
+    methods.check(disks, saved, methods.LEFT_OUT)
 
 
 def join(discs: Sequence[Path], folder: Path) -> Path:
@@ -88,7 +88,7 @@ def join(discs: Sequence[Path], folder: Path) -> Path:
     run.system = System(OperatingSystem("debian"), "debian12", "x86_64", "6.1", Firmware("bios"))
     boot = folder / discs[0].stem / "boot"
     run.image = RescueImage(boot / "vmlinuz", boot / "initramfs.img", "6.1", "console=ttyS0")
-    parts = [next((folder / disc.stem / "backup/debian12").glob("*/backup.tar.zst.*")) for disc in discs]
+    parts = [next((folder / disc.stem / "backup/debian12").glob("*/backup.tar.*")) for disc in discs]
     found = manifest.loads(parts[0].with_name(manifest.NAME).read_text()).manifest
     with run.undo:
         with Discs(run).new(found.archive) as target:

@@ -35,7 +35,8 @@ def ssh(made: Rescue, port: int, command: str, *options: str) -> subprocess.Comp
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("firmware", ["bios", "uefi", "secureboot"])
+# A whole machine with UEFI comes back in another test.
+@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.long), "secureboot"])
 def test_the_iso_boots_and_the_rescue_system_works(
     machine: Callable[..., qemu.Machine], made: Rescue, firmware: str
 ) -> None:
