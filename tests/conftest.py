@@ -15,8 +15,15 @@ settings.load_profile("patient")
 
 # Files whose tests share environments that take long to make.
 TOGETHER = ("tests/test_conformance.py", "tests/test_new_plugins.py", "tests/test_packages.py")
-# Whole machines. The others use what the first file has saved by then; at the end they would keep a worker waiting.
-FIRST = ("tests/vm/test_recover.py", "tests/vm/test_drill.py", "tests/vm/test_recovery_faults.py")
+# What takes longest, or makes what others wait for, comes first; the many small tests fill the gaps at the end.
+FIRST = (
+    "tests/vm/test_recover.py",
+    "tests/vm/test_usb.py::test_only_a_free_disk",
+    "tests/vm/test_drill.py",
+    "tests/vm/test_guest.py",
+    "tests/vm/",
+    "",
+)
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "root": 600, "slow": 600}
 
@@ -34,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if not item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: (*FIRST, _file(item.nodeid)).index(_file(item.nodeid)))
+    items.sort(key=lambda item: [item.nodeid.startswith(begin) for begin in FIRST].index(True))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -147,7 +147,9 @@ def _make(design: Design, root: Path, path: Path) -> None:
         vm.put("/run/settle.sh", f"{PRELUDE}{design.settle}".encode())
         vm.check("chroot /mnt bash /run/settle.sh", timeout=1800)
         vm.check("sync && umount --recursive --lazy /mnt && sync")
-        vm.power_off()
+        # Everything is written, and services that are still asked to stop may take their time.
+        vm.send("poweroff --force --force\n")
+        vm.wait()
     (path / "tree").unlink()
 
 
