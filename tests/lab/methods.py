@@ -36,8 +36,7 @@ CONFIGURATIONS = {
     "pxe": f"OUTPUT=PXE\nOUTPUT_URL=file:///{OUTPUT}/tftp\nBACKUP=TSM\nRESCUE_ALLOW_SECRETS=( '/etc/adsm/TSM.*' )\n",
     "nsr": "OUTPUT=ISO\nBACKUP=NSR\nNSRSERVER=vault\nNSR_CLIENT_NAME=web1\nNSR_RESULT_SAVE=yes\n"
     "RESCUE_ALLOW_SECRETS=( /nsr/res/nsrladb )\n",
-    # The drive's emulation loses the end of records between 128 and 256 KiB.
-    "tape": f"OUTPUT=OBDR\nBACKUP=TAPE\nTAPE_BLOCK_SIZE=65536\n{QUICK}",
+    "tape": f"OUTPUT=OBDR\nBACKUP=TAPE\nTAPE_BLOCK_SIZE={tape.BLOCK_SIZE}\n{QUICK}",
     # Beside a rescue system of 80 MiB there is room for a part of the backup, and the rest fits on one more.
     "discs": f"OUTPUT=ISO\nBACKUP=CDROM\nISO_MAX_SIZE=300MiB\n{QUICK}",
 }

@@ -20,7 +20,7 @@ BACKUP=TAPE
 BACKUP_PREFIX={name}
 BACKUP_PROG_EXCLUDE=( '/[!s]*' )
 BACKUP_COMPRESSION=none
-TAPE_BLOCK_SIZE=65536
+TAPE_BLOCK_SIZE={block_size}
 LOGFILE=/root/log
 """
 FILES = r"""
@@ -69,7 +69,7 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         vm.put("/root/files", FILES.encode())
         vm.check("modprobe st && sh /root/files")
         for name in ("web1", "web2"):
-            vm.put(f"/root/{name}/local.conf", SMALL.format(name=name).encode())
+            vm.put(f"/root/{name}/local.conf", SMALL.format(name=name, block_size=tape.BLOCK_SIZE).encode())
 
         answer = vm.sh("rear -c /root/web1 mkbackuponly", timeout=900)
         assert answer.status == 3 and "has no label of rear" in answer.output, answer.output
