@@ -134,7 +134,7 @@ class Saved:
 def saved() -> Saved:
     """The machine, unless it has done that before."""
     sources = (inspect.getsource(sys.modules[__name__]), *(vendors.program(name).decode() for name in PROGRAMS))
-    scripts = compare.ODD_FILES, compare.LISTING
+    scripts = compare.ODD_FILES, compare.LISTING, *CONFIGURATIONS.values()
     key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, *scripts, *sources)
     folder = cache.cached("methods", key, _make)
     about = json.loads((folder / "about.json").read_text())
