@@ -66,7 +66,7 @@ def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
         vm.send("rear -v -n recover\n")
         vm.expect("it carries what is recorded for this disk", timeout=300)
         vm.expect("is to be blank", timeout=600)
-        vm.expect("make ext4", timeout=300)
+        vm.expect(r"make file system root \(ext4\)", timeout=300)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
         methods.unattended(vm)
     methods.check(disks, saved)
