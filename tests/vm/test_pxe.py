@@ -114,7 +114,7 @@ def test_a_machine_comes_back_over_the_network_from_storage_protect(
     saved = methods.saved()
     assert "Saved /home" in saved.said["pxe"]
     disks = methods.blank(tmp_path)
-    nic = dataclasses.replace(methods.CARD, tftp=saved.folder / "output/tftp", boot_file="pxelinux.0")
+    nic = dataclasses.replace(methods.CARD, tftp=saved.folder / "output/tftp", boot_file="grub/core.0")
     with saved.server(), machine(memory=1024, disks=disks, nics=[nic]) as vm:
         methods.unattended(vm, "Restored /home: ")
     methods.check(disks, saved)
