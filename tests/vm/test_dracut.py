@@ -10,7 +10,7 @@ import pytest
 from lab import debian, qemu
 from lab.dracut import recovered
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = [pytest.mark.vm]
 
 
 def test_a_machine_starts_from_an_initramfs_of_dracut(machine: Callable[..., qemu.Machine]) -> None:
