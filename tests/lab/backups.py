@@ -15,6 +15,7 @@ from .machines import Design, copy, install_rear, log_in, made, rear_disk
 
 ISO = "rear-debian12.iso"
 MAC = "52:54:00:00:00:01"
+DOWN = "\x1b[B"
 
 # The disk with the backup is known by its label, whatever the kernel calls it in the rescue system.
 ON_DISK = """\
@@ -114,6 +115,22 @@ def backed_up(design: Design) -> Saved:
 def facts(vm: qemu.Machine, design: Design) -> dict[str, str]:
     """What the machine is made of, as its own tools tell it."""
     return {command: vm.sh(command).output for command in design.facts}
+
+
+def recover(vm: qemu.Machine, on_the_way: str = "") -> None:
+    """From the boot menu to the end of a recovery that nobody looks after."""
+    vm.expect("Recover debian12[^\n]* automatically", timeout=900)
+    vm.send(DOWN + "\r")
+    vm.expect("Unattended recovery", timeout=900)
+    if on_the_way:
+        vm.expect(on_the_way, timeout=1800)
+    ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=3000)
+    assert ended[0].startswith("The recovery is complete"), ended[0]
+    # Nobody waits for half a minute here.
+    vm.send(" ")
+    vm.expect(r"RESCUE debian12:\S* # ")
+    vm.send("reboot\n")
+    vm.wait(300)
 
 
 def shut_down(vm: qemu.Machine) -> None:

@@ -18,7 +18,6 @@ from . import backups, cache, compare, debian, machines, qemu, tape, vendors
 from .designs import BIOS
 from .vendors.server import Vault, vault
 
-DOWN = "\x1b[B"
 CARD = qemu.Nic("52:54:00:00:00:01", nat=True)
 HOME = machines.Drive("home", 256)
 # As large as the disk of the machine, which makes it tempting.
@@ -144,22 +143,6 @@ def saved() -> Saved:
 def blank(folder: Path) -> list[qemu.Disk]:
     """The machine's disks, as new."""
     return [drive.blank(folder) for drive in (*BIOS.drives, HOME)]
-
-
-def unattended(vm: qemu.Machine, on_the_way: str = "") -> None:
-    """From the boot menu to the end of a recovery that nobody looks after."""
-    vm.expect("Recover debian12[^\n]* automatically", timeout=900)
-    vm.send(DOWN + "\r")
-    vm.expect("Unattended recovery", timeout=900)
-    if on_the_way:
-        vm.expect(on_the_way, timeout=1800)
-    ended = vm.expect(r"The recovery is complete\. Rebooting|The recovery failed[^\n]*", timeout=3000)
-    assert ended[0].startswith("The recovery is complete"), ended[0]
-    # Nobody waits for half a minute here.
-    vm.send(" ")
-    vm.expect(r"RESCUE debian12:\S* # ")
-    vm.send("reboot\n")
-    vm.wait(300)
 
 
 def check(disks: list[qemu.Disk], original: Saved, left_out: Sequence[str] = ()) -> None:

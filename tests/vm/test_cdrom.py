@@ -11,7 +11,7 @@ import pytest
 
 import rear_backup_cdrom
 import rear_output_iso
-from lab import methods, qemu
+from lab import backups, methods, qemu
 from rear_backup_cdrom.discs import Discs
 from rear_core import RescueImage, Run, builtin
 from rear_core.archive import Volume, manifest
@@ -72,7 +72,7 @@ def test_a_machine_comes_back_from_one_image_on_a_stick(machine: Callable[..., q
     disks = methods.blank(tmp_path)
     stick = qemu.Disk(join(saved.discs, tmp_path), "stick", "usb", snapshot=True)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
-        methods.unattended(vm)
+        backups.recover(vm)
     methods.check(disks, saved, methods.LEFT_OUT)
 
 

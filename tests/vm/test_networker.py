@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import methods, qemu
+from lab import backups, methods, qemu
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
@@ -20,5 +20,5 @@ def test_a_machine_comes_back_from_networker(machine: Callable[..., qemu.Machine
     with saved.server() as server:
         iso = server.media(methods.CLIENT, methods.ISO)
         with machine(memory=1024, cdrom=iso, disks=disks, nics=[methods.CARD]) as vm:
-            methods.unattended(vm, "The server has /home: ")
+            backups.recover(vm, "The server has /home: ")
     methods.check(disks, saved)

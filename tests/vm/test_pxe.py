@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import rear_output_pxe
-from lab import cache, debian, methods, qemu
+from lab import backups, cache, debian, methods, qemu
 from lab.chroot import Chroot
 from rear_core import RescueImage, Run
 from rear_core.builtin import core, rescue
@@ -50,8 +50,8 @@ def publish(folder: Path, node: str, kernel: Path, initramfs: Path) -> Path:
     ("firmware", "boot_file", "node"),
     [
         ("bios", "pxelinux.0", UUID),
-        ("bios", "grub/core.0", ADDRESS),
-        ("bios", "boot.ipxe", ADDRESS),
+        pytest.param("bios", "grub/core.0", ADDRESS, marks=pytest.mark.long),
+        pytest.param("bios", "boot.ipxe", ADDRESS, marks=pytest.mark.long),
         ("uefi", "grub/bootx64.efi", UUID),
     ],
     ids=["pxelinux-uuid", "grub-ip", "ipxe-ip", "uefi-uuid"],
@@ -116,5 +116,5 @@ def test_a_machine_comes_back_over_the_network_from_storage_protect(
     disks = methods.blank(tmp_path)
     nic = dataclasses.replace(methods.CARD, tftp=saved.folder / "output/tftp", boot_file="grub/core.0")
     with saved.server(), machine(memory=1024, disks=disks, nics=[nic]) as vm:
-        methods.unattended(vm, "Restored /home: ")
+        backups.recover(vm, "Restored /home: ")
     methods.check(disks, saved)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian, machines, methods, qemu, tape
+from lab import backups, debian, machines, methods, qemu, tape
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(7200)]
 
@@ -129,5 +129,5 @@ def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu
     with tape.drive(saved.copy("tape", tmp_path)) as drive, machine(
         memory=1024, cdrom=saved.folder / "image", disks=disks, devices=drive.devices
     ) as vm:
-        methods.unattended(vm)
+        backups.recover(vm)
     methods.check(disks, saved, methods.LEFT_OUT)

@@ -68,7 +68,7 @@ def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
         vm.expect("is to be blank", timeout=600)
         vm.expect(r"make file system root \(ext4\)", timeout=300)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
-        methods.unattended(vm)
+        backups.recover(vm)
     methods.check(disks, saved)
 
     with machine(disks=[*disks, stick]) as vm:
@@ -84,5 +84,5 @@ def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
 def rescue_shell(vm: qemu.Machine) -> None:
     """To a shell of the rescue system, by the last entry of the boot menu."""
     vm.expect("Recover debian12[^\n]* automatically", timeout=600)
-    vm.send(methods.DOWN + methods.DOWN + "\r")
+    vm.send(backups.DOWN + backups.DOWN + "\r")
     vm.shell(PROMPT, timeout=600)
