@@ -63,6 +63,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         file = _file(nodeid)
         return "guest" if file.endswith("guest.py") else file if file in TOGETHER else nodeid
 
+    # In our order, not by the number of tests that go to one worker.
+    config.option.loadscopereorder = False
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope
     return scheduler

@@ -27,7 +27,6 @@ BACKUP_OPTIONS="nfsvers=4.2,port={port},nolock"
 KERNEL_CMDLINE="console=ttyS0 unattended"
 GRUB2_DEFAULT_BOOT=rear
 """
-DOWN = "\x1b[B"
 
 
 def main() -> int:
@@ -85,7 +84,7 @@ def recovered(folder: Path, iso: Path, saved: backups.Place, race: Callable[[qem
 def rear(vm: qemu.Machine) -> float:
     """Take the second entry of the menu and wait for the end."""
     vm.expect("Recover debian12 automatically", timeout=600)
-    vm.send(DOWN + "\r")
+    vm.send(backups.DOWN + "\r")
     started = time.monotonic()
     vm.expect("The recovery is complete", timeout=3600)
     seconds = time.monotonic() - started
@@ -98,8 +97,9 @@ def relax_and_recover(vm: qemu.Machine) -> float:
     vm.expect("Relax-and-Recover [^\n]*Secure", timeout=900)
     vm.send("\r")
     started = time.monotonic()
-    vm.expect("Finished 'recover'|Finished recovering your system", timeout=7200)
+    ended = vm.expect("'rear recover' (finished successfully|failed)", timeout=7200)
     seconds = time.monotonic() - started
+    assert ended[1] == "finished successfully"
     vm.wait(600)
     return seconds
 
