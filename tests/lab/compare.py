@@ -40,7 +40,7 @@ os.chmod("dir", 0o2770); open("old", "w").write("x"); os.utime("old", ns=(10**18
 LISTING = r"""
 import hashlib, json, os, stat, sys
 skipped = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/rear", "/var/cache",
-    "/etc/rear/recovery", "/srv/backup", "/mnt", "/var/lib/systemd", "/var/lib/dhcp", "/root/.bash_history")
+    "/etc/rear/recovery", "/srv/backup", "/mnt", "/var/lib/systemd", "/var/lib/dhcp")
 inodes = {}
 def describe(path):
     found = os.lstat(path)
@@ -62,7 +62,7 @@ def describe(path):
     return line + [[name, os.getxattr(path, name, follow_symlinks=False).hex()] for name in names]
 def walk(folder):
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.path in skipped or entry.name == "lost+found":
+        if entry.path in skipped or entry.name == "lost+found" or entry.name.startswith(".bash_history"):
             continue
         listed[os.fsencode(entry.path).decode(errors="backslashreplace")] = describe(entry.path)
         if entry.is_dir(follow_symlinks=False):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("discs")
     sets = (("old", "old", "web1", MIB, 1), ("b", "web2", "web2", 4 * MIB, 2), ("", "web1", "web1", 23 * MIB, 3))
     for name, place, owner, size, count in sets:
+        time.sleep(1)  # backups are told apart by the second they were made in
         made = make_set(folder / place, owner, size)
         assert len(made) == count
         for number, path in enumerate(made, start=1):
