@@ -39,7 +39,7 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     Whoever comes second waits for the first. Things of the same kind not used for a while are removed.
     """
     path = directory() / f"{kind}-{key}"
-    with _lock(path.with_name(path.name + ".lock")):
+    with locked(path.with_name(path.name + ".lock")):
         if not path.exists():
             unfinished = path.with_name(path.name + ".new")
             _remove(unfinished)
@@ -48,9 +48,17 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         os.utime(path)
     for used, old in sorted((_last_used(other), other) for other in _finished(kind) if other != path)[:-KEPT_OF_A_KIND]:
         if time.time() - used > KEPT_SECONDS:
-            with _lock(old.with_name(old.name + ".lock")):
+            with locked(old.with_name(old.name + ".lock")):
                 _remove(old)
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A block that only one process is in at a time, by this path."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _finished(kind: str) -> list[Path]:
@@ -64,13 +72,6 @@ def _last_used(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return time.time()
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove(path: Path) -> None:

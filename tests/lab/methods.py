@@ -125,8 +125,12 @@ class Saved:
 
     @contextmanager
     def server(self) -> Iterator[Vault]:
-        """The server of the vendors' clients, for as long as the block runs."""
-        with vault(self.folder / "vault", {NODE: SECRET, CLIENT: SECRET}, self.port) as running:
+        """The server of the vendors' clients, for as long as the block runs.
+
+        The rescue systems know its port, so it is for one test at a time.
+        """
+        users = {NODE: SECRET, CLIENT: SECRET}
+        with cache.locked(self.folder / "lock"), vault(self.folder / "vault", users, self.port) as running:
             yield running
 
 
