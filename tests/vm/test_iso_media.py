@@ -18,7 +18,7 @@ from rear_core.system import Firmware, OperatingSystem, System
 from rear_output_iso.boot import find_loaders
 from rear_output_iso.image import write_image
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
 @pytest.fixture

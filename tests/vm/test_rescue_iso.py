@@ -35,8 +35,11 @@ def ssh(made: Rescue, port: int, command: str, *options: str) -> subprocess.Comp
     )  # fmt: skip
 
 
-# A whole machine with UEFI comes back in another test.
-@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.long), "secureboot"])
+# A whole machine with UEFI and a stick with Secure Boot are started by other tests.
+@pytest.mark.parametrize(
+    "firmware",
+    ["bios", pytest.param("uefi", marks=pytest.mark.long), pytest.param("secureboot", marks=pytest.mark.long)],
+)
 def test_the_iso_boots_and_the_rescue_system_works(
     machine: Callable[..., qemu.Machine], made: Rescue, firmware: str
 ) -> None:
