@@ -86,15 +86,16 @@ def kind(name: str) -> str:
 class Console(io.StringIO):
     """Somebody at a terminal who changes the disc before he presses Enter; a mounted one cannot be changed."""
 
-    def __init__(self, typed: str, drives: Drives) -> None:
+    def __init__(self, typed: str, drives: Drives, work: Path) -> None:
         super().__init__(typed)
         self.drives = drives
+        self.work = work
 
     def isatty(self) -> bool:
         return True
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
-        assert not [line for line in mounts_below(Path("/")) if "/discs/dev-sr" in line]
+        assert not [line for line in mounts_below(self.work) if "/discs/dev-sr" in line]
         if self.drives.changer:
             self.drives.inside["/dev/sr0"] = self.drives.changer.pop(0)
         return super().readline()
@@ -161,7 +162,7 @@ def recover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ru
         run = Run(settings, plugins, options, Report(terminal=io.StringIO()), drives, phases=WORKFLOWS["restoreonly"])
         run.build_dir = tmp_path / "work"
         run.build_dir.mkdir(exist_ok=True)
-        monkeypatch.setattr("sys.stdin", Console(typed, drives) if typed is not None else io.StringIO())
+        monkeypatch.setattr("sys.stdin", Console(typed, drives, run.build_dir) if typed is not None else io.StringIO())
         with run.undo:
             for step in (*rear_backup_cdrom.rear_verify(), *rear_backup_cdrom.rear_restore()):
                 step.action(run)
