@@ -15,7 +15,8 @@ settings.load_profile("patient")
 
 # Files whose tests share environments that take long to make.
 TOGETHER = ("tests/test_conformance.py", "tests/test_new_plugins.py", "tests/test_packages.py")
-# What takes longest, or makes what others wait for, comes first; the many small tests fill the gaps at the end.
+# What takes longest, or makes what others wait for, comes before the many small tests. By xdist's own order files that
+# stay together come first of all: one worker has them while the other has the first whole machine.
 FIRST = (
     "tests/vm/test_recover.py",
     "tests/vm/test_usb.py::test_only_a_free_disk",
@@ -63,8 +64,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         file = _file(nodeid)
         return "guest" if file.endswith("guest.py") else file if file in TOGETHER else nodeid
 
-    # In our order, not by the number of tests that go to one worker.
-    config.option.loadscopereorder = False
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope
     return scheduler
