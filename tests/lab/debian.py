@@ -48,18 +48,46 @@ systemd-machine-id-setup --root="$1"
 ln -s /opt/rear/bin/rear "$1/usr/local/sbin/rear"
 """
 
+# Installers are half of a virtual environment's files, and rear has no use for them.
+INSTALL = r"""
+set -e
+python3 -m venv /opt/rear
+/opt/rear/bin/pip install --quiet --no-index --find-links=/var/tmp/wheels "$@"
+/opt/rear/bin/pip uninstall --quiet --yes setuptools pip
+rm -r /var/tmp/wheels
+"""
+
 DISK_SIZE = 2 << 30
 DISK = r"""
 set -e
 mkdir "$2/upper" "$2/work" "$2/tree"
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/tree"
 cd "$2/tree/usr/lib/modules/"*
-rm -r kernel/sound kernel/net/mac80211 kernel/net/wireless kernel/net/bluetooth
-cd kernel/drivers
-rm -r bluetooth comedi gpu hwmon iio infiniband isdn media mtd platform staging net/wireless net/usb
-find net/ethernet -mindepth 1 -maxdepth 1 ! -name intel ! -name realtek -exec rm -r {} +
-cd ../..
+keep() {
+    folder=kernel/$1
+    shift
+    for path in "$folder"/*/; do
+        path=${path%/}
+        case " $* " in
+            *" ${path##*/} "*) ;;
+            *) rm -r "$path" ;;
+        esac
+    done
+}
+keep . arch block crypto drivers fs lib mm net security virt
+keep net 802 8021q bridge core dns_resolver ipv4 ipv6 key llc netlink packet sunrpc tls unix xfrm
+keep fs autofs btrfs configfs efivarfs exportfs ext4 fat fscache fuse isofs jbd2 lockd netfs nfs nfs_common nls \
+    overlayfs quota squashfs xfs
+keep drivers acpi ata base block cdrom char dax dca firmware gpio hid hv i2c input md message net nvdimm nvme pci phy \
+    pps ptp rtc scsi thermal tty usb video virtio
+keep drivers/input keyboard mouse serio
+keep drivers/net bonding ethernet mdio phy team
+keep drivers/net/ethernet intel realtek
+keep drivers/net/ethernet/intel e1000 e1000e igb
+keep drivers/scsi device_handler
+keep drivers/usb class common core host storage
 depmod --basedir "$2/tree" "${PWD##*/}"
+chroot "$2/tree" update-initramfs -u -k "${PWD##*/}"
 cd "$2/tree/usr"
 rm -r lib/udev/hwdb.* lib/x86_64-linux-gnu/perl share/perl
 find share/doc share/locale share/man -type f -delete
@@ -134,22 +162,17 @@ def with_rear(*more: str) -> tuple[Path, ...]:
         with Chroot([base], path) as chroot:
             for source in (own, others):
                 shutil.copytree(source, chroot.root / "var/tmp/wheels", dirs_exist_ok=True)
-            chroot.run("python3", "-m", "venv", "/opt/rear")
-            chroot.run(
-                "/opt/rear/bin/pip", "install", "--quiet", "--no-index", "--find-links=/var/tmp/wheels",
-                *distributions(),
-            )  # fmt: skip
-            chroot.run("rm", "-r", "/var/tmp/wheels")
+            chroot.run("sh", "-c", INSTALL, "sh", *distributions())
         shutil.rmtree(path.with_name(path.name + ".work"))
         path.with_name(path.name + ".root").rmdir()
 
-    return cached("with-rear", digest(base.name, own.name, others.name), make), base
+    return cached("with-rear", digest(INSTALL, base.name, own.name, others.name), make), base
 
 
 def disk_image(*layers: Path) -> Path:
     """The tree with rear, or these layers, as an ext4 file system labelled debian12, to boot with the tree's kernel.
 
-    A virtual machine has no use for some drivers, nor a test for manuals, and all of it is copied, saved and restored
+    A virtual machine has no use for most drivers, nor a test for manuals, and all of it is copied, saved and restored
     many times.
     """
     layers = layers or with_rear()
