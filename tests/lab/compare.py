@@ -42,14 +42,15 @@ import hashlib, json, os, stat, sys
 skipped = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/rear", "/var/cache",
     "/etc/rear/recovery", "/srv/backup", "/mnt", "/var/lib/systemd", "/var/lib/dhcp")
 inodes = {}
+buffer = memoryview(bytearray(1 << 18))
 def describe(path):
     found = os.lstat(path)
     line = [oct(found.st_mode), found.st_uid, found.st_gid]
     if stat.S_ISREG(found.st_mode):
         digest = hashlib.sha256()
         with open(path, "rb", buffering=0) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
         holes = found.st_size > 1 << 20 and found.st_blocks * 512 < found.st_size // 2
         line += [found.st_size, digest.hexdigest(), found.st_mtime_ns, found.st_nlink, holes]
         if found.st_nlink > 1:

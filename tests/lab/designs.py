@@ -185,6 +185,7 @@ SECURE_BOOT = Design(
     name="secureboot",
     drives=[Drive("small", 3584)],
     firmware="secureboot",
+    compression="none",
     storage="""
 sfdisk --quiet /dev/vda <<END
 label: gpt
@@ -220,6 +221,7 @@ update-grub
 THIN = Design(
     name="thin",
     drives=[Drive("first", 3072), Drive("second", 3072)],
+    compression="none",
     storage="""
 sfdisk --quiet /dev/vda <<END
 label: dos

@@ -46,6 +46,7 @@ class Design:
     firmware: str = "bios"
     passphrase: str = ""
     on_nfs: bool = False
+    compression: str = "zstd"
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
     packages: Sequence[str] = ()

@@ -52,7 +52,7 @@ def publish(folder: Path, node: str, kernel: Path, initramfs: Path) -> Path:
         ("bios", "pxelinux.0", UUID),
         pytest.param("bios", "grub/core.0", ADDRESS, marks=pytest.mark.long),
         pytest.param("bios", "boot.ipxe", ADDRESS, marks=pytest.mark.long),
-        ("uefi", "grub/bootx64.efi", UUID),
+        pytest.param("uefi", "grub/bootx64.efi", UUID, marks=pytest.mark.long),
     ],
     ids=["pxelinux-uuid", "grub-ip", "ipxe-ip", "uefi-uuid"],
 )
