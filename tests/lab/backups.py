@@ -22,7 +22,6 @@ ON_DISK = """\
 OUTPUT=ISO
 BACKUP=NFS
 BACKUP_URL=file:///srv/backup
-BACKUP_COMPRESSION={compression}
 """
 MOUNT = """\
 #!/bin/sh
@@ -158,7 +157,7 @@ def _make(design: Design, path: Path) -> None:
         log_in(vm, design)
         install_rear(vm)
         _put_odd_files(vm, design)
-        _configure(vm, design, place)
+        _configure(vm, place)
         vm.check("rear mkbackup", timeout=1800)
         mounted = place.mount(vm)
         vm.check(f"cp /var/lib/rear/output/{ISO} {mounted}/")
@@ -182,8 +181,8 @@ def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
             vm.check(f"mkdir -p {folder}/srv && python3 /root/odd.py {folder}/srv")
 
 
-def _configure(vm: qemu.Machine, design: Design, place: Place) -> None:
-    configuration = (ON_NFS if place.port else ON_DISK).format(port=place.port, compression=design.compression)
+def _configure(vm: qemu.Machine, place: Place) -> None:
+    configuration = ON_NFS.format(port=place.port) if place.port else ON_DISK
     vm.check("mkdir -p /etc/rear/config")
     vm.put("/etc/rear/local.conf", configuration.encode())
     if not place.port:

@@ -26,8 +26,7 @@ PACKAGES = """
     python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates
 """
 
-# A root shell on the serial console, no work in the background, the root file system found by its label, an initramfs
-# that is made quickly.
+# A root shell on the serial console, no work in the background, the root file system found by its label.
 CUSTOMISE = r"""
 set -e
 echo debian12 > "$1/etc/hostname"
@@ -45,7 +44,6 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
     chroot "$1" systemctl mask "$unit"
 done
 chroot "$1" systemctl disable multipathd.service
-echo COMPRESSLEVEL=1 > "$1/etc/initramfs-tools/conf.d/quick"
 ln -s /opt/rear/bin/rear "$1/usr/local/sbin/rear"
 """
 
@@ -89,8 +87,8 @@ keep drivers/scsi device_handler
 keep drivers/usb class common core host storage
 depmod --basedir "$2/tree" "${PWD##*/}"
 chroot "$2/tree" update-initramfs -u -k "${PWD##*/}"
-# Without one each start is a first start, which takes longer.
-systemd-machine-id-setup --root="$2/tree"
+# Without one each start is a first start, and units are enabled anew.
+chroot "$2/tree" systemd-machine-id-setup
 cd "$2/tree/usr"
 rm -r lib/udev/hwdb.* lib/x86_64-linux-gnu/perl share/perl
 find share/doc share/locale share/man -type f -delete

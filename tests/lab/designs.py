@@ -185,7 +185,6 @@ SECURE_BOOT = Design(
     name="secureboot",
     drives=[Drive("small", 3584)],
     firmware="secureboot",
-    compression="none",
     storage="""
 sfdisk --quiet /dev/vda <<END
 label: gpt
@@ -221,7 +220,6 @@ update-grub
 THIN = Design(
     name="thin",
     drives=[Drive("first", 3072), Drive("second", 3072)],
-    compression="none",
     storage="""
 sfdisk --quiet /dev/vda <<END
 label: dos

@@ -46,7 +46,6 @@ class Design:
     firmware: str = "bios"
     passphrase: str = ""
     on_nfs: bool = False
-    compression: str = "zstd"
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
     packages: Sequence[str] = ()
