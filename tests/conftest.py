@@ -21,7 +21,7 @@ FIRST = (
     "tests/vm/test_recover.py",
     "tests/vm/test_usb.py::test_only_a_free_disk",
     "tests/vm/test_drill.py",
-    "tests/vm/test_guest.py",
+    "tests/vm/guest/",
     "tests/vm/",
     "",
 )
@@ -54,7 +54,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The tests in `test_*guest.py` share one machine, so they all go to the worker that started it.
+    """The tests in `tests/vm/guest` share one machine, so they all go to the worker that started it.
 
     Likewise those of a file whose environments take long to make.
     """
@@ -62,7 +62,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     def scope(nodeid: str) -> str:
         file = _file(nodeid)
-        return "guest" if file.endswith("guest.py") else file if file in TOGETHER else nodeid
+        return "guest" if file.startswith("tests/vm/guest/") else file if file in TOGETHER else nodeid
 
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope

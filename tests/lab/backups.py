@@ -22,6 +22,7 @@ ON_DISK = """\
 OUTPUT=ISO
 BACKUP=NFS
 BACKUP_URL=file:///srv/backup
+KERNEL_CMDLINE="{parameters}"
 """
 MOUNT = """\
 #!/bin/sh
@@ -34,6 +35,7 @@ OUTPUT=ISO
 BACKUP=NFS
 BACKUP_URL=nfs://10.0.2.2/export
 BACKUP_OPTIONS=vers=4.2,port={port}
+KERNEL_CMDLINE="{parameters}"
 """
 
 
@@ -142,8 +144,6 @@ def shut_down(vm: qemu.Machine) -> None:
 def _make(design: Design, path: Path) -> None:
     path.mkdir()
     place = Place.empty(path / "backup", design)
-    transcript = cache.directory() / f"transcripts/original-{design.name}.log"
-    transcript.unlink(missing_ok=True)
     disks = copy(design, path / "original")
     with place.served(), qemu.Machine(
         firmware=design.firmware,
@@ -152,7 +152,7 @@ def _make(design: Design, path: Path) -> None:
         disks=[*disks, *place.disks, rear_disk()],
         nics=place.nics,
         accelerator=qemu.accelerator(debian.kernel()),
-        transcript=transcript,
+        transcript=cache.transcript(f"original-{design.name}"),
     ) as vm:
         log_in(vm, design)
         install_rear(vm)
@@ -182,9 +182,9 @@ def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
 
 
 def _configure(vm: qemu.Machine, place: Place) -> None:
-    configuration = ON_NFS.format(port=place.port) if place.port else ON_DISK
+    configuration = ON_NFS if place.port else ON_DISK
     vm.check("mkdir -p /etc/rear/config")
-    vm.put("/etc/rear/local.conf", configuration.encode())
+    vm.put("/etc/rear/local.conf", configuration.format(port=place.port, parameters=debian.PARAMETERS).encode())
     if not place.port:
         vm.put("/etc/rear/config/50_mount.sh", MOUNT.encode())
         vm.check("chmod 755 /etc/rear/config/50_mount.sh")

@@ -24,6 +24,14 @@ def directory() -> Path:
     return path
 
 
+def transcript(name: str) -> Path:
+    """Where the transcript of a machine goes, which is new each time."""
+    path = directory() / "transcripts" / f"{name}.log"
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    return path
+
+
 def digest(*parts: str | bytes) -> str:
     """A short name for the parts, each of which counts."""
     found = hashlib.sha256()

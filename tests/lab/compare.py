@@ -36,9 +36,10 @@ subprocess.run(["setfacl", "-d", "-m", "u:12345:rwx", "dir"], check=True)
 os.setxattr("capable", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
 os.chmod("dir", 0o2770); open("old", "w").write("x"); os.utime("old", ns=(10**18, 123456789012345678))
 """
-# One entry per file: mode, owner, size, time, hash, links, holes, target, device, attributes.
+# One entry per file: mode, owner, size, time, checksum, links, holes, target, device, attributes. It is the checksum
+# that an emulated machine is quick at: nobody deceives here.
 LISTING = r"""
-import hashlib, json, os, stat, sys
+import json, os, stat, sys, zlib
 skipped = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/rear", "/var/cache",
     "/etc/rear/recovery", "/srv/backup", "/mnt", "/var/lib/systemd", "/var/lib/dhcp")
 inodes = {}
@@ -47,12 +48,12 @@ def describe(path):
     found = os.lstat(path)
     line = [oct(found.st_mode), found.st_uid, found.st_gid]
     if stat.S_ISREG(found.st_mode):
-        digest = hashlib.sha256()
+        checksum = 0
         with open(path, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
-                digest.update(buffer[:count])
+                checksum = zlib.crc32(buffer[:count], checksum)
         holes = found.st_size > 1 << 20 and found.st_blocks * 512 < found.st_size // 2
-        line += [found.st_size, digest.hexdigest(), found.st_mtime_ns, found.st_nlink, holes]
+        line += [found.st_size, checksum, found.st_mtime_ns, found.st_nlink, holes]
         if found.st_nlink > 1:
             line.append(inodes.setdefault((found.st_dev, found.st_ino), os.fsdecode(path)))
     elif stat.S_ISLNK(found.st_mode):

@@ -65,7 +65,7 @@ class Recovered:
 def recovered() -> Recovered:
     """The outcome of the phase, made once for the sources as they stand."""
     files = sorted(path for folder in SOURCES for path in (CHECKOUT / folder).rglob("*.py"))
-    tree = debian.tree("dracut-core")
+    tree = debian.tree()
     key = digest(tree.name, *(path.read_bytes() for path in (*files, Path(__file__))))
     made = cached("dracut", key, lambda path: _make(tree, path))
     facts = json.loads((made / "facts.json").read_text())

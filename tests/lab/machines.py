@@ -72,21 +72,23 @@ put_boot() {
 """
 BIND = "for directory in dev proc sys run; do mount --rbind /$directory /mnt/$directory; done"
 
-GRUB = """\
+GRUB = f"""\
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=1
 GRUB_DISTRIBUTOR=Debian
-GRUB_CMDLINE_LINUX_DEFAULT=quiet
+GRUB_CMDLINE_LINUX_DEFAULT="{debian.PARAMETERS}"
 GRUB_CMDLINE_LINUX="console=ttyS0"
 GRUB_DISABLE_OS_PROBER=true
+GRUB_DISABLE_RECOVERY=true
+GRUB_DISABLE_SUBMENU=true
 """
 
 
 def made(design: Design) -> Path:
     """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
-    root = debian.disk_image(debian.tree(*design.packages))
+    root = debian.disk(debian.tree(*design.packages))
     recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
-    key = cache.digest(repr(recipe), PRELUDE, BIND, GRUB, root.name)
+    key = cache.digest(repr(recipe), PRELUDE, BIND, GRUB, root.path.parent.name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))
 
 
@@ -119,24 +121,22 @@ def log_in(vm: qemu.Machine, design: Design) -> None:
     vm.shell(PROMPT, timeout=600)
 
 
-def _make(design: Design, root: Path, path: Path) -> None:
+def _make(design: Design, root: debian.Disk, path: Path) -> None:
     path.mkdir()
     disks = [drive.blank(path) for drive in design.drives]
     files = {"/etc/default/grub": GRUB, **design.files}
-    transcript = cache.directory() / f"transcripts/make-{design.name}.log"
-    transcript.unlink(missing_ok=True)
     with qemu.Machine(
         # Other programs than signed ones are only started directly where the firmware does not mind.
         firmware="uefi" if design.firmware == "secureboot" else design.firmware,
         nvram=path / "nvram" if design.firmware == "uefi" else None,
-        disks=[*disks, qemu.Disk(root, "running", snapshot=True), qemu.Disk(_smallest(root, path), "tree")],
+        disks=[*disks, qemu.Disk(root.path, "running", snapshot=True), qemu.Disk(_smallest(root.path, path), "tree")],
         kernel=debian.kernel(),
-        initrd=debian.initrd(),
+        initrd=root.initrd,
         # A console and what it needs, no other service.
-        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0 quiet"
-        " systemd.unit=serial-getty@ttyS0.service",
+        command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0"
+        f" {debian.PARAMETERS} systemd.unit=serial-getty@ttyS0.service",
         accelerator=qemu.accelerator(debian.kernel()),
-        transcript=transcript,
+        transcript=cache.transcript(f"make-{design.name}"),
     ) as vm:
         vm.shell(PROMPT)
         vm.put("/run/storage.sh", f"{PRELUDE}{design.storage}{BIND}".encode())

@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +28,16 @@ OUTPUT = "var/lib/rear/output"
 ISO = "rear-debian12.iso"
 
 # Emulated machines are slow at compressing; and a part of the machine is enough, as long as it starts.
-LEFT_OUT = ("/usr/lib/modules/*/kernel/drivers/*", "/usr/lib/python3*", "/usr/lib/grub/x86_64-efi*", "/opt/rear/*")
+LEFT_OUT = ("/usr/lib/modules/*/kernel/drivers", "/usr/lib/python3*", "/usr/lib/grub/x86_64-efi*", "/opt/rear")
 QUICK = f"BACKUP_COMPRESSION=none\nBACKUP_PROG_EXCLUDE=( {' '.join(map(repr, LEFT_OUT))} '/tmp/*' )\n"
 CONFIGURATIONS = {
-    "usb": "OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n",
+    "usb": f"OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n{QUICK}",
     "pxe": f"OUTPUT=PXE\nOUTPUT_URL=file:///{OUTPUT}/tftp\nBACKUP=TSM\nRESCUE_ALLOW_SECRETS=( '/etc/adsm/TSM.*' )\n",
     "nsr": "OUTPUT=ISO\nBACKUP=NSR\nNSRSERVER=vault\nNSR_CLIENT_NAME=web1\nNSR_RESULT_SAVE=yes\n"
     "RESCUE_ALLOW_SECRETS=( /nsr/res/nsrladb )\n",
     "tape": f"OUTPUT=OBDR\nBACKUP=TAPE\nTAPE_BLOCK_SIZE={tape.BLOCK_SIZE}\n{QUICK}",
     # Beside a rescue system of 80 MiB there is room for a part of the backup, and the rest fits on one more.
-    "discs": f"OUTPUT=ISO\nBACKUP=CDROM\nISO_MAX_SIZE=300MiB\n{QUICK}",
+    "discs": f"OUTPUT=ISO\nBACKUP=CDROM\nISO_MAX_SIZE=200MiB\n{QUICK}",
 }
 # What differs as each run has its own; and the card may be in another slot than beside all those disks.
 MAY_DIFFER = ("/etc/rear/local.conf", "/nsr/*", "/etc/systemd/network/10-rear-*.link")
@@ -58,6 +58,10 @@ chmod 711 /home
 mkdir -p /etc/rear /etc/adsm /var/log/tsm /nsr/logs /nsr/tmp /nsr/res/nsrladb /usr/lib/nsr
 python3 /root/odd.py /srv
 python3 /root/odd.py /home
+for folder in {" ".join(LEFT_OUT)}; do
+    echo "exclude.dir $folder" >> /etc/inclexcl
+    printf '<< %s >>\\nskip: %s\\n' "${{folder%/*}}" "${{folder##*/}}" >> /.nsr
+done
 """
 # A library of the client in its own folder needs one of another vendor's folder: nobody but LD_LIBRARY_PATH knows them.
 INSTALL_TSM = """\
@@ -91,7 +95,7 @@ SErvername  VAULT
 INSIDE = 'mount -o loop,offset=1048576 "$1" /mnt && mount -o loop "$2" /mnt/home && shift 2 && "$@"'
 # By the host's Python: there may be none inside, and it is slow in an emulated machine.
 LIST = """
-import hashlib, json, os, stat, sys
+import json, os, stat, sys, zlib
 script, listed = open(sys.argv[1]).read(), os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY, 0o600)
 os.chroot("/mnt")
 os.chdir("/")
@@ -105,12 +109,11 @@ STATUS = "; echo ended with $?"
 class Saved:
     """What the machine has left in a folder that is shared: copy what is written to.
 
-    `said` is what it said on the way, by names; `facts` are those of `BIOS`.
+    `said` is what it said on the way, by names.
     """
 
     folder: Path
     port: int
-    facts: dict[str, str]
     said: dict[str, Any]
 
     @property
@@ -141,7 +144,7 @@ def saved() -> Saved:
     key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, *scripts, *sources)
     folder = cache.cached("methods", key, _make)
     about = json.loads((folder / "about.json").read_text())
-    return Saved(folder, about["port"], about["facts"], about["said"])
+    return Saved(folder, about["port"], about["said"])
 
 
 def blank(folder: Path) -> list[qemu.Disk]:
@@ -149,11 +152,12 @@ def blank(folder: Path) -> list[qemu.Disk]:
     return [drive.blank(folder) for drive in (*BIOS.drives, HOME)]
 
 
-def check(disks: list[qemu.Disk], original: Saved, left_out: Sequence[str] = ()) -> None:
+def check(disks: list[qemu.Disk], original: Saved) -> None:
     """Nothing but what was left out is missing on these disks: by the recovery's own report, and file by file."""
     report = json.loads(inside(disks, "sh", "-c", "cat /mnt/var/log/rear/recovery-*.json"))
     assert report["problems"] == []
     listed = files_of(disks, disks[0].path.with_name("recovered.json"))
+    left_out = (f"{folder}*" for folder in LEFT_OUT)
     different = compare.differences(original.folder / "files.json", listed, (*MAY_DIFFER, *left_out))
     assert different == {}, different
 
@@ -179,8 +183,6 @@ def _make(folder: Path) -> None:
     folder.mkdir()
     (folder / "vault").mkdir()
     disks = [*machines.copy(BIOS, folder / "original"), HOME.blank(folder / "original")]
-    transcript = cache.directory() / "transcripts/original-methods.log"
-    transcript.unlink(missing_ok=True)
     said: dict[str, Any] = {}
     # The drive shows the beginning of a tape as a CD, this machine as a disk.
     image = qemu.Disk(qemu.blank(folder / "image", 512), "image", "usb")
@@ -191,24 +193,23 @@ def _make(folder: Path) -> None:
         nics=[CARD],
         devices=drive.devices,
         accelerator=qemu.accelerator(debian.kernel()),
-        transcript=transcript,
+        transcript=cache.transcript("original-methods"),
     ) as vm:
         machines.log_in(vm, BIOS)
         machines.install_rear(vm)
         _prepare(vm, server.port)
         for name, text in CONFIGURATIONS.items():
-            vm.put("/etc/rear/local.conf", text.encode())
+            vm.put("/etc/rear/local.conf", f"{text}KERNEL_CMDLINE='{debian.PARAMETERS}'\n".encode())
             if name in BEFORE:
                 BEFORE[name](vm, said)
             said[name] = vm.check("rear mkbackup", timeout=2400)
             assert vm.sh(f"grep -F '{SECRET}' /tmp/rear-debian12.log").status == 1
             if name in AFTER:
                 AFTER[name](vm, said)
-        facts = backups.facts(vm, BIOS)
         backups.shut_down(vm)
     inside(disks, "cp", "--recursive", f"/mnt/{OUTPUT}", folder / "output")
     files_of(disks, folder / "files.json")
-    (folder / "about.json").write_text(json.dumps({"facts": facts, "said": said, "port": server.port}))
+    (folder / "about.json").write_text(json.dumps({"said": said, "port": server.port}))
     shutil.rmtree(folder / "original")
 
 
@@ -222,7 +223,7 @@ def _prepare(vm: qemu.Machine, port: int) -> None:
     vm.check("python3 /run/install.py")
     vm.put("/opt/tivoli/tsm/client/ba/bin/dsm.opt", b"SErvername VAULT\n")
     vm.put("/opt/tivoli/tsm/client/ba/bin/dsm.sys", DSM_SYS.format(port=port).encode())
-    vm.check("echo 'exclude /tmp/.../*' > /etc/inclexcl; touch /etc/adsm/TSM.sth")
+    vm.check("touch /etc/adsm/TSM.sth")
     vm.check(f"printf %s '{SECRET}' | base64 > /etc/adsm/TSM.KDB; chmod 600 /etc/adsm/*")
     vm.put("/usr/sbin/save", vendors.program("save"))
     vm.check("cd /usr/sbin; chmod 755 save; for name in mminfo nsrexecd recover; do cp save $name; done")

@@ -45,11 +45,9 @@ def made_by_the_original(folder: Path) -> tuple[Path, backups.Place]:
     """The rescue image and the backup that Relax-and-Recover makes of the machine."""
     disks = machines.copy(DESIGN, folder)
     place = backups.Place.empty(folder / "backup", DESIGN)
-    transcript = cache.directory() / "transcripts/race-original-made.log"
-    transcript.unlink(missing_ok=True)
     with place.served(), qemu.Machine(
         firmware=DESIGN.firmware, nvram=folder / "nvram", disks=disks, nics=place.nics,
-        accelerator=qemu.accelerator(debian.kernel()), transcript=transcript,
+        accelerator=qemu.accelerator(debian.kernel()), transcript=cache.transcript("race-original-made"),
     ) as vm:  # fmt: skip
         machines.log_in(vm, DESIGN)
         vm.check("mkdir -p /etc/rear")
@@ -64,12 +62,10 @@ def recovered(folder: Path, iso: Path, saved: backups.Place, race: Callable[[qem
     """The seconds that a recovery to blank disks takes; the machine is then started to see that it is one."""
     folder.mkdir()
     place = saved.copy(folder / "backup")
-    transcript = cache.directory() / f"transcripts/race-{folder.name}.log"
-    transcript.unlink(missing_ok=True)
     machine = qemu.Machine(
         memory=1024, firmware=DESIGN.firmware, nvram=folder / "nvram", nics=place.nics, cdrom=iso,
         disks=[drive.blank(folder) for drive in DESIGN.drives],
-        accelerator=qemu.accelerator(debian.kernel()), transcript=transcript,
+        accelerator=qemu.accelerator(debian.kernel()), transcript=cache.transcript(f"race-{folder.name}"),
     )  # fmt: skip
     with place.served():
         with machine as vm:

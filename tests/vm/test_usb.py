@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab import backups, machines, methods, qemu
-from lab.designs import BIOS
+from lab import backups, methods, qemu
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
+HELD = """
+mount -o loop,ro,offset="$1" "$2" /mnt && cd /mnt && find . -path ./lost+found -prune -o -type f -print
+"""
 PROMPT = r"RESCUE debian12:\S* # "
 
 
@@ -31,7 +35,7 @@ def test_the_stick_holds_one_rescue_system_and_one_backup() -> None:
         "initramfs.img", "rescue.json", "vmlinuz",
     ]  # fmt: skip
     assert sorted(path.name for path in held if path.parts[0] == "rear") == [
-        "backup.tar.zst", "coverage.json", "manifest.json",
+        "backup.tar", "coverage.json", "manifest.json",
     ]  # fmt: skip
 
 
@@ -70,15 +74,15 @@ def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
     with machine(memory=1024, disks=[stick, *disks]) as vm:
         backups.recover(vm)
     methods.check(disks, saved)
+    assert held_by(stick.path) == saved.said["stick"].splitlines()
 
-    with machine(disks=[*disks, stick]) as vm:
-        machines.log_in(vm, BIOS)
-        recovered = backups.facts(vm, BIOS)
-        vm.check("mount LABEL=REAR-000 /mnt")
-        held = vm.check("(cd /mnt && find . -path ./lost+found -prune -o -type f -print)")
-        backups.shut_down(vm)
-    assert held == saved.said["stick"]
-    assert recovered == saved.facts
+
+def held_by(stick: Path) -> list[str]:
+    """The files on the last partition of a stick."""
+    table = json.loads(subprocess.check_output(["sfdisk", "--json", stick]))["partitiontable"]
+    offset = table["partitions"][-1]["start"] * table["sectorsize"]
+    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", HELD, "sh", f"{offset}", stick]
+    return subprocess.check_output(argv, text=True).splitlines()
 
 
 def rescue_shell(vm: qemu.Machine) -> None:

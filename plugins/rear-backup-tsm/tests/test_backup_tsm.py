@@ -57,7 +57,7 @@ def folder(tmp_path: Path, server: Vault) -> Path:
     vendors.install(path, "dsmc")
     (path / "dsm.opt").write_text("SErvername\tVAULT\n")
     (path / "dsm.sys").write_text(DSM_SYS.format(port=server.port, folder=path))
-    (path / "inclexcl").write_text("exclude /tmp/.../*\n")
+    (path / "inclexcl").write_text(f"exclude.dir {path.parent}/data/cache\n")
     (path / "adsm/TSM.KDB").write_bytes(base64.b64encode(PASSWORD.encode()))
     (path / "adsm/TSM.sth").write_bytes(b"key")
     return path
@@ -139,6 +139,7 @@ def test_a_server_that_is_down_is_refused(folder: Path, server: Vault) -> None:
 def test_what_is_saved_comes_back(folder: Path, server: Vault, tmp_path: Path) -> None:
     data = a_system(tmp_path / "data")
     (data / "etc/odd\nname").write_text("x")
+    (data / "cache").mkdir()
     run = make_run(folder)
     remember(run, str(data))
     rear_backup_tsm.look_for_backups(run)
@@ -155,6 +156,7 @@ def test_what_is_saved_comes_back(folder: Path, server: Vault, tmp_path: Path) -
     restored = Path(f"{run.target}{data}")
     assert (restored / "etc/passwd").read_text() == "here"
     assert (restored / "etc/odd\nname").exists()
+    assert not (restored / "cache").exists()
     assert PASSWORD not in terminal(run)
 
 

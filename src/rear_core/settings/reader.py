@@ -214,6 +214,8 @@ class _Reader:
             self.fail(start, "a shell would expand these braces", "write each word, or quote the braces")
         if in_array and re.match(r"\[.*\]\+?=", unquoted, re.DOTALL):
             self.fail(start, "a list has no indices", "write only the values: NAME=( a b c )")
+        if in_array and unquoted.startswith("[") and not _closes(unquoted):
+            self.fail(start, "a shell looks for the ] of this [, over blanks and lines", "quote it: '['")
         return Word(tuple(parts))
 
     def backslash(self, parts: list[str | Reference]) -> None:
@@ -353,6 +355,16 @@ class _Reader:
     def place(self, at: int) -> str:
         line, column = self.position(at)
         return f"{self.source}:{line}:{column}"
+
+
+def _closes(word: str) -> bool:
+    """Whether the bracket that a word begins with is closed in it."""
+    depth = 0
+    for char in word:
+        depth += (char == "[") - (char == "]")
+        if not depth:
+            return True
+    return False
 
 
 def _add(parts: list[str | Reference], text: str) -> None:

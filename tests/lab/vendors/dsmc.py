@@ -119,6 +119,17 @@ def configuration() -> dict[str, str]:
     return stanza
 
 
+def left_out(stanza: dict[str, str]) -> list[str]:
+    """The folders that the list of what to include and exclude names, without wildcards."""
+    found = []
+    for line in Path(stanza["inclexcl"]).read_text().splitlines() if "inclexcl" in stanza else []:
+        statement, _, folder = line.partition(" ")
+        if statement.lower() != "exclude.dir" or not folder.startswith("/"):
+            fail(f"ANS1036S The option 'INCLEXCL' or the value supplied for it is not valid: '{line}'")
+        found.append(folder)
+    return found
+
+
 def password(stanza: dict[str, str]) -> tuple[str, bool]:
     """The stored password, or the one that is typed; and whether it was typed."""
     folder = Path(stanza.get("passworddir", "/etc/adsm"))
@@ -136,6 +147,7 @@ class Session:
     def __init__(self, options: dict[str, str]) -> None:
         stanza = configuration()
         self.options = options
+        self.left_out = left_out(stanza)
         self.node = options.get("asnodename", stanza.get("nodename", os.uname().nodename)).upper()
         self.address = (stanza["tcpserveraddress"], int(stanza["tcpport"]))
         word, typed = password(stanza)
@@ -210,7 +222,8 @@ def incremental(session: Session, paths: list[str]) -> int:
         if not Path(path).is_dir():
             message(f"ANS1071E Invalid domain name entered: '{path}'")
             return 12
-        status, names = send(session.address, {**session.request, "do": "save"}, path.rstrip("/") or "/")
+        request = {**session.request, "do": "save"}
+        status, names = send(session.address, request, path.rstrip("/") or "/", session.left_out)
         for name in names:
             print(f"Normal File-->  {path.rstrip('/')}{name[1:]} [Sent]")
         count += len(names)

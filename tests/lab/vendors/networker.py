@@ -99,7 +99,7 @@ def save(options: dict[str, str], paths: list[str]) -> int:
                 with open(path, "rb") as file:
                     ask(address, {**request, "do": "archive", "path": path}, file)
                 continue
-            status, names = send(address, {**request, "do": "save"}, path.rstrip("/") or "/")
+            status, names = send(address, {**request, "do": "save"}, path.rstrip("/") or "/", left_out(path))
         except NoAnswer as error:
             fail(f"Unable to set up a direct save with server `{address[0]}': {error}")
         for name in names:
@@ -108,6 +108,20 @@ def save(options: dict[str, str], paths: list[str]) -> int:
             print(f"* {path} changed while it was saved", file=sys.stderr)
         print(f"save: {path}  {len(names)} files\ncompleted savetime={int(time.time())}", flush=True)
     return 0
+
+
+def left_out(path: str) -> list[str]:
+    """The folders that the directives of the file .nsr there name: `<< folder >>`, then `skip: name`."""
+    directives = Path(path, ".nsr")
+    found, folder = [], path
+    for line in directives.read_text().splitlines() if directives.is_file() else []:
+        if match := re.fullmatch("<< (/.*) >>", line):
+            folder = match[1]
+        elif line.startswith("skip: "):
+            found.append(f"{folder.rstrip('/')}/{line[6:]}")
+        else:
+            fail(f"syntax error in {directives}: {line}")
+    return found
 
 
 def recover(options: dict[str, str], paths: list[str]) -> int:

@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
-PACK = ("tar", "--create", "--verbose", "--one-file-system", "--acls", "--xattrs", "--xattrs-include=*", "--sparse",
+PACK = ("--create", "--verbose", "--one-file-system", "--acls", "--xattrs", "--xattrs-include=*", "--sparse",
         "--numeric-owner", "--file=-", ".")  # fmt: skip
 UNPACK = ("tar", "--extract", "--verbose", "--acls", "--xattrs", "--xattrs-include=*", "--numeric-owner",
           "--same-owner", "--preserve-permissions", "--file=-")  # fmt: skip
@@ -43,10 +43,15 @@ def ask(address: tuple[str, int], request: Mapping[str, Any], source: IO[bytes] 
     return answer, stream
 
 
-def send(address: tuple[str, int], request: Mapping[str, Any], path: str) -> tuple[int, list[str]]:
-    """Save what is below a path; the status of tar, and the names."""
+def send(
+    address: tuple[str, int], request: Mapping[str, Any], path: str, left_out: Iterable[str] = ()
+) -> tuple[int, list[str]]:
+    """Save what is below a path, but for some folders; the status of tar, and the names."""
+    top = path.rstrip("/")
+    excluded = [f"--exclude=.{folder[len(top) :]}" for folder in left_out if folder.startswith(f"{top}/")]
     with tempfile.TemporaryFile() as names:
-        with subprocess.Popen(PACK, cwd=path, stdout=subprocess.PIPE, stderr=names) as tar:
+        argv = ["tar", "--anchored", *excluded, *PACK]
+        with subprocess.Popen(argv, cwd=path, stdout=subprocess.PIPE, stderr=names) as tar:
             ask(address, {**request, "path": path, "names": sorted(os.listdir(path))}, tar.stdout)
         names.seek(0)
         lines = names.read().decode(errors="replace").splitlines()

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
@@ -105,6 +105,8 @@ PIECES: Sequence[str] = (
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+@example("L=([)")
+@example("L=([[x]y] [ ])")
 @settings(max_examples=200, deadline=None)
 def test_whatever_text_is_accepted_has_the_values_of_bash(text: str) -> None:
     try:

@@ -129,6 +129,7 @@ def test_the_place_of_an_assignment_counts_from_one() -> None:
         ("A= ( x )", "1:4", "a blank between = and (", "A=( ... )"),
         ("A[1]=x", "1:1", "no indices", "NAME=( all values )"),
         ("A=( [1]=x )", "1:5", "no indices", "only the values"),
+        ("A=( [ x ] )", "1:5", "looks for the ] of this [", "'['"),
         ("my-name=x", "1:1", "'my-name' is not a name", "letters, digits"),
         ("export  # A=1", "1:9", "export without a name", "export NAME=value"),
         ("declare -A A", "1:9", "this option of declare", "NAME=value"),
