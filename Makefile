@@ -7,11 +7,11 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
 
-.PHONY: help rescue test test-vm check bench docs clean
+.PHONY: help rescue test test-vm check bench bench-recovery docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs what is missing)
 	@$(AS_ROOT) tools/rescue
@@ -31,6 +31,9 @@ test-vm: .venv/for-test ## all tests in virtual machines, as root
 
 bench: .venv/for-test ## measure against Relax-and-Recover 2.7 on the same tree, as root
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.bench
+
+bench-recovery: .venv/for-test ## measure a whole recovery against Relax-and-Recover 2.7, as root (most of an hour)
+	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.recovery_race
 
 docs: .venv/for-docs ## the documentation as HTML, with its generated pages
 	@$(BIN)/python tools/reference.py

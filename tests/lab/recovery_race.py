@@ -18,7 +18,11 @@ from pathlib import Path
 from . import backups, cache, debian, designs, machines, qemu
 
 # What Relax-and-Recover needs is on the machine in both cases.
-DESIGN = dataclasses.replace(designs.UEFI, name="race", packages=("rear",))
+DESIGN = dataclasses.replace(
+    designs.UEFI, name="race", packages=("rear",),
+    # As Debian has it: the original makes the initramfs anew whatever it needs.
+    settle=f"sed -i s/MODULES=list/MODULES=most/ /etc/initramfs-tools/initramfs.conf; {designs.UEFI.settle}",
+)  # fmt: skip
 CONFIGURATION = """\
 OUTPUT=ISO
 BACKUP=NETFS

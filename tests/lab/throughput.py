@@ -14,7 +14,7 @@ from .chroot import Chroot
 from .debian import with_rear
 
 ROUNDS = 5
-COPIES = 2
+COPIES = 3
 CONFIGURATION = "OUTPUT=ISO\nBACKUP_URL=file:///fast/backup\nBACKUP_PROG_INCLUDE=( / )\nBACKUP_KEEP=1\n"
 LEAVE_OUT = "--exclude=./proc --exclude=./sys --exclude=./dev --exclude=./run --exclude=./tmp --exclude=./fast"
 TAR = f"tar --create --file=- --one-file-system --xattrs --xattrs-include='*' --sparse {LEAVE_OUT} --directory=/ ."

@@ -26,7 +26,7 @@ mkdir /srv/backup
 mount -o loop "$1" /srv/backup
 [ -z "$3" ] || "$4" -c "$3" /srv/backup/debian12/*/backup.tar.zst
 mount -o remount,ro /srv/backup
-exec "$(dirname "$4")/rear" -c "$2" drill --memory 1024 "$5"
+exec "$(dirname "$4")/rear" -c "$2" drill --memory 1024 --cpus 1 "$5"
 """
 FLIP = """
 import sys

@@ -79,10 +79,11 @@ def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
 
 def held_by(stick: Path) -> list[str]:
     """The files on the last partition of a stick."""
-    table = json.loads(subprocess.check_output(["sfdisk", "--json", stick]))["partitiontable"]
+    told = subprocess.run(["sfdisk", "--json", stick], capture_output=True, check=True).stdout
+    table = json.loads(told)["partitiontable"]
     offset = table["partitions"][-1]["start"] * table["sectorsize"]
-    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", HELD, "sh", f"{offset}", stick]
-    return subprocess.check_output(argv, text=True).splitlines()
+    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", HELD, "sh", f"{offset}", f"{stick}"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def rescue_shell(vm: qemu.Machine) -> None:
