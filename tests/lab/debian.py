@@ -99,7 +99,7 @@ rm -r etc/ssl/certs/*.[0p]* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data
 find etc usr var -depth -name '*dracut*' -exec rm -r {} +
 # An initramfs of what machines start with; a hook for anything else costs seconds at each start.
 cd usr/share/initramfs-tools/hooks
-rm btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal thin-provisioning-tools
+rm btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
 cd "$2/tree/etc/initramfs-tools"
 sed -i s/MODULES=most/MODULES=list/ initramfs.conf
 printf '%s\n' virtio_pci virtio_blk ext4 >modules

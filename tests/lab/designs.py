@@ -208,7 +208,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     # storage that it does not have.
     settle="""
 sed -i s/MODULES=list/MODULES=dep/ /etc/initramfs-tools/initramfs.conf
-rm /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm}
+rm /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm,thin-provisioning-tools}
 grub-install --target=x86_64-efi --efi-directory=/boot/efi --uefi-secure-boot --force-extra-removable
 update-grub
 """,
