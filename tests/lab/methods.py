@@ -102,6 +102,8 @@ os.chdir("/")
 sys.argv[1] = listed
 exec(script)
 """
+# Below the current directory, where the last partition of a stick is mounted.
+HELD = "find . -path ./lost+found -prune -o -type f -print"
 STATUS = "; echo ended with $?"
 
 
@@ -245,7 +247,7 @@ def _format_stick(vm: qemu.Machine, said: dict[str, Any]) -> None:
 def _look_at_stick(vm: qemu.Machine, said: dict[str, Any]) -> None:
     name = vm.check("readlink -f /dev/disk/by-id/usb-*_stick-0:0")
     vm.check("mount LABEL=REAR-000 /mnt")
-    said["stick"] = vm.check("(cd /mnt && find . -path ./lost+found -prune -o -type f -print)")
+    said["stick"] = vm.check(f"(cd /mnt && {HELD})")
     said["mounted"] = vm.sh(f"rear format --yes {name} 2>&1").__dict__
     vm.check("umount /mnt")
 

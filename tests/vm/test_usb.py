@@ -14,9 +14,7 @@ from lab import backups, methods, qemu
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
-HELD = """
-mount -o loop,ro,offset="$1" "$2" /mnt && cd /mnt && find . -path ./lost+found -prune -o -type f -print
-"""
+INSIDE = f'mount -o loop,ro,offset="$1" "$2" /mnt && cd /mnt && {methods.HELD}'
 PROMPT = r"RESCUE debian12:\S* # "
 
 
@@ -82,7 +80,7 @@ def held_by(stick: Path) -> list[str]:
     told = subprocess.run(["sfdisk", "--json", stick], capture_output=True, check=True).stdout
     table = json.loads(told)["partitiontable"]
     offset = table["partitions"][-1]["start"] * table["sectorsize"]
-    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", HELD, "sh", f"{offset}", f"{stick}"]
+    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", INSIDE, "sh", f"{offset}", f"{stick}"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 

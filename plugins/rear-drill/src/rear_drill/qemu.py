@@ -310,7 +310,6 @@ def firmware_files(firmware: str) -> tuple[Path, Path]:
 
 
 @functools.cache
-@functools.cache
 def accelerator(kernel: Path) -> tuple[str, ...]:
     """Options for hardware virtualization where it works, else for emulation.
 
