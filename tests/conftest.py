@@ -14,7 +14,12 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 # Files whose tests share environments that take long to make.
-TOGETHER = ("tests/test_conformance.py", "tests/test_new_plugins.py", "tests/test_packages.py")
+TOGETHER = (
+    "tests/test_conformance.py",
+    "tests/test_new_plugins.py",
+    "tests/test_packages.py",
+    "tests/root/test_interruptions.py",
+)
 # What takes longest, or makes what others wait for, comes before the many small tests. By xdist's own order files that
 # stay together come first of all: one worker has them while the other has the first whole machine.
 FIRST = (

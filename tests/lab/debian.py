@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +98,15 @@ rm -r etc/ssl/certs/*.[0p]* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data
     usr/share/ca-certificates usr/share/doc usr/share/lintian usr/share/locale usr/share/man usr/share/perl \
     usr/share/perl5/Debconf var/lib/dpkg/info
 find etc usr var -depth -name '*dracut*' -exec rm -r {} +
+# The menu of each machine needs these two, and each more takes seconds.
+find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
 # An initramfs of what machines start with; a hook for anything else costs seconds at each start.
 cd usr/share/initramfs-tools/hooks
 rm btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
 cd "$2/tree/etc/initramfs-tools"
 sed -i s/MODULES=most/MODULES=list/ initramfs.conf
 printf '%s\n' virtio_pci virtio_blk ext4 >modules
+cp -a "$2/files/." "$2/tree"
 chroot "$2/tree" update-initramfs -u -k all
 # Without one each start is a first start, and units are enabled anew.
 chroot "$2/tree" systemd-machine-id-setup
@@ -196,8 +200,8 @@ class Disk:
     initrd: Path
 
 
-def disk(*layers: Path) -> Disk:
-    """The tree with rear, or these layers, on a disk.
+def disk(*layers: Path, files: Iterable[tuple[str, str]] = ()) -> Disk:
+    """The tree with rear, or these layers, on a disk, with more files.
 
     A virtual machine has no use for most drivers, nor a test for manuals, and all of it is copied, saved and restored
     many times.
@@ -206,12 +210,17 @@ def disk(*layers: Path) -> Disk:
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as work:
+            Path(work, "files").mkdir()
+            for name, text in files:
+                file = Path(f"{work}/files{name}")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
             _run(
                 "unshare", "--mount", "--propagation=private",
                 "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path,
             )  # fmt: skip
 
-    made = cached("disk", digest(DISK, *(layer.name for layer in layers)), make)
+    made = cached("disk", digest(DISK, *(layer.name for layer in layers), *map(repr, files)), make)
     return Disk(made / "disk", made / "initrd.img")
 
 

@@ -123,10 +123,10 @@ for disk in vda vdb; do
         'size=256MiB, type=raid' 'type=raid' | sfdisk --quiet /dev/$disk
 done
 udevadm settle
-mdadm --create /dev/md/boot --run --homehost=debian12 --name=boot --level=1 --raid-devices=2 --assume-clean \
-    --bitmap=none /dev/vda2 /dev/vdb2
-mdadm --create /dev/md/system --run --homehost=debian12 --name=system --level=1 --raid-devices=2 --assume-clean \
-    --bitmap=internal /dev/vda3 /dev/vdb3
+mdadm --create /dev/md/boot --run --uuid=c3d1a9f2:5b7e4c08:9a61f7d2:40be85c6 --homehost=debian12 --name=boot \
+    --level=1 --raid-devices=2 --assume-clean --bitmap=none /dev/vda2 /dev/vdb2
+mdadm --create /dev/md/system --run --uuid=7f04b6e1:2c9d4a35:b8e2d105:6c7a93f8 --homehost=debian12 --name=system \
+    --level=1 --raid-devices=2 --assume-clean --bitmap=internal /dev/vda3 /dev/vdb3
 mkfs.ext4 -q -L boot /dev/md/boot
 printf '%s' 'correct horse battery' | cryptsetup luksFormat --batch-mode --type luks2 --label crypt --pbkdf argon2id \
     --pbkdf-memory 65536 --pbkdf-force-iterations 4 --pbkdf-parallel 2 \
@@ -159,16 +159,19 @@ LABEL=data  /srv/logs  btrfs  subvol=@logs,compress=zstd  0  0
 /dev/mapper/system-swap  none  swap  sw  0  0
 LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 """,
-        "/etc/crypttab": "crypt UUID=6a0d9f4e-1c3b-4d85-9e72-b8f5a0c6d413 none luks,discard,initramfs\n",
     },
-    settle="""
-mdadm --detail --scan >> /etc/mdadm/mdadm.conf
-sed -i s/MODULES=list/MODULES=dep/ /etc/initramfs-tools/initramfs.conf
-update-initramfs -u
-grub-install /dev/vda
-grub-install /dev/vdb
-update-grub
+    initramfs={
+        "/etc/crypttab": "crypt UUID=6a0d9f4e-1c3b-4d85-9e72-b8f5a0c6d413 none luks,discard,initramfs\n",
+        "/etc/mdadm/mdadm.conf": """\
+HOMEHOST <system>
+MAILADDR root
+ARRAY /dev/md/boot metadata=1.2 UUID=c3d1a9f2:5b7e4c08:9a61f7d2:40be85c6 name=debian12:boot
+ARRAY /dev/md/system metadata=1.2 UUID=7f04b6e1:2c9d4a35:b8e2d105:6c7a93f8 name=debian12:system
 """,
+        "/etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\nraid1\n"
+        "dm_crypt\nxts\naes_generic\nsha256_generic\n",
+    },
+    settle="grub-install /dev/vda; grub-install /dev/vdb; update-grub",
     facts=[
         *COMMON, *LVM, FILES, "sfdisk --dump /dev/vda", "sfdisk --dump /dev/vdb",
         "for array in boot system; do mdadm --detail --export /dev/md/$array | grep -vE '^MD_(DEVICE_|UPDATE)'; done",
@@ -207,7 +210,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     # The initramfs has a driver for virtio alone. An emulated machine makes one in minutes, and in more with hooks for
     # storage that it does not have.
     settle="""
-sed -i s/MODULES=list/MODULES=dep/ /etc/initramfs-tools/initramfs.conf
+sed -i 's/MODULES=list/MODULES=dep/; s/BUSYBOX=auto/BUSYBOX=n/' /etc/initramfs-tools/initramfs.conf
 rm /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm,thin-provisioning-tools}
 grub-install --target=x86_64-efi --efi-directory=/boot/efi --uefi-secure-boot --force-extra-removable
 update-grub

@@ -34,7 +34,8 @@ class Design:
 
     `storage` is a shell script that makes the storage on /dev/vda, /dev/vdb ... and mounts it below /mnt; the tree is
     then copied there, `files` are written, and `settle` is run inside to make it bootable. `facts` are commands whose
-    output has to be the same on the recovered machine.
+    output has to be the same on the recovered machine. Files that the `initramfs` is made of are there from the
+    beginning: the host makes one in seconds, an emulated machine in minutes.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Design:
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
     packages: Sequence[str] = ()
+    initramfs: Mapping[str, str] = field(default_factory=dict)
     may_differ: Sequence[str] = ()
 
 
@@ -75,6 +77,7 @@ BIND = "for directory in dev proc sys run; do mount --rbind /$directory /mnt/$di
 GRUB = f"""\
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=1
+GRUB_TERMINAL=console
 GRUB_DISTRIBUTOR=Debian
 GRUB_CMDLINE_LINUX_DEFAULT="{debian.PARAMETERS}"
 GRUB_CMDLINE_LINUX="console=ttyS0"
@@ -86,7 +89,7 @@ GRUB_DISABLE_SUBMENU=true
 
 def made(design: Design) -> Path:
     """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
-    root = debian.disk(debian.tree(*design.packages))
+    root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items())
     recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
     key = cache.digest(repr(recipe), PRELUDE, BIND, GRUB, root.path.parent.name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))

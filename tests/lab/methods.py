@@ -29,6 +29,8 @@ ISO = "rear-debian12.iso"
 
 # Emulated machines are slow at compressing; and a part of the machine is enough, as long as it starts.
 LEFT_OUT = ("/usr/lib/modules/*/kernel/drivers", "/usr/lib/python3*", "/usr/lib/grub/x86_64-efi*", "/opt/rear")
+# rear's own work, which the vendors' clients know nothing of.
+WORK = ("/tmp/rear.*", "/var/cache/rear", "/var/lib/rear/output")
 QUICK = f"BACKUP_COMPRESSION=none\nBACKUP_PROG_EXCLUDE=( {' '.join(map(repr, LEFT_OUT))} '/tmp/*' )\n"
 CONFIGURATIONS = {
     "usb": f"OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n{QUICK}",
@@ -58,7 +60,7 @@ chmod 711 /home
 mkdir -p /etc/rear /etc/adsm /var/log/tsm /nsr/logs /nsr/tmp /nsr/res/nsrladb /usr/lib/nsr
 python3 /root/odd.py /srv
 python3 /root/odd.py /home
-for folder in {" ".join(LEFT_OUT)}; do
+for folder in {" ".join(LEFT_OUT + WORK)}; do
     echo "exclude.dir $folder" >> /etc/inclexcl
     printf '<< %s >>\\nskip: %s\\n' "${{folder%/*}}" "${{folder##*/}}" >> /.nsr
 done

@@ -120,7 +120,7 @@ def configuration() -> dict[str, str]:
 
 
 def left_out(stanza: dict[str, str]) -> list[str]:
-    """The folders that the list of what to include and exclude names, without wildcards."""
+    """The folders that the list of what to include and exclude names."""
     found = []
     for line in Path(stanza["inclexcl"]).read_text().splitlines() if "inclexcl" in stanza else []:
         statement, _, folder = line.partition(" ")
