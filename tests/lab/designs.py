@@ -159,6 +159,8 @@ LABEL=data  /srv/logs  btrfs  subvol=@logs,compress=zstd  0  0
 /dev/mapper/system-swap  none  swap  sw  0  0
 LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 """,
+        # New mirrors are synchronised in the background, which an emulated machine has little time for.
+        "/etc/sysctl.d/raid.conf": "dev.raid.speed_limit_max = 1000\n",
     },
     initramfs={
         "/etc/crypttab": "crypt UUID=6a0d9f4e-1c3b-4d85-9e72-b8f5a0c6d413 none luks,discard,initramfs\n",

@@ -89,10 +89,11 @@ GRUB_DISABLE_SUBMENU=true
 
 def made(design: Design) -> Path:
     """A folder with the disks of a machine, named by their serials, and its `nvram`; to be copied, not written to."""
-    root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items())
+    tree = debian.tree(*design.packages)
+    root = debian.disk(tree, files=design.initramfs.items())
     recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
     key = cache.digest(repr(recipe), PRELUDE, BIND, GRUB, root.path.parent.name)
-    return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root, path))
+    return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, debian.disk(tree), root.path, path))
 
 
 def copy(design: Design, folder: Path) -> list[qemu.Disk]:
@@ -124,7 +125,7 @@ def log_in(vm: qemu.Machine, design: Design) -> None:
     vm.shell(PROMPT, timeout=600)
 
 
-def _make(design: Design, root: debian.Disk, path: Path) -> None:
+def _make(design: Design, running: debian.Disk, root: Path, path: Path) -> None:
     path.mkdir()
     disks = [drive.blank(path) for drive in design.drives]
     files = {"/etc/default/grub": GRUB, **design.files}
@@ -132,9 +133,9 @@ def _make(design: Design, root: debian.Disk, path: Path) -> None:
         # Other programs than signed ones are only started directly where the firmware does not mind.
         firmware="uefi" if design.firmware == "secureboot" else design.firmware,
         nvram=path / "nvram" if design.firmware == "uefi" else None,
-        disks=[*disks, qemu.Disk(root.path, "running", snapshot=True), qemu.Disk(_smallest(root.path, path), "tree")],
+        disks=[*disks, qemu.Disk(running.path, "running", snapshot=True), qemu.Disk(_smallest(root, path), "tree")],
         kernel=debian.kernel(),
-        initrd=root.initrd,
+        initrd=running.initrd,
         # A console and what it needs, no other service.
         command_line="root=/dev/disk/by-id/virtio-running rw console=ttyS0"
         f" {debian.PARAMETERS} systemd.unit=serial-getty@ttyS0.service",
