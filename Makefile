@@ -41,9 +41,9 @@ docs: .venv/for-docs ## the documentation as HTML, with its generated pages
 	@echo "docs/_build/index.html"
 
 clean: ## remove what was made here
-	rm -rf .venv docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find src tests tools plugins -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf src/*.egg-info plugins/*/src/*.egg-info build plugins/*/build
+	rm -rf --one-file-system .venv docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests tools plugins -name __pycache__ -prune -exec rm -rf --one-file-system {} +
+	rm -rf --one-file-system src/*.egg-info plugins/*/src/*.egg-info build plugins/*/build
 
 .venv/for-%: tools/install $(PROJECTS)
 	@tools/install $*

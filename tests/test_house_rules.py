@@ -21,7 +21,10 @@ LAYERS = (
     ("builtin",),
     ("finalize",),
     ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "work_area", "template"),
-    ("shell", "interruption", "report", "console", "settings", "hookspecs", "step", "durable", "errors"),
+    (
+        "shell", "interruption", "report", "console", "settings", "hookspecs", "step", "durable", "removal", "escapes",
+        "errors",
+    ),
 )
 
 
@@ -75,6 +78,12 @@ def test_only_the_shell_starts_programs() -> None:
     for path in MODULES:
         if path != CORE / "shell.py":
             assert not starters & set(imports(path)), path
+
+
+def test_only_one_module_removes_trees() -> None:
+    """That one never removes what is mounted below."""
+    for path in [*MODULES, *CORE.rglob("*.j2")]:
+        assert "rmtree" not in path.read_text(), path
 
 
 def test_imports_go_one_way() -> None:

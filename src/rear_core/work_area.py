@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 from contextlib import ExitStack
 from pathlib import Path
 
 from .errors import RearError, Refused
+from .escapes import mount_points
+from .removal import remove_tree
 from .report import Report
 from .shell import Shell
 
@@ -77,17 +78,18 @@ def remove(path: Path, sh: Shell) -> None:
         sh.run("umount", "--lazy", mount)
     if mounts_below(path):
         raise RearError(f"{path} has mounts that cannot be undone", f"unmount them, then remove {path}")
-    shutil.rmtree(path)
+    try:
+        remove_tree(path)
+    except OSError as error:
+        raise RearError(
+            f"cannot remove the work area: {error.strerror}: {error.filename}", f"look at it, then remove {path}"
+        ) from error
 
 
 def mounts_below(path: Path) -> list[str]:
-    """Mount points at or below a directory, by the kernel's table (proc(5), /proc/pid/mountinfo)."""
-    points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")
-        if point == os.fspath(path) or point.startswith(f"{path}/"):
-            points.append(point)
-    return points
+    """Mount points at or below a directory; its links are resolved, as the kernel has resolved them."""
+    place = os.path.realpath(path)
+    return [point for point in mount_points() if point == place or point.startswith(f"{place}/")]
 
 
 def _is_ours(path: Path) -> bool:

@@ -7,11 +7,13 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from rear_core.escapes import mount_points
+from rear_core.removal import remove_tree
 
 KEPT_OF_A_KIND = 2
 KEPT_SECONDS = 2 * 60 * 60
@@ -85,8 +87,8 @@ def _last_used(path: Path) -> float:
 def _remove(path: Path) -> None:
     if path.is_dir():
         # Whatever is mounted in there, by mistake or on purpose, is not ours to empty.
-        if any(line.split()[1].startswith(f"{path}/") for line in Path("/proc/self/mounts").read_text().splitlines()):
+        if any(point.startswith(f"{path}/") for point in mount_points()):
             raise RuntimeError(f"{path} is in use: something is mounted in it")
-        shutil.rmtree(path)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)

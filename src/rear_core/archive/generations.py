@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ..durable import flush
 from ..errors import ConfigurationError, Refused
+from ..removal import discard, remove_tree
 from . import manifest
 
 FORMAT = "%Y-%m-%dT%H%M%SZ"
@@ -33,7 +33,7 @@ def new(home: Path, now: datetime | None = None) -> Iterator[tuple[Path, str]]:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for stale in home.glob(f"*{PARTIAL}"):
         if PATTERN.fullmatch(stale.name[: -len(PARTIAL)]):
-            shutil.rmtree(stale)
+            remove_tree(stale)
     name = (now or datetime.now(timezone.utc)).strftime(FORMAT)
     newest = max(names(home), default="")
     if name <= newest:
@@ -47,7 +47,7 @@ def new(home: Path, now: datetime | None = None) -> Iterator[tuple[Path, str]]:
         partial.rename(home / name)
         flush(home)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        discard(partial)
         raise
 
 
@@ -66,7 +66,7 @@ def prune(home: Path, keep: int, made: str) -> list[str]:
     for name in doomed:
         # Out of sight first: half a generation must never be taken for one.
         partial = (home / name).rename(home / (name + PARTIAL))
-        shutil.rmtree(partial)
+        remove_tree(partial)
     return doomed
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProgramFailed, Refused
+from ..escapes import unescaped
 from .url import Url
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def devices_named(sh: Shell, name: str) -> list[str]:
     """
     # blkid(8), TOKENS: LABEL, UUID, PARTLABEL, PARTUUID; udev writes special characters as \x20 in its links.
     if match := re.fullmatch(r"/dev/disk/by-(label|uuid|partlabel|partuuid)/(.+)", name):
-        value = re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), match[2])
-        token = f"{match[1].upper()}={value}"
+        token = f"{match[1].upper()}={unescaped(match[2])}"
         # The cache of blkid may tell of a disk that is gone. 2: there is none.
         options = ("--cache-file", "/dev/null", "--match-token", token, "--output", "device")
         return sh.query("blkid", *options, ok=(0, 2)).splitlines()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import RearError, Refused
 from ..plugins import Found, distribution_for
+from ..removal import discard
 
 TEMPLATES = Path(__file__).parent
 # What becomes part of a distribution's name (PEP 503), of a module and of a setting.
@@ -42,7 +42,7 @@ def write(kind: str, name: str, directory: Path, installed: Collection[Found], s
             part.chmod(0o755)
             part.rename(folder)
         except BaseException:
-            shutil.rmtree(part)
+            discard(part)
             raise
     except OSError as error:
         raise RearError(f"cannot write {folder}: {error.strerror}", "choose another --directory") from error

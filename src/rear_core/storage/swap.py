@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..escapes import unescaped
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .kinds import StorageKind
@@ -69,7 +70,7 @@ def capture(survey: Survey) -> Iterator[Item]:
     described = {f"/dev/{device.kernel_name}" for device in survey.devices.values()} | set(survey.devices)
     for name, kind, size in active:
         if kind == "file":
-            yield _swap_file(survey, name.encode().decode("unicode_escape"), int(size) + page, lines)
+            yield _swap_file(survey, unescaped(name), int(size) + page, lines)
         elif name not in described:
             survey.leave_out(f"swap {name}", "a device that is not described")
 

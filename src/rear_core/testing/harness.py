@@ -6,7 +6,6 @@ import importlib.util
 import io
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 from .. import builtin
 from ..errors import RearError
 from ..plugins import CORE, Found, Plugins, discover, load
+from ..removal import discard
 from ..report import Report
 from ..run import Options, RescueImage, Run
 from ..settings import Setting, Sources, evaluate, parse
@@ -264,7 +264,7 @@ class Harness:
 
     def recover(self, *, failing: str = "") -> Ended:
         """The phases of a recovery that bring files back into a folder."""
-        shutil.rmtree(self.restored, ignore_errors=True)
+        discard(self.restored)
         return self.go(*RECOVERING, failing=failing)
 
 

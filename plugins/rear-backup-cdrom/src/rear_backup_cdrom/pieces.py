@@ -16,6 +16,7 @@ from rear_core.archive.manifest import NAME
 from rear_core.archive.place import new_file
 from rear_core.archive.volumes import Volume
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room, room
+from rear_core.removal import discard, remove_tree
 
 MIB = 1 << 20
 # On each medium, for the manifest and the coverage report.
@@ -59,8 +60,8 @@ def new(run: Run, archive: str, home: str) -> Iterator[Pieces]:
         raise RearError("the rescue system leaves no room for a backup on the first medium", "use larger media")
     directory = found.directory / FOLDER
     with suppress(FileNotFoundError):
-        shutil.rmtree(directory)
-    run.undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        remove_tree(directory)
+    run.undo.callback(discard, directory)
     try:
         directory.mkdir(mode=0o700, parents=True)
         with closing(Pieces(datetime.now(timezone.utc).strftime(FORMAT), archive, found, directory)) as pieces:

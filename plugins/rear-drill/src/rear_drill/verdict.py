@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rear_core.archive.progress import size
 from rear_core.finalize.summary import duration
+from rear_core.removal import remove_tree
 
 VERSION = 1
 KEPT = 20
@@ -114,4 +114,4 @@ def keep(verdict: Verdict, folder: Path) -> None:
         with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
     for old in sorted(path for path in folder.parent.iterdir() if path.is_dir())[:-KEPT]:
-        shutil.rmtree(old)
+        remove_tree(old)

@@ -7,10 +7,10 @@ snapshots a layout has only the one that the system runs from.
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from rear_core.finalize import files
+from rear_core.removal import remove_tree
 
 CONFIGURATIONS = "/etc/snapper/configs"
 # A subvolume of Btrfs is a folder with this inode number, and a snapshot is a subvolume.
@@ -40,7 +40,7 @@ def forget_lost(target: Path) -> list[str]:
         numbers = [path for path in here.iterdir() if path.name.isdigit()] if here.is_dir() else []
         for path in sorted(numbers, key=lambda path: int(path.name)):
             if is_lost(path):
-                shutil.rmtree(path)
+                remove_tree(path)
                 gone.append(f"{folder}/{path.name}")
     return gone
 

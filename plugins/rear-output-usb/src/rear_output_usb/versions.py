@@ -18,6 +18,7 @@ from rear_core.archive.generations import write as write_text
 from rear_core.durable import flush
 from rear_core.media.delivery import beside, checksum, forget
 from rear_core.media.menu import entries
+from rear_core.removal import discard, remove_tree
 from rear_core.template import render
 
 FOLDER = Path("boot/rear")
@@ -99,8 +100,8 @@ def remove(root: Path, version: Version) -> None:
     """Remove a rescue system; out of sight first, as half of it must never be taken for one."""
     path = root / version.folder
     partial = path.with_name(path.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(path.rename(partial))
+    discard(partial)
+    remove_tree(path.rename(partial))
 
 
 def menu(run: Run, versions: Iterable[Version]) -> str:
