@@ -22,8 +22,8 @@ LAYERS = (
     ("finalize",),
     ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "work_area", "template"),
     (
-        "shell", "interruption", "report", "console", "settings", "hookspecs", "step", "durable", "removal", "escapes",
-        "errors",
+        "shell", "interruption", "report", "questions", "settings", "hookspecs", "step", "durable", "removal",
+        "escapes", "errors",
     ),
 )
 
@@ -78,6 +78,14 @@ def test_only_the_shell_starts_programs() -> None:
     for path in MODULES:
         if path != CORE / "shell.py":
             assert not starters & set(imports(path)), path
+
+
+def test_only_one_module_asks() -> None:
+    """Whether somebody is there, and what an answer means, is decided in one place."""
+    for path in MODULES:
+        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+        asking = {"input", "sys.stdin.isatty", "sys.stdin.readline", "getpass.getpass", "click.confirm", "click.prompt"}
+        assert path == CORE / "questions.py" or not calls & asking, path
 
 
 def test_only_one_module_removes_trees() -> None:

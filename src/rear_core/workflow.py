@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import console
+from . import questions
 from .errors import ConfigurationError, Interrupted, PluginError, Problems, RearError, Refused
 from .step import Step
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAKING = ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "backup", "output")
 RECOVERING = ("config", "verify", "recreate", "restore", "finalize")
 PHASES = (*MAKING, *RECOVERING, "cleanup")
+# What they write is still there after the run: to disks, to the place of the backup, to media.
+WRITING = ("backup", "output", "recreate", "restore", "finalize")
 
 WORKFLOWS = {
     "mkrescue": ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "output", "cleanup"),
@@ -62,39 +64,54 @@ def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
 
 
 def execute(run: Run, workflow: str) -> None:
-    """Run the phases of a workflow; cleanup runs also after a failure. With `simulate` the steps are listed instead."""
+    """Run the phases of a workflow; cleanup runs also after a failure. With `simulate` the steps are listed instead.
+
+    A step that the user left out ends the run with an error: after the checks of a recovery, otherwise at its end.
+    """
     phases = run.phases = WORKFLOWS[workflow]
     if run.options.simulate:
         for planned in plan(run, phases):
             print(f"{planned.phase:<15} {planned.step.number:02d}  {planned.step.title}  [{planned.source}]")
         return
+    left_out: list[str] = []
     try:
         for phase in phases:
-            if phase == "verify":
-                _verify(run)
-            elif phase != "cleanup":
-                _go_through(run, phase)
+            if phase == "cleanup":
+                continue
+            left_out += _verify(run) if phase == "verify" else _go_through(run, phase)
+            if phase == "verify" and left_out:
+                raise Refused(f"not checked, as asked: {'; '.join(left_out)}", "answer yes to every check to go on")
+        if left_out:
+            raise RearError(f"left out, as asked: {'; '.join(left_out)}", "run it again and answer yes to these")
     finally:
         _clean_up(run)
 
 
-def _go_through(run: Run, phase: str) -> None:
-    """Run the steps of a phase, until one fails; from recreate on that is no refusal any more."""
+def _go_through(run: Run, phase: str) -> list[str]:
+    """Run the steps of a phase until one fails, which from recreate on is no refusal; what the user left out."""
+    left_out = []
     for planned in plan(run, [phase]):
         try:
-            _perform(run, planned)
+            if not _perform(run, planned):
+                left_out.append(planned.step.title)
         except Refused as error:
             if phase in ("recreate", "restore", "finalize"):
                 raise RearError(error.message, error.hint) from error
             raise
+    return left_out
 
 
-def _verify(run: Run) -> None:
-    """Run every step, also after one has refused: all that keeps a recovery from succeeding is told at once."""
+def _verify(run: Run) -> list[str]:
+    """Run every step, also after one has refused: all that keeps a recovery from succeeding is told at once.
+
+    Returns what the user left out.
+    """
     problems: list[RearError] = []
+    left_out = []
     for planned in plan(run, ["verify"]):
         try:
-            _perform(run, planned)
+            if not _perform(run, planned):
+                left_out.append(planned.step.title)
         except Interrupted:
             raise
         except RearError as error:
@@ -107,15 +124,18 @@ def _verify(run: Run) -> None:
             raise problem
         # Whatever it was: nothing was changed yet.
         raise Refused(problem.message, problem.hint) from problem
+    return left_out
 
 
-def _perform(run: Run, planned: PlannedStep) -> None:
-    if run.options.step_by_step and not _confirmed(planned):
-        return
+def _perform(run: Run, planned: PlannedStep) -> bool:
+    """Run a step; False when the user wants to do without it."""
+    if run.options.step_by_step and not _confirmed(run, planned):
+        return False
     started, seconds = time.monotonic(), run.recovery.seconds
     with run.report.step(planned.step.title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
         planned.step.action(run)
     seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started
+    return True
 
 
 def _clean_up(run: Run) -> None:
@@ -127,8 +147,7 @@ def _clean_up(run: Run) -> None:
             run.report.warn(f"{planned.step.title}: {error.message}")
 
 
-def _confirmed(planned: PlannedStep) -> bool:
-    answer = console.ask(f"{planned.phase}: {planned.step.title} [{planned.source}]? [Y]es, (s)kip, (q)uit: ").lower()
-    if answer.startswith("q"):
-        raise Interrupted("ended before a step, as asked")
-    return not answer.startswith("s")
+def _confirmed(run: Run, planned: PlannedStep) -> bool:
+    """Whether to run a step with -S; what writes runs only after a yes, and with skip or no the next step follows."""
+    question = f"{planned.phase}: {planned.step.title} [{planned.source}]"
+    return questions.confirm(run, question, default=planned.phase not in WRITING, quits="ended before a step, as asked")

@@ -52,7 +52,7 @@ plugins.take(Found("backup", "NFS", "rear_backup_nfs", "rear-backup-nfs", "1", m
 declared = [*Plugins(builtin.modules()).call("rear_settings"), *rear_backup_nfs.rear_settings()]
 settings = evaluate(load(folder / "etc", ["local.conf"]), declared, {})
 options = Options(
-    unattended="-n" in more, config_dir=folder / "etc", target=folder / "target",
+    unattended="-n" in more, step_by_step="-S" in more, config_dir=folder / "etc", target=folder / "target",
     backup=next((word for word in more if word[0] == "2"), ""),
 )
 report = Report()

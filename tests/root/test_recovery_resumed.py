@@ -164,8 +164,8 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def typed(machine: Machine) -> pexpect.spawn[str]:
-    program, *arguments = machine.argv("recover")
+def typed(machine: Machine, *options: str) -> pexpect.spawn[str]:
+    program, *arguments = machine.argv("recover", *options)
     return pexpect.spawn(program, arguments, encoding="utf-8", timeout=60, preexec_fn=heed_interrupts)
 
 
@@ -202,6 +202,41 @@ def test_a_disk_with_data_is_a_question(machine: Machine) -> None:
     console.close()
     assert console.exitstatus == 0
     assert machine.restored() == machine.original()
+
+
+@pytest.mark.parametrize("answer", ["no", "n", "NO", "", "q", "nothing"])
+def test_step_by_step_nothing_is_written_without_a_yes(machine: Machine, answer: str) -> None:
+    put_data(machine)
+    machine.configure()
+    before = machine.checksum()
+    console = typed(machine, "-S")
+    while console.expect([r"verify: .*\? \[yes\], no, quit: ", r"recreate: .*\? yes, \[no\], quit: "]) == 0:
+        console.sendline("")
+    console.sendline(answer)
+    while console.expect(["quit: ", pexpect.EOF]) == 0:
+        console.sendline("no")
+    console.close()
+    assert console.exitstatus == (130 if answer == "q" else 1)
+    assert machine.checksum() == before
+
+
+def test_step_by_step_nothing_is_written_when_a_check_was_left_out(machine: Machine) -> None:
+    put_data(machine)
+    machine.configure()
+    before = machine.checksum()
+    console = typed(machine, "-S")
+    # Also one that the answers to all others depend on is only left out, and told.
+    console.expect("verify: .*quit: ")
+    while "backup is there" not in console.after:
+        console.sendline("yes")
+        console.expect("verify: .*quit: ")
+    console.sendline("no")
+    while console.expect(["verify: .*quit: ", "ERROR: not checked, as asked: Check that the backup is there"]) == 0:
+        console.sendline("yes")
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.exitstatus == 3
+    assert machine.checksum() == before
 
 
 def test_passphrases_are_asked_and_checked_before_anything_is_written(machine: Machine) -> None:

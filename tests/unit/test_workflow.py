@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -154,6 +156,34 @@ def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.Captu
     run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: [Step(7, "Describe", fail)]))
     execute(run, WORKFLOW)
     assert capsys.readouterr().out == "analyse_dr      07  Describe  [extra e]\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "ran"),
+    [
+        ("yes\n" * 4, ExitCode.DONE, ["prep", "backup"]),
+        ("\n" * 4, ExitCode.FAILED, ["prep"]),
+        ("no\n" * 4, ExitCode.FAILED, []),
+        ("quit\n", ExitCode.INTERRUPTED, []),
+        ("", ExitCode.INTERRUPTED, []),
+    ],
+    ids=["yes", "the Enter key", "no", "quit", "nobody"],
+)
+def test_step_by_step_a_step_runs_when_its_user_agrees(
+    run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, status: ExitCode, ran: list[str]
+) -> None:
+    """Without a word only what writes nothing runs, and what was left out is no success."""
+    done: list[str] = []
+    steps = {f"rear_{phase}": lambda p=phase: [Step(10, p, lambda run: done.append(p))] for phase in ("prep", "backup")}
+    run.plugins.take(plugin("backup", "ACME", **steps))
+    run.options = replace(run.options, step_by_step=True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    try:
+        execute(run, "mkbackuponly")
+        ended = ExitCode.DONE
+    except RearError as error:
+        ended = error.exit_code
+    assert (ended, done) == (status, ran)
 
 
 def test_a_hook_that_returns_no_steps_is_named(run: Run) -> None:

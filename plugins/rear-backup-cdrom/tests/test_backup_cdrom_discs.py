@@ -206,7 +206,7 @@ def test_one_drive_is_fed_by_somebody(
     assert same(three, tmp_path)
     assert drives.changer == []
     assert said(run.report).count("Needed: disc 2 of 3 of the backup 20") == 2
-    assert capsys.readouterr().out.count("Put it into a drive") == 5
+    assert capsys.readouterr().err.count("Put it into a drive") == 5
     assert mounts_below(tmp_path) == []
 
 

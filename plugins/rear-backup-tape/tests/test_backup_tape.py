@@ -14,6 +14,7 @@ import rear_backup_tape
 from rear_backup_tape.place import Tapes
 from rear_core import RearError, Refused, Run, archive, builtin
 from rear_core.archive import backup, coverage
+from rear_core.errors import Interrupted
 from rear_core.media.tape import Label, write_label
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -154,7 +155,7 @@ def test_what_cannot_be_asked_ends_the_run(
     with pytest.raises(Refused, match=r"needed is volume 1 .*nobody can be asked"):
         archive.check((tapes := make_tapes(StandInDrive(second), unattended=True)).run, tapes)
     at_terminal(monkeypatch, "q")
-    with pytest.raises(Refused, match=r"volume 1 .* was not put into"):
+    with pytest.raises(Interrupted, match=r"volume 1 .* was not put into"):
         archive.check((tapes := make_tapes(StandInDrive(second))).run, tapes)
 
 

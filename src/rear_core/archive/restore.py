@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console
+from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, stream
 from .backup import passphrase
@@ -83,10 +83,10 @@ def unlock(run: Run, sealed: manifest.Sealed) -> encryption.Keys | None:
 
 def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:
     """Ask for the passphrase until it is right, three times at most."""
-    if run.options.unattended or not console.somebody_is_there():
+    if not questions.is_interactive(run):
         raise Refused("the backup is encrypted and no key is configured", "set BACKUP_KEY_FILE, or use a terminal")
     for number in range(TRIES):
-        secret = console.ask_secret("Passphrase of the backup: ")
+        secret = questions.ask_secret(run, "Passphrase of the backup: ")
         run.report.mask(secret)
         try:
             return encryption.unlock(secret, secured)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
+def _not_negative(value: int) -> str:
+    return "" if value >= 0 else "must be 0 or more"
+
+
 def _absolute(value: str) -> str:
     return "" if value.startswith("/") else "must be an absolute path"
 
@@ -42,6 +46,11 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "LOGFILE", str, environment=True,
         help="Log of the run. Left empty it is /tmp/rear-<hostname>.log.",
+    )
+    yield Setting(
+        "USER_INPUT_TIMEOUT", int, check=_not_negative,
+        help="Seconds that a question waits for its answer; after them the run ends, as after ^D, and nothing is done"
+        " that nobody has agreed to. 0 waits as long as it takes.",
     )
     yield Setting(
         "SHARE_DIR", str, default="/usr/share/rear", check=_absolute,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console, durable
+from .. import durable, questions
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
@@ -172,26 +172,26 @@ def get_passphrases(run: Run) -> None:
             if problem := passphrase_problem(known):
                 raise Refused(f"LUKS_PASSPHRASE is not good enough: {problem}", "choose another one")
             run.passphrases[volume.id] = known
-        elif run.options.unattended or not console.somebody_is_there():
+        elif not questions.is_interactive(run):
             raise Refused(
                 f"{volume} needs a passphrase, and nobody can be asked",
                 "set LUKS_PASSPHRASE in /etc/rear/local.conf of the rescue system or in the environment,"
                 " or recover without -n",
             )
         else:
-            run.passphrases[volume.id] = ask_passphrase(volume)
+            run.passphrases[volume.id] = ask_passphrase(run, volume)
     for word in run.passphrases.values():
         run.report.mask(word)
 
 
-def ask_passphrase(volume: Luks) -> str:
+def ask_passphrase(run: Run, volume: Luks) -> str:
     """A passphrase that was typed twice."""
     from ..storage.luks import passphrase_problem
 
     for _ in range(TRIES):
-        word = console.ask_secret(f"New passphrase for {volume}: ")
+        word = questions.ask_secret(run, f"New passphrase for {volume}: ")
         problem = passphrase_problem(word)
-        if not problem and console.ask_secret("Once more: ") == word:
+        if not problem and questions.ask_secret(run, "Once more: ") == word:
             return word
         print(f"Not taken: {problem or 'they are not the same'}", file=sys.stderr)
     raise Refused(f"no passphrase for {volume}", "run it again")
@@ -351,6 +351,6 @@ def existing_passphrase(run: Run, volume: Luks) -> str:
     """The passphrase that a volume has."""
     if known := str(run.settings["LUKS_PASSPHRASE"]):
         return known
-    if not console.somebody_is_there():
-        raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal")
-    return console.ask_secret(f"Passphrase for {volume}: ")
+    if not questions.is_interactive(run):
+        raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal and without -n")
+    return questions.ask_secret(run, f"Passphrase for {volume}: ")

@@ -74,7 +74,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option("-v", "--verbose", is_flag=True, help="Show every step and its details.")
 @click.option("-d", "--debug", is_flag=True, help="Show the log on the terminal and keep the work area.")
 @click.option("-s", "--simulate", is_flag=True, help="List the steps that would run, and change nothing.")
-@click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step.")
+@click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; Enter leaves out what writes.")
 @click.option("-n", "--non-interactive", is_flag=True, help="Ask nothing: an open question ends the run.")
 @click.option(
     "-c", "--config-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("/etc/rear"),
@@ -97,6 +97,8 @@ def rear(
 
     Exit status: 0 done, 1 failed, 2 configuration, 3 refused before any change, 130 interrupted.
     """
+    if step_by_step and non_interactive:
+        raise click.UsageError("-S asks before each step, which -n forbids: leave one of them out")
     ctx.obj = Options(
         verbose=verbose,
         debug=debug,

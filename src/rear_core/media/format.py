@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import questions
 from ..errors import Interrupted, Refused
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ def chosen(run: Run, name: Path, device: Path) -> Format:
 
 
 def ask(run: Run, device: Path) -> None:
-    """Have the user type the device's path or `yes`; raise `Interrupted` for anything else."""
-    if run.options.unattended or not sys.stdin.isatty():
+    """Have the user type the device's path or `yes`; raise `Interrupted` for no, quit, or the Enter key alone."""
+    if not questions.is_interactive(run):
         raise Refused(f"nobody can be asked whether to erase {device}", "look at what it holds, then add --yes")
-    answer = input(f"All of this will be lost. Type {device} or yes to go on: ").strip()
-    if answer not in (os.fspath(device), "yes"):
-        raise Interrupted(f"{device} was left as it is, as asked")
+    left = f"{device} was left as it is, as asked"
+    answers = {os.fspath(device): True, "yes": True, "no": False, "n": False, "": False}
+    question = f"All of this will be lost. Type {device} or yes to go on [no]: "
+    if not questions.choose(run, question, answers, quits=left):
+        raise Interrupted(left)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from .. import console
+from .. import questions
 from ..errors import Interrupted, Refused
 from . import present
 from .command import Site
@@ -24,6 +24,7 @@ from .resize import minimum
 if TYPE_CHECKING:
     from ..run import Run
 
+QUITS = "ended before anything was written, as asked"
 ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
 
 
@@ -35,7 +36,7 @@ def decide(run: Run, layout: Layout) -> tuple[Assignment, Machine]:
     refuse(run, assignment)
     while assignment.questions:
         match = assignment.questions[0]
-        tried = {**answers, match.recorded.id: ask(match, assignment.spare)}
+        tried = {**answers, match.recorded.id: ask(run, match, assignment.spare)}
         after = assigned(run, layout, machine, tried)
         for problem in after.problems:
             print(f"That cannot be: {problem}", file=sys.stderr)
@@ -139,12 +140,12 @@ def refuse(run: Run, assignment: Assignment) -> None:
     if assignment.problems:
         spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
         raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
-    if assignment.questions and (run.options.unattended or not console.somebody_is_there()):
+    if assignment.questions and not questions.is_interactive(run):
         open_questions = "; ".join(map(str, assignment.questions))
         raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)
 
 
-def ask(match: Match, spare: Mapping[str, str]) -> str:
+def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
     """The disk that the user wants, or `none`; one that holds something has to be typed out."""
     holds = any(reason.startswith("it holds") for reason in match.reasons)
     print(f"\n{match}", file=sys.stderr)
@@ -152,7 +153,8 @@ def ask(match: Match, spare: Mapping[str, str]) -> str:
         print(f"  also here: {path} ({state})", file=sys.stderr)
     proposal = "" if holds else match.path
     default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
-    answer = console.ask(f"Which disk becomes {match.recorded}? A path, none, or quit{default}: ") or proposal
-    if answer in ("", "q", "quit"):
-        raise Interrupted("ended before anything was written, as asked")
+    question = f"Which disk becomes {match.recorded}? A path, none, or quit{default}: "
+    answer = questions.ask(run, question, quits=QUITS) or proposal
+    if not answer or answer.lower() in questions.NO:
+        raise Interrupted(QUITS)
     return answer if answer == NONE else _device(answer)

@@ -77,8 +77,8 @@ def test_it_is_shown_asked_and_written(run: Run, answer: Callable[[str], object]
     assert said(run).splitlines() == ["Acme, 4 GiB", "It becomes: blank", "/dev/null is ready"]
 
 
-@pytest.mark.parametrize("text", ["", "y", "no", "/dev/zero"])
-def test_any_other_answer_leaves_it_alone(run: Run, answer: Callable[[str], object], text: str) -> None:
+@pytest.mark.parametrize("text", ["", "n", "no", "NO", "q", "quit", "y\nno", "/dev/zero\n/dev/nul\nq"])
+def test_without_a_clear_yes_it_is_left_alone(run: Run, answer: Callable[[str], object], text: str) -> None:
     cartridge = Cartridges()
     take(run, "output", cartridge)
     answer(text)

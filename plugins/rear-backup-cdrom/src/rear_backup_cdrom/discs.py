@@ -2,18 +2,16 @@
 """The discs that a backup is on: found in any drive by what is on them, and asked for when they are in none."""
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from rear_core import Refused, Run
+from rear_core import Refused, Run, questions
 from rear_core.archive import Target
 from rear_core.archive.generations import choose
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.place import prefix, read
-from rear_core.errors import Interrupted
 
 from . import pieces
 from .drives import Disc, Found, look, release, title
@@ -74,12 +72,8 @@ class Discs:
             self.run.report.say(f"Found {disc}")
         there = {disc.number for disc in chosen}
         missing = [title(chosen[0].manifest, n) for n in range(1, chosen[0].count + 1) if n not in there]
-        if missing and not self._attended:
+        if missing and not questions.is_interactive(self.run):
             self._refuse(", ".join(missing), found)
-
-    @property
-    def _attended(self) -> bool:
-        return not self.run.options.unattended and sys.stdin.isatty()
 
     def _look(self) -> Found:
         return look(self.run, self.owner, self.folder)
@@ -89,24 +83,19 @@ class Discs:
         deadline = time.monotonic() + DRIVE_SECONDS
         while True:
             found = self._look()
-            ended = time.monotonic() > deadline or (found.drive_ready and self._attended)
+            ended = time.monotonic() > deadline or (found.drive_ready and questions.is_interactive(self.run))
             if ended or any(map(wanted, found.discs)):
                 return found
             time.sleep(1)
 
     def _ask(self, wanted: str, found: Found) -> None:
         """Have somebody change the disc; the drives are opened for it."""
-        if not self._attended:
+        if not questions.is_interactive(self.run):
             self._refuse(wanted, found)
         release(self.run)
         self.run.report.say(f"Needed: {wanted}")
         self.run.report.say(f"Found: {found}")
-        try:
-            answer = input("Put it into a drive and press Enter (q: quit): ")
-        except EOFError:
-            answer = "q"
-        if answer.strip().lower().startswith("q"):
-            raise Interrupted(f"ended while waiting for {wanted}, as asked", "run it again when you have the disc")
+        questions.wait(self.run, "Put it into a drive", quits=f"ended while waiting for {wanted}, as asked")
 
     def _refuse(self, wanted: str, found: Found) -> None:
         raise Refused(

@@ -2,13 +2,12 @@
 """The tapes of one machine as a place of backups: a set of tapes holds one backup, volume by volume."""
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from rear_core import RearError, Refused, Run
+from rear_core import RearError, Refused, Run, questions
 from rear_core.archive import Target
 from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.archive.manifest import Manifest
@@ -120,19 +119,20 @@ class Tapes:
                 reason = refusal.message
             self.ask(reason, title, Refused if self.run.backup is None else RearError)
 
-    def ask(self, reason: str, title: str, error: type[RearError], more: str = "") -> str:
-        """Have the user change the tape, and return what was typed; raises `error` when nobody does."""
-        if self.run.options.unattended or not sys.stdin.isatty():
+    def ask(self, reason: str, title: str, error: type[RearError], *, may_erase: bool = False) -> bool:
+        """Have the user change the tape; whether what another one holds may be lost. Raises `error` without a user."""
+        if not questions.is_interactive(self.run):
             raise error(
                 f"{reason}; needed is {title}, and nobody can be asked to change the tape",
                 "run it on a terminal and without -n",
             )
         self.eject()
         self.run.report.say(f"{reason}.")
-        answer = input(f"Put {title} into {self.device} and press Enter{more}, or type q to give up: ").strip().lower()
-        if answer == "q":
-            raise error(f"{title} was not put into {self.device}", "run it again with all tapes at hand")
-        return answer
+        quits = f"{title} was not put into {self.device}, as asked"
+        more = ", or type erase to lose what another tape holds, or quit: " if may_erase else ", or type quit: "
+        answers = {"": False, "erase": True} if may_erase else {"": False}
+        question = f"Put {title} into {self.device} and press Enter{more}"
+        return questions.choose(self.run, question, answers, quits=quits)
 
     def eject(self) -> None:
         """Give the tape back; a drive that cannot do that has a button."""

@@ -81,9 +81,9 @@ class Writing:
         reason = f"{self.tapes} is full"
         title = f"a tape for volume {self.header.volume + 1} of the backup {self.name}"
         while True:
-            answer = self.tapes.ask(reason, title, RearError, ", type erase to lose what another tape holds")
+            erase = self.tapes.ask(reason, title, RearError, may_erase=True)
             try:
-                return self.begin(erase=answer == "erase")
+                return self.begin(erase=erase)
             except (Refused, OSError) as error:
                 self.close()
                 reason = error.message if isinstance(error, Refused) else f"{self.tapes} is no good: {error.strerror}"

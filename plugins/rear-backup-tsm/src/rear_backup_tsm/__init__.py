@@ -2,12 +2,11 @@
 """BACKUP=TSM: files kept by IBM Storage Protect (Tivoli Storage Manager), saved and restored by its client dsmc."""
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl
+from rear_core import ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl, questions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -205,7 +204,7 @@ def log_in(run: Run) -> None:
     folder = Path(options.password_dir(options.read(Path(run.settings["TSM_CLIENT_DIR"]))))
     if any((folder / name).exists() for name in ("TSM.KDB", "TSM.PWD")):
         return
-    if run.options.unattended or not sys.stdin.isatty():
+    if not questions.is_interactive(run):
         raise Refused(
             "dsmc has no stored password, and nobody can be asked",
             f"recover without -n; or allow the password on the media: RESCUE_ALLOW_SECRETS+=( '{folder}/TSM.*' )",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rear_core import ProgramFailed, RearError, Refused, Run
-from rear_core.errors import Interrupted
+from rear_core import ProgramFailed, RearError, Refused, Run, questions
 from rear_core.media.delivery import CHUNK, checksum
 
 HOURS = 3600
@@ -47,13 +45,12 @@ def burn(run: Run, images: Sequence[Path]) -> None:
 
 def ask_for_blank(run: Run, number: int, images: Sequence[Path]) -> None:
     """Wait for the next blank disc; nobody there to put it in is an error that names what is left."""
-    if run.options.unattended or not sys.stdin.isatty():
+    if not questions.is_interactive(run):
         left = " ".join(os.fspath(image) for image in images[number - 1 :])
         raise RearError(f"nobody can be asked for disc {number} of {len(images)}", f"burn the rest by hand: {left}")
     drive = run.settings["ISO_BURN"]
-    answer = input(f"Put a blank disc for disc {number} of {len(images)} into {drive}, then press Enter (q: quit) ")
-    if answer.strip().lower().startswith("q"):
-        raise Interrupted(f"ended before disc {number} was burned, as asked", "the images are finished")
+    request = f"Put a blank disc for disc {number} of {len(images)} into {drive}"
+    questions.wait(run, request, quits=f"ended before disc {number} was burned, as asked; the images are finished")
 
 
 def burn_one(run: Run, image: Path) -> None:

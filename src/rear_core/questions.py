@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks the administrator at the terminal; the only module that reads what is typed there.
+
+Every question knows the same words: yes, no and quit, or their first letters; ^D is quit. A word that no answer belongs
+to is asked for again, and nothing is ever taken for an answer because nobody gave one.
+"""
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import Interrupted, Refused
+
+if TYPE_CHECKING:
+    from .run import Run
+
+Answer = TypeVar("Answer")
+
+QUIT = ("q", "quit")
+YES = {"y": True, "yes": True}
+NO = {"n": False, "no": False}
+
+
+def is_interactive(run: Run) -> bool:
+    """Whether somebody can be asked: the standard input is a terminal, and -n was not given."""
+    return not run.options.unattended and sys.stdin.isatty()
+
+
+def ask(run: Run, question: str, *, quits: str) -> str:
+    """The line that is typed, without the blanks around it.
+
+    Raises `Interrupted` with the message `quits` for quit, and with one of its own when the terminal is closed, by ^D,
+    or after USER_INPUT_TIMEOUT seconds; `Refused` with -n.
+    """
+    typed = _line(run, question).strip()
+    if typed.lower() in QUIT:
+        raise Interrupted(quits)
+    return typed
+
+
+def ask_secret(run: Run, question: str) -> str:
+    """A line that is typed and not shown. Raises as `ask`, but for quit, which may be a passphrase."""
+    return _line(run, question, secret=True)
+
+
+def choose(run: Run, question: str, answers: Mapping[str, Answer], *, quits: str) -> Answer:
+    """What the typed word stands for, in capitals or not; a word that stands for nothing is asked for again.
+
+    The answer to "" is that to the Enter key. Where `answers` has no `no`, that is quit. Raises as `ask`.
+    """
+    while True:
+        typed = ask(run, question, quits=quits)
+        for word in (typed, typed.lower()):
+            if word in answers:
+                return answers[word]
+        if typed.lower() in NO:
+            raise Interrupted(quits)
+        known = [word or "Enter" for word in answers if len(word) != 1]
+        print(f"{typed!r} is no answer; there are: {', '.join(known)}, quit", file=sys.stderr)
+
+
+def confirm(run: Run, question: str, *, default: bool, quits: str) -> bool:
+    """Whether the answer is yes; the Enter key gives the default. Raises as `ask`."""
+    words = "yes, no, quit".replace("yes" if default else "no", "[yes]" if default else "[no]")
+    return choose(run, f"{question}? {words}: ", {**YES, **NO, "": default}, quits=quits)
+
+
+def wait(run: Run, request: str, *, quits: str) -> None:
+    """Have something done, and wait for the Enter key. Raises as `ask`."""
+    choose(run, f"{request} and press Enter, or type quit: ", {"": None}, quits=quits)
+
+
+def _line(run: Run, question: str, *, secret: bool = False) -> str:
+    if run.options.unattended:
+        raise Refused(f"nobody can be asked with -n: {question.strip()}", "run it again without -n")
+    seconds = int(run.settings.get("USER_INPUT_TIMEOUT", 0))
+    with _unseen() if secret else nullcontext():
+        print(question, end="", file=sys.stderr, flush=True)
+        if seconds and not select.select([sys.stdin], [], [], seconds)[0]:
+            print(file=sys.stderr)
+            raise Interrupted(f"nobody answered within {seconds} seconds (USER_INPUT_TIMEOUT)", "run it again")
+        try:
+            return input()
+        except EOFError:
+            print(file=sys.stderr)
+            raise Interrupted("a question was not answered", "run it again, on a terminal") from None
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """A block in which the terminal does not show what is typed, nor take what was typed before."""
+    import termios
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    silent = [*before]
+    silent[3] = before[3] & ~termios.ECHO  # local modes, see termios(3)
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        print(file=sys.stderr)

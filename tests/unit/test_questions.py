@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is typed at a terminal, what it means, and that nobody's silence is an answer."""
+from __future__ import annotations
+
+import io
+import os
+import pty
+import sys
+import time
+from collections.abc import Callable, Iterator
+from threading import Timer
+
+import pexpect
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rear_core import builtin, questions
+from rear_core.errors import Interrupted, RearError, Refused
+from rear_core.plugins import Plugins
+from rear_core.report import Report
+from rear_core.run import Options, Run
+from rear_core.settings import Sources, evaluate
+from rear_core.settings.reader import parse
+
+Type = Callable[[str], object]
+QUITS = "ended as asked"
+EOF = "\x04"
+
+
+def run(conf: str = "", **options: bool) -> Run:
+    sources = Sources(assignments=tuple(parse(conf, "local.conf")))
+    settings = evaluate(sources, Plugins(builtin.modules()).call("rear_settings"), {})
+    return Run(settings, Plugins([]), Options(**options), Report(terminal=io.StringIO()))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
+    """Types text at the terminal that this process has then."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "wb", buffering=0) as keys, os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        yield lambda text: keys.write(text.encode())
+
+
+def confirmed(here: Run, default: bool) -> bool:
+    return questions.confirm(here, "Erase the disk", default=default, quits=QUITS)
+
+
+@pytest.mark.parametrize("default", [True, False])
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("yes", True), ("y", True), (" Yes ", True), ("no", False), ("n", False), ("NO", False), ("", None)],
+)
+def test_yes_is_yes_and_no_is_no(keyboard: Type, default: bool, typed: str, answer: bool | None) -> None:
+    keyboard(f"{typed}\n")
+    assert confirmed(run(), default) is (default if answer is None else answer)
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_the_default_is_shown(keyboard: Type, default: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    keyboard("\n")
+    confirmed(run(), default)
+    assert capsys.readouterr().err == f"Erase the disk? {'[yes], no' if default else 'yes, [no]'}, quit: "
+
+
+@pytest.mark.parametrize("typed", ["nein", "yess", "yes please", "1", "s", "-", "ja", "oui", "\x1b[A"])
+def test_a_word_without_meaning_is_asked_for_again(
+    keyboard: Type, typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keyboard(f"{typed}\nno\n")
+    assert confirmed(run(), True) is False
+    assert "is no answer; there are: yes, no, Enter, quit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["q\n", "quit\n", "QUIT\n", EOF, f"what?\n{EOF}"])
+def test_quit_and_the_end_of_the_input_end_the_run(keyboard: Type, typed: str) -> None:
+    keyboard(typed)
+    with pytest.raises(Interrupted):
+        confirmed(run(), True)
+
+
+@given(typed=st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=9), default=st.booleans())
+def test_only_a_yes_or_a_shown_default_is_agreement(typed: str, default: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.StringIO(f"{typed}\n"))
+        try:
+            agreed = confirmed(run(), default)
+        except Interrupted:
+            agreed = False
+    assert not agreed or typed.strip().lower() in ("y", "yes") or (default and not typed.strip())
+
+
+def test_what_has_to_be_done_is_waited_for(keyboard: Type) -> None:
+    keyboard("yes\n\n")
+    questions.wait(run(), "Put the disc in", quits=QUITS)
+    keyboard("no\n")
+    with pytest.raises(Interrupted, match=QUITS):
+        questions.wait(run(), "Put the disc in", quits=QUITS)
+
+
+SECRET = """
+from types import SimpleNamespace as Space
+from rear_core import questions
+run = Space(options=Space(unattended=False), settings={})
+raise SystemExit(questions.ask_secret(run, "Passphrase: ") != "quit")
+"""
+
+
+def test_a_secret_is_not_shown_and_may_be_any_word() -> None:
+    console = pexpect.spawn(sys.executable, ["-c", SECRET], encoding="utf-8", timeout=30)
+    console.expect_exact("Passphrase: ")
+    console.sendline("quit")
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.before == "\r\n"
+    assert console.exitstatus == 0
+
+
+ASKED: dict[str, Callable[[Run], object]] = {
+    "a line": lambda here: questions.ask(here, "Which disk? ", quits=QUITS),
+    "a word": lambda here: confirmed(here, True),
+    "the Enter key": lambda here: questions.wait(here, "Put the disc in", quits=QUITS),
+    "a secret": lambda here: questions.ask_secret(here, "Passphrase: "),
+}
+asked = pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+
+
+@asked
+def test_with_n_nobody_is_asked(keyboard: Type, ask: Callable[[Run], object]) -> None:
+    keyboard("yes\n")
+    with pytest.raises(Refused, match="nobody can be asked with -n"):
+        ask(run(unattended=True))
+
+
+@asked
+def test_silence_ends_the_run_after_the_time_that_is_set(keyboard: Type, ask: Callable[[Run], object]) -> None:
+    started = time.monotonic()
+    with pytest.raises(Interrupted, match="nobody answered within 1 seconds"):
+        ask(run("USER_INPUT_TIMEOUT=1"))
+    assert time.monotonic() - started >= 1
+
+
+@asked
+def test_the_end_of_the_input_is_no_answer(keyboard: Type, ask: Callable[[Run], object]) -> None:
+    # What was typed before a secret is asked for does not count.
+    Timer(0.2, keyboard, [EOF]).start()
+    with pytest.raises(RearError, match="a question was not answered"):
+        ask(run())
+
+
+def test_a_file_is_nobody(monkeypatch: pytest.MonkeyPatch, keyboard: Type) -> None:
+    assert questions.is_interactive(run())
+    assert not questions.is_interactive(run(unattended=True))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
+    assert not questions.is_interactive(run())
