@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,10 +39,11 @@ def rear(tmp_path: Path, tree: Path) -> Rear:
         f"EXCLUDE_MOUNTPOINTS=( {mounts} )\nBACKUP_PROG_EXCLUDE=()\nBACKUP_PROG_INCLUDE=( {tree} )\n"
     )
 
-    def run(*arguments: str, conf: str = "") -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, conf: str = "", before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """The command, after words that start it."""
         (config / "local.conf").write_text(base + conf)
         return subprocess.run(
-            [sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config), *arguments],
+            [*before, sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config), *arguments],
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
         )  # fmt: skip
 
@@ -121,3 +122,61 @@ def test_steps_are_listed_without_making_media(rear: Rear) -> None:
     assert [line.split()[0] for line in rear("-s", "recover", "--demo", "/tmp/x").stdout.splitlines()] == [
         "verify", "verify", "verify", "restore",
     ]  # fmt: skip
+
+
+def after(*commands: str) -> list[str]:
+    """Starts a program after these commands, whose mounts it alone sees."""
+    script = "".join(f"{command} && " for command in commands) + 'exec "$@"'
+    return ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh"]
+
+
+@pytest.fixture
+def disk(loop: Callable[..., str]) -> Callable[[str], str]:
+    """Makes a disk with an ext4 file system."""
+
+    def make(name: str) -> str:
+        device = loop(name, 64)
+        subprocess.run(["mkfs.ext4", "-q", device], check=True)
+        return device
+
+    return make
+
+
+@pytest.mark.parametrize("url", ["file:///boot/backups", "FILE:///boot//backups", "usb://{}", " USB://{}"])
+def test_a_backup_on_a_disk_that_a_recovery_erases_is_refused(
+    rear: Rear, disk: Callable[[str], str], url: str
+) -> None:
+    device = disk("system")
+    before = after(f"mount {device} /boot", "mkdir -p /boot/backups")
+    conf = f"INCLUDE_DEVICES=( {device} )\nBACKUP_URL='{url.format(device)}'\n"
+    ended = rear("mkbackuponly", conf=conf, before=before)
+    assert ended.returncode == 3, ended.stderr
+    assert f"lies on disk {device}, which a recovery of this machine erases" in ended.stderr
+    assert "BACKUP_ALLOW_SYSTEM_DISK=yes" in ended.stderr
+    ended = rear("mkbackuponly", conf=f"{conf}BACKUP_ALLOW_SYSTEM_DISK=yes\n", before=before)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("url", ["file:///mnt/backups", "usb://{}"])
+def test_a_disk_of_its_own_is_a_good_place(rear: Rear, disk: Callable[[str], str], url: str) -> None:
+    system, own = disk("system"), disk("own")
+    before = after(f"mount {system} /boot", f"mount {own} /mnt", "mkdir /mnt/backups")
+    conf = f"INCLUDE_DEVICES=( {system} {own} )\nBACKUP_URL='{url.format(own)}'\n"
+    ended = rear("mkbackuponly", conf=conf, before=before)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("line", ["LABEL=BACKUP {}/backup ext4 noauto 0 0", "/dev/sdx1 {}/link xfs defaults 0 0"])
+def test_a_folder_whose_disk_is_not_mounted_is_refused(rear: Rear, tmp_path: Path, line: str) -> None:
+    fstab, place = tmp_path / "fstab", tmp_path / "srv" / "backup" / "web"
+    place.mkdir(parents=True)
+    (tmp_path / "srv" / "link").symlink_to("backup")
+    fstab.write_text(line.format(tmp_path / "srv") + "\n")
+    conf, with_fstab = f"BACKUP_URL=file://{place}\n", f"mount --bind {fstab} /etc/fstab"
+    ended = rear("mkbackuponly", conf=conf, before=after(with_fstab))
+    assert ended.returncode == 3, ended.stderr
+    assert f"is not mounted on {tmp_path}/srv/" in ended.stderr
+    assert not any(place.iterdir())
+    mounting = f"mount -t tmpfs tmpfs {place.parent}"
+    ended = rear("mkbackuponly", conf=conf, before=after(with_fstab, mounting, f"mkdir {place}"))
+    assert ended.returncode == 0, ended.stderr

@@ -18,9 +18,9 @@ from rear_core import RearError, Refused, Run
 from rear_core.builtin import core
 from rear_core.media.delivery import checksum
 from rear_core.media.places import PUBLIC, check_place, missing_programs, opened_place, publish
-from rear_core.media.url import ALL, parse_url
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
+from rear_core.url import ALL, parse_url
 
 pytestmark = pytest.mark.root
 
@@ -70,7 +70,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_files_are_put_read_replaced_and_removed(run: Run, server: Server, tmp_path: Path) -> None:
-    url = parse_url(server.url, "OUTPUT_URL", ALL)
+    url = parse_url(server.url, ALL)
     assert missing_programs(run, url) == []
     check_place(run, url, server.options, 1 << 20, "OUTPUT_URL")
     assert list(server.folder.iterdir()) == []
@@ -97,7 +97,7 @@ def test_files_are_put_read_replaced_and_removed(run: Run, server: Server, tmp_p
 def test_a_file_is_published_with_its_checksum(run: Run, server: Server, tmp_path: Path) -> None:
     source = tmp_path / "rear-web1.iso"
     source.write_bytes(b"image" * 1000)
-    with opened_place(run, parse_url(server.url, "OUTPUT_URL", ALL), server.options) as place:
+    with opened_place(run, parse_url(server.url, ALL), server.options) as place:
         for _ in range(2):
             publish(place, source, checksum(source))
     assert sorted(path.name for path in server.folder.iterdir()) == ["rear-web1.iso", "rear-web1.iso.sha256"]
@@ -124,7 +124,7 @@ def test_a_copy_that_differs_is_an_error(run: Run, server: Server, tmp_path: Pat
     source.write_bytes(b"what is read back is not this")
     (server.folder / "file").write_bytes(b"old")
     with (
-        opened_place(run, parse_url(server.url, "OUTPUT_URL", ALL), server.options) as place,
+        opened_place(run, parse_url(server.url, ALL), server.options) as place,
         pytest.raises(RearError, match=r"differs|has changed"),
     ):
         place.put(source, "file", hashlib.sha256(b"another").hexdigest())
@@ -136,7 +136,7 @@ def test_a_copy_that_differs_is_an_error(run: Run, server: Server, tmp_path: Pat
 def test_a_place_that_takes_nothing_is_refused_with_its_reason(run: Run, server: Server) -> None:
     server.folder.rmdir()
     server.folder.touch()
-    url = parse_url(server.url, "OUTPUT_URL", ALL)
+    url = parse_url(server.url, ALL)
     with pytest.raises(Refused):
         check_place(run, url, server.options, 1, "OUTPUT_URL")
 
@@ -146,7 +146,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(run: Run, tmp_path: Pa
         servers.http(tmp_path, servers.certificate(tmp_path / "lab.pem")) as url,
         pytest.raises(Refused, match="certificate verify failed") as caught,
     ):
-        check_place(run, parse_url(url + "/", "OUTPUT_URL", ALL), "", 1, "OUTPUT_URL")
+        check_place(run, parse_url(f"{url}/", ALL), "", 1, "OUTPUT_URL")
     assert "authority" in caught.value.hint
 
 
@@ -161,19 +161,19 @@ def test_what_a_web_server_refuses_is_told(
         servers.http(tmp_path, login=login, forbidden=forbidden) as url,
         pytest.raises(Refused, match=told) as caught,
     ):
-        check_place(run, parse_url(url + "/", "OUTPUT_URL", ALL), "", 1, "OUTPUT_URL")
+        check_place(run, parse_url(f"{url}/", ALL), "", 1, "OUTPUT_URL")
     assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("scheme", ["sftp", "rsync+ssh"])
 def test_an_unknown_ssh_server_is_refused(run: Run, tmp_path: Path, scheme: str) -> None:
     with servers.sshd(tmp_path) as sshd:
-        url = parse_url(f"{scheme}://root@127.0.0.1:{sshd.port}{tmp_path}", "OUTPUT_URL", ALL)
+        url = parse_url(f"{scheme}://root@127.0.0.1:{sshd.port}{tmp_path}", ALL)
         with pytest.raises(Refused, match="failed"):
             check_place(run, url, f"{sshd.options.partition(',')[0]},UserKnownHostsFile=none", 1, "OUTPUT_URL")
 
 
 def test_a_server_that_is_gone_is_refused(run: Run) -> None:
-    url = parse_url("http://127.0.0.1:9/tree", "OUTPUT_URL", ALL)
+    url = parse_url("http://127.0.0.1:9/tree", ALL)
     with pytest.raises(Refused, match="Connection refused"):
         check_place(run, url, "", 1, "OUTPUT_URL")

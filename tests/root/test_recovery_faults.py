@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.loops import MIB, run
+from lab.loops import MIB, mounted, run
 from lab.recovery import SECRET, Machine, put_data
 from rear_core.archive import manifest
 from rear_core.storage.disk import Disk
@@ -110,6 +110,26 @@ def test_a_fault_is_named_and_the_disk_is_untouched(machine: Machine, fault: str
     assert "BUG" not in ended.stderr
     assert machine.checksum() == before
     assert not list(machine.folder.glob("rear.[0-9]*"))
+
+
+LABEL_URL = "usb:///dev/disk/by-label/gr%C3%B6%C3%9Fe"
+
+
+@pytest.mark.parametrize(
+    "url", ["usb://{}", "USB://{}", "'  Usb://{} '", "usb:///dev/./{}", LABEL_URL, LABEL_URL.replace("%", "\\\\x")]
+)
+def test_the_disk_with_the_backup_is_never_taken(machine: Machine, url: str) -> None:
+    """However BACKUP_URL is spelled, and although DISK_MAPPING names that disk."""
+    run("mkfs.ext4", "-q", "-L", "größe", machine.new)
+    with mounted(machine.folder / "stick", machine.new) as stick:
+        shutil.copytree(machine.folder / "backups", stick / "rear")
+    name = url.format(machine.new.removeprefix("/dev/") if "/./" in url else machine.new)
+    machine.configure(f"BACKUP_URL={name}\n")
+    before = machine.checksum()
+    ended = machine.recover()
+    assert ended.returncode == 3, ended.stderr
+    assert f"{machine.new} was chosen for disk {machine.old}, but BACKUP_URL names it" in ended.stderr
+    assert machine.checksum() == before
 
 
 def test_a_wrong_key_is_named_and_the_disk_is_untouched(machine: Machine) -> None:

@@ -75,6 +75,11 @@ def rear_settings() -> Iterable[Setting]:
         help="Folder of this machine's backups below BACKUP_URL. Left empty it is the host name.",
     )  # fmt: skip
     yield Setting(
+        "BACKUP_ALLOW_SYSTEM_DISK", bool, default=False,
+        help="Whether BACKUP_URL may be a folder or partition on a disk of the system, which a recovery erases: because"
+        " something else copies the backups to another machine.",
+    )  # fmt: skip
+    yield Setting(
         "BACKUP_KEY", str, secret=True, aliases=("BACKUP_PROG_CRYPT_KEY",), check=_long_enough,
         help="Passphrase. When it is set, archives are encrypted (AES-256) and authenticated (HMAC-SHA256). It is never"
         " put on the rescue media: recover asks for it.",
@@ -86,10 +91,24 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
+def rear_analyse_dr(run: Run) -> Iterable[Step]:
+    """As soon as the storage is known."""
+    if {"build", "backup"} & {*run.phases}:
+        yield Step(30, "Check that a recovery leaves the backup alone", check_place_survives)
+
+
+@hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     """Where nothing is recreated, files are restored to what is there."""
     if "recreate" not in run.phases:
         yield Step(5, "Check the place to restore to", check_target)
+
+
+def check_place_survives(run: Run) -> None:
+    """Refuse to make a backup on a disk that every recovery erases."""
+    from ..storage.spared import check_backup_survives
+
+    check_backup_survives(run)
 
 
 def check_target(run: Run) -> None:

@@ -93,10 +93,11 @@ def made_plan(run: Run) -> Plan:
     """The plan for the disks that are here, with what recover would ask about; on a running machine nothing is
     locked, as all of its disks are in use."""
     from ..storage import choice
+    from ..storage.spared import backup_disks
 
     found = recreate.the_layout(run)
     machine = choice.look(run, found, lock=in_memory(run))
-    assignment = choice.assigned(run, found, machine, {**choice.backup_disks(run, found), **choice.chosen(run)})
+    assignment = choice.assigned(run, found, machine, {**backup_disks(run, found), **choice.chosen(run)})
     if assignment.problems:
         choice.refuse(run, assignment)
     for match in assignment.matches:

@@ -39,7 +39,7 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
     active = [plugin for plugin in run.plugins.active if plugin.kind != CORE]
     plugins = [f"{plugin.label} ({plugin.distribution} {plugin.version})" for plugin in active]
     if as_json:
-        click.echo(json.dumps({"system": facts, "plugins": plugins, "settings": settings}, indent=2))
+        click.echo(json.dumps({"system": facts, "plugins": plugins, "settings": settings}, indent=2, default=str))
         return
     click.echo("# System")
     for name, fact in _flat(facts):

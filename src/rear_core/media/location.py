@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ProgramFailed, Refused
 from ..escapes import unescaped
-from .url import Url
+from ..url import Url
 
 if TYPE_CHECKING:
     from ..run import Run

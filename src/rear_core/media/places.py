@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..durable import flush
 from ..errors import RearError, Refused
+from ..storage.spared import check_mounted
+from ..url import FOLDERS, Url
 from .delivery import checksum, store
 from .location import check_room, check_writable, opened
-from .url import FOLDERS, Url
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -70,6 +71,7 @@ def missing_programs(run: Run, url: Url) -> list[str]:
 def check_place(run: Run, url: Url, options: str, needed: int, setting: str) -> None:
     """Raise `Refused` unless files can be put to a place, of `needed` bytes where that can be known."""
     if url.scheme in FOLDERS:
+        check_mounted(run, url, setting)
         with opened(run, url, options) as directory:
             check_room(directory, needed, setting)
             if directory.exists():

@@ -6,12 +6,13 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
+from ..url import Url
 from .evaluation import Settings
 from .model import Setting, Value
 
 WIDTH = 100
 
-_TYPES = {str: "text", int: "whole number", bool: "yes or no", list: "list of words"}
+_TYPES = {str: "text", int: "whole number", bool: "yes or no", list: "list of words", Url: "URL"}
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 
 _HEAD = """\
@@ -40,7 +41,7 @@ def quote(value: Value | list[str]) -> str:
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)):
         return f"( {' '.join(map(quote, value))} )" if value else "()"
-    text = str(value)
+    text = "" if value is None else str(value)
     if _PLAIN.fullmatch(text):
         return text
     if not text.isprintable():

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, Union
 
 from ..errors import ConfigurationError
+from ..url import Url, examples, parse_url, without_password
 from . import original
 from .files import Sources
 from .model import Setting, Value
@@ -25,7 +26,7 @@ _NO = frozenset(["no", "n", "false", "f", "0", "off", ""])
 
 @dataclass(frozen=True, eq=False)
 class Settings(Mapping[str, Any]):
-    """The value of every declared setting by its name: str, int, bool, or a tuple of words for a list.
+    """The value of every declared setting by its name: str, int, bool, a tuple of words for a list, `Url` or None.
 
     `warnings` are lines for the user. `variables` are all values as references see them, also of names that
     are no settings.
@@ -305,6 +306,11 @@ def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
                 value = int(given) if given else setting.default
             except ValueError:
                 return f"{shown} is not a whole number", value
+        elif setting.type is Url:
+            try:
+                value = parse_url(given, setting.schemes) if given.strip() else None
+            except ValueError as error:
+                return f"is {without_password(given)!r}: {error}", value
     if setting.choices and value != setting.default:
         for word in value if isinstance(value, tuple) else (str(value),):
             if word not in setting.choices:
@@ -323,6 +329,8 @@ def fail(place: str, what: str, hint: str) -> NoReturn:
 def _hint(setting: Setting) -> str:
     if setting.choices:
         return f"choose from: {', '.join(setting.choices)}"
+    if setting.type is Url:
+        return examples(setting.schemes)
     kinds = {bool: "yes or no", int: "a whole number", str: "another value", list: "other words"}
     return f"write {kinds[setting.type]}" + (f"; {setting.name}: {setting.help}" if setting.help else "")
 
@@ -330,4 +338,4 @@ def _hint(setting: Setting) -> str:
 def _as_variable(value: Value) -> Variable:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, tuple) else str(value)
+    return value if isinstance(value, tuple) else "" if value is None else str(value)

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Union
 
-Value = Union[str, int, bool, "tuple[str, ...]"]
+from ..url import FOLDERS, Url
+
+Value = Union[str, int, bool, "tuple[str, ...]", Url, None]
 
 
 @dataclass(frozen=True)
 class Setting:
     """A variable of the configuration files.
 
-    `type` is str, int, bool or list (a bash array; its value is a tuple of words). `default` may be left out:
-    it is then empty, 0, False or (). `aliases` are other names that are read for this one, those of
-    Relax-and-Recover for example. With `environment` the environment variable of that name beats all files.
-    `choices` (for each word of a list) and `check`, which returns what is wrong with a value or "", apply to
-    every value but the default. A `secret` is masked wherever it would be shown or stored.
+    `type` is str, int, bool, list (a bash array; its value is a tuple of words) or `Url`, a place for media or backups
+    with one of the `schemes`: its value is None when it is not set, and the disk that it names is never taken by a
+    recovery. `default` may be left out: it is then empty, 0, False, () or None. `aliases` are other names that are
+    read for this one, those of Relax-and-Recover for example. With `environment` the environment variable of that
+    name beats all files. `choices` (for each word of a list) and `check`, which returns what is wrong with a value or
+    "", apply to every value but the default. A `secret` is masked wherever it would be shown or stored.
     """
 
     name: str
@@ -29,10 +32,11 @@ class Setting:
     environment: bool = False
     aliases: tuple[str, ...] = ()
     check: Callable[[Any], str] | None = None
+    schemes: tuple[str, ...] = FOLDERS
 
     def __post_init__(self) -> None:
-        if self.type not in (str, int, bool, list):
-            raise TypeError(f"{self.name}: a setting is a str, int, bool or list, not {self.type!r}")
-        empty: dict[type, Any] = {str: "", int: 0, bool: False, list: ()}
+        if self.type not in (str, int, bool, list, Url):
+            raise TypeError(f"{self.name}: a setting is a str, int, bool, list or Url, not {self.type!r}")
+        empty: dict[type, Any] = {str: "", int: 0, bool: False, list: (), Url: None}
         default: Any = empty[self.type] if self.default is None else self.default
         object.__setattr__(self, "default", tuple(default) if self.type is list else default)

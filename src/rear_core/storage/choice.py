@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from .. import questions
 from ..errors import Interrupted, Refused
 from . import present
-from .command import Site
 from .disk import Disk
-from .layout import Item, Layout
+from .layout import Layout
 from .mapping import NONE, STRONG, Assignment, Match, assign, marks, score
-from .mount import Mount
 from .present import Machine
 from .resize import minimum
+from .spared import backup_disks, disks_of_urls
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -60,49 +59,6 @@ def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
         reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
         disks.append(replace(disk, locked=disk.locked or reason if lock else ""))
     return replace(machine, disks=tuple(disks))
-
-
-def disks_of_urls(run: Run, machine: Machine) -> dict[str, str]:
-    """The disks that are plugged in for BACKUP_URL or OUTPUT_URL, as usb:///dev/..., with the reason to leave them."""
-    from ..media.location import devices_named
-    from ..media.url import parse_url
-
-    found: dict[str, str] = {}
-    for setting in ("BACKUP_URL", "OUTPUT_URL"):
-        url = run.settings[setting] if setting in run.settings.declared else ""
-        if url.startswith("usb:"):
-            names = devices_named(run.sh, parse_url(url, setting).path)
-            for disk in machine.disks:
-                if any({part.path, f"/dev/{part.kernel_name}"} & {*names} for part in machine.above(disk.path)):
-                    found[disk.path] = f"{setting} names it"
-    return found
-
-
-def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
-    """The recorded disks that hold a backup in a folder or on a disk of this machine: they stay as they are."""
-    from ..media.url import parse_url
-
-    url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else ""
-    if not url.startswith(("file:", "usb:")):
-        return {}
-    path = parse_url(url, "BACKUP_URL").path
-    holders = [item.id for item in layout if path in _names(item)] if url.startswith("usb:") else _below(layout, path)
-    disks = {id for holder in holders for id in Site(layout, {}).below(holder) if isinstance(layout[id], Disk)}
-    return dict.fromkeys(sorted(disks), NONE)
-
-
-def _names(item: Item) -> set[str]:
-    """The paths below /dev that a recorded partition or file system had."""
-    label, uuid = getattr(item, "label", ""), getattr(item, "uuid", "")
-    return {f"/dev/disk/by-label/{label}", f"/dev/disk/by-uuid/{uuid}", str(getattr(item, "device", ""))}
-
-
-def _below(layout: Layout, path: str) -> list[str]:
-    """What the file system that holds a folder lies on."""
-    mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
-    holder = max(mounts, key=lambda mount: len(mount.target), default=None)
-    # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
-    return [] if holder is None or holder.target == "/" else [holder.needs[0]]
 
 
 def chosen(run: Run) -> dict[str, str]:

@@ -11,12 +11,12 @@ import pytest
 from rear_core.errors import ProgramFailed, Refused
 from rear_core.media import location
 from rear_core.media.location import check_room, check_writable, devices_named, find_device, opened
-from rear_core.media.url import Url
 from rear_core.plugins import Plugins
 from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
 from rear_core.shell import Outcome
 from rear_core.testing.fake_shell import FakeShell, command_line
+from rear_core.url import Url
 
 NFS = Url("nfs", "server", "/export")
 MOUNT = "mount --types nfs --options nodev,nosuid,soft,retry=0,vers=4.2 server:/export DIR"

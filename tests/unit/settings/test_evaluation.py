@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
-from rear_core.settings import Setting, Settings, Sources, assign, evaluate, parse
+from rear_core.settings import Setting, Settings, Sources, assign, dump_lines, evaluate, parse
+from rear_core.url import Url
 
 DECLARED = [
     Setting("OUTPUT", default="ISO", choices=("ISO", "USB")),
@@ -22,6 +23,7 @@ DECLARED = [
     Setting("DIRECTORIES", list, environment=True),
     Setting("RETRIES", int, environment=True),
     Setting("PASSWORD", secret=True, choices=("correct", "horse")),
+    Setting("PLACE", Url, schemes=("file", "sftp")),
 ]
 
 
@@ -294,3 +296,27 @@ def test_no_assignments_raise_anything_but_a_configuration_error_with_place(text
     except ConfigurationError as error:
         source, line, column, _ = error.message.split(":", 3)
         assert (source, int(line) > 0, int(column) > 0) == ("local.conf", True, True)
+
+
+def test_a_url_is_read_once_and_shown_as_it_was_understood() -> None:
+    settings = read("PLACE=' FILE:///srv//rear '\nOUTPUT=USB")
+    assert settings["PLACE"] == Url("file", "", "/srv/rear")
+    assert "PLACE=file:///srv/rear" in dump_lines(settings)
+    assert read("PLACE=\nOUTPUT=USB")["PLACE"] is None
+    assert read("OUTPUT=USB")["PLACE"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("/srv/rear", "has no scheme"),
+        ("usb:///dev/sdx", "usb:// is not supported, only file:// and sftp://"),
+        ("sftp://rear:secret@server/srv", "has a password"),
+    ],
+)
+def test_a_bad_url_is_named_with_its_place_and_without_its_password(value: str, problem: str) -> None:
+    error = failure(f"PLACE={value}")
+    assert error.message.startswith("local.conf:1:1: PLACE is '")
+    assert problem in error.message
+    assert "secret" not in error.message
+    assert error.hint == "write file:///folder or sftp://user@server/folder"

@@ -16,13 +16,15 @@ from rear_core.errors import Interrupted, Refused
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
-from rear_core.storage.choice import backup_disks, chosen, decide, look, usage
+from rear_core.storage.choice import chosen, decide, look, usage
 from rear_core.storage.disk import Disk
 from rear_core.storage.ext import Ext
 from rear_core.storage.inventory import COLUMNS
 from rear_core.storage.layout import Layout, make
 from rear_core.storage.mount import Mount
+from rear_core.storage.spared import backup_disks, check_backup_survives
 from rear_core.testing.fake_shell import Answer, FakeShell
+from rear_core.url import parse_url
 
 GIB = 1 << 30
 ROOT, DATA = "11111111-2222-4333-8444-555555555501", "11111111-2222-4333-8444-555555555502"
@@ -63,8 +65,8 @@ def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None) -> 
 
 
 def run(shell: FakeShell, tmp_path: Path, *, unattended: bool = True, **settings: Any) -> Run:
-    values = Settings(INCLUDE_DEVICES=(), EXCLUDE_DEVICES=(), DISK_MAPPING=(), BACKUP_URL="")
-    values.update(settings)
+    values = Settings(INCLUDE_DEVICES=(), EXCLUDE_DEVICES=(), DISK_MAPPING=(), BACKUP_URL=None)
+    values.update({name: parse_url(value) if name.endswith("_URL") else value for name, value in settings.items()})
     options = Options(unattended=unattended, config_dir=tmp_path)
     return Run(cast(Any, values), cast(Any, SimpleNamespace()), options, Report(), shell)
 
@@ -169,15 +171,17 @@ def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(
 
 
 BLKID = "blkid --cache-file /dev/null --match-token LABEL=DATA --output device"
+SPELLINGS = ("usb:///dev/disk/by-label/DATA", " USB:///dev//disk/by-label/DATA\t", "Usb:///dev/./disk/by-label/%44ATA")
 
 
-@pytest.mark.parametrize("setting", ["BACKUP_URL", "OUTPUT_URL"])
-def test_a_disk_that_is_plugged_in_for_backups_is_locked(tmp_path: Path, setting: str) -> None:
+@pytest.mark.parametrize("setting", ["BACKUP_URL", "OUTPUT_URL", "ACME_URL"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_disk_that_a_url_names_is_locked_however_it_is_spelled(tmp_path: Path, setting: str, spelling: str) -> None:
     """Also where nothing on it is mounted yet, and whatever it is called."""
     stick = node("sdx", 32, children=[node("sdx1", 32, type="part", fstype="ext4", label="DATA")])
     shell = machine(node("vda", serial="A"), stick)
     shell._answers[BLKID] = "/dev/sdx1\n"
-    values: dict[str, Any] = {setting: "usb:///dev/disk/by-label/DATA"}
+    values: dict[str, Any] = {setting: spelling}
     here = run(shell, tmp_path, **values)
     assert {disk.path: disk.locked for disk in look(here, layout()).disks} == {
         "/dev/sdx": f"{setting} names it",
@@ -186,9 +190,21 @@ def test_a_disk_that_is_plugged_in_for_backups_is_locked(tmp_path: Path, setting
     assert all(not disk.locked for disk in look(here, layout(), lock=False).disks)
 
 
-def test_the_recorded_disk_of_a_backup_on_a_disk_is_left_out(tmp_path: Path) -> None:
-    here = run(machine(), tmp_path, BACKUP_URL=f"usb:///dev/disk/by-uuid/{DATA}")
-    assert backup_disks(here, layout()) == {"disk:B": "none"}
+def test_a_disk_mounted_below_the_target_for_a_url_is_locked(tmp_path: Path) -> None:
+    """What is mounted elsewhere is locked as that."""
+    shell = machine(node("vda", serial="A"), node("vdb", fstype="ext4"), mounts={"/mnt/local/backup": "/dev/vdb"})
+    here = run(shell, tmp_path, BACKUP_URL="file:///mnt/local/backup/web1")
+    assert [disk.locked for disk in look(here, layout()).disks] == ["", "BACKUP_URL names it"]
+
+
+@pytest.mark.parametrize(
+    "url", [f"usb:///dev/disk/by-uuid/{DATA}", f"USB:///dev/disk/by-uuid/{DATA.upper()}", "usb:///dev/sdb"]
+)
+def test_the_recorded_disk_of_a_backup_on_a_disk_is_left_out(tmp_path: Path, url: str) -> None:
+    assert backup_disks(run(machine(), tmp_path, BACKUP_URL=url), layout()) == {"disk:B": "none"}
+
+
+def test_a_disk_that_is_not_recorded_leaves_all_others(tmp_path: Path) -> None:
     here = run(machine(), tmp_path, BACKUP_URL="usb:///dev/disk/by-label/REAR-000")
     assert backup_disks(here, layout()) == {}
 
@@ -200,6 +216,48 @@ def test_a_recorded_disk_with_the_backup_stays_as_it_is(tmp_path: Path) -> None:
     assignment, found = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vda"}
     assert [disk.locked for disk in found.disks] == ["", "it holds the backup"]
+
+
+def test_a_disk_of_the_system_is_made_again_when_its_backups_are_elsewhere(tmp_path: Path) -> None:
+    here = run(machine(), tmp_path, BACKUP_URL="usb:///dev/sda", BACKUP_ALLOW_SYSTEM_DISK=True)
+    assert backup_disks(here, layout()) == {}
+    here = run(machine(), tmp_path, BACKUP_URL="file:///srv/backup", BACKUP_ALLOW_SYSTEM_DISK=True)
+    assert backup_disks(here, layout()) == {"disk:B": "none"}
+
+
+HEALTHY = {"/": "/dev/sda", "/srv/backup": "/dev/sdb", "/mnt": "nas:/export"}
+
+
+@pytest.mark.parametrize(
+    ("url", "lost"),
+    [
+        ("file:///srv", True),
+        ("file:///no/such/folder", True),
+        ("usb:///dev/disk/by-label/ROOT", True),
+        ("file:///srv/backup/web1", False),
+        ("file:///mnt/web1", False),
+        ("usb:///dev/disk/by-label/DATA", False),
+        ("usb:///dev/disk/by-label/STICK", False),
+        ("nfs://nas/export", False),
+    ],
+)
+@pytest.mark.parametrize("phases", [("backup",), ("build",)])
+def test_a_backup_on_a_disk_of_the_system_is_no_backup(
+    tmp_path: Path, url: str, lost: bool, phases: tuple[str, ...]
+) -> None:
+    """It is refused, and where only media are made a warning; unless somebody says that it is copied elsewhere."""
+    shell, said = machine(mounts=HEALTHY), io.StringIO()
+    for label, device in (("ROOT", "/dev/sda"), ("DATA", "/dev/sdb"), ("STICK", "/dev/sdx1")):
+        shell._answers[BLKID.replace("DATA", label)] = f"{device}\n"
+    for allowed in (False, True):
+        here = run(shell, tmp_path, BACKUP_URL=url, BACKUP_ALLOW_SYSTEM_DISK=allowed)
+        here.layout, here.phases, here.report = layout(), phases, Report(terminal=said)
+        if lost and phases == ("backup",) and not allowed:
+            with pytest.raises(Refused, match=rf"BACKUP_URL={url} lies on disk A \(/dev/sda\), which a recovery"):
+                check_backup_survives(here)
+        else:
+            check_backup_survives(here)
+    assert said.getvalue().count("WARNING") == (lost and phases == ("build",))
 
 
 def test_a_damaged_record_of_usage_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core.url import Url, examples
 
 NFS_CLIENT = Contents(
     # Version 4 of NFS needs mount.nfs alone, version 3 also rpcbind and rpc.statd.
@@ -22,7 +23,7 @@ PATIENCE = 60
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "BACKUP_URL", str, check=_url,
+        "BACKUP_URL", Url,
         help="Where backups are kept: nfs://server/export, a disk as usb:///dev/disk/by-label/REAR-000, or"
         " file:///folder. Left empty no backup is prepared; the rescue media are made all the same.",
     )
@@ -40,7 +41,7 @@ def rear_rescue_contents(run: Run) -> Contents:
     if not run.settings["BACKUP_URL"]:
         return Contents()
     needed = rescue_contents(run.settings)
-    return merge([needed, NFS_CLIENT]) if run.settings["BACKUP_URL"].startswith("nfs:") else needed
+    return merge([needed, NFS_CLIENT]) if run.settings["BACKUP_URL"].scheme == "nfs" else needed
 
 
 @hookimpl
@@ -90,33 +91,32 @@ def restore_files(run: Run) -> None:
 def place(run: Run) -> AbstractContextManager[Path]:
     """The folder that BACKUP_URL means, mounted for as long as it is needed."""
     from rear_core.media.location import opened
-    from rear_core.media.url import examples, parse_url
 
-    if not run.settings["BACKUP_URL"]:
+    url = run.settings["BACKUP_URL"]
+    if url is None:
         raise ConfigurationError("BACKUP_URL is not set", examples())
-    url = parse_url(run.settings["BACKUP_URL"], "BACKUP_URL")
-    return opened(run, url, run.settings["BACKUP_OPTIONS"], patience=PATIENCE if "verify" in run.phases else 0)
+    options = run.settings["BACKUP_OPTIONS"]
+    if "verify" in run.phases:
+        # A recovery only reads. The last one of contradicting options counts.
+        return opened(run, url, ",".join(filter(None, (options, "ro"))), patience=PATIENCE)
+    return opened(run, url, options)
 
 
 def check_place(run: Run) -> None:
     """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
     from rear_core.archive import check_tools
     from rear_core.media.location import check_writable
-    from rear_core.media.url import parse_url
+    from rear_core.storage.spared import check_mounted
 
-    if not run.settings["BACKUP_URL"] and "backup" not in run.phases:
+    url = run.settings["BACKUP_URL"]
+    if url is None and "backup" not in run.phases:
         run.report.detail("BACKUP_URL is not set: only the rescue system is prepared")
         return
-    url = parse_url(run.settings["BACKUP_URL"], "BACKUP_URL")
-    if url.scheme == "file" and not Path(url.path).is_dir():
-        raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
+    if url and url.scheme == "file":
+        check_mounted(run, url, "BACKUP_URL")
+        if not Path(url.path).is_dir():
+            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
     with place(run) as directory:
         check_writable(directory, str(url))
     if "backup" in run.phases:
         check_tools(run)
-
-
-def _url(value: str) -> str:
-    from rear_core.media.url import url_problem
-
-    return url_problem(value) if value else ""

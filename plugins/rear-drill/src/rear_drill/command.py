@@ -24,14 +24,14 @@ from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work, open_run
 from rear_core.media.iso import make_iso
 from rear_core.media.location import check_room, opened
-from rear_core.media.url import Url, parse_url
 from rear_core.rescue.memory import available
 from rear_core.run import Options
 from rear_core.settings import quote
-from rear_core.storage.choice import backup_disks
 from rear_core.storage.compare import human_size
 from rear_core.storage.luks import Luks
+from rear_core.storage.spared import backup_disks
 from rear_core.system.network import load as load_network
+from rear_core.url import Url
 
 from . import hardware, image, qemu, rehearsal, verdict
 
@@ -159,8 +159,6 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
             f"backups of BACKUP={method} cannot be handed to a virtual machine",
             "rehearse with the rescue image on a spare machine that reaches the backup",
         )
-    if not told.settings.get("BACKUP_URL"):
-        raise Refused("the rescue image knows no backup", "set BACKUP_URL and run `rear mkbackup`")
     with opened(told, url_of(told), f"{told.settings.get('BACKUP_OPTIONS')},ro") as directory:
         place = Folder(told, directory)
         name = generations.choose(place.names(), date, str(place))
@@ -169,7 +167,10 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
 
 def url_of(told: Run) -> Url:
     """Where the image looks for the backup."""
-    return parse_url(told.settings.get("BACKUP_URL", ""), "BACKUP_URL")
+    url = told.settings.get("BACKUP_URL")
+    if not isinstance(url, Url):
+        raise Refused("the rescue image knows no backup", "set BACKUP_URL and run `rear mkbackup`")
+    return url
 
 
 def laid_ready(
@@ -210,7 +211,7 @@ def laid_ready(
         backup_bytes=about.bytes, firmware=firmware, memory=wishes.memory, cpus=wishes.cpus,
         emulated=accelerator == qemu.EMULATED,
         disks=[f"{disk}, {human_size(disk.size)}, {drive.bus}" for disk, drive in zip(recorded, disks)],
-        unproven=list(hardware.limits(recorded, told.layout, str(url))), notes=list(notes(run, told, about)),
+        unproven=list(hardware.limits(recorded, told.layout, url)), notes=list(notes(run, told, about)),
     )  # fmt: skip
 
 
@@ -231,7 +232,7 @@ def make_disc(run: Run, backup: Path, place: str, about: Manifest) -> qemu.Disk:
 def configuration(backup: str, key: str, new_key: str) -> str:
     """What the rescue system is told besides its own: where the backup is, and secrets that are never on media."""
     lines = ["DISK_MAPPING=()"]
-    lines += [f"BACKUP_URL={quote(f'file://{backup}')}"] if backup else []
+    lines += [f"BACKUP_URL={quote(Url('file', '', backup))}"] if backup else []
     lines += [f"BACKUP_KEY={quote(key)}"] if key else []
     lines += [f"LUKS_PASSPHRASE={quote(new_key)}"] if new_key else []
     return "".join(f"{line}\n" for line in lines)

@@ -13,6 +13,7 @@ from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Layout
 from rear_core.storage.luks import Luks
 from rear_core.system.network import CARD, Network
+from rear_core.url import Url
 
 from . import qemu
 
@@ -90,7 +91,7 @@ def firmware_of(mode: str, secure_boot: bool | None) -> str:
     return "secureboot" if secure_boot else mode
 
 
-def limits(disks: Sequence[Disk], layout: Layout, backup: str) -> Iterator[str]:
+def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
     """What a rehearsal in a virtual machine cannot prove of this machine; `backup` is the URL."""
     yield (
         "That drivers, firmware and firmware settings of the real machine work: this one had QEMU's devices and the"
@@ -103,9 +104,9 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: str) -> Iterator[str]:
             yield f"The way to {disk} over {SCSI[disk.transport]}: it was a local SCSI disk here."
         if RAID_CONTROLLERS.search(f"{disk.vendor} {disk.model}"):
             yield f"That a controller presents {disk} ({disk.vendor} {disk.model}) as it was set up: it was plain here."
-    if backup.startswith("nfs:"):
+    if backup.scheme == "nfs":
         yield f"The way to {backup}: its files were handed in on a disc that cannot be written."
-    elif backup:
+    else:
         yield f"How {backup} is brought there: its files were handed in on a disc."
     yield "That addresses and routes reach anybody: the network cards led nowhere."
     if any(isinstance(item, Luks) for item in layout):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import Refused, Run, Setting, Step, hookimpl
+from rear_core.url import ALL, FOLDERS, Url
 
 if TYPE_CHECKING:
     from rear_core.media.carried import Room
@@ -37,7 +38,7 @@ def rear_settings() -> Iterable[Setting]:
         " lost. Left empty nothing is burned.",
     )
     yield Setting(
-        "OUTPUT_URL", str, check=_url,
+        "OUTPUT_URL", Url, schemes=ALL,
         help="Where the ISO image is copied to, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
         " https://server/folder, sftp://user@server/folder or rsync+ssh://user@server/folder.",
     )
@@ -51,12 +52,11 @@ def rear_settings() -> Iterable[Setting]:
 @hookimpl
 def rear_missing(run: Run) -> Iterable[str]:
     from rear_core.media.places import missing_programs
-    from rear_core.media.url import ALL, parse_url
 
     from .boot import missing
 
-    text = run.settings["OUTPUT_URL"]
-    return [*missing(run), *(missing_programs(run, parse_url(text, "OUTPUT_URL", ALL)) if text else ())]
+    url = run.settings["OUTPUT_URL"]
+    return [*missing(run), *(missing_programs(run, url) if url else ())]
 
 
 @hookimpl
@@ -98,7 +98,6 @@ def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
     from rear_core.media.location import check_room
     from rear_core.media.places import check_place
-    from rear_core.media.url import ALL, parse_url
 
     from .burn import check_burner
     from .discs import USUAL_SIZE, carries_backup, image_path
@@ -115,8 +114,7 @@ def check_places(run: Run) -> None:
     needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if bare else 0)
     check_room(previous.parent, needed, "ISO_DIR")
     if run.settings["OUTPUT_URL"]:
-        url = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL", ALL)
-        check_place(run, url, run.settings["OUTPUT_OPTIONS"], needed, "OUTPUT_URL")
+        check_place(run, run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"], needed, "OUTPUT_URL")
     if run.settings["ISO_BURN"]:
         check_burner(run)
 
@@ -162,12 +160,11 @@ def copy_image(run: Run) -> None:
     from rear_core.media.delivery import checksum, deliver
     from rear_core.media.location import check_room, opened
     from rear_core.media.places import opened_place, publish
-    from rear_core.media.url import ALL, FOLDERS, parse_url
 
     from .discs import further_paths, image_path, remove_older
 
     first, further = image_path(run), further_paths(run)
-    url, options = parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL", ALL), run.settings["OUTPUT_OPTIONS"]
+    url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
     if url.scheme == "file" and Path(url.path).resolve() == first.parent.resolve():
         return
     if url.scheme in FOLDERS:
@@ -219,9 +216,3 @@ def _size(value: str) -> str:
 
 def _device(value: str) -> str:
     return "" if not value or value.startswith(("/dev/", "stdio:/")) else "must be a drive, as /dev/sr0"
-
-
-def _url(value: str) -> str:
-    from rear_core.media.url import ALL, url_problem
-
-    return url_problem(value, ALL) if value else ""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
+from rear_core.url import ALL, Url, examples
 
 if TYPE_CHECKING:
     from rear_core.media.places import Place
-    from rear_core.media.url import Url
 
 # What kernel and rescue system have needed so far; the exact number is known when they are packed.
 USUAL_SIZE = 200 << 20
@@ -20,7 +20,7 @@ USUAL_SIZE = 200 << 20
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "OUTPUT_URL", str, check=_url,
+        "OUTPUT_URL", Url, schemes=ALL,
         help="The folder that the TFTP server shows to its clients as its root: file:///srv/tftp,"
         " nfs://server/export/tftp, https://server/tftp, sftp://user@server/srv/tftp or"
         " rsync+ssh://user@server/srv/tftp.",
@@ -80,11 +80,10 @@ def rear_output(run: Run) -> Iterable[Step]:
 
 def place_url(run: Run) -> Url:
     """OUTPUT_URL, which must be set."""
-    from rear_core.media.url import ALL, examples, parse_url
-
-    if not run.settings["OUTPUT_URL"]:
+    url: Url | None = run.settings["OUTPUT_URL"]
+    if url is None:
         raise ConfigurationError("OUTPUT=PXE needs OUTPUT_URL, the folder of the TFTP server", examples(ALL))
-    return parse_url(run.settings["OUTPUT_URL"], "OUTPUT_URL", ALL)
+    return url
 
 
 @contextmanager
@@ -137,12 +136,6 @@ def copy_rescue_system(run: Run) -> None:
     if run.settings["PXE_BOOT_LOADERS"] != "none":
         for name, what in {**boot_files(find_loaders(run)), "boot.ipxe": "iPXE"}.items():
             run.report.say(f"  boot file for {what}: {name}")
-
-
-def _url(value: str) -> str:
-    from rear_core.media.url import ALL, url_problem
-
-    return url_problem(value, ALL) if value else ""
 
 
 def _name(value: str) -> str:

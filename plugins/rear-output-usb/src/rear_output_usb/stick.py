@@ -9,8 +9,8 @@ from pathlib import Path
 from rear_core import Refused, Run
 from rear_core.media.delivery import Extent
 from rear_core.media.location import find_device, mounted
-from rear_core.media.url import Url
 from rear_core.storage.inventory import Device, read_devices
+from rear_core.url import Url
 
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"

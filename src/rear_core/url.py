@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The URLs of places where media and backups are kept.
+"""The URLs of places where media and backups are kept: read once, as values of settings.
 
 file:///folder is a folder of this machine, nfs://server/export one of a server, and usb:///dev/disk/by-label/REAR-000
 a disk that is plugged in for it. Media are also put to servers that take files one by one, as https://server/folder.
 """
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
-
-from ..errors import ConfigurationError
 
 # Those that are opened as a folder of this machine; files alone are put to the others (see places.py).
 FOLDERS = ("file", "nfs", "usb")
@@ -32,7 +32,7 @@ EXAMPLES = {
 class Url:
     """A place; `host` is empty for folders and disks of this machine, `port` is 0 where it is the usual one.
 
-    The `path` of a disk is that of its device.
+    The `path` of a disk is that of its device. However it was spelled, the same place has the same value.
     """
 
     scheme: str
@@ -42,8 +42,11 @@ class Url:
     port: int = 0
 
     def __str__(self) -> str:
-        user, port = f"{self.user}@" if self.user else "", f":{self.port}" if self.port else ""
-        return f"{self.scheme}://{user}{self.host}{port}{self.path}"
+        """The URL, which `parse_url` reads as the same value."""
+        user, port = f"{quote(self.user, safe='')}@" if self.user else "", f":{self.port}" if self.port else ""
+        # A blank at the end would be lost, and with these characters another part begins (RFC 3986).
+        path = re.sub(r"[%?#\udc80-\udcff]|\s$", lambda found: quote(found[0], errors="surrogateescape"), self.path)
+        return f"{self.scheme}://{user}{self.host}{port}{path}"
 
     @property
     def nfs_source(self) -> str:
@@ -56,43 +59,43 @@ class Url:
         return f"{self.scheme}://{self.host}{port}{quote(f'{self.path.rstrip(chr(47))}/{name}')}"
 
 
-def parse_url(text: str, setting: str, schemes: Sequence[str] = FOLDERS) -> Url:
-    """Read the URL that a setting holds; raise `ConfigurationError` naming the setting and what is wrong."""
-    problem = url_problem(text, schemes)
-    if problem:
-        raise ConfigurationError(f"{setting}={_shown(text)}: {problem}", examples(schemes))
-    parts = urlsplit(text)
-    host = parts.netloc.rpartition("@")[2]
+def parse_url(text: str, schemes: Sequence[str] = FOLDERS) -> Url:
+    """Read a URL; raise `ValueError` with what is wrong. Schemes and hosts may be in capitals (RFC 3986, 6.2.2.1)."""
+    if problem := url_problem(text, schemes):
+        raise ValueError(problem)
+    parts = urlsplit(text.strip())
+    host = parts.netloc.rpartition("@")[2].lower()
     if parts.port is not None:
         host = host.rpartition(":")[0]
     return Url(
         parts.scheme,
         "" if parts.scheme in ("file", "usb") else host,
-        unquote(parts.path),
+        _path(parts.path),
         unquote(parts.username or ""),
         parts.port or 0,
     )
 
 
 def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
-    """What is wrong with a URL, "" when nothing is; fit for `Setting.check`."""
+    """What is wrong with a URL, "" when nothing is."""
+    text = text.strip()
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
         return f"is no URL: {error}"
-    path, user = unquote(parts.path), unquote(parts.username or "")
+    path, user = _path(parts.path), unquote(parts.username or "")
     if not parts.scheme:
         return "has no scheme such as file:// or nfs://"
     if parts.scheme not in schemes:
         return f"{parts.scheme}:// is not supported, only {_either([f'{name}://' for name in schemes], 'and')}"
     if parts.query or parts.fragment or "?" in text or "#" in text:
         return "has a ? or #; write them as %3F and %23"
-    if any(ord(character) < 32 for character in path + user):
+    if any(ord(character) < 32 or ord(character) == 127 for character in text + path + user):
         return "has control characters"
-    if ".." in PurePosixPath(path).parts:
+    if ".." in PurePosixPath(unquote(parts.path)).parts:
         return "has .. in its path"
-    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+    if parts.scheme == "file" and parts.netloc.lower() not in ("", "localhost"):
         return f"names the host {parts.netloc}; a folder has three slashes, file:///{parts.netloc}{path}"
     if parts.scheme == "usb" and (parts.netloc or not path.startswith("/dev/")):
         return "names no device; write usb:///dev/disk/by-label/REAR-000"
@@ -106,7 +109,13 @@ def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
         return "has a user; the name and password of a server belong into root's .netrc"
     if any(word.startswith("-") for word in (user, parts.hostname or "")):
         return "has a user or server that begins with -"
-    return "" if path.startswith("/") else "has no absolute path"
+    return "" if path else "has no absolute path"
+
+
+def _path(quoted: str) -> str:
+    """A path in its one spelling, "" for none that is absolute."""
+    path = unquote(quoted, errors="surrogateescape")
+    return posixpath.normpath(f"/{path.lstrip('/')}") if path.startswith("/") else ""
 
 
 def examples(schemes: Sequence[str] = FOLDERS) -> str:
@@ -114,8 +123,8 @@ def examples(schemes: Sequence[str] = FOLDERS) -> str:
     return "write " + _either([example for scheme, example in EXAMPLES.items() if scheme in schemes], "or")
 
 
-def _shown(text: str) -> str:
-    """The URL without what may be a password."""
+def without_password(text: str) -> str:
+    """A text that was to be a URL, without what may be a password."""
     head, at, tail = text.rpartition("@")
     scheme, separator, user = head.partition("://")
     return f"{scheme}{separator}{user.partition(':')[0]}:***@{tail}" if at and ":" in user else text

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disks of the places that settings name: a recovery spares them, and no backup is made where it could not."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Refused
+from ..escapes import unescaped
+from ..url import Url
+from .command import Site
+from .disk import Disk
+from .layout import Item, Layout
+from .mapping import NONE
+from .mount import Mount
+from .present import Machine
+from .survey import Mounted, read_mounts
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+# A disk with one of these is erased by every recovery: without them there is no system.
+SYSTEM = ("/", "/usr", "/var", "/boot", "/boot/efi", "/efi")
+
+
+def urls(run: Run) -> dict[str, Url]:
+    """The values of all settings that are URLs, also those of other people's plugins, by name."""
+    return {name: value for name in run.settings.declared if isinstance(value := run.settings[name], Url)}
+
+
+def disks_of_urls(run: Run, machine: Machine) -> dict[str, str]:
+    """The disks of this machine that a URL means, by path with the reason to spare them."""
+    from ..media.location import devices_named
+
+    found: dict[str, str] = {}
+    for name, url in urls(run).items():
+        names: set[str] = set()
+        if url.scheme == "usb":
+            names = {*devices_named(run.sh, url.path)}
+        elif url.scheme == "file" and (holder := mount_of(machine.mounts, url.path)):
+            names = {holder.source}
+        for disk in machine.disks:
+            if any({part.path, f"/dev/{part.kernel_name}"} & names for part in machine.above(disk.path)):
+                found[disk.path] = f"{name} names it"
+    return found
+
+
+def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
+    """The recorded disks that hold a backup in a folder or on a disk of this machine: they stay as they are.
+
+    A disk of the system cannot stay so; backups that were made on one are somewhere else by now.
+    """
+    url = urls(run).get("BACKUP_URL")
+    if url is None or url.scheme not in ("file", "usb"):
+        return {}
+    if url.scheme == "usb":
+        holders = [item.id for item in layout if unescaped(url.path).lower() in _names(item)]
+    else:
+        holders = _recorded_below(layout, url.path)
+    disks = _disks(layout, holders)
+    copied = run.settings.get("BACKUP_ALLOW_SYSTEM_DISK") and disks & _disks(layout, _system(run, layout))
+    return {} if copied else dict.fromkeys(sorted(disks), NONE)
+
+
+def check_backup_survives(run: Run) -> None:
+    """Raise `Refused` when a backup is to be made on a disk that a recovery erases; warn when only media are made."""
+    assert run.layout is not None
+    url = urls(run).get("BACKUP_URL")
+    if url is None or run.settings["BACKUP_ALLOW_SYSTEM_DISK"]:
+        return
+    shared = _disks(run.layout, _holders(run, run.layout, url)) & _disks(run.layout, _system(run, run.layout))
+    if not shared:
+        return
+    listed = " and ".join(str(run.layout[disk]) for disk in sorted(shared))
+    problem = f"BACKUP_URL={url} lies on {listed}, which a recovery of this machine erases: the backup would be lost"
+    if "backup" not in run.phases:
+        run.report.warn(problem)
+        return
+    raise Refused(
+        problem,
+        "name a server or another disk, as nfs://server/export or usb:///dev/disk/by-label/REAR-000;"
+        " BACKUP_ALLOW_SYSTEM_DISK=yes if something else copies the backups to another machine",
+    )
+
+
+def mount_of(mounts: tuple[Mounted, ...] | list[Mounted], path: str) -> Mounted | None:
+    """The mount that a path lies in, with its links followed; of several at one place the last one is seen."""
+    place = os.path.realpath(path)
+    over = [mount for mount in mounts if f"{place}/".startswith(f"{mount.target.rstrip('/')}/")]
+    return max(reversed(over), key=lambda mount: len(mount.target), default=None)
+
+
+def _holders(run: Run, layout: Layout, url: Url) -> list[str]:
+    """The ids of what holds the place of a URL on this machine, as it is now."""
+    from ..media.location import devices_named
+
+    if url.scheme == "usb":
+        names = {os.path.realpath(name) for name in devices_named(run.sh, url.path)}
+    elif url.scheme == "file":
+        mounts = read_mounts(run.sh)
+        here = mount_of(mounts, url.path)
+        names = {os.path.realpath(here.source)} if here and here.source.startswith("/") else set()
+    else:
+        return []
+    devices = ((item.id, str(getattr(item, "device", ""))) for item in layout)
+    return [id for id, device in devices if device and os.path.realpath(device) in names]
+
+
+def _system(run: Run, layout: Layout) -> list[str]:
+    """The ids of the mounted file systems without which there is no system, and which a recovery makes again."""
+    excluded = run.settings.get("EXCLUDE_MOUNTPOINTS", ())
+    mounts = [item for item in layout if isinstance(item, Mount) and item.mounted]
+    return [mount.needs[0] for mount in mounts if mount.target in SYSTEM and mount.target not in excluded]
+
+
+def _disks(layout: Layout, ids: list[str]) -> set[str]:
+    """The ids of all disks that these items lie on."""
+    site = Site(layout, {})
+    return {below for id in ids for below in site.below(id) if isinstance(layout[below], Disk)}
+
+
+def _names(item: Item) -> set[str]:
+    """The paths below /dev that a recorded partition, volume or file system had, in small letters."""
+    labels = {getattr(item, name, "") for name in ("label", "name")}
+    paths = {f"/dev/disk/by-{kind}/{label}" for kind in ("label", "partlabel") for label in labels if label}
+    if uuid := getattr(item, "uuid", ""):
+        paths |= {f"/dev/disk/by-uuid/{uuid}", f"/dev/disk/by-partuuid/{uuid}"}
+    if item.type == "lv":
+        paths.add(f"/dev/{item.id.partition(':')[2]}")
+    return {path.lower() for path in (*paths, str(getattr(item, "device", "")))}
+
+
+def _recorded_below(layout: Layout, path: str) -> list[str]:
+    """What the recorded file system that held a folder lay on."""
+    mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
+    holder = max(mounts, key=lambda mount: len(mount.target), default=None)
+    # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
+    return [] if holder is None or holder.target == "/" else [holder.needs[0]]
+
+
+def check_mounted(run: Run, url: Url, setting: str) -> None:
+    """Raise `Refused` when fstab has a file system for the folder of a URL, and it is not mounted."""
+    from .survey import read_fstab
+
+    if url.scheme != "file":
+        return
+    # Entering the folder has an automounter mount it.
+    place = os.path.realpath(url.path)
+    Path(place).is_dir()
+    mounted = {mount.target for mount in read_mounts(run.sh)}
+    for entry in read_fstab(run.sh):
+        target = os.path.realpath(entry.target) if entry.target.startswith("/") else ""
+        if len(target) > 1 and f"{place}/".startswith(f"{target}/") and target not in mounted:
+            raise Refused(
+                f"{setting}={url}: {entry.spec} is not mounted on {entry.target}, where fstab has it",
+                f"mount {entry.target}, and see why it was not",
+            )
