@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from typing import Any
 
 from rear_core import RearError
@@ -28,6 +29,11 @@ class Monitor:
         connection.settimeout(60)
         self._lines = connection.makefile("rw", encoding="utf-8")
         self._ready = False
+
+    def close(self) -> None:
+        """Let go of the connection, which its socket alone does not while it is read from as a file."""
+        with suppress(OSError):
+            self._lines.close()
 
     def ask(self, command: str, **arguments: object) -> Any:
         """What a command returns; `MachineFailed` when it cannot be done or the machine has ended."""

@@ -292,7 +292,7 @@ class Machine:
         self._process: Running = undo.enter_context(self.host.background(*argv, output=stderr, pass_fds=passed))
         for end in theirs:
             end.close()
-        self._monitor = Monitor(monitor)
+        self._monitor = undo.enter_context(closing(Monitor(monitor)))
         self._console: Any = fdpexpect.fdspawn(
             console, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
         )
