@@ -14,7 +14,9 @@ from .loader import BootLoader, Facts
 if TYPE_CHECKING:
     from ..run import Run
 
-GREETING = b"Welcome to GRUB!"
+# A function that GRUB's modules are linked to by its name: all images have it, from 2.06 to 2.14, signed or not. Its
+# greeting is gone since 2.12.
+MARK = b"grub_dl_load"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def _installation(esp: Path, folder: Path) -> Installation | None:
     fallback = next((path for name, path in programs.items() if name.startswith("boot")), None)
     if folder.name.upper() == "BOOT" and fallback:
         # What the firmware starts without a boot entry is either GRUB itself, or shim with GRUB beside it.
-        if GREETING in fallback.read_bytes():
+        if MARK in fallback.read_bytes():
             grub = fallback
         elif grub:
             shim = fallback
