@@ -55,6 +55,7 @@ def anchors(page: Path) -> list[str]:
     return ["#" + re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
 
 
+@pytest.mark.slow
 def test_the_pages_become_html_without_a_warning(tmp_path: Path) -> None:
     sphinx = (sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", tmp_path / "doctrees")
     built = subprocess.run((*sphinx, ROOT / "docs", tmp_path / "html"), capture_output=True, text=True)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -29,9 +30,20 @@ LAYERS = (
 )
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A file's syntax tree, read once for all rules."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Full names of the modules that a file imports, those for the type checker apart."""
-    tree = ast.parse(path.read_text())
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    tree = parsed(path)
     skipped = {
         id(node)
         for block in ast.walk(tree)
@@ -84,7 +96,7 @@ def test_only_the_shell_starts_programs() -> None:
 def test_only_one_module_asks() -> None:
     """Whether somebody is there, and what an answer means, is decided in one place."""
     for path in MODULES:
-        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+        calls = {ast.unparse(node.func) for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)}
         asking = {"input", "sys.stdin.isatty", "sys.stdin.readline", "getpass.getpass", "click.confirm", "click.prompt"}
         assert path == CORE / "questions.py" or not calls & asking, path
 

@@ -8,6 +8,7 @@ import pty
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from threading import Timer
 
 import pexpect
@@ -20,7 +21,7 @@ from rear_core.errors import Interrupted, RearError, Refused
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
-from rear_core.settings import Sources, evaluate
+from rear_core.settings import Settings, Sources, evaluate
 from rear_core.settings.reader import parse
 
 Type = Callable[[str], object]
@@ -28,10 +29,14 @@ QUITS = "ended as asked"
 EOF = "\x04"
 
 
-def run(conf: str = "", **options: bool) -> Run:
+@cache
+def read(conf: str) -> Settings:
     sources = Sources(assignments=tuple(parse(conf, "local.conf")))
-    settings = evaluate(sources, Plugins(builtin.modules()).call("rear_settings"), {})
-    return Run(settings, Plugins([]), Options(**options), Report(terminal=io.StringIO()))  # type: ignore[arg-type]
+    return evaluate(sources, Plugins(builtin.modules()).call("rear_settings"), {})
+
+
+def run(conf: str = "", **options: bool) -> Run:
+    return Run(read(conf), Plugins([]), Options(**options), Report(terminal=io.StringIO()))  # type: ignore[arg-type]
 
 
 @pytest.fixture

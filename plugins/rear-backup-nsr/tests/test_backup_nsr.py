@@ -23,6 +23,8 @@ from rear_core.report import Report
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 
+pytestmark = pytest.mark.slow
+
 KEY = "the client's private key"
 NOON = time.mktime((2026, 11, 22, 12, 0, 0, 0, 0, -1))
 CONFIG = "NSRSERVER=localhost\nNSR_CLIENT_NAME=web1\n"

@@ -13,7 +13,7 @@ from lab.vendors.server import vault
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DISTRIBUTION = "rear-backup-nsr"
 KEY = "the client's private key"

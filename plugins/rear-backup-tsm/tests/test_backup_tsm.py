@@ -25,6 +25,8 @@ from rear_core.report import Report
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 
+pytestmark = pytest.mark.slow
+
 NODE, PASSWORD = "WEB1", "correct horse"
 NOON = time.mktime((2026, 11, 22, 12, 0, 0, 0, 0, -1))
 DSM_SYS = """\

@@ -12,7 +12,7 @@ from lab.vendors.server import vault
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DISTRIBUTION = "rear-backup-tsm"
 NODE, PASSWORD = "WEB1", "correct horse"

@@ -24,6 +24,8 @@ from rear_output_iso.boot import find_loaders
 from rear_output_iso.discs import image_path
 from rear_output_iso.image import write_image
 
+pytestmark = pytest.mark.slow
+
 EPOCH = "1700000000"
 SIGNED = find_signed_loaders("x86_64")
 BIOS = find_modules("i386-pc")

@@ -25,6 +25,8 @@ from rear_core.workflow import WORKFLOWS
 from rear_output_iso.burn import burn, read_back
 from rear_output_iso.discs import DISCS, MIB, size_of
 
+pytestmark = pytest.mark.slow
+
 needs_loaders = pytest.mark.skipif(
     not (find_modules("i386-pc") and Shell().which("xorriso")), reason="GRUB for BIOS or xorriso is not installed"
 )
