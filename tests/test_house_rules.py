@@ -25,7 +25,7 @@ LAYERS = (
     ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "work_area", "template"),
     (
         "shell", "interruption", "report", "questions", "settings", "hookspecs", "step", "durable", "removal",
-        "escapes", "url", "errors",
+        "mounts", "url", "errors",
     ),
 )
 

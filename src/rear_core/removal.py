@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .mounts import mount_id
 
 
 def remove_tree(path: Path) -> None:
@@ -16,7 +19,9 @@ def remove_tree(path: Path) -> None:
     """
     parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _remove(parent, path.name, _mount(parent), os.fspath(path))
+        _remove(parent, path.name, mount_id(parent), os.fspath(path))
+    except RecursionError:
+        raise OSError(errno.ELOOP, "too many folders in each other", os.fspath(path)) from None
     finally:
         os.close(parent)
 
@@ -27,10 +32,11 @@ def discard(path: Path) -> None:
         remove_tree(path)
 
 
-def _remove(parent: int, name: str, mount: bytes, shown: str) -> None:
-    directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+def _remove(parent: int, name: str, mount: str, shown: str) -> None:
+    with _named(shown):
+        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        if _mount(directory) != mount:
+        if mount_id(directory) != mount:
             raise OSError(errno.EBUSY, "something is mounted there", shown)
         with os.scandir(directory) as found:
             entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
@@ -38,13 +44,18 @@ def _remove(parent: int, name: str, mount: bytes, shown: str) -> None:
             if is_directory:
                 _remove(directory, entry, mount, f"{shown}/{entry}")
             else:
-                os.unlink(entry, dir_fd=directory)
+                with _named(f"{shown}/{entry}"):
+                    os.unlink(entry, dir_fd=directory)
     finally:
         os.close(directory)
-    os.rmdir(name, dir_fd=parent)
+    with _named(shown):
+        os.rmdir(name, dir_fd=parent)
 
 
-def _mount(descriptor: int) -> bytes:
-    """The mount that a descriptor lies in (proc(5), /proc/pid/fdinfo): bind mounts share the device number."""
-    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes().splitlines()
-    return next(line for line in lines if line.startswith(b"mnt_id:"))
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Has an error name the whole path."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None

@@ -8,8 +8,8 @@ import stat
 from contextlib import ExitStack
 from pathlib import Path
 
-from .errors import RearError, Refused
-from .escapes import mount_points
+from .errors import ProgramFailed, RearError, Refused
+from .mounts import mount_points
 from .removal import remove_tree
 from .report import Report
 from .shell import Shell
@@ -49,12 +49,23 @@ def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report
         raise Refused(f"{path} is there already and not of an earlier run", "look at it and remove it") from None
     except OSError as error:
         raise RearError(f"cannot make the work area {path}: {error.strerror}", "set TMPDIR to another place") from error
-    (path / MARK).touch(mode=0o600)
+    undo.callback(os.close, _claimed(path / MARK, os.O_CREAT))
     if keep:
         undo.callback(_keep, path, report)
     else:
         undo.callback(remove, path, sh)
     return path
+
+
+def _claimed(mark: Path, flags: int = 0) -> int:
+    """The mark of a work area, locked as long as its run lives; `BlockingIOError` when that of another run is."""
+    descriptor = os.open(mark, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _keep(path: Path, report: Report) -> None:
@@ -68,14 +79,27 @@ def remove_stale(parent: Path, sh: Shell, report: Report) -> None:
     for path in parent.glob("rear.[0-9]*"):
         pid = path.suffix[1:]
         if pid.isdigit() and not Path("/proc", pid).exists() and _is_ours(path):
+            try:
+                # A container has its own numbers of processes.
+                claimed = _claimed(path / MARK)
+            except BlockingIOError:
+                continue
             report.detail(f"Removing {path}, left by a run that was killed")
-            remove(path, sh)
+            try:
+                remove(path, sh)
+            finally:
+                os.close(claimed)
 
 
 def remove(path: Path, sh: Shell) -> None:
     """Unmount everything below a work area, then delete it; nothing is deleted while something is mounted."""
-    for mount in sorted(mounts_below(path), reverse=True):
-        sh.run("umount", "--lazy", mount)
+    try:
+        # The last one first, as it may cover others; and not where else the kernel shows the same (mount(8), shared).
+        for mount in reversed(mounts_below(path)):
+            sh.run("mount", "--make-rprivate", mount)
+            sh.run("umount", "--lazy", mount)
+    except ProgramFailed as error:
+        raise RearError(f"{path} has mounts that cannot be undone: {error.message}", f"umount {mount}") from error
     if mounts_below(path):
         raise RearError(f"{path} has mounts that cannot be undone", f"unmount them, then remove {path}")
     try:
@@ -87,9 +111,9 @@ def remove(path: Path, sh: Shell) -> None:
 
 
 def mounts_below(path: Path) -> list[str]:
-    """Mount points at or below a directory; its links are resolved, as the kernel has resolved them."""
+    """Mount points at or below a directory, in the order of mounting; links are resolved, as the kernel does."""
     place = os.path.realpath(path)
-    return [point for point in mount_points() if point == place or point.startswith(f"{place}/")]
+    return [m.target for m in mount_points() if m.target == place or m.target.startswith(f"{place}/")]
 
 
 def _is_ours(path: Path) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rear_core.escapes import mount_points
+from rear_core.mounts import mount_points
 from rear_core.removal import remove_tree
 
 KEPT_OF_A_KIND = 2
@@ -87,7 +87,7 @@ def _last_used(path: Path) -> float:
 def _remove(path: Path) -> None:
     if path.is_dir():
         # Whatever is mounted in there, by mistake or on purpose, is not ours to empty.
-        if any(point.startswith(f"{path}/") for point in mount_points()):
+        if any(point.target.startswith(f"{path}/") for point in mount_points()):
             raise RuntimeError(f"{path} is in use: something is mounted in it")
         remove_tree(path)
     else:

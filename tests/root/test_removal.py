@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rear_core import work_area
-from rear_core.archive import generations
-from rear_core.escapes import mount_points
+from rear_core.archive import generations, manifest
+from rear_core.mounts import mount_points
 from rear_core.removal import discard, remove_tree
 from rear_core.report import Report
 from rear_core.shell import Shell
@@ -39,16 +39,16 @@ def share(tmp_path: Path) -> Path:
 @pytest.fixture
 def bind(tmp_path: Path) -> Iterator[Callable[[Path, Path], Path]]:
     """Mounts a folder on another one, until the test ends."""
-    with ExitStack() as undo:
 
-        def mount(source: Path, place: Path) -> Path:
-            place.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["mount", "--bind", source, place], check=True)
-            # It may be gone by then, which is what some tests are about.
-            undo.callback(lambda: subprocess.run(["umount", "--lazy", place], stderr=subprocess.DEVNULL))
-            return place
+    def mount(source: Path, place: Path) -> Path:
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "--bind", source, place], check=True)
+        return place
 
-        yield mount
+    yield mount
+    # It may be gone by now, or have another name.
+    for left in reversed(work_area.mounts_below(tmp_path)):
+        subprocess.run(["umount", left], check=True)
 
 
 def killed_run(parent: Path) -> Path:
@@ -74,7 +74,7 @@ def test_what_a_killed_run_left_mounted_is_unmounted_and_stays(
     with ExitStack() as undo:
         work_area.make(left.parent, undo, keep=False, sh=Shell(), report=Report())
         assert not left.exists()
-    assert os.fspath(mounted) not in mount_points()
+    assert os.fspath(mounted) not in [point.target for point in mount_points()]
     assert whole(share)
 
 
@@ -148,6 +148,23 @@ def test_a_backup_that_a_killed_run_began_is_not_removed_through_a_mount(
 ) -> None:
     home = tmp_path / "backups"
     bind(share, home / f"2026-11-22T183000Z{generations.PARTIAL}" / "folder")
-    with pytest.raises(OSError, match="something is mounted there"), generations.new(home):
+    with generations.new(home) as (_, name):
         pass
+    assert generations.names(home) == [name]
+    assert len(generations.unfinished(home)) == 1
+    assert whole(share)
+
+
+def test_an_old_backup_that_cannot_be_removed_is_named_and_the_new_one_counts(
+    tmp_path: Path, share: Path, bind: Callable[[Path, Path], Path]
+) -> None:
+    home = tmp_path / "backups"
+    old, new = home / "2026-11-20T120000Z", home / "2026-11-21T120000Z"
+    for path in (old, new):
+        path.mkdir(parents=True)
+        (path / manifest.NAME).touch()
+    bind(share, old / "folder")
+    gone, problems = generations.prune(home, 1, new.name)
+    assert gone == [] and len(problems) == 1 and "something is mounted there" in problems[0]
+    assert generations.names(home) == [new.name]
     assert whole(share)

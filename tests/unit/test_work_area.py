@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +15,17 @@ from rear_core import work_area
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.shell import Shell
+
+KILLED = """
+import os, sys
+from contextlib import ExitStack
+from pathlib import Path
+from rear_core import work_area
+from rear_core.report import Report
+from rear_core.shell import Shell
+work_area.make(Path(sys.argv[1]), ExitStack(), keep=False, sh=Shell(), report=Report())
+os.kill(os.getpid(), 9)
+"""
 
 
 def make(parent: Path, undo: ExitStack, keep: bool = False) -> Path:
@@ -45,12 +58,21 @@ def test_a_work_area_that_is_kept_is_not_taken_for_a_remnant(tmp_path: Path) -> 
 
 
 def test_the_remnant_of_a_killed_run_is_removed(tmp_path: Path) -> None:
-    undo = ExitStack()
-    killed = make(tmp_path, undo).rename(tmp_path / f"rear.{dead_pid()}")
-    undo.pop_all()
+    assert subprocess.run([sys.executable, "-c", KILLED, tmp_path]).returncode == -signal.SIGKILL
+    (killed,) = tmp_path.glob("rear.*")
     with ExitStack() as next_run:
         make(tmp_path, next_run)
-    assert not killed.exists()
+        assert not killed.exists()
+
+
+def test_the_work_area_of_a_run_that_lives_elsewhere_stays(tmp_path: Path) -> None:
+    """One in a container has a number that means nothing here."""
+    contained = ExitStack()
+    other = make(tmp_path, contained).rename(tmp_path / f"rear.{dead_pid()}")
+    with ExitStack() as undo:
+        make(tmp_path, undo)
+    assert other.exists()
+    contained.pop_all()
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "link to marked folder"])

@@ -31,9 +31,8 @@ def names(home: Path) -> list[str]:
 def new(home: Path, now: datetime | None = None) -> Iterator[tuple[Path, str]]:
     """A folder for a new generation, and the name that it gets in the end; after an error nothing of it is left."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for stale in home.glob(f"*{PARTIAL}"):
-        if PATTERN.fullmatch(stale.name[: -len(PARTIAL)]):
-            remove_tree(stale)
+    for stale in unfinished(home):
+        discard(stale)
     name = (now or datetime.now(timezone.utc)).strftime(FORMAT)
     newest = max(names(home), default="")
     if name <= newest:
@@ -59,15 +58,26 @@ def write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def prune(home: Path, keep: int, made: str) -> list[str]:
-    """Remove complete generations until `keep` are left, oldest first and never the one just made; their names."""
+def unfinished(home: Path) -> list[Path]:
+    """What is left of generations that were not finished, or could not be removed as a whole."""
+    return sorted(path for path in home.glob(f"*{PARTIAL}") if PATTERN.fullmatch(path.name[: -len(PARTIAL)]))
+
+
+def prune(home: Path, keep: int, made: str) -> tuple[list[str], list[str]]:
+    """Remove complete generations until `keep` are left, oldest first and never the one just made.
+
+    Returns the names of those that are gone, and of each other one why it could not be removed.
+    """
     complete = [name for name in names(home) if name != made and (home / name / manifest.NAME).exists()]
-    doomed = complete[: max(len(complete) + 1 - keep, 0)]
-    for name in doomed:
-        # Out of sight first: half a generation must never be taken for one.
-        partial = (home / name).rename(home / (name + PARTIAL))
-        remove_tree(partial)
-    return doomed
+    gone, problems = [], []
+    for name in complete[: max(len(complete) + 1 - keep, 0)]:
+        try:
+            # Out of sight first: half a generation must never be taken for one.
+            remove_tree((home / name).rename(home / (name + PARTIAL)))
+            gone.append(name)
+        except OSError as error:
+            problems.append(f"{error.filename or home / name}: {error.strerror}")
+    return gone, problems
 
 
 def choose(found: Sequence[str], date: str, where: str) -> str:

@@ -60,8 +60,13 @@ class Folder:
         try:
             with generations.new(self.home) as (partial, name), ExitStack() as stack:
                 yield FolderTarget(name, partial, stack.enter_context(open(new_file(partial / archive), "wb")))
-            for old in generations.prune(self.home, keep, name):
+            gone, problems = generations.prune(self.home, keep, name)
+            for old in gone:
                 self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
+            for problem in problems:
+                self.run.report.warn(f"an old backup cannot be removed and takes its room: {problem}")
+            for left in generations.unfinished(self.home):
+                self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
@@ -110,6 +115,18 @@ class FolderTarget:
 
     def add(self, name: str, text: str) -> None:
         generations.write(self.partial / name, text)
+
+
+@contextmanager
+def in_use(run: Run, directory: Path) -> Iterator[None]:
+    """A block in which what holds the chosen backup of a folder cannot be unmounted, wherever links lead to it."""
+    assert run.backup is not None
+    place = directory / prefix(run) / run.backup.name
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def prefix(run: Run) -> str:

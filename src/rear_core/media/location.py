@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProgramFailed, Refused
-from ..escapes import unescaped
+from ..mounts import unescaped
 from ..url import Url
 
 if TYPE_CHECKING:

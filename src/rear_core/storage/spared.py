@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
-from ..escapes import unescaped
+from ..mounts import device_number, devices_below, mount_points, unescaped
 from ..url import Url
 from .command import Site
 from .disk import Disk
@@ -15,7 +15,7 @@ from .layout import Item, Layout
 from .mapping import NONE
 from .mount import Mount
 from .present import Machine
-from .survey import Mounted, read_mounts
+from .survey import read_fstab
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -30,18 +30,16 @@ def urls(run: Run) -> dict[str, Url]:
 
 
 def disks_of_urls(run: Run, machine: Machine) -> dict[str, str]:
-    """The disks of this machine that a URL means, by path with the reason to spare them."""
-    from ..media.location import devices_named
-
+    """The disks of this machine that a URL means, plugged in or mounted for it: by path, why to spare them."""
     found: dict[str, str] = {}
     for name, url in urls(run).items():
-        names: set[str] = set()
-        if url.scheme == "usb":
-            names = {*devices_named(run.sh, url.path)}
-        elif url.scheme == "file" and (holder := mount_of(machine.mounts, url.path)):
-            names = {holder.source}
+        names, numbers = _place(run, url)
+        all_names = {path: {path, f"/dev/{device.kernel_name}"} for path, device in machine.devices.items()}
+        meant = [d for path, d in machine.devices.items() if all_names[path] & names or d.number in numbers]
+        # The other devices of the same file system carry its UUID, too.
+        uuids = {device.uuid for device in meant if device.uuid}
         for disk in machine.disks:
-            if any({part.path, f"/dev/{part.kernel_name}"} & names for part in machine.above(disk.path)):
+            if any(part in meant or part.uuid in uuids for part in machine.above(disk.path)):
                 found[disk.path] = f"{name} names it"
     return found
 
@@ -63,13 +61,16 @@ def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
     return {} if copied else dict.fromkeys(sorted(disks), NONE)
 
 
-def check_backup_survives(run: Run) -> None:
-    """Raise `Refused` when a backup is to be made on a disk that a recovery erases; warn when only media are made."""
+def check_backup_survives(run: Run, folder: str) -> None:
+    """Raise `Refused` when a backup is to be made on a disk that a recovery erases; warn when only media are made.
+
+    `folder` is that of this machine's backups, below BACKUP_URL.
+    """
     assert run.layout is not None
     url = urls(run).get("BACKUP_URL")
     if url is None or run.settings["BACKUP_ALLOW_SYSTEM_DISK"]:
         return
-    shared = _disks(run.layout, _holders(run, run.layout, url)) & _disks(run.layout, _system(run, run.layout))
+    shared = _disks(run.layout, _holders(run, run.layout, folder)) & _disks(run.layout, _system(run, run.layout))
     if not shared:
         return
     listed = " and ".join(str(run.layout[disk]) for disk in sorted(shared))
@@ -84,27 +85,22 @@ def check_backup_survives(run: Run) -> None:
     )
 
 
-def mount_of(mounts: tuple[Mounted, ...] | list[Mounted], path: str) -> Mounted | None:
-    """The mount that a path lies in, with its links followed; of several at one place the last one is seen."""
-    place = os.path.realpath(path)
-    over = [mount for mount in mounts if f"{place}/".startswith(f"{mount.target.rstrip('/')}/")]
-    return max(reversed(over), key=lambda mount: len(mount.target), default=None)
-
-
-def _holders(run: Run, layout: Layout, url: Url) -> list[str]:
-    """The ids of what holds the place of a URL on this machine, as it is now."""
+def _place(run: Run, url: Url) -> tuple[set[str], set[str]]:
+    """The paths and numbers of the devices that hold the place of a URL on this machine, as it is now."""
     from ..media.location import devices_named
 
     if url.scheme == "usb":
         names = {os.path.realpath(name) for name in devices_named(run.sh, url.path)}
-    elif url.scheme == "file":
-        mounts = read_mounts(run.sh)
-        here = mount_of(mounts, url.path)
-        names = {os.path.realpath(here.source)} if here and here.source.startswith("/") else set()
-    else:
-        return []
+        return names, {number for name in names for number in devices_below(name)}
+    return set(), {*devices_below(url.path)} if url.scheme == "file" else set()
+
+
+def _holders(run: Run, layout: Layout, folder: str) -> list[str]:
+    """The ids of the recorded devices that hold the backups of this machine, where links and mounts lead to them."""
+    url = urls(run)["BACKUP_URL"]
+    names, numbers = _place(run, replace(url, path=f"{url.path}/{folder}") if url.scheme == "file" else url)
     devices = ((item.id, str(getattr(item, "device", ""))) for item in layout)
-    return [id for id, device in devices if device and os.path.realpath(device) in names]
+    return [id for id, device in devices if device and (device in names or device_number(device) in numbers - {""})]
 
 
 def _system(run: Run, layout: Layout) -> list[str]:
@@ -139,16 +135,14 @@ def _recorded_below(layout: Layout, path: str) -> list[str]:
     return [] if holder is None or holder.target == "/" else [holder.needs[0]]
 
 
-def check_mounted(run: Run, url: Url, setting: str) -> None:
-    """Raise `Refused` when fstab has a file system for the folder of a URL, and it is not mounted."""
-    from .survey import read_fstab
-
+def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:
+    """Raise `Refused` when fstab has a file system for a folder below a URL, and it is not mounted."""
     if url.scheme != "file":
         return
-    # Entering the folder has an automounter mount it.
-    place = os.path.realpath(url.path)
-    Path(place).is_dir()
-    mounted = {mount.target for mount in read_mounts(run.sh)}
+    place = os.path.realpath(f"{url.path}/{folder}")
+    # To enter a folder has an automounter mount it.
+    os.path.isdir(f"{place}/.")
+    mounted = {mount.target for mount in mount_points()}
     for entry in read_fstab(run.sh):
         target = os.path.realpath(entry.target) if entry.target.startswith("/") else ""
         if len(target) > 1 and f"{place}/".startswith(f"{target}/") and target not in mounted:

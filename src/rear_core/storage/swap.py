@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..escapes import unescaped
+from ..mounts import unescaped
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .kinds import StorageKind

@@ -60,7 +60,7 @@ def test_the_newest_by_name_is_the_one_made_last_also_when_the_clock_was_set_bac
 def test_the_oldest_are_pruned_but_never_the_one_just_made(tmp_path: Path) -> None:
     make(tmp_path, "2026-11-19T120000Z", "2026-11-20T120000Z", "2026-11-21T120000Z", "2019-01-01T000000Z")
     (tmp_path / "2026-11-01T000000Z").mkdir()
-    assert generations.prune(tmp_path, 2, "2019-01-01T000000Z") == ["2026-11-19T120000Z", "2026-11-20T120000Z"]
+    assert generations.prune(tmp_path, 2, "2019-01-01T000000Z") == (["2026-11-19T120000Z", "2026-11-20T120000Z"], [])
     assert generations.names(tmp_path) == ["2019-01-01T000000Z", "2026-11-01T000000Z", "2026-11-21T120000Z"]
 
 
