@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import Interrupted, Refused
@@ -26,7 +26,7 @@ NO = {"n": False, "no": False}
 
 def is_interactive(run: Run) -> bool:
     """Whether somebody can be asked: the standard input is a terminal, and -n was not given."""
-    return not run.options.unattended and sys.stdin.isatty()
+    return not run.options.unattended and sys.stdin is not None and sys.stdin.isatty()
 
 
 def ask(run: Run, question: str, *, quits: str) -> str:
@@ -77,6 +77,7 @@ def _line(run: Run, question: str, *, secret: bool = False) -> str:
     if run.options.unattended:
         raise Refused(f"nobody can be asked with -n: {question.strip()}", "run it again without -n")
     seconds = int(run.settings.get("USER_INPUT_TIMEOUT", 0))
+    _forget_typed()
     with _unseen() if secret else nullcontext():
         print(question, end="", file=sys.stderr, flush=True)
         if seconds and not select.select([sys.stdin], [], [], seconds)[0]:
@@ -84,23 +85,33 @@ def _line(run: Run, question: str, *, secret: bool = False) -> str:
             raise Interrupted(f"nobody answered within {seconds} seconds (USER_INPUT_TIMEOUT)", "run it again")
         try:
             return input()
-        except EOFError:
+        except (EOFError, RuntimeError):
+            # RuntimeError: the standard input is closed (input() says "lost sys.stdin").
             print(file=sys.stderr)
             raise Interrupted("a question was not answered", "run it again, on a terminal") from None
 
 
+def _forget_typed() -> None:
+    """Drop what was typed before the question was shown: it cannot have been meant as its answer."""
+    import termios
+
+    # Nothing is dropped of what is no terminal.
+    with suppress(OSError, ValueError, AttributeError, termios.error):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """A block in which the terminal does not show what is typed, nor take what was typed before."""
+    """A block in which the terminal does not show what is typed."""
     import termios
 
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     silent = [*before]
     silent[3] = before[3] & ~termios.ECHO  # local modes, see termios(3)
-    termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
+    termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
     try:
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
         print(file=sys.stderr)

@@ -83,7 +83,8 @@ class Run:
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
     `backup`, `plan` and `passphrases` (of LUKS volumes, by id) from verify, `rebuilt` from recreate, `recovery` from
     all phases of one.
-    `phases` are those of the workflow. `undo` is unwound when the run ends, however it ends.
+    `phases` are those of the workflow, `writing` says that a recovery has begun to write to disks. `undo` is unwound
+    when the run ends, however it ends.
     """
 
     settings: Settings
@@ -106,6 +107,7 @@ class Run:
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
     phases: tuple[str, ...] = ()
+    writing: bool = False
 
     @property
     def config_dir(self) -> Path:

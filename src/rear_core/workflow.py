@@ -76,28 +76,32 @@ def execute(run: Run, workflow: str) -> None:
     left_out: list[str] = []
     try:
         for phase in phases:
-            if phase == "cleanup":
-                continue
-            left_out += _verify(run) if phase == "verify" else _go_through(run, phase)
-            if phase == "verify" and left_out:
-                raise Refused(f"not checked, as asked: {'; '.join(left_out)}", "answer yes to every check to go on")
+            if left_out and phase in WRITING:
+                raise Refused(f"left out, as asked: {'; '.join(left_out)}", "run it again without skip")
+            if phase == "verify":
+                left_out += _verify(run)
+            elif phase != "cleanup":
+                left_out += _go_through(run, phase)
         if left_out:
-            raise RearError(f"left out, as asked: {'; '.join(left_out)}", "run it again and answer yes to these")
+            raise RearError(f"left out, as asked: {'; '.join(left_out)}", "run it again for the rest")
     finally:
         _clean_up(run)
 
 
 def _go_through(run: Run, phase: str) -> list[str]:
-    """Run the steps of a phase until one fails, which from recreate on is no refusal; what the user left out."""
-    left_out = []
+    """Run the steps of a phase until one fails, which is no refusal once something was written; what was left out."""
+    left_out: list[str] = []
     for planned in plan(run, [phase]):
         try:
-            if not _perform(run, planned):
-                left_out.append(planned.step.title)
+            if _perform(run, planned, left_out):
+                continue
         except Refused as error:
-            if phase in ("recreate", "restore", "finalize"):
+            if phase in ("restore", "finalize") or run.writing:
                 raise RearError(error.message, error.hint) from error
             raise
+        left_out.append(planned.step.title)
+        if phase == "recreate":
+            raise RearError(f"left out, as asked: {planned.step.title}", "the steps after it build on it: run it again")
     return left_out
 
 
@@ -107,10 +111,10 @@ def _verify(run: Run) -> list[str]:
     Returns what the user left out.
     """
     problems: list[RearError] = []
-    left_out = []
+    left_out: list[str] = []
     for planned in plan(run, ["verify"]):
         try:
-            if not _perform(run, planned):
+            if not _perform(run, planned, left_out):
                 left_out.append(planned.step.title)
         except Interrupted:
             raise
@@ -127,13 +131,19 @@ def _verify(run: Run) -> list[str]:
     return left_out
 
 
-def _perform(run: Run, planned: PlannedStep) -> bool:
-    """Run a step; False when the user wants to do without it."""
+def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bool:
+    """Run a step; False when the user wants to do without it, as without those in `left_out`."""
+    title = planned.step.title
     if run.options.step_by_step and not _confirmed(run, planned):
         return False
     started, seconds = time.monotonic(), run.recovery.seconds
-    with run.report.step(planned.step.title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
-        planned.step.action(run)
+    with run.report.step(title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
+        try:
+            planned.step.action(run)
+        except AssertionError as error:
+            if left_out:
+                raise RearError(f"{title}: it needs {'; '.join(left_out)}", "run it again without skip") from error
+            raise
     seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started
     return True
 
@@ -148,6 +158,12 @@ def _clean_up(run: Run) -> None:
 
 
 def _confirmed(run: Run, planned: PlannedStep) -> bool:
-    """Whether to run a step with -S; what writes runs only after a yes, and with skip or no the next step follows."""
-    question = f"{planned.phase}: {planned.step.title} [{planned.source}]"
-    return questions.confirm(run, question, default=planned.phase not in WRITING, quits="ended before a step, as asked")
+    """Whether to run a step with -S, False to skip it; no ends the run, as the Enter key does before what writes."""
+    title, writes = planned.step.title, planned.phase in WRITING
+    question = f"{planned.phase}: {title} [{planned.source}]? {'yes, [no]' if writes else '[yes], no'}, skip, quit: "
+    quits = f"ended before a step, as asked: {title}"
+    answers = {**questions.YES, "s": False, "skip": False, "": None if writes else True}
+    answer = questions.choose(run, question, answers, quits=quits)
+    if answer is None:
+        raise Interrupted(quits)
+    return answer

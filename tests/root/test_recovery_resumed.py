@@ -204,19 +204,27 @@ def test_a_disk_with_data_is_a_question(machine: Machine) -> None:
     assert machine.restored() == machine.original()
 
 
-@pytest.mark.parametrize("answer", ["no", "n", "NO", "", "q", "nothing"])
-def test_step_by_step_nothing_is_written_without_a_yes(machine: Machine, answer: str) -> None:
+WRITES = r"recreate: .*\? yes, \[no\], skip, quit: "
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [(["no"], 130), (["n"], 130), (["NO"], 130), ([""], 130), (["q"], 130), (["skip"], 1), (["nothing", "no"], 130)],
+)
+def test_step_by_step_nothing_is_written_without_a_yes(machine: Machine, answers: list[str], status: int) -> None:
     put_data(machine)
     machine.configure()
     before = machine.checksum()
     console = typed(machine, "-S")
-    while console.expect([r"verify: .*\? \[yes\], no, quit: ", r"recreate: .*\? yes, \[no\], quit: "]) == 0:
+    while console.expect([r"verify: .*\? \[yes\], no, skip, quit: ", WRITES]) == 0:
         console.sendline("")
-    console.sendline(answer)
-    while console.expect(["quit: ", pexpect.EOF]) == 0:
-        console.sendline("no")
+    console.sendline(answers[0])
+    for answer in answers[1:]:
+        console.expect("is no answer; .*recreate: .*quit: ")
+        console.sendline(answer)
+    console.expect(pexpect.EOF)
     console.close()
-    assert console.exitstatus == (130 if answer == "q" else 1)
+    assert console.exitstatus == status
     assert machine.checksum() == before
 
 
@@ -225,13 +233,12 @@ def test_step_by_step_nothing_is_written_when_a_check_was_left_out(machine: Mach
     machine.configure()
     before = machine.checksum()
     console = typed(machine, "-S")
-    # Also one that the answers to all others depend on is only left out, and told.
     console.expect("verify: .*quit: ")
     while "backup is there" not in console.after:
         console.sendline("yes")
         console.expect("verify: .*quit: ")
-    console.sendline("no")
-    while console.expect(["verify: .*quit: ", "ERROR: not checked, as asked: Check that the backup is there"]) == 0:
+    console.sendline("skip")
+    while console.expect(["verify: .*quit: ", "ERROR: left out, as asked: Check that the backup is there"]) == 0:
         console.sendline("yes")
     console.expect(pexpect.EOF)
     console.close()

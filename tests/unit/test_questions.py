@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from threading import Timer
 
 import pexpect
 import pytest
@@ -39,13 +38,39 @@ def run(conf: str = "", **options: bool) -> Run:
     return Run(read(conf), Plugins([]), Options(**options), Report(terminal=io.StringIO()))  # type: ignore[arg-type]
 
 
+class Screen(io.StringIO):
+    """What is shown; each question is answered by the next line."""
+
+    def __init__(self, keys: io.RawIOBase) -> None:
+        super().__init__()
+        self.keys = keys
+        self.typed: list[str] = []
+
+    def write(self, text: str) -> int:
+        if text.endswith(": ") and self.typed:
+            self.keys.write(self.typed.pop(0).encode())
+        return super().write(text)
+
+
 @pytest.fixture
-def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
-    """Types text at the terminal that this process has then."""
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    """The terminal that this process has then."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "wb", buffering=0) as keys, os.fdopen(theirs) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
-        yield lambda text: keys.write(text.encode())
+        yield Screen(keys)
+
+
+@pytest.fixture
+def keyboard(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Types these lines, one for each question."""
+
+    def sit_down(text: str) -> None:
+        screen.typed = text.splitlines(keepends=True)
+        # Not before the test runs: pytest has a standard error of its own for each phase.
+        monkeypatch.setattr(sys, "stderr", screen)
+
+    return sit_down
 
 
 def confirmed(here: Run, default: bool) -> bool:
@@ -63,19 +88,17 @@ def test_yes_is_yes_and_no_is_no(keyboard: Type, default: bool, typed: str, answ
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_the_default_is_shown(keyboard: Type, default: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_is_shown(keyboard: Type, screen: Screen, default: bool) -> None:
     keyboard("\n")
     confirmed(run(), default)
-    assert capsys.readouterr().err == f"Erase the disk? {'[yes], no' if default else 'yes, [no]'}, quit: "
+    assert screen.getvalue() == f"Erase the disk? {'[yes], no' if default else 'yes, [no]'}, quit: "
 
 
 @pytest.mark.parametrize("typed", ["nein", "yess", "yes please", "1", "s", "-", "ja", "oui", "\x1b[A"])
-def test_a_word_without_meaning_is_asked_for_again(
-    keyboard: Type, typed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_word_without_meaning_is_asked_for_again(keyboard: Type, screen: Screen, typed: str) -> None:
     keyboard(f"{typed}\nno\n")
     assert confirmed(run(), True) is False
-    assert "is no answer; there are: yes, no, Enter, quit" in capsys.readouterr().err
+    assert "is no answer; there are: yes, no, Enter, quit" in screen.getvalue()
 
 
 @pytest.mark.parametrize("typed", ["q\n", "quit\n", "QUIT\n", EOF, f"what?\n{EOF}"])
@@ -97,9 +120,8 @@ def test_only_a_yes_or_a_shown_default_is_agreement(typed: str, default: bool) -
 
 
 def test_what_has_to_be_done_is_waited_for(keyboard: Type) -> None:
-    keyboard("yes\n\n")
+    keyboard("yes\n\nno\n")
     questions.wait(run(), "Put the disc in", quits=QUITS)
-    keyboard("no\n")
     with pytest.raises(Interrupted, match=QUITS):
         questions.wait(run(), "Put the disc in", quits=QUITS)
 
@@ -123,7 +145,7 @@ def test_a_secret_is_not_shown_and_may_be_any_word() -> None:
 
 
 ASKED: dict[str, Callable[[Run], object]] = {
-    "a line": lambda here: questions.ask(here, "Which disk? ", quits=QUITS),
+    "a line": lambda here: questions.ask(here, "Which disk: ", quits=QUITS),
     "a word": lambda here: confirmed(here, True),
     "the Enter key": lambda here: questions.wait(here, "Put the disc in", quits=QUITS),
     "a secret": lambda here: questions.ask_secret(here, "Passphrase: "),
@@ -148,10 +170,22 @@ def test_silence_ends_the_run_after_the_time_that_is_set(keyboard: Type, ask: Ca
 
 @asked
 def test_the_end_of_the_input_is_no_answer(keyboard: Type, ask: Callable[[Run], object]) -> None:
-    # What was typed before a secret is asked for does not count.
-    Timer(0.2, keyboard, [EOF]).start()
+    keyboard(EOF)
     with pytest.raises(RearError, match="a question was not answered"):
         ask(run())
+
+
+def test_what_was_typed_before_is_no_answer(keyboard: Type, screen: Screen) -> None:
+    screen.keys.write(b"yes\nyes\n")
+    keyboard("no\n")
+    assert confirmed(run(), True) is False
+
+
+def test_a_closed_input_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not questions.is_interactive(run())
+    with pytest.raises(Interrupted, match="a question was not answered"):
+        confirmed(run(), True)
 
 
 def test_a_file_is_nobody(monkeypatch: pytest.MonkeyPatch, keyboard: Type) -> None:

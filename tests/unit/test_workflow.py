@@ -143,12 +143,22 @@ def test_one_problem_is_told_as_what_it_is_and_nothing_is_changed(
 @pytest.mark.parametrize("phase", ["recreate", "restore", "finalize"])
 def test_after_the_first_write_nothing_is_called_refused(run: Run, phase: str) -> None:
     def refuse(run: Run) -> None:
+        run.writing = phase == "recreate"
         raise Refused("cannot mount it", "try by hand")
 
     run.plugins.take(plugin("extra", "e", **{f"rear_{phase}": lambda: [Step(1, "refuse", refuse)]}))
     with pytest.raises(RearError, match="cannot mount it") as caught:
         execute(run, "recover")
     assert (caught.value.exit_code, caught.value.hint) == (ExitCode.FAILED, "try by hand")
+
+
+def test_until_the_first_write_a_refusal_stays_one(run: Run) -> None:
+    def refuse(run: Run) -> None:
+        raise Refused("the disk is in use", "look at lsblk")
+
+    run.plugins.take(plugin("extra", "e", rear_recreate=lambda: [Step(1, "refuse", refuse)]))
+    with pytest.raises(Refused, match="in use"):
+        execute(run, "recover")
 
 
 def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,12 +172,15 @@ def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.Captu
     ("typed", "status", "ran"),
     [
         ("yes\n" * 4, ExitCode.DONE, ["prep", "backup"]),
-        ("\n" * 4, ExitCode.FAILED, ["prep"]),
-        ("no\n" * 4, ExitCode.FAILED, []),
+        ("\n" * 4, ExitCode.INTERRUPTED, ["prep"]),
+        ("no\n", ExitCode.INTERRUPTED, []),
+        ("yes\nno\n", ExitCode.INTERRUPTED, ["prep"]),
+        ("skip\n", ExitCode.REFUSED, []),
+        ("yes\nskip\n", ExitCode.FAILED, ["prep"]),
         ("quit\n", ExitCode.INTERRUPTED, []),
         ("", ExitCode.INTERRUPTED, []),
     ],
-    ids=["yes", "the Enter key", "no", "quit", "nobody"],
+    ids=["yes", "the Enter key", "no", "no at last", "skip", "skip at last", "quit", "nobody"],
 )
 def test_step_by_step_a_step_runs_when_its_user_agrees(
     run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, status: ExitCode, ran: list[str]

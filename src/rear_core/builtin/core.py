@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-def _not_negative(value: int) -> str:
-    return "" if value >= 0 else "must be 0 or more"
+def _at_most_a_day(value: int) -> str:
+    return "" if 0 <= value <= 86400 else "must be between 0 and 86400, which is a day"
 
 
 def _absolute(value: str) -> str:
@@ -48,7 +48,7 @@ def rear_settings() -> Iterable[Setting]:
         help="Log of the run. Left empty it is /tmp/rear-<hostname>.log.",
     )
     yield Setting(
-        "USER_INPUT_TIMEOUT", int, check=_not_negative,
+        "USER_INPUT_TIMEOUT", int, check=_at_most_a_day,
         help="Seconds that a question waits for its answer; after them the run ends, as after ^D, and nothing is done"
         " that nobody has agreed to. 0 waits as long as it takes.",
     )

@@ -54,11 +54,25 @@ def take(run: Run, kind: str, *cartridges: Cartridges) -> None:
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], object]]:
-    """Has somebody at a terminal type this."""
+    """Has somebody at a terminal type these lines, one for each question."""
+    lines: list[str] = []
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            if text.endswith(": ") and lines:
+                keyboard.write(f"{lines.pop(0)}\n".encode())
+            return super().write(text)
+
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "wb", buffering=0) as keyboard, os.fdopen(theirs) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
-        yield lambda text: keyboard.write(f"{text}\n".encode())
+
+        def sit_down(text: str) -> None:
+            lines[:] = text.split("\n")
+            # Not before the test runs: pytest has a standard error of its own for each phase.
+            monkeypatch.setattr(sys, "stderr", Screen())
+
+        yield sit_down
 
 
 def said(run: Run) -> str:
