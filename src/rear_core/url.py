@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 # Those that are opened as a folder of this machine; files alone are put to the others (see places.py).
 FOLDERS = ("file", "nfs", "usb")
+BLANKS = " \t\r\n"
 SSH = ("sftp", "rsync+ssh")
 ALL = (*FOLDERS, "http", "https", *SSH)
 
@@ -63,7 +64,7 @@ def parse_url(text: str, schemes: Sequence[str] = FOLDERS) -> Url:
     """Read a URL; raise `ValueError` with what is wrong. Schemes and hosts may be in capitals (RFC 3986, 6.2.2.1)."""
     if problem := url_problem(text, schemes):
         raise ValueError(problem)
-    parts = urlsplit(text.strip())
+    parts = urlsplit(text.strip(BLANKS))
     host = parts.netloc.rpartition("@")[2].lower()
     if parts.port is not None:
         host = host.rpartition(":")[0]
@@ -78,7 +79,7 @@ def parse_url(text: str, schemes: Sequence[str] = FOLDERS) -> Url:
 
 def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
     """What is wrong with a URL, "" when nothing is."""
-    text = text.strip()
+    text = text.strip(BLANKS)
     try:
         parts = urlsplit(text)
         port = parts.port

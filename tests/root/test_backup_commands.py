@@ -142,19 +142,64 @@ def disk(loop: Callable[..., str]) -> Callable[[str], str]:
     return make
 
 
-@pytest.mark.parametrize("url", ["file:///boot/backups", "FILE:///boot//backups", "usb://{}", " USB://{}"])
-def test_a_backup_on_a_disk_that_a_recovery_erases_is_refused(
-    rear: Rear, disk: Callable[[str], str], url: str
-) -> None:
+# Where BACKUP_URL leads to the disk of /boot, with what was done before.
+DOOMED: dict[str, tuple[str, list[str]]] = {
+    "a folder": ("file:///boot/backups", []),
+    "in capitals": ("FILE:///boot//backups", []),
+    "a disk": ("usb://{}", []),
+    "a disk, in capitals after a blank": (" USB://{}", []),
+    "a link in the place of the machine's folder": ("file:///mnt", ["ln -s /boot/backups /mnt/web1"]),
+    "a bind mount": ("file:///mnt/b", ["mkdir /mnt/b", "mount --bind /boot/backups /mnt/b"]),
+    "below a mount that covers another": (
+        "file:///mnt/a/b",
+        ["mkdir -p /mnt/a/b /boot/b", "mount -t tmpfs tmpfs /mnt/a/b", "mount --bind /boot /mnt/a"],
+    ),
+    "an image in a file": (
+        "file:///mnt", ["truncate -s 20M /boot/image", "mkfs.ext4 -q /boot/image", "mount -o loop /boot/image /mnt"],
+    ),
+    "an overlay": (
+        "file:///mnt",
+        [
+            "mkdir /boot/u /boot/w",
+            "mount -t overlay overlay -o lowerdir=/boot/backups,upperdir=/boot/u,workdir=/boot/w /mnt",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", DOOMED)
+def test_a_backup_on_a_disk_of_the_system_is_refused(rear: Rear, disk: Callable[[str], str], place: str) -> None:
     device = disk("system")
-    before = after(f"mount {device} /boot", "mkdir -p /boot/backups")
+    url, commands = DOOMED[place]
+    before = after(f"mount {device} /boot", "mkdir -p /boot/backups", "mount -t tmpfs tmpfs /mnt", *commands)
     conf = f"INCLUDE_DEVICES=( {device} )\nBACKUP_URL='{url.format(device)}'\n"
     ended = rear("mkbackuponly", conf=conf, before=before)
     assert ended.returncode == 3, ended.stderr
     assert f"lies on disk {device}, which a recovery of this machine erases" in ended.stderr
     assert "BACKUP_ALLOW_SYSTEM_DISK=yes" in ended.stderr
-    ended = rear("mkbackuponly", conf=f"{conf}BACKUP_ALLOW_SYSTEM_DISK=yes\n", before=before)
+
+
+def test_a_backup_that_is_copied_elsewhere_may_be_on_any_disk(rear: Rear, disk: Callable[[str], str]) -> None:
+    device = disk("system")
+    conf = f"INCLUDE_DEVICES=( {device} )\nBACKUP_URL=file:///boot\nBACKUP_ALLOW_SYSTEM_DISK=yes\n"
+    ended = rear("mkbackuponly", conf=conf, before=after(f"mount {device} /boot"))
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("url", ["usb://{}", "file:///mnt/private/backups"])
+def test_a_backup_does_not_save_itself(rear: Rear, disk: Callable[[str], str], tmp_path: Path, url: str) -> None:
+    """Its disk is mounted twice, and saved where the backup is not written to."""
+    own = disk("own")
+    # More than what is not even looked at.
+    before = after(
+        "mount -t tmpfs tmpfs /mnt", "mkdir /mnt/saved /mnt/private", f"mount {own} /mnt/saved",
+        "mkdir -p /mnt/saved/backups /mnt/saved/rear", "mount --bind /mnt/saved /mnt/private",
+    )  # fmt: skip
+    conf = f"BACKUP_URL={url.format(own)}\nBACKUP_PROG_INCLUDE=( /mnt/saved {tmp_path}/data )\n"
+    for _ in range(3):
+        ended = rear("mkbackuponly", conf=conf, before=before)
+        assert ended.returncode == 0, ended.stderr
+    assert "Saved 8 files, 4.8 MiB" in ended.stderr, ended.stderr
 
 
 @pytest.mark.parametrize("url", ["file:///mnt/backups", "usb://{}"])

@@ -6,8 +6,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +133,88 @@ def test_the_disk_with_the_backup_is_never_taken(machine: Machine, url: str) -> 
     assert ended.returncode == 3, ended.stderr
     assert f"{machine.new} was chosen for disk {machine.old}, but BACKUP_URL names it" in ended.stderr
     assert machine.checksum() == before
+
+
+def several_devices(here: Machine, other: str) -> str:
+    run("mkfs.btrfs", "-q", "-f", "-d", "raid0", "-m", "raid0", other, here.new)
+    return other
+
+
+def journal(here: Machine, other: str) -> str:
+    run("mke2fs", "-q", "-b", "4096", "-O", "journal_dev", here.new)
+    run("mkfs.ext4", "-q", "-b", "4096", "-J", f"device={here.new}", other)
+    return other
+
+
+def other_node(here: Machine, other: str) -> str:
+    run("mkfs.ext4", "-q", here.new)
+    os.mknod(other, 0o600 | stat.S_IFBLK, os.stat(here.new).st_rdev)
+    return other
+
+
+@pytest.fixture
+def node() -> Iterator[Path]:
+    """The path of a device that is gone when the test is."""
+    path = Path(f"/dev/rear-test-{os.getpid()}")
+    yield path
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("scheme", ["usb", "file"])
+@pytest.mark.parametrize("kind", [several_devices, journal, other_node])
+def test_a_disk_that_the_backup_needs_is_never_taken(
+    machine: Machine, loop: Callable[..., str], node: Path, kind: Callable[[Machine, str], str], scheme: str
+) -> None:
+    """Also where its name does not tell: another disk of its file system, its journal, a device by another node."""
+    run("truncate", "--size=256M", machine.image)
+    run("losetup", "--set-capacity", machine.new)
+    other = loop("other", 256)
+    device = kind(machine, os.fspath(node) if kind is other_node else other)
+    stick = machine.folder / "stick"
+    with mounted(stick, device):
+        shutil.copytree(machine.folder / "backups", stick / "rear")
+    machine.configure(f"BACKUP_URL={'usb://' + device if scheme == 'usb' else f'file://{stick}/rear'}\n")
+    with mounted(stick, device) if scheme == "file" else nullcontext():
+        ended = machine.recover()
+    assert ended.returncode == 3, ended.stderr
+    assert re.search("BACKUP_URL names it|is not free to be overwritten|but it is mounted on", ended.stderr)
+    with mounted(stick, device):
+        assert list((stick / "rear" / "web1").iterdir())
+
+
+def test_a_disk_below_the_target_that_links_lead_to_is_never_taken(machine: Machine) -> None:
+    run("mkfs.ext4", "-q", machine.new)
+    below = machine.folder / "target" / "below"
+    below.mkdir(parents=True)
+    with mounted(below, machine.new):
+        shutil.move(machine.folder / "backups/web1", below / "web1")
+        (machine.folder / "backups/web1").symlink_to(below / "web1")
+        ended = machine.recover()
+        assert ended.returncode in (1, 3), ended.stderr
+        assert "busy" in ended.stderr or "names it" in ended.stderr or "not free" in ended.stderr
+        assert list((below / "web1").iterdir())
+
+
+def test_a_disk_that_is_used_after_the_checks_is_not_taken(machine: Machine) -> None:
+    """A helping hand, or an automounter, between the last check and the first write."""
+    run("mkfs.ext4", "-q", machine.new)
+    hand, scripts = machine.folder / "hand", machine.folder / "etc/verify"
+    hand.mkdir()
+    scripts.mkdir()
+    (scripts / "99_hand.sh").write_text(f"#!/bin/sh\nmount {machine.new} {hand} && touch {hand}/work\n")
+    (scripts / "99_hand.sh").chmod(0o755)
+    ended = machine.recover()
+    assert ended.returncode == 3, ended.stderr
+    assert f"{machine.new} is not free to be overwritten" in ended.stderr
+    assert (hand / "work").exists()
+    run("umount", hand)
+
+
+def test_without_a_disk_for_the_system_nothing_is_restored(machine: Machine) -> None:
+    machine.configure(mapping=f"{machine.old}=none")
+    ended = machine.recover()
+    assert ended.returncode == 3, ended.stderr
+    assert "the disk of the root file system is left out" in ended.stderr
 
 
 def test_a_wrong_key_is_named_and_the_disk_is_untouched(machine: Machine) -> None:

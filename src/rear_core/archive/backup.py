@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, ProgramFailed, RearError
+from ..mounts import other_paths
 from ..rescue.contents import Contents
 from . import coverage, encryption, manifest, stream
 from .place import Place, opened
@@ -70,6 +72,8 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         run.cache_dir: "it can be made again",
         run.var_dir / "output": "rescue media that were made here",
     }
+    if place.folder:
+        private.update({Path(path): "the backups themselves" for path in other_paths(os.fspath(place.folder))})
     wishes = coverage.Wishes(
         place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
         settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"],

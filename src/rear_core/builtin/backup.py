@@ -106,9 +106,10 @@ def rear_verify(run: Run) -> Iterable[Step]:
 
 def check_place_survives(run: Run) -> None:
     """Refuse to make a backup on a disk that every recovery erases."""
+    from ..archive.place import prefix
     from ..storage.spared import check_backup_survives
 
-    check_backup_survives(run)
+    check_backup_survives(run, prefix(run))
 
 
 def check_target(run: Run) -> None:

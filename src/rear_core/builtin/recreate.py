@@ -110,10 +110,24 @@ def make_plan(run: Run) -> None:
     for match in assignment.matches:
         run.report.say(str(match))
     run.plan = planned(run, layout, assignment, machine)
+    check_root(layout, run.plan)
     for note in run.plan.notes:
         run.report.say(f"Note: {note}")
     if run.plan.hardware_changed:
         run.report.detail("Disks have other names or hang on another kind of bus than before")
+
+
+def check_root(recorded: Layout, made: Plan) -> None:
+    """Refuse to recover a system without its root file system: all its files would be restored into memory."""
+    from ..storage.mount import Mount
+
+    def has_root(layout: Layout) -> bool:
+        return any(isinstance(item, Mount) and item.target == "/" for item in layout)
+
+    if has_root(recorded) and not has_root(made.site.layout):
+        raise Refused(
+            "the disk of the root file system is left out", "take a disk for it by DISK_MAPPING, or use rear mountonly"
+        )
 
 
 def the_layout(run: Run) -> Layout:
@@ -229,15 +243,22 @@ def check_earlier_run(run: Run) -> None:
 
 
 def take_down(run: Run) -> None:
-    """Make the disks blank; not when a run before this one has built the same and failed later."""
-    from ..storage.execute import Journal, execute
+    """Make the disks blank; not when a run before this one has built the same and failed later.
+
+    First everything on them is stopped, which loses nothing. `Refused` when one of them is in use even then.
+    """
+    from ..storage.execute import Journal, check_unused, execute
 
     made = the_plan(run)
     if is_built(run):
+        run.writing = True
         return
+    execute(run.sh, [c for c in made.teardown if not c.destroys], tell=run.report.detail)
+    check_unused(sorted(set(made.mapping.values())))
+    run.writing = True
     journal = Journal(journal_path(run))
     journal.note(plan=made.id, state="begun")
-    execute(run.sh, made.teardown, journal=journal, tell=run.report.detail)
+    execute(run.sh, [c for c in made.teardown if c.destroys], journal=journal, tell=run.report.detail)
 
 
 def build(run: Run) -> None:

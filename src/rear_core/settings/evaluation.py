@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, Union
 
 from ..errors import ConfigurationError
-from ..url import Url, examples, parse_url, without_password
+from ..url import BLANKS, Url, examples, parse_url, without_password
 from . import original
 from .files import Sources
 from .model import Setting, Value
@@ -169,6 +169,8 @@ class _Evaluation:
             extends = assignment.append
             if extends:
                 given = before + given
+        if setting.type is Url and isinstance(given, str):
+            given = given.strip(BLANKS)
         problem, value = convert(setting, given)
         if problem:
             raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", _hint(setting))
@@ -308,7 +310,7 @@ def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
                 return f"{shown} is not a whole number", value
         elif setting.type is Url:
             try:
-                value = parse_url(given, setting.schemes) if given.strip() else None
+                value = parse_url(given, setting.schemes) if given.strip(BLANKS) else None
             except ValueError as error:
                 return f"is {without_password(given)!r}: {error}", value
     if setting.choices and value != setting.default:

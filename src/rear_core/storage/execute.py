@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ..errors import ProgramFailed, RearError
+from ..errors import ProgramFailed, RearError, Refused
 from ..shell import Shell
 from .command import Command
 
@@ -90,6 +90,21 @@ def execute(
             ) from error
         if journal:
             journal.note(done=command.argv)
+
+
+def check_unused(disks: Iterable[str]) -> None:
+    """Raise `Refused` unless nothing uses these disks, by whatever name and in whatever namespace.
+
+    Only the kernel knows: a file system claims all its devices, those of its journal too (open(2), O_EXCL).
+    """
+    for disk in disks:
+        try:
+            os.close(os.open(disk, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        except OSError as error:
+            raise Refused(
+                f"{disk} is not free to be overwritten: {error.strerror}",
+                "look at lsblk, /proc/mounts and /proc/swaps for what uses it; if it is the backup, name another disk",
+            ) from error
 
 
 def _wait_for(sh: Shell, device: str, command: Command) -> None:

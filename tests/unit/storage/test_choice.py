@@ -190,13 +190,6 @@ def test_a_disk_that_a_url_names_is_locked_however_it_is_spelled(tmp_path: Path,
     assert all(not disk.locked for disk in look(here, layout(), lock=False).disks)
 
 
-def test_a_disk_mounted_below_the_target_for_a_url_is_locked(tmp_path: Path) -> None:
-    """What is mounted elsewhere is locked as that."""
-    shell = machine(node("vda", serial="A"), node("vdb", fstype="ext4"), mounts={"/mnt/local/backup": "/dev/vdb"})
-    here = run(shell, tmp_path, BACKUP_URL="file:///mnt/local/backup/web1")
-    assert [disk.locked for disk in look(here, layout()).disks] == ["", "BACKUP_URL names it"]
-
-
 @pytest.mark.parametrize(
     "url", [f"usb:///dev/disk/by-uuid/{DATA}", f"USB:///dev/disk/by-uuid/{DATA.upper()}", "usb:///dev/sdb"]
 )
@@ -225,38 +218,23 @@ def test_a_disk_of_the_system_is_made_again_when_its_backups_are_elsewhere(tmp_p
     assert backup_disks(here, layout()) == {"disk:B": "none"}
 
 
-HEALTHY = {"/": "/dev/sda", "/srv/backup": "/dev/sdb", "/mnt": "nas:/export"}
-
-
-@pytest.mark.parametrize(
-    ("url", "lost"),
-    [
-        ("file:///srv", True),
-        ("file:///no/such/folder", True),
-        ("usb:///dev/disk/by-label/ROOT", True),
-        ("file:///srv/backup/web1", False),
-        ("file:///mnt/web1", False),
-        ("usb:///dev/disk/by-label/DATA", False),
-        ("usb:///dev/disk/by-label/STICK", False),
-        ("nfs://nas/export", False),
-    ],
-)
+@pytest.mark.parametrize("label, lost", [("ROOT", True), ("DATA", False), ("STICK", False)])
 @pytest.mark.parametrize("phases", [("backup",), ("build",)])
 def test_a_backup_on_a_disk_of_the_system_is_no_backup(
-    tmp_path: Path, url: str, lost: bool, phases: tuple[str, ...]
+    tmp_path: Path, label: str, lost: bool, phases: tuple[str, ...]
 ) -> None:
     """It is refused, and where only media are made a warning; unless somebody says that it is copied elsewhere."""
-    shell, said = machine(mounts=HEALTHY), io.StringIO()
-    for label, device in (("ROOT", "/dev/sda"), ("DATA", "/dev/sdb"), ("STICK", "/dev/sdx1")):
-        shell._answers[BLKID.replace("DATA", label)] = f"{device}\n"
+    url, shell, said = f"usb:///dev/disk/by-label/{label}", machine(), io.StringIO()
+    devices = {"ROOT": "/dev/sda", "DATA": "/dev/sdb", "STICK": "/dev/sdx1"}
+    shell._answers[BLKID.replace("DATA", label)] = f"{devices[label]}\n"
     for allowed in (False, True):
         here = run(shell, tmp_path, BACKUP_URL=url, BACKUP_ALLOW_SYSTEM_DISK=allowed)
         here.layout, here.phases, here.report = layout(), phases, Report(terminal=said)
         if lost and phases == ("backup",) and not allowed:
             with pytest.raises(Refused, match=rf"BACKUP_URL={url} lies on disk A \(/dev/sda\), which a recovery"):
-                check_backup_survives(here)
+                check_backup_survives(here, "web1")
         else:
-            check_backup_survives(here)
+            check_backup_survives(here, "web1")
     assert said.getvalue().count("WARNING") == (lost and phases == ("build",))
 
 

@@ -2,8 +2,9 @@
 """BACKUP=NFS: backups on an NFS server, on a disk that is plugged in for them, or in a folder of this machine."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
@@ -73,11 +74,14 @@ def save_files(run: Run) -> None:
 
 
 def check_backup(run: Run) -> None:
-    """Read the backup at BACKUP_URL from its beginning to its end."""
+    """Read the backup at BACKUP_URL from its beginning to its end; its place stays in use, so that nothing takes it."""
     from rear_core import archive
 
-    with place(run) as directory:
+    with ExitStack() as undo:
+        directory = undo.enter_context(place(run))
         archive.check(run, directory)
+        undo.enter_context(archive.in_use(run, directory))
+        run.undo.push(undo.pop_all())
 
 
 def restore_files(run: Run) -> None:
@@ -105,6 +109,7 @@ def place(run: Run) -> AbstractContextManager[Path]:
 def check_place(run: Run) -> None:
     """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
     from rear_core.archive import check_tools
+    from rear_core.archive.place import prefix
     from rear_core.media.location import check_writable
     from rear_core.storage.spared import check_mounted
 
@@ -113,8 +118,8 @@ def check_place(run: Run) -> None:
         run.report.detail("BACKUP_URL is not set: only the rescue system is prepared")
         return
     if url and url.scheme == "file":
-        check_mounted(run, url, "BACKUP_URL")
-        if not Path(url.path).is_dir():
+        check_mounted(run, url, "BACKUP_URL", prefix(run))
+        if not os.path.isdir(url.path):
             raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
     with place(run) as directory:
         check_writable(directory, str(url))
