@@ -49,8 +49,10 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
-def rear_analyse_dr() -> Iterable[Step]:
+def rear_analyse_dr(run: Run) -> Iterable[Step]:
     yield Step(25, "Note how full the file systems are", save_usage)
+    if "build" in run.phases:
+        yield Step(27, "Try how the file systems are made again", try_filesystems)
 
 
 @hookimpl
@@ -87,6 +89,15 @@ def save_usage(run: Run) -> None:
             status = os.statvfs(item.target)
             used[item.target] = (status.f_blocks - status.f_bfree) * status.f_frsize
     durable.write(run.recovery_dir / "usage.json", json.dumps(used, indent=2, sort_keys=True) + "\n")
+
+
+def try_filesystems(run: Run) -> None:
+    """Make every file system in a sparse file, as a recovery will on a disk; `Refused` when one cannot be made."""
+    from ..storage.trial import try_commands
+    from .storage import kinds
+
+    assert run.layout is not None
+    try_commands(run, run.layout, kinds(run))
 
 
 def load_description(run: Run) -> None:

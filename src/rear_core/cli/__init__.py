@@ -74,7 +74,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option("-v", "--verbose", is_flag=True, help="Show every step and its details.")
 @click.option("-d", "--debug", is_flag=True, help="Show the log on the terminal and keep the work area.")
 @click.option("-s", "--simulate", is_flag=True, help="List the steps that would run, and change nothing.")
-@click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; no is the default where disks or media are written.")
+@click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; Enter means no before what writes.")
 @click.option("-n", "--non-interactive", is_flag=True, help="Ask nothing: an open question ends the run.")
 @click.option(
     "-c", "--config-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("/etc/rear"),

@@ -219,12 +219,14 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     """Make the file system and, while its top is mounted aside, all its subvolumes."""
     if not isinstance(item, Btrfs):
         return
-    devices = tuple(site.device(need) for need in item.needs)
+    devices, options = tuple(site.device(need) for need in item.needs), [*_options(item)]
     yield Command(
-        ("mkfs.btrfs", "--quiet", "--force", *_options(item), *devices),
+        ("mkfs.btrfs", "--quiet", "--force", *options, *devices),
         f"make {item.noun} {item.label or item.uuid} (btrfs)",
         destroys=f"what lies on {', '.join(devices)}",
         devices=devices,
+        # It refuses a UUID that is there, as it is on the healthy machine.
+        trial=("mkfs.btrfs", "--quiet", "--force", *(o for o in options if not o.startswith("--uuid=")), *devices),
     )
     if len(devices) > 1:
         yield Command(("btrfs", "device", "scan", *devices), "tell the kernel which devices belong together")

@@ -14,7 +14,8 @@ class Command:
     """A command to run, why, and what is lost by it ("" for nothing).
 
     `input` is its standard input; `passphrase` names the LUKS volume whose passphrase that is instead. The
-    block devices in `devices` must be there when it runs: some tools would make a file of that name.
+    block devices in `devices` must be there when it runs: some tools would make a file of that name. `trial` is
+    what is run on sparse files in their place when the media are made, () for what works on devices alone.
     """
 
     argv: tuple[str, ...]
@@ -23,6 +24,7 @@ class Command:
     input: str = ""
     passphrase: str = ""
     devices: tuple[str, ...] = ()
+    trial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,7 @@ def recreate(item: Ext, site: Site) -> Iterator[Command]:
     options = ["-t", f"ext{item.version or 4}", *(["-U", item.uuid] if item.uuid else [])]
     options += ["-L", item.label] if item.label else []
     blocks: list[str] = []
+    reserved: list[str] = []
     if item.blocks:
         resized = site.is_resized(item.id)
         density = ["-i", str(max(item.bytes_per_inode, item.block_size))] if resized else ["-N", str(item.inodes)]
@@ -178,20 +179,28 @@ def recreate(item: Ext, site: Site) -> Iterator[Command]:
         options += ["-G", str(item.flex_group_size)] if item.flex_group_size else []
         if item.journal_size and "has_journal" in made and not resized:
             options += ["-J", f"size={item.journal_size >> 20}"]
-        options += ["-E", ",".join(extended)] if (extended := list(_extended(item))) else []
-        options += ["-m", f"{100 * item.reserved_blocks / item.blocks:.4f}"]
+        reserved = ["-m", f"{100 * item.reserved_blocks / item.blocks:.4f}"]
         size = site.size(item.needs[0])
         if not resized and size and item.blocks < size // item.block_size:
             # It did not fill its device.
             blocks = [str(item.blocks)]
+    extended = [*_extended(item)] if item.blocks else []
+
+    def argv(*more: str) -> tuple[str, ...]:
+        words = [*extended, *more]
+        return ("mke2fs", "-q", "-F", *options, *(["-E", ",".join(words)] if words else []), *reserved, device, *blocks)
+
     yield Command(
-        ("mke2fs", "-q", "-F", *options, device, *blocks),
+        argv(),
         f"make {item.noun} {item.label or item.uuid or device} (ext{item.version or 4})",
         destroys=f"what lies on {device}",
         devices=(device,),
+        # Inode tables and journal of a large one are GiBs.
+        trial=argv("lazy_itable_init=1", "lazy_journal_init=1"),
     )
     if item.blocks:
-        yield Command(("tune2fs", *_tuned(item, site), device), f"tune {item.noun} {item.label or item.uuid}")
+        tuned = ("tune2fs", *_tuned(item, site), device)
+        yield Command(tuned, f"tune {item.noun} {item.label or item.uuid}", trial=tuned)
 
 
 def _extended(item: Ext) -> Iterator[str]:

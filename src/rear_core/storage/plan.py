@@ -76,6 +76,9 @@ class Plan:
     def id(self) -> str:
         """The same for plans that build the same."""
         commands = [asdict(command) for command in (*self.build, *self.mount)]
+        for command in commands:
+            # How it was tried makes no difference to what is built.
+            del command["trial"]
         return hashlib.sha256(json.dumps(commands, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -133,8 +136,8 @@ def plan(
         site,
         disks,
         tuple(teardown(machine, sorted(set(disks.values())))),
-        tuple(_commands(site, kinds, lambda item: not isinstance(item, Mount))),
-        tuple(_commands(site, kinds, lambda item: isinstance(item, Mount))),
+        tuple(commands(site, kinds, lambda item: not isinstance(item, Mount))),
+        tuple(commands(site, kinds, lambda item: isinstance(item, Mount))),
         tuple(_after(site, kinds)),
         tuple(notes),
         _hardware_changed(layout, disks, present),
@@ -181,7 +184,8 @@ def _numbered(layout: Layout, machine: Machine, disks: Mapping[str, str]) -> Lay
     return make(items, layout.left_out)
 
 
-def _commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], bool]) -> Iterator[Command]:
+def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], bool]) -> Iterator[Command]:
+    """What makes the wanted items again, in their order; `Refused` where a technology cannot."""
     for item in site.layout.order():
         if wanted(item):
             kind = _kind(kinds, item)

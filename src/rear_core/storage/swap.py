@@ -99,11 +99,13 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     device = site.device(item.id)
     options = [f"--uuid={item.uuid}"] * bool(item.uuid) + [f"--label={item.label}"] * bool(item.label)
     options += [f"--pagesize={item.page_size}"] * (item.page_size != 4096)
+    command = ("mkswap", "--force", *options, device)
     yield Command(
-        ("mkswap", "--force", *options, device),
+        command,
         f"make {item.noun} {item.label or item.uuid}",
         destroys=f"what lies on {device}",
         devices=(device,),
+        trial=command,
     )
 
 

@@ -102,11 +102,13 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
         options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
         options += ["-h", str(item.hidden_sectors)] if item.hidden_sectors else []
         options += ["-r", str(item.root_entries)] if item.root_entries else []
+    command = ("mkfs.vfat", "-I", *options, device)
     yield Command(
-        ("mkfs.vfat", "-I", *options, device),
+        command,
         f"make {item.noun} {item.label or item.uuid} (FAT)",
         destroys=f"what lies on {device}",
         devices=(device,),
+        trial=command,
     )
 
 

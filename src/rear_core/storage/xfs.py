@@ -125,11 +125,13 @@ def recreate(item: Xfs, site: Site) -> Iterator[Command]:
     options["-l"] += [f"logdev={site.device(next(others))}"] if item.log_device else []
     options["-r"] = [f"rtdev={site.device(next(others))}"] if item.realtime_device else []
     argv = [part for option, words in options.items() if words for part in (option, ",".join(words))]
+    command = ("mkfs.xfs", "-q", "-f", *(["-L", item.label] if item.label else []), *argv, device)
     yield Command(
-        ("mkfs.xfs", "-q", "-f", *(["-L", item.label] if item.label else []), *argv, device),
+        command,
         f"make {item.noun} {item.label or item.uuid} (xfs)",
         destroys=f"what lies on {device}",
         devices=tuple(site.device(need) for need in item.needs),
+        trial=command,
     )
 
 
