@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import itertools
 import os
-import re
-import shlex
 import shutil
 import socket
 import tempfile
@@ -17,16 +14,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from pexpect import EOF, TIMEOUT, fdpexpect
 
 from rear_core import ProgramFailed
 from rear_core.shell import Running, Shell
 
+from .console import Answer as Answer
+from .console import Console
 from .monitor import MachineFailed as MachineFailed
 from .monitor import Monitor
-from .transcript import Transcript, plain
 
 PROGRAM = "qemu-system-x86_64"
 # Firmware: where distributions have the program and the template of its variables (Debian, Fedora, SUSE).
@@ -93,16 +88,8 @@ class Nic:
     boot_file: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """How a command on the console ended, and what it printed."""
-
-    status: int
-    output: str
-
-
 @dataclass
-class Machine:
+class Machine(Console):
     """A virtual machine, running inside a `with` block and killed at its end.
 
     Boots from `cdrom`, else from the disks in their order, or from `kernel` directly. UEFI machines keep
@@ -131,7 +118,6 @@ class Machine:
     directory: Path | None = None
 
     def __enter__(self) -> Machine:
-        self._numbers = itertools.count(1)
         with ExitStack() as undo:
             private = tempfile.TemporaryDirectory(prefix="rear-qemu.", dir=self.directory)
             self._start(undo, Path(undo.enter_context(private)))
@@ -142,64 +128,6 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._undo.close()
-
-    def expect(self, pattern: str, timeout: float = 300) -> re.Match[str]:
-        """Wait until the console prints what the regular expression matches."""
-        match = self.seen(pattern, timeout)
-        if match is None:
-            raise MachineFailed(f"{timeout:g} seconds passed before {pattern!r} appeared", self._last_words())
-        return match
-
-    def seen(self, pattern: str, timeout: float) -> re.Match[str] | None:
-        """What the console prints within `timeout` seconds that matches, None when nothing does."""
-        try:
-            self._console.expect(pattern, timeout=timeout)
-        except TIMEOUT:
-            return None
-        except (EOF, ConnectionResetError):
-            raise MachineFailed(f"the machine ended before {pattern!r} appeared", self._last_words()) from None
-        match = self._console.match
-        assert isinstance(match, re.Match)
-        return match
-
-    def send(self, text: str) -> None:
-        """Type text on the console."""
-        self._console.send(text)
-
-    def shell(self, prompt: str = r"# ", timeout: float = 300) -> None:
-        """Wait for the prompt of a root shell on the console and make it fit for `sh`."""
-        self.expect(prompt, timeout)
-        number = next(self._numbers)
-        # No line editing, no echo, no prompt, no kernel messages: only what commands print comes back.
-        self.send(
-            "set +o emacs +o vi 2>/dev/null; stty -echo; dmesg -n 1; unset PROMPT_COMMAND; PS1= PS2=;"
-            f" echo RE''ADY-{number}\n"
-        )
-        self.expect(rf"READY-{number}\r*\n", 60)
-
-    def sh(self, command: str, timeout: float = 120) -> Answer:
-        """Run a command (several lines are fine) in the shell on the console."""
-        number = next(self._numbers)
-        # The quotes keep an echo of the line, should there be one, from looking like the marker.
-        self.send(f"echo BE''GIN-{number}; {{ {command}\n}} </dev/null; echo EN''D-{number}:$?:\n")
-        try:
-            self.expect(rf"BEGIN-{number}\r*\n", 60)
-            match = self.expect(rf"END-{number}:(\d+):\r*\n", timeout)
-        except MachineFailed as error:
-            raise MachineFailed(f"in {command!r}: {error.message}", error.words) from None
-        return Answer(int(match[1]), plain(self._console.before).rstrip("\n"))
-
-    def check(self, command: str, timeout: float = 120) -> str:
-        """What a command prints; it must succeed."""
-        answer = self.sh(command, timeout)
-        if answer.status:
-            raise MachineFailed(f"{command!r} ended with {answer.status}", answer.output)
-        return answer.output
-
-    def put(self, path: str, data: bytes) -> None:
-        """Write a small file there; a console is slow, so this is for scripts and settings."""
-        text = base64.encodebytes(data).decode()
-        self.check(f"base64 --decode >{shlex.quote(path)} <<'END-OF-FILE'\n{text}END-OF-FILE")
 
     def power_off(self, timeout: float = 120) -> None:
         """Have the machine end by itself, as it should."""
@@ -225,12 +153,7 @@ class Machine:
 
     def wait(self, timeout: float = 120) -> None:
         """Wait until the machine has ended by itself."""
-        try:
-            self._console.expect(EOF, timeout=timeout)
-        except ConnectionResetError:
-            pass
-        except TIMEOUT:
-            raise MachineFailed(f"still running after {timeout:g} seconds", self._last_words()) from None
+        self.ended(timeout)
         status = self._process.wait(10)
         if status:
             raise MachineFailed(f"QEMU ended with {status}", self._last_words())
@@ -263,8 +186,7 @@ class Machine:
         return [*argv, *self.devices]
 
     def _last_words(self) -> str:
-        said = plain(self._console.before or "")[-4000:]
-        return f"the console's last words:\n{said}\n{self._stderr.read_text(errors='replace')}"
+        return f"{super()._last_words()}\n{self._stderr.read_text(errors='replace')}"
 
     def _firmware(self, private: Path) -> list[str]:
         machine = "q35,smm=on" if self.firmware == "secureboot" else "q35"
@@ -293,12 +215,7 @@ class Machine:
         for end in theirs:
             end.close()
         self._monitor = undo.enter_context(closing(Monitor(monitor)))
-        self._console: Any = fdpexpect.fdspawn(
-            console, encoding="utf-8", codec_errors="replace", use_poll=True, maxread=65536
-        )
-        self._console.delaybeforesend = None
-        if self.transcript:
-            self._console.logfile_read = undo.enter_context(closing(Transcript(self.transcript)))
+        self._connect(console, self.transcript, undo)
 
 
 def firmware_files(firmware: str) -> tuple[Path, Path]:
