@@ -19,7 +19,7 @@ rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs
 check: .venv/for-check ## unit tests, lint and types, in seconds
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/python -m pytest -q -n 2 -m "not root and not vm and not slow"
+	@$(BIN)/python -m pytest -q -n 2 -m "not root and not uml and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
 	@$(BIN)/ruff check $(SOURCES)
@@ -27,7 +27,7 @@ test: .venv/for-test ## everything, with real disks and virtual machines, as roo
 	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
 
 test-vm: .venv/for-test ## all tests in virtual machines, as root
-	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m vm --durations 15
+	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m "vm or uml" --durations 15
 
 bench: .venv/for-test ## measure against Relax-and-Recover 2.7 on the same tree, as root
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.bench

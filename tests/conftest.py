@@ -20,6 +20,8 @@ TOGETHER = (
     "tests/test_packages.py",
     "tests/root/test_interruptions.py",
 )
+# Folders whose tests share one machine.
+SHARED = ("tests/vm/guest/", "tests/uml/")
 # What takes longest, or makes what others wait for, comes before the many small tests. By xdist's own order files that
 # stay together come first of all: one worker has them while the other has the first whole machine.
 FIRST = (
@@ -28,10 +30,11 @@ FIRST = (
     "tests/vm/test_drill.py",
     "tests/vm/guest/",
     "tests/vm/",
+    "tests/uml/",
     "",
 )
 # Emulated machines are slow, and slower when the host is busy.
-SECONDS = {"vm": 1800, "root": 600, "slow": 600}
+SECONDS = {"vm": 1800, "uml": 300, "root": 600, "slow": 600}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -53,13 +56,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Say plainly why a test cannot run here."""
-    if (item.get_closest_marker("root") or item.get_closest_marker("vm")) and os.geteuid() != 0:
+    if any(map(item.get_closest_marker, ("root", "uml", "vm"))) and os.geteuid() != 0:
         pytest.skip("needs root")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The tests in `tests/vm/guest` share one machine, so they all go to the worker that started it.
+    """The tests in `tests/vm/guest` and `tests/uml` share one machine, so they all go to the worker that started it.
 
     Likewise those of a file whose environments take long to make.
     """
@@ -67,7 +70,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     def scope(nodeid: str) -> str:
         file = _file(nodeid)
-        return "guest" if file.startswith("tests/vm/guest/") else file if file in TOGETHER else nodeid
+        shared = [folder for folder in SHARED if file.startswith(folder)]
+        return shared[0] if shared else file if file in TOGETHER else nodeid
 
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope

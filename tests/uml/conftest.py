@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`guest`, a Debian 12 with rear and blank disks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import cache, uml
+
+DISKS = [f"lab{number}" for number in range(1, 8)]
+
+
+@pytest.fixture(scope="package")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[uml.Machine]:
+    """A running Debian 12 with rear installed, at a root shell, shared by all tests that ask for it.
+
+    Its root disk forgets what is written when it ends. Blank SCSI disks of 4 GiB have the serials lab1 to lab7 and
+    are found as /dev/disk/lab/lab1. Network cards 52:54:00:00:00:01 to :04 share a wire with nothing else on it, :05
+    has a wire to the namespace `guest.network`, where the other end is 10.0.2.2; all are down. Tests leave disks and
+    network as they found them.
+    """
+    directory = tmp_path_factory.mktemp("guest")
+    nics = [uml.Nic(f"52:54:00:00:00:0{number}", wire="lan") for number in range(1, 5)]
+    with uml.Machine(
+        root=uml.image(),
+        disks=[uml.Disk(uml.blank(directory / serial, 4096), serial) for serial in DISKS],
+        nics=[*nics, uml.Nic("52:54:00:00:00:05", nat=True)],
+        transcript=cache.transcript("uml-guest"),
+    ) as running:
+        running.shell()
+        running.install_rear()
+        yield running
+        running.power_off()
