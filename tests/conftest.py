@@ -19,16 +19,16 @@ TOGETHER = (
     "tests/test_new_plugins.py",
     "tests/test_packages.py",
     "tests/root/test_interruptions.py",
+    "tests/uml/test_recreate.py",
 )
 # Folders whose tests share one machine.
-SHARED = ("tests/vm/guest/", "tests/uml/")
+SHARED = ("tests/uml/",)
 # What takes longest, or makes what others wait for, comes before the many small tests. By xdist's own order files that
 # stay together come first of all: one worker has them while the other has the first whole machine.
 FIRST = (
     "tests/vm/test_recover.py",
     "tests/vm/test_usb.py::test_only_a_free_disk",
     "tests/vm/test_drill.py",
-    "tests/vm/guest/",
     "tests/vm/",
     "tests/uml/",
     "",
@@ -62,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The tests in `tests/vm/guest` and `tests/uml` share one machine, so they all go to the worker that started it.
+    """Most tests in `tests/uml` share one machine, so they all go to the worker that started it.
 
     Likewise those of a file whose environments take long to make.
     """
@@ -70,8 +70,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     def scope(nodeid: str) -> str:
         file = _file(nodeid)
-        shared = [folder for folder in SHARED if file.startswith(folder)]
-        return shared[0] if shared else file if file in TOGETHER else nodeid
+        if file in TOGETHER:
+            return file
+        return next((folder for folder in SHARED if file.startswith(folder)), nodeid)
 
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope

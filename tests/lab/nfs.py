@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real NFS server (nfs-ganesha) on the loopback interface: version 4 alone, without rpcbind."""
+"""A real NFS server (nfs-ganesha) that only guests can reach: version 4 alone, without rpcbind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READY = "NFS SERVER INITIALIZED"
 
 CONFIGURATION = """
 NFS_CORE_PARAM {{
-    Bind_addr = 127.0.0.1;
+    Bind_addr = {address};
     NFS_Port = {port};
     NFS_Protocols = 4;
     Enable_NLM = false;
@@ -56,22 +56,26 @@ class Server:
 
 
 @contextmanager
-def server(directory: Path, port: int = 0) -> Iterator[Server]:
+def server(directory: Path, port: int = 0, network: Path | None = None) -> Iterator[Server]:
     """Serve a directory as /export to whoever may connect to the loopback interface, inside a `with` block.
 
-    Without a port a free one is taken. The log is kept with the cache, as transcripts/nfs-PID.log of this process.
+    With `network`, the namespace of a guest's cables, it listens there as 10.0.2.2 instead. Without a port a free one
+    is taken. The log is kept with the cache, as transcripts/nfs-PID.log of this process.
     """
     port = port or qemu.free_port()
+    address = "10.0.2.2" if network else "127.0.0.1"
     log = cache.directory() / f"transcripts/nfs-{os.getpid()}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     Path("/run/ganesha").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rear-nfs.") as private:
         path = Path(private, "ganesha.conf")
-        path.write_text(CONFIGURATION.format(port=port, private=private, directory=directory, export=EXPORT))
+        places = {"port": port, "address": address, "private": private, "directory": directory, "export": EXPORT}
+        path.write_text(CONFIGURATION.format(**places))
         # setpriv: should this process be killed, the server is killed too.
         argv = ["setpriv", "--pdeathsig", "KILL", "ganesha.nfsd", "-F"]
         argv += ["-f", f"{path}", "-L", f"{log}", "-p", f"{private}/pid"]
+        argv = ["nsenter", f"--net={network}", *argv] if network else argv
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
             try:
                 _wait(process, log)

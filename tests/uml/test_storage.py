@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from lab import qemu
+from lab import uml
+from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, loads
 from rear_core.storage.technologies import CORE_KINDS
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
 MAKE = r"""
 set -e
-sfdisk --quiet /dev/disk/by-id/virtio-lab1 <<END
+sfdisk --quiet /dev/disk/lab/lab1 <<END
 label: gpt
 label-id: 11111111-2222-4333-8444-555555555501
 first-lba: 2048
@@ -25,7 +26,7 @@ size=64MiB, type=U, name="EFI System", uuid=11111111-2222-4333-8444-555555555502
 size=128MiB, name=boot
 type=V, name="LVM data", attrs="GUID:63"
 END
-for disk in lab3 lab4; do sfdisk --quiet /dev/disk/by-id/virtio-$disk <<END
+for disk in lab3 lab4; do sfdisk --quiet /dev/disk/lab/$disk <<END
 label: dos
 size=256MiB, type=fd, bootable
 type=5
@@ -33,8 +34,8 @@ size=128MiB, type=83
 END
 done
 udevadm settle
-one=/dev/disk/by-id/virtio-lab1 two=/dev/disk/by-id/virtio-lab2
-three=/dev/disk/by-id/virtio-lab3 four=/dev/disk/by-id/virtio-lab4
+one=/dev/disk/lab/lab1 two=/dev/disk/lab/lab2
+three=/dev/disk/lab/lab3 four=/dev/disk/lab/lab4
 mkfs.vfat -F 32 -n EFI $one-part1 >/dev/null
 mkfs.ext4 -q -L boot -m 3 $one-part2
 pvcreate -qq $one-part3 $two
@@ -65,21 +66,21 @@ udevadm settle
 
 UNDO = r"""
 umount /mnt /srv/vault /srv/thin
-vgremove -qq -y -f data; pvremove -qq -y /dev/disk/by-id/virtio-lab1-part3 /dev/disk/by-id/virtio-lab2
+vgremove -qq -y -f data; pvremove -qq -y /dev/disk/lab/lab1-part3 /dev/disk/lab/lab2
 cryptsetup close vault; mdadm --quiet --stop /dev/md/boot
 for disk in lab1 lab2 lab3 lab4; do
-    for part in /dev/disk/by-id/virtio-$disk-part[0-9]; do [ ! -e $part ] || wipefs -q -a -f $part; done
+    for part in /dev/disk/lab/$disk-part[0-9]; do [ ! -e $part ] || wipefs -q -a -f $part; done
     udevadm settle
-    wipefs -q -a -f /dev/disk/by-id/virtio-$disk
+    wipefs -q -a -f /dev/disk/lab/$disk
     udevadm settle
-    partx --delete /dev/disk/by-id/virtio-$disk 2>/dev/null
+    partx --delete /dev/disk/lab/$disk 2>/dev/null
 done
 rm -rf /etc/rear/recovery /srv/vault /srv/thin /run/lab-key; udevadm settle
 """
 
 
 @pytest.fixture(scope="module")
-def machine(guest: qemu.Machine) -> Iterator[qemu.Machine]:
+def machine(guest: uml.Machine) -> Iterator[uml.Machine]:
     """The guest with storage of every technology, described by `rear savelayout`."""
     try:
         guest.check(f"(\n{MAKE}\n)", timeout=600)
@@ -90,7 +91,7 @@ def machine(guest: qemu.Machine) -> Iterator[qemu.Machine]:
 
 
 @pytest.fixture(scope="module")
-def layout(machine: qemu.Machine) -> Layout:
+def layout(machine: uml.Machine) -> Layout:
     """What `rear savelayout` wrote."""
     assert machine.check("stat -c %a /etc/rear/recovery /etc/rear/recovery/layout.json").split() == [
         "700",
@@ -105,9 +106,15 @@ def one(layout: Layout, kind: str, **fields: Any) -> Any:
     return found
 
 
-def test_disks_are_named_by_serial_and_blank_ones_left_out(layout: Layout) -> None:
-    serials = {item.id for item in layout if item.type == "disk"}
-    assert serials == {"disk:root", "disk:lab1", "disk:lab2", "disk:lab3", "disk:lab4"}
+def disk(layout: Layout, serial: str) -> Any:
+    """The disk with this serial number."""
+    return one(layout, "disk", serial=serial)
+
+
+def test_disks_are_named_by_wwn_and_blank_ones_left_out(layout: Layout) -> None:
+    names = {item.serial: item.id for item in layout if isinstance(item, Disk)}
+    wwns = {f"lab{number}": f"disk:0x6001405ab{number}{'0' * 22}" for number in range(1, 5)}
+    assert names == {"": "disk:/dev/ubda", **wwns}
     assert [entry.reason for entry in layout.left_out].count("an empty disk") == 3
     assert [entry.name for entry in layout.left_out if "bind mount" in entry.reason] == ["/mnt"]
 
@@ -117,7 +124,7 @@ def test_partition_tables(layout: Layout) -> None:
     assert (gpt.uuid, gpt.first_lba, gpt.needs) == (
         "11111111-2222-4333-8444-555555555501",
         2048,
-        ("disk:lab1",),
+        (disk(layout, "lab1").id,),
     )
     assert one(layout, "partition", name="LVM data").attributes == "GUID:63"
     logical = [item for item in layout if item.type == "partition" and len(item.needs) == 2]
@@ -147,7 +154,7 @@ def test_raid_and_luks(layout: Layout) -> None:
         "internal",
     )
     assert [layout[need].needs[0] for need in array.needs] == [
-        one(layout, "partition table", needs=(f"disk:{serial}",)).id for serial in ("lab3", "lab4")
+        one(layout, "partition table", needs=(disk(layout, serial).id,)).id for serial in ("lab3", "lab4")
     ]
     second, first = one(layout, "luks", version=2), one(layout, "luks", version=1)
     assert second.needs == (array.id,)
@@ -159,8 +166,8 @@ def test_raid_and_luks(layout: Layout) -> None:
     assert layout[mounted.needs[0]].needs == (second.id,)
 
 
-def test_a_changed_machine_is_told_from_an_unchanged_one(machine: qemu.Machine) -> None:
-    assert machine.sh("rear checklayout", timeout=300) == qemu.Answer(0, "")
+def test_a_changed_machine_is_told_from_an_unchanged_one(machine: uml.Machine) -> None:
+    assert machine.sh("rear checklayout", timeout=300) == uml.Answer(0, "")
     machine.check("lvextend -qq -L 192m data/linear && swaplabel -L other /dev/data/striped")
     answer = machine.sh("rear checklayout 2>&1", timeout=300)
     assert answer.status == 1

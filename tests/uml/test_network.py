@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from lab import qemu
+from lab import uml
 from rear_core.system import network
 from rear_core.system.network import Network
 
-pytestmark = pytest.mark.vm
+pytestmark = pytest.mark.uml
 
 # The cards by their MACs, whatever names the guest gave them.
 NAMES = """
@@ -23,13 +23,14 @@ for number in 1 2 3 4; do
     ip link set dev $card name card$number
 done
 """
+# The cards take no more than 1500 bytes.
 MAKE = NAMES + """
 ip link add bond0 type bond mode 802.3ad miimon 150 lacp_rate fast xmit_hash_policy layer3+4 min_links 1
 ip link add bond1 type bond mode active-backup arp_interval 500 arp_ip_target 192.0.2.1,192.0.2.2
 for card in card1 card2; do ip link set dev $card master bond0; done
 ip link set dev card3 master bond1
 ip link set dev bond1 type bond primary card3
-ip link set dev bond0 mtu 1600
+ip link set dev bond0 mtu 1450
 ip link add link bond0 name bond0.10 type vlan id 10 ingress-qos-map 1:2 egress-qos-map 2:3 4:5
 ip link add link bond0.10 name inner type vlan protocol 802.1ad id 20 gvrp off
 ip link set dev inner mtu 1400
@@ -72,7 +73,7 @@ PYTHON = "/opt/rear/bin/python"
 
 
 @pytest.fixture
-def stacked(guest: qemu.Machine) -> Iterator[qemu.Machine]:
+def stacked(guest: uml.Machine) -> Iterator[uml.Machine]:
     """The guest with its cards under bonds, VLANs, bridges; as it was before when the test ends."""
     names = {link["address"]: link["ifname"] for link in json.loads(guest.check("ip -json link"))}
     guest.put("/root/make", MAKE.encode())
@@ -92,7 +93,7 @@ def stacked(guest: qemu.Machine) -> Iterator[qemu.Machine]:
                 guest.check(f"ip link set dev {between} name {new}")
 
 
-def capture(guest: qemu.Machine) -> Network:
+def capture(guest: uml.Machine) -> Network:
     """The guest's network, without what a restart of the links changes by itself."""
     found = network.loads(guest.check(f'{PYTHON} -c "{CAPTURE}"'))
     return replace(
@@ -103,7 +104,7 @@ def capture(guest: qemu.Machine) -> Network:
     )
 
 
-def test_bonds_vlans_and_bridges_come_back_as_they_were(stacked: qemu.Machine) -> None:
+def test_bonds_vlans_and_bridges_come_back_as_they_were(stacked: uml.Machine) -> None:
     before = capture(stacked)
     links = {link.name: link for link in before.links}
     assert links["bond0"].options == {
