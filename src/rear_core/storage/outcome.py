@@ -26,7 +26,7 @@ OF_THE_SYSTEM = {
 }
 
 # Flags that Btrfs sets when something is first used.
-BY_USE = ("COMPRESS_LZO", "COMPRESS_ZSTD", "DEFAULT_SUBVOL", "FREE_SPACE_TREE_VALID")
+BY_USE = ("BIG_METADATA", "COMPRESS_LZO", "COMPRESS_ZSTD", "DEFAULT_SUBVOL", "FREE_SPACE_TREE_VALID")
 
 # mkfs.vfat ends a file system at a whole track, and the kernel has another opinion of tracks on each kind of bus.
 TRACK = 64
