@@ -21,6 +21,7 @@ from .luks import Luks, lost
 from .mapping import Assignment
 from .md import Array
 from .mount import Mount
+from .multipath import MultipathDisk
 from .present import Machine, PresentDisk
 from .resize import fit
 from .teardown import teardown
@@ -155,6 +156,9 @@ def without(layout: Layout, ids: set[str]) -> Layout:
 
 def _on(disk: Disk, present: PresentDisk) -> Disk:
     """A recorded disk as its successor is."""
+    if isinstance(disk, MultipathDisk):
+        # Without a name from its configuration a map is called by the WWID of its disk.
+        disk = replace(disk, name=present.path.rpartition("/")[2])
     return replace(
         disk,
         device=present.path,
