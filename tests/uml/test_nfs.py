@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,12 +142,9 @@ def test_a_backup_on_a_server_is_restored_and_outlives_one_that_failed(
         assert [Path(name).name for name in good] == ["backup.tar", "coverage.json", "manifest.json"]
         client.check("head -c 64M /dev/zero | tr '\\0' x >/srv/large")
         with stopped_once(server, "debian12/*.partial/backup.tar", tmp_path):
-            started = time.monotonic()
             answer = client.sh(f"{REAR} mkbackuponly", timeout=300)
-            seconds = time.monotonic() - started
     assert answer.status == 1, answer.output
     assert "cannot write the backup" in answer.output
-    assert seconds < 120
     assert generations(tmp_path) == good
     assert nothing_is_left(client)
 
@@ -162,9 +158,7 @@ def test_a_backup_on_a_server_is_restored_and_outlives_one_that_failed(
 
 
 def test_without_its_server_a_run_is_refused_soon(client: uml.Machine) -> None:
-    started = time.monotonic()
     answer = client.sh(f"{REAR} mkbackuponly", timeout=180)
     assert answer.status == 3
     assert "cannot mount nfs://10.0.2.2/export" in answer.output
     assert "Connection refused" in answer.output
-    assert time.monotonic() - started < 40
