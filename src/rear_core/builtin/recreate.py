@@ -259,13 +259,14 @@ def take_down(run: Run) -> None:
     First everything on them is stopped, which loses nothing. `Refused` when one of them is in use even then.
     """
     from ..storage.execute import Journal, check_unused, execute
+    from ..storage.inventory import read_devices
 
     made = the_plan(run)
     if is_built(run):
         run.writing = True
         return
     execute(run.sh, [c for c in made.teardown if not c.destroys], tell=run.report.detail)
-    check_unused(sorted(set(made.mapping.values())))
+    check_unused(sorted(set(made.mapping.values())), read_devices(run.sh, run.report.log))
     run.writing = True
     journal = Journal(journal_path(run))
     journal.note(plan=made.id, state="begun")

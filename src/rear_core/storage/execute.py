@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -13,10 +14,12 @@ from pathlib import Path
 from ..errors import ProgramFailed, RearError, Refused
 from ..shell import Shell
 from .command import Command
+from .inventory import Device
 
 # mke2fs on a large slow disk, or one that discards its blocks one by one.
 LONGEST = 4 * 3600.0
 WAIT_FOR_DEVICE = 30
+WAIT_FOR_RELEASE = 5
 
 
 class Journal:
@@ -92,19 +95,32 @@ def execute(
             journal.note(done=command.argv)
 
 
-def check_unused(disks: Iterable[str]) -> None:
+def check_unused(disks: Iterable[str], devices: Mapping[str, Device]) -> None:
     """Raise `Refused` unless nothing uses these disks, by whatever name and in whatever namespace.
 
     Only the kernel knows: a file system claims all its devices, those of its journal too (open(2), O_EXCL).
     """
     for disk in disks:
+        found = devices.get(disk)
+        # Partitions of a multipath disk are maps of their own, which hold it all the time.
+        parts = found.children if found and found.type == "mpath" else ()
+        for path in parts or (disk,):
+            _check_unused(path, disk)
+
+
+def _check_unused(path: str, disk: str) -> None:
+    deadline = time.monotonic() + WAIT_FOR_RELEASE
+    while True:
         try:
-            os.close(os.open(disk, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+            return os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
         except OSError as error:
-            raise Refused(
-                f"{disk} is not free to be overwritten: {error.strerror}",
-                "look at lsblk, /proc/mounts and /proc/swaps for what uses it; if it is the backup, name another disk",
-            ) from error
+            # What udev starts for a device that was just released may hold it for a moment.
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise Refused(
+                    f"{disk} is not free to be overwritten: {error.strerror}",
+                    "lsblk, /proc/mounts and /proc/swaps show what uses it; if that is the backup, name another disk",
+                ) from error
+        time.sleep(0.2)
 
 
 def _wait_for(sh: Shell, device: str, command: Command) -> None:
