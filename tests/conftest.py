@@ -19,6 +19,7 @@ TOGETHER = (
     "tests/test_new_plugins.py",
     "tests/test_packages.py",
     "tests/root/test_interruptions.py",
+    "tests/uml/test_layouts.py",
     "tests/uml/test_recreate.py",
 )
 # Folders whose tests share one machine.

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every layout of the table made, described, lost, made again on other disks, and described again: nothing differs.
+
+The tools' own words are compared as well, so that what the description does not hold is missed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import cache, uml
+
+from .layouts import ALL, DAILY, KNOWN, Made
+
+pytestmark = pytest.mark.uml
+
+CONF = """\
+EXCLUDE_DEVICES=( /dev/ubda )
+LUKS_PASSPHRASE='correct horse battery'
+DISK_MAPPING=( {} )
+"""
+
+# What `rear recover` does between its checks and the restore of files.
+RECREATE = r"""
+import json
+import subprocess
+from pathlib import Path
+from rear_core.builtin import recreate
+from rear_core.cli.session import open_run
+from rear_core.run import Options
+
+run = open_run(Options(unattended=True, config_dir=Path("/root/lab"), target=Path("/mnt/local")))
+recreate.load_description(run)
+recreate.make_plan(run)
+recreate.check_tools(run)
+recreate.get_passphrases(run)
+recreate.take_down(run)
+recreate.build(run)
+recreate.mount(run)
+recreate.compare(run)
+recreate.after_restore(run)
+told = subprocess.run(["bash", "/run/tell"], capture_output=True, text=True).stdout.rstrip().splitlines()
+run.undo.close()
+print("FACTS " + json.dumps({
+    "differences": run.rebuilt.differences, "changed": run.rebuilt.changed_identifiers, "told": told,
+}))
+"""
+
+# What the tools say of everything but the disks, without names that the kernel gives, times and counts.
+TELL = r"""
+exec 2>&1
+udevadm settle
+lsblk -rno TYPE,SIZE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort
+for array in $(lsblk -rnpo NAME,TYPE | awk '$2 ~ /^raid/ {print $1}' | sort -u); do
+    mdadm --wait $array >/dev/null
+    mdadm --detail --export $array | grep -E '^MD_(LEVEL|DEVICES|METADATA|UUID|NAME)='
+    mdadm --detail $array | grep -E '^ *(Chunk|Layout|Array Size|Raid Dev|Total Dev|Intent|Consistency|Spare Dev|Name)'
+    mdadm --detail $array | grep -c writemostly
+    for part in /sys/block/${array##*/}/md/bitmap/chunksize; do [ ! -e $part ] || cat $part; done
+done
+lvs -a --noheadings --units b -o vg_name,lv_name,segtype,stripes,stripe_size,region_size,chunk_size,seg_size,pool_lv \
+    -o+origin,discards,zero,lv_tags,lv_allocation_policy,lv_permissions,lv_read_ahead,lv_uuid -O vg_name,lv_name |
+    sed -E '/\[/s/ \S+$//'
+vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,vg_mda_count,vg_uuid -O vg_name
+pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_size,pv_tags -O pv_uuid
+for part in $(lsblk -rnpo NAME,FSTYPE | awk '$2 {print $1 ":" $2}' | sort -u); do
+    device=${part%%:*}
+    case ${part##*:} in
+        crypto_LUKS) cryptsetup luksDump $device | grep -vE '^LUKS h|[Ss]alt|[Dd]igest(| ID):|^\s+([0-9a-f]{2} )+' ;;
+        ext[234]|jbd)
+            dumpe2fs -h $device 2>/dev/null | grep -vE '^(Last|Mount count|Lifetime|Free|Checksum:)|time|created|mmp_' |
+                grep -vE '^(Journal (seq|start|check|feat)|Filesystem (state|f)|Overhead|Next check|MMP.block)' ;;
+        xfs) xfs_db -r -c 'version' -c 'sb 0' -c 'p blocksize dblocks logblocks sectsize inodesize agcount' \
+            -c 'p imax_pct dirblklog logsunit unit width features_ro_compat features_incompat' $device ;;
+        btrfs)
+            btrfs inspect-internal dump-super $device | grep -E '^(label|num_dev|sectors|nodes|csum_type|fsid)'
+            btrfs filesystem usage -b $device 2>/dev/null | grep -oE '^(Data|Metadata|System),[^:]*' | sort -u ;;
+        vfat) fsck.vfat -vn $device | grep -E 'bytes|bits|FATs|root' ;;
+        swap) swaplabel $device ;;
+    esac
+done
+for device in $(lsblk -dnpo NAME,TYPE | awk '$2 == "disk" && $1 !~ /ubd/ {print $1}'); do
+    sfdisk -d $device >/run/table 2>/dev/null || continue
+    sed -E 's,^/dev/\S*[^0-9]([0-9]+) :,\1 :,' /run/table | grep -vE '^(device|last-lba):'
+    dd if=$device bs=1 skip=446 count=64 status=none | od -An -tx1
+done
+for folder in /srv/data /mnt/local/srv/data; do
+    if findmnt -t btrfs $folder >/dev/null; then
+        btrfs subvolume list $folder | cut -d' ' -f9-; btrfs filesystem df $folder | cut -d: -f1
+        btrfs subvolume get-default $folder | cut -d' ' -f9-; btrfs qgroup show $folder | wc -l
+    fi
+done
+true
+"""
+
+# udev misses what is written to a device that it does not watch yet.
+CHANGE = "udevadm trigger --action=change --sysname-match='dm-*' --sysname-match='md*' --sysname-match='sd*'"
+LOOK = f"sync; {CHANGE}; udevadm settle\n"
+
+# Of what lies on a disk that is larger now.
+GROWN = re.compile(
+    r" grew from |: (blocks|reserved blocks|inodes|bytes per inode|journal size|component size|last lba|extents|size"
+    r"|segments|sectors) changed |: (meta|data|segments) (no longer|now) "
+)
+
+# Whatever lies on whatever.
+STOP = r"""
+cd /
+swapoff -a
+for place in $(findmnt -rno TARGET | grep -E '^/(srv|mnt/local)' | sort -r); do umount $place; done
+for try in 1 2 3; do
+    vgchange -qq -an
+    for name in $(lsblk -rno NAME,TYPE | awk '$2 == "crypt" {print $1}' | sort -u); do cryptsetup close $name; done
+    mdadm --quiet --stop --scan
+    udevadm settle
+done 2>/dev/null
+multipath -F 2>/dev/null
+# The kernel remembers disks that are gone.
+btrfs device scan --forget
+! lsblk -rno TYPE | grep -qE 'raid|lvm|crypt|mpath'
+"""
+
+
+class Bench:
+    """A guest that layouts are made in one after the other, and another one after something went wrong."""
+
+    def __init__(self) -> None:
+        self._undo = ExitStack()
+        self._guest: uml.Machine | None = None
+
+    def guest(self) -> uml.Machine:
+        """One that runs, with nothing on it."""
+        if self._guest is None:
+            transcript = cache.transcript("uml-layouts")
+            self._guest = self._undo.enter_context(uml.Machine(root=uml.image(), transcript=transcript))
+            self._guest.shell()
+            self._guest.install_rear()
+            self._guest.put("/run/tell", TELL.encode())
+            self._guest.check("mkdir -p /srv/data; printf 'old passphrase' >/run/key; modprobe -a dm_multipath dm_mod")
+        return self._guest
+
+    def drop(self) -> None:
+        """End it."""
+        self._undo.close()
+        self._guest = None
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    """A bench for all layouts."""
+    made = Bench()
+    yield made
+    made.drop()
+
+
+def attach(guest: uml.Machine, layout: Made, folder: Path, word: str, size: int) -> list[str]:
+    """Plug in disks for a layout; the names that it knows them by."""
+    disks = [
+        uml.Disk(uml.blank(folder / serial, size), serial, layout.sector_size, layout.paths)
+        for serial in _serials(word, layout)
+    ]
+    return [_map(guest, device) if layout.paths > 1 else device for device in guest.attach(*disks)]
+
+
+def _map(guest: uml.Machine, device: str) -> str:
+    """The disk that all paths to a device lead to."""
+    guest.check(f"multipath -v0 {device}; udevadm settle")
+    return guest.check(f"lsblk -lnpo NAME,TYPE {device} | awk '$2 == \"mpath\" {{print $1}}'")
+
+
+def _marks(layout: Made) -> list[pytest.MarkDecorator]:
+    """What is known to differ must differ."""
+    marks = [] if layout.name in DAILY else [pytest.mark.long]
+    if layout.name in KNOWN:
+        failures = (AssertionError, uml.MachineFailed)
+        marks.append(pytest.mark.xfail(strict=True, reason=KNOWN[layout.name], raises=failures))
+    return marks
+
+
+@pytest.mark.parametrize("layout", [pytest.param(layout, id=layout.name, marks=_marks(layout)) for layout in ALL])
+def test_it_comes_back_as_it_was(layout: Made, bench: Bench, tmp_path: Path) -> None:
+    guest = bench.guest()
+    try:
+        before, facts = made_again(guest, layout, tmp_path)
+    except BaseException:
+        bench.drop()
+        raise
+    finally:
+        # All of them together would fill a disk.
+        for image in tmp_path.iterdir():
+            image.unlink()
+    assert facts["changed"] == {}
+    if layout.larger:
+        # What lies on it has grown with the disk, and that is said.
+        assert [line for line in facts["differences"] if not GROWN.search(line)] == []
+        return
+    assert facts["differences"] == []
+    changes = list(difflib.unified_diff(before, facts["told"], lineterm="", n=0))
+    assert not changes, "\n".join(changes)
+
+
+def made_again(guest: uml.Machine, layout: Made, folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """What the tools say of the original; what they say of what was made of its description, and what rear says."""
+    old = attach(guest, layout, folder, "0a", layout.size)
+    names = "".join(f"{letter}={device}\n" for letter, device in zip("abcdef", old))
+    guest.put("/run/make", f"set -e\nkey=/run/key\n{names}{layout.script}\n{LOOK}".encode())
+    guest.check("bash /run/make")
+    guest.check("rm -rf /root/lab /var/lib/rear/journal /mnt/local; mkdir /root/lab")
+    guest.put("/root/lab/local.conf", CONF.format("").encode())
+    guest.check("rear -c /root/lab savelayout")
+    before = guest.check("bash /run/tell").rstrip().splitlines()
+    guest.check(f"(\n{STOP}\n)")
+    guest.detach(*_serials("0a", layout))
+    # In its place, so that the new disks have other names.
+    guest.attach(uml.Disk(uml.blank(folder / "0c01", 64), "0c01"))
+    new = attach(guest, layout, folder, "0b", layout.size + layout.larger)
+    recorded = json.loads(guest.get("/root/lab/recovery/layout.json"))["items"]
+    known = {item.get("serial") for item in recorded}
+    pairs = [f"{serial}={device}" for serial, device in zip(_serials("0a", layout), new) if serial in known]
+    guest.put("/root/lab/local.conf", CONF.format(" ".join(pairs)).encode())
+    text = guest.python(RECREATE, timeout=240)
+    facts: dict[str, Any] = json.loads(text[text.index("FACTS ") + 6 :].splitlines()[0])
+    guest.check(f"(\n{STOP}\n)")
+    guest.detach("0c01", *_serials("0b", layout))
+    return before, facts
+
+
+def _serials(word: str, layout: Made) -> list[str]:
+    """The serial numbers of the old or the new disks: digits, as WWNs are made of them."""
+    return [f"{word}0{number}" for number in range(1, layout.disks + 1)]
