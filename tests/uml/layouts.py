@@ -268,7 +268,7 @@ KNOWN = {
     "lvm cache pool": "a volume with a cache pool is left out or made without, as its cache is not described",
     "lvm snapshot": "snapshots are left out, which is said",
     "luks2, header sizes": "the sizes of the header's areas are not described",
-    "ext 4, bigalloc": "the feature is dropped and the blocks per group are kept, which mke2fs refuses after the wipe",
+    "ext 4, bigalloc": "its clusters are not described, so mke2fs fails; mkrescue refuses it by name",
     "ext 4, mmp": "the update interval is not described",
     "ext 4, hash seed, resize": "the room to grow, of reserved GDT blocks, is not described",
     "ext 4, external journal": "the journal becomes an internal one, which is said",
