@@ -77,6 +77,6 @@ def ask(run: Run, device: Path) -> None:
         raise Refused(f"nobody can be asked whether to erase {device}", "look at what it holds, then add --yes")
     left = f"{device} was left as it is, as asked"
     answers = {os.fspath(device): True, "yes": True, "no": False, "n": False, "": False}
-    question = f"All of this will be lost. Type {device} or yes to go on [no]: "
+    question = f"All of this will be lost. Type {device} or yes to go on: "
     if not questions.choose(run, question, answers, quits=left):
         raise Interrupted(left)
