@@ -16,7 +16,7 @@ help: ## this list
 rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs what is missing)
 	@$(AS_ROOT) tools/rescue
 
-check: .venv/for-check ## unit tests, lint and types, in seconds
+check: .venv/for-check ## unit tests, lint and types
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/python -m pytest -q -n 2 -m "not root and not uml and not vm and not slow"
