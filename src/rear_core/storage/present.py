@@ -76,7 +76,7 @@ def look(
     """
     found = read_devices(sh, warn)
     devices = {path: device if is_part(found, device) else _probed(sh, device) for path, device in found.items()}
-    mounts = tuple(read_mounts(sh))
+    mounts = tuple(read_mounts(sh, devices.values()))
     swaps = frozenset(sh.query("swapon", "--show=NAME", "--noheadings", "--raw").split())
     bare = Machine(devices, mounts, swaps, ())
     disks = [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..errors import ProgramFailed
+from ..mounts import device_number
 from ..shell import Argument, Shell
 from .inventory import Device
 from .layout import Item, LeftOut
@@ -108,14 +109,22 @@ def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
                       "options": "rw,relatime,errors=remount-ro", "fsroot": "/", "maj:min": "253:0"}, ...]}
     """
     report = sh.json("findmnt", "--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN")
-    # btrfs is shown with the name by which its device was found, which may be /dev/dm-3.
+    # btrfs is shown with the name by which its device was found: /dev/dm-3, or a link that udev or somebody made.
     paths = {f"/dev/{device.kernel_name}": device.path for device in devices}
+    numbers = {device.number: device.path for device in devices}
+    known = {*paths, *paths.values()}
+
+    def path(source: str) -> str:
+        if source in known or not source.startswith("/dev/"):
+            return paths.get(source, source)
+        return numbers.get(device_number(source), source)
+
     # A part of a file system is shown as /dev/sda2[/@home].
     sources = [(row["source"] or "").partition("[")[0] for row in report["filesystems"]]
     return [
         Mounted(
             target=row["target"],
-            source=paths.get(source, source),
+            source=path(source),
             fstype=row["fstype"] or "",
             options=row["options"] or "",
             root=row["fsroot"] or "/",
