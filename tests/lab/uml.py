@@ -58,18 +58,20 @@ LD_LIBRARY_PATH=$tree/usr/lib/x86_64-linux-gnu TMPDIR=/dev/shm exec "$tree/usr/b
 # devices, mostly terminals, would take it two seconds.
 INIT_SCRIPT = r"""#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C.UTF-8
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts
-mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-mount -t tmpfs -o mode=755 tmpfs /run
+if ! [ -e /proc/self ]; then
+    mount -t proc proc /proc
+    mount -t sysfs sysfs /sys
+    mkdir -p /dev/pts /dev/shm
+    mount -t devpts devpts /dev/pts
+    mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+    mount -t tmpfs -o mode=755 tmpfs /run
+    mkdir /run/lock
+    ln -s /proc/self/fd /dev/fd
+    ln -s fd/0 /dev/stdin
+    ln -s fd/1 /dev/stdout
+    ln -s fd/2 /dev/stderr
+fi
 mount -t tmpfs -o mode=1777 tmpfs /tmp
-mkdir /run/lock
-ln -s /proc/self/fd /dev/fd
-ln -s fd/0 /dev/stdin
-ln -s fd/1 /dev/stdout
-ln -s fd/2 /dev/stderr
 cat /etc/hostname >/proc/sys/kernel/hostname
 ip link set lo up
 /usr/lib/systemd/systemd-udevd --daemon
@@ -78,9 +80,19 @@ udevadm settle
 cd /root
 PS1='LAB# ' setsid --ctty --wait bash --noprofile --norc -i </dev/ttyS0 >/dev/ttyS0 2>&1
 kill -TERM -1
+[ ! -e /run/enter ] || exec sh /run/enter
 umount --all --read-only
 mount -o remount,ro /
 poweroff --force
+"""
+
+# Goes over to the root file system that is mounted at /mnt, as an initramfs does.
+ENTER = r"""
+rm /run/enter
+cd /mnt
+for folder in dev proc sys run; do mount --move /$folder $folder; done
+pivot_root . mnt
+exec chroot . sh -c 'umount --lazy /mnt; exec "$0"' {init} <dev/ttyS0 >dev/ttyS0 2>&1
 """
 
 # Names by serial number, as QEMU's virtio disks have them.
@@ -176,8 +188,8 @@ class Machine(Console):
         """Wait for the prompt of a root shell and make it fit for `sh`; then plug in the disks."""
         super().shell(prompt, timeout)
         self.check(f"mkdir -p {HOST}")
-        if plugged := [disk for disk in self.disks if disk.bus == "scsi"]:
-            self.attach(*plugged)
+        if missing := [disk for disk in self.disks if disk.bus == "scsi" and disk.serial not in self._units]:
+            self.attach(*missing)
 
     def sh(self, command: str, timeout: float = 120) -> Answer:
         """Run a command (several lines are fine) in the shell on the console."""
@@ -256,6 +268,11 @@ class Machine(Console):
         """End it at once: what the guest has not written to a disk is lost."""
         self._process.process.kill()
         self._process.process.wait()
+
+    def enter(self, init: str = INIT) -> None:
+        """Go over to the root file system that is mounted at /mnt; then wait for a `shell` there."""
+        self.put("/run/enter", ENTER.format(init=init).encode())
+        self.send("exit\n")
 
     def power_off(self, timeout: float = 60) -> None:
         """Leave the shell, so that the guest ends in order; for one that was started by `INIT`."""
