@@ -14,7 +14,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from lab.loops import MIB
+from lab.loops import MIB, run
 from lab.recovery import SECRET, Machine, described, put_data
 from rear_core.storage.layout import make, save
 from rear_core.storage.luks import Luks
@@ -71,6 +71,9 @@ def test_a_run_that_was_killed_while_it_restored_is_resumed(machine: Machine) ->
 
     status, _ = start(machine, end)
     assert status == -signal.SIGKILL
+    # As it has when it makes the system bootable.
+    (machine.folder / "target/proc").mkdir()
+    run("mount", "-t", "proc", "proc", machine.folder / "target/proc")
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
     assert "which is resumed" in ended.stderr

@@ -17,6 +17,7 @@ from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..storage.command import Command
     from ..storage.layout import Layout
     from ..storage.luks import Luks
     from ..storage.mapping import Assignment
@@ -258,19 +259,26 @@ def take_down(run: Run) -> None:
 
     First everything on them is stopped, which loses nothing. `Refused` when one of them is in use even then.
     """
-    from ..storage.execute import Journal, check_unused, execute
+    from ..storage.execute import Journal, check_unused, execute, release
     from ..storage.inventory import read_devices
+    from ..storage.teardown import unmount_below
 
     made = the_plan(run)
+    # A run that was killed has left its own there, /dev and /proc too.
+    release(run.sh, unmount_below(run.target), run.report.detail)
     if is_built(run):
         run.writing = True
         return
-    execute(run.sh, [c for c in made.teardown if not c.destroys], tell=run.report.detail)
+    release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
     check_unused(sorted(set(made.mapping.values())), read_devices(run.sh, run.report.log))
     run.writing = True
     journal = Journal(journal_path(run))
     journal.note(plan=made.id, state="begun")
     execute(run.sh, [c for c in made.teardown if c.destroys], journal=journal, tell=run.report.detail)
+
+
+def _is_gone(command: Command) -> bool:
+    return command.argv[0] == "umount" and not os.path.ismount(command.argv[1])
 
 
 def build(run: Run) -> None:
@@ -290,10 +298,6 @@ def mount(run: Run) -> None:
     from ..storage.execute import Journal, execute
 
     made = the_plan(run)
-    for command in made.teardown:
-        # A run that was killed left them mounted, and its storage is used again.
-        if command.argv[0] == "umount" and os.path.ismount(command.argv[1]):
-            execute(run.sh, [command], tell=run.report.detail)
     run.undo.callback(unmount, run)
     execute(run.sh, made.mount, tell=run.report.detail)
     Journal(journal_path(run)).note(backup=run.backup.name if run.backup else "")
@@ -302,15 +306,13 @@ def mount(run: Run) -> None:
 
 def unmount(run: Run) -> None:
     """Unmount what lies at and below the target, the deepest first."""
-    from ..storage.survey import read_mounts
+    from ..storage.teardown import unmount_below
 
-    target = os.fspath(run.target).rstrip("/")
-    below = [m.target for m in read_mounts(run.sh) if f"{m.target}/".startswith(f"{target}/")]
-    for place in sorted(below, reverse=True):
+    for command in unmount_below(run.target):
         try:
-            run.sh.run("umount", place)
+            run.sh.run(*command.argv)
         except ProgramFailed as error:
-            run.report.warn(f"{place} stays mounted: {error.message}")
+            run.report.warn(f"{command.argv[1]} stays mounted: {error.message}")
 
 
 def compare(run: Run) -> None:

@@ -73,8 +73,12 @@ class Journal:
 def execute(
     sh: Shell, commands: Iterable[Command], *, journal: Journal | None = None,
     passphrases: Mapping[str, str] | None = None, tell: Callable[[str], None] = lambda _line: None,
+    patience: float = 0,
 ) -> None:  # fmt: skip
-    """Run commands in their order; the first that fails ends it, with its reason in the error."""
+    """Run commands in their order; the first that fails ends it, with its reason in the error.
+
+    With `patience` it is tried again for so many seconds: programs of a run that was killed may still be ending.
+    """
     for command in commands:
         tell(command.reason)
         for device in command.devices:
@@ -83,7 +87,7 @@ def execute(
             journal.note(begin=command.argv)
         secret = (passphrases or {})[command.passphrase] if command.passphrase else ""
         try:
-            sh.run(*command.argv, input=secret or command.input or None, timeout=LONGEST)
+            _run(sh, command, secret or command.input, patience)
         except ProgramFailed as error:
             if journal:
                 journal.note(failed=command.argv, status=error.status)
@@ -93,6 +97,23 @@ def execute(
             ) from error
         if journal:
             journal.note(done=command.argv)
+
+
+def release(sh: Shell, commands: Iterable[Command], tell: Callable[[str], None]) -> None:
+    """Run commands that unmount and stop, and so lose nothing."""
+    execute(sh, commands, tell=tell, patience=WAIT_FOR_RELEASE)
+
+
+def _run(sh: Shell, command: Command, input: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            sh.run(*command.argv, input=input or None, timeout=LONGEST)
+            return
+        except ProgramFailed:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.2)
 
 
 def check_unused(disks: Iterable[str], devices: Mapping[str, Device]) -> None:

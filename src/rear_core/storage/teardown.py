@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ..errors import Refused
+from ..mounts import mount_points
 from .command import Command
 from .inventory import Device, volume_group
 from .present import Machine
@@ -24,6 +27,13 @@ def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
             if device.path == disk or device.type == "part":
                 commands += [_wipe(device, disk)] if device.fstype or device.children else []
     return commands
+
+
+def unmount_below(target: Path) -> list[Command]:
+    """The commands that unmount what is at and below a folder, the last that came first."""
+    top = os.fspath(target).rstrip("/")
+    found = [point.target for point in mount_points() if f"{point.target}/".startswith(f"{top}/")]
+    return [Command(("umount", place), f"{place} is still mounted") for place in reversed(found)]
 
 
 def _top_first(machine: Machine, devices: Sequence[Device]) -> list[Device]:
