@@ -7,7 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
 
-.PHONY: help rescue test test-vm check bench bench-recovery docs clean
+.PHONY: help rescue test test-vm test-faults check bench bench-recovery docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ test: .venv/for-test ## everything, with real disks and virtual machines, as roo
 
 test-vm: .venv/for-test ## all tests in virtual machines, as root
 	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m "vm or uml" --durations 15
+
+test-faults: .venv/for-test ## a thousand recoveries and backups struck at random, as root (hours; COUNT=N, SEED=N)
+	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.faults $(COUNT:%=--count %) $(SEED:%=--seed %)
 
 bench: .venv/for-test ## measure against Relax-and-Recover 2.7 on the same tree, as root
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.bench

@@ -19,8 +19,10 @@ TOGETHER = (
     "tests/test_new_plugins.py",
     "tests/test_packages.py",
     "tests/root/test_interruptions.py",
+    "tests/uml/test_faults.py",
     "tests/uml/test_layouts.py",
     "tests/uml/test_recreate.py",
+    "tests/uml/test_whole_recovery.py",
 )
 # Folders whose tests share one machine.
 SHARED = ("tests/uml/",)

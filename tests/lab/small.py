@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -28,9 +27,12 @@ PASSPHRASE = "correct horse battery"
 # LVM writes down what it has seen.
 MAY_DIFFER = ("/etc/lvm/archive/*", "/etc/lvm/backup/*")
 
-TELL = r"""
-udevadm settle
-lsblk -rno TYPE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS,MOUNTPOINT | grep -vE '^disk|BACKUP' | sort -u
+# What is on the disks, but for the one with the backup and those that are whole file systems.
+DEVICES = (
+    "udevadm settle; lsblk -rno TYPE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort -u"
+)
+TELL = rf"""
+{DEVICES}
 swapon --noheadings --show=TYPE,SIZE,UUID,LABEL
 mdadm --detail --scan
 vgs --noheadings --options vg_name,vg_extent_size,vg_uuid
@@ -344,8 +346,8 @@ def _make(design: Design, path: Path) -> None:
         (path / "files.json").write_bytes(listed(vm))
         (path / "facts.json").write_text(json.dumps(facts(vm)))
         vm.power_off()
-    argv = ["xorriso", "-osirrox", "on", "-indev", path / "rescue.iso", "-extract", "/boot/initramfs.img"]
-    subprocess.run([*argv, path / "initramfs.img"], check=True, capture_output=True)
+    argv = ["xorriso", "-osirrox", "on", "-indev", f"{path}/rescue.iso", "-extract", "/boot/initramfs.img"]
+    subprocess.run([*argv, f"{path}/initramfs.img"], check=True, capture_output=True)
 
 
 def _use(vm: uml.Machine, design: Design) -> None:
@@ -374,7 +376,7 @@ def _configure(vm: uml.Machine, design: Design) -> None:
 
 
 def facts(vm: uml.Machine) -> list[str]:
-    """What the tools say of the storage, but for the disk with the backup and that of the tree."""
+    """What the tools say of the storage."""
     vm.put("/run/tell", TELL.encode())
     return vm.check("bash /run/tell").splitlines()
 

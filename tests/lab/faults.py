@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recoveries and backups that are struck at a random moment, by the thousand; a seed says by what and when.
+
+After each the next `rear recover` has to end with the same machine, and no disk that was not chosen has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from . import cache, compare, small, uml
+from .methods import LIST
+from .small import MIRROR, PLAIN, Design, Saved
+
+# A machine that is recovered by the hundred is a small one: enough to have its boot loader installed.
+LEFT_OUT = (
+    "/opt/rear/*", "/usr/lib/python3*", "/usr/lib/systemd/*", "/usr/lib/openssh/*", "/usr/lib/modules/*/kernel/*",
+    "/usr/lib/udev/*", "/usr/lib/x86_64-linux-gnu/systemd/*", "/var/lib/dpkg/*", "/usr/share/[!g]*", "/boot/config-*",
+)  # fmt: skip
+DESIGNS = {design.name: replace(design, name=f"faults-{design.name}", left_out=LEFT_OUT) for design in (PLAIN, MIRROR)}
+
+# What strikes, and how often of a hundred.
+KINDS = {
+    "power": 26,  # of the machine that is recovered
+    "power, twice": 12,
+    "power while saving": 8,
+    "killed": 16,  # rear alone
+    "signal": 8,
+    "disk fails": 8,  # every read and write of a chosen disk, and then no more
+    "backup fails": 7,
+    "disk vanishes": 5,  # and comes back, maybe under another name
+    "disk exchanged": 5,
+    "disk full": 5,
+}
+SIGNALS = ("TERM", "HUP")
+CONFIGURED = "/sys/kernel/config/target"
+# Of the time of a whole recovery, as nobody knows before the first; a busy machine needs longer.
+SECONDS = {"plain": 8.0, "mirror": 18.0, "saving": 16.0}
+RECOVER = f'LUKS_PASSPHRASE="{small.PASSPHRASE}" rear -n recover'
+LIMIT = 300
+
+# Start it and leave; wait for a moment or its end; wait for its end and print what it said. Nothing looks again and
+# again: starting programs is what is slow in a guest.
+BEGIN = """\
+rm -f /run/pid
+{{ setsid --wait sh -c '{command} >/run/said 2>&1 & echo $! >/run/pid; wait $!' & job=$!; }} 2>/dev/null
+until [ -s /run/pid ]; do sleep 0.05; done
+"""
+MOMENT = """\
+{{ sleep {seconds:.3f} & nap=$!; wait -n $job $nap; kill $nap; wait $nap; }} 2>/dev/null
+true
+"""
+ENDED = """\
+wait $job
+(status=$?; cat /run/said; exit $status)
+"""
+# All that a recovery leaves in use.
+STOP = r"""
+cd /
+for place in $(awk '$2 ~ "^/(mnt|run/rear)" {print $2}' /proc/mounts | sort -r); do umount $place; done
+for try in 1 2 3; do
+    lvm vgchange -qq -an
+    [ ! -e /dev/mapper/vault ] || cryptsetup close vault
+    mdadm --quiet --stop --scan
+    udevadm settle
+done >/dev/null 2>&1
+btrfs device scan --forget
+rm -rf /var/lib/rear/journal /mnt/local/*
+! lsblk -rno TYPE | grep -qE 'raid|lvm|crypt'
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What strikes which machine, and at which parts of the time that a recovery takes."""
+
+    seed: int
+    design: str
+    kind: str
+    moments: tuple[float, ...]
+    choice: int
+
+    @classmethod
+    def drawn(cls, seed: int) -> Case:
+        """The case of a seed, always the same."""
+        dice = random.Random(seed)
+        kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
+        design = dice.choice(list(DESIGNS))
+        return cls(seed, design, kind, (dice.random(), dice.random()), dice.randrange(1000))
+
+
+@dataclass
+class Result:
+    """What came of a case: how often a run went on or began anew; `problem` is empty when all is as it should be."""
+
+    case: Case
+    resumed: int = 0
+    anew: int = 0
+    went_on: bool = False
+    restarted: bool = False
+    seconds: float = 0
+    problem: str = ""
+    said: list[str] = field(default_factory=list)
+
+
+class Broken(Exception):
+    """A promise that was not kept."""
+
+
+def expect(holds: bool, promise: str, said: object = "") -> None:
+    """Raise `Broken` where it does not hold."""
+    if not holds:
+        raise Broken(f"{promise}\n{said}" if said else promise)
+
+
+class Bench:
+    """Disks for the recoveries of one machine, and a guest with its rescue system where one runs."""
+
+    def __init__(self, design: Design, folder: Path) -> None:
+        self.design, self.folder = design, folder
+        self.saved: Saved = small.saved(design)
+        self.backup = self.saved.copy(small.BACKUP, folder)
+        self.foreign = uml.Disk(uml.blank(folder / small.FOREIGN, 64), small.FOREIGN)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "precious", self.foreign.path], check=True)
+        self.untouched = {disk.serial: _checksum(disk.path) for disk in (self.backup, self.foreign)}
+        self.word = "0b"
+        self._undo = ExitStack()
+        self._vm: uml.Machine | None = None
+        self._counter = itertools.count(1)
+        self.renew()
+
+    def renew(self) -> None:
+        """New disks, empty."""
+        if self._vm and self._vm.sh(f"(\n{STOP}\n)", 60).status:
+            self.drop()
+        if self._vm:
+            self._vm.detach(*self.design.serials(self.word))
+        self.word = "0b"
+        self.disks = self.design.blank(self.folder, self.word)
+        if self._vm:
+            self._vm.attach(*self.disks)
+            self.map()
+
+    @property
+    def vm(self) -> uml.Machine:
+        """The guest, at a prompt of the rescue system."""
+        if self._vm is None:
+            disks = [self.foreign, *self.disks, self.backup]
+            # Each start has its own.
+            name = f"{self.design.name}-{self.folder.name}"
+            self._vm = self._undo.enter_context(small.rescue(self.saved, disks, name))
+            self._vm.shell(small.RESCUE_PROMPT)
+            self.map()
+        return self._vm
+
+    def drop(self) -> None:
+        """Cut the power."""
+        self._undo.close()
+        self._vm = None
+
+    def exchange(self) -> None:
+        """Other disks, larger and empty, in the places of those that were chosen."""
+        self.drop()
+        self.word = "0d"
+        self.disks = self.design.blank(self.folder, self.word, 64)
+
+    def map(self) -> None:
+        """Let the new disks take the places of the old ones."""
+        line = f"DISK_MAPPING=( {small.mapping(self.design, self.word)} )"
+        self.vm.check(f"sed -i /^DISK_MAPPING/d /etc/rear/local.conf; echo '{line}' >>/etc/rear/local.conf")
+
+    def begin(self) -> None:
+        """Start to recover."""
+        self.vm.check(BEGIN.format(command=RECOVER))
+
+    def wait(self, part: float) -> None:
+        """Wait for a moment of the recovery that runs, or for its end."""
+        seconds = SECONDS[self.design.name.partition("-")[2]]
+        self.vm.check(MOMENT.format(seconds=part * seconds), LIMIT)
+
+    def ended(self) -> uml.Answer:
+        """What the recovery said at its end."""
+        return self.vm.sh(ENDED, LIMIT)
+
+    def recover(self) -> uml.Answer:
+        """A whole one."""
+        self.begin()
+        return self.ended()
+
+    def check_others(self) -> None:
+        """Nobody wrote to the disk of somebody else, or to the one with the backup."""
+        for disk in (self.foreign, self.backup):
+            expect(_checksum(disk.path) == self.untouched[disk.serial], f"the disk {disk.serial} was written to")
+
+    def check_recovered(self, answer: uml.Answer) -> None:
+        """The machine is what it was."""
+        expect(answer.status == 0, f"the last recovery ended with {answer.status}", answer.output)
+        expect("It can boot" in answer.output, "nobody says that it can boot", answer.output)
+        found = self.vm.check(small.DEVICES).splitlines()
+        wanted = self.saved.facts[: len(found)]
+        expect(found == wanted, "the storage differs", "\n".join(sorted(set(found) ^ set(wanted))))
+        files = self.folder / "files.json"
+        files.write_bytes(self._listed())
+        left_out = [pattern for folder in self.design.left_out for pattern in (folder, folder.removesuffix("/*"))]
+        different = compare.differences(self.saved.files, files, [*small.MAY_DIFFER, *left_out, "/boot/grub/*"])
+        expect(different == {}, "files differ", different)
+
+    def _listed(self) -> bytes:
+        vm = self.vm
+        vm.check("btrfs device scan >/dev/null; mkdir -p /run/look")
+        for line in self.design.fstab.splitlines():
+            source, folder, fstype, options = line.split()[:4]
+            if folder.startswith("/"):
+                vm.check(f"mount -t {fstype} -o ro,{options} {source} /run/look{folder.rstrip('/')}")
+        vm.put("/run/listing.py", compare.LISTING.encode())
+        vm.put("/run/list.py", LIST.replace("/mnt", "/run/look").encode())
+        vm.check("python3 -B /run/list.py /run/listing.py /run/files.json")
+        vm.check("umount --recursive /run/look")
+        return vm.get("/run/files.json")
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def strike(bench: Bench, case: Case, result: Result) -> None:
+    """Have a recovery struck, and go on until the machine is there again; raises `Broken`."""
+    dice = random.Random(case.seed)
+    first, second = case.moments
+    serial = dice.choice([disk.serial for disk in bench.disks])
+    bench.begin()
+    bench.wait(first)
+    answer: uml.Answer | None = None
+    if case.kind.startswith("power") or case.kind == "disk exchanged":
+        bench.drop()
+        if case.kind == "power, twice":
+            bench.begin()
+            bench.wait(second)
+            bench.drop()
+        if case.kind == "disk exchanged":
+            bench.exchange()
+            before = [_checksum(disk.path) for disk in bench.disks]
+            bench.vm.check("sed -i s/0d0/0b0/ /etc/rear/local.conf")
+            refused = bench.recover()
+            expect(refused.status == 3, "disks that nobody chose were not refused", refused.output)
+            expect([_checksum(disk.path) for disk in bench.disks] == before, "disks that nobody chose were written to")
+            bench.map()
+    elif case.kind == "killed":
+        bench.vm.check("kill -KILL $(cat /run/pid) 2>/dev/null; true")
+        bench.ended()
+    elif case.kind == "signal":
+        signal = dice.choice(SIGNALS)
+        bench.vm.check(f"kill -{signal} $(cat /run/pid) 2>/dev/null; true")
+        answer = bench.ended()
+        expect(answer.status in (0, 130), f"SIG{signal} ended it with {answer.status}", answer.output)
+        expect("/mnt/local" not in bench.vm.check("cat /proc/mounts"), "file systems stayed mounted", answer.output)
+    elif case.kind == "disk full":
+        fill = "findmnt /mnt/local >/dev/null && dd if=/dev/zero of=/mnt/local/fill bs=1M 2>/dev/null; true"
+        bench.vm.check(fill)
+        answer = bench.ended()
+        if answer.status:
+            expect("No space left on device" in answer.output, "nobody says that the disk is full", answer.output)
+        # A full disk stays full for the next run; that is for somebody to see to.
+        root = bench.design.fstab.split()[0]
+        emptied = f"mkdir -p /run/look; ! mount {root} /run/look || {{ rm -f /run/look/fill; umount /run/look; }}"
+        bench.vm.check(emptied)
+    else:
+        answer = fail(bench, case.kind, serial, result)
+    if answer is not None and answer.status not in (0, 130):
+        expect("ERROR: " in answer.output or "PROBLEM" in answer.output, "it failed without a word", answer.output)
+        expect("fault of rear" not in answer.output, "it ended with a bug", answer.output)
+        result.said.append(next((line for line in answer.output.splitlines() if "ERROR: " in line), ""))
+    again(bench, result, answer)
+
+
+def fail(bench: Bench, kind: str, serial: str, result: Result) -> uml.Answer:
+    """A disk gives errors until the run has ended, or goes away and comes back."""
+    if kind == "backup fails":
+        serial = small.BACKUP
+    name = bench.vm.check(f"basename $(readlink -f /dev/disk/lab/{serial})")
+    if kind == "disk vanishes":
+        port = bench.vm.check(f"find {CONFIGURED}/loopback -name port -lname '*/{serial}'")
+        bench.vm.check(f"rm {port}")
+        answer = bench.ended()
+        bench.vm.check(f"ln -s {CONFIGURED}/core/fileio_0/{serial} {port}")
+        bench.vm.check(f"until [ -e /dev/disk/lab/{serial} ]; do sleep 0.05; done; udevadm settle", 30)
+    else:
+        bench.vm.check(f"echo offline >/sys/block/{name}/device/state")
+        answer = bench.ended()
+        bench.vm.check(f"echo running >/sys/block/{name}/device/state")
+    result.went_on = answer.status == 0
+    return answer
+
+
+def again(bench: Bench, result: Result, before: uml.Answer | None) -> None:
+    """Recover until it succeeds: at once, or after the rescue system was started again, as it says."""
+    answer = before
+    if answer is None or answer.status or result.went_on:
+        answer = bench.recover()
+        _count(result, answer)
+    if answer.status and before is not None:
+        # What is left of a disk that failed may be in use until the kernel starts anew.
+        result.restarted = True
+        result.said.append(next((line for line in answer.output.splitlines() if "ERROR: " in line), ""))
+        bench.drop()
+        answer = bench.recover()
+        _count(result, answer)
+    bench.check_recovered(answer)
+
+
+def _count(result: Result, answer: uml.Answer) -> None:
+    if "which is resumed" in answer.output:
+        result.resumed += 1
+    else:
+        result.anew += 1
+
+
+def save(bench: Bench, case: Case, _: Result) -> None:
+    """Cut the power of a machine that saves itself: what it had saved before is whole."""
+    design, saved = bench.design, bench.saved
+    with tempfile.TemporaryDirectory(dir=bench.folder) as work:
+        disks = [saved.copy(serial, Path(work)) for serial in (*design.serials("0a"), small.BACKUP)]
+        with small.running(design, disks, f"{design.name}-{bench.folder.name}-saving") as vm:
+            small.start(vm, design)
+            vm.check(BEGIN.format(command="rear mkbackup"))
+            vm.check(MOMENT.format(seconds=case.moments[0] * SECONDS["saving"]), LIMIT)
+            vm.cut_power()
+        whole = whole_backups(disks[-1].path, Path(work))
+        expect(bool(whole), "no backup is whole any more")
+        # And the next one is made.
+        with small.running(design, disks, f"{design.name}-{bench.folder.name}-saving") as vm:
+            small.start(vm, design)
+            answer = vm.sh("rear mkbackup", LIMIT)
+            expect(answer.status == 0, "the next backup failed", answer.output)
+            vm.power_off()
+        expect(len(whole_backups(disks[-1].path, Path(work))) == 2, "there are not two whole backups")
+
+
+CHECK = r"""
+mkdir "$2/look" && mount -o loop "$1" "$2/look" && cd "$2/look"
+trap 'cd /; umount "$2/look"; rmdir "$2/look"' EXIT
+(cd iso && sha256sum --quiet --check *.sha256) || exit
+for folder in debian12/*Z; do
+    wanted=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["sha256"])' $folder/manifest.json)
+    [ "$wanted" = "$(sha256sum <$folder/backup.tar.zst | cut -d" " -f1)" ] && echo $folder
+done
+"""
+
+
+def whole_backups(image: Path, work: Path) -> list[str]:
+    """The backups on a disk whose archives are what their manifests say, if the rescue image is whole, too."""
+    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", CHECK, "sh", f"{image}", f"{work}"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    expect(done.returncode == 0, "the rescue image or a backup is damaged", done.stdout + done.stderr)
+    return done.stdout.split()
+
+
+def tried(bench: Bench, case: Case) -> Result:
+    """What comes of a case."""
+    result = Result(case)
+    began = time.monotonic()
+    try:
+        bench.renew()
+        (save if case.kind == "power while saving" else strike)(bench, case, result)
+        bench.check_others()
+    except (Broken, uml.MachineFailed, AssertionError, subprocess.SubprocessError) as error:
+        result.problem = f"{type(error).__name__}: {error}"
+        if isinstance(error, uml.MachineFailed):
+            result.problem += f"\n{error.words}"
+        bench.drop()
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
+
+
+class Laboratory:
+    """A bench for each design, made when it is first asked for; its disks are in memory."""
+
+    def __init__(self) -> None:
+        self._undo = ExitStack()
+        self._benches: dict[str, Bench] = {}
+
+    def __enter__(self) -> Laboratory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for bench in self._benches.values():
+            bench.drop()
+        self._undo.close()
+
+    def tried(self, seed: int) -> Result:
+        """What comes of the case of a seed."""
+        case = Case.drawn(seed)
+        if case.design not in self._benches:
+            folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="rear-faults.", dir="/dev/shm"))
+            self._benches[case.design] = Bench(DESIGNS[case.design], Path(folder))
+        return tried(self._benches[case.design], case)
+
+
+def worker(seeds: list[int], results: Path) -> list[Result]:
+    """Try some seeds, one after the other, and note each result at once."""
+    found = []
+    with Laboratory() as laboratory:
+        for seed in seeds:
+            result = laboratory.tried(seed)
+            found.append(result)
+            with results.open("a") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+            print(shown(result), flush=True)
+    return found
+
+
+def shown(result: Result) -> str:
+    """A line for a result, and more for a broken promise."""
+    case = result.case
+    words = [f"{case.seed:6}", f"{case.design:7}", f"{case.kind:18}", f"{result.seconds:6.1f} s"]
+    words += [f"resumed {result.resumed}", f"anew {result.anew}", "restarted" if result.restarted else ""]
+    return " ".join([*words, *result.said]) + (f"\n  BROKEN: {result.problem}" if result.problem else "")
+
+
+def summary(results: list[Result]) -> str:
+    """The counts of a campaign, by what struck."""
+    lines = [f"{'':20} tried resumed  anew restarted equal"]
+    for kind in KINDS:
+        some = [result for result in results if result.case.kind == kind]
+        counts = [len(some), sum(r.resumed for r in some), sum(r.anew for r in some)]
+        counts += [sum(r.restarted for r in some), sum(not r.problem for r in some)]
+        lines.append(f"{kind:20}" + "".join(f"{count:6}" for count in counts))
+    return "\n".join([*lines, f"{sum(not r.problem for r in results)} of {len(results)}"])
+
+
+def main() -> int:
+    """Try a number of seeds and tell what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="the first one")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=cache.directory() / "faults.jsonl")
+    options = parser.parse_args()
+    for design in DESIGNS.values():
+        small.saved(design)
+    seeds = range(options.seed, options.seed + options.count)
+    print(f"seeds {seeds.start} to {seeds.stop - 1}; results go to {options.results}", flush=True)
+    shares = [list(seeds[job :: options.jobs]) for job in range(options.jobs)]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        found = list(itertools.chain(*pool.map(worker, shares, [options.results] * options.jobs)))
+    print(summary(found))
+    return 1 if any(result.problem for result in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recoveries and backups struck at random: other ones each day; `make test-faults` tries a thousand.
+
+REAR_FAULT_SEED=N begins with the case of that seed, to have it once more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+
+from lab.faults import Case, Laboratory, shown
+
+pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
+
+COUNT = 20
+FIRST = int(os.environ.get("REAR_FAULT_SEED") or date.today().toordinal() * COUNT)
+
+
+@pytest.fixture(scope="module")
+def laboratory() -> Iterator[Laboratory]:
+    with Laboratory() as made:
+        yield made
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
+def test_what_is_struck_ends_with_the_same_machine_and_other_disks_untouched(
+    seed: int, laboratory: Laboratory
+) -> None:
+    result = laboratory.tried(seed)
+    assert not result.problem, shown(result)
+
+
+def test_a_seed_is_always_the_same_case() -> None:
+    assert Case.drawn(FIRST) == Case.drawn(FIRST)
