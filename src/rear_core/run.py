@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .plugins import Plugins
     from .rescue.contents import Contents
     from .settings import Settings
+    from .storage.held import HeldDisks
     from .storage.layout import Layout
     from .storage.plan import Plan, Rebuilt
     from .system import System
@@ -81,8 +82,8 @@ class Run:
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
-    `backup`, `plan` and `passphrases` (of LUKS volumes, by id) from verify, `rebuilt` from recreate, `recovery` from
-    all phases of one.
+    `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes, by id) from verify,
+    `rebuilt` from recreate, `recovery` from all phases of one.
     `phases` are those of the workflow, `writing` says that a recovery has begun to write to disks. `undo` is unwound
     when the run ends, however it ends.
     """
@@ -103,6 +104,7 @@ class Run:
     results: list[Path] = field(default_factory=list)
     backup: Backup | Found | None = None
     plan: Plan | None = None
+    held: HeldDisks | None = None
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)

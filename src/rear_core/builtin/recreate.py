@@ -114,6 +114,7 @@ def load_description(run: Run) -> None:
 def make_plan(run: Run) -> None:
     """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
     from ..storage.choice import decide
+    from ..storage.held import HeldDisks
 
     if run.layout is None:
         return
@@ -123,6 +124,8 @@ def make_plan(run: Run) -> None:
         run.report.say(str(match))
     run.plan = planned(run, layout, assignment, machine)
     check_root(layout, run.plan)
+    taken = set(run.plan.mapping.values())
+    run.held = HeldDisks((disk for disk in machine.disks if disk.path in taken), run.undo)
     for note in run.plan.notes:
         run.report.say(f"Note: {note}")
     if run.plan.hardware_changed:
@@ -259,6 +262,7 @@ def take_down(run: Run) -> None:
 
     First everything on them is stopped, which loses nothing. `Refused` when one of them is in use even then.
     """
+    from ..storage.choice import look
     from ..storage.execute import Journal, check_unused, execute, release
     from ..storage.inventory import read_devices
     from ..storage.teardown import unmount_below
@@ -269,6 +273,8 @@ def take_down(run: Run) -> None:
     if is_built(run):
         run.writing = True
         return
+    assert run.held is not None
+    run.held.check(look(run, the_layout(run), lock=False))
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
     check_unused(sorted(set(made.mapping.values())), read_devices(run.sh, run.report.log))
     run.writing = True

@@ -136,7 +136,11 @@ def _check_unused(path: str, disk: str) -> None:
             return os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
         except OSError as error:
             # What udev starts for a device that was just released may hold it for a moment.
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+            if error.errno != errno.EBUSY:
+                raise Refused(
+                    f"{disk} cannot be opened: {error.strerror}", "see `dmesg`, and choose another disk by DISK_MAPPING"
+                ) from error
+            if time.monotonic() > deadline:
                 raise Refused(
                     f"{disk} is not free to be overwritten: {error.strerror}",
                     "lsblk, /proc/mounts and /proc/swaps show what uses it; if that is the backup, name another disk",

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sees to it that the disks that are erased are those that were chosen: passphrases and hours of checks lie between."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from ..errors import Refused
+from ..mounts import device_number
+from .present import Machine, PresentDisk
+
+ADVICE = "nothing was written; see what became of the disk (dmesg, lsblk), then run it again"
+
+
+class HeldDisks:
+    """Disks that are open until `undo` is closed.
+
+    The kernel gives the name of an open device to no other one, also when the disk is pulled out: what is written
+    under that name afterwards fails, and reaches no other disk.
+    """
+
+    def __init__(self, disks: Iterable[PresentDisk], undo: ExitStack) -> None:
+        self._disks = tuple(disks)
+        self._numbers = {disk.path: _held(disk.path, undo) for disk in self._disks}
+
+    def check(self, machine: Machine) -> None:
+        """Raise `Refused` unless each is still there, the same one, and holds what it held."""
+        present = {disk.path: disk for disk in machine.disks}
+        for disk in self._disks:
+            now = present.get(disk.path)
+            if now is None or device_number(disk.path) != self._numbers[disk.path]:
+                raise Refused(f"{disk.path} is no longer the disk that was chosen", ADVICE)
+            if now.size != disk.size:
+                raise Refused(f"{disk.path} has changed its size since it was chosen", ADVICE)
+            if _identity(now) != _identity(disk):
+                raise Refused(f"{disk.path} is another disk than the one that was chosen", ADVICE)
+            if (now.marks, now.holds) != (disk.marks, disk.holds):
+                was, is_now = (it.holds or "nothing" for it in (disk, now))
+                raise Refused(f"{disk.path} held {was} when it was chosen, and holds {is_now} now", ADVICE)
+
+
+def _identity(disk: PresentDisk) -> tuple[str, ...]:
+    return disk.serial, disk.wwn, disk.model, disk.vendor
+
+
+def _held(path: str, undo: ExitStack) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused(f"{path} cannot be opened: {error.strerror}", "choose another disk by DISK_MAPPING") from error
+    undo.callback(os.close, descriptor)
+    number = os.fstat(descriptor).st_rdev
+    return f"{os.major(number)}:{os.minor(number)}"

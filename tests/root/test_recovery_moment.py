@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of a chosen disk between the checks and the first write, on loop devices: then nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.loops import MIB, run
+from lab.recovery import Machine
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+
+# Run by the last step of verify. $new is the chosen device, $folder that of the machine.
+EVENTS = {
+    "another disk comes in its place": ("losetup -c $new; cp $folder/precious $folder/new", "held"),
+    "it is smaller": ("truncate -s 32M $folder/new; losetup -c $new", "changed its size"),
+    "somebody makes a file system on it": ("mkfs.ext4 -q -F -L work $new", "holds ext4 work now"),
+    "somebody erases it": ("wipefs -qa $new", "holds nothing now"),
+}
+
+
+def prepare(machine: Machine, event: str) -> Path:
+    """The chosen disk is the recorded one by its contents; somebody else's is near."""
+    uuid = run("blkid", "-o", "value", "-s", "UUID", machine.old)
+    run("mkfs.ext4", "-q", "-F", "-L", "root", "-U", uuid, machine.new)
+    precious = machine.folder / "precious"
+    precious.write_bytes(b"")
+    with precious.open("r+b") as file:
+        file.truncate(64 * MIB)
+    run("mkfs.ext4", "-q", "-F", "-L", "precious", precious)
+    machine.configure()
+    text = (machine.folder / "etc/local.conf").read_text()
+    (machine.folder / "etc/local.conf").write_text(re.sub(r"DISK_MAPPING=.*\n", "", text))
+    script = machine.folder / "etc/verify/99_event.sh"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\nnew={machine.new} folder={machine.folder}\n{event}\nudevadm settle\n")
+    script.chmod(0o755)
+    return precious
+
+
+def checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("event", "said"), EVENTS.values(), ids=EVENTS)
+def test_nothing_is_written_when_the_disk_has_changed_since_it_was_chosen(
+    machine: Machine, event: str, said: str
+) -> None:
+    precious = prepare(machine, event)
+    before = checksum(precious)
+    ended = machine.recover()
+    assert ended.returncode == 3, ended.stderr
+    assert said in ended.stderr
+    assert "nothing was written" in ended.stderr
+    assert checksum(precious) == before
+    assert "+ wipefs" not in machine.log() and "+ mke2fs" not in machine.log()
+
+
+def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
+    precious = prepare(machine, "losetup -d $new; losetup $new $folder/precious")
+    before = checksum(precious)
+    ended = machine.recover()
+    # The kernel has put off the end of the device for as long as it is held.
+    assert ended.returncode == 0, ended.stderr
+    assert checksum(precious) == before
+    run("losetup", machine.new, machine.image)
+    assert machine.restored() == machine.original()
