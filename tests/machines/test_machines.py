@@ -17,7 +17,7 @@ from rear_core.storage.compare import compare
 from rear_core.storage.kinds import contents, item_types
 from rear_core.storage.layout import dumps, load, loads
 from rear_core.storage.technologies import CORE_KINDS
-from rear_core.testing.fake_shell import FakeShell
+from rear_core.testing.fake_shell import LATER, FakeShell
 
 MACHINES = sorted(path.parent for path in Path(__file__).parent.glob("*/commands"))
 
@@ -52,7 +52,7 @@ def test_every_recorded_command_is_still_asked(machine: Path) -> None:
     include = machine / "include.txt"
     capture(shell, include=include.read_text().split() if include.exists() else ())
     recorded = {path.read_text(errors="surrogateescape").split("\n")[0][2:] for path in machine.glob("commands/*.txt")}
-    assert recorded == set(shell.asked)
+    assert recorded == {command for command in shell.asked if command in recorded or not command.startswith(LATER)}
 
 
 def test_the_order_puts_everything_after_what_it_needs(machine: Path) -> None:

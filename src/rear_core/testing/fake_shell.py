@@ -36,9 +36,18 @@ from ..shell import Argument, Outcome, Shell
 
 Answer = Union[str, Outcome]
 
+# What a capture asks since a later release, and what few machines have an answer to: in a recording that is older it
+# stays open, so that nobody has to make up what a machine would have said.
+LATER = (
+    "cat /sys/block/", "sfdisk --json --label-nested dos ", "sfdisk --disk-id ", "find ", "swaplabel ", "stat ",
+    "cat /proc/cmdline", "lvm lvs --noheadings --options cache_settings ",
+    "blkid --probe --output value --match-tag LABEL ",
+)  # fmt: skip
+
 
 class FakeShell(Shell):
-    """Answers `run`, `query` and `json` from a recording; a command nobody recorded is an AssertionError.
+    """Answers `run`, `query` and `json` from a recording; a command nobody recorded is an AssertionError,
+    unless it is one of `LATER`, which then prints nothing.
 
     `recording` is a folder of recorded commands, or a mapping from the command as it would be typed
     (`"lsblk --json"`) to its standard output or to an `Outcome`. `asked` lists what was run, in order.
@@ -68,9 +77,9 @@ class FakeShell(Shell):
         arguments = tuple(os.fspath(argument) for argument in argv)
         command = command_line(arguments)
         self.asked.append(command)
-        if command not in self._answers:
+        if command not in self._answers and not command.startswith(LATER):
             raise AssertionError(f"nobody recorded `{command}` in {self._source}")
-        answer = self._answers[command]
+        answer = self._answers.get(command, "")
         outcome = Outcome(arguments, 0, answer, "", 0) if isinstance(answer, str) else answer
         outcome = replace(outcome, argv=tuple(shlex.split(command)))
         if stdout is not None:

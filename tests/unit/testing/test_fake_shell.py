@@ -63,3 +63,9 @@ def test_a_mapping_can_hold_failures() -> None:
     fake = FakeShell({"sfdisk --json /dev/sda": Outcome((), 1, "", "no table", 0)})
     with pytest.raises(ProgramFailed, match="no table"):
         fake.query("sfdisk", "--json", "/dev/sda")
+
+
+def test_what_was_not_asked_when_a_machine_was_recorded_has_no_answer() -> None:
+    fake = FakeShell({"cat /sys/block/md1/md/bitmap/chunksize": "4096\n"})
+    assert fake.query("cat", "/sys/block/md1/md/bitmap/chunksize") == "4096\n"
+    assert fake.query("cat", "/sys/block/md2/md/bitmap/chunksize") == ""
