@@ -11,11 +11,11 @@ from fnmatch import fnmatch
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import PartitionTable, read_table
-from .inventory import Device, is_part, read_devices
+from .inventory import Device, is_part, probe, read_devices
 from .kinds import StorageKind
 from .layout import Item, Layout, make, resolved, validate
 from .present import media_label
-from .survey import Survey, read_fstab, read_mounts
+from .survey import Survey, names, read_fstab, read_mounts
 from .technologies import CORE_KINDS
 
 # What is not on a disk of this machine, by the beginning of the kernel's name.
@@ -31,6 +31,9 @@ NOT_DISKS = {
     "zd": "a ZFS volume: ZFS is not described",
 }
 NETWORK = ("iscsi", "nvme-tcp", "nvme-rdma", "tcp", "rdma")
+
+# File systems that blkid and the kernel call the same, and what the kernel makes of them.
+KERNELS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat"}
 
 # Signatures that are seen by the layout as part of something else, or are no contents.
 KNOWN_MEMBERS = ("mpath_member", "LVM2_member", "linux_raid_member", "crypto_LUKS", "swap")
@@ -120,22 +123,13 @@ def _matches(path: str, patterns: Sequence[str]) -> bool:
 
 
 def _recognised(survey: Survey, device: Device) -> Device:
-    """The device with its signature: udev may not know it, and a mounted one shows its type even when
-    unreadable.
-
-    >>> sh.query("blkid", "--probe", "--output", "export", "/dev/vdb1")
-    DEVNAME=/dev/vdb1
-    LABEL=data
-    UUID=5d6776a6-fd96-4adb-ade1-463678c90eef
-    TYPE=ext4
-    USAGE=filesystem
-    """
-    if device.fstype or is_part(survey.devices, device):
-        return device
-    # 2: nothing found, or not readable; 8: several signatures.
-    text = survey.sh.query("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
-    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    """The device with its signature: udev may not know it, or know what was there before; and a mounted one
+    shows its type even when unreadable."""
     mounted = next((m.fstype for m in survey.mounts if m.number == device.number or m.source == device.path), "")
+    stale = {device.fstype, mounted} <= {*KERNELS} and KERNELS[device.fstype] != KERNELS[mounted]
+    if is_part(survey.devices, device) or (device.fstype and not stale):
+        return device
+    _, found = probe(survey.sh, device.path)
     return replace(
         device,
         fstype=found.get("TYPE", mounted),
@@ -184,9 +178,15 @@ def _why_unreadable(survey: Survey, disk: Device) -> str:
 
 
 def _is_empty(survey: Survey, disk: Device) -> bool:
-    if disk.children or disk.fstype or survey.mount_point(disk):
+    if disk.children or disk.fstype or survey.mount_point(disk) or disk.path in _named_in_options(survey):
         return False
     return not read_table(survey, disk).get("partitions")
+
+
+def _named_in_options(survey: Survey) -> set[str]:
+    """The devices that mounts have besides their own: a realtime section of XFS, `rtdev=/dev/sdb`, has no signature."""
+    path = names(survey.devices.values())
+    return {path(name) for mount in survey.mounts for name in re.findall(r"=(/dev/[^,]+)", mount.options)}
 
 
 def _is_system(survey: Survey, disk: Device) -> bool:
@@ -218,4 +218,5 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     tables = {need for item in items if isinstance(item, PartitionTable) for need in item.needs}
     for device in survey.devices.values():
         if device.fstype and device.path not in used | tables and device.fstype not in KNOWN_MEMBERS:
-            survey.leave_out(f"{device.fstype} on {device.path}", f"what lies on it ({device.fstype}) is not described")
+            reason = f"what lies on it ({device.fstype}) is not described"
+            survey.leave_out(f"{device.fstype} on {device.path}", reason)

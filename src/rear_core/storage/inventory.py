@@ -64,9 +64,29 @@ def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:
     devices: dict[str, Device] = {}
     for node in report["blockdevices"]:
         _add(devices, node, "")
-    ordered = dict(_parents_first(devices))
+    ordered = _without_shadows(dict(_parents_first(devices)))
     disks = _disks(sh, ordered, warn)
     return {path: replace(device, is_disk=path in disks) for path, device in ordered.items()}
+
+
+def _without_shadows(devices: Mapping[str, Device]) -> dict[str, Device]:
+    """Without the partitions of members of arrays: a mirror with its metadata at the end has the same first sectors.
+
+    They are those of the array, which the kernel also sees on each of its disks.
+    """
+    arrays = {path for path, device in devices.items() if device.type.startswith(("raid", "linear", "md"))}
+    shadows = {
+        child
+        for device in devices.values()
+        if arrays.intersection(device.children)
+        for child in device.children
+        if devices[child].type == "part" and not devices[child].children
+    }
+    return {
+        path: replace(device, children=tuple(child for child in device.children if child not in shadows))
+        for path, device in devices.items()
+        if path not in shadows
+    }
 
 
 def volume_group(device: Device) -> str:
@@ -112,6 +132,46 @@ def read_inventory(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
         warn(f"the inventory of disks by blkinfo failed, lsblk alone is used: {error.message}")
         return frozenset()
     return frozenset(found.split())
+
+
+def probe(sh: Shell, path: str) -> tuple[int, dict[str, str]]:
+    """What blkid finds on a device itself, and its status: 2 for nothing or unreadable, 8 for several signatures.
+
+    >>> sh.query("blkid", "--probe", "--output", "export", "/dev/vdb1")
+    DEVNAME=/dev/vdb1
+    LABEL=my\\ data
+    UUID=5d6776a6-fd96-4adb-ade1-463678c90eef
+    TYPE=ext4
+    USAGE=filesystem
+
+    That is made for a shell, with more than one label of the same looks; odd ones are asked for once more.
+    """
+    outcome = sh.run("blkid", "--probe", "--output", "export", path, ok=(0, 2, 8))
+    found = dict(line.split("=", 1) for line in outcome.stdout.splitlines() if "=" in line)
+    if re.search(r"\\|\^|M-", found.get("LABEL", "")):
+        argv = ("blkid", "--probe", "--output", "value", "--match-tag", "LABEL", path)
+        exact = sh.run(*argv, ok=(0, 2, 8)).stdout
+        found["LABEL"] = exact[:-1] if exact.endswith("\n") else unshelled(found["LABEL"])
+    return outcome.status, found
+
+
+def unshelled(text: str) -> str:
+    r"""A value of `blkid --output export`: backslashes before blanks, ^ and M- as of `cat --show-nonprinting`.
+
+    >>> unshelled(r"\ M-CM-\$\ b")
+    ' ä b'
+    """
+
+    def byte(match: re.Match[str]) -> str:
+        high, control, letter = match.groups()
+        code = ord(letter) ^ (0x40 if control else 0) | (0x80 if high else 0)
+        return chr(code) if code < 0x100 else letter
+
+    parts = re.sub(r"(M-)?(\^)?\\?(.)", byte, text, flags=re.DOTALL)
+    try:
+        return parts.encode("latin-1").decode()
+    except UnicodeError:
+        return parts
 
 
 def _add(devices: dict[str, Device], node: Mapping[str, Any], parent: str) -> None:

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed
 from ..shell import Shell
-from .inventory import Device, is_part, read_devices
+from .inventory import Device, is_part, probe, read_devices
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
@@ -91,10 +91,8 @@ def _probed(sh: Shell, device: Device) -> Device:
     """The device with its signature where udev does not know one: a disk must not count as blank by mistake."""
     if device.fstype or not device.size or re.match(r"(ram|zram|sr|fd|nbd)\d", device.kernel_name):
         return device
-    # 2: nothing found, or not readable; 8: several signatures.
-    outcome = sh.run("blkid", "--probe", "--output", "export", device.path, ok=(0, 2, 8))
-    found = dict(line.split("=", 1) for line in outcome.stdout.splitlines() if "=" in line)
-    fstype = "several signatures" if outcome.status == 8 else found.get("TYPE", "")
+    status, found = probe(sh, device.path)
+    fstype = "several signatures" if status == 8 else found.get("TYPE", "")
     uuid, label = found.get("UUID", device.uuid), found.get("LABEL", device.label)
     return replace(device, fstype=fstype, uuid=uuid, label=label)
 

@@ -101,6 +101,25 @@ class Survey:
         return {words[0]: [*words[1:], "", "", ""][:3] for words in lines if words and not words[0].startswith("#")}
 
 
+def names(devices: Iterable[Device]) -> Callable[[str], str]:
+    """What gives the path of a device by any of its names, other words as they are.
+
+    btrfs and others are shown with the name by which their device was found: /dev/dm-3, or a link that udev or
+    somebody made.
+    """
+    devices = list(devices)
+    paths = {f"/dev/{device.kernel_name}": device.path for device in devices}
+    numbers = {device.number: device.path for device in devices}
+    known = {*paths, *paths.values()}
+
+    def path(name: str) -> str:
+        if name in known or not name.startswith("/dev/"):
+            return paths.get(name, name)
+        return numbers.get(device_number(name), name)
+
+    return path
+
+
 def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
     """What is mounted; sources among `devices` by their paths.
 
@@ -109,16 +128,7 @@ def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
                       "options": "rw,relatime,errors=remount-ro", "fsroot": "/", "maj:min": "253:0"}, ...]}
     """
     report = sh.json("findmnt", "--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN")
-    # btrfs is shown with the name by which its device was found: /dev/dm-3, or a link that udev or somebody made.
-    paths = {f"/dev/{device.kernel_name}": device.path for device in devices}
-    numbers = {device.number: device.path for device in devices}
-    known = {*paths, *paths.values()}
-
-    def path(source: str) -> str:
-        if source in known or not source.startswith("/dev/"):
-            return paths.get(source, source)
-        return numbers.get(device_number(source), source)
-
+    path = names(devices)
     # A part of a file system is shown as /dev/sda2[/@home].
     sources = [(row["source"] or "").partition("[")[0] for row in report["filesystems"]]
     return [
