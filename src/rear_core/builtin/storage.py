@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..run import Run
@@ -62,14 +63,29 @@ def rear_rescue_contents(run: Run) -> Contents:
 
 
 def save_layout(run: Run) -> None:
-    """Describe the storage of this machine in `run.layout` and recovery/layout.json."""
+    """Describe the storage of this machine in `run.layout` and recovery/layout.json.
+
+    `Refused` names what a recovery could not make again; a backup of the files is made all the same.
+    """
+    from ..storage.command import Site
+    from ..storage.disk import Disk
+    from ..storage.kinds import notes, refusals
     from ..storage.layout import save
 
     layout = capture_layout(run)
     for entry in layout.left_out:
-        run.report.detail(f"Left out: {entry.name} ({entry.reason})")
+        tell = run.report.say if entry.lost else run.report.detail
+        tell(f"Left out: {entry.name} ({entry.reason})")
     run.layout = layout
     save(layout, run.recovery_dir / "layout.json")
+    site = Site(layout, {item.id: item.device for item in layout if isinstance(item, Disk)})
+    for note in notes(site, kinds(run)):
+        run.report.say(f"Note: {note}")
+    if problems := refusals(site, kinds(run)):
+        if "backup" in run.phases and "build" not in run.phases:
+            run.report.warn("; ".join(problems))
+            return
+        raise Refused("; ".join(problems), "EXCLUDE_DEVICES leaves a disk out, with all that lies on it")
 
 
 def check_layout(run: Run) -> list[str]:

@@ -189,7 +189,8 @@ def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[S
         else:
             kept.append((number, path))
     if snapshots:
-        survey.leave_out(f"snapshots on {mount}", f"{snapshots} snapshots: what they were taken of is described")
+        reason = f"{snapshots} snapshots: what they were taken of is described"
+        survey.leave_out(f"snapshots on {mount}", reason, lost=True)
     paths = [path for _, path in kept]
     for number, path in kept:
         above = max((p for p in paths if path.startswith(f"{p}/")), key=len, default="")

@@ -80,7 +80,7 @@ def _settled(survey: Survey, items: list[Item]) -> list[Item]:
             return _distinct(survey, items)
         for item in lost:
             missing = ", ".join(sorted({*item.needs} - known))
-            survey.leave_out(str(item), f"it needs {missing}, which is not described")
+            survey.leave_out(str(item), f"it needs {missing}, which is not described", lost=True)
         items = [item for item in items if item not in lost]
 
 
@@ -219,4 +219,4 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     for device in survey.devices.values():
         if device.fstype and device.path not in used | tables and device.fstype not in KNOWN_MEMBERS:
             reason = f"what lies on it ({device.fstype}) is not described"
-            survey.leave_out(f"{device.fstype} on {device.path}", reason)
+            survey.leave_out(f"{device.fstype} on {device.path}", reason, lost=True)

@@ -27,6 +27,8 @@ class StorageKind:
     `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout
     has such an item. `recreate(item, site)` yields the commands that make an item again where what it needs
     is there already; `restored(item, site)` those that must wait until the files are back.
+    `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
+    not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
     """
 
     name: str
@@ -36,6 +38,8 @@ class StorageKind:
     last: bool = False
     recreate: Callable[[Any, Site], Iterable[Command]] | None = None
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
+    refuses: Callable[[Any, Site], Iterable[str]] | None = None
+    notes: Callable[[Any, Site], Iterable[str]] | None = None
 
 
 def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
@@ -50,6 +54,18 @@ def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
                     "remove one of the packages",
                 )
     return types
+
+
+def refusals(site: Site, kinds: Iterable[StorageKind]) -> list[str]:
+    """Why items of a layout cannot be made again, each by name."""
+    asked = {cls: kind.refuses for kind in kinds for cls in kind.items if kind.refuses}
+    return [f"{item}: {why}" for item in site.layout if type(item) in asked for why in asked[type(item)](item, site)]
+
+
+def notes(site: Site, kinds: Iterable[StorageKind]) -> list[str]:
+    """What will not be as it was, each item by name."""
+    asked = {cls: kind.notes for kind in kinds for cls in kind.items if kind.notes}
+    return [f"{item}: {what}" for item in site.layout if type(item) in asked for what in asked[type(item)](item, site)]
 
 
 def contents(layout: Layout, kinds: Sequence[StorageKind]) -> list[Contents]:

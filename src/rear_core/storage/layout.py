@@ -51,10 +51,11 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something the machine has that the layout does not describe, and why."""
+    """Something the machine has that the layout does not describe, and why; `lost` for what somebody may miss."""
 
     name: str
     reason: str
+    lost: bool = False
 
 
 @dataclass(frozen=True)

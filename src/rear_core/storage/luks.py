@@ -286,13 +286,12 @@ def passphrase_problem(passphrase: str) -> str:
     return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
 
 
-def lost(item: Luks) -> list[str]:
+def notes(item: Luks, _site: Site) -> Iterator[str]:
     """What of its keys has to be made again by hand."""
-    notes = [f"{item}: the key in slot {slot.number} has to be added again" for slot in item.slots[1:]]
-    notes += [f"{item}: the token {token.number} ({token.kind}) has to be enrolled again" for token in item.tokens]
+    yield from (f"the key in slot {slot.number} has to be added again" for slot in item.slots[1:])
+    yield from (f"the token {token.number} ({token.kind}) has to be enrolled again" for token in item.tokens)
     if item.key_file:
-        notes.append(f"{item}: its key file {item.key_file} opens it only when it is added as a key again")
-    return notes
+        yield f"its key file {item.key_file} opens it only when it is added as a key again"
 
 
-KIND = StorageKind("luks", (Luks,), capture, contents, recreate=recreate)
+KIND = StorageKind("luks", (Luks,), capture, contents, recreate=recreate, notes=notes)

@@ -212,7 +212,7 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
             ),
         )
         if "thicksnapshot" in volume.role:
-            survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described")
+            survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described", lost=True)
             continue
         if "cache" in volume.layout:
             survey.warn(f"{volume} is cached: it is described, its cache will have to be attached by hand")

@@ -33,17 +33,17 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
         yield from _identity(item, volumes)
 
 
-def notes(item: Item) -> list[str]:
+def notes(item: Item, _site: Site) -> list[str]:
     """What will not be as it was."""
     if isinstance(item, LogicalVolume):
         if not _is_made(item):
-            return [f"{item} is a cache pool: it has to be made and attached again by hand"]
+            return ["it is a cache pool: it has to be made and attached again by hand"]
         if item.segments and item.segments[0].kind in CACHED:
-            return [f"{item} is made without its cache"]
+            return ["it is made without its cache"]
         if item.read_only:
-            return [f"{item} was read-only, and must be written to now: `lvchange --permission=r` makes it so again"]
+            return ["it was read-only, and must be written to now: `lvchange --permission=r` makes it so again"]
         if item.origin:
-            return [f"{item} is made as a thin volume of its own, no longer as a snapshot of {item.origin}"]
+            return [f"it is made as a thin volume of its own, no longer as a snapshot of {item.origin}"]
     return []
 
 
@@ -183,4 +183,4 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
             yield site.device(f"pv:{uuid}") + (f":{range}" if exact else "")
 
 
-KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate)
+KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate, notes=notes)

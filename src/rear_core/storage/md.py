@@ -193,6 +193,12 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for {array}")
 
 
+def notes(item: Array, _site: Site) -> Iterator[str]:
+    """What will not be as it was."""
+    if item.missing:
+        yield "it was degraded and is made without its missing members"
+
+
 def _layout(item: Array) -> str:
     """The word of `mdadm --create`: `near=1, far=2` of RAID 10 is f2; RAID 0 and 1 choose their own."""
     if item.level == "raid10":
@@ -202,4 +208,4 @@ def _layout(item: Array) -> str:
     return item.layout if item.level in ("raid5", "raid6") and not item.layout.startswith("-") else ""
 
 
-KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate)
+KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate, notes=notes)

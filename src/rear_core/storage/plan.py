@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import Refused
-from . import lvm_recreate
 from .btrfs import Btrfs
 from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
-from .kinds import StorageKind
+from .kinds import StorageKind, refusals
+from .kinds import notes as notes_of
 from .layout import Item, Layout, make
-from .luks import Luks, lost
+from .luks import Luks
 from .mapping import Assignment
 from .md import Array
 from .mount import Mount
@@ -128,11 +128,10 @@ def plan(
     )
     site = Site(_numbered(on_site, machine, disks), disks, fitted.resized, memory, target)
     dropped = [f"{item} is left out, as its disk is" for item in layout if item.id not in kept and item.needs]
-    notes = [*fitted.notes, *dropped]
-    for item in site.layout:
-        notes += lost(item) if isinstance(item, Luks) else lvm_recreate.notes(item)
-        if isinstance(item, Array) and item.missing:
-            notes.append(f"{item} was degraded and is made without its missing members")
+    if problems := refusals(site, kinds):
+        raise Refused("; ".join(problems), "leave its disks out by DISK_MAPPING, or take it out of layout.json")
+    lost = [f"Left out: {entry.name} ({entry.reason})" for entry in layout.left_out if entry.lost]
+    notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds)]
     return Plan(
         site,
         disks,

@@ -3,7 +3,8 @@
 #   disk /dev/sdc
 #   disk 0x55cd2e4150000001 (/dev/sda)
 #   disk 0x55cd2e4150000004 (/dev/sdd)
-# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0) was degraded and is made without its missing members
+# Note: Left out: zfs_member on /dev/sdd (what lies on it (zfs_member) is not described)
+# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it was degraded and is made without its missing members
 set -e
 
 ## Build

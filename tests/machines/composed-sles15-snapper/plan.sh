@@ -1,6 +1,7 @@
 #!/bin/bash
 # Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
 #   disk QM00001 (/dev/sda)
+# Note: Left out: snapshots on / (3 snapshots: what they were taken of is described)
 set -e
 
 ## Build

@@ -7,6 +7,8 @@
 #   disk lab7 (/dev/sdd)
 #   disk nvme.1b36-6c616236-51454d55204e564d65204374726c-00000001 (/dev/nvme0n1)
 #   disk root (/dev/vda)
+# Note: Left out: file system E55C-11C9 (it needs /dev/vdb1, which is not described)
+# Note: Left out: snapshots on /srv/top (1 snapshots: what they were taken of is described)
 set -e
 
 ## Build

@@ -3,6 +3,7 @@
 #   disk lab1 (/dev/vdb)
 #   disk lab2 (/dev/vdc)
 #   disk root (/dev/vda)
+# Note: Left out: lv:data/before (a snapshot of linear: its origin is described)
 set -e
 
 ## Build

@@ -5,6 +5,7 @@
 #   disk /dev/loop2
 #   disk /dev/loop3
 #   disk /dev/vda
+# Note: Left out: snapshots on /srv/rec (1 snapshots: what they were taken of is described)
 set -e
 
 ## Build

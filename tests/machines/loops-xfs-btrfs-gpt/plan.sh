@@ -7,6 +7,7 @@
 #   disk /dev/loop4
 #   disk /dev/loop5
 #   disk /dev/vda
+# Note: Left out: snapshots on /mnt/lab-top (1 snapshots: what they were taken of is described)
 set -e
 
 ## Build
