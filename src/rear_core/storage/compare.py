@@ -19,6 +19,7 @@ BYTES = (
     "component_size",
     "chunk",
     "data_offset",
+    "bitmap_chunk",
 )
 
 

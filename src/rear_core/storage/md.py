@@ -17,10 +17,11 @@ from .survey import Survey
 
 @dataclass(frozen=True)
 class Array(Item):
-    """An md array. `needs` are its members in the order of their roles, then the spares.
+    """An md array. `needs` are its members in the order of their roles, then the spares, then its journal.
 
-    `chunk`, `component_size` and `data_offset` are bytes, 0 where the level or metadata has none. `missing`
-    are the roles nobody fills now: a degraded array is made again complete.
+    `chunk`, `component_size`, `data_offset` and `bitmap_chunk` are bytes, 0 where the level or metadata has none.
+    `missing` are the roles nobody fills now: a degraded array is made again complete. `write_mostly` and
+    `failfast` are the roles with these flags.
     """
 
     type = "md"
@@ -41,6 +42,10 @@ class Array(Item):
     missing: tuple[int, ...] = field(default=(), compare=False)
     bitmap: str = ""
     consistency: str = ""
+    bitmap_chunk: int = 0
+    write_mostly: tuple[int, ...] = ()
+    failfast: tuple[int, ...] = ()
+    journal: bool = False
 
     def place(self, _below: str) -> str:
         """The same number as before; an array without a number of its own gets one counted from the top."""
@@ -50,12 +55,17 @@ class Array(Item):
 def capture(survey: Survey) -> Iterator[Item]:
     """The arrays that run; one that does not is named as left out by its members."""
     arrays = [d for d in survey.devices.values() if d.type.startswith(("raid", "linear", "md", "container"))]
-    for device in arrays:
-        export = read_export(survey, device)
+    exports = {device: read_export(survey, device) for device in arrays}
+    for device, export in exports.items():
+        kind = export.get("MD_METADATA", "")
         if export.get("MD_LEVEL", "container") == "container":
-            survey.leave_out(device.path, "containers of firmware RAID (IMSM, DDF) are not described yet")
+            survey.leave_out(device.path, f"a container of firmware RAID ({kind}): the arrays in it are described")
             continue
-        yield _array(survey, device, export)
+        if "MD_CONTAINER" in export:
+            # What metadata an array of firmware RAID has is said of its container alone.
+            others = (e for d, e in exports.items() if d is not device and {*d.parents} & {*device.parents})
+            kind = next((e["MD_METADATA"] for e in others if "MD_METADATA" in e), "firmware")
+        yield _array(survey, device, {**export, "MD_METADATA": kind})
     for device in survey.carrying("linux_raid_member"):
         if not device.children:
             survey.leave_out(device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it")
@@ -81,27 +91,32 @@ def read_export(survey: Survey, device: Device) -> dict[str, str]:
 
 
 def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
-    detail = read_detail(survey.sh.query("mdadm", "--detail", device.path))
+    text = survey.sh.query("mdadm", "--detail", device.path)
+    detail, flags = read_detail(text), read_flags(text)
     roles = {
         value: export[key[: -len("_DEV")] + "_ROLE"]
         for key, value in export.items()
         if key.startswith("MD_DEVICE_") and key.endswith("_DEV")
     }
     active = {int(role): path for path, role in roles.items() if role.isdigit()}
-    spares = sorted(path for path, role in roles.items() if role == "spare")
-    members = int(export["MD_DEVICES"])
+    # The journal counts as a spare there.
+    journal = [path for path in roles if "journal" in flags.get(path, ())]
+    spares = sorted(path for path, role in roles.items() if role == "spare" and path not in journal)
+    members = int(export.get("MD_DEVICES", len(active)))
     missing = tuple(role for role in range(members) if role not in active)
     if missing:
         survey.warn(f"{device.path} is degraded: {len(missing)} of its {members} members are not there")
     chunk = re.match(r"(\d+)K", detail.get("Chunk Size", ""))
+    uuid, metadata = export.get("MD_UUID", ""), export["MD_METADATA"]
     return Array(
-        id=f"md:{export['MD_UUID']}",
-        needs=(*(active[role] for role in sorted(active)), *spares),
+        id=f"md:{uuid or device.path}",
+        needs=(*(active[role] for role in sorted(active)), *spares, *journal),
         level=export["MD_LEVEL"],
         members=members,
-        metadata=export["MD_METADATA"],
-        uuid=export["MD_UUID"],
-        name=export.get("MD_NAME", export.get("MD_DEVNAME", "")),
+        metadata=metadata,
+        uuid=uuid,
+        # Metadata 0.90 has no name: the one that udev then makes up is another one next time.
+        name="" if metadata == "0.90" else export.get("MD_NAME", export.get("MD_DEVNAME", "")),
         device=device.path,
         size=device.size,
         chunk=int(chunk.group(1)) << 10 if chunk else 0,
@@ -112,7 +127,30 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         missing=missing,
         bitmap=detail.get("Intent Bitmap", "").lower(),
         consistency=detail.get("Consistency Policy", ""),
+        bitmap_chunk=_bitmap_chunk(survey, device) if "Intent Bitmap" in detail else 0,
+        write_mostly=tuple(role for role in sorted(active) if "writemostly" in flags.get(active[role], ())),
+        failfast=tuple(role for role in sorted(active) if "failfast" in flags.get(active[role], ())),
+        journal=bool(journal),
     )
+
+
+def _bitmap_chunk(survey: Survey, device: Device) -> int:
+    """What a bit of the bitmap stands for; mdadm itself prints it rounded."""
+    text = survey.file(f"/sys/block/{device.kernel_name}/md/bitmap/chunksize").strip()
+    return int(text) if text.isdigit() else 0
+
+
+def read_flags(text: str) -> dict[str, tuple[str, ...]]:
+    """The words about each member.
+
+    >>> sh.query("mdadm", "--detail", "/dev/md0")
+        Number   Major   Minor   RaidDevice State
+           0       8        0        0      active sync failfast   /dev/sda
+           1       8       16        1      active sync writemostly failfast   /dev/sdb
+           3       8       48        -      journal   /dev/sdd
+    """
+    found = re.findall(r"^ +\d+ +\d+ +\d+ +[-\d]+ +(.*?) +(/dev/\S+)$", text, re.MULTILINE)
+    return {path: tuple(words.split()) for words, path in found}
 
 
 def read_detail(text: str) -> dict[str, str]:
@@ -160,8 +198,6 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     The members of a new array differ wherever nothing was written yet, so that it is never said to be clean.
     """
     host, _, name = item.name.rpartition(":")
-    members = iter([site.device(need) for need in item.needs])
-    roles = ["missing" if role in item.missing else next(members) for role in range(item.members)]
     devices = tuple(site.device(need) for need in item.needs)
     same_size = not any(site.is_resized(need) for need in item.needs)
     options = [
@@ -179,13 +215,18 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     options += [f"--spare-devices={item.spares}"] * bool(item.spares)
     options += [f"--chunk={item.chunk >> 10}"] * bool(item.chunk)
     options += [f"--layout={_layout(item)}"] * bool(_layout(item))
-    if item.consistency == "ppl":
+    if item.journal:
+        options.append(f"--write-journal={devices[-1]}")
+    elif item.consistency == "ppl":
         options.append("--consistency-policy=ppl")
     elif item.level not in ("raid0", "linear"):
-        options.append(f"--bitmap={'internal' if item.bitmap.startswith('internal') else 'none'}")
+        internal = item.bitmap.startswith("internal")
+        options.append(f"--bitmap={'internal' if internal else 'none'}")
+        options += [f"--bitmap-chunk={item.bitmap_chunk >> 10}"] * (internal and same_size and bool(item.bitmap_chunk))
+    options += ["--failfast"] * (len(item.failfast) == item.members)
     array = site.device(item.id)
     yield Command(
-        ("mdadm", "--create", array, "--run", *options, *roles, *members),
+        ("mdadm", "--create", array, "--run", *options, *_members(item, devices)),
         f"make {item.noun} {array} ({item.level})",
         destroys=f"what lies on {', '.join(devices)}",
         devices=devices,
@@ -193,10 +234,40 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for {array}")
 
 
+def _members(item: Array, devices: tuple[str, ...]) -> Iterator[str]:
+    """The members by their roles, and the spares; the flag holds for all that come after it."""
+    places = iter(devices[: len(devices) - item.journal])
+    for role in range(item.members):
+        if item.write_mostly[:1] == (role,) and _can_flag(item):
+            yield "--write-mostly"
+        yield "missing" if role in item.missing else next(places)
+    yield from places
+
+
+def _can_flag(item: Array) -> bool:
+    """Whether nothing comes after the members that are write-mostly."""
+    last = tuple(role for role in range(item.write_mostly[0], item.members) if role not in item.missing)
+    return not item.spares and last == item.write_mostly
+
+
+def refuses(item: Array, _site: Site) -> Iterator[str]:
+    """Arrays whose metadata belong to the firmware, or to a cluster."""
+    if not re.fullmatch(r"0\.90|1(\.\d)?|", item.metadata):
+        yield f"an array of firmware RAID ({item.metadata}), which cannot be made again"
+    if "cluster" in item.bitmap:
+        yield "an array that a cluster shares, which cannot be made again"
+
+
 def notes(item: Array, _site: Site) -> Iterator[str]:
-    """What will not be as it was."""
+    """What mdadm cannot be told when it makes an array."""
     if item.missing:
         yield "it was degraded and is made without its missing members"
+    if item.write_mostly and not _can_flag(item):
+        yield f"members {', '.join(map(str, item.write_mostly))} were write-mostly, which has to be set by hand"
+    if item.failfast and len(item.failfast) < item.members:
+        yield f"members {', '.join(map(str, item.failfast))} failed fast, which has to be set by hand"
+    if item.bitmap and not item.bitmap.startswith("internal"):
+        yield f"its bitmap was the file {item.bitmap}; it is made without one"
 
 
 def _layout(item: Array) -> str:
@@ -208,4 +279,4 @@ def _layout(item: Array) -> str:
     return item.layout if item.level in ("raid5", "raid6") and not item.layout.startswith("-") else ""
 
 
-KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate, notes=notes)
+KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)

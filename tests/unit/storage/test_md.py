@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What mdadm prints of arrays that few machines have, and how they are made again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rear_core.shell import Outcome
+from rear_core.storage import md
+from rear_core.storage.capture import capture
+from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk
+from rear_core.storage.inventory import COLUMNS
+from rear_core.storage.kinds import notes, refusals
+from rear_core.storage.layout import Layout, make
+from rear_core.storage.md import Array, read_flags
+from rear_core.storage.technologies import CORE_KINDS
+from rear_core.testing.fake_shell import Answer, FakeShell
+
+DETAIL = """\
+           Version : 1.2
+    Number   Major   Minor   RaidDevice State
+       0       8        0        0      active sync failfast   /dev/sda
+       1       8       16        1      active sync writemostly failfast   /dev/sdb
+       4       8       32        2      spare rebuilding   /dev/sdc
+
+       3       8       48        -      journal   /dev/sdd
+"""
+
+
+def test_the_flags_of_members() -> None:
+    assert read_flags(DETAIL) == {
+        "/dev/sda": ("active", "sync", "failfast"),
+        "/dev/sdb": ("active", "sync", "writemostly", "failfast"),
+        "/dev/sdc": ("spare", "rebuilding"),
+        "/dev/sdd": ("journal",),
+    }
+
+
+ARRAY = Array("md:u", ("disk:1", "disk:2"), "raid1", 2, "1.2", "u", device="/dev/md0", bitmap="internal")
+
+
+def made(array: Array) -> tuple[str, ...]:
+    """The words of mdadm after the name of the array."""
+    disks = [Disk(f"disk:{number}", (), 1 << 30, f"/dev/sd{number}") for number in range(1, 5)]
+    site = Site(make([*disks, array]), {disk.id: disk.device for disk in disks})
+    command, _ = md.recreate(array, site)
+    return command.argv[3:]
+
+
+def test_write_mostly_members_come_last_or_are_named() -> None:
+    assert made(replace(ARRAY, write_mostly=(1,)))[-3:] == ("/dev/sd1", "--write-mostly", "/dev/sd2")
+    assert made(replace(ARRAY, write_mostly=(0, 1)))[-3:] == ("--write-mostly", "/dev/sd1", "/dev/sd2")
+    first = replace(ARRAY, write_mostly=(0,))
+    assert made(first)[-2:] == ("/dev/sd1", "/dev/sd2") and "--write-mostly" not in made(first)
+    assert "write-mostly" in said(first)[0]
+    with_spare = replace(ARRAY, write_mostly=(1,), spares=1, needs=("disk:1", "disk:2", "disk:3"))
+    assert "--write-mostly" not in made(with_spare) and "write-mostly" in said(with_spare)[0]
+
+
+def test_a_journal_is_no_member() -> None:
+    array = replace(ARRAY, needs=("disk:1", "disk:2", "disk:3", "disk:4"), members=3, level="raid5", journal=True)
+    words = made(array)
+    assert "--write-journal=/dev/sd4" in words and not [word for word in words if word.startswith("--bitmap")]
+    assert words[-3:] == ("/dev/sd1", "/dev/sd2", "/dev/sd3")
+
+
+def test_a_bitmap_keeps_its_chunk() -> None:
+    assert "--bitmap-chunk=8192" in made(replace(ARRAY, bitmap_chunk=8 << 20))
+    assert not [word for word in made(ARRAY) if word.startswith("--bitmap-chunk")]
+    assert "/var/bitmap" in said(replace(ARRAY, bitmap="/var/bitmap"))[0]
+
+
+def said(array: Array) -> list[str]:
+    return notes(Site(Layout((array,)), {}), CORE_KINDS)
+
+
+# Composed from public reports: a mirror that Intel's firmware knows, too.
+CONTAINER = "MD_LEVEL=container\nMD_DEVICES=2\nMD_METADATA=imsm\nMD_UUID=0c0c\nMD_DEVNAME=imsm0\n"
+MEMBER = (
+    "MD_LEVEL=raid1\nMD_DEVICES=2\nMD_CONTAINER=/dev/md/imsm0\nMD_MEMBER=0\nMD_UUID=5a5a\nMD_DEVNAME=Volume0\n"
+    "MD_DEVICE_dev_sda_ROLE=0\nMD_DEVICE_dev_sda_DEV=/dev/sda\n"
+    "MD_DEVICE_dev_sdb_ROLE=1\nMD_DEVICE_dev_sdb_DEV=/dev/sdb\n"
+)
+
+
+def firmware_raid() -> dict[str, Answer]:
+    """What the tools say of two disks that are in a container, with one array that has nothing on it."""
+
+    def node(name: str, type: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "kname": name, "maj:min": "8:0", "type": type, "size": 1 << 30, **more}
+
+    above = [node("md126", "raid1", fstype="swap"), node("md127", "md")]
+    disks = [node(name, "disk", fstype="isw_raid_member", serial=name, children=above) for name in ("sda", "sdb")]
+    nothing = Outcome((), 2, "", "", 0)
+    return {
+        f"lsblk --json --bytes --output {COLUMNS}": json.dumps({"blockdevices": disks}),
+        "python3 -m rear_core.storage.inventory": "md126\nmd127\n",
+        "findmnt --json --list --output TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN": '{"filesystems": []}',
+        "findmnt --fstab --json --list --output SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO": "",
+        "blkid --probe --output export /dev/md127": nothing,
+        "mdadm --detail --export /dev/md127": CONTAINER,
+        "mdadm --detail --export /dev/md126": MEMBER,
+        "mdadm --detail /dev/md126": "         Container : /dev/md/imsm0, member 0\n        Raid Level : raid1\n",
+        "mdadm --examine /dev/sda": "/dev/sda:\n Magic : Intel Raid ISM Cfg Sig.\n",
+        "swapon --show=NAME,TYPE,SIZE --bytes --noheadings --raw": "",
+        "getconf PAGESIZE": "4096\n",
+        "cat /etc/crypttab": "",
+        "sfdisk --json /dev/sda": Outcome((), 1, "", "does not contain a recognized partition table", 0),
+        "sfdisk --json /dev/sdb": Outcome((), 1, "", "does not contain a recognized partition table", 0),
+        "sfdisk --json /dev/md127": Outcome((), 1, "", "does not contain a recognized partition table", 0),
+    }
+
+
+@pytest.mark.parametrize("export", [MEMBER, MEMBER.replace("MD_DEVICES=2\n", ""), "MD_LEVEL=raid1\nMD_CONTAINER=x\n"])
+def test_arrays_of_firmware_raid_are_refused_by_name(export: str) -> None:
+    layout = capture(FakeShell({**firmware_raid(), "mdadm --detail --export /dev/md126": export}))
+    (problem,) = refusals(Site(layout, {}), CORE_KINDS)
+    assert "/dev/md126" in problem and "firmware RAID (imsm)" in problem
