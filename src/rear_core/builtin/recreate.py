@@ -190,7 +190,7 @@ def get_passphrases(run: Run) -> None:
 
     None for volumes that a run before this one has made: they have theirs.
     """
-    from ..storage.luks import passphrase_problem
+    from ..storage.luks_recreate import passphrase_problem
 
     volumes = run.plan.volumes if run.plan and not is_built(run) else ()
     known = str(run.settings["LUKS_PASSPHRASE"])
@@ -215,7 +215,7 @@ def get_passphrases(run: Run) -> None:
 
 def ask_passphrase(run: Run, volume: Luks) -> str:
     """A passphrase that was typed twice."""
-    from ..storage.luks import passphrase_problem
+    from ..storage.luks_recreate import passphrase_problem
 
     for _ in range(TRIES):
         word = questions.ask_secret(run, f"New passphrase for {volume}: ")

@@ -11,9 +11,7 @@ from typing import Any
 
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
-from .command import Command, Site
 from .inventory import Device
-from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
 
@@ -46,7 +44,8 @@ class Token:
 
 @dataclass(frozen=True)
 class Luks(Item):
-    """An encrypted volume, and the mapping by which it is open. `offset` is bytes, `key_size` bits."""
+    """An encrypted volume, and the mapping by which it is open. `offset`, `metadata_size` and `keyslots_size` are
+    bytes, `key_size` bits; `other` is what of its segments is not described otherwise."""
 
     type = "luks"
     noun = "LUKS volume"
@@ -66,6 +65,9 @@ class Luks(Item):
     name: str = ""
     key_file: str = ""
     crypttab_options: str = ""
+    metadata_size: int = 0
+    keyslots_size: int = 0
+    other: tuple[str, ...] = ()
     device: str = field(default="", compare=False)
 
     def place(self, below: str) -> str:
@@ -145,15 +147,16 @@ def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) 
      "tokens": {}, "digests": {"0": {"type": "pbkdf2", "hash": "sha256", "iterations": 1000, ...}},
      "segments": {"0": {"type": "crypt", "offset": "16777216", "size": "dynamic", "encryption":
      "aes-xts-plain64",
-         "sector_size": 4096, ...}}, "config": {...}}
+         "sector_size": 4096, ...}}, "config": {"json_size": "12288", "keyslots_size": "16744448"}}
     """
     try:
         area = json.loads(survey.sh.query("cryptsetup", "luksDump", "--dump-json-metadata", device.path))
     except ProgramFailed as error:
         error.hint = "cryptsetup 2.4 or later is needed to describe LUKS 2"
         raise
-    segment = area["segments"][min(area["segments"])]
-    slots = tuple(_slot(int(number), slot) for number, slot in sorted(area["keyslots"].items()))
+    segment, config = area["segments"][min(area["segments"])], area.get("config", {})
+    keys = {number: slot for number, slot in area["keyslots"].items() if "kdf" in slot}
+    slots = tuple(_slot(int(number), slot) for number, slot in sorted(keys.items()))
     return Luks(
         **common,
         version=2,
@@ -170,7 +173,22 @@ def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) 
             for number, token in sorted(area["tokens"].items())
         ),
         flags=tuple(_optional(header, "Flags").split()),
+        # Each of the two copies of the metadata has 4096 bytes before its JSON.
+        metadata_size=int(config.get("json_size", -4096)) + 4096,
+        keyslots_size=int(config.get("keyslots_size", 0)),
+        other=tuple(_other(area)),
     )
+
+
+def _other(area: dict[str, Any]) -> Iterator[str]:
+    """What makes a volume another one than `cryptsetup luksFormat` makes here."""
+    segments = area["segments"].values()
+    kinds = {segment.get("type", "crypt") for segment in segments} - {"crypt"}
+    yield from sorted(kinds)
+    if any("integrity" in segment for segment in segments):
+        yield "integrity"
+    if len(segments) > 1 or any(slot.get("type") == "reencrypt" for slot in area["keyslots"].values()):
+        yield "reencryption"
 
 
 def _slot(number: int, slot: dict[str, Any]) -> Slot:
@@ -219,79 +237,3 @@ def contents(layout: Layout) -> Contents:
             "/usr/lib/*/cryptsetup/*.so",
         ],
     )
-
-
-PERSISTENT_FLAGS = {
-    "allow-discards": "--allow-discards",
-    "same-cpu-crypt": "--perf-same_cpu_crypt",
-    "submit-from-crypt-cpus": "--perf-submit_from_crypt_cpus",
-    "no-read-workqueue": "--perf-no_read_workqueue",
-    "no-write-workqueue": "--perf-no_write_workqueue",
-}
-
-
-def recreate(item: Luks, site: Site) -> Iterator[Command]:
-    """Format with the same identifiers and parameters and a passphrase in the first slot, then open it.
-
-    The passphrase is read from standard input, where it has no line end, as the tool expects it.
-    """
-    device = site.device(item.needs[0])
-    options = [
-        f"--type=luks{item.version}", f"--uuid={item.uuid}", f"--cipher={item.cipher}", f"--key-size={item.key_size}",
-        f"--hash={item.hash}", f"--offset={item.offset // 512}", *_key_derivation(item, site),
-    ]  # fmt: skip
-    if item.version == 2:
-        options.append(f"--sector-size={item.sector_size}")
-        options += [f"--label={item.label}"] * bool(item.label)
-        options += [f"--subsystem={item.subsystem}"] * bool(item.subsystem)
-    yield Command(
-        ("cryptsetup", "luksFormat", "--batch-mode", *options, "--key-file=-", device),
-        f"make {item.noun} {item.uuid}",
-        destroys=f"what lies on {device}",
-        passphrase=item.id,
-        devices=(device,),
-    )
-    if item.name:
-        flags = [PERSISTENT_FLAGS[flag] for flag in item.flags if flag in PERSISTENT_FLAGS]
-        yield Command(
-            ("cryptsetup", "open", *flags, *["--persistent"] * bool(flags), "--key-file=-", device, item.name),
-            f"open {item.noun} {item.uuid} as {item.name}",
-            passphrase=item.id,
-        )
-
-
-def _key_derivation(item: Luks, site: Site) -> list[str]:
-    """The options of the first slot; where it asks for more memory than there is, the tool measures anew."""
-    if not item.slots:
-        return []
-    slot = item.slots[0]
-    options = [f"--key-slot={slot.number}"]
-    if item.version == 2:
-        options.append(f"--pbkdf={slot.pbkdf}")
-    if site.memory and slot.memory << 10 > site.memory // 2:
-        return options
-    if slot.memory:
-        options += [f"--pbkdf-memory={slot.memory}", f"--pbkdf-parallel={slot.threads}"]
-    return [*options, f"--pbkdf-force-iterations={slot.cost}"] if slot.cost else options
-
-
-def passphrase_problem(passphrase: str) -> str:
-    """What the tool, or a keyboard at boot, would not accept; "" for a good passphrase."""
-    if not passphrase:
-        return "it is empty"
-    if len(passphrase.encode()) > 512:
-        return "it is longer than 512 bytes"
-    if not passphrase.isprintable():
-        return "it has characters that cannot be typed"
-    return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
-
-
-def notes(item: Luks, _site: Site) -> Iterator[str]:
-    """What of its keys has to be made again by hand."""
-    yield from (f"the key in slot {slot.number} has to be added again" for slot in item.slots[1:])
-    yield from (f"the token {token.number} ({token.kind}) has to be enrolled again" for token in item.tokens)
-    if item.key_file:
-        yield f"its key file {item.key_file} opens it only when it is added as a key again"
-
-
-KIND = StorageKind("luks", (Luks,), capture, contents, recreate=recreate, notes=notes)

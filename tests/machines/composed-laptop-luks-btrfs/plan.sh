@@ -42,7 +42,7 @@ mkfs.vfat -I -F 32 -i 7B3A0C1D -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/nvme0
 # make LUKS volume 5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42
 # DESTROYS what lies on /dev/nvme0n1p3
 test -b /dev/nvme0n1p3
-passphrase luks:5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 | cryptsetup luksFormat --batch-mode --type=luks2 --uuid=5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 --cipher=aes-xts-plain64 --key-size=512 --hash=sha256 --offset=32768 --key-slot=0 --pbkdf=argon2id --pbkdf-memory=1048576 --pbkdf-parallel=4 --pbkdf-force-iterations=7 --sector-size=512 --key-file=- /dev/nvme0n1p3
+passphrase luks:5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 | cryptsetup luksFormat --batch-mode --type=luks2 --uuid=5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 --cipher=aes-xts-plain64 --key-size=512 --hash=sha256 --offset=32768 --key-slot=0 --pbkdf=argon2id --pbkdf-memory=1048576 --pbkdf-parallel=4 --pbkdf-force-iterations=7 --sector-size=512 --luks2-metadata-size=16384 --luks2-keyslots-size=16744448 --key-file=- /dev/nvme0n1p3
 
 # open LUKS volume 5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 as luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42
 passphrase luks:5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 | cryptsetup open --allow-discards --persistent --key-file=- /dev/nvme0n1p3 luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42
@@ -74,7 +74,7 @@ btrfs subvolume create /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01/root/var/l
 umount /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01
 
 # `rear recover` takes it from here.
-rear layout made e5eacfc313eb7295
+rear layout made 82497abc46c41a93
 
 ## Mount
 

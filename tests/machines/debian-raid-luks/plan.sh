@@ -118,7 +118,7 @@ tune2fs -r 26211 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg
 # make LUKS volume 6a96d826-b64f-4cdf-ae53-40ebbc381f25
 # DESTROYS what lies on /dev/md126
 test -b /dev/md126
-passphrase luks:6a96d826-b64f-4cdf-ae53-40ebbc381f25 | cryptsetup luksFormat --batch-mode --type=luks2 --uuid=6a96d826-b64f-4cdf-ae53-40ebbc381f25 --cipher=aes-xts-plain64 --key-size=512 --hash=sha256 --offset=32768 --key-slot=0 --pbkdf=argon2id --pbkdf-memory=16384 --pbkdf-parallel=1 --pbkdf-force-iterations=4 --sector-size=4096 --label=vault --subsystem=rear --key-file=- /dev/md126
+passphrase luks:6a96d826-b64f-4cdf-ae53-40ebbc381f25 | cryptsetup luksFormat --batch-mode --type=luks2 --uuid=6a96d826-b64f-4cdf-ae53-40ebbc381f25 --cipher=aes-xts-plain64 --key-size=512 --hash=sha256 --offset=32768 --key-slot=0 --pbkdf=argon2id --pbkdf-memory=16384 --pbkdf-parallel=1 --pbkdf-force-iterations=4 --sector-size=4096 --luks2-metadata-size=16384 --luks2-keyslots-size=16744448 --label=vault --subsystem=rear --key-file=- /dev/md126
 
 # open LUKS volume 6a96d826-b64f-4cdf-ae53-40ebbc381f25 as vault
 passphrase luks:6a96d826-b64f-4cdf-ae53-40ebbc381f25 | cryptsetup open --key-file=- /dev/md126 vault
@@ -126,7 +126,7 @@ passphrase luks:6a96d826-b64f-4cdf-ae53-40ebbc381f25 | cryptsetup open --key-fil
 # make LUKS volume af86092d-153e-49b5-8636-70c1fdfdbba4
 # DESTROYS what lies on /dev/vde5
 test -b /dev/vde5
-passphrase luks:af86092d-153e-49b5-8636-70c1fdfdbba4 | cryptsetup luksFormat --batch-mode --type=luks2 --uuid=af86092d-153e-49b5-8636-70c1fdfdbba4 --cipher=aes-xts-plain64 --key-size=512 --hash=sha256 --offset=32768 --key-slot=0 --pbkdf=pbkdf2 --pbkdf-force-iterations=1000 --sector-size=512 --key-file=- /dev/vde5
+passphrase luks:af86092d-153e-49b5-8636-70c1fdfdbba4 | cryptsetup luksFormat --batch-mode --type=luks2 --uuid=af86092d-153e-49b5-8636-70c1fdfdbba4 --cipher=aes-xts-plain64 --key-size=512 --hash=sha256 --offset=32768 --key-slot=0 --pbkdf=pbkdf2 --pbkdf-force-iterations=1000 --sector-size=512 --luks2-metadata-size=16384 --luks2-keyslots-size=16744448 --key-file=- /dev/vde5
 
 # make LUKS volume c0be4f3c-64bd-4dd0-84a4-88781b4d4feb
 # DESTROYS what lies on /dev/vdd5
@@ -179,7 +179,7 @@ test -b /dev/mapper/vault-home
 mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=4096 /dev/mapper/vault-home
 
 # `rear recover` takes it from here.
-rear layout made a5f5c310e00c6a88
+rear layout made 82d69234105e3659
 
 ## Mount
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LUKS volumes made again: with another key and salt, as these stay secret, and all else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .command import Command, Site
+from .kinds import StorageKind
+from .luks import Luks, capture, contents
+
+PERSISTENT_FLAGS = {
+    "allow-discards": "--allow-discards",
+    "same-cpu-crypt": "--perf-same_cpu_crypt",
+    "submit-from-crypt-cpus": "--perf-submit_from_crypt_cpus",
+    "no-read-workqueue": "--perf-no_read_workqueue",
+    "no-write-workqueue": "--perf-no_write_workqueue",
+}
+
+
+def recreate(item: Luks, site: Site) -> Iterator[Command]:
+    """Format with the same identifiers and parameters and a passphrase in the first slot, then open it.
+
+    The passphrase is read from standard input, where it has no line end, as the tool expects it.
+    """
+    device = site.device(item.needs[0])
+    options = [
+        f"--type=luks{item.version}", f"--uuid={item.uuid}", f"--cipher={item.cipher}", f"--key-size={item.key_size}",
+        f"--hash={item.hash}", f"--offset={item.offset // 512}", *_key_derivation(item, site),
+    ]  # fmt: skip
+    if item.version == 2:
+        options.append(f"--sector-size={item.sector_size}")
+        options += [f"--luks2-metadata-size={item.metadata_size}"] * bool(item.metadata_size)
+        options += [f"--luks2-keyslots-size={item.keyslots_size}"] * bool(item.keyslots_size)
+        options += [f"--label={item.label}"] * bool(item.label)
+        options += [f"--subsystem={item.subsystem}"] * bool(item.subsystem)
+    yield Command(
+        ("cryptsetup", "luksFormat", "--batch-mode", *options, "--key-file=-", device),
+        f"make {item.noun} {item.uuid}",
+        destroys=f"what lies on {device}",
+        passphrase=item.id,
+        devices=(device,),
+    )
+    if item.name:
+        flags = [PERSISTENT_FLAGS[flag] for flag in item.flags if flag in PERSISTENT_FLAGS]
+        yield Command(
+            ("cryptsetup", "open", *flags, *["--persistent"] * bool(flags), "--key-file=-", device, item.name),
+            f"open {item.noun} {item.uuid} as {item.name}",
+            passphrase=item.id,
+        )
+
+
+def _key_derivation(item: Luks, site: Site) -> list[str]:
+    """The options of the first slot; where it asks for more memory than there is, the tool measures anew."""
+    if not item.slots:
+        return []
+    slot = item.slots[0]
+    options = [f"--key-slot={slot.number}"]
+    if item.version == 2:
+        options.append(f"--pbkdf={slot.pbkdf}")
+    if site.memory and slot.memory << 10 > site.memory // 2:
+        return options
+    if slot.memory:
+        options += [f"--pbkdf-memory={slot.memory}", f"--pbkdf-parallel={slot.threads}"]
+    return [*options, f"--pbkdf-force-iterations={slot.cost}"] if slot.cost else options
+
+
+def passphrase_problem(passphrase: str) -> str:
+    """What the tool, or a keyboard at boot, would not accept; "" for a good passphrase."""
+    if not passphrase:
+        return "it is empty"
+    if len(passphrase.encode()) > 512:
+        return "it is longer than 512 bytes"
+    if not passphrase.isprintable():
+        return "it has characters that cannot be typed"
+    return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
+
+
+def refuses(item: Luks, _site: Site) -> Iterator[str]:
+    """Volumes that hold more than encrypted data, or are being made into others."""
+    if item.other:
+        yield f"a volume with {', '.join(item.other)} cannot be made again"
+
+
+def notes(item: Luks, _site: Site) -> Iterator[str]:
+    """What of its keys has to be made again by hand."""
+    yield from (f"the key in slot {slot.number} has to be added again" for slot in item.slots[1:])
+    yield from (f"the token {token.number} ({token.kind}) has to be enrolled again" for token in item.tokens)
+    if item.key_file:
+        yield f"its key file {item.key_file} opens it only when it is added as a key again"
+
+
+KIND = StorageKind("luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)
