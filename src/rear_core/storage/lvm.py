@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
 from .layout import Item, Layout
+from .lvm_parts import CACHED, Hidden, Part, Row, Segment
 from .survey import Survey
-
-Row = Mapping[str, str]
 
 # The columns of each part of the report.
 REPORT = {
@@ -65,26 +65,10 @@ class VolumeGroup(Item):
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A part of a logical volume; sizes are bytes. `ranges` are the extents it lies on, stripe by stripe or
-    image by image: UUID of the physical volume:first-last."""
-
-    kind: str
-    start: int
-    size: int
-    stripes: int = 1
-    stripe_size: int = 0
-    region_size: int = 0
-    chunk_size: int = 0
-    copies: int = 1
-    parity: int = 0
-    ranges: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class LogicalVolume(Item):
     """A logical volume. `layout` is LVM's word list (linear, striped, raid,raid1, thin,pool ...); a thin
-    volume needs its pool, a snapshot its origin; `metadata_size` is that of a pool."""
+    volume needs its pool, a snapshot its origin; `metadata_size` is that of a pool. `cache` is the name of what a
+    volume is cached by. A pool has `parts` where they are more than linear volumes."""
 
     type = "lv"
     noun = "logical volume"
@@ -105,6 +89,10 @@ class LogicalVolume(Item):
     zero: bool = False
     cache_mode: str = ""
     cache_policy: str = ""
+    cache: str = ""
+    cache_settings: str = ""
+    integrity: bool = False
+    parts: tuple[Part, ...] = ()
     read_only: bool = False
     allocation: str = "inherit"
     read_ahead: str = "auto"
@@ -205,35 +193,35 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
         if row["lv_name"].startswith("["):
             continue
         volume = _logical(group["vg_name"], row, segments[row["lv_uuid"]])
-        volume = replace(
-            volume,
-            segments=tuple(
-                _segment(segment, tuple(_extents(segment, parts, uuids))) for segment in segments[row["lv_uuid"]]
-            ),
-        )
         if "thicksnapshot" in volume.role:
             survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described", lost=True)
             continue
-        if "cache" in volume.layout:
-            survey.warn(f"{volume} is cached: it is described, its cache will have to be attached by hand")
+        hidden = Hidden(parts, uuids)
+        volume = replace(
+            volume,
+            segments=hidden.segments(segments[row["lv_uuid"]]),
+            integrity=any(s["segtype"] == "integrity" for s in hidden.below(segments[row["lv_uuid"]])),
+            parts=tuple(hidden.parts(row, segments[row["lv_uuid"]])),
+        )
+        if volume.cache and volume.segments[0].kind == "cache":
+            volume = replace(volume, cache_settings=_cache_settings(survey, volume))
         yield volume
 
 
-def _extents(segment: Row, parts: Mapping[str, list[Row]], uuids: Mapping[str, str]) -> Iterator[str]:
-    """`/dev/vdb3:64-96` with the UUID of that physical volume; `mirror_rimage_0:0-31` as what that part lies
-    on."""
-    for extents in segment["seg_pe_ranges"].split():
-        name, _, range = extents.rpartition(":")
-        if name in uuids:
-            yield f"{uuids[name]}:{range}"
-        else:
-            for part in parts.get(name, ()):
-                yield from _extents(part, parts, uuids)
+def _cache_settings(survey: Survey, volume: LogicalVolume) -> str:
+    """`migration_threshold=16384`, "" where nothing was set."""
+    lost = f"the settings of the cache of {volume} are not known"
+    argv = ("lvm", "lvs", "--noheadings", "--options", "cache_settings", f"{volume.group}/{volume.name}")
+    return survey.ask(*argv, lost=lost).strip()
 
 
 def _logical(group: str, row: Row, segments: list[Row]) -> LogicalVolume:
     first = segments[0]
     pool, origin = row["pool_lv"].strip("[]"), row["origin"].strip("[]")
+    cache = ""
+    if first["segtype"] in CACHED:
+        # LVM has put endings to their names, and will again.
+        cache, pool, origin = re.sub(r"_c(vol|pool)$", "", pool), "", ""
     below = [name for name in (pool, origin if "thin" in row["lv_layout"] else "") if name]
     return LogicalVolume(
         id=f"lv:{group}/{row['lv_name']}",
@@ -252,26 +240,12 @@ def _logical(group: str, row: Row, segments: list[Row]) -> LogicalVolume:
         zero=first["zero"] == "zero",
         cache_mode=first["cache_mode"],
         cache_policy=first["cache_policy"],
+        cache=cache,
         read_only=row["lv_permissions"] == "read-only",
         allocation=row["lv_allocation_policy"],
         read_ahead=row["lv_read_ahead"],
         skip_activation=bool(row["lv_skip_activation"]),
         tags=_words(row["lv_tags"]),
-    )
-
-
-def _segment(row: Row, ranges: tuple[str, ...]) -> Segment:
-    return Segment(
-        kind=row["segtype"],
-        start=int(row["seg_start"]),
-        size=int(row["seg_size"]),
-        stripes=int(row["stripes"] or 1),
-        stripe_size=int(row["stripe_size"] or 0),
-        region_size=int(row["region_size"] or 0),
-        chunk_size=int(row["chunk_size"] or 0),
-        copies=int(row["data_copies"] or 1),
-        parity=int(row["parity_chunks"] or 0),
-        ranges=ranges,
     )
 
 
@@ -282,7 +256,9 @@ def _words(text: str) -> tuple[str, ...]:
 def contents(layout: Layout) -> Contents:
     """LVM with the targets that the layout uses; thin and cache pools are checked by programs of their
     own."""
-    layouts = " ".join(item.layout for item in layout if isinstance(item, LogicalVolume))
+    volumes = [item for item in layout if isinstance(item, LogicalVolume)]
+    kinds = {segment.kind for item in volumes for part in item.parts for segment in part.segments}
+    layouts = " ".join([*(item.layout for item in volumes), *kinds])
     thin, cache, raid = "thin" in layouts, "cache" in layouts, "raid" in layouts or "mirror" in layouts
     return Contents(
         programs=["lvm", "dmsetup", *(["thin_check"] if thin else []), *(["cache_check"] if cache else [])],
@@ -292,7 +268,8 @@ def contents(layout: Layout) -> Contents:
             "dm_mod",
             "dm_snapshot",
             *(["dm_thin_pool"] if thin else []),
-            *(["dm_cache", "dm_cache_smq"] if cache else []),
+            *(["dm_cache", "dm_cache_smq", "dm_writecache"] if cache else []),
+            *(["dm_integrity"] if any(item.integrity for item in volumes) else []),
             *(["dm_raid", "dm_mirror", "raid1", "raid10", "raid456"] if raid else []),
         ],
         files=[

@@ -8,15 +8,17 @@ groups and volumes from metadata alone, so they are put into that of what was ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .command import Command, Site
 from .kinds import StorageKind
 from .layout import Item
-from .lvm import LogicalVolume, PhysicalVolume, Segment, VolumeGroup, capture, contents
+from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup, capture, contents
+from .lvm_parts import CACHED, Part, Segment
 
-# Fast storage that is attached to a volume: the volume itself is made, plain.
-CACHED = ("cache", "writecache")
+# What a volume can be made of besides RAID, and what only a volume as a whole can be.
+PLAIN = ("linear", "striped", "mirror")
+LAYERS = ("thin", "thin-pool", "cache-pool", *CACHED)
 
 
 def recreate(item: Item, site: Site) -> Iterator[Command]:
@@ -26,29 +28,34 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     elif isinstance(item, VolumeGroup):
         # With all its volumes, as nothing may use one of them yet when they get their UUIDs.
         ordered = (volume for volume in site.layout.order() if isinstance(volume, LogicalVolume))
-        volumes = [volume for volume in ordered if volume.group == item.name and _is_made(volume)]
+        volumes = [volume for volume in ordered if volume.group == item.name]
         yield from _volume_group(item, site)
         for volume in volumes:
             yield from _logical_volume(volume, item, site)
         yield from _identity(item, volumes)
 
 
-def notes(item: Item, _site: Site) -> list[str]:
+def refuses(item: Item, _site: Site) -> Iterator[str]:
+    """Volumes of kinds that cannot be made here, or whose parts are not as they are made here."""
+    if isinstance(item, LogicalVolume):
+        whole = {segment.kind for segment in item.segments if segment.kind not in LAYERS}
+        parts = {segment.kind for part in item.parts for segment in part.segments}
+        unknown = sorted(kind for kind in whole | parts if kind not in PLAIN and not kind.startswith("raid"))
+        if unknown:
+            yield f"it is of a kind that cannot be made again ({', '.join(unknown)})"
+        if any(not part.segments for part in item.parts):
+            yield "what it is made of is not known"
+
+
+def notes(item: Item, _site: Site) -> Iterator[str]:
     """What will not be as it was."""
     if isinstance(item, LogicalVolume):
-        if not _is_made(item):
-            return ["it is a cache pool: it has to be made and attached again by hand"]
-        if item.segments and item.segments[0].kind in CACHED:
-            return ["it is made without its cache"]
         if item.read_only:
-            return ["it was read-only, and must be written to now: `lvchange --permission=r` makes it so again"]
+            yield "it was read-only, and must be written to now: `lvchange --permission=r` makes it so again"
+        if any(segment.log == "mirrored" for segment in item.segments):
+            yield "the log of this mirror was a mirror, which LVM makes no more: it is on one disk"
         if item.origin:
-            return [f"it is made as a thin volume of its own, no longer as a snapshot of {item.origin}"]
-    return []
-
-
-def _is_made(item: LogicalVolume) -> bool:
-    return "pool" not in item.layout.split(",") or "thin" in item.layout.split(",")
+            yield f"it is made as a thin volume of its own, no longer as a snapshot of {item.origin}"
 
 
 def _physical_volume(item: PhysicalVolume, site: Site) -> Iterator[Command]:
@@ -106,28 +113,84 @@ def _literal(name: str) -> str:
 
 def _logical_volume(item: LogicalVolume, group: VolumeGroup, site: Site) -> Iterator[Command]:
     name = f"{item.group}/{item.name}"
-    made = ("lvm", "lvcreate", "--yes", f"--name={item.name}")
     # LVM reports bytes and is told sectors.
     options = [f"--readahead={int(item.read_ahead) >> 9}"] if item.read_ahead.isdigit() else []
     options += [f"--addtag={tag}" for tag in item.tags]
     options += [f"--alloc={item.allocation}"] * (item.allocation not in ("inherit", group.allocation))
+    make = _Maker(group, site, placed=not site.is_resized(item.id))
     if item.pool:
+        made = ("lvm", "lvcreate", "--yes", f"--name={item.name}")
         argv = (*made, "--type=thin", f"--virtualsize={item.size}b", f"--thinpool={item.pool}", *options, item.group)
         yield Command(argv, f"make {item.noun} {name} (thin)")
+    elif item.parts:
+        yield from _composed(item, make, options)
+    else:
+        yield from make.volume(item.name, item.size, item.segments, [*_pool(item), *options])
+    if item.integrity:
+        yield Command(("lvm", "lvconvert", "--yes", "--raidintegrity=y", name), f"give {name} its integrity data")
+
+
+def _composed(item: LogicalVolume, make: _Maker, options: list[str]) -> Iterator[Command]:
+    """Make the hidden volumes of a pool or a cached volume under names of their own, then join them."""
+    parts = {part.role: part for part in item.parts}
+    name, convert = f"{item.group}/{item.name}", ("lvm", "lvconvert", "--yes")
+    if "origin" not in parts:
+        yield from make.part(parts["data"], item.name, options)
+        yield from make.part(parts["metadata"], f"{item.name}_meta", [])
+        kind = item.segments[0].kind
+        argv = (*convert, f"--type={kind}", f"--poolmetadata={item.group}/{item.name}_meta", *_pool(item), name)
+        yield Command(argv, f"make {name} a {kind}")
         return
-    first, *more = item.segments
-    placed = not site.is_resized(item.id)
-    if not placed:
-        # The extents are not what they were: one segment of the first one's kind takes what is free.
-        first, more = _whole(first, item.size), []
-    argv = (
-        *made, *_kind(item, first), *_wiped(first), f"--extents={first.size // group.extent_size}", *options,
-        item.group, *(_places(first, site) if placed else ()),
-    )  # fmt: skip
-    yield Command(argv, f"make {item.noun} {name} ({'linear' if first.kind in CACHED else first.kind})")
-    for segment in more:
-        extend = ("lvm", "lvextend", *_stripes(segment), f"--extents=+{segment.size // group.extent_size}", name)
-        yield Command((*extend, *_places(segment, site)), f"extend {item.noun} {name} ({segment.kind})")
+    yield from make.part(parts["origin"], item.name, options)
+    chunk = [f"--chunksize={item.segments[0].chunk_size}b"] * bool(item.segments[0].chunk_size)
+    fast = f"{item.group}/{item.cache}"
+    if "cache" in parts:
+        yield from make.part(parts["cache"], item.cache, [])
+        # It is not attached while it is in use.
+        yield Command(("lvm", "lvchange", "--activate=n", fast), f"stop {fast}")
+        attached = [f"--cachevol={item.cache}", *chunk]
+    else:
+        yield from make.part(parts["cache data"], item.cache, [])
+        yield from make.part(parts["cache metadata"], f"{item.cache}_meta", [])
+        pool = ("--type=cache-pool", f"--poolmetadata={fast}_meta", *chunk, fast)
+        yield Command((*convert, *pool), f"make {fast} a cache pool")
+        attached = [f"--cachepool={item.cache}"]
+    attached += [f"--cachemode={item.cache_mode}"] * bool(item.cache_mode)
+    attached += [f"--cachepolicy={item.cache_policy}"] * bool(item.cache_policy)
+    attached += [f"--cachesettings={item.cache_settings}"] * bool(item.cache_settings)
+    argv = (*convert, f"--type={item.segments[0].kind}", *attached, name)
+    yield Command(argv, f"have {name} cached by {fast}")
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the volumes of a group, at their old places where these are as they were (`placed`)."""
+
+    group: VolumeGroup
+    site: Site
+    placed: bool
+
+    def part(self, part: Part, name: str, options: list[str]) -> Iterator[Command]:
+        """A volume that will be a part of another one."""
+        return self.volume(name, part.size, part.segments, options)
+
+    def volume(self, name: str, size: int, segments: Sequence[Segment], options: Sequence[str]) -> Iterator[Command]:
+        """A volume with its segments."""
+        first, *more = segments
+        if not self.placed:
+            # The extents are not what they were: one segment of the first one's kind takes what is free.
+            first, more = replace(first, start=0, size=size, ranges=()), []
+        extent, full = self.group.extent_size, f"{self.group.name}/{name}"
+        argv = (
+            "lvm", "lvcreate", "--yes", f"--name={name}", *_kind(first), *_wiped(first),
+            f"--extents={first.size // extent}", *options, self.group.name,
+            *(_places(first, self.site) if self.placed else ()),
+        )  # fmt: skip
+        yield Command(argv, f"make {LogicalVolume.noun} {full} ({first.kind})")
+        for segment in more:
+            extend = ("lvm", "lvextend", *_stripes(segment), f"--extents=+{segment.size // extent}", full)
+            reason = f"extend {LogicalVolume.noun} {full} ({segment.kind})"
+            yield Command((*extend, *_places(segment, self.site)), reason)
 
 
 def _wiped(segment: Segment) -> Iterator[str]:
@@ -136,23 +199,24 @@ def _wiped(segment: Segment) -> Iterator[str]:
         yield "--wipesignatures=y"
 
 
-def _whole(segment: Segment, size: int) -> Segment:
-    return replace(segment, start=0, size=size, ranges=())
-
-
-def _kind(item: LogicalVolume, segment: Segment) -> Iterator[str]:
-    """The options that say how a volume is laid out over its physical volumes."""
-    if segment.kind in CACHED:
-        yield "--type=linear"
-        return
-    yield f"--type={segment.kind}"
-    if segment.kind == "thin-pool":
-        yield f"--poolmetadatasize={item.metadata_size}b"
-        yield f"--chunksize={segment.chunk_size}b"
+def _pool(item: LogicalVolume) -> Iterator[str]:
+    """The options of a pool."""
+    first = item.segments[0]
+    if first.kind == "thin-pool":
+        yield from [] if item.parts else [f"--poolmetadatasize={item.metadata_size}b"]
+        yield f"--chunksize={first.chunk_size}b"
         yield f"--discards={item.discards or 'passdown'}"
         yield f"--zero={'y' if item.zero else 'n'}"
-    elif segment.kind in ("raid1", "mirror"):
+    elif first.kind == "cache-pool":
+        yield f"--chunksize={first.chunk_size}b"
+
+
+def _kind(segment: Segment) -> Iterator[str]:
+    """The options that say how a volume is laid out over its physical volumes."""
+    yield f"--type={segment.kind}"
+    if segment.kind in ("raid1", "mirror"):
         yield f"--mirrors={(segment.copies if segment.copies > 1 else segment.stripes) - 1}"
+        yield from ["--mirrorlog=core"] * (segment.log == "core")
     elif segment.kind.startswith("raid10"):
         yield f"--mirrors={segment.copies - 1}"
         yield f"--stripes={segment.stripes // segment.copies}"
@@ -183,4 +247,7 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
             yield site.device(f"pv:{uuid}") + (f":{range}" if exact else "")
 
 
-KIND = StorageKind("lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate, notes=notes)
+KIND = StorageKind(
+    "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
+    refuses=refuses, notes=notes,
+)  # fmt: skip

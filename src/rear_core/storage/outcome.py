@@ -12,6 +12,7 @@ from .compare import compare
 from .layout import Item, Layout, make
 from .luks import Luks
 from .lvm import LogicalVolume, VolumeGroup
+from .lvm_parts import Segment
 from .mount import Mount
 from .swap import Swap, SwapFile
 from .vfat import Fat
@@ -66,10 +67,17 @@ def renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
 
 def _same_places(item: LogicalVolume, before: LogicalVolume) -> LogicalVolume:
     """Where the extents of a volume lie is LVM's affair, and so is that which of them a snapshot belongs to."""
-    if len(item.segments) == len(before.segments):
-        pairs = zip(item.segments, before.segments)
-        item = replace(item, segments=tuple(replace(now, ranges=was.ranges) for now, was in pairs))
-    return replace(item, role=before.role)
+    parts = item.parts
+    if len(parts) == len(before.parts):
+        pairs = zip(parts, before.parts)
+        parts = tuple(replace(now, segments=_placed(now.segments, was.segments)) for now, was in pairs)
+    return replace(item, segments=_placed(item.segments, before.segments), parts=parts, role=before.role)
+
+
+def _placed(segments: tuple[Segment, ...], before: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    if len(segments) != len(before):
+        return segments
+    return tuple(replace(now, ranges=was.ranges) for now, was in zip(segments, before))
 
 
 def _bare(item: Item) -> Item:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .btrfs import Btrfs
@@ -13,6 +13,7 @@ from .filesystem import FileSystem
 from .layout import Item, Layout, make
 from .luks import Luks
 from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from .lvm_parts import Segment
 from .md import Array
 from .mount import Mount
 from .xfs import Xfs
@@ -195,14 +196,22 @@ def _extents(volume: LogicalVolume, extent: int) -> int:
     """How many extents a volume takes at most, with its copies and metadata."""
     if volume.pool:
         return 0
-    first = volume.segments[0] if volume.segments else None
-    copies = max(first.copies, 1) if first else 1
+    # A spare for the metadata of pools is as large as the largest of them.
     metadata = 2 * -(-volume.metadata_size // extent) if volume.metadata_size else 0
-    images = first.stripes if first and "raid" in first.kind else 0
-    if first and first.parity and first.kind not in ("raid1", "mirror"):
-        copies = 1
-        return volume.size // extent * first.stripes // max(1, first.stripes - first.parity) + images + metadata
-    return volume.size // extent * copies + images + metadata
+    if volume.parts:
+        return sum(_taken(part.size // extent, part.segments) for part in volume.parts) + metadata
+    return _taken(volume.size // extent, volume.segments) + metadata
+
+
+def _taken(extents: int, segments: Sequence[Segment]) -> int:
+    """How many extents so many of a volume take with copies, parity and what belongs to RAID."""
+    if not segments:
+        return extents
+    first = segments[0]
+    images = first.stripes if "raid" in first.kind else 0
+    if first.parity and first.kind not in ("raid1", "mirror"):
+        return extents * first.stripes // max(1, first.stripes - first.parity) + images
+    return extents * max(first.copies, 1) + images
 
 
 def _shrinkable(sizes: _Sizes, group: VolumeGroup) -> LogicalVolume | None:
@@ -250,5 +259,9 @@ def _shrink_group(sizes: _Sizes, group: VolumeGroup, amount: int) -> None:
     for other in list(_volumes(sizes, group)):
         current = sizes.items[other.id]
         assert isinstance(current, LogicalVolume)
-        segments = tuple(replace(segment, ranges=()) for segment in current.segments)
-        sizes.items[other.id] = replace(current, segments=segments)
+        parts = tuple(replace(part, segments=_unplaced(part.segments)) for part in current.parts)
+        sizes.items[other.id] = replace(current, segments=_unplaced(current.segments), parts=parts)
+
+
+def _unplaced(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    return tuple(replace(segment, ranges=()) for segment in segments)

@@ -79,7 +79,7 @@ lvm lvcreate --yes --name=swap --type=linear --wipesignatures=y --extents=16 dat
 lvm lvcreate --yes --name=mirror --type=raid1 --mirrors=1 --regionsize=2097152b --wipesignatures=y --extents=32 data /dev/vdb3 /dev/vdc
 
 # make logical volume data/pool (thin-pool)
-lvm lvcreate --yes --name=pool --type=thin-pool --poolmetadatasize=16777216b --chunksize=131072b --discards=passdown --zero=y --extents=128 data /dev/vdb3
+lvm lvcreate --yes --name=pool --type=thin-pool --extents=128 --poolmetadatasize=16777216b --chunksize=131072b --discards=passdown --zero=y data /dev/vdb3
 
 # make logical volume data/thin1 (thin)
 lvm lvcreate --yes --name=thin1 --type=thin --virtualsize=3221225472b --thinpool=pool data
@@ -144,7 +144,7 @@ test -b /dev/mapper/data-thin1
 mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=512 /dev/mapper/data-thin1
 
 # `rear recover` takes it from here.
-rear layout made e5b590a0a32b2efe
+rear layout made e1394cc8d721b39b
 
 ## Mount
 

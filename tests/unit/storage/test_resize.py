@@ -5,7 +5,8 @@ from __future__ import annotations
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, Layout, make
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, Segment, VolumeGroup
+from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_parts import Segment
 from rear_core.storage.mount import Mount
 from rear_core.storage.resize import MIB, Fitted, fit, minimum
 from rear_core.storage.swap import Swap
