@@ -18,6 +18,8 @@ NAME = re.compile(
     rf"(?:(?P<tag>{'|'.join(TAGS)})=|/dev/disk/by-(?P<link>uuid|label|partuuid|partlabel)/|(?=/dev/))(?P<value>.+)"
 )
 ON_DEMAND = {"noauto", "nofail"}
+# Options of mount that name another device: log and realtime section of XFS, journal of ext4, a device of Btrfs.
+OTHER_DEVICE = re.compile(r"(?<![\w.-])(?:logdev|rtdev|journal_path|device)=([^\s,\"']+)")
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class Finding:
 
 
 def fstab(text: str) -> Iterator[Reference]:
-    """The first fields of /etc/fstab that name a device of this machine."""
+    """The first fields of /etc/fstab that name a device of this machine, and options that name another one."""
     for match in re.finditer(r"^[ \t]*([^#\s]\S*)[ \t]+\S+[ \t]+(\S+)(?:[ \t]+(\S+))?", text, re.MULTILINE):
         options = set((match[3] or "").split(","))
         if match[2] not in NETWORK | VIRTUAL:
             yield from _at(match, 1, bool(options & ON_DEMAND))
+            for option in OTHER_DEVICE.finditer(text, match.start(3), match.end(3)) if match[3] else ():
+                yield from _at(option, 1, bool(options & ON_DEMAND))
 
 
 def fstab_targets(target: Path) -> list[str]:
@@ -82,6 +86,7 @@ def command_line(text: str) -> Iterator[Reference]:
         ("", word % "|".join(TAGS)),
         ("UUID", r"(?<![\w.])rd\.luks\.(?:uuid|name)=[\"']?(?:luks-)?([0-9a-fA-F-]{36})"),
         ("MD", r"(?<![\w.])rd\.md\.uuid=([0-9a-fA-F:]{32,35})"),
+        ("rootflags", r"(?<![\w.])rootflags=\S+"),
         ("LV", r"(?<![\w.])rd\.lvm\.lv=([^\s\"'/]+/[^\s\"']+)"),
     )
     comments = [match.span() for match in re.finditer(r"^[ \t]*#.*$", text, re.MULTILINE)]
@@ -89,7 +94,10 @@ def command_line(text: str) -> Iterator[Reference]:
         for match in re.finditer(pattern, text):
             if any(start <= match.start() < end for start, end in comments):
                 continue
-            if tag:
+            if tag == "rootflags":
+                for option in OTHER_DEVICE.finditer(text, *match.span()):
+                    yield from _at(option, 1, False)
+            elif tag:
                 yield Reference(match.start(1), match.end(1), tag, match[1])
             else:
                 yield from _at(match, 1, False)

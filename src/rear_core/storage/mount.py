@@ -13,6 +13,8 @@ from .filesystem import FileSystem
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import FstabEntry, Mounted, Survey
+from .xfs import Xfs
+from .xfs import devices as xfs_devices
 
 # In memory or made by the kernel: nothing is lost, so nothing is said.
 VIRTUAL = frozenset(
@@ -252,6 +254,9 @@ def recreate(item: Mount, site: Site) -> Iterator[Command]:
         options.insert(0, f"subvol={below.path}")
     elif isinstance(below, Btrfs):
         options.insert(0, "subvol=/")
+    elif isinstance(below, Xfs):
+        # Their names were others.
+        options += xfs_devices(below, site)
     device = site.device(item.id)
     yield Command(("mkdir", "--parents", place), f"make the mount point {item.target}")
     yield Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..rescue.contents import Contents
 from .command import Command, Site
@@ -13,14 +13,15 @@ from .disk import Disk
 from .filesystem import FileSystem, identity
 from .kinds import StorageKind
 from .layout import Item, Layout
-from .survey import Survey
+from .survey import Survey, names
 
 
 @dataclass(frozen=True)
 class Xfs(FileSystem):
     """An XFS file system: its geometry as the words `name=value` of each section of xfs_info.
 
-    Options of newer releases are kept without being known here. External log and realtime devices are named.
+    Options of newer releases are kept without being known here. External log and realtime devices are named, or
+    `external` where only that is known.
     """
 
     type = "xfs"
@@ -31,8 +32,9 @@ class Xfs(FileSystem):
     naming: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     realtime: tuple[str, ...] = ()
-    log_device: str = ""
-    realtime_device: str = ""
+    # Names that the kernel gives; the devices themselves are among the needs.
+    log_device: str = field(default="", compare=False)
+    realtime_device: str = field(default="", compare=False)
 
 
 def capture(survey: Survey) -> Iterator[Item]:
@@ -41,10 +43,12 @@ def capture(survey: Survey) -> Iterator[Item]:
         lost = f"{device.path}: only the type and UUID of this XFS are known, its geometry is lost"
         text = survey.ask("xfs_info", survey.mount_point(device) or device.path, lost=lost)
         sections, devices = read_geometry(text)
-        others = {name: path for name, path in devices.items() if path.startswith("/")}
+        # `external` where it is not mounted.
+        path = names(survey.devices.values())
+        others = {name: path(other) for name, other in devices.items() if other not in ("", "none", "internal")}
         yield Xfs(
             id=identity(device),
-            needs=(device.path, *others.values()),
+            needs=(device.path, *(other for other in others.values() if other.startswith("/"))),
             uuid=device.uuid,
             label=device.label,
             meta=sections.get("meta-data", ()),
@@ -110,7 +114,7 @@ NOT_IN_VERSION_4 = ("finobt", "rmapbt", "reflink", "bigtime", "inobtcount", "met
 
 
 def recreate(item: Xfs, site: Site) -> Iterator[Command]:
-    """Make the file system with its features; allocation groups, log and stripes are computed for the device."""
+    """Make the file system with its features, and on a device of the same size with its geometry."""
     device = site.device(item.id)
     options = {option: list(_words(item, words)) for option, words in OPTIONS.items()}
     options["-m"] += [f"uuid={item.uuid}"] * bool(item.uuid)
@@ -121,18 +125,71 @@ def recreate(item: Xfs, site: Site) -> Iterator[Command]:
     disks = [disk for id in site.below(item.id) if isinstance(disk := site.item(id), Disk)]
     if int(meta.get("sectsz", 0)) >= max((disk.logical_sector_size for disk in disks), default=512):
         options["-s"] = [f"size={meta['sectsz']}"]
-    others = iter(item.needs[1:])
-    options["-l"] += [f"logdev={site.device(next(others))}"] if item.log_device else []
-    options["-r"] = [f"rtdev={site.device(next(others))}"] if item.realtime_device else []
+    others = {word.partition("=")[0]: word for word in devices(item, site)}
+    options["-l"] += [others["logdev"]] if "logdev" in others else []
+    options["-r"] = [others["rtdev"]] if "rtdev" in others else []
+    if not site.is_resized(item.id):
+        for option, words in _geometry(item, site).items():
+            options[option] = [*options.get(option, []), *words]
     argv = [part for option, words in options.items() if words for part in (option, ",".join(words))]
     command = ("mkfs.xfs", "-q", "-f", *(["-L", item.label] if item.label else []), *argv, device)
     yield Command(
         command,
         f"make {item.noun} {item.label or item.uuid} (xfs)",
-        destroys=f"what lies on {device}",
+        destroys=f"what lies on {' and '.join(site.device(need) for need in item.needs)}",
         devices=tuple(site.device(need) for need in item.needs),
         trial=command,
     )
+
+
+def devices(item: Xfs, site: Site) -> list[str]:
+    """The options that name the devices of log and realtime section, as mkfs.xfs and mount both take them."""
+    names = ["logdev"] * bool(item.log_device) + ["rtdev"] * bool(item.realtime_device)
+    return [f"{name}={site.device(need)}" for name, need in zip(names, item.needs[1:])]
+
+
+def _numbers(words: tuple[str, ...]) -> dict[str, int]:
+    """Those words that are numbers; of a word that is there twice, the first."""
+    pairs = [word.split("=", 1) for word in reversed(words)]
+    return {name: int(value) for name, value in pairs if value.isdigit()}
+
+
+def _geometry(item: Xfs, site: Site) -> dict[str, list[str]]:
+    """Allocation groups, stripes, and log as they were; without stripes, those of a RAID below are not wanted.
+
+    Sizes are bytes, as numbers with b would be blocks of the size that was given before.
+    """
+    meta, data, log, realtime = map(_numbers, (item.meta, item.data, item.log, item.realtime))
+    block = data.get("bsize", 0)
+    if not (block and meta.get("agsize") and log.get("blocks")):
+        return {}
+    found = {"-d": [f"agsize={meta['agsize'] * block}"], "-l": [f"size={log['blocks'] * log.get('bsize', block)}"]}
+    size = site.size(item.needs[0])
+    if data.get("blocks", 0) < size // block:
+        # It did not fill its device.
+        found["-d"].append(f"size={data['blocks'] * block}")
+    if data.get("sunit"):
+        found["-d"] += [f"su={data['sunit'] * block}", f"sw={data.get('swidth', data['sunit']) // data['sunit']}"]
+    else:
+        found["-d"].append("noalign")
+    if log.get("version", 2) == 2 and log.get("sunit", 0) > 1:
+        found["-l"].append(f"su={log['sunit'] * block}")
+    if item.realtime_device and realtime.get("extsz"):
+        found["-r"] = [f"extsize={realtime['extsz']}"]
+    return found
+
+
+def refuses(item: Xfs, _site: Site) -> Iterator[str]:
+    """A log that is elsewhere, nobody knows where: its device does not name the file system that it belongs to."""
+    for name, path in (("log", item.log_device), ("realtime section", item.realtime_device)):
+        if path and not path.startswith("/"):
+            yield f"its {name} is on another device, which only a mounted file system names: mount it, then try again"
+
+
+def notes(item: Xfs, site: Site) -> Iterator[str]:
+    """What is computed for the new device."""
+    if site.is_resized(item.id):
+        yield "its allocation groups, stripes and log are left to mkfs.xfs, as its device has another size"
 
 
 def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
@@ -142,4 +199,4 @@ def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
     return (f"{name}={known[name]}" for name in names if known.get(name) and name not in refused)
 
 
-KIND = StorageKind("xfs", (Xfs,), capture, contents, recreate=recreate)
+KIND = StorageKind("xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)

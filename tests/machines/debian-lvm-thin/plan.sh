@@ -131,7 +131,7 @@ tune2fs -r 6553 -u 0 -g 0 -c 30 -i 7776000s -e remount-ro -o user_xattr,acl -E h
 # make file system striped (xfs)
 # DESTROYS what lies on /dev/mapper/data-striped
 test -b /dev/mapper/data-striped
-mkfs.xfs -q -f -L striped -m crc=1,finobt=1,rmapbt=0,reflink=0,bigtime=1,inobtcount=1,uuid=c7df51c6-38af-46b5-ab18-0dbaef9c1a9b -i maxpct=25,sparse=1,nrext64=0,size=1024 -n size=4096 -b size=4096 -s size=512 /dev/mapper/data-striped
+mkfs.xfs -q -f -L striped -m crc=1,finobt=1,rmapbt=0,reflink=0,bigtime=1,inobtcount=1,uuid=c7df51c6-38af-46b5-ab18-0dbaef9c1a9b -i maxpct=25,sparse=1,nrext64=0,size=1024 -n size=4096 -l size=67108864 -b size=4096 -s size=512 -d agsize=134217728,noalign /dev/mapper/data-striped
 
 # make swap labswap
 # DESTROYS what lies on /dev/mapper/data-swap
@@ -141,10 +141,10 @@ mkswap --force --uuid=a32c5939-aca7-4a9f-b7b7-c5709a92f653 --label=labswap /dev/
 # make file system 15dfc5a9-88fa-4e38-a938-25bc897da1dd (xfs)
 # DESTROYS what lies on /dev/mapper/data-thin1
 test -b /dev/mapper/data-thin1
-mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=512 /dev/mapper/data-thin1
+mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864,su=131072 -b size=4096 -s size=512 -d agsize=402653184,su=131072,sw=1 /dev/mapper/data-thin1
 
 # `rear recover` takes it from here.
-rear layout made e1394cc8d721b39b
+rear layout made c36477722f84d458
 
 ## Mount
 

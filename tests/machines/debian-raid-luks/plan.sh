@@ -176,10 +176,10 @@ lvm vgchange --activate=y vault
 # make file system home (xfs)
 # DESTROYS what lies on /dev/mapper/vault-home
 test -b /dev/mapper/vault-home
-mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -b size=4096 -s size=4096 /dev/mapper/vault-home
+mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864 -b size=4096 -s size=4096 -d agsize=104857600,noalign /dev/mapper/vault-home
 
 # `rear recover` takes it from here.
-rear layout made 82d69234105e3659
+rear layout made 0cb56b579039d01f
 
 ## Mount
 

@@ -20,7 +20,7 @@ mke2fs -q -F -t ext4 /dev/vda
 # make file system srv (xfs)
 # DESTROYS what lies on /dev/loop0
 test -b /dev/loop0
-mkfs.xfs -q -f -L srv -m crc=1,finobt=1,rmapbt=1,reflink=1,bigtime=1,inobtcount=1,uuid=226cbd37-32cd-473a-b00e-40ac71ddb8f6 -i maxpct=25,sparse=1,nrext64=0,size=1024 -n size=4096 -b size=4096 -s size=512 /dev/loop0
+mkfs.xfs -q -f -L srv -m crc=1,finobt=1,rmapbt=1,reflink=1,bigtime=1,inobtcount=1,uuid=226cbd37-32cd-473a-b00e-40ac71ddb8f6 -i maxpct=25,sparse=1,nrext64=0,size=1024 -n size=4096 -l size=67108864 -b size=4096 -s size=512 -d agsize=83886080,noalign /dev/loop0
 
 # make file system ESP (FAT)
 # DESTROYS what lies on /dev/loop2
@@ -82,7 +82,7 @@ END
 udevadm settle --timeout=60
 
 # `rear recover` takes it from here.
-rear layout made 4d54b0358a4e5e36
+rear layout made 18ce022c55d9cd5f
 
 ## Mount
 
