@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..rescue.contents import Contents
-from .command import Command, Site
 from .filesystem import FileSystem, identity
 from .inventory import Device
-from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
 
@@ -21,8 +19,9 @@ STATES = ("needs_recovery", "orphan_present")
 
 @dataclass(frozen=True)
 class Ext(FileSystem):
-    """An ext2, ext3 or ext4 file system. Sizes are bytes, but for `blocks` and `reserved_blocks`;
-    `max_mount_count` -1 and `check_interval` 0 (seconds) mean never."""
+    """An ext2, ext3 or ext4 file system. Sizes are bytes, but for `blocks`, `reserved_blocks` and
+    `reserved_gdt_blocks`; `max_mount_count` -1 and `check_interval` 0 (seconds) mean never. One whose journal is
+    elsewhere needs that journal, too."""
 
     type = "ext"
     noun = "file system"
@@ -53,14 +52,37 @@ class Ext(FileSystem):
     check_interval: int = 0
     quotas: tuple[str, ...] = ()
     encoding: str = ""
+    cluster_size: int = 0
+    mmp_interval: int = 0
+    reserved_gdt_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class Journal(FileSystem):
+    """A device that holds the journal of an ext3 or ext4 file system on another one."""
+
+    type = "ext journal"
+    noun = "journal"
+
+    blocks: int = 0
+    block_size: int = 0
 
 
 def capture(survey: Survey) -> Iterator[Item]:
-    """Every ext file system, mounted or not."""
+    """Every ext file system, mounted or not, and the journals of those that have them elsewhere."""
+    journals = {}
+    for device in survey.carrying("jbd"):
+        found = read_superblock(survey.ask("dumpe2fs", "-h", device.path, lost=f"{device.path}: its size is not known"))
+        blocks, size = (int(found.get(name, "") or 0) for name in ("Block count", "Block size"))
+        uuid, label = found.get("Filesystem UUID", device.uuid), found.get("Filesystem volume name", device.label)
+        journals[uuid] = Journal(f"journal:{uuid or device.path}", (device.path,), uuid, label, blocks, size)
+        yield journals[uuid]
     for device in survey.carrying("ext2", "ext3", "ext4"):
         lost = f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
         text = survey.ask("dumpe2fs", "-h", device.path, lost=lost)
-        yield _ext(device, read_superblock(text))
+        item = _ext(device, read_superblock(text))
+        journal = journals.get(item.journal_uuid)
+        yield replace(item, needs=(*item.needs, journal.id)) if journal else item
 
 
 def read_superblock(text: str) -> dict[str, str]:
@@ -84,6 +106,9 @@ def read_superblock(text: str) -> dict[str, str]:
     Default directory hash:   half_md4
     Directory Hash Seed:      9f3e4536-160c-4d58-8ad2-0c3875a0b057
     Total journal size:       8M
+    Cluster size:             65536
+    MMP update interval:      5
+    Reserved GDT blocks:      49
     """
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {name.strip(): value.strip() for name, value in pairs}
@@ -95,12 +120,14 @@ def _ext(device: Device, found: dict[str, str]) -> Ext:
         match = re.match(r"-?\d+", found.get(name, ""))
         return int(match.group()) if match else default
 
+    # What dumpe2fs prints has lost its blanks.
+    label = found.get("Filesystem volume name", device.label)
     blocks, size, inodes = number("Block count"), number("Block size"), number("Inode count")
     return Ext(
         id=identity(device),
         needs=(device.path,),
         uuid=found.get("Filesystem UUID", device.uuid),
-        label=found.get("Filesystem volume name", device.label),
+        label=device.label if device.label.strip() == label else label,
         version=int(device.fstype[-1]),
         features=tuple(sorted(f for f in found.get("Filesystem features", "").split() if f not in STATES)),
         blocks=blocks,
@@ -127,6 +154,9 @@ def _ext(device: Device, found: dict[str, str]) -> Ext:
         check_interval=number("Check interval"),
         quotas=tuple(kind for kind in ("User", "Group", "Project") if f"{kind} quota inode" in found),
         encoding=found.get("Character encoding", ""),
+        cluster_size=number("Cluster size"),
+        mmp_interval=number("MMP update interval"),
+        reserved_gdt_blocks=number("Reserved GDT blocks"),
     )
 
 
@@ -152,84 +182,3 @@ def contents(_layout: Layout) -> Contents:
         modules=["ext4", "jbd2", "mbcache", "crc32c", "crc32c_intel"],
         files=["/etc/mke2fs.conf"],
     )
-
-
-# Only ever set by other programs, or of no use without them.
-NOT_MADE = ("shared_blocks", "bigalloc", "journal_dev")
-ERRORS = {"continue": "continue", "remount read-only": "remount-ro", "panic": "panic"}
-
-
-def recreate(item: Ext, site: Site) -> Iterator[Command]:
-    """Make the file system with exactly its features, then set what only tune2fs knows."""
-    device = site.device(item.id)
-    options = ["-t", f"ext{item.version or 4}", *(["-U", item.uuid] if item.uuid else [])]
-    options += ["-L", item.label] if item.label else []
-    blocks: list[str] = []
-    reserved: list[str] = []
-    if item.blocks:
-        resized = site.is_resized(item.id)
-        density = ["-i", str(max(item.bytes_per_inode, item.block_size))] if resized else ["-N", str(item.inodes)]
-        # One that the tools do not know is shown as FEATURE_C17.
-        made = [word for word in item.features if word not in NOT_MADE and not word.startswith("FEATURE_")]
-        options += ["-O", ",".join(["none", *made]), "-b", str(item.block_size), *density]
-        # The oldest revision does not say: its inodes have 128 bytes.
-        options += ["-I", str(item.inode_size or 128)]
-        if item.blocks_per_group not in (0, item.block_size * 8):
-            options += ["-g", str(item.blocks_per_group)]
-        options += ["-G", str(item.flex_group_size)] if item.flex_group_size else []
-        if item.journal_size and "has_journal" in made and not resized:
-            options += ["-J", f"size={item.journal_size >> 20}"]
-        reserved = ["-m", f"{100 * item.reserved_blocks / item.blocks:.4f}"]
-        size = site.size(item.needs[0])
-        if not resized and size and item.blocks < size // item.block_size:
-            # It did not fill its device.
-            blocks = [str(item.blocks)]
-    extended = [*_extended(item)] if item.blocks else []
-
-    def argv(*more: str) -> tuple[str, ...]:
-        words = [*extended, *more]
-        return ("mke2fs", "-q", "-F", *options, *(["-E", ",".join(words)] if words else []), *reserved, device, *blocks)
-
-    yield Command(
-        argv(),
-        f"make {item.noun} {item.label or item.uuid or device} (ext{item.version or 4})",
-        destroys=f"what lies on {device}",
-        devices=(device,),
-        # Inode tables and journal of a large one are GiBs.
-        trial=argv("lazy_itable_init=1", "lazy_journal_init=1"),
-    )
-    if item.blocks:
-        tuned = ("tune2fs", *_tuned(item, site), device)
-        yield Command(tuned, f"tune {item.noun} {item.label or item.uuid}", trial=tuned)
-
-
-def _extended(item: Ext) -> Iterator[str]:
-    if item.hash_seed:
-        yield f"hash_seed={item.hash_seed}"
-    if item.stride:
-        yield f"stride={item.stride}"
-    if item.stripe_width:
-        yield f"stripe_width={item.stripe_width}"
-    if item.encoding:
-        yield f"encoding={item.encoding}"
-    if item.quotas:
-        kinds = {"User": "usrquota", "Group": "grpquota", "Project": "prjquota"}
-        yield "quotatype=" + ":".join(kinds[kind] for kind in item.quotas)
-
-
-def _tuned(item: Ext, site: Site) -> Iterator[str]:
-    if not site.is_resized(item.id):
-        yield from ("-r", str(item.reserved_blocks))
-    yield from ("-u", str(item.reserved_uid), "-g", str(item.reserved_gid))
-    yield from ("-c", str(item.max_mount_count), "-i", f"{item.check_interval}s")
-    yield from ("-e", ERRORS.get(item.errors, "continue"))
-    # The configuration of mke2fs has set these two where they were not asked for.
-    unwanted = [f"^{option}" for option in ("acl", "user_xattr") if option not in item.default_options]
-    yield from ("-o", ",".join([*item.default_options, *unwanted]))
-    if item.directory_hash and "dir_index" in item.features:
-        yield from ("-E", f"hash_alg={item.directory_hash}")
-    if item.mount_options:
-        yield from ("-E", f"mount_opts={item.mount_options}")
-
-
-KIND = StorageKind("ext", (Ext,), capture, contents, recreate=recreate)
