@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
+from . import hybrid
 from .command import Command, Site
 from .inventory import Device
 from .kinds import StorageKind
@@ -45,7 +46,8 @@ class Disk(Item):
 @dataclass(frozen=True)
 class PartitionTable(Item):
     """A partition table. `first_lba` and `last_lba` bound what GPT partitions may use, in sectors of
-    `sector_size`; `entries` is the number of places for them, 0 for the usual 128."""
+    `sector_size`; `entries` is the number of places for them, 0 for the usual 128. `mbr_id` and `mbr` are the MBR
+    before a GPT where it is not the usual one."""
 
     type = "partition table"
     noun = "partition table on"
@@ -56,6 +58,8 @@ class PartitionTable(Item):
     first_lba: int = 0
     last_lba: int = 0
     entries: int = 0
+    mbr_id: str = ""
+    mbr: tuple[hybrid.MbrEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
     sector = int(table.get("sectorsize", device.logical_sector_size))
     uuid = str(table.get("id", "")).lower()
     name = survey.identity(uuid if uuid.strip("0x-") else "", disk)
+    places = {(row["start"], row["size"]): _number(row["node"], device.path) for row in table.get("partitions", ())}
+    mbr_id, mbr = hybrid.read(survey, device, places) if table["label"] == "gpt" else ("", ())
     yield PartitionTable(
         id=f"table:{name}",
         needs=(device.path,),
@@ -145,6 +151,8 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
         first_lba=int(table.get("firstlba", 0)),
         last_lba=int(table.get("lastlba", 0)),
         entries=int(table.get("table-length", 0)),
+        mbr_id=mbr_id,
+        mbr=mbr,
     )
     extended: tuple[str, ...] = ()
     for row in table.get("partitions", ()):
@@ -158,9 +166,7 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
 
 
 def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int) -> Partition:
-    # The node is the disk's path with 1, p1 or -part1 behind it.
-    match = re.search(r"\d+$", row["node"][len(path) :])
-    number = int(match.group()) if match else 0
+    number = _number(row["node"], path)
     uuid = str(row.get("uuid", "")).lower()
     if mbr_id.strip("0x"):
         # The kernel makes this PARTUUID of the MBR's disk id and the number.
@@ -180,6 +186,12 @@ def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id
         bootable=bool(row.get("bootable")),
         device=row["node"],
     )
+
+
+def _number(node: str, path: str) -> int:
+    """The number of a partition: its node is the disk's path with 1, p1 or -part1 behind it."""
+    match = re.search(r"\d+$", node[len(path) :])
+    return int(match.group()) if match else 0
 
 
 def read_table(survey: Survey, device: Device) -> dict[str, Any]:
@@ -223,13 +235,19 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     if not isinstance(item, PartitionTable):
         return
     disk = site.device(item.id)
+    command = ("sfdisk", "--wipe", "always", "--wipe-partitions", "always", disk)
     yield Command(
-        ("sfdisk", "--wipe", "always", "--wipe-partitions", "always", disk),
+        command,
         f"make {item.noun} {disk}",
         destroys=f"all partitions on {disk}",
         input=script(item, site),
         devices=(disk,),
+        trial=command if item.mbr and item.sector_size == 512 else (),
     )
+    if item.mbr:
+        nested = ("sfdisk", "--wipe", "never", "--label-nested", "dos", disk)
+        reason = f"give {disk} the MBR that it had before its GPT"
+        yield Command(nested, reason, input=_mbr(item, site), trial=nested if item.sector_size == 512 else ())
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for the partitions of {disk}")
 
 
@@ -258,6 +276,14 @@ def script(table: PartitionTable, site: Site) -> str:
         fields += ["bootable"] * partition.bootable
         lines.append(f"{partition.number} : " + ", ".join(fields))
     return "\n".join(lines) + "\n"
+
+
+def _mbr(table: PartitionTable, site: Site) -> str:
+    """The input of sfdisk for the MBR before a GPT."""
+    sector = table.sector_size
+    partitions = [item for item in site.layout if isinstance(item, Partition) and table.id in item.needs]
+    places = {item.number: (item.start // sector, item.size // sector) for item in partitions}
+    return hybrid.script(table.mbr_id, table.mbr, places, site.size(table.needs[0]) // sector)
 
 
 def _quoted(text: str) -> str:

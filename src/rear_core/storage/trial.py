@@ -55,7 +55,8 @@ def _problems(run: Run, planned: Iterator[Command], sizes: Mapping[str, int]) ->
                 failed |= {*files}
                 continue
         try:
-            run.sh.run(*(_on_files(word, files) for word in command.trial), timeout=SECONDS)
+            words = [_on_files(word, files) for word in command.trial]
+            run.sh.run(*words, input=command.input or None, timeout=SECONDS)
         except ProgramFailed as error:
             failed |= {*files}
             if "No space left" in error.output:

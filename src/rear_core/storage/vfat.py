@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .filesystem import FileSystem, identity
+from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
@@ -17,7 +19,10 @@ from .survey import Survey
 
 @dataclass(frozen=True)
 class Fat(FileSystem):
-    """A FAT file system; `uuid` is the volume id, as in 66FC-EA5D. Sizes are bytes, `fat_size` in sectors."""
+    """A FAT file system; `uuid` is the volume id, as in 66FC-EA5D. Sizes are bytes, `fat_size` in sectors.
+
+    One on a whole disk has an MBR for those who expect one, with the identifier `mbr_id`.
+    """
 
     type = "vfat"
     noun = "file system"
@@ -33,6 +38,7 @@ class Fat(FileSystem):
     hidden_sectors: int = 0
     media: int = 0
     oem: str = ""
+    mbr_id: str = ""
 
 
 def capture(survey: Survey) -> Iterator[Item]:
@@ -46,7 +52,15 @@ def capture(survey: Survey) -> Iterator[Item]:
     for device in survey.carrying("vfat"):
         lost = f"{device.path}: only the type and volume id of this FAT file system are known"
         text = survey.ask("od", "-A", "n", "-v", "-t", "x1", "-N", "64", device.path, lost=lost)
-        yield read_boot_sector(bytes.fromhex(text), identity(device), device.path, device.uuid, device.label)
+        item = read_boot_sector(bytes.fromhex(text), identity(device), device.path, device.uuid, device.label)
+        yield item if device.parents else replace(item, mbr_id=_mbr_id(survey, device))
+
+
+def _mbr_id(survey: Survey, device: Device) -> str:
+    """`0x4c24754a` of the MBR that mkfs.vfat writes to whole disks, "" where there is none (status 1)."""
+    lost = f"{device.path}: the identifier of its MBR is not known"
+    id = survey.ask("sfdisk", "--disk-id", device.path, lost=lost, ok=(0, 1)).strip()
+    return id if re.fullmatch(r"0x[0-9a-f]{8}", id) else ""
 
 
 def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -> Fat:
@@ -110,6 +124,11 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
         devices=(device,),
         trial=command,
     )
+    if item.mbr_id:
+        # Its one partition is for show: the kernel is not to be told.
+        quiet = ("--no-reread", "--no-tell-kernel")
+        argv = ("sfdisk", *quiet, "--disk-id", device, item.mbr_id)
+        yield Command(argv, f"give {device} the identifier of its MBR")
 
 
 KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate)
