@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
-from .command import Command, Site
 from .filesystem import FileSystem
 from .inventory import Device
-from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
 
 # Subvolumes that a container engine makes as it needs them.
 CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes/")
+
+# How deep folders that are not copied on write are looked for, as /var/lib/libvirt/images.
+DEPTH = 4
 
 # What snapper keeps there is a snapshot, also the first one, which the installation made as a plain subvolume.
 SNAPPER = re.compile(r"(^|/)\.snapshots/\d+/snapshot$")
@@ -26,7 +27,8 @@ SNAPPER = re.compile(r"(^|/)\.snapshots/\d+/snapshot$")
 @dataclass(frozen=True)
 class Btrfs(FileSystem):
     """A Btrfs on one or more devices. Profiles are single, dup, raid1 ...; `default` is the path of the
-    subvolume that is mounted when none is named, "" for the top."""
+    subvolume that is mounted when none is named, "" for the top. `no_copy_on_write` are the folders with this
+    attribute, which the files in them inherit: of the top, or by their paths in a subvolume, whose own is `.`"""
 
     type = "btrfs"
     noun = "file system"
@@ -41,6 +43,7 @@ class Btrfs(FileSystem):
     ro_features: tuple[str, ...] = ()
     default: str = ""
     quota: bool = False
+    no_copy_on_write: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Subvolume(Item):
     path: str
     number: int = field(default=0, compare=False)
     read_only: bool = False
+    no_copy_on_write: tuple[str, ...] = ()
 
 
 def capture(survey: Survey) -> Iterator[Item]:
@@ -97,9 +101,48 @@ def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterat
         ro_features=flags.get("compat_ro_flags", ()),
         default=default,
         quota=bool(mount) and _has_quota(survey, mount),
+        no_copy_on_write=_not_copied(survey, devices, ""),
     )
     if mount:
-        yield from _subvolumes(survey, id, mount, default)
+        for subvolume in _subvolumes(survey, id, mount, default):
+            yield replace(subvolume, no_copy_on_write=_not_copied(survey, devices, subvolume.path))
+
+
+def _not_copied(survey: Survey, devices: list[Device], subvolume: str) -> tuple[str, ...]:
+    """The folders of a subvolume that are not copied on write, as far as it is mounted and not too deep in it.
+
+    >>> sh.query("find", "/srv", "-maxdepth", "4", "-xdev", "-type", "d", ..., "-exec", "lsattr", "-d", "{}", "+")
+    ---------------------- /srv
+    ---------------C------ /srv/images
+    """
+    place = _place(survey, devices, f"/{subvolume}")
+    if not place:
+        return ()
+    lost = f"{place}: which folders are not copied on write is not known"
+    # The roots of all subvolumes, which are shown where they are mounted or lie, have the same number.
+    own = ("(", "!", "-inum", "256", "-o", "-samefile", place, ")")
+    attributes = ("-maxdepth", str(DEPTH), "-xdev", "-type", "d", *own, "-exec", "lsattr", "-d", "{}", "+")
+    # 1: some attributes cannot be read, as of what a program has mounted there.
+    text = survey.ask("find", place, *attributes, lost=lost, ok=(0, 1))
+    found: list[str] = []
+    for path in re.findall(r"^\S*C\S* (/.*)$", text, re.MULTILINE):
+        folder = path[len(place) :].strip("/") or "."
+        # What is made in such a folder is such a folder.
+        if not any(above == "." or folder.startswith(f"{above}/") for above in found):
+            found.append(folder)
+    return tuple(sorted(found))
+
+
+def _place(survey: Survey, devices: list[Device], path: str) -> str:
+    """Where a subvolume is seen, "" when it is not mounted, or something else is in its place."""
+    paths = {device.path for device in devices}
+    mounts = [m for m in survey.mounts if m.source in paths and f"{path}/".startswith(f"{m.root.rstrip('/')}/")]
+    if not mounts:
+        return ""
+    best = max(mounts, key=lambda mount: len(mount.root))
+    place = f"{best.target.rstrip('/')}{path[len(best.root.rstrip('/')) :]}".rstrip("/") or "/"
+    others = [m.target for m in survey.mounts if m not in mounts and f"{place}/".startswith(f"{m.target.rstrip('/')}/")]
+    return "" if any(len(other) > len(best.target) for other in others) else place
 
 
 def _in_order(survey: Survey, devices: list[Device]) -> tuple[str, ...]:
@@ -207,92 +250,11 @@ def _has_quota(survey: Survey, mount: str) -> bool:
     return True
 
 
-def contents(_layout: Layout) -> Contents:
-    """The btrfs-progs."""
+def contents(layout: Layout) -> Contents:
+    """The btrfs-progs, and what sets the attributes of folders."""
+    attributes = any(item.no_copy_on_write for item in layout if isinstance(item, (Btrfs, Subvolume)))
     return Contents(
-        programs=["mkfs.btrfs", "btrfs"],
-        optional_programs=["btrfstune", "fsck.btrfs"],
+        programs=["mkfs.btrfs", "btrfs", *(["chattr"] if attributes else [])],
+        optional_programs=["btrfstune", "fsck.btrfs", "find", "lsattr"],
         modules=["btrfs", "crc32c", "xxhash_generic", "blake2b_generic", "sha256"],
     )
-
-
-def recreate(item: Item, site: Site) -> Iterator[Command]:
-    """Make the file system and, while its top is mounted aside, all its subvolumes."""
-    if not isinstance(item, Btrfs):
-        return
-    devices, options = tuple(site.device(need) for need in item.needs), [*_options(item)]
-    yield Command(
-        ("mkfs.btrfs", "--quiet", "--force", *options, *devices),
-        f"make {item.noun} {item.label or item.uuid} (btrfs)",
-        destroys=f"what lies on {', '.join(devices)}",
-        devices=devices,
-        # It refuses a UUID that is there, as it is on the healthy machine.
-        trial=("mkfs.btrfs", "--quiet", "--force", *(o for o in options if not o.startswith("--uuid=")), *devices),
-    )
-    if len(devices) > 1:
-        yield Command(("btrfs", "device", "scan", *devices), "tell the kernel which devices belong together")
-    subvolumes = [sub for sub in site.layout.order() if isinstance(sub, Subvolume) and item.id in site.below(sub.id)]
-    if not subvolumes and not item.quota:
-        return
-    top = _top(item)
-    yield from _mount_top(item, site)
-    paths = {sub.path for sub in subvolumes}
-    for sub in subvolumes:
-        folder = sub.path.rpartition("/")[0]
-        if folder and folder not in paths:
-            yield Command(("mkdir", "--parents", f"{top}/{folder}"), f"make the folder of subvolume {sub.path}")
-        yield Command(("btrfs", "subvolume", "create", f"{top}/{sub.path}"), f"make subvolume {sub.path}")
-    if item.default:
-        yield Command(("btrfs", "subvolume", "set-default", f"{top}/{item.default}"), "choose the default subvolume")
-    if item.quota:
-        yield Command(("btrfs", "quota", "enable", top), f"count what the subvolumes of {item.label or item.uuid} use")
-    yield Command(("umount", top), "its top is not needed any more")
-
-
-def restored(item: Item, site: Site) -> Iterator[Command]:
-    """Subvolumes become read-only when the files are back."""
-    subvolumes = [s for s in site.layout if isinstance(s, Subvolume) and s.read_only and item.id in site.below(s.id)]
-    if not isinstance(item, Btrfs) or not subvolumes:
-        return
-    yield from _mount_top(item, site)
-    for sub in subvolumes:
-        path = f"{_top(item)}/{sub.path}"
-        yield Command(("btrfs", "property", "set", "-ts", path, "ro", "true"), f"make subvolume {sub.path} read-only")
-    yield Command(("umount", _top(item)), "its top is not needed any more")
-
-
-def _options(item: Btrfs) -> Iterator[str]:
-    yield f"--uuid={item.uuid}"
-    if item.label:
-        yield f"--label={item.label}"
-    if item.data_profile:
-        yield f"--data={item.data_profile}"
-    if item.metadata_profile:
-        yield f"--metadata={item.metadata_profile}"
-    if item.node_size:
-        yield f"--nodesize={item.node_size}"
-    if item.sector_size:
-        yield f"--sectorsize={item.sector_size}"
-    if item.checksum:
-        yield f"--checksum={item.checksum}"
-    if "MIXED_GROUPS" in item.features:
-        yield "--mixed"
-    if not item.features:
-        return
-    yield f"--features={'' if 'NO_HOLES' in item.features else '^'}no-holes"
-    yield f"--runtime-features={'' if 'FREE_SPACE_TREE' in item.ro_features else '^'}free-space-tree"
-    if "BLOCK_GROUP_TREE" in item.ro_features:
-        yield "--features=block-group-tree"
-
-
-def _top(item: Btrfs) -> str:
-    return f"/run/rear/{item.uuid}"
-
-
-def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
-    yield Command(("mkdir", "--parents", _top(item)), "make a place for the top of the Btrfs")
-    argv = ("mount", "-t", "btrfs", "-o", "subvolid=5", site.device(item.id), _top(item))
-    yield Command(argv, f"mount the top of {item.noun} {item.label or item.uuid}")
-
-
-KIND = StorageKind("btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored)

@@ -2,6 +2,7 @@
 # Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
 #   disk QM00001 (/dev/sda)
 # Note: Left out: snapshots on / (3 snapshots: what they were taken of is described)
+# Note: file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c: quotas are enabled again, but limits and groups of their own have to be set by hand (btrfs qgroup)
 set -e
 
 ## Build

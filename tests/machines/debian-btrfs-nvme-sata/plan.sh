@@ -9,6 +9,7 @@
 #   disk root (/dev/vda)
 # Note: Left out: file system E55C-11C9 (it needs /dev/vdb1, which is not described)
 # Note: Left out: snapshots on /srv/top (1 snapshots: what they were taken of is described)
+# Note: file system 04866923-c4af-4d99-a17e-ed2c2f8a0344: quotas are enabled again, but limits and groups of their own have to be set by hand (btrfs qgroup)
 set -e
 
 ## Build
