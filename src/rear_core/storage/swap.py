@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -32,7 +33,8 @@ class Swap(Item):
 
 @dataclass(frozen=True)
 class SwapFile(Item):
-    """A swap file on a mounted file system: backups leave it out, so it is made again. `size` is bytes."""
+    """A swap file on a mounted file system: backups leave it out, so it is made again. `size` is bytes;
+    `resume_offset` is where the kernel was told that it begins, to wake up from hibernation, 0 where it was not."""
 
     type = "swap file"
     noun = "swap file"
@@ -40,6 +42,9 @@ class SwapFile(Item):
     path: str
     size: int
     fstab_options: str = ""
+    uuid: str = ""
+    label: str = ""
+    resume_offset: int = 0
 
 
 def capture(survey: Survey) -> Iterator[Item]:
@@ -82,7 +87,25 @@ def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) ->
     ]
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     options = next((entry.options for entry in lines if entry.spec == path), "")
-    return SwapFile(f"swap file:{path}", (holder.id,) if holder else (), path, size, options)
+    exact = survey.ask("stat", "--format=%s", path, lost=f"{path}: the exact size of this swap file is not known")
+    found = _labels(survey, path)
+    parameter = re.search(r"\bresume_offset=(\d+)", survey.file("/proc/cmdline"))
+    return SwapFile(
+        f"swap file:{path}", (holder.id,) if holder else (), path, int(exact or size), options, found.get("UUID", ""),
+        found.get("LABEL", ""), int(parameter[1]) if parameter else 0,
+    )  # fmt: skip
+
+
+def _labels(survey: Survey, path: str) -> dict[str, str]:
+    """UUID and label of a swap file.
+
+    >>> sh.query("swaplabel", "/swapfile")
+    LABEL: big
+    UUID:  22222222-2222-4222-8222-222222222222
+    """
+    lines = survey.ask("swaplabel", path, lost=f"{path}: UUID and label of this swap file are not known").splitlines()
+    pairs = (re.match(r"(LABEL: |UUID:  )(.*)", line) for line in lines)
+    return {pair[1].rstrip(" :"): pair[2] for pair in pairs if pair}
 
 
 def contents(layout: Layout) -> Contents:
@@ -120,7 +143,19 @@ def restored(item: Item, site: Site) -> Iterator[Command]:
         yield Command(("chattr", "+C", path), f"{item} must not be copied on write")
     yield Command(("chmod", "600", path), f"nobody but root may read {item}")
     yield Command(("fallocate", f"--length={item.size}", path), f"give {item} its size")
-    yield Command(("mkswap", path), f"make {item} one")
+    options = [f"--uuid={item.uuid}"] * bool(item.uuid) + [f"--label={item.label}"] * bool(item.label)
+    yield Command(("mkswap", *options, path), f"make {item} one")
 
 
-KIND = StorageKind("swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored)
+def notes(item: Item, _site: Site) -> Iterator[str]:
+    """A swap file begins somewhere else when it is made again."""
+    if isinstance(item, SwapFile) and item.resume_offset:
+        yield (
+            f"resume_offset={item.resume_offset} of the kernel parameters is no longer right then:"
+            f" `filefrag -v {item.path}` shows where it begins"
+        )
+
+
+KIND = StorageKind(
+    "swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored, notes=notes,
+)  # fmt: skip
