@@ -10,15 +10,18 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import cache, uml
+from lab.uml import Answer
+from rear_core.errors import ExitCode
 
-from .layouts import ALL, DAILY, KNOWN, Made
+from .layouts import ALL, DAILY, KNOWN
+from .made import Made, Refused, Said
 
 pytestmark = pytest.mark.uml
 
@@ -51,14 +54,15 @@ told = subprocess.run(["bash", "/run/tell"], capture_output=True, text=True).std
 run.undo.close()
 print("FACTS " + json.dumps({
     "differences": run.rebuilt.differences, "changed": run.rebuilt.changed_identifiers, "told": told,
+    "notes": run.plan.notes,
 }))
 """
 
 # What the tools say of everything but the disks, without names that the kernel gives, times and counts.
 TELL = r"""
 exec 2>&1
-udevadm settle
-lsblk -rno TYPE,SIZE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort
+@LOOK@
+lsblk -rno TYPE,SIZE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort -u
 for array in $(lsblk -rnpo NAME,TYPE | awk '$2 ~ /^raid/ {print $1}' | sort -u); do
     mdadm --wait $array >/dev/null
     mdadm --detail --export $array | grep -E '^MD_(LEVEL|DEVICES|METADATA|UUID|NAME)='
@@ -71,15 +75,16 @@ lvs -a --noheadings --units b -o vg_name,lv_name,segtype,stripes,stripe_size,reg
     sed -E '/\[/s/ \S+$//'
 vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,vg_mda_count,vg_uuid -O vg_name
 pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_size,pv_tags -O pv_uuid
-for part in $(lsblk -rnpo NAME,FSTYPE | awk '$2 {print $1 ":" $2}' | sort -u); do
+for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {print $1 ":" $2}'); do
     device=${part%%:*}
     case ${part##*:} in
         crypto_LUKS) cryptsetup luksDump $device | grep -vE '^LUKS h|[Ss]alt|[Dd]igest(| ID):|^\s+([0-9a-f]{2} )+' ;;
-        ext[234]|jbd)
+        jbd) dumpe2fs -h $device 2>/dev/null | grep -E '^(Filesystem (volume|UUID|features)|Block|Journal u)' ;;
+        ext[234])
             dumpe2fs -h $device 2>/dev/null | grep -vE '^(Last|Mount count|Lifetime|Free|Checksum:)|time|created|mmp_' |
-                grep -vE '^(Journal (seq|start|check|feat)|Filesystem (state|f)|Overhead|Next check|MMP.block)' ;;
+                grep -vE '^(Journal (seq|start|check|feat|dev)|Filesystem (state|f)|Overhead|Next check|MMP.block)' ;;
         xfs) xfs_db -r -c 'version' -c 'sb 0' -c 'p blocksize dblocks logblocks sectsize inodesize agcount' \
-            -c 'p imax_pct dirblklog logsunit unit width features_ro_compat features_incompat' $device ;;
+            -c 'p imax_pct dirblklog logsunit unit width features_ro_compat features_incompat' $device 2>/dev/null ;;
         btrfs)
             btrfs inspect-internal dump-super $device | grep -E '^(label|num_dev|sectors|nodes|csum_type|fsid)'
             btrfs filesystem usage -b $device 2>/dev/null | grep -oE '^(Data|Metadata|System),[^:]*' | sort -u ;;
@@ -90,25 +95,33 @@ done
 for device in $(lsblk -dnpo NAME,TYPE | awk '$2 == "disk" && $1 !~ /ubd/ {print $1}'); do
     sfdisk -d $device >/run/table 2>/dev/null || continue
     sed -E 's,^/dev/\S*[^0-9]([0-9]+) :,\1 :,' /run/table | grep -vE '^(device|last-lba):'
-    dd if=$device bs=1 skip=446 count=64 status=none | od -An -tx1
+    if grep -q '^label: gpt' /run/table; then
+        # Cylinders and heads differ from tool to tool.
+        sfdisk -d --label-nested dos $device | grep -oE 'start=.*'
+    else
+        dd if=$device bs=1 skip=446 count=64 status=none | od -An -tx1
+    fi
 done
 for folder in /srv/data /mnt/local/srv/data; do
     if findmnt -t btrfs $folder >/dev/null; then
         btrfs subvolume list $folder | cut -d' ' -f9-; btrfs filesystem df $folder | cut -d: -f1
         btrfs subvolume get-default $folder | cut -d' ' -f9-; btrfs qgroup show $folder | wc -l
+        btrfs subvolume list -r $folder | cut -d' ' -f9-
+        (cd $folder; find . -type d -exec lsattr -d {} + | grep -E '^\S*C' | cut -d' ' -f2-)
     fi
+    [ ! -d $folder ] || find $folder -name '*swap*' -type f -exec swaplabel {} \; -exec stat -c '%a %s' {} \;
 done
 true
 """
 
-# udev misses what is written to a device that it does not watch yet.
+# udev misses what is written to a device that it does not watch.
 CHANGE = "udevadm trigger --action=change --sysname-match='dm-*' --sysname-match='md*' --sysname-match='sd*'"
 LOOK = f"sync; {CHANGE}; udevadm settle\n"
 
 # Of what lies on a disk that is larger now.
 GROWN = re.compile(
-    r" grew from |: (blocks|reserved blocks|inodes|bytes per inode|journal size|component size|last lba|extents|size"
-    r"|segments|sectors) changed |: (meta|data|segments) (no longer|now) "
+    r" grew from |: (blocks|reserved (gdt )?blocks|inodes|bytes per inode|journal size|component size|last lba|extents"
+    r"|size|segments|sectors) changed |: (meta|data|segments) (no longer|now) "
 )
 
 # Whatever lies on whatever.
@@ -143,9 +156,18 @@ class Bench:
             self._guest = self._undo.enter_context(uml.Machine(root=uml.image(), transcript=transcript))
             self._guest.shell()
             self._guest.install_rear()
-            self._guest.put("/run/tell", TELL.encode())
+            self._guest.put("/run/tell", TELL.replace("@LOOK@", LOOK).encode())
             self._guest.check("mkdir -p /srv/data; printf 'old passphrase' >/run/key; modprobe -a dm_multipath dm_mod")
         return self._guest
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """End the guest where something goes wrong in it: nobody knows what it has left there."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
 
     def drop(self) -> None:
         """End it."""
@@ -176,27 +198,25 @@ def _map(guest: uml.Machine, device: str) -> str:
     return guest.check(f"lsblk -lnpo NAME,TYPE {device} | awk '$2 == \"mpath\" {{print $1}}'")
 
 
-def _marks(layout: Made) -> list[pytest.MarkDecorator]:
-    """What is known to differ must differ."""
-    marks = [] if layout.name in DAILY else [pytest.mark.long]
-    if layout.name in KNOWN:
-        failures = (AssertionError, uml.MachineFailed)
-        marks.append(pytest.mark.xfail(strict=True, reason=KNOWN[layout.name], raises=failures))
-    return marks
+def _rows(verdict: type | None) -> list[Any]:
+    """The layouts of which the table says this."""
+    known = [layout for layout in ALL if type(KNOWN.get(layout.name)) is (verdict or type(None))]
+    marks = {layout.name: () if layout.name in DAILY else (pytest.mark.long,) for layout in known}
+    return [pytest.param(layout, id=layout.name, marks=marks[layout.name]) for layout in known]
 
 
-@pytest.mark.parametrize("layout", [pytest.param(layout, id=layout.name, marks=_marks(layout)) for layout in ALL])
-def test_it_comes_back_as_it_was(layout: Made, bench: Bench, tmp_path: Path) -> None:
-    guest = bench.guest()
-    try:
-        before, facts = made_again(guest, layout, tmp_path)
-    except BaseException:
-        bench.drop()
-        raise
-    finally:
-        # All of them together would fill a disk.
-        for image in tmp_path.iterdir():
-            image.unlink()
+@pytest.fixture
+def folder(bench: Bench, tmp_path: Path) -> Iterator[Path]:
+    """Where the disks of a layout are kept while it is tried: all of them together would fill a disk."""
+    yield tmp_path
+    for image in tmp_path.iterdir():
+        image.unlink()
+
+
+@pytest.mark.parametrize("layout", _rows(None))
+def test_it_comes_back_as_it_was(layout: Made, bench: Bench, folder: Path) -> None:
+    with bench.whole():
+        before, facts = made_again(bench.guest(), layout, folder)
     assert facts["changed"] == {}
     if layout.larger:
         # What lies on it has grown with the disk, and that is said.
@@ -207,15 +227,49 @@ def test_it_comes_back_as_it_was(layout: Made, bench: Bench, tmp_path: Path) -> 
     assert not changes, "\n".join(changes)
 
 
-def made_again(guest: uml.Machine, layout: Made, folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """What the tools say of the original; what they say of what was made of its description, and what rear says."""
+@pytest.mark.parametrize("layout", _rows(Said))
+def test_what_will_not_be_as_it_was_is_said(layout: Made, bench: Bench, folder: Path) -> None:
+    """When the media are made, and again by the plan; the rest is made."""
+    with bench.whole():
+        _, facts = made_again(bench.guest(), layout, folder)
+    pattern = KNOWN[layout.name].pattern
+    assert re.search(pattern, facts["described"]), facts["described"]
+    assert re.search(pattern, "\n".join(facts["notes"])), facts["notes"]
+
+
+@pytest.mark.parametrize("layout", _rows(Refused))
+def test_what_cannot_be_made_again_is_refused_by_name(layout: Made, bench: Bench, folder: Path) -> None:
+    with bench.whole():
+        guest = bench.guest()
+        answer = describe(guest, layout, folder)
+        guest.check(f"(\n{STOP}\n)")
+        guest.detach(*_serials("0a", layout))
+    assert answer.status == ExitCode.REFUSED
+    assert re.search(KNOWN[layout.name].pattern, answer.output), answer.output
+
+
+def test_the_table_knows_its_layouts() -> None:
+    names = [layout.name for layout in ALL]
+    assert len(names) == len(set(names)) and {*KNOWN, *DAILY} <= {*names}
+
+
+def describe(guest: uml.Machine, layout: Made, folder: Path) -> Answer:
+    """Make a layout, and have it described."""
+    guest.put("/etc/multipath.conf", layout.multipath.encode())
     old = attach(guest, layout, folder, "0a", layout.size)
     names = "".join(f"{letter}={device}\n" for letter, device in zip("abcdef", old))
-    guest.put("/run/make", f"set -e\nkey=/run/key\n{names}{layout.script}\n{LOOK}".encode())
+    look = LOOK if layout.noticed else ""
+    guest.put("/run/make", f"set -e\nkey=/run/key\n{names}{layout.script}\n{look}".encode())
     guest.check("bash /run/make")
     guest.check("rm -rf /root/lab /var/lib/rear/journal /mnt/local; mkdir /root/lab")
     guest.put("/root/lab/local.conf", CONF.format("").encode())
-    guest.check("rear -c /root/lab savelayout")
+    return guest.sh("rear -c /root/lab savelayout")
+
+
+def made_again(guest: uml.Machine, layout: Made, folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """What the tools say of the original; what they say of what was made of its description, and what rear says."""
+    described = describe(guest, layout, folder)
+    assert described.status == 0, described.output
     before = guest.check("bash /run/tell").rstrip().splitlines()
     guest.check(f"(\n{STOP}\n)")
     guest.detach(*_serials("0a", layout))
@@ -230,7 +284,7 @@ def made_again(guest: uml.Machine, layout: Made, folder: Path) -> tuple[list[str
     facts: dict[str, Any] = json.loads(text[text.index("FACTS ") + 6 :].splitlines()[0])
     guest.check(f"(\n{STOP}\n)")
     guest.detach("0c01", *_serials("0b", layout))
-    return before, facts
+    return before, {**facts, "described": described.output}
 
 
 def _serials(word: str, layout: Made) -> list[str]:

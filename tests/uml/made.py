@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A row of the table of layouts, what can be said of one, and commands that many of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Made:
+    """A layout: a script for bash that makes it on the disks $a to $f, of `size` MiB each.
+
+    It is made again on disks that are `larger` by so many MiB. udev has not `noticed` what the script wrote where that
+    says so; `multipath` is the configuration of multipathd.
+    """
+
+    name: str
+    script: str
+    disks: int = 1
+    size: int = 256
+    larger: int = 0
+    sector_size: int = 512
+    paths: int = 1
+    noticed: bool = True
+    multipath: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What `rear savelayout` says of a layout that cannot be made again, as a pattern, and why it cannot."""
+
+    pattern: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said beforehand of a layout that will not be quite as it was, as a pattern, and why it is not."""
+
+    pattern: str
+    why: str
+
+
+def gpt(*disks: str, size: str = "") -> str:
+    """Commands that make one partition on each of the disks."""
+    line = f"size={size}" if size else "type=L"
+    return "".join(f"echo '{line}' | sfdisk --quiet --label gpt ${disk}\n" for disk in disks) + "udevadm settle\n"
+
+
+def md(level: str, options: str, members: str, data: str = "mkfs.ext4 -q /dev/md/data") -> str:
+    """Commands that make an array, and what is on it."""
+    devices = len(members.replace("--write-mostly", "").split()) - options.count("--spare-devices=1")
+    return (
+        f"mdadm --quiet --create /dev/md/data --run --level={level} --name=data --homehost=debian12"
+        f" --raid-devices={devices} {options} {members}\n"
+        f"udevadm settle\nmdadm --wait /dev/md/data || true\n{data}\n"
+    )
+
+
+def lvm(disks: str, *commands: str) -> str:
+    """Commands that make the group vg on these disks, and what is in it."""
+    volumes = " ".join(f"${disk}" for disk in disks)
+    return f"pvcreate -qq {volumes}\nvgcreate -qq vg {volumes}\n" + "\n".join(commands) + "\n"
+
+
+LUKS1 = "cryptsetup luksFormat -q --type luks1 --pbkdf-force-iterations 1000"
+PBKDF2 = "cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000"
+ARGON2 = (
+    "cryptsetup luksFormat -q --type luks2 --pbkdf argon2id --pbkdf-memory 16384 --pbkdf-force-iterations 4"
+    " --pbkdf-parallel 1"
+)
+
+
+def luks(how: str, device: str) -> str:
+    """Commands that make a volume, and a file system in it."""
+    return f"{how} {device} $key\ncryptsetup open --key-file $key {device} vault\nmkfs.ext4 -q /dev/mapper/vault\n"
