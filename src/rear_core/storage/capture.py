@@ -71,8 +71,10 @@ def capture(
 
 def _settled(survey: Survey, items: list[Item]) -> list[Item]:
     """The items with device paths in `needs` replaced by ids; what stands on something left out goes, too."""
-    names = {getattr(item, "device", ""): item.id for item in items}
-    items = [resolved(item, names) for item in items]
+    path, ids = names(survey.devices.values()), {getattr(item, "device", ""): item.id for item in items}
+    # Each tool has names of its own for what lies below.
+    items = [replace(item, needs=tuple(map(path, item.needs))) for item in items]
+    items = [resolved(item, ids) for item in items]
     while True:
         known = {item.id for item in items}
         lost = [item for item in items if not known.issuperset(item.needs)]
