@@ -59,15 +59,22 @@ def discover(distributions: Iterable[metadata.Distribution] | None = None) -> li
     """
     found: dict[tuple[str, str, str], Found] = {}
     for distribution in metadata.distributions() if distributions is None else distributions:
-        name = distribution.metadata["Name"] or "unknown"
-        for entry in distribution.entry_points:
-            group, _, kind = entry.group.partition(".")
-            if group == "rear" and kind in KINDS:
+        # Only then its name and version, as reading these of everything that is installed takes a while.
+        if entries := list(_entries(distribution)):
+            about = distribution.metadata
+            name, version = about["Name"] or "unknown", about["Version"] or ""
+            for kind, entry in entries:
                 # The search path can show one distribution twice (a checkout and its installation): the first counts.
-                found.setdefault(
-                    (kind, entry.name, name), Found(kind, entry.name, entry.value, name, distribution.version)
-                )
+                found.setdefault((kind, entry.name, name), Found(kind, entry.name, entry.value, name, version))
     return [_with_clash(plugin, found.values()) for _, plugin in sorted(found.items())]
+
+
+def _entries(distribution: metadata.Distribution) -> Iterator[tuple[str, metadata.EntryPoint]]:
+    """The entry points of a distribution that name plugins of rear, with the kind of each."""
+    for entry in distribution.entry_points:
+        group, _, kind = entry.group.partition(".")
+        if group == "rear" and kind in KINDS:
+            yield kind, entry
 
 
 def _with_clash(plugin: Found, others: Iterable[Found]) -> Found:
