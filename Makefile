@@ -16,10 +16,12 @@ help: ## this list
 rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs what is missing)
 	@$(AS_ROOT) tools/rescue
 
+# Whatever the environment says: without bytecode each of three processes would compile all tests anew.
+check: export PYTHONDONTWRITEBYTECODE =
 check: .venv/for-check ## unit tests, lint and types
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/python -m pytest -q -n 2 -m "not root and not uml and not vm and not slow"
+	@$(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
 	@$(BIN)/ruff check $(SOURCES)

@@ -12,6 +12,8 @@ from hypothesis import settings
 # A busy machine is slow, which is no failure.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+# For `make check`, which everybody runs many times: `make test` tries as many examples as the tests ask for.
+settings.register_profile("quick", parent=settings.get_profile("patient"), max_examples=25)
 
 # Files whose tests share environments that take long to make.
 TOGETHER = (
