@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 import reference
 
+from lab import designs
 from rear_core import builtin, hookspecs
 from rear_core.testing import conformance
 from rear_core.testing.harness import Supply
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
+# What pages say in brackets behind the name of a test: the machines that tests are run on.
+RECORDED = ROOT.glob("tests/machines/*/commands")
+CASES = {*(design.name for design in designs.ALL), *(path.parent.name for path in RECORDED)}
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md"))]
 
 
@@ -61,6 +65,22 @@ def test_the_pages_become_html_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run((*sphinx, ROOT / "docs", tmp_path / "html"), capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "html/reference/exit-codes.html").exists()
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    """By file and name, and with its case where the page names one."""
+    for page in (ROOT / "docs/explanation").glob("*.md"):
+        for file, name, case in re.findall(r"`([\w/.-]+\.py)::(\w+)(?:\[(.+?)\])?`", page.read_text()):
+            assert f"\ndef {name}(" in (ROOT / file).read_text(), f"{page.name} names {file}::{name}"
+            assert not case or case in CASES, f"{page.name} names the case {case}"
+
+
+def test_every_pain_has_a_verdict_and_its_tests() -> None:
+    rows = [line.split(" | ") for line in (ROOT / "docs/explanation/pains.md").read_text().splitlines() if "(#" in line]
+    assert len(rows) >= 30
+    for pain, verdict, does, tests in rows:
+        assert verdict in ("yes", "partly", "no") and does.endswith("."), pain
+        assert verdict == "no" or "::test_" in tests, f"{pain}: nothing shows it"
 
 
 def test_every_page_is_reached_from_the_index() -> None:
