@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from rear_core.mounts import mount_points
 
 # A busy machine is slow, which is no failure.
 settings.register_profile("patient", deadline=None)
@@ -40,6 +43,22 @@ FIRST = (
 )
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "uml": 300, "root": 600, "slow": 600}
+
+
+def pytest_configure() -> None:
+    """Keep the tests' folders on a disk where /tmp is memory, as from Debian 13 on.
+
+    They hold images of disks, which would fill it, and nfs-ganesha cannot serve a folder that lies there.
+    """
+    if os.geteuid() == 0 and in_memory(tempfile.gettempdir()):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+
+
+def in_memory(folder: str) -> bool:
+    """Whether a folder is of a file system that only exists in memory."""
+    number = os.stat(folder).st_dev
+    name = f"{os.major(number)}:{os.minor(number)}"
+    return any(point.fstype in ("tmpfs", "ramfs") for point in mount_points() if point.number == name)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
