@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +54,33 @@ def pytest_configure() -> None:
     """
     if os.geteuid() == 0 and in_memory(tempfile.gettempdir()):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Give tests a / that is a mount point, which it is not in a plain chroot.
+
+    `unshare` and `ip netns exec` fail without, and nobody could tell what the machine's root file system is.
+    """
+    if os.geteuid() == 0 and not any(point.target == "/" for point in mount_points()):
+        session.config.add_cleanup(mounted_root())
+
+
+def mounted_root() -> Callable[[], None]:
+    """Go to a mount of the whole tree within itself; what ends that."""
+    outside, here, root = os.open("/", os.O_RDONLY), os.getcwd(), tempfile.mkdtemp(prefix="rear-root.")
+    subprocess.run(["mount", "--rbind", "/", root], check=True)
+    subprocess.run(["mount", "--make-rprivate", root], check=True)
+    os.chroot(root)
+    os.chdir(here)
+
+    def leave() -> None:
+        os.fchdir(outside)
+        os.chroot(".")
+        os.chdir(here)
+        subprocess.run(["umount", "--recursive", "--lazy", root], check=True)
+        os.rmdir(root)
+
+    return leave
 
 
 def in_memory(folder: str) -> bool:
