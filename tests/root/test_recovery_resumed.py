@@ -51,6 +51,9 @@ def start(machine: Machine, until: Callable[[int], bool]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("program", ["tar", "zstd"])
 def test_a_killed_program_is_named_and_the_next_run_goes_on(machine: Machine, program: str) -> None:
+    # Enough for it to be seen at work on a busy machine.
+    (machine.folder / "tree/noise").write_bytes(os.urandom(24 * MIB))
+    machine.save()
     status, output = start(machine, lambda pid: kill(program, pid))
     assert status == 1
     assert f"could not be restored to {machine.folder}/target: {program} failed (killed by SIGKILL)" in output
