@@ -263,6 +263,8 @@ LEASED = Network(
 def only(sh: Shell, client: str) -> str:
     """Shell commands that hide all DHCP clients but one."""
     paths = {name: sh.which(name) for name in CLIENTS}
+    if client == "dhclient" and not paths[client]:
+        pytest.skip("dhclient is not installed, which Debian has no longer after release 13")
     assert paths[client], f"this test needs {client}"
     hidden = [path for name, path in paths.items() if path and name != client]
     return "; ".join(["true", *(f"mount --bind /dev/null {path}" for path in hidden)])
