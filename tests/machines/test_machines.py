@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from machines import compared
 from rear_core.storage.capture import capture
 from rear_core.storage.compare import compare
 from rear_core.storage.kinds import contents, item_types
@@ -88,3 +89,11 @@ def test_the_rescue_system_gets_the_tools_of_every_technology(machine: Path) -> 
 def test_a_golden_layout_reads_back_the_same(machine: Path) -> None:
     text = (machine / "layout.json").read_text()
     assert dumps(loads(text, item_types(CORE_KINDS))) == text
+
+
+def test_every_machine_that_nobody_ran_is_named_as_such() -> None:
+    told = {row.test for row in compared.ALL}
+    root = Path(__file__).parent.parent.parent
+    assert [place for place in told if not (root / place).exists()] == []
+    composed = {str(path.relative_to(root)) for path in MACHINES if path.name.startswith("composed-")}
+    assert composed <= told
