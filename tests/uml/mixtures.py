@@ -26,6 +26,7 @@ class Device:
     path: str
     size: int
     deep: int = 0
+    is_volume: bool = False
 
 
 @dataclass
@@ -81,7 +82,11 @@ class Drawing:
 
     def group(self) -> None:
         """A volume group with one or two volumes."""
+        # LVM does not look for physical volumes on its own volumes.
+        kept = [device for device in self.free if device.is_volume]
+        self.free = [device for device in self.free if not device.is_volume]
         volumes = self.take(self.number(1, min(len(self.free), 3)))
+        self.free += kept
         group = f"{self.any(NAMES)}{self.made}"
         paths = " ".join(volume.path for volume in volumes)
         self.lines.append(f"pvcreate -qq {paths}; vgcreate -qq {group} {paths}")
@@ -97,12 +102,13 @@ class Drawing:
             else:
                 options += f" -L {size - 8}m"
             self.lines.append(f"lvcreate -qq -y -n {name} {options} {group}")
-            self.free.append(Device(f"/dev/{group}/{name}", size - 8, deep))
+            self.free.append(Device(f"/dev/{group}/{name}", size - 8, deep, is_volume=True))
 
     def vault(self) -> None:
         """An encrypted volume."""
         (device,) = self.take(1)
-        how = self.any((LUKS1, PBKDF2, f"{PBKDF2} --sector-size 4096", f"{PBKDF2} --label vault"))
+        # Not with sectors of another size: LVM and md do not join them.
+        how = self.any((LUKS1, PBKDF2, f"{PBKDF2} --sector-size 512", f"{PBKDF2} --label vault"))
         name = f"c{self.made}"
         self.lines.append(
             f"{how} {device.path} $key; cryptsetup open --key-file $key {device.path} {name}; udevadm settle"
@@ -130,7 +136,8 @@ def mixtures(draw: st.DrawFn) -> Made:
     while drawing.free:
         steps = [drawing.content]
         if all(device.size > 64 and device.deep < 3 for device in drawing.free):
-            steps += [drawing.group, drawing.group, drawing.vault]
-            steps += [drawing.array, drawing.array] if len(drawing.free) > 1 else []
+            steps += [drawing.vault]
+            steps += [drawing.group] * 2 if any(not device.is_volume for device in drawing.free) else []
+            steps += [drawing.array] * 2 if len(drawing.free) > 1 else []
         draw(st.sampled_from(steps))()
     return Made("a mixture", "\n".join(drawing.lines) + "\n", disks=disks, size=DISK)
