@@ -66,6 +66,10 @@ def capture(survey: Survey) -> Iterator[Item]:
             others = (e for d, e in exports.items() if d is not device and {*d.parents} & {*device.parents})
             kind = next((e["MD_METADATA"] for e in others if "MD_METADATA" in e), "firmware")
         yield _array(survey, device, {**export, "MD_METADATA": kind})
+    for device in survey.of_type("dmraid"):
+        # Without mdadm, device-mapper runs the arrays of firmware.
+        id, members = f"md:{device.path}", device.parents
+        yield Array(id, members, "dmraid", len(members), "dmraid", "", device=device.path)
     for device in survey.carrying("linux_raid_member"):
         if not device.children:
             survey.leave_out(device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it")

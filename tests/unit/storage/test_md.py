@@ -14,10 +14,11 @@ from rear_core.storage import md
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
-from rear_core.storage.inventory import COLUMNS
+from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.storage.kinds import notes, refusals
 from rear_core.storage.layout import Layout, make
 from rear_core.storage.md import Array, read_flags
+from rear_core.storage.survey import Survey
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.testing.fake_shell import Answer, FakeShell
 
@@ -114,6 +115,19 @@ def firmware_raid() -> dict[str, Answer]:
         "sfdisk --json /dev/sdb": Outcome((), 1, "", "does not contain a recognized partition table", 0),
         "sfdisk --json /dev/md127": Outcome((), 1, "", "does not contain a recognized partition table", 0),
     }
+
+
+def test_arrays_that_device_mapper_runs_for_the_firmware_are_refused_by_name() -> None:
+    disk = Device("/dev/sda", "sda", "8:0", "disk", 1, fstype="isw_raid_member", children=("/dev/mapper/isw_x",))
+    array = Device("/dev/mapper/isw_x", "dm-0", "253:0", "dmraid", 1, parents=("/dev/sda",))
+    survey = Survey(FakeShell({}), {"/dev/sda": disk, array.path: array}, [], [], pytest.fail)
+    (item,) = md.capture(survey)
+    assert isinstance(item, Array) and "/dev/mapper/isw_x" in said_no(item)
+
+
+def said_no(array: Array) -> str:
+    (problem,) = refusals(Site(Layout((array,)), {}), CORE_KINDS)
+    return problem
 
 
 @pytest.mark.parametrize("export", [MEMBER, MEMBER.replace("MD_DEVICES=2\n", ""), "MD_LEVEL=raid1\nMD_CONTAINER=x\n"])
