@@ -32,6 +32,10 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
         yield from _volume_group(item, site)
         for volume in volumes:
             yield from _logical_volume(volume, item, site)
+        for need in item.needs:
+            if not getattr(site.item(need), "allocatable", True):
+                closed = ("lvm", "pvchange", "--allocatable=n", site.device(need))
+                yield Command(closed, f"nothing more is to be put on {site.item(need)}")
         yield from _identity(item, volumes)
 
 
@@ -49,7 +53,14 @@ def refuses(item: Item, _site: Site) -> Iterator[str]:
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
     """What will not be as it was."""
+    if isinstance(item, VolumeGroup):
+        if item.lock_type not in ("", "none"):
+            yield f"it was shared by lock type {item.lock_type}, and is made for one machine: `vgchange --lock-type`"
+        if item.system_id:
+            yield f"it may be without its system ID {item.system_id}, or have that of the day: `vgchange --systemid`"
     if isinstance(item, LogicalVolume):
+        if item.skip_activation and not item.origin:
+            yield "its activation is no longer skipped: `lvchange --setactivationskip=y` makes it so again"
         if item.read_only:
             yield "it was read-only, and must be written to now: `lvchange --permission=r` makes it so again"
         if any(segment.log == "mirrored" for segment in item.segments):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rear_core.storage.command import Site
@@ -124,6 +126,13 @@ def test_kinds_that_cannot_be_made_are_refused_by_name(kind: str) -> None:
     assert "vg/lv" in problem and kind in problem
     layers = volume("thin-pool", [Part("data", MIB, (Segment("cache", 0, MIB),)), Part("metadata", 0, ())])
     assert len(refusals(Site(make([layers]), {}), CORE_KINDS)) == 2
+
+
+def test_what_a_group_has_from_its_machine_is_said() -> None:
+    group = VolumeGroup("vg:vg", (), "vg", "u", 4 * MIB, system_id="host1", lock_type="sanlock")
+    shared, named = notes(Site(make([group]), {}), CORE_KINDS)
+    assert "sanlock" in shared and "host1" in named
+    assert notes(Site(make([replace(group, system_id="", lock_type="none")]), {}), CORE_KINDS) == []
 
 
 def test_a_mirror_of_its_log_is_said_to_be_none() -> None:
