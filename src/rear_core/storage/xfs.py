@@ -45,6 +45,8 @@ def capture(survey: Survey) -> Iterator[Item]:
         sections, devices = read_geometry(text)
         # `external` where it is not mounted.
         path = names(survey.devices.values())
+        if devices.get("log") == "external":
+            devices["log"] = _find_log(survey, device.uuid) or "external"
         others = {name: path(other) for name, other in devices.items() if other not in ("", "none", "internal")}
         yield Xfs(
             id=identity(device),
@@ -59,6 +61,16 @@ def capture(survey: Survey) -> Iterator[Item]:
             log_device=others.get("log", ""),
             realtime_device=others.get("realtime", ""),
         )
+
+
+def _find_log(survey: Survey, uuid: str) -> str:
+    """The device with the log of a file system that is not mounted, by the UUID that it begins with."""
+    for device in survey.carrying("xfs_external_log"):
+        lost = f"{device.path}: what file system this log belongs to is not known"
+        argv = ("blkid", "--probe", "--output", "value", "--match-tag", "LOGUUID", device.path)
+        if survey.ask(*argv, lost=lost, ok=(0, 2, 8)).strip() == uuid:
+            return device.path
+    return ""
 
 
 def read_geometry(text: str) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
@@ -180,7 +192,7 @@ def _geometry(item: Xfs, site: Site) -> dict[str, list[str]]:
 
 
 def refuses(item: Xfs, _site: Site) -> Iterator[str]:
-    """A log that is elsewhere, nobody knows where: its device does not name the file system that it belongs to."""
+    """A log that is elsewhere, nobody knows where, or a realtime section, which does not say what it belongs to."""
     for name, path in (("log", item.log_device), ("realtime section", item.realtime_device)):
         if path and not path.startswith("/"):
             yield f"its {name} is on another device, which only a mounted file system names: mount it, then try again"
