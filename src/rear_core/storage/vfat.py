@@ -39,6 +39,7 @@ class Fat(FileSystem):
     media: int = 0
     oem: str = ""
     mbr_id: str = ""
+    backup_sector: int = 6
 
 
 def capture(survey: Survey) -> Iterator[Item]:
@@ -77,6 +78,7 @@ def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -
     root_sectors = -(-entries * 32 // size)
     clusters = (sectors - reserved - fats * fat_size - root_sectors) // per_cluster
     bits = 32 if not fat16 else 12 if clusters < 4085 else 16
+    (backup,) = struct.unpack_from("<H", sector, 50)
     return Fat(
         id=id,
         needs=(path,),
@@ -93,6 +95,7 @@ def read_boot_sector(sector: bytes, id: str, path: str, uuid: str, label: str) -
         hidden_sectors=hidden,
         media=media,
         oem=oem.decode("ascii", "replace").rstrip(),
+        backup_sector=backup if bits == 32 and 0 < backup < reserved else 6,
     )
 
 
@@ -114,6 +117,7 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
     if item.sector_size and not site.is_resized(item.id):
         options += ["-s", str(item.cluster_size // item.sector_size), "-S", str(item.sector_size)]
         options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
+        options += ["-b", str(item.backup_sector)] if item.backup_sector != 6 else []
         options += ["-h", str(item.hidden_sectors)] if item.hidden_sectors else []
         options += ["-r", str(item.root_entries)] if item.root_entries else []
     command = ("mkfs.vfat", "-I", *options, device)
