@@ -73,7 +73,7 @@ def capture(survey: Survey) -> Iterator[Item]:
     journals = {}
     for device in survey.carrying("jbd"):
         found = read_superblock(survey.ask("dumpe2fs", "-h", device.path, lost=f"{device.path}: its size is not known"))
-        blocks, size = (int(found.get(name, "") or 0) for name in ("Block count", "Block size"))
+        blocks, size = (_size(found.get(name, "")) for name in ("Block count", "Block size"))
         uuid, label = found.get("Filesystem UUID", device.uuid), found.get("Filesystem volume name", device.label)
         journals[uuid] = Journal(f"journal:{uuid or device.path}", (device.path,), uuid, label, blocks, size)
         yield journals[uuid]

@@ -43,8 +43,12 @@ def read(survey: Survey, device: Device, places: Mapping[tuple[int, int], int]) 
     text = survey.ask("sfdisk", "--json", "--label-nested", "dos", device.path, lost=lost)
     if not text.strip():
         return "", ()
-    table = json.loads(text)["partitiontable"]
-    entries = tuple(_entry(row, device.path, places) for row in table.get("partitions", ()))
+    try:
+        table = json.loads(text)["partitiontable"]
+        entries = tuple(_entry(row, device.path, places) for row in table.get("partitions", ()))
+    except (ValueError, KeyError, TypeError):
+        survey.warn(f"{lost}: sfdisk said {text.strip()[:60]!r}")
+        return "", ()
     if not any(entry.start > 1 for entry in entries):
         entries = tuple(replace(entry, size=0) if entry.code == PROTECTIVE else entry for entry in entries)
     usual = [(entry.start, entry.code, entry.bootable) for entry in entries] == [(1, PROTECTIVE, False)]

@@ -174,10 +174,16 @@ def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) 
         ),
         flags=tuple(_optional(header, "Flags").split()),
         # Each of the two copies of the metadata has 4096 bytes before its JSON.
-        metadata_size=int(config.get("json_size", -4096)) + 4096,
-        keyslots_size=int(config.get("keyslots_size", 0)),
+        metadata_size=json_size + 4096 if (json_size := _whole(config.get("json_size"))) else 0,
+        keyslots_size=_whole(config.get("keyslots_size")),
         other=tuple(_other(area)),
     )
+
+
+def _whole(value: object) -> int:
+    """A number, which the JSON area has as text; 0 for what is none."""
+    text = str(value)
+    return int(text) if text.isdigit() else 0
 
 
 def _other(area: dict[str, Any]) -> Iterator[str]:

@@ -88,10 +88,11 @@ def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) ->
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     options = next((entry.options for entry in lines if entry.spec == path), "")
     exact = survey.ask("stat", "--format=%s", path, lost=f"{path}: the exact size of this swap file is not known")
+    size = int(exact) if exact.strip().isdigit() else size
     found = _labels(survey, path)
     parameter = re.search(r"\bresume_offset=(\d+)", survey.file("/proc/cmdline"))
     return SwapFile(
-        f"swap file:{path}", (holder.id,) if holder else (), path, int(exact or size), options, found.get("UUID", ""),
+        f"swap file:{path}", (holder.id,) if holder else (), path, size, options, found.get("UUID", ""),
         found.get("LABEL", ""), int(parameter[1]) if parameter else 0,
     )  # fmt: skip
 

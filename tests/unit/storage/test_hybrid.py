@@ -35,6 +35,13 @@ def test_the_usual_protection_is_not_described() -> None:
     assert read(Survey(FakeShell({}), {}, [], [], pytest.fail), DISK, {}) == ("", ())
 
 
+@pytest.mark.parametrize("said", ["sfdisk: what?", "[]", '{"partitiontable": {"partitions": [{"node": "/dev/sda1"}]}}'])
+def test_odd_answers_are_warned_of(said: str) -> None:
+    warnings: list[str] = []
+    survey = Survey(FakeShell({"sfdisk --json --label-nested dos /dev/sda": said}), {}, [], [], warnings.append)
+    assert read(survey, DISK, {}) == ("", ()) and "/dev/sda" in warnings[0]
+
+
 def test_a_hybrid_one_comes_back_with_the_places_of_today() -> None:
     id, entries = asked(HYBRID)
     assert entries == (MbrEntry(1, 1, 2047, "ee"), MbrEntry(2, 2048, 40960, "83", bootable=True, partition=1))
