@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from lab.archives import MakeRun
 from lab.loops import run
 from rear_core.errors import Refused
 from rear_core.storage.capture import capture
-from rear_core.storage.disk import Disk
+from rear_core.storage.disk import Disk, PartitionTable
+from rear_core.storage.ext import Ext
+from rear_core.storage.layout import make
 from rear_core.storage.plan import without
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.trial import try_commands
@@ -23,6 +26,8 @@ pytestmark = pytest.mark.root
 FINE = {
     "ext4": "mkfs.ext4 -q -L root {0}",
     "ext4, small inodes and no journal": "mkfs.ext4 -q -O ^has_journal -I 128 -N 5000 {0}",
+    "ext4 with clusters": "mkfs.ext4 -q -O bigalloc -C 65536 {0}",
+    "ext4, journal on another disk": "mke2fs -q -O journal_dev -b 4096 {1} && mkfs.ext4 -q -b 4096 -J device={1} {0}",
     "xfs": "mkfs.xfs -q -m reflink=1,rmapbt=1 {0}",
     "xfs with an external log": "mkfs.xfs -q -l logdev={1} {0}",
     "btrfs on two disks": "mkfs.btrfs -q -d raid1 -m raid1 {0} {1}",
@@ -50,9 +55,31 @@ def test_what_can_be_made_again_is_made_in_a_file(make_run: MakeRun, loop: Calla
 
 
 def test_what_cannot_be_made_again_is_refused_by_name(make_run: MakeRun, loop: Callable[..., str]) -> None:
-    device = loop("first", 400)
+    device, here = loop("first", 400), make_run()
+    run("mkfs.ext4", "-q", device)
+    found = capture(here.sh, include=[device])
+    layout = without(found, {item.id for item in found if isinstance(item, Disk) and item.device != device})
+    unknown = [replace(item, features=("from_next_year",)) if isinstance(item, Ext) else item for item in layout]
     with pytest.raises(Refused, match=rf"{device} cannot be made again: mke2fs failed"):
-        tried(make_run, "mkfs.ext4 -q -O bigalloc -C 65536 {0}", device)
+        try_commands(here, make(unknown), CORE_KINDS)
+
+
+@pytest.mark.parametrize("nested", ["type=ee, start=1, size=2047\nstart=2048, size=40960, bootable", "bootable"])
+def test_an_mbr_before_a_gpt_is_tried_on_a_file(make_run: MakeRun, loop: Callable[..., str], nested: str) -> None:
+    device = loop("first", 400)
+    run("sfdisk", "--quiet", "--label", "gpt", device, input="size=20MiB\n")
+    if nested == "bootable":
+        run("sfdisk", "--quiet", "--label-nested", "dos", "--activate", device, "1")
+    else:
+        run("sfdisk", "--quiet", "--label-nested", "dos", device, input=f"grain: 512\n{nested}\n")
+    here = make_run()
+    found = capture(here.sh, include=[device])
+    layout = without(found, {item.id for item in found if isinstance(item, Disk) and item.device != device})
+    (table,) = [item for item in layout if isinstance(item, PartitionTable)]
+    assert any(entry.bootable for entry in table.mbr)
+    try_commands(here, layout, CORE_KINDS)
+    lines = here.log_lines  # type: ignore[attr-defined]
+    assert [line for line in lines if "--label-nested dos" in line and "/trial/0" in line]
 
 
 def test_a_file_system_larger_than_memory_and_disk_costs_nothing(
