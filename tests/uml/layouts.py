@@ -18,7 +18,7 @@ KNOWN: dict[str, Refused | Said] = {
         "vg/snap .* as a thin volume of its own", "files are restored, and not blocks: it becomes a thin volume"
     ),
     "lvm snapshot": Said("Left out: lv:vg/snap ", "files are restored, and not blocks"),
-    "xfs external log, not mounted": Refused("its log is on another device", "only the kernel knows where it is"),
+    "xfs realtime section, not mounted": Refused("its realtime section is on another", "only the kernel knows where"),
     "lvm thin pool that is cached": Refused(r"vg/pool .*cannot be made again \(cache\)", "its cache is not described"),
     "luks2 with integrity": Refused("a volume with integrity", "all of it has to be written before it is read"),
     "luks2 with a token": Said(r"the token 0 \(luks2-keyring\) has to be enrolled", "its secrets are not on the media"),

@@ -84,6 +84,7 @@ XFS = (
     Made("xfs external log", "mkfs.xfs -q -K -l logdev=$b,size=64m $a\nmount -o logdev=$b $a /srv/data\n", disks=2,
          size=400),
     Made("xfs external log, not mounted", "mkfs.xfs -q -K -l logdev=$b $a\n", disks=2, size=400),
+    Made("xfs realtime section, not mounted", "mkfs.xfs -q -K -r rtdev=$b $a\n", disks=2, size=400),
     Made("xfs realtime section", "mkfs.xfs -q -K -r rtdev=$b,extsize=64k $a\nmount -o rtdev=$b $a /srv/data\n",
          disks=2, size=400),
     Made("xfs that was grown, and does not fill its disk", "mkfs.xfs -q -K -d size=320m $a\nmount $a /srv/data\n"
@@ -94,6 +95,7 @@ OTHERS = (
     Made("vfat 12", gpt("a", size="4MiB") + "mkfs.vfat -F 12 -n SMALL ${a}1 >/dev/null\n"),
     Made("vfat 16", gpt("a", size="40MiB") + "mkfs.vfat -F 16 -s 4 ${a}1 >/dev/null\n"),
     Made("vfat 32", gpt("a") + "mkfs.vfat -F 32 -s 1 -n ESP ${a}1 >/dev/null\n"),
+    Made("vfat 32, backup elsewhere, one FAT", gpt("a") + "mkfs.vfat -F 32 -f 1 -R 64 -b 9 ${a}1 >/dev/null\n"),
     Made("vfat on the whole disk", "mkfs.vfat -I $a >/dev/null\n"),
     Made("vfat whose label has a blank", gpt("a") + "mkfs.vfat -F 32 -n 'my esp' ${a}1 >/dev/null\n", noticed=False),
     Made("swap files with odd names", "mkfs.ext4 -q $a; mount $a /srv/data; mkdir '/srv/data/a dir'\n"

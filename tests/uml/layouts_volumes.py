@@ -88,6 +88,8 @@ LVM = (
          " vg"), disks=2),
     Made("lvm raid on partitions", gpt("a", "b", "c") + "pvcreate -qq ${a}1 ${b}1 ${c}1\n"
          "vgcreate -qq vg ${a}1 ${b}1 ${c}1\nlvcreate -qq -y -n lv --type raid5 -i 2 -L 64m vg\n", disks=3),
+    Made("lvm, nothing more on one disk", lvm("ab", "lvcreate -qq -y -n lv -L 64m vg $a", "pvchange -qq -xn $a"),
+         disks=2),
     Made("lvm snapshot", lvm("a", "lvcreate -qq -y -n lv -L 64m vg", "lvcreate -qq -y -s -n snap -L 16m vg/lv")),
     Made("lvm names with hyphens and dots", "pvcreate -qq $a; vgcreate -qq a-b.c $a\n"
          "lvcreate -qq -y -n d--e.f -L 64m a-b.c; mkfs.ext4 -q /dev/a-b.c/d--e.f\n"),

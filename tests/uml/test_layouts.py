@@ -74,7 +74,7 @@ lvs -a --noheadings --units b -o vg_name,lv_name,segtype,stripes,stripe_size,reg
     -o+origin,discards,zero,lv_tags,lv_allocation_policy,lv_permissions,lv_read_ahead,lv_uuid -O vg_name,lv_name |
     sed -E '/\[/s/ \S+$//'
 vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,vg_mda_count,vg_uuid -O vg_name
-pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_size,pv_tags -O pv_uuid
+pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_size,pv_tags,pv_allocatable -O pv_uuid
 for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {print $1 ":" $2}'); do
     device=${part%%:*}
     case ${part##*:} in
@@ -88,7 +88,9 @@ for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {prin
         btrfs)
             btrfs inspect-internal dump-super $device | grep -E '^(label|num_dev|sectors|nodes|csum_type|fsid)'
             btrfs filesystem usage -b $device 2>/dev/null | grep -oE '^(Data|Metadata|System),[^:]*' | sort -u ;;
-        vfat) fsck.vfat -vn $device | grep -E 'bytes|bits|FATs|root' ;;
+        vfat)
+            fsck.vfat -vn $device | grep -E 'bytes|bits|FATs|root'
+            dd if=$device bs=1 skip=50 count=2 status=none | od -An -tx1 ;;
         swap) swaplabel $device ;;
     esac
 done
@@ -104,10 +106,10 @@ for device in $(lsblk -dnpo NAME,TYPE | awk '$2 == "disk" && $1 !~ /ubd/ {print 
 done
 for folder in /srv/data /mnt/local/srv/data; do
     if findmnt -t btrfs $folder >/dev/null; then
-        btrfs subvolume list $folder | cut -d' ' -f9-; btrfs filesystem df $folder | cut -d: -f1
+        btrfs subvolume list $folder | cut -d' ' -f9- | sort; btrfs filesystem df $folder | cut -d: -f1
         btrfs subvolume get-default $folder | cut -d' ' -f9-; btrfs qgroup show $folder | wc -l
-        btrfs subvolume list -r $folder | cut -d' ' -f9-
-        (cd $folder; find . -type d -exec lsattr -d {} + | grep -E '^\S*C' | cut -d' ' -f2-)
+        btrfs subvolume list -r $folder | cut -d' ' -f9- | sort
+        (cd $folder; find . -type d -exec lsattr -d {} + | grep -E '^\S*C' | cut -d' ' -f2- | sort)
     fi
     [ ! -d $folder ] || find $folder -name '*swap*' -type f -exec swaplabel {} \; -exec stat -c '%a %s' {} \;
 done
