@@ -11,14 +11,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import qemu
+from . import cache, debian, qemu
 
 TARGET = "iqn.2026-11.lab:tape"
 LUN = ("--tid", "1", "--lun", "1")
 START_SECONDS = 60
+INITIATOR = "open-iscsi"
+FILES = ("sbin/iscsistart", "usr/lib/x86_64-linux-gnu/libopeniscsiusr.so*")
 # tgtd loses the end of a record that fills more than half of what is asked for, but not all. What tar writes without a
 # compressor is a multiple of 10240 bytes: in records of this size the last one is full, or just half.
 BLOCK_SIZE = 20480
+
+
+def initiator() -> Path:
+    """An archive with what makes Linux log in to the drive: one program with its libraries, which needs no service."""
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=path.parent) as work:
+            tree = Path(work, "tree")
+            subprocess.run(
+                ["mmdebstrap", "--variant=extract", f"--include={INITIATOR}", debian.SUITE, tree],
+                check=True, capture_output=True, timeout=600,
+            )  # fmt: skip
+            wanted = [name.relative_to(tree) for pattern in FILES for name in tree.glob(pattern)]
+            argv = ["tar", "--create", "--numeric-owner", "--transform=s,^sbin,usr/sbin,", f"--file={path}"]
+            subprocess.run([*argv, f"--directory={tree}", *wanted], check=True)
+
+    return cache.cached("initiator", cache.digest(debian.SUITE, INITIATOR, *FILES), make)
 
 
 def cartridge(path: Path, size: int) -> Path:
@@ -33,7 +52,7 @@ def cartridge(path: Path, size: int) -> Path:
 
 @dataclass(frozen=True)
 class Drive:
-    """A drive; `port` is that of its iSCSI target on the loopback interface, `socket` that of tgtd's own tool."""
+    """A drive; `port` is that of its iSCSI target, `socket` that of tgtd's own tool."""
 
     port: int
     socket: str
@@ -48,6 +67,14 @@ class Drive:
             "-device", "scsi-generic,bus=tape.0,drive=tape0",
         )  # fmt: skip
 
+    @property
+    def login(self) -> str:
+        """The command for a guest that has the `initiator`, after which the drive is /dev/nst0."""
+        return (
+            f"modprobe -a iscsi_tcp st && iscsistart -i iqn.2026-11.lab:uml -t {TARGET} -g 1 -a 10.0.2.2 -p {self.port}"
+            " && udevadm settle && [ -c /dev/nst0 ]"
+        )
+
     def insert(self, tape: Path) -> None:
         """Take out what is in the drive, and put a tape in."""
         for change in ("online=0", f"path={tape}", "online=1"):
@@ -61,15 +88,20 @@ class Drive:
 
 
 @contextmanager
-def drive(tape: Path) -> Iterator[Drive]:
-    """A drive with a tape in it, for as long as the block runs."""
+def drive(tape: Path, network: Path | None = None) -> Iterator[Drive]:
+    """A drive with a tape in it, for as long as the block runs.
+
+    With `network`, the namespace of a guest's cables, its target is there at 10.0.2.2 instead.
+    """
     port = qemu.free_port()
+    address = "10.0.2.2" if network else "127.0.0.1"
     # tgtd numbers its sockets from 0 to 32767.
     made = Drive(port, str(port % 32768))
     with tempfile.TemporaryFile() as log:
         # setpriv: should this process be killed, the drive is gone, too.
         argv = ["setpriv", "--pdeathsig", "KILL", "tgtd", "-f", "-C", made.socket]
-        argv += ["--iscsi", f"portal=127.0.0.1:{port}"]
+        argv += ["--iscsi", f"portal={address}:{port}"]
+        argv = ["nsenter", f"--net={network}", *argv] if network else argv
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
             try:
                 _wait(process, Path(f"/run/tgtd/socket.{made.socket}"))
@@ -77,7 +109,7 @@ def drive(tape: Path) -> Iterator[Drive]:
                 made.control(
                     "logicalunit", "new", *LUN, "-b", f"{tape}", "--device-type", "tape", "--bstype", "ssc"
                 )
-                made.control("target", "bind", "--tid", "1", "-I", "127.0.0.1")
+                made.control("target", "bind", "--tid", "1", "-I", "ALL" if network else address)
                 yield made
             finally:
                 process.kill()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -11,10 +12,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+# Of <sched.h>.
+CLONE_NEWNET = 0x40000000
 
 
 @dataclass
@@ -53,8 +58,13 @@ class Vault:
 
 
 @contextmanager
-def vault(directory: Path, nodes: dict[str, str], port: int = 0) -> Iterator[Vault]:
-    """A server on a port of the loopback interface, a free one if none is named, inside a `with` block."""
+def vault(
+    directory: Path, nodes: dict[str, str], port: int = 0, network: Path | None = None
+) -> Iterator[Vault]:
+    """A server on a port of the loopback interface, a free one if none is named, inside a `with` block.
+
+    With `network`, the namespace of a guest's cables, it listens there as 10.0.2.2 instead.
+    """
     running = Vault(directory, nodes)
 
     class Handler(socketserver.StreamRequestHandler):
@@ -108,10 +118,26 @@ def vault(directory: Path, nodes: dict[str, str], port: int = 0) -> Iterator[Vau
         allow_reuse_address = True
         daemon_threads = True
 
-    with Server(("127.0.0.1", port), Handler) as server:
+    def listening() -> Server:
+        if network:
+            _enter(network)
+        return Server(("10.0.2.2" if network else "127.0.0.1", port), Handler)
+
+    # A thread that ends takes its network with it; what listens stays where it was made.
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(listening).result()
+    with made as server:
         running.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield running
         finally:
             server.shutdown()
+
+
+def _enter(network: Path) -> None:
+    """Move this thread alone to another network namespace (setns(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with network.open() as file:
+        if libc.setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter {network}")
