@@ -59,7 +59,7 @@ rm -rf boot/* etc/ssl/certs/*.[0p]* usr/lib/firmware usr/lib/modules/* usr/lib/g
 find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
 mkdir -p usr/lib/modules/$version
 (cd "$3/usr/lib/uml/modules/$version" && cp --parents -r modules.* kernel/drivers/md kernel/drivers/target \
-    kernel/drivers/scsi kernel/drivers/block kernel/fs/fat kernel/fs/nls \
+    kernel/drivers/scsi kernel/drivers/block kernel/drivers/cdrom kernel/fs/fat kernel/fs/nls \
     kernel/fs/configfs kernel/fs/overlayfs kernel/fs/squashfs kernel/fs/isofs kernel/lib kernel/crypto \
     kernel/security "$2/tree/usr/lib/modules/$version")
 depmod --basedir "$PWD" $version
@@ -107,6 +107,7 @@ class Design:
     """How a machine is made: a script for bash makes its storage on the disks $a and $b, of so many MiB, below /mnt.
 
     `taken` takes the storage into use and mounts the root file system there. It comes back on disks that are `larger`.
+    The disk with its backup has `backup` MiB; without one it is configured by somebody else.
     """
 
     name: str
@@ -118,6 +119,8 @@ class Design:
     larger: int = 0
     # What the backup leaves out: a machine that is recovered by the hundred is best a small one.
     left_out: Sequence[str] = ()
+    backup: int = 768
+    nics: Sequence[uml.Nic] = ()
 
     def serials(self, word: str) -> list[str]:
         """The serial numbers of the old ("0a") or of new disks."""
@@ -158,14 +161,18 @@ GRUB_DISABLE_OS_PROBER=true
 GRUB_DISABLE_RECOVERY=true
 GRUB_DISABLE_SUBMENU=true
 """
-CONF = """\
+# The disks of the guest itself are none of the machine's, and its disks come by these modules.
+IN_GUEST = """\
+EXCLUDE_DEVICES=( /dev/ubda /dev/ubdb )
+RESCUE_MODULES+=( target_core_mod target_core_file tcm_loop configfs sd_mod )
+"""
+CONF = f"""\
 OUTPUT=ISO
 ISO_DIR=/srv/backup/iso
 BACKUP=NFS
 BACKUP_URL=file:///srv/backup
-EXCLUDE_DEVICES=( /dev/ubda /dev/ubdb )
-RESCUE_MODULES+=( target_core_mod target_core_file tcm_loop configfs sd_mod )
-BACKUP_PROG_EXCLUDE+=( {left_out} )
+{IN_GUEST}\
+BACKUP_PROG_EXCLUDE+=( {{left_out}} )
 """
 MOUNT = """\
 #!/bin/sh
@@ -283,7 +290,9 @@ def saved(design: Design) -> Saved:
 
 def running(design: Design, disks: Sequence[uml.Disk], transcript: str) -> uml.Machine:
     """A guest from which `start` goes over to the machine on these disks."""
-    return uml.Machine(root=uml.image(), disks=disks, transcript=cache.transcript(transcript), memory=1536)
+    return uml.Machine(
+        root=uml.image(), disks=disks, nics=design.nics, transcript=cache.transcript(transcript), memory=1536
+    )
 
 
 def start(vm: uml.Machine, design: Design) -> None:
@@ -314,40 +323,59 @@ def mapping(design: Design, word: str) -> str:
 
 def rescue(saved: Saved, disks: Sequence[uml.Disk], transcript: str) -> uml.Machine:
     """A guest that starts the machine's own rescue system; wait for `RESCUE_PROMPT`."""
+    return rescue_of(saved.initramfs, saved.design, disks, transcript)
+
+
+def rescue_of(initramfs: Path, design: Design, disks: Sequence[uml.Disk], transcript: str) -> uml.Machine:
+    """Likewise, of a machine with several."""
     return uml.Machine(
-        initrd=saved.initramfs, disks=disks, transcript=cache.transcript(transcript), command_line="rear.auto=shell"
-    )
+        initrd=initramfs, disks=disks, nics=design.nics, transcript=cache.transcript(transcript),
+        command_line="rear.auto=shell",
+    )  # fmt: skip
+
+
+def take_initramfs(iso: Path, initramfs: Path) -> Path:
+    """Take it out of a rescue image."""
+    argv = ["xorriso", "-osirrox", "on", "-indev", f"{iso}", "-extract", "/boot/initramfs.img", f"{initramfs}"]
+    subprocess.run(argv, check=True, capture_output=True)
+    return initramfs
+
+
+def install(vm: uml.Machine, design: Design) -> None:
+    """Make the machine, in a guest that has its disks and `tree()`; then go over to it, with odd files on its volumes.
+
+    Whoever wants a service of the host while it runs has to start it before.
+    """
+    vm.shell()
+    names = "\n".join(f"{letter}=/dev/disk/lab/{serial}" for letter, serial in zip("ab", design.serials("0a")))
+    vm.put("/run/storage", f"{PRELUDE}{names}\n{design.storage}".encode())
+    vm.check("bash /run/storage", 300)
+    vm.push(debian.rear_disk(), "/mnt")
+    _configure(vm, design)
+    vm.put("/run/settle", f"set -e\n{names}\n{SETTLE}".encode())
+    vm.check("bash /run/settle", 120)
+    vm.enter()
+    vm.shell()
+    _use(vm, design)
+    vm.put("/run/odd.py", compare.ODD_FILES.encode())
+    for folder in vm.check("findmnt -rno TARGET | grep ^/srv/ | grep -v backup || echo /srv").splitlines():
+        vm.check(f"python3 /run/odd.py {folder}")
 
 
 def _make(design: Design, path: Path) -> None:
     path.mkdir()
-    backup = uml.Disk(uml.blank(path / BACKUP, 768), BACKUP)
+    backup = uml.Disk(uml.blank(path / BACKUP, design.backup), BACKUP)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "BACKUP", backup.path], check=True)
-    disks = [*design.blank(path, "0a"), backup]
-    attached = [*disks, uml.Disk(tree(), bus="ubd")]
+    attached = [*design.blank(path, "0a"), backup, uml.Disk(tree(), bus="ubd")]
     with running(design, attached, f"small-{design.name}") as vm:
-        vm.shell()
-        names = "\n".join(f"{letter}=/dev/disk/lab/{serial}" for letter, serial in zip("ab", design.serials("0a")))
-        vm.put("/run/storage", f"{PRELUDE}{names}\n{design.storage}".encode())
-        vm.check("bash /run/storage", 300)
-        vm.push(debian.rear_disk(), "/mnt")
-        _configure(vm, design)
-        vm.put("/run/settle", f"set -e\n{names}\n{SETTLE}".encode())
-        vm.check("bash /run/settle", 120)
-        vm.enter()
-        vm.shell()
-        _use(vm, design)
-        vm.put("/run/odd.py", compare.ODD_FILES.encode())
-        for folder in vm.check("findmnt -rno TARGET | grep ^/srv/ | grep -v backup || echo /srv").splitlines():
-            vm.check(f"python3 /run/odd.py {folder}")
+        install(vm, design)
         vm.check("rear mkbackup", 300)
         iso = vm.get(ISO)
         (path / "rescue.iso").write_bytes(iso)
         (path / "files.json").write_bytes(listed(vm))
         (path / "facts.json").write_text(json.dumps(facts(vm)))
         vm.power_off()
-    argv = ["xorriso", "-osirrox", "on", "-indev", f"{path}/rescue.iso", "-extract", "/boot/initramfs.img"]
-    subprocess.run([*argv, f"{path}/initramfs.img"], check=True, capture_output=True)
+    take_initramfs(path / "rescue.iso", path / "initramfs.img")
 
 
 def _use(vm: uml.Machine, design: Design) -> None:
@@ -360,19 +388,22 @@ def _use(vm: uml.Machine, design: Design) -> None:
 
 def _configure(vm: uml.Machine, design: Design) -> None:
     vm.check("mkdir -p /mnt/etc/rear/config /mnt/srv/backup")
+    backup = {
+        "/etc/rear/local.conf": CONF.format(left_out=" ".join(map(repr, design.left_out))),
+        "/etc/rear/config/50_mount.sh": MOUNT,
+    }
     for line in design.fstab.splitlines():
         if line.split()[1].startswith("/"):
             vm.check(f"mkdir -p /mnt{line.split()[1]}")
     files = {
-        "/etc/fstab": design.fstab + FSTAB,
+        "/etc/fstab": design.fstab + (FSTAB if design.backup else ""),
         "/etc/crypttab": design.crypttab,
         "/etc/default/grub": GRUB,
-        "/etc/rear/local.conf": CONF.format(left_out=" ".join(map(repr, design.left_out))),
-        "/etc/rear/config/50_mount.sh": MOUNT,
+        **(backup if design.backup else {}),
     }
     for name, text in files.items():
         vm.put(f"/mnt{name}", text.encode())
-    vm.check("chmod 755 /mnt/etc/rear/config/50_mount.sh")
+    vm.check("chmod -f 755 /mnt/etc/rear/config/*.sh || true")
 
 
 def facts(vm: uml.Machine) -> list[str]:
