@@ -28,6 +28,7 @@ TOGETHER = (
     "tests/root/test_interruptions.py",
     "tests/uml/test_faults.py",
     "tests/uml/test_layouts.py",
+    "tests/uml/test_methods.py",
     "tests/uml/test_recreate.py",
     "tests/uml/test_whole_recovery.py",
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import backups, cache, compare, debian, machines, qemu, tape, vendors
+from . import backups, cache, compare, debian, machines, qemu, tape, uml, vendors
 from .designs import BIOS
 from .vendors.server import Vault, vault
 
@@ -45,25 +45,32 @@ CONFIGURATIONS = {
 MAY_DIFFER = ("/etc/rear/local.conf", "/nsr/*", "/etc/systemd/network/10-rear-*.link")
 
 # The server is known by a name of /etc/hosts alone.
-PREPARE = f"""\
+NETWORK = f"""\
 set -e
 card=$(basename $(dirname $(grep -l {CARD.mac} /sys/class/net/*/address)))
 ip link set $card up
 ip address add 10.0.2.15/24 dev $card
 ip route add default via 10.0.2.2
 echo '10.0.2.2 vault' >> /etc/hosts
+"""
+FOLDERS = "mkdir -p /etc/rear /etc/adsm /var/log/tsm /nsr/logs /nsr/tmp /nsr/res/nsrladb /usr/lib/nsr\n"
+EXCLUDE = r"""
+for folder in {folders}; do
+    echo "exclude.dir $folder" >> /etc/inclexcl
+    printf '<< %s >>\nskip: %s\n' "${{folder%/*}}" "${{folder##*/}}" >> /.nsr
+done
+"""
+PREPARE = f"""\
+{NETWORK}
 mkfs.ext4 -q -U 0f2c5d4e-1b7a-4c38-9a56-d3e8f7b6a102 -L home /dev/vdb
 sed -i /BACKUP/d /etc/fstab
 echo 'LABEL=home /home ext4 defaults 0 2' >> /etc/fstab
 mount /home
 chmod 711 /home
-mkdir -p /etc/rear /etc/adsm /var/log/tsm /nsr/logs /nsr/tmp /nsr/res/nsrladb /usr/lib/nsr
+{FOLDERS}
 python3 /root/odd.py /srv
 python3 /root/odd.py /home
-for folder in {" ".join(LEFT_OUT + WORK)}; do
-    echo "exclude.dir $folder" >> /etc/inclexcl
-    printf '<< %s >>\\nskip: %s\\n' "${{folder%/*}}" "${{folder##*/}}" >> /.nsr
-done
+{EXCLUDE.format(folders=" ".join(LEFT_OUT + WORK))}
 """
 # A library of the client in its own folder needs one of another vendor's folder: nobody but LD_LIBRARY_PATH knows them.
 INSTALL_TSM = """\
@@ -218,10 +225,15 @@ def _make(folder: Path) -> None:
 
 
 def _prepare(vm: qemu.Machine, port: int) -> None:
-    """Another disk, a network, and both clients as their vendors install them."""
+    """Another disk, a network, and both clients."""
     vm.put("/root/odd.py", compare.ODD_FILES.encode())
     vm.put("/run/prepare.sh", PREPARE.encode())
     vm.check("bash /run/prepare.sh")
+    install_clients(vm, port)
+
+
+def install_clients(vm: qemu.Machine | uml.Machine, port: int) -> None:
+    """Both clients as their vendors install them, where `FOLDERS` are."""
     vm.put("/run/dsmc", vendors.program("dsmc"))
     vm.put("/run/install.py", INSTALL_TSM.encode())
     vm.check("python3 /run/install.py")
