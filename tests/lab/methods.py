@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine that saves itself by every method, one after the other, and what it can come back from then."""
+"""A machine that saves itself by every method, and what it can come back from then.
+
+By a stick it does so in `make test`, by all others, one after the other, in `make test-vm`: `small_methods` has those.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,11 +152,20 @@ class Saved:
 
 
 def saved() -> Saved:
-    """The machine, unless it has done that before."""
+    """The machine, unless it has done that before, by all methods but a stick."""
+    return _saved("methods", [name for name in CONFIGURATIONS if name != "usb"])
+
+
+def saved_on_stick() -> Saved:
+    """Likewise, on a stick."""
+    return _saved("methods-usb", ["usb"])
+
+
+def _saved(kind: str, chosen: list[str]) -> Saved:
     sources = (inspect.getsource(sys.modules[__name__]), *(vendors.program(name).decode() for name in PROGRAMS))
     scripts = compare.ODD_FILES, compare.LISTING, *CONFIGURATIONS.values()
     key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, *scripts, *sources)
-    folder = cache.cached("methods", key, _make)
+    folder = cache.cached(kind, key, lambda path: _make(path, chosen))
     about = json.loads((folder / "about.json").read_text())
     return Saved(folder, about["port"], about["said"])
 
@@ -190,38 +202,56 @@ def inside(disks: list[qemu.Disk], *argv: str | Path) -> str:
     return done.stdout
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, chosen: list[str]) -> None:
     folder.mkdir()
     (folder / "vault").mkdir()
     disks = [*machines.copy(BIOS, folder / "original"), HOME.blank(folder / "original")]
     said: dict[str, Any] = {}
-    # The drive shows the beginning of a tape as a CD, this machine as a disk.
-    image = qemu.Disk(qemu.blank(folder / "image", 512), "image", "usb")
-    with vault(folder / "vault", {NODE: SECRET, CLIENT: SECRET}) as server, tape.drive(
-        tape.cartridge(folder / "tape", 1024)
-    ) as drive, qemu.Machine(
-        disks=[*disks, STICK.blank(folder), image, machines.rear_disk()],
-        nics=[CARD],
-        devices=drive.devices,
-        accelerator=qemu.accelerator(debian.kernel()),
-        transcript=cache.transcript("original-methods"),
-    ) as vm:
-        machines.log_in(vm, BIOS)
-        machines.install_rear(vm)
-        _prepare(vm, server.port)
-        for name, text in CONFIGURATIONS.items():
-            vm.put("/etc/rear/local.conf", f"{text}KERNEL_CMDLINE='{debian.PARAMETERS}'\n".encode())
-            if name in BEFORE:
-                BEFORE[name](vm, said)
-            said[name] = vm.check("rear mkbackup", timeout=2400)
-            assert vm.sh(f"grep -F '{SECRET}' /tmp/rear-debian12.log").status == 1
-            if name in AFTER:
-                AFTER[name](vm, said)
-        backups.shut_down(vm)
-    inside(disks, "cp", "--recursive", f"/mnt/{OUTPUT}", folder / "output")
+    with ExitStack() as services:
+        server = services.enter_context(vault(folder / "vault", {NODE: SECRET, CLIENT: SECRET}))
+        more, devices = _media(folder, chosen, services)
+        with qemu.Machine(
+            disks=[*disks, *more, machines.rear_disk()],
+            nics=[CARD],
+            devices=devices,
+            accelerator=qemu.accelerator(debian.kernel()),
+            transcript=cache.transcript(f"original-methods-{chosen[0]}"),
+        ) as vm:
+            machines.log_in(vm, BIOS)
+            machines.install_rear(vm)
+            _prepare(vm, server.port)
+            for name in chosen:
+                _save(vm, name, said)
+            backups.shut_down(vm)
+    if "usb" not in chosen:
+        inside(disks, "cp", "--recursive", f"/mnt/{OUTPUT}", folder / "output")
     files_of(disks, folder / "files.json")
     (folder / "about.json").write_text(json.dumps({"said": said, "port": server.port}))
     shutil.rmtree(folder / "original")
+
+
+def _media(folder: Path, chosen: list[str], services: ExitStack) -> tuple[list[qemu.Disk], tuple[str, ...]]:
+    """The disks and other devices that methods save to."""
+    disks: list[qemu.Disk] = []
+    devices: tuple[str, ...] = ()
+    if "usb" in chosen:
+        disks.append(STICK.blank(folder))
+    if "tape" in chosen:
+        # The drive shows the beginning of a tape as a CD, this machine as a disk.
+        disks.append(qemu.Disk(qemu.blank(folder / "image", 512), "image", "usb"))
+        devices = services.enter_context(tape.drive(tape.cartridge(folder / "tape", 1024))).devices
+    return disks, devices
+
+
+def _save(vm: qemu.Machine, name: str, said: dict[str, Any]) -> None:
+    """Save it by a method."""
+    vm.put("/etc/rear/local.conf", f"{CONFIGURATIONS[name]}KERNEL_CMDLINE='{debian.PARAMETERS}'\n".encode())
+    if name in BEFORE:
+        BEFORE[name](vm, said)
+    said[name] = vm.check("rear mkbackup", timeout=2400)
+    assert vm.sh(f"grep -F '{SECRET}' /tmp/rear-debian12.log").status == 1
+    if name in AFTER:
+        AFTER[name](vm, said)
 
 
 def _prepare(vm: qemu.Machine, port: int) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from lab import backups, methods, qemu
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
+# tests/uml has the method; here its rescue image boots, too.
+pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 def test_a_machine_comes_back_from_networker(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:

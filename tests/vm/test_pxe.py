@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines start from a TFTP server, by each boot loader and on each firmware; one of them recovers."""
+"""Machines start from a TFTP server, by each boot loader and on each firmware; in `make test-vm` one recovers."""
 
 from __future__ import annotations
 
@@ -107,6 +107,8 @@ def test_the_rescue_system_comes_over_the_network_with_secure_boot(
         vm.power_off()
 
 
+# tests/uml has the method; here its rescue system comes by GRUB for BIOS, too.
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_machine_comes_back_over_the_network_from_storage_protect(
     machine: Callable[..., qemu.Machine], tmp_path: Path

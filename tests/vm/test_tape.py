@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A SCSI tape drive and Linux's own driver for it: two tapes with a change, wrong tapes, and a machine that comes back
-from a tape that boots."""
+"""A tape boots; a SCSI tape drive with Linux's own driver: two tapes with a change, wrong tapes, a whole recovery."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import backups, debian, machines, methods, qemu, tape
+from lab import backups, debian, machines, methods, qemu, small_methods, tape
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(7200)]
 
@@ -124,6 +123,22 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         vm.power_off()
 
 
+def test_what_a_tape_shows_as_a_cd_boots(machine: Callable[..., qemu.Machine]) -> None:
+    with machine(memory=768, cdrom=small_methods.bootable() / "image.iso") as vm:
+        vm.expect("Recover debian12 automatically", timeout=600)
+        vm.send("\r")
+        vm.expect("Choice: ", timeout=600)
+        vm.send("2\n")
+        vm.shell(r"RESCUE debian12:\S* # ")
+        # The machine that wrote it has another network card.
+        (problem,) = vm.check("cat /run/rear/problems").splitlines()
+        assert problem.startswith("the network is not complete: not as recorded: "), problem
+        assert vm.check("rear dump | grep ^OUTPUT=").startswith("OUTPUT=OBDR ")
+        vm.power_off()
+
+
+# tests/uml has the recovery, the test before the boot.
+@pytest.mark.long
 def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
     saved = methods.saved()
     disks = methods.blank(tmp_path)

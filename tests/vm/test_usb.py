@@ -19,7 +19,7 @@ PROMPT = r"RESCUE debian12:\S* # "
 
 
 def test_only_a_free_disk_is_formatted() -> None:
-    said = methods.saved().said
+    said = methods.saved_on_stick().said
     assert said["/dev/vda"]["status"] == 3 and "/dev/vda1 is mounted on /" in said["/dev/vda"]["output"]
     assert said["/dev/vda1"]["status"] == 3 and "name the whole disk, /dev/vda" in said["/dev/vda1"]["output"]
     assert said["nobody"]["status"] == 3 and "It is blank." in said["nobody"]["output"]
@@ -28,7 +28,7 @@ def test_only_a_free_disk_is_formatted() -> None:
 
 
 def test_the_stick_holds_one_rescue_system_and_one_backup() -> None:
-    held = [Path(name) for name in methods.saved().said["stick"].splitlines()]
+    held = [Path(name) for name in methods.saved_on_stick().said["stick"].splitlines()]
     assert sorted(path.name for path in held if path.parts[:2] == ("boot", "rear")) == [
         "initramfs.img", "rescue.json", "vmlinuz",
     ]  # fmt: skip
@@ -40,7 +40,7 @@ def test_the_stick_holds_one_rescue_system_and_one_backup() -> None:
 def test_the_stick_boots_with_secure_boot_and_is_no_target_even_where_it_is_the_only_disk(
     machine: Callable[..., qemu.Machine],
 ) -> None:
-    stick = qemu.Disk(methods.saved().folder / "stick", "stick", "usb", snapshot=True)
+    stick = qemu.Disk(methods.saved_on_stick().folder / "stick", "stick", "usb", snapshot=True)
     with machine(memory=1024, firmware="secureboot", disks=[stick]) as vm:
         rescue_shell(vm)
         assert "secure boot enabled" in vm.check("dmesg").lower()
@@ -55,7 +55,7 @@ def test_the_stick_boots_with_secure_boot_and_is_no_target_even_where_it_is_the_
 def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
     machine: Callable[..., qemu.Machine], tmp_path: Path
 ) -> None:
-    saved = methods.saved()
+    saved = methods.saved_on_stick()
     stick = qemu.Disk(saved.copy("stick", tmp_path), "stick", "usb")
     disks = methods.blank(tmp_path)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
