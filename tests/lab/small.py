@@ -240,7 +240,7 @@ mount LABEL=tree /run/tree --mkdir
 btrfs -q subvolume create /run/tree/@data
 btrfs -q subvolume create /run/tree/@logs
 umount /run/tree
-mdadm --detail --scan >/mnt/etc/mdadm/mdadm.conf
+(echo MAILADDR root; mdadm --detail --scan) >/mnt/etc/mdadm/mdadm.conf
 """,
     "/dev/sys-tem/root / ext4 errors=remount-ro 0 1\nLABEL=boot /boot ext4 defaults 0 2\n"
     "/dev/mapper/vault /srv/vault ext4 defaults 0 2\nLABEL=tree /srv/data btrfs subvol=@data 0 0\n"

@@ -138,6 +138,8 @@ for try in 1 2 3; do
     udevadm settle
 done 2>/dev/null
 multipath -F 2>/dev/null
+# LVM leaves alone what was a path once, and the next disk has the same WWN.
+rm -f /etc/multipath/wwids /etc/multipath/bindings
 # The kernel remembers disks that are gone.
 btrfs device scan --forget
 ! lsblk -rno TYPE | grep -qE 'raid|lvm|crypt|mpath'

@@ -50,6 +50,7 @@ def test_a_machine_comes_back_and_starts(design: Design, tmp_path: Path) -> None
 
     with small.running(design, [*new, backup], f"started-{design.name}") as vm:
         small.start_services(vm, design)
-        assert vm.sh("systemctl is-system-running --wait").output == "running"
+        state = vm.sh("systemctl is-system-running --wait").output
+        assert state == "running", vm.sh("systemctl --failed --no-legend; journalctl -b -p warning | tail -20").output
         vm.send("systemctl poweroff\n")
         vm.wait()
