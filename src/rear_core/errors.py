@@ -68,7 +68,9 @@ class ProgramFailed(RearError):
         self.argv = tuple(argv)
         self.status = status
         self.output = output
-        last = [line for line in output.strip().splitlines() if line.strip()][-1:]
+        # mount(8) ends with where else to look.
+        told = [line for line in output.splitlines() if line.strip() and "dmesg(1) may have more" not in line]
+        last = told[-1:]
         reason = reason or f"exit status {status}"
         super().__init__(f"{argv[0]} failed ({reason})" + (f": {last[0].strip()}" if last else ""))
 

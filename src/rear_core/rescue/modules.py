@@ -142,7 +142,7 @@ class ModuleIndex:
             if path in found:
                 continue
             found.add(path)
-            todo += self.dependencies[path]
+            todo += self.dependencies.get(path, ())
             for name in self.soft_dependencies.get(name_of(path), ()):
                 todo += self.find(name)
         return sorted(found)
@@ -175,7 +175,7 @@ def select(index: ModuleIndex, wanted: Sequence[str]) -> list[str]:
     if not index.dependencies:
         raise RearError(f"{index.directory} has no modules.dep", f"run: depmod {index.directory.name}")
     if ALL in wanted:
-        return sorted(index.dependencies)
+        return _present(index, sorted(index.dependencies))
     chosen = [
         path
         for path, needed in index.dependencies.items()
@@ -183,4 +183,16 @@ def select(index: ModuleIndex, wanted: Sequence[str]) -> list[str]:
     ]
     for name in wanted:
         chosen += index.find(name)
-    return index.closure(chosen)
+    return _present(index, index.closure(chosen))
+
+
+def _present(index: ModuleIndex, paths: list[str]) -> list[str]:
+    """The same files; an error when one of them is not there, as after a kernel that was installed by halves."""
+    for path in paths:
+        if not (index.directory / path).is_file():
+            version = index.directory.name
+            raise RearError(
+                f"{index.directory}/modules.dep names {path}, which is not there",
+                f"install the package of kernel {version} again, or run: depmod {version}",
+            )
+    return paths

@@ -30,6 +30,10 @@ updates/dkms/nvidia.ko:
 @pytest.fixture
 def index(tmp_path: Path) -> ModuleIndex:
     (tmp_path / "modules.dep").write_text(DEP)
+    for line in DEP.splitlines():
+        path = tmp_path / line.partition(":")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     (tmp_path / "modules.softdep").write_text("# comment\nsoftdep ext4 pre: crypto-crc32c\n")
     (tmp_path / "modules.alias").write_text(
         "alias pci:v00008086d* e1000e\nalias crypto-crc32c crc32c_intel\nalias crypto-crc32c crc32c_generic\n"
@@ -76,4 +80,12 @@ def test_big_graphics_drivers_are_left_out() -> None:
 def test_a_directory_without_index_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(RearError) as caught:
         select(ModuleIndex(tmp_path), [])
+    assert "depmod" in caught.value.hint
+
+
+@pytest.mark.parametrize("wanted", [[], ["all_modules"]])
+def test_a_module_that_is_not_there_is_named_with_advice(index: ModuleIndex, wanted: list[str]) -> None:
+    (index.directory / "kernel/lib/crc16.ko").unlink()
+    with pytest.raises(RearError, match=r"names kernel/lib/crc16\.ko, which is not there") as caught:
+        select(index, wanted)
     assert "depmod" in caught.value.hint
