@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
@@ -13,10 +14,12 @@ from ..step import Step
 if TYPE_CHECKING:
     from ..run import Run
 
+# Made by the init of the rescue system.
+RESCUE_MARK = Path("/run/rear/rescue-system")
+
 
 def _at_most_a_day(value: int) -> str:
     return "" if 0 <= value <= 86400 else "must be between 0 and 86400, which is a day"
-
 
 def _absolute(value: str) -> str:
     return "" if value.startswith("/") else "must be an absolute path"
@@ -53,6 +56,11 @@ def rear_settings() -> Iterable[Setting]:
         " that nobody has agreed to. 0 waits as long as it takes.",
     )
     yield Setting(
+        "ALLOW_LIVE_SYSTEM", bool, default=False, environment=True,
+        help="Whether `rear recover` may run outside of the rescue system, on a live system with its root file system"
+        " in memory that was started to repair this machine. In a container it would take the disks of a running host.",
+    )
+    yield Setting(
         "SHARE_DIR", str, default="/usr/share/rear", check=_absolute,
         help="Folder of the distribution's scripts, skel trees and templates.",
     )
@@ -69,7 +77,7 @@ def rear_settings() -> Iterable[Setting]:
 @hookimpl
 def rear_config(run: Run) -> Iterable[Step]:
     if not run.demo:
-        yield Step(0, "Check that this is the rescue system", check_root_in_memory)
+        yield Step(0, "Check that this is the rescue system", check_rescue_system)
 
 
 @hookimpl
@@ -77,14 +85,24 @@ def rear_verify() -> Iterable[Step]:
     yield Step(0, "Check that every phase of the recovery has its plugin", check_recovery_is_covered)
 
 
-def check_root_in_memory(run: Run) -> None:
-    """Refuse to recover on a running machine: only a root file system in memory survives the loss of the disks."""
+def check_rescue_system(run: Run) -> None:
+    """Refuse to recover on a running machine: the rescue system has its root file system in memory, and a mark.
+
+    Memory alone proves nothing: containers and live systems have their root there, and see the disks of a machine that
+    is well.
+    """
     # In a chroot the root may be no mount point, and findmnt then has no answer.
     root = run.sh.query("findmnt", "--noheadings", "--output", "FSTYPE", "/", ok=(0, 1)).split()
     if not root or not set(root) <= {"rootfs", "tmpfs", "ramfs"}:
         raise Refused(
             f"this is not the rescue system: the root file system is {' '.join(root) or 'unknown'}, not in memory",
             "boot the rescue media of this machine, then run `rear recover` there",
+        )
+    if not RESCUE_MARK.exists() and not run.settings["ALLOW_LIVE_SYSTEM"]:
+        raise Refused(
+            "this is not the rescue system: its root file system is in memory, but rear did not start it",
+            "boot the rescue media; or on a live system that was started to repair this machine, and in no container:"
+            " ALLOW_LIVE_SYSTEM=yes rear recover",
         )
 
 

@@ -107,10 +107,10 @@ def made_plan(run: Run) -> Plan:
 
 def in_memory(run: Run) -> bool:
     """Whether this is the rescue system."""
-    from ..builtin.core import check_root_in_memory
+    from ..builtin.core import check_rescue_system
 
     try:
-        check_root_in_memory(run)
+        check_rescue_system(run)
     except Refused:
         return False
     return True
@@ -141,12 +141,12 @@ def made(options: Options, plan_id: str) -> None:
 
     The script of `rear layout plan --script` does this when it has made everything.
     """
-    from ..builtin.core import check_root_in_memory
+    from ..builtin.core import check_rescue_system
     from ..storage.execute import Journal
 
     run = open_run(options)
     run.need_root()
-    check_root_in_memory(run)
+    check_rescue_system(run)
     Journal(recreate.journal_path(run)).note(plan=plan_id, state="built")
 
 
@@ -179,12 +179,12 @@ def diff(options: Options) -> None:
 @click.pass_obj
 def mountonly(options: Options, target: Path) -> None:
     """Mount the file systems of this machine below DIR, as they are; works only on the booted rescue system."""
-    from ..builtin.core import check_root_in_memory
+    from ..builtin.core import check_rescue_system
 
     run = open_run(replace(options, target=target.absolute()))
     try:
         with at_work(run, "mountonly"):
-            check_root_in_memory(run)
+            check_rescue_system(run)
             recreate.mount_present(run)
     except RearError as error:
         run.report.end(error)

@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 
-from ..errors import ProgramFailed
+from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .inventory import Device, is_part, probe, read_devices
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
 MEDIA_LABELS = ("REAR-", "RELAXRECOVER")
+
+
+# What sfdisk says of a disk that it could read.
+NO_TABLE = "does not contain a recognized partition table"
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
     leg = machine.devices[device.parents[0]] if device.type == "mpath" else device
     stack = machine.above(device.path)
     marks = {mark(part.uuid) for part in stack if part.uuid}
-    table = _table(sh, device)
+    table, unreadable = _table(sh, device)
     marks |= {mark(table)} if table else set()
     return PresentDisk(
         path=device.path,
@@ -123,7 +127,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
         physical_sector_size=device.physical_sector_size,
         marks=frozenset(marks),
         holds=_contents(device, stack, table),
-        locked=_why_locked(machine, stack, target) if target else "",
+        locked=(unreadable or _why_locked(machine, stack, target)) if target else "",
     )
 
 
@@ -132,12 +136,15 @@ def mark(identifier: str) -> str:
     return re.sub(r"[-:]|^0x", "", identifier.lower())
 
 
-def _table(sh: Shell, device: Device) -> str:
+def _table(sh: Shell, device: Device) -> tuple[str, str]:
+    """The identifier of a partition table, "" without one; and why the disk cannot be read, when that is so."""
     try:
         table = sh.json("sfdisk", "--json", device.path)["partitiontable"]
-    except ProgramFailed:
-        return ""
-    return str(table.get("id", "")) if table.get("partitions") else ""
+    except ProgramMissing:
+        raise
+    except ProgramFailed as error:
+        return "", "" if NO_TABLE in error.output else f"it cannot be read, nobody knows what it holds: {error.message}"
+    return str(table.get("id", "")) if table.get("partitions") else "", ""
 
 
 def _contents(device: Device, stack: Sequence[Device], table: str) -> str:

@@ -245,3 +245,10 @@ def test_a_damaged_record_of_usage_is_named(tmp_path: Path) -> None:
     (tmp_path / "recovery/usage.json").write_text('{"/": 1')
     with pytest.raises(Refused, match=r"usage\.json is damaged"):
         usage(here)
+
+
+def test_a_disk_that_cannot_be_read_is_locked_and_never_counts_as_blank(tmp_path: Path) -> None:
+    shell = machine(node("sdx"))
+    shell._answers["sfdisk --json /dev/sdx"] = Outcome((), 1, "", "sfdisk: cannot open /dev/sdx: Input/output error", 0)
+    (found,) = look(run(shell, tmp_path), layout()).disks
+    assert found.locked.startswith("it cannot be read, nobody knows what it holds: sfdisk failed")
