@@ -130,6 +130,8 @@ def test_a_stacked_network_is_the_same_on_cards_with_other_names(lab: Namespaces
         "rule add to 10.0.0.0/8 iif lan1 prohibit priority 91",
         "rule add not fwmark 0xca6c lookup 51820 priority 93",
         "rule add lookup main suppress_prefixlength 0 priority 92",
+        "rule add ipproto tcp dport 2049 lookup 100 priority 94",
+        "rule add uidrange 100-200 sport 10-20 lookup 100 priority 95",
         "-6 rule add from 2001:db8::/64 lookup 100 priority 90",
     ):
         lab.ip("before", words)
@@ -144,7 +146,7 @@ def test_a_stacked_network_is_the_same_on_cards_with_other_names(lab: Namespaces
     assert "br0: 192.0.2.7/24 192.0.2.8/24 2001:db8::7/64" in printed.splitlines()
     assert [link.name for link in before.links] == ["lan0", "lan1", "lan2", "br0", "mac1"]
     assert len(before.routes) == 8
-    assert [rule.priority for rule in before.rules] == [90, 91, 92, 93, 90]
+    assert [rule.priority for rule in before.rules] == [90, 91, 92, 93, 94, 95, 90]
     # An answer of the switch, though it has no such service, as soon as the spanning tree lets it through.
     assert "Connection refused" in lab.python(
         "after",
@@ -202,6 +204,7 @@ def test_cables_of_containers_and_their_bridge_are_left_out(lab: Namespaces) -> 
         "link set docker0 up",
         "address add 172.17.0.1/16 dev docker0",
         "rule add iif docker0 lookup 100 priority 50",
+        "rule add tun_id 7 lookup 100 priority 51",
     ):
         lab.ip("host", words)
     found = lab.capture("host")
@@ -213,6 +216,7 @@ def test_cables_of_containers_and_their_bridge_are_left_out(lab: Namespaces) -> 
         "inner": "a cable into a container",
         "tap0": "made by the program that uses it",
         "rule 50": "for docker0, which is left out",
+        "rule 51": "it has FRA_TUN_ID, which rear does not know",
     }
 
 

@@ -24,7 +24,7 @@ SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
 TEMPORARY, DEPRECATED, PERMANENT, NOPREFIXROUTE = 0x01, 0x20, 0x80, 0x200
 
 STACKED = ("bond", "bridge", "dummy", "macvlan", "team", "vlan", "vrf")
-REPEATED = ("IFLA_BRIDGE_VLAN_INFO", "IFLA_VLAN_QOS_MAPPING")
+REPEATED = ("UNKNOWN", "IFLA_BRIDGE_VLAN_INFO", "IFLA_VLAN_QOS_MAPPING")
 MASTERS = ("bond", "bridge", "team", "vrf")
 REASONS = {
     "ifb": "shapes traffic only",
@@ -301,6 +301,9 @@ def _plain(value: Any) -> Any:
         plain = {key: _plain(item) for key, item in value.items() if key not in ("attrs", "header")}
         for attribute in value.get("attrs", ()):
             name, item = attribute[0], _plain(attribute[1])
+            if name == "UNKNOWN":
+                # By number, as pyroute2 has no name for it.
+                item = attribute[1].get("header", {}).get("type", 0)
             if name in REPEATED:
                 plain.setdefault(name, []).append(item)
             else:

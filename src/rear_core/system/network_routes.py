@@ -21,6 +21,13 @@ NO_LIMIT = 0xFFFFFFFF
 INVERT = 0x2
 ACTIONS = {6: "blackhole", 7: "unreachable", 8: "prohibit"}
 LOOKUP, GOTO, NOP = 1, 2, 3
+# All that a rule is described by. The masks of ports, which pyroute2 does not know, come with each single port.
+RULE_ATTRIBUTES = {
+    "FRA_TABLE", "FRA_PRIORITY", "FRA_PROTOCOL", "FRA_L3MDEV", "FRA_PAD", "FRA_SUPPRESS_PREFIXLEN", "FRA_GOTO",
+    "FRA_SRC", "FRA_DST", "FRA_FWMARK", "FRA_FWMASK", "FRA_IIFNAME", "FRA_OIFNAME", "FRA_UID_RANGE", "FRA_SPORT_RANGE",
+    "FRA_DPORT_RANGE", "FRA_IP_PROTO",
+}  # fmt: skip
+PORT_MASKS = {28, 29}
 IP_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
 
 
@@ -135,7 +142,31 @@ def describe_rules(messages: Iterable[Message], kept: set[str], left_out: list[L
         if foreign:
             left_out.append(LeftOut(f"rule {priority}", f"for {min(foreign)}, which is left out"))
             continue
+        if strange := _strange(message):
+            left_out.append(LeftOut(f"rule {priority}", f"it has {', '.join(strange)}, which rear does not know"))
+            continue
         yield Rule(family, priority, _selector(message), _action(message, table))
+
+
+def _strange(message: Message) -> list[str]:
+    """What of a rule is not understood: without it the rule would be one for other packets."""
+    found = {name for name in message if name.startswith("FRA_")} - RULE_ATTRIBUTES
+    # No group of devices is suppressed.
+    found -= {"FRA_SUPPRESS_IFGROUP"} if message.get("FRA_SUPPRESS_IFGROUP") == NO_LIMIT else set()
+    unknown = {f"the attribute {number}" for number in {*message.get("UNKNOWN", ())} - PORT_MASKS}
+    action = message["action"]
+    odd_action = set() if action in {LOOKUP, GOTO, NOP, *ACTIONS} else {f"the action {action}"}
+    return sorted(found | unknown | odd_action)
+
+
+def _range(value: Any) -> str:
+    """A range as `ip rule` takes it; pyroute2 gives it as text or, in some releases, as its ends.
+
+    >>> _range("2049:2049"), _range({"start": 10, "end": 20})
+    ('2049-2049', '10-20')
+    """
+    start, end = value.split(":") if isinstance(value, str) else (value["start"], value["end"])
+    return f"{start}-{end}"
 
 
 def _is_default(message: Message, priority: int, table: int) -> bool:
@@ -163,7 +194,7 @@ def _selector(message: Message) -> str:
         ("FRA_DPORT_RANGE", "dport"),
     ):
         if message.get(attribute):
-            words += [word, f"{message[attribute]['start']}-{message[attribute]['end']}"]
+            words += [word, _range(message[attribute])]
     if message.get("FRA_IP_PROTO"):
         words += ["ipproto", IP_PROTOCOLS.get(message["FRA_IP_PROTO"], str(message["FRA_IP_PROTO"]))]
     return " ".join(words)
@@ -175,6 +206,6 @@ def _action(message: Message, table: int) -> str:
     if message["action"] == NOP:
         return "nop"
     if message["action"] != LOOKUP:
-        return ACTIONS.get(message["action"], "unreachable")
+        return ACTIONS[message["action"]]
     length = message.get("FRA_SUPPRESS_PREFIXLEN", NO_LIMIT)
     return f"lookup {table}" + ("" if length == NO_LIMIT else f" suppress_prefixlength {length}")

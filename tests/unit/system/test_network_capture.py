@@ -232,7 +232,8 @@ def test_rules_are_told_in_words(kernel: Kernel) -> None:
             **rule,
             "FRA_PRIORITY": 12,
             "FRA_IP_PROTO": 6,
-            "FRA_DPORT_RANGE": {"start": 22, "end": 22},
+            "FRA_DPORT_RANGE": "22:22",
+            "UNKNOWN": [29],
             "action": 8,
         },
         {**rule, "FRA_PRIORITY": 13, "FRA_UID_RANGE": {"start": 0, "end": 9}, "action": 2, "FRA_GOTO": 99},
@@ -246,6 +247,23 @@ def test_rules_are_told_in_words(kernel: Kernel) -> None:
         Rule(4, 13, "from all uidrange 0-9", "goto 99"),
         Rule(4, 14, "from all", "lookup 254 suppress_prefixlength 0"),
     )
+
+
+def test_rules_that_are_not_understood_are_left_out_by_name(kernel: Kernel) -> None:
+    rule = {"family": socket.AF_INET, "table": 254, "flags": 0, "src_len": 0, "dst_len": 0, "tos": 0, "action": 1}
+    kernel.found["rules"] = [
+        {**rule, "FRA_PRIORITY": 10, "FRA_TUN_ID": 7},
+        {**rule, "FRA_PRIORITY": 11, "UNKNOWN": [29, 99]},
+        {**rule, "FRA_PRIORITY": 12, "action": 77},
+        {**rule, "FRA_PRIORITY": 13, "FRA_SUPPRESS_IFGROUP": 4},
+        {**rule, "FRA_PRIORITY": 14, "FRA_SUPPRESS_IFGROUP": 0xFFFFFFFF},
+    ]
+    found = kernel.describe()
+    assert [rule.priority for rule in found.rules] == [14]
+    assert [str(item.reason) for item in found.left_out] == [
+        f"it has {what}, which rear does not know"
+        for what in ("FRA_TUN_ID", "the attribute 99", "the action 77", "FRA_SUPPRESS_IFGROUP")
+    ]
 
 
 def test_the_servers_behind_a_resolver_on_this_machine_are_found(kernel: Kernel) -> None:
