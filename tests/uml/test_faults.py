@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recoveries and backups struck at random: other ones each day; `make test-faults` tries a thousand.
+"""Recoveries and backups struck by what seeds draw; `make test-faults` tries a thousand others.
 
 REAR_FAULT_SEED=N begins with the case of that seed, to have it once more.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import date
 
 import pytest
 
@@ -17,7 +16,7 @@ from lab.faults import Case, Laboratory, shown
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
 
 COUNT = 20
-FIRST = int(os.environ.get("REAR_FAULT_SEED") or date.today().toordinal() * COUNT)
+FIRST = int(os.environ.get("REAR_FAULT_SEED") or 100)
 
 
 @pytest.fixture(scope="module")

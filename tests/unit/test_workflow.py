@@ -2,6 +2,7 @@
 """Steps of all plugins and scripts run in one order, and cleanup runs whatever happens."""
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -158,6 +159,26 @@ def test_until_the_first_write_a_refusal_stays_one(run: Run) -> None:
 
     run.plugins.take(plugin("extra", "e", rear_recreate=lambda: [Step(1, "refuse", refuse)]))
     with pytest.raises(Refused, match="in use"):
+        execute(run, "recover")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE])
+def test_a_disk_that_fails_is_no_fault_of_rear(run: Run, number: int) -> None:
+    def look(run: Run) -> None:
+        raise OSError(number, os.strerror(number), "/mnt/local/boot/grub")
+
+    run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", look)]))
+    with pytest.raises(RearError, match=rf"Prove: {os.strerror(number)} \(/mnt/local/boot/grub\)") as caught:
+        execute(run, "recover")
+    assert "dmesg" in caught.value.hint
+
+
+def test_a_file_that_nobody_made_is_one(run: Run) -> None:
+    def look(run: Run) -> None:
+        Path("/nonexistent/file").read_text()
+
+    run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", look)]))
+    with pytest.raises(FileNotFoundError):
         execute(run, "recover")
 
 
