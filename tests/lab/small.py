@@ -366,7 +366,7 @@ def _make(design: Design, path: Path) -> None:
     path.mkdir()
     backup = uml.Disk(uml.blank(path / BACKUP, design.backup), BACKUP)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "BACKUP", backup.path], check=True)
-    attached = [*design.blank(path, "0a"), backup, uml.Disk(tree(), bus="ubd")]
+    attached = [*design.blank(path, "0a"), backup, uml.Disk(tree(), bus="ubd", shared=True)]
     with running(design, attached, f"small-{design.name}") as vm:
         install(vm, design)
         vm.check("rear mkbackup", 300)

@@ -126,7 +126,7 @@ def _make(folder: Path) -> None:
     folder.mkdir()
     (folder / "vault").mkdir()
     said: dict[str, Any] = {}
-    disks = [*DESIGN.blank(folder, "0a"), uml.Disk(small.tree(), bus="ubd")]
+    disks = [*DESIGN.blank(folder, "0a"), uml.Disk(small.tree(), bus="ubd", shared=True)]
     with small.running(DESIGN, disks, "small-methods") as vm, ExitStack() as services:
         small.install(vm, DESIGN)
         vm.push(tape.initiator(), "/")

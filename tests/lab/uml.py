@@ -144,6 +144,8 @@ class Disk:
     sector_size: int = 512
     paths: int = 1
     bus: str = "scsi"
+    # Of the bus "ubd": read only, and by several guests at once, for which the kernel must not lock it.
+    shared: bool = False
 
 
 @dataclass
@@ -293,7 +295,8 @@ class Machine(Console):
         if self.root:
             argv += [f"ubd0={self.root}" if self.keeps else f"ubd0={private}/root.cow,{self.root}"]
         ubds = (disk for disk in self.disks if disk.bus == "ubd")
-        argv += [f"ubd{number}={disk.path}" for number, disk in enumerate(ubds, 1 if self.root else 0)]
+        for number, disk in enumerate(ubds, 1 if self.root else 0):
+            argv += [f"ubd{number}{'rc' if disk.shared else ''}={disk.path}"]
         argv += [f"initrd={self.initrd}"] if self.initrd else []
         argv += [
             f"vec{number}:transport=tap,ifname=card{number},gro=1,mac={nic.mac}" for number, nic in enumerate(self.nics)
