@@ -271,7 +271,8 @@ def strike(bench: Bench, case: Case, result: Result) -> None:
         bench.vm.check(fill)
         answer = bench.ended()
         if answer.status:
-            expect("No space left on device" in answer.output, "nobody says that the disk is full", answer.output)
+            told = answer.output + bench.vm.check("cat /tmp/rear-*.log")
+            expect("No space left on device" in told, "nobody says that the disk is full", answer.output)
         # A full disk stays full for the next run; that is for somebody to see to.
         root = bench.design.fstab.split()[0]
         emptied = f"mkdir -p /run/look; ! mount {root} /run/look || {{ rm -f /run/look/fill; umount /run/look; }}"
