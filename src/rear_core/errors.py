@@ -2,8 +2,16 @@
 """What can go wrong, each kind with its exit status: one line for the user and what to do next."""
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from enum import IntEnum
+
+# Errors of the operating system for which no program is to blame (errno(3)): a disk or a server fails or is full.
+OF_THE_MACHINE = {
+    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE,
+    errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN,
+}  # fmt: skip
 
 
 class ExitCode(IntEnum):
@@ -59,6 +67,17 @@ class Interrupted(RearError):
     """The user or the system asked the run to stop."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class MachineFault(RearError):
+    """A disk or server that failed, or was full, while rear itself read or wrote; `doing` is what it was about."""
+
+    def __init__(self, error: OSError, doing: str = "") -> None:
+        place = "" if error.filename is None else f" ({os.fsdecode(error.filename)})"
+        super().__init__(
+            (f"{doing}: " if doing else "") + f"{error.strerror}{place}",
+            "see `dmesg`: a disk or server fails, or is full; run it again when that is mended",
+        )
 
 
 class ProgramFailed(RearError):

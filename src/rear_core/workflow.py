@@ -2,15 +2,22 @@
 """Phases and workflows: which phases a command runs, how the steps of all plugins are ordered and run."""
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import questions
-from .errors import ConfigurationError, Interrupted, PluginError, Problems, RearError, Refused
+from .errors import (
+    OF_THE_MACHINE,
+    ConfigurationError,
+    Interrupted,
+    MachineFault,
+    PluginError,
+    Problems,
+    RearError,
+    Refused,
+)
 from .step import Step
 
 if TYPE_CHECKING:
@@ -21,12 +28,6 @@ RECOVERING = ("config", "verify", "recreate", "restore", "finalize")
 PHASES = (*MAKING, *RECOVERING, "cleanup")
 # What they write is still there after the run: to disks, to the place of the backup, to media.
 WRITING = ("backup", "output", "recreate", "restore", "finalize")
-
-# Errors of the operating system for which no program is to blame (errno(3)): a disk or a server fails or is full.
-OF_THE_MACHINE = {
-    errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE,
-    errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN,
-}  # fmt: skip
 
 WORKFLOWS = {
     "mkrescue": ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "output", "cleanup"),
@@ -153,13 +154,9 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
                 raise RearError(f"{title}: it needs {'; '.join(left_out)}", "run it again without skip") from error
             raise
         except OSError as error:
-            if error.errno not in OF_THE_MACHINE:
-                raise
-            place = "" if error.filename is None else f" ({os.fsdecode(error.filename)})"
-            raise RearError(
-                f"{title}: {error.strerror}{place}",
-                "see `dmesg`: a disk or server fails, or is full; run it again when that is mended",
-            ) from error
+            if error.errno in OF_THE_MACHINE:
+                raise MachineFault(error, title) from error
+            raise
     seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started
     return True
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from . import cache, compare, small, uml
 from .methods import LIST
-from .small import MIRROR, PLAIN, Design, Saved
+from .small import MIRROR, PLAIN
 
 # A machine that is recovered by the hundred is a small one: enough to have its boot loader installed.
 LEFT_OUT = (
@@ -48,7 +49,6 @@ SIGNALS = ("TERM", "HUP")
 CONFIGURED = "/sys/kernel/config/target"
 # Of the time of a whole recovery, as nobody knows before the first; a busy machine needs longer.
 SECONDS = {"plain": 8.0, "mirror": 18.0, "saving": 16.0}
-RECOVER = f'LUKS_PASSPHRASE="{small.PASSPHRASE}" rear -n recover'
 LIMIT = 300
 
 # Start it and leave; wait for a moment or its end; wait for its end and print what it said. Nothing looks again and
@@ -84,7 +84,8 @@ rm -rf /var/lib/rear/journal /mnt/local/*
 
 @dataclass(frozen=True)
 class Case:
-    """What strikes which machine, and at which parts of the time that a recovery takes."""
+    """What strikes which machine, and at which parts of the time that a recovery takes; `choice` is among disks and
+    signals."""
 
     seed: int
     design: str
@@ -128,17 +129,15 @@ def expect(holds: bool, promise: str, said: object = "") -> None:
 class Bench:
     """Disks for the recoveries of one machine, and a guest with its rescue system where one runs."""
 
-    def __init__(self, design: Design, folder: Path) -> None:
-        self.design, self.folder = design, folder
-        self.saved: Saved = small.saved(design)
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.design, self.folder = name, DESIGNS[name], folder
+        self.saved = small.saved(self.design)
         self.backup = self.saved.copy(small.BACKUP, folder)
-        self.foreign = uml.Disk(uml.blank(folder / small.FOREIGN, 64), small.FOREIGN)
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "precious", self.foreign.path], check=True)
+        self.foreign = small.foreign(folder)
         self.untouched = {disk.serial: _checksum(disk.path) for disk in (self.backup, self.foreign)}
         self.word = "0b"
         self._undo = ExitStack()
         self._vm: uml.Machine | None = None
-        self._counter = itertools.count(1)
         self.renew()
 
     def renew(self) -> None:
@@ -176,6 +175,10 @@ class Bench:
         self.word = "0d"
         self.disks = self.design.blank(self.folder, self.word, 64)
 
+    def disk(self, case: Case) -> str:
+        """The serial number of the chosen disk that a case strikes."""
+        return self.disks[case.choice % len(self.disks)].serial
+
     def map(self) -> None:
         """Let the new disks take the places of the old ones."""
         line = f"DISK_MAPPING=( {small.mapping(self.design, self.word)} )"
@@ -183,12 +186,11 @@ class Bench:
 
     def begin(self) -> None:
         """Start to recover."""
-        self.vm.check(BEGIN.format(command=RECOVER))
+        self.vm.check(BEGIN.format(command=small.RECOVER))
 
     def wait(self, part: float) -> None:
         """Wait for a moment of the recovery that runs, or for its end."""
-        seconds = SECONDS[self.design.name.partition("-")[2]]
-        self.vm.check(MOMENT.format(seconds=part * seconds), LIMIT)
+        self.vm.check(MOMENT.format(seconds=part * SECONDS[self.name]), LIMIT)
 
     def ended(self) -> uml.Answer:
         """What the recovery said at its end."""
@@ -237,72 +239,97 @@ def _checksum(path: Path) -> str:
 
 def strike(bench: Bench, case: Case, result: Result) -> None:
     """Have a recovery struck, and go on until the machine is there again; raises `Broken`."""
-    dice = random.Random(case.seed)
-    first, second = case.moments
-    serial = dice.choice([disk.serial for disk in bench.disks])
     bench.begin()
-    bench.wait(first)
-    answer: uml.Answer | None = None
-    if case.kind.startswith("power") or case.kind == "disk exchanged":
-        bench.drop()
-        if case.kind == "power, twice":
-            bench.begin()
-            bench.wait(second)
-            bench.drop()
-        if case.kind == "disk exchanged":
-            bench.exchange()
-            before = [_checksum(disk.path) for disk in bench.disks]
-            bench.vm.check("sed -i s/0d0/0b0/ /etc/rear/local.conf")
-            refused = bench.recover()
-            expect(refused.status == 3, "disks that nobody chose were not refused", refused.output)
-            expect([_checksum(disk.path) for disk in bench.disks] == before, "disks that nobody chose were written to")
-            bench.map()
-    elif case.kind == "killed":
-        bench.vm.check("kill -KILL $(cat /run/pid) 2>/dev/null; true")
-        bench.ended()
-    elif case.kind == "signal":
-        signal = dice.choice(SIGNALS)
-        bench.vm.check(f"kill -{signal} $(cat /run/pid) 2>/dev/null; true")
-        answer = bench.ended()
-        expect(answer.status in (0, 130), f"SIG{signal} ended it with {answer.status}", answer.output)
-        expect("/mnt/local" not in bench.vm.check("cat /proc/mounts"), "file systems stayed mounted", answer.output)
-    elif case.kind == "disk full":
-        fill = "findmnt /mnt/local >/dev/null && dd if=/dev/zero of=/mnt/local/fill bs=1M 2>/dev/null; true"
-        bench.vm.check(fill)
-        answer = bench.ended()
-        if answer.status:
-            told = answer.output + bench.vm.check("cat /tmp/rear-*.log")
-            expect("No space left on device" in told, "nobody says that the disk is full", answer.output)
-        # A full disk stays full for the next run; that is for somebody to see to.
-        root = bench.design.fstab.split()[0]
-        emptied = f"mkdir -p /run/look; ! mount {root} /run/look || {{ rm -f /run/look/fill; umount /run/look; }}"
-        bench.vm.check(emptied)
-    else:
-        answer = fail(bench, case.kind, serial, result)
+    bench.wait(case.moments[0])
+    answer = STRIKES[case.kind](bench, case, result)
     if answer is not None and answer.status not in (0, 130):
-        expect("ERROR: " in answer.output or "PROBLEM" in answer.output, "it failed without a word", answer.output)
+        expect("ERROR: " in answer.output, "it failed without a word", answer.output)
         expect("fault of rear" not in answer.output, "it ended with a bug", answer.output)
-        result.said.append(next((line for line in answer.output.splitlines() if "ERROR: " in line), ""))
+        result.said.append(_error(answer))
     again(bench, result, answer)
 
 
-def fail(bench: Bench, kind: str, serial: str, result: Result) -> uml.Answer:
-    """A disk gives errors until the run has ended, or goes away and comes back."""
-    if kind == "backup fails":
-        serial = small.BACKUP
-    name = bench.vm.check(f"basename $(readlink -f /dev/disk/lab/{serial})")
-    if kind == "disk vanishes":
-        port = bench.vm.check(f"find {CONFIGURED}/loopback -name port -lname '*/{serial}'")
-        bench.vm.check(f"rm {port}")
-        answer = bench.ended()
-        bench.vm.check(f"ln -s {CONFIGURED}/core/fileio_0/{serial} {port}")
-        bench.vm.check(f"until [ -e /dev/disk/lab/{serial} ]; do sleep 0.05; done; udevadm settle", 30)
-    else:
-        bench.vm.check(f"echo offline >/sys/block/{name}/device/state")
-        answer = bench.ended()
-        bench.vm.check(f"echo running >/sys/block/{name}/device/state")
+def _error(answer: uml.Answer) -> str:
+    return next((line for line in answer.output.splitlines() if "ERROR: " in line), "")
+
+
+def cut_power(bench: Bench, case: Case, _: Result) -> None:
+    """Once, or again while the recovery is begun anew."""
+    bench.drop()
+    if case.kind == "power, twice":
+        bench.begin()
+        bench.wait(case.moments[1])
+        bench.drop()
+
+
+def exchange(bench: Bench, _: Case, __: Result) -> None:
+    """Other disks than those that were chosen are refused, until they are chosen."""
+    bench.exchange()
+    before = [_checksum(disk.path) for disk in bench.disks]
+    bench.vm.check("sed -i s/0d0/0b0/ /etc/rear/local.conf")
+    refused = bench.recover()
+    expect(refused.status == 3, "disks that nobody chose were not refused", refused.output)
+    expect([_checksum(disk.path) for disk in bench.disks] == before, "disks that nobody chose were written to")
+    bench.map()
+
+
+def kill(bench: Bench, _: Case, __: Result) -> None:
+    """Nothing of rear can be undone then."""
+    bench.vm.check("kill -KILL $(cat /run/pid) 2>/dev/null; true")
+    bench.ended()
+
+
+def interrupt(bench: Bench, case: Case, _: Result) -> uml.Answer:
+    """It undoes what it has begun."""
+    signal = SIGNALS[case.choice % len(SIGNALS)]
+    bench.vm.check(f"kill -{signal} $(cat /run/pid) 2>/dev/null; true")
+    answer = bench.ended()
+    expect(answer.status in (0, 130), f"SIG{signal} ended it with {answer.status}", answer.output)
+    expect("/mnt/local" not in bench.vm.check("cat /proc/mounts"), "file systems stayed mounted", answer.output)
+    return answer
+
+
+def fill(bench: Bench, _: Case, __: Result) -> uml.Answer:
+    """Somebody else takes all the room of the root file system."""
+    bench.vm.check("findmnt /mnt/local >/dev/null && dd if=/dev/zero of=/mnt/local/fill bs=1M 2>/dev/null; true")
+    answer = bench.ended()
+    if answer.status:
+        told = answer.output + bench.vm.check("cat /tmp/rear-*.log")
+        expect("No space left on device" in told, "nobody says that the disk is full", answer.output)
+    # A full disk stays full for the next run; that is for somebody to see to.
+    root = bench.design.fstab.split()[0]
+    bench.vm.check(f"mkdir -p /run/look; ! mount {root} /run/look || {{ rm -f /run/look/fill; umount /run/look; }}")
+    return answer
+
+
+def pull_out(bench: Bench, case: Case, result: Result) -> uml.Answer:
+    """A chosen disk goes away, and comes back when the run has ended."""
+    serial = bench.disk(case)
+    port = bench.vm.check(f"find {CONFIGURED}/loopback -name port -lname '*/{serial}'")
+    bench.vm.check(f"rm {port}")
+    answer = bench.ended()
+    bench.vm.check(f"ln -s {CONFIGURED}/core/fileio_0/{serial} {port}")
+    bench.vm.check(f"until [ -e /dev/disk/lab/{serial} ]; do sleep 0.05; done; udevadm settle", 30)
     result.went_on = answer.status == 0
     return answer
+
+
+def fail(bench: Bench, case: Case, result: Result) -> uml.Answer:
+    """A chosen disk, or the one with the backup, gives errors until the run has ended."""
+    serial = small.BACKUP if case.kind == "backup fails" else bench.disk(case)
+    state = bench.vm.check(f"echo /sys/block/$(basename $(readlink -f /dev/disk/lab/{serial}))/device/state")
+    bench.vm.check(f"echo offline >{state}")
+    answer = bench.ended()
+    bench.vm.check(f"echo running >{state}")
+    result.went_on = answer.status == 0
+    return answer
+
+
+# What a strike gives back is what the recovery said, where it came to an end.
+STRIKES: dict[str, Callable[[Bench, Case, Result], uml.Answer | None]] = {
+    "power": cut_power, "power, twice": cut_power, "killed": kill, "signal": interrupt, "disk fails": fail,
+    "backup fails": fail, "disk vanishes": pull_out, "disk exchanged": exchange, "disk full": fill,
+}  # fmt: skip
 
 
 def again(bench: Bench, result: Result, before: uml.Answer | None) -> None:
@@ -314,7 +341,7 @@ def again(bench: Bench, result: Result, before: uml.Answer | None) -> None:
     if answer.status and before is not None:
         # What is left of a disk that failed may be in use until the kernel starts anew.
         result.restarted = True
-        result.said.append(next((line for line in answer.output.splitlines() if "ERROR: " in line), ""))
+        result.said.append(_error(answer))
         bench.drop()
         answer = bench.recover()
         _count(result, answer)
@@ -405,7 +432,7 @@ class Laboratory:
         case = Case.drawn(seed)
         if case.design not in self._benches:
             folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="rear-faults.", dir="/dev/shm"))
-            self._benches[case.design] = Bench(DESIGNS[case.design], Path(folder))
+            self._benches[case.design] = Bench(case.design, Path(folder))
         return tried(self._benches[case.design], case)
 
 

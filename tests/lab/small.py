@@ -11,7 +11,8 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ ISO = "/srv/backup/iso/rear-debian12.iso"
 # The disk with the backup, and the one of somebody else.
 BACKUP, FOREIGN = "0e01", "0f01"
 PASSPHRASE = "correct horse battery"
+RECOVER = f'LUKS_PASSPHRASE="{PASSPHRASE}" rear -n recover'
 
 # LVM writes down what it has seen.
 MAY_DIFFER = ("/etc/lvm/archive/*", "/etc/lvm/backup/*")
@@ -332,6 +334,48 @@ def rescue_of(initramfs: Path, design: Design, disks: Sequence[uml.Disk], transc
         initrd=initramfs, disks=disks, nics=design.nics, transcript=cache.transcript(transcript),
         command_line="rear.auto=shell",
     )  # fmt: skip
+
+
+def foreign(folder: Path) -> uml.Disk:
+    """The disk of somebody else."""
+    disk = uml.Disk(uml.blank(folder / FOREIGN, 64), FOREIGN)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "precious", disk.path], check=True)
+    return disk
+
+
+class Recovery:
+    """The recovery of a machine to new disks by a rescue system of its own; `name` is that of its transcripts."""
+
+    def __init__(self, design: Design, initramfs: Path, folder: Path, name: str) -> None:
+        self.design, self.initramfs, self.folder, self.name = design, initramfs, folder, name
+        self.new = design.blank(folder, "0b", design.larger)
+        self.foreign = foreign(folder)
+        self.untouched = self.foreign.path.read_bytes()
+
+    @contextmanager
+    def rescue(self, *more: uml.Disk) -> Iterator[uml.Machine]:
+        """The guest at its prompt, told which disks to take; it has to end by itself."""
+        # With the disk of somebody else in its place, so that the new disks have other names.
+        disks = [self.foreign, *self.new, *more]
+        with rescue_of(self.initramfs, self.design, disks, f"recover-{self.name}") as vm:
+            vm.shell(RESCUE_PROMPT)
+            vm.check(f"echo \"DISK_MAPPING=( {mapping(self.design, '0b')} )\" >>/etc/rear/local.conf")
+            yield vm
+            vm.send("poweroff\n")
+            vm.wait()
+
+    def check(self, was: list[str], files: Path, may_differ: Sequence[str], *more: uml.Disk) -> None:
+        """The machine is what it was, by its tools and file by file, and nobody wrote to the disk of somebody else."""
+        assert self.foreign.path.read_bytes() == self.untouched
+        with running(self.design, [*self.new, *more], f"recovered-{self.name}") as vm:
+            start(vm, self.design)
+            report = json.loads(vm.check("cat /var/log/rear/recovery-*.json"))
+            assert report["problems"] == []
+            assert facts(vm) == was
+            found = self.folder / "files.json"
+            found.write_bytes(listed(vm))
+            vm.power_off()
+        assert compare.differences(files, found, may_differ) == {}
 
 
 def take_initramfs(iso: Path, initramfs: Path) -> Path:

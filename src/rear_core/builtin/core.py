@@ -21,6 +21,7 @@ RESCUE_MARK = Path("/run/rear/rescue-system")
 def _at_most_a_day(value: int) -> str:
     return "" if 0 <= value <= 86400 else "must be between 0 and 86400, which is a day"
 
+
 def _absolute(value: str) -> str:
     return "" if value.startswith("/") else "must be an absolute path"
 

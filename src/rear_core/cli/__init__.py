@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from ..errors import ExitCode, RearError
+from ..errors import OF_THE_MACHINE, ExitCode, MachineFault, RearError
 from ..report import explain
 from ..run import Options
 
@@ -130,8 +130,11 @@ def main() -> None:
         # The reader of `rear dump | head` has seen enough. Nothing more can be written, not even at exit.
         sys.stderr.close()
         status = ExitCode.FAILED
-    except Exception:
-        traceback.print_exc()
-        print("BUG: this is a fault of rear, not of this machine. Please report the lines above.", file=sys.stderr)
+    except Exception as error:
         status = ExitCode.FAILED
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            print(explain(MachineFault(error)), file=sys.stderr)
+        else:
+            traceback.print_exc()
+            print("BUG: this is a fault of rear, not of this machine. Please report the lines above.", file=sys.stderr)
     sys.exit(status or 0)

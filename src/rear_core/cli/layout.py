@@ -96,7 +96,7 @@ def made_plan(run: Run) -> Plan:
     from ..storage.spared import backup_disks
 
     found = recreate.the_layout(run)
-    machine = choice.look(run, found, lock=in_memory(run))
+    machine = choice.look(run, found, lock=in_rescue_system(run))
     assignment = choice.assigned(run, found, machine, {**backup_disks(run, found), **choice.chosen(run)})
     if assignment.problems:
         choice.refuse(run, assignment)
@@ -105,7 +105,7 @@ def made_plan(run: Run) -> Plan:
     return recreate.planned(run, found, assignment, machine)
 
 
-def in_memory(run: Run) -> bool:
+def in_rescue_system(run: Run) -> bool:
     """Whether this is the rescue system."""
     from ..builtin.core import check_rescue_system
 

@@ -12,7 +12,7 @@ from ..errors import ProgramFailed
 from ..rescue.contents import Contents
 from . import hybrid
 from .command import Command, Site
-from .inventory import Device
+from .inventory import Device, partition_number
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
@@ -140,7 +140,8 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
     sector = int(table.get("sectorsize", device.logical_sector_size))
     uuid = str(table.get("id", "")).lower()
     name = survey.identity(uuid if uuid.strip("0x-") else "", disk)
-    places = {(row["start"], row["size"]): _number(row["node"], device.path) for row in table.get("partitions", ())}
+    rows = table.get("partitions", ())
+    places = {(row["start"], row["size"]): partition_number(row["node"], device.path) for row in rows}
     mbr_id, mbr = hybrid.read(survey, device, places) if table["label"] == "gpt" else ("", ())
     yield PartitionTable(
         id=f"table:{name}",
@@ -155,7 +156,7 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
         mbr=mbr,
     )
     extended: tuple[str, ...] = ()
-    for row in table.get("partitions", ()):
+    for row in rows:
         partition = _partition(survey, row, device.path, disk, uuid if table["label"] == "dos" else "", sector)
         needs: tuple[str, ...] = (f"table:{name}",)
         if table["label"] == "dos" and partition.number > 4:
@@ -166,7 +167,7 @@ def tables(survey: Survey, device: Device, disk: str) -> Iterator[Item]:
 
 
 def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id: str, sector: int) -> Partition:
-    number = _number(row["node"], path)
+    number = partition_number(row["node"], path)
     uuid = str(row.get("uuid", "")).lower()
     if mbr_id.strip("0x"):
         # The kernel makes this PARTUUID of the MBR's disk id and the number.
@@ -186,12 +187,6 @@ def _partition(survey: Survey, row: dict[str, Any], path: str, disk: str, mbr_id
         bootable=bool(row.get("bootable")),
         device=row["node"],
     )
-
-
-def _number(node: str, path: str) -> int:
-    """The number of a partition: its node is the disk's path with 1, p1 or -part1 behind it."""
-    match = re.search(r"\d+$", node[len(path) :])
-    return int(match.group()) if match else 0
 
 
 def read_table(survey: Survey, device: Device) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .inventory import Device
+from .inventory import Device, partition_number
 from .survey import Survey
 
 # What says "a GPT" in an MBR, and the most that one of its sector numbers can say.
@@ -56,9 +56,9 @@ def read(survey: Survey, device: Device, places: Mapping[tuple[int, int], int]) 
 
 
 def _entry(row: Mapping[str, Any], path: str, places: Mapping[tuple[int, int], int]) -> MbrEntry:
-    number = "".join(letter for letter in row["node"][len(path) :] if letter.isdigit())
     start, size, code = int(row["start"]), int(row["size"]), str(row["type"]).lower()
-    return MbrEntry(int(number or 0), start, size, code, bool(row.get("bootable")), places.get((start, size), 0))
+    number = partition_number(row["node"], path)
+    return MbrEntry(number, start, size, code, bool(row.get("bootable")), places.get((start, size), 0))
 
 
 def script(

@@ -89,6 +89,16 @@ def _without_shadows(devices: Mapping[str, Device]) -> dict[str, Device]:
     }
 
 
+def partition_number(node: str, disk: str) -> int:
+    """The number of a partition by its node, which is the disk's path with 1, p1 or -part1 behind it; 0 for none.
+
+    >>> partition_number("/dev/nvme0n1p12", "/dev/nvme0n1")
+    12
+    """
+    match = re.search(r"\d+$", node[len(disk) :])
+    return int(match.group()) if match else 0
+
+
 def volume_group(device: Device) -> str:
     """The volume group of a logical volume: the name before the first single hyphen; hyphens in names are doubled.
 

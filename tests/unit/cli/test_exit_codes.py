@@ -2,6 +2,7 @@
 """Each exit status, as docs/reference/exit-codes.md describes it."""
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
+from rear_core import cli
 
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -78,3 +81,25 @@ def test_checklayout_tells_by_its_status(rear: Rear, tmp_path: Path) -> None:
     (tmp_path / "etc/recovery/layout.json").write_text(json.dumps({"version": 1, "items": [gone], "left_out": []}))
     changed = rear("checklayout")
     assert (changed.returncode, "S1" in changed.stdout) == (1, True), changed.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error", "/etc/rear/local.conf"), "ERROR: Input/output error (/etc/rear/"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/nowhere"), "BUG: this is a fault of rear"),
+        (ValueError("odd"), "BUG: this is a fault of rear"),
+    ],
+)
+def test_outside_of_steps_too_only_what_no_machine_did_is_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "rear", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said in told and ("BUG" in told) is said.startswith("BUG")

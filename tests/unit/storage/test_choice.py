@@ -42,14 +42,17 @@ def node(name: str, size: int = 10, **fields: Any) -> dict[str, Any]:
     return {"name": name, "kname": name, "maj:min": f"8:{ord(name[-1])}", "type": "disk", "size": size * GIB, **fields}
 
 
-def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None) -> FakeShell:
-    """A rescue system with these disks, and sources mounted on targets."""
+NO_TABLE = "does not contain a recognized partition table"
+
+
+def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None, sfdisk: str = NO_TABLE) -> FakeShell:
+    """A rescue system with these disks, of which sfdisk says this, and sources mounted on targets."""
     mounted = [
         {"target": target, "source": source, "fstype": "ext4", "options": "rw", "fsroot": "/", "maj:min": "0:1"}
         for target, source in (mounts or {}).items()
     ]
     nothing = Outcome((), 2, "", "", 0)
-    no_table = Outcome((), 1, "", "does not contain a recognized partition table", 0)
+    no_table = Outcome((), 1, "", sfdisk, 0)
     answers: dict[str, Answer] = {
         f"lsblk --json --bytes --output {COLUMNS}": json.dumps({"blockdevices": disks}),
         "python3 -m rear_core.storage.inventory": "\n".join(disk["kname"] for disk in disks),
@@ -248,7 +251,6 @@ def test_a_damaged_record_of_usage_is_named(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_cannot_be_read_is_locked_and_never_counts_as_blank(tmp_path: Path) -> None:
-    shell = machine(node("sdx"))
-    shell._answers["sfdisk --json /dev/sdx"] = Outcome((), 1, "", "sfdisk: cannot open /dev/sdx: Input/output error", 0)
+    shell = machine(node("sdx"), sfdisk="sfdisk: cannot open /dev/sdx: Input/output error")
     (found,) = look(run(shell, tmp_path), layout()).disks
     assert found.locked.startswith("it cannot be read, nobody knows what it holds: sfdisk failed")
