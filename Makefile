@@ -20,11 +20,13 @@ rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs
 check: export PYTHONDONTWRITEBYTECODE =
 check: .venv/for-check ## unit tests, lint and types
 	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --quiet --check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
 	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --quiet --check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
 

@@ -3,6 +3,7 @@
 
 Every plugin here is the good one with one fault; only the check that is to find it is run on it.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The documentation says what the code says."""
+
 from __future__ import annotations
 
 import re

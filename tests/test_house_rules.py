@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rules of the house that no linter knows."""
+
 from __future__ import annotations
 
 import ast
@@ -24,8 +25,18 @@ LAYERS = (
     ("finalize",),
     ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "work_area", "template"),
     (
-        "shell", "interruption", "report", "questions", "settings", "hookspecs", "step", "durable", "removal",
-        "mounts", "url", "errors",
+        "shell",
+        "interruption",
+        "report",
+        "questions",
+        "settings",
+        "hookspecs",
+        "step",
+        "durable",
+        "removal",
+        "mounts",
+        "url",
+        "errors",
     ),
 )
 

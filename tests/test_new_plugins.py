@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`rear plugins new` and the tutorial, as an author follows them: made, installed, tested, selected."""
+
 from __future__ import annotations
 
 import re

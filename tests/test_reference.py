@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pages of docs/reference that are written by hand have all that the code has, and nothing else."""
+
 from __future__ import annotations
 
 import ast

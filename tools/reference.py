@@ -3,6 +3,7 @@
 
 What the code knows is written there once, in docstrings, declarations and help texts; these pages only present it.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -224,7 +225,10 @@ def _verdict(name: str, larger: int, known: Mapping[str, Any]) -> str:
 def core_context() -> click.Context:
     """A context of the command without plugins' commands: which of them are installed here must not matter."""
     group = click.Group(
-        "rear", help=rear.help, params=list(rear.params), context_settings=rear.context_settings,
+        "rear",
+        help=rear.help,
+        params=list(rear.params),
+        context_settings=rear.context_settings,
         commands={name: command for name in COMMANDS if (command := rear.get_command(click.Context(rear), name))},
     )
     context = click.Context(

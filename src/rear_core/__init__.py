@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bare-metal disaster recovery for Linux: what plugin authors import."""
+
 from __future__ import annotations
 
 from .errors import ConfigurationError, ExitCode, PluginError, ProgramFailed, RearError, Refused

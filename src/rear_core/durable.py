@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that are there as a whole or not at all, also after the power was cut."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can go wrong, each kind with its exit status: one line for the user and what to do next."""
+
 from __future__ import annotations
 
 import errno

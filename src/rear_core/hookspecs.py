@@ -5,6 +5,7 @@ A plugin is a module named by an entry point (`rear.backup`, `rear.output`, `rea
 functions with `@hookimpl` (`from rear_core import hookimpl`) and leaves out any hook, and any argument of a hook, that
 it does not need. Hooks only say what there is to do: the work is done by the actions of the steps they return.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Signals that end a run: each becomes `Interrupted` in the main thread, wherever it arrives."""
+
 from __future__ import annotations
 
 import signal

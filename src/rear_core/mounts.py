@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is mounted, by the kernel's own table, and what a folder really lies on; names are bytes."""
+
 from __future__ import annotations
 
 import os

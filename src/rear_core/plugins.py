@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds, selects, isolates and lists plugins: installed distributions that name a module by an entry point."""
+
 from __future__ import annotations
 
 import importlib

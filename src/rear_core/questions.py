@@ -4,6 +4,7 @@
 Every question knows the same words: yes, no and quit, or their first letters; ^D is quit. A word that no answer belongs
 to is asked for again, and nothing is ever taken for an answer because nobody gave one.
 """
+
 from __future__ import annotations
 
 import select

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Removes directory trees, and never what is mounted in them: nothing else in rear does."""
+
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user sees and what the log keeps: one terminal line per step, everything else in the log."""
+
 from __future__ import annotations
 
 import os
@@ -23,9 +24,7 @@ class Report:
     or printed when `debug` is on.
     """
 
-    def __init__(
-        self, *, verbose: bool = False, debug: bool = False, terminal: TextIO | None = None
-    ) -> None:
+    def __init__(self, *, verbose: bool = False, debug: bool = False, terminal: TextIO | None = None) -> None:
         self.verbose = verbose or debug
         self.debug = debug
         self.warnings: list[str] = []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run: what every step is given."""
+
 from __future__ import annotations
 
 import os

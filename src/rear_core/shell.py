@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The only module that starts programs: argument lists, a clean environment, time limits, every status checked."""
+
 from __future__ import annotations
 
 import fcntl
@@ -247,8 +248,16 @@ class Shell:
         return Path(found) if found else None
 
     def _start(
-        self, arguments: list[str], *, running: list[subprocess.Popen[bytes]], stdin: Any, stdout: Any, stderr: Any,
-        env: Mapping[str, str] | None, cwd: Path | None, pass_fds: Sequence[int] = (),
+        self,
+        arguments: list[str],
+        *,
+        running: list[subprocess.Popen[bytes]],
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         """Start a program and add it to `running`; no signal comes between."""
         program = self.which(arguments[0])
@@ -267,7 +276,12 @@ class Shell:
             with held():
                 process = subprocess.Popen(
                     [os.fspath(program), *arguments[1:]],
-                    stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=cwd, pass_fds=pass_fds,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    env=environment,
+                    cwd=cwd,
+                    pass_fds=pass_fds,
                     # Its own session: ^C reaches rear alone, which then stops the program and cleans up in order.
                     start_new_session=stdin is not None or stdout is not None,
                 )

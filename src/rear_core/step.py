@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the phases of a workflow are made of."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Templates of boot menus and alike, rendered by jinja2; administrators may put their own in place of ours."""
+
 from __future__ import annotations
 
 import os

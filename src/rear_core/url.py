@@ -4,6 +4,7 @@
 file:///folder is a folder of this machine, nfs://server/export one of a server, and usb:///dev/disk/by-label/REAR-000
 a disk that is plugged in for it. Media are also put to servers that take files one by one, as https://server/folder.
 """
+
 from __future__ import annotations
 
 import posixpath

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lock of a run and its work area; both are left behind by nobody but a killed run, and cleared by the next."""
+
 from __future__ import annotations
 
 import fcntl

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Phases and workflows: which phases a command runs, how the steps of all plugins are ordered and run."""
+
 from __future__ import annotations
 
 import time

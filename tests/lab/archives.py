@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backups of small trees, without a disk."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -145,15 +145,18 @@ def _make(design: Design, path: Path) -> None:
     path.mkdir()
     place = Place.empty(path / "backup", design)
     disks = copy(design, path / "original")
-    with place.served(), qemu.Machine(
-        firmware=design.firmware,
-        nvram=path / "original/nvram",
-        reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
-        disks=[*disks, *place.disks, rear_disk()],
-        nics=place.nics,
-        accelerator=qemu.accelerator(debian.kernel()),
-        transcript=cache.transcript(f"original-{design.name}"),
-    ) as vm:
+    with (
+        place.served(),
+        qemu.Machine(
+            firmware=design.firmware,
+            nvram=path / "original/nvram",
+            reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
+            disks=[*disks, *place.disks, rear_disk()],
+            nics=place.nics,
+            accelerator=qemu.accelerator(debian.kernel()),
+            transcript=cache.transcript(f"original-{design.name}"),
+        ) as vm,
+    ):
         log_in(vm, design)
         install_rear(vm)
         _put_odd_files(vm, design)

@@ -26,8 +26,7 @@ COMMON = (
 )
 LVM = (
     "vgs --noheadings --options vg_name,vg_extent_size",
-    "lvs --noheadings --options vg_name,lv_name,segtype,stripes,stripe_size,lv_size,lv_attr,pool_lv,"
-    "chunk_size,zero",
+    "lvs --noheadings --options vg_name,lv_name,segtype,stripes,stripe_size,lv_size,lv_attr,pool_lv,chunk_size,zero",
     "pvs --noheadings --options pv_uuid,vg_name | sort",
 )
 # LVM writes down what it has seen.
@@ -265,4 +264,3 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 )
 
 ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN)
-

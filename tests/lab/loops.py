@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loop devices and what tests do with them."""
+
 from __future__ import annotations
 
 import os

@@ -3,6 +3,7 @@
 
 Left out are the check that this is the rescue system, and the boot loader.
 """
+
 from __future__ import annotations
 
 import hashlib

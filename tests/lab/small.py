@@ -98,7 +98,8 @@ def tree() -> Path:
             argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", TREE, "sh"]
             subprocess.run(
                 [*argv, os.fspath(debian.tree()), work, os.fspath(uml.kernel()), os.fspath(path)],
-                check=True, timeout=600,
+                check=True,
+                timeout=600,
             )
 
     return cache.cached("small-tree", cache.digest(*parts), make)
@@ -359,7 +360,7 @@ class Recovery:
         disks = [self.foreign, *self.new, *more]
         with rescue_of(self.initramfs, self.design, disks, f"recover-{self.name}") as vm:
             vm.shell(RESCUE_PROMPT)
-            vm.check(f"echo \"DISK_MAPPING=( {mapping(self.design, '0b')} )\" >>/etc/rear/local.conf")
+            vm.check(f'echo "DISK_MAPPING=( {mapping(self.design, "0b")} )" >>/etc/rear/local.conf')
             yield vm
             vm.send("poweroff\n")
             vm.wait()

@@ -106,9 +106,7 @@ def drive(tape: Path, network: Path | None = None) -> Iterator[Drive]:
             try:
                 _wait(process, Path(f"/run/tgtd/socket.{made.socket}"))
                 made.control("target", "new", "--tid", "1", "-T", TARGET)
-                made.control(
-                    "logicalunit", "new", *LUN, "-b", f"{tape}", "--device-type", "tape", "--bstype", "ssc"
-                )
+                made.control("logicalunit", "new", *LUN, "-b", f"{tape}", "--device-type", "tape", "--bstype", "ssc")
                 made.control("target", "bind", "--tid", "1", "-I", "ALL" if network else address)
                 yield made
             finally:

@@ -66,4 +66,3 @@ def _step(output: str, title: str) -> float:
     if found is None:
         raise subprocess.SubprocessError(f"no step {title!r} in:\n{output}")
     return float(found[1])
-

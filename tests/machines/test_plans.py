@@ -4,6 +4,7 @@
 `plan.sh` is what `rear layout plan --script` prints when all disks are there and blank; `--update-golden`
 rewrites it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tests on real file systems and loop devices share."""
+
 from __future__ import annotations
 
 import io

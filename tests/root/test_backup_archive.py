@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real trees through a real tar: what comes back equals what was saved, and no fault harms the backup before."""
+
 from __future__ import annotations
 
 import json
@@ -98,16 +99,20 @@ def facts(path: Path) -> dict[str, tuple[object, ...]]:
         elif stat.S_ISLNK(status.st_mode):
             content = entry.readlink()
         found[name] = (
-            status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_rdev, attributes, content
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns,
+            status.st_rdev,
+            attributes,
+            content,
         )
     return found
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "xz", "none"])
 @pytest.mark.parametrize("key", ["", SECRET])
-def test_what_comes_back_equals_what_was_saved(
-    tmp_path: Path, make_run: MakeRun, compression: str, key: str
-) -> None:
+def test_what_comes_back_equals_what_was_saved(tmp_path: Path, make_run: MakeRun, compression: str, key: str) -> None:
     tree = tmp_path / "tree"
     make_odd_tree(tree)
     before = facts(tree)

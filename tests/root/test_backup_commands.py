@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The commands on a healthy machine: `rear mkbackuponly` saves, `rear recover --demo` restores into a folder."""
+
 from __future__ import annotations
 
 import json

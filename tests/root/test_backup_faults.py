@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faults of a backup are told before anything is written, and none harms the backup before."""
+
 from __future__ import annotations
 
 import hashlib

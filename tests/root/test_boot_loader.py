@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB installed into a real Debian tree and onto real disks; what is shown inside the target is taken away again."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """dracut run for real in a restored Debian tree by the plugin for Red Hat, and its image read."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole phase finalize on a real Debian tree: from restored files to a system that is proven to boot, or not."""
+
 from __future__ import annotations
 
 import io

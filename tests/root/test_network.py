@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks captured in one network namespace and set up again in another, as the rescue system does it."""
+
 from __future__ import annotations
 
 import os
@@ -151,8 +152,7 @@ def test_a_stacked_network_is_the_same_on_cards_with_other_names(lab: Namespaces
     assert "Connection refused" in lab.python(
         "after",
         "-c",
-        "import os, socket; s = socket.socket(); s.settimeout(20);"
-        "print(os.strerror(s.connect_ex(('192.0.2.1', 9))))",
+        "import os, socket; s = socket.socket(); s.settimeout(20);print(os.strerror(s.connect_ex(('192.0.2.1', 9))))",
     )
 
 
@@ -257,9 +257,7 @@ LEASED = Network(
     links=(network.Link("lan0", mac=MACS[0], driver="veth", dhcp=True),),
     addresses=(network.Address("lan0", "192.0.2.99/24", dynamic=True),),
     routes=(
-        network.Route(
-            4, "default", (network.Hop("lan0", "192.0.2.1"),), metric=77, protocol="dhcp", dynamic=True
-        ),
+        network.Route(4, "default", (network.Hop("lan0", "192.0.2.1"),), metric=77, protocol="dhcp", dynamic=True),
     ),
 )
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration of dnsmasq that the documentation shows: clients of each firmware get the boot loader they need."""
+
 from __future__ import annotations
 
 import os

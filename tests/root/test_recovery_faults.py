@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recovery that would not succeed, on loop devices: refused with its reason, the disks untouched."""
+
 from __future__ import annotations
 
 import json

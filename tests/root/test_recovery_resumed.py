@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recovery that failed in the middle, on loop devices, is gone on with by the next run; questions at its console."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Removing a tree never reaches what is mounted in it, whatever its name is made of."""
+
 from __future__ import annotations
 
 import os

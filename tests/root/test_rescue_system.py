@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole rescue system of this machine: built, checked in a chroot, packed, unpacked and looked at."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Too little room is told before anything is made."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Storage made again: described on one loop device, planned and built on another, described again, the same."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a recovery could not make again is known when the media are made."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What finalize does to restored systems of other distributions: golden files, commands and reports; see README.md."""
+
 from __future__ import annotations
 
 import io
@@ -277,7 +278,7 @@ def test_a_restored_system_becomes_what_is_expected(
         (HERE / name / "report.txt").write_text(report(run))
     assert report(run) == (HERE / name / "report.txt").read_text()
     assert changed == content(HERE / name / "expected")
-    removed = (HERE / name / "removed.txt")
+    removed = HERE / name / "removed.txt"
     assert sorted(set(before) - set(after)) == (removed.read_text().split() if removed.exists() else [])
 
 
@@ -290,7 +291,9 @@ def test_programs_of_the_system_run_in_this_order(name: str, run: Run) -> None:
 
 def test_a_system_is_known_by_its_own_plugin(name: str) -> None:
     found = read_os_release(HERE / name / "tree")
-    declared = (HERE.parents[1] / "plugins" / MACHINES[name].plugin.__name__.replace("_", "-")).joinpath(
-        "pyproject.toml"
-    ).read_text()
+    declared = (
+        (HERE.parents[1] / "plugins" / MACHINES[name].plugin.__name__.replace("_", "-"))
+        .joinpath("pyproject.toml")
+        .read_text()
+    )
     assert any(f"\n{id} = " in declared for id in found.ids)

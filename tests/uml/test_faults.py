@@ -26,9 +26,7 @@ def laboratory() -> Iterator[Laboratory]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
-def test_what_is_struck_ends_with_the_same_machine_and_other_disks_untouched(
-    seed: int, laboratory: Laboratory
-) -> None:
+def test_what_is_struck_ends_with_the_same_machine_and_other_disks_untouched(seed: int, laboratory: Laboratory) -> None:
     result = laboratory.tried(seed)
     assert not result.problem, shown(result)
 

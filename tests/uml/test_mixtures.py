@@ -32,9 +32,7 @@ def bench() -> Iterator[Bench]:
     max_examples=300 if ALL else 3, derandomize=not ALL, phases=[Phase.generate], database=None, print_blob=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-def test_a_mixture_comes_back_as_it_was(
-    layout: Made, bench: Bench, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_mixture_comes_back_as_it_was(layout: Made, bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
     note(layout.script)
     folder = tmp_path_factory.mktemp("mixture")
     with bench.whole():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bonds, VLANs and filtering bridges, which need a distribution's kernel: taken down and set up again."""
+
 from __future__ import annotations
 
 import json
@@ -24,7 +25,9 @@ for number in 1 2 3 4; do
 done
 """
 # The cards take no more than 1500 bytes.
-MAKE = NAMES + """
+MAKE = (
+    NAMES
+    + """
 ip link add bond0 type bond mode 802.3ad miimon 150 lacp_rate fast xmit_hash_policy layer3+4 min_links 1
 ip link add bond1 type bond mode active-backup arp_interval 500 arp_ip_target 192.0.2.1,192.0.2.2
 for card in card1 card2; do ip link set dev $card master bond0; done
@@ -56,15 +59,19 @@ ip route add default via 192.0.2.1
 ip -6 route add default via 2001:db8:30::1
 ip route add 10.0.0.0/8 nexthop via 192.0.2.1 weight 3 nexthop via 203.0.113.1
 """
+)
 REMOVE = """
 for link in mac0 blue dummy7 br0.30 br0 inner bond0.10 bond1 bond0; do ip link delete dev $link; done
 """
 # Names as after a change of hardware, two of them swapped.
-SWAP = REMOVE + """
+SWAP = (
+    REMOVE
+    + """
 for card in card1 card2 card3 card4; do ip link set dev $card down; done
 ip link set dev card1 name other; ip link set dev card2 name card1; ip link set dev other name card2
 ip link set dev card3 name eth7; ip link set dev card4 name card3
 """
+)
 CAPTURE = (
     "from rear_core.shell import Shell; from rear_core.system import network, network_capture;"
     "print(network.dumps(network_capture.capture(Shell())))"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """LVM, software RAID and LUKS made again on other disks of a guest, and described again: nothing else differs."""
+
 from __future__ import annotations
 
 import json

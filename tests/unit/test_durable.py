@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small file takes the place of the one before as a whole, or not at all."""
+
 from __future__ import annotations
 
 import os

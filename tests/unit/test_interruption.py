@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A signal ends a run wherever it arrives, once, and what was begun is undone."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The cache of the laboratory removes what nobody used for long, and nothing else."""
+
 from __future__ import annotations
 
 import os

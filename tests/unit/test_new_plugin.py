@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The package of a new plugin is written whole or not at all, under a name that is free."""
+
 from __future__ import annotations
 
 import ast

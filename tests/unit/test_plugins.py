@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plugins are found without being imported; a broken one is named and harms nobody else."""
+
 from __future__ import annotations
 
 import re
@@ -77,7 +78,8 @@ def test_two_distributions_with_one_name_are_both_unusable(install: Install) -> 
     install("rear-backup-acme", "backup", "ACME", GOOD)
     found = install("rear-backup-rival", "backup", "ACME", GOOD)
     assert [plugin.problem for plugin in found] == [
-        "rear-backup-rival has the same name", "rear-backup-acme has the same name",
+        "rear-backup-rival has the same name",
+        "rear-backup-acme has the same name",
     ]
     with pytest.raises(PluginError, match="same name"):
         Plugins([]).select(found, "backup", ["ACME"], "BACKUP")

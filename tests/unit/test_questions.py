@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is typed at a terminal, what it means, and that nobody's silence is an answer."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The log is private and never written through a link; secrets reach neither log nor terminal."""
+
 from __future__ import annotations
 
 import io
@@ -55,5 +56,7 @@ def test_a_link_in_place_of_the_log_is_refused(tmp_path: Path, kind: str) -> Non
 def test_an_error_tells_what_to_do_and_where_the_log_is() -> None:
     text = explain(RearError("the disk is full", "set TMPDIR"), Path("/tmp/rear-box.log"))
     assert text.splitlines() == [
-        "ERROR: the disk is full", "  What to do: set TMPDIR", "  Details: /tmp/rear-box.log",
+        "ERROR: the disk is full",
+        "  What to do: set TMPDIR",
+        "  Details: /tmp/rear-box.log",
     ]

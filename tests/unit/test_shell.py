@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs are started with argument lists, their every status counts, and none is left behind."""
+
 from __future__ import annotations
 
 import os
@@ -162,9 +163,10 @@ def test_a_secret_reaches_a_stage_through_a_descriptor() -> None:
 
 
 def test_a_program_in_the_background_is_killed_at_the_end_of_its_block(tmp_path: Path) -> None:
-    with (tmp_path / "output").open("wb") as output, Shell().background(
-        "sh", "-c", "echo started; exec sleep 60", output=output
-    ) as running:
+    with (
+        (tmp_path / "output").open("wb") as output,
+        Shell().background("sh", "-c", "echo started; exec sleep 60", output=output) as running,
+    ):
         while not (tmp_path / "output").read_text():
             time.sleep(0.01)
         with pytest.raises(ProgramFailed, match=r"0\.1 seconds"):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Templates: where they are looked for, and what is said of a bad one."""
+
 from __future__ import annotations
 
 import os
@@ -64,9 +65,7 @@ def test_files_of_relax_and_recover_are_no_templates_of_ours(run: Run) -> None:
         ("{{ marker.__class__.__mro__ }}", 1, "unsafe"),
     ],
 )
-def test_what_is_wrong_in_a_template_is_named_with_file_and_line(
-    run: Run, text: str, line: int, problem: str
-) -> None:
+def test_what_is_wrong_in_a_template_is_named_with_file_and_line(run: Run, text: str, line: int, problem: str) -> None:
     path = put(run.config_dir, text)
     with pytest.raises(ConfigurationError, match=problem) as caught:
         render(run, NAME, marker="/a")

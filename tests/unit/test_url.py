@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """URLs of the places where media and backups are kept."""
+
 from __future__ import annotations
 
 import pytest
@@ -110,7 +111,10 @@ PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1)
 
 
 @given(
-    scheme=st.sampled_from(ALL), path=PATHS, user=st.text("abc@:/%# ü", max_size=5), port=st.integers(0, 65535),
+    scheme=st.sampled_from(ALL),
+    path=PATHS,
+    user=st.text("abc@:/%# ü", max_size=5),
+    port=st.integers(0, 65535),
     upper=st.booleans(),
 )
 def test_what_is_written_is_read_as_the_same_place(scheme: str, path: str, user: str, port: int, upper: bool) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run at a time, in a work area of its own that does not outlive it."""
+
 from __future__ import annotations
 
 import os

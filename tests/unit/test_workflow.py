@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Steps of all plugins and scripts run in one order, and cleanup runs whatever happens."""
+
 from __future__ import annotations
 
 import errno
@@ -74,7 +75,14 @@ def test_steps_are_ordered_by_number_then_kind_then_title(run: Run) -> None:
     run.plugins.take(plugin("core", "c", rear_analyse_dr=steps("50 core", "90 core")))
     path = script(run, "analyse_dr", "50_mine.sh", "true")
     assert [planned.step.title for planned in plan(run, ["analyse_dr"])] == [
-        "10 output", "50 core", "50 os", "50 backup a", "50 backup b", "50 output", str(path), "90 core",
+        "10 output",
+        "50 core",
+        "50 os",
+        "50 backup a",
+        "50 backup b",
+        "50 output",
+        str(path),
+        "90 core",
     ]
 
 
@@ -95,7 +103,8 @@ def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
 
     run.plugins.take(
         plugin(
-            "extra", "e",
+            "extra",
+            "e",
             rear_analyse_dr=lambda: [Step(10, "fail", fail), Step(20, "never", lambda run: done.append("never"))],
             rear_cleanup=lambda: [Step(10, "fail too", fail), Step(20, "last", lambda run: done.append("last"))],
         )
@@ -228,7 +237,9 @@ def test_a_hook_that_returns_no_steps_is_named(run: Run) -> None:
 
 def test_a_script_sees_the_run_and_extends_its_lists(run: Run, tmp_path: Path) -> None:
     script(
-        run, "analyse_dr", "10_tools.sh",
+        run,
+        "analyse_dr",
+        "10_tools.sh",
         f'env >{tmp_path}/seen\ntouch "$ROOTFS_DIR/made"\necho \'RESCUE_BINARIES+=( strace "a b" )\' >>"$REAR_RETURN"',
     )
     execute(run, WORKFLOW)
@@ -236,8 +247,12 @@ def test_a_script_sees_the_run_and_extends_its_lists(run: Run, tmp_path: Path) -
     assert (run.rootfs_dir / "made").exists()
     seen = (tmp_path / "seen").read_text().splitlines()
     for line in (
-        f"CONFIG_DIR={run.config_dir}", f"BUILD_DIR={run.build_dir}", f"ROOTFS_DIR={run.rootfs_dir}",
-        f"SHARE_DIR={run.share_dir}", "REAR_PHASE=analyse_dr", "OUTPUT=ISO",
+        f"CONFIG_DIR={run.config_dir}",
+        f"BUILD_DIR={run.build_dir}",
+        f"ROOTFS_DIR={run.rootfs_dir}",
+        f"SHARE_DIR={run.share_dir}",
+        "REAR_PHASE=analyse_dr",
+        "OUTPUT=ISO",
     ):
         assert line in seen
 

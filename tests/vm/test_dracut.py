@@ -24,6 +24,6 @@ def test_a_machine_starts_from_an_initramfs_of_dracut(machine: Callable[..., qem
         vm.expect(r"dracut-\S+ \(Initramfs\)", timeout=300)
         vm.shell(timeout=600)
         assert vm.check("findmnt --noheadings --output FSTYPE,LABEL /").split() == ["ext4", debian.LABEL]
-        assert "PRETTY_NAME=\"Debian GNU/Linux 12" in vm.check("cat /etc/os-release")
+        assert 'PRETTY_NAME="Debian GNU/Linux 12' in vm.check("cat /etc/os-release")
         vm.send("poweroff --force --force\n")
         vm.wait()

@@ -22,10 +22,7 @@ DAILY = (designs.UEFI,)
 
 @pytest.mark.parametrize(
     "design",
-    [
-        pytest.param(design, id=design.name, marks=[] if design in DAILY else pytest.mark.long)
-        for design in designs.ALL
-    ],
+    [pytest.param(design, id=design.name, marks=[] if design in DAILY else pytest.mark.long) for design in designs.ALL],
 )
 def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: Design, tmp_path: Path) -> None:
     saved = backups.backed_up(design)

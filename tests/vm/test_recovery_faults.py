@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recovery that cannot succeed leaves every disk as it was; one that was cut off, by whatever, is gone on with."""
+
 from __future__ import annotations
 
 import hashlib
@@ -26,9 +27,9 @@ LAYOUT = "/etc/rear/recovery/layout.json"
 # What a user does who edits the description with an editor, and then back again.
 EDIT = "cp -p {path} /run/saved && sed -i {expression} {path} && ! cmp -s {path} /run/saved"
 EDITS = {
-    "version 99 is not known here, only 1": "'s/\"version\": 1/\"version\": 99/'",
-    "which is not there": "'0,/\"needs\": \\[\"disk:/s//\"needs\": [\"disk:lost-/'",
-    "these items need each other": "'/\"type\": \"disk\"/,/\"needs\"/s/\"needs\": \\[\\]/\"needs\": [\"mount:\\/\"]/'",
+    "version 99 is not known here, only 1": '\'s/"version": 1/"version": 99/\'',
+    "which is not there": '\'0,/"needs": \\["disk:/s//"needs": ["disk:lost-/\'',
+    "these items need each other": '\'/"type": "disk"/,/"needs"/s/"needs": \\[\\]/"needs": ["mount:\\/"]/\'',
 }
 
 

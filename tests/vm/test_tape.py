@@ -142,8 +142,9 @@ def test_what_a_tape_shows_as_a_cd_boots(machine: Callable[..., qemu.Machine]) -
 def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
     saved = methods.saved()
     disks = methods.blank(tmp_path)
-    with tape.drive(saved.copy("tape", tmp_path)) as drive, machine(
-        memory=1024, cdrom=saved.folder / "image", disks=disks, devices=drive.devices
-    ) as vm:
+    with (
+        tape.drive(saved.copy("tape", tmp_path)) as drive,
+        machine(memory=1024, cdrom=saved.folder / "image", disks=disks, devices=drive.devices) as vm,
+    ):
         backups.recover(vm)
     methods.check(disks, saved)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=CDROM: its checks, and the pieces that an archive is cut into."""
+
 from __future__ import annotations
 
 import errno

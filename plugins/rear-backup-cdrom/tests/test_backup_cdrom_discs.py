@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=CDROM: real images of three discs, made and restored; drives and their discs are stood in for."""
+
 from __future__ import annotations
 
 import io
@@ -221,9 +222,7 @@ def test_a_wrong_disc_is_named_and_another_one_asked_for(
     assert said(run.report).count("Needed: disc 3 of 3") == 4
 
 
-def test_missing_discs_are_named_when_nobody_is_there(
-    tmp_path: Path, three: Path, recover: Callable[..., Run]
-) -> None:
+def test_missing_discs_are_named_when_nobody_is_there(tmp_path: Path, three: Path, recover: Callable[..., Run]) -> None:
     with pytest.raises(Refused, match=r"disc 2 of 3 .*, disc 3 of 3 .* of web1; found: disc 1 of 3"):
         recover(Drives({"/dev/sr0": three / "1.iso"}))
     assert not (tmp_path / "restored").exists()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=NFS: its checks and what it brings to the rescue system."""
+
 from __future__ import annotations
 
 from pathlib import Path

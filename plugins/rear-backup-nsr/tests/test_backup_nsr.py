@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=NSR against the stand-ins of NetWorker's programs, which refuse what is not documented."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=TAPE on a stand-in for the drive: volumes, wrong tapes, damage; real archives of real files."""
+
 from __future__ import annotations
 
 import io
@@ -139,9 +140,7 @@ def test_two_tapes_are_changed_and_come_back(
     assert "no backup" in said(reading) and "no label" in said(reading)
 
 
-def test_what_cannot_be_asked_ends_the_run(
-    make_tapes: MakeTapes, tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_asked_ends_the_run(make_tapes: MakeTapes, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = labelled(room=200_000), labelled()
     with pytest.raises(RearError, match=r"is full; needed is a tape for volume 2 .*nobody can be asked") as caught:
         save(make_tapes(StandInDrive(first)), tree)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=TSM against the stand-in of dsmc, which refuses whatever IBM does not document."""
+
 from __future__ import annotations
 
 import base64

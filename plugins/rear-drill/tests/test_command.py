@@ -122,9 +122,7 @@ def test_the_entry_for_a_shell_is_found_in_the_menu_of_rear(make_menu: Callable[
     assert image.shell_entry(menu) == image.Entry(2, "Rescue shell", "/boot/k", "/boot/i")
 
 
-def test_an_image_gives_its_kernel_and_its_configuration_alone(
-    tmp_path: Path, make_image: MakeImage
-) -> None:
+def test_an_image_gives_its_kernel_and_its_configuration_alone(tmp_path: Path, make_image: MakeImage) -> None:
     iso = make_image(conf="BACKUP_URL=file:///srv/backup\n")
     (folder := tmp_path / "work").mkdir()
     found = image.read(Shell(), iso, folder)
@@ -178,8 +176,7 @@ def test_the_disc_has_the_files_of_the_backup_and_the_backup_stays_as_it_is(
 def test_secrets_are_told_to_the_rescue_system_alone() -> None:
     text = command.configuration("/run/rear-drill", "it's secret", "passing")
     assert text == (
-        "DISK_MAPPING=()\nBACKUP_URL=file:///run/rear-drill\n"
-        "BACKUP_KEY=\"it's secret\"\nLUKS_PASSPHRASE=passing\n"
+        'DISK_MAPPING=()\nBACKUP_URL=file:///run/rear-drill\nBACKUP_KEY="it\'s secret"\nLUKS_PASSPHRASE=passing\n'
     )
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The install advice of Debian, Ubuntu and their kin."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The install advice of Red Hat Enterprise Linux, Fedora and their kin."""
+
 from __future__ import annotations
 
 import pytest

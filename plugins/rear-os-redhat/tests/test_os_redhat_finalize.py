@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recovered Red Hat gets a new initramfs and menu when it needs them."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The install advice of SUSE Linux Enterprise and openSUSE."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recovered SUSE: its initramfs, and what snapper keeps about snapshots."""
+
 from __future__ import annotations
 
 from pathlib import Path

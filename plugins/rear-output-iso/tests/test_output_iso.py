@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=ISO: a real image is made and looked into."""
+
 from __future__ import annotations
 
 import os
@@ -36,9 +37,7 @@ needs_loaders = pytest.mark.skipif(
 )
 
 
-def make_run(
-    tmp_path: Path, config: str = "", *, mode: str = "bios", secure_boot: bool | None = None
-) -> Run:
+def make_run(tmp_path: Path, config: str = "", *, mode: str = "bios", secure_boot: bool | None = None) -> Run:
     """A run with a packed rescue system, on a machine with both boot loaders."""
     text = f"ISO_DIR={tmp_path}/output\n{config}"
     declared = [*core.rear_settings(), *rear_output_iso.rear_settings()]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=ISO: a file beyond 4 GiB, as a backup on the image can be."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=ISO with a backup on its images: several discs, their sizes and names, and burning."""
+
 from __future__ import annotations
 
 import hashlib

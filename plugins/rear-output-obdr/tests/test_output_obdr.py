@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=OBDR on a stand-in for the drive: the beginning of the tape is the CD that a drive with OBDR shows."""
+
 from __future__ import annotations
 
 import io

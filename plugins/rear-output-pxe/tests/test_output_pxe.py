@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=PXE: a real tree is made and looked into."""
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rescue systems of several machines and dates lie on one disk; the menu names what is complete, the newest first."""
+
 from __future__ import annotations
 
 import os

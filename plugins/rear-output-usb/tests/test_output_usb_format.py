@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`rear format` shows a disk, and refuses every one that is not free to be erased."""
+
 from __future__ import annotations
 
 import json

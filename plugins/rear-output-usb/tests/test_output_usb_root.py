@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A disk is made and filled for real: partitions and file systems on loop devices, all steps of OUTPUT=USB."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Archives of a machine's files, for backup plugins: make one, prove one, restore one, in any place."""
+
 from __future__ import annotations
 
 from .backup import check_tools, estimate, rescue_contents, save

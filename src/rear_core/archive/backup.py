@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Saves the files of this machine: one archive, a coverage report and a manifest, in a folder or on other media."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a backup saves, and for every mounted byte that it does not save, why not."""
+
 from __future__ import annotations
 
 import fnmatch
@@ -115,6 +116,7 @@ def select(
 
 def _verdict(layout: Layout, mount: Mounted, wishes: Wishes) -> Covered:
     """Saved when the layout makes it again and nothing speaks against it."""
+
     def covered(verdict: str, reason: str = "") -> Covered:
         return Covered(mount.target, mount.source, mount.fstype, verdict, reason)
 
@@ -161,9 +163,7 @@ def _groups(layout: Layout, item: Item) -> set[str]:
     return found
 
 
-def _counted(
-    covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]
-) -> list[Covered]:
+def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]) -> list[Covered]:
     """With the bytes of every local file system; a server or program that does not answer must not be asked."""
     seen: set[str] = set()
     counted = []
@@ -189,7 +189,7 @@ def _nested(layout: Layout, saved: Sequence[str], visible: Mapping[str, Mounted]
         root = visible[item.target].root.strip("/")
         for other in layout:
             if isinstance(other, Subvolume) and other.id.startswith(f"subvolume:{uuid}/") and other.id not in mounted:
-                within = other.path[len(root):].lstrip("/") if _lies_in(f"/{other.path}", f"/{root}") else ""
+                within = other.path[len(root) :].lstrip("/") if _lies_in(f"/{other.path}", f"/{root}") else ""
                 path = f"{item.target.rstrip('/')}/{within}"
                 if within and _holder(path, visible) == item.target:
                     found.append(path)
@@ -205,6 +205,7 @@ def _parts(
     layout: Layout, wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounted], below: Callable[[str], int]
 ) -> Iterable[Part]:
     """What is left out of saved file systems."""
+
     def counted(path: str) -> int:
         return below(path) if _holder(path, visible) in saved else 0
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The keys of an encrypted archive: derived from a passphrase, to encrypt, to authenticate and to recognise it."""
+
 from __future__ import annotations
 
 import hashlib

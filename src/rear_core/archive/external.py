@@ -4,6 +4,7 @@
 A plugin for such a client has `record` run in analyse_dr. It saves inside `saving`, tells `prove` in verify what the
 server has, and restores inside `restoring`, which compares what came back with what was recorded.
 """
+
 from __future__ import annotations
 
 import json

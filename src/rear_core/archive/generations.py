@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Generations of backups: folders named by their time (UTC), there only when complete; old ones are removed."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The manifest of a backup: what it should be, sealed by a checksum and, when encrypted, authenticated by its key."""
+
 from __future__ import annotations
 
 import hashlib

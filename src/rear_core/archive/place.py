@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where backups are kept: folders, and what plugins for other media bring instead."""
+
 from __future__ import annotations
 
 import errno
@@ -72,7 +73,8 @@ class Folder:
             raise RearError(
                 f"cannot write the backup to {self.home}: {error.strerror}",
                 "make room there: the previous backup is kept until a new one is complete"
-                if full else "check its server or disk: earlier backups are as they were",
+                if full
+                else "check its server or disk: earlier backups are as they were",
             ) from error
 
     def names(self) -> list[str]:
@@ -86,13 +88,9 @@ class Folder:
         try:
             there = path.stat().st_size
         except FileNotFoundError:
-            raise Refused(
-                f"the backup {path.parent} has no archive {found.archive}", OTHER_BACKUP
-            ) from None
+            raise Refused(f"the backup {path.parent} has no archive {found.archive}", OTHER_BACKUP) from None
         if there < found.size:
-            raise Refused(
-                f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP
-            )
+            raise Refused(f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP)
         return read(path)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Progress of long work: a bar with rate and ETA on a terminal, one line per 10 % elsewhere, JSON events for tools."""
+
 from __future__ import annotations
 
 import json

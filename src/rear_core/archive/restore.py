@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Restores the files of a machine: first proves that the backup is whole and authentic, then unpacks it."""
+
 from __future__ import annotations
 
 import json

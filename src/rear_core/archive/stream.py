@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stream of an archive: GNU tar, a compressor, openssl when there is a key, and Python at the file's end."""
+
 from __future__ import annotations
 
 import os
@@ -90,9 +91,7 @@ def pack(
             command, descriptor = stack.enter_context(cipher(keys))
             stages.append(command)
             descriptors.append(descriptor)
-        outcomes = sh.pipe(
-            *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1)}
-        )
+        outcomes = sh.pipe(*filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1)})
     _read_again(outcomes[0].stderr, root)
     return _streamed(outcomes[0], index)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An archive in volumes: written until a medium is full, then on to the next, each with a checksum of its own."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs programs of the recovered system inside it."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a machine that one kind of firmware started can be started by the other: what its storage must have."""
+
 from __future__ import annotations
 
 from ..storage.disk import Disk, Partition, PartitionTable

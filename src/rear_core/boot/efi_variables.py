@@ -4,6 +4,7 @@
 The formats are those of the UEFI Specification 2.10: "Globally Defined Variables" (3.3), "Load Options"
 (3.1.3) and "EFI Device Path Protocol" (10.3). All numbers are little endian.
 """
+
 from __future__ import annotations
 
 import re
@@ -61,9 +62,7 @@ def read_boot_entries(root: Path = Path("/")) -> BootEntries:
             except (struct.error, ValueError):
                 continue
     current = _numbers(read_efi_variable("BootCurrent", root))
-    return BootEntries(
-        tuple(entries), _numbers(read_efi_variable("BootOrder", root)), current[0] if current else ""
-    )
+    return BootEntries(tuple(entries), _numbers(read_efi_variable("BootOrder", root)), current[0] if current else "")
 
 
 def _numbers(value: bytes | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 The layout of the boot sector and of the sector it loads is that of GRUB's sources, boot.S and diskboot.S in
 grub-core/boot/i386/pc; include/grub/i386/pc/boot.h names the offsets.
 """
+
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB 2 for UEFI, with or without shim: recognised on the EFI system partition and in the EFI variables."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -86,9 +87,7 @@ def detect(run: Run) -> Facts | None:
     }
 
 
-def _describe(
-    mount: dict[str, Any], installations: list[Installation], variables: BootEntries
-) -> dict[str, Any]:
+def _describe(mount: dict[str, Any], installations: list[Installation], variables: BootEntries) -> dict[str, Any]:
     return {
         "mountpoint": mount["target"],
         "device": mount["source"],

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB 2 for UEFI on a recovered system: files, boot entries, and the path that firmware starts without an entry."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The core's own behaviour, written as plugins on the same hooks that third parties use."""
+
 from __future__ import annotations
 
 from importlib import import_module

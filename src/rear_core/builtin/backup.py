@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all backup methods share: the settings of selection and archives, and where files may be restored to."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fills the tree of the rescue system: skeleton, programs, Python, files, configuration; and checks it."""
+
 from __future__ import annotations
 
 import os
@@ -267,5 +268,3 @@ def _known_secrets(run: Run) -> Iterator[tuple[str, str]]:
     for name in run.settings:
         if run.settings.declaration(name).secret and isinstance(run.settings[name], str):
             yield f"the value of {name}", run.settings[name]
-
-

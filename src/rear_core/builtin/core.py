@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings that choose the plugins and the places of a run."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -29,48 +30,73 @@ def _absolute(value: str) -> str:
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "OUTPUT", str, default="ISO",
+        "OUTPUT",
+        str,
+        default="ISO",
         help="Kind of rescue media. Each output method is a package, rear-output-<name>; `rear plugins list` shows"
         " which are installed.",
     )
     yield Setting(
-        "BACKUP", str, default="NFS",
+        "BACKUP",
+        str,
+        default="NFS",
         help="How the files of this machine are saved. Each backup method is a package, rear-backup-<name>.",
     )
     yield Setting(
-        "OS_FAMILY", str,
+        "OS_FAMILY",
+        str,
         help="Family of operating systems this machine belongs to: debian, redhat or suse. Left empty it follows from"
         " ID and ID_LIKE in /etc/os-release; set it on a distribution that names no family.",
     )
     yield Setting(
-        "TMPDIR", str, default="/tmp", environment=True, check=_absolute,
+        "TMPDIR",
+        str,
+        default="/tmp",
+        environment=True,
+        check=_absolute,
         help="Folder in which the work area rear.<pid> is made. The tree of the rescue system needs several"
         " hundred MiB there, or memory where there is plenty; with -d it is always there.",
     )
     yield Setting(
-        "LOGFILE", str, environment=True,
+        "LOGFILE",
+        str,
+        environment=True,
         help="Log of the run. Left empty it is /tmp/rear-<hostname>.log.",
     )
     yield Setting(
-        "USER_INPUT_TIMEOUT", int, check=_at_most_a_day,
+        "USER_INPUT_TIMEOUT",
+        int,
+        check=_at_most_a_day,
         help="Seconds that a question waits for its answer; after them the run ends, as after ^D, and nothing is done"
         " that nobody has agreed to. 0 waits as long as it takes.",
     )
     yield Setting(
-        "ALLOW_LIVE_SYSTEM", bool, default=False, environment=True,
+        "ALLOW_LIVE_SYSTEM",
+        bool,
+        default=False,
+        environment=True,
         help="Whether `rear recover` may run outside of the rescue system, on a live system with its root file system"
         " in memory that was started to repair this machine. In a container it would take the disks of a running host.",
     )
     yield Setting(
-        "SHARE_DIR", str, default="/usr/share/rear", check=_absolute,
+        "SHARE_DIR",
+        str,
+        default="/usr/share/rear",
+        check=_absolute,
         help="Folder of the distribution's scripts, skel trees and templates.",
     )
     yield Setting(
-        "VAR_DIR", str, default="/var/lib/rear", check=_absolute,
+        "VAR_DIR",
+        str,
+        default="/var/lib/rear",
+        check=_absolute,
         help="Folder of what is kept between runs: finished media, the lock.",
     )
     yield Setting(
-        "CACHE_DIR", str, default="/var/cache/rear", check=_absolute,
+        "CACHE_DIR",
+        str,
+        default="/var/cache/rear",
+        check=_absolute,
         help="Folder of what can be made again at any time: packed kernel modules and firmware.",
     )
 

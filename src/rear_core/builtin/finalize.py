@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the restored system bootable on this machine, proves it, and reports what the recovery came to."""
+
 from __future__ import annotations
 
 import json
@@ -59,9 +60,7 @@ def check_firmware(run: Run) -> None:
     was, mode = recorded["system"]["firmware"]["mode"], run.system.firmware.mode
     if was == mode:
         return
-    usable = [
-        loader for loader, facts in recorded_loaders(run) if loader.firmware == mode and not is_left_over(facts)
-    ]
+    usable = [loader for loader, facts in recorded_loaders(run) if loader.firmware == mode and not is_left_over(facts)]
     lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, the_layout(run))]
     if lacks:
         raise Refused(

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Describes the network in recovery/network.json; the rescue system sets it up again."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

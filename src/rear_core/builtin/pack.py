@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packs the tree and the kernel modules into one initramfs."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the storage again: finds the disks, plans, asks for passphrases, builds, mounts, and compares."""
+
 from __future__ import annotations
 
 import json
@@ -362,7 +363,6 @@ def after_restore(run: Run) -> None:
     from ..storage.execute import execute
 
     execute(run.sh, the_plan(run).restored, tell=run.report.detail)
-
 
 
 def mount_present(run: Run) -> None:

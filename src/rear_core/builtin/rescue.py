@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides what the rescue system is made of: kernel, programs, modules; and checks that this machine has it."""
+
 from __future__ import annotations
 
 import os
@@ -32,59 +33,81 @@ def _is_hash(value: str) -> str:
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "RESCUE_BINARIES", list, aliases=("REQUIRED_PROGS",),
+        "RESCUE_BINARIES",
+        list,
+        aliases=("REQUIRED_PROGS",),
         help="Programs that the rescue system must have besides its own: names in the search path, or full paths.",
     )
     yield Setting(
-        "RESCUE_BINARIES_OPTIONAL", list, aliases=("PROGS",),
+        "RESCUE_BINARIES_OPTIONAL",
+        list,
+        aliases=("PROGS",),
         help="Programs that the rescue system gets when they are installed.",
     )
     yield Setting(
-        "RESCUE_FILES", list, aliases=("COPY_AS_IS",),
+        "RESCUE_FILES",
+        list,
+        aliases=("COPY_AS_IS",),
         help="Files and directories, by full path or pattern, that are copied into the rescue system. Libraries that"
         " programs among them need come along.",
     )
     yield Setting(
-        "RESCUE_FILES_EXCLUDE", list, aliases=("COPY_AS_IS_EXCLUDE",),
+        "RESCUE_FILES_EXCLUDE",
+        list,
+        aliases=("COPY_AS_IS_EXCLUDE",),
         help="Paths or patterns that are left out where RESCUE_FILES takes a whole directory.",
     )
     yield Setting(
-        "RESCUE_LIBRARIES", list, aliases=("LIBS",),
+        "RESCUE_LIBRARIES",
+        list,
+        aliases=("LIBS",),
         help="Libraries, by full path or pattern, that a program loads by name while it runs.",
     )
     yield Setting(
-        "MODULES", list,
+        "MODULES",
+        list,
         help="Kernel modules added to the default set, which has the drivers for storage, network, file systems and"
         " input that a recovery on other hardware can need. ( all_modules ) takes all.",
     )
     yield Setting(
-        "RESCUE_MODULES", list,
+        "RESCUE_MODULES",
+        list,
         help="More kernel modules, in the way of MODULES; scripts can extend this list.",
     )
     yield Setting(
-        "MODULES_LOAD", list,
+        "MODULES_LOAD",
+        list,
         help="Kernel modules that the rescue system loads at its start without waiting for hardware that asks.",
     )
     yield Setting(
-        "INITRAMFS_COMPRESSION", str, choices=("", "zstd", "xz", "gzip"),
+        "INITRAMFS_COMPRESSION",
+        str,
+        choices=("", "zstd", "xz", "gzip"),
         help="Compression of the rescue system. Left empty it is the first of zstd, xz, gzip that the kernel can read.",
     )
     yield Setting(
-        "KERNEL_CMDLINE", str,
+        "KERNEL_CMDLINE",
+        str,
         help="Kernel parameters of the rescue system, besides consoles and interface naming, which are this machine's.",
     )
     yield Setting(
-        "SSH_ROOT_PASSWORD", str, secret=True, check=_is_hash,
+        "SSH_ROOT_PASSWORD",
+        str,
+        secret=True,
+        check=_is_hash,
         help="Hash of a password with which root can log in to the rescue system by ssh, as `openssl passwd -6` prints"
         " it. Left empty only root's authorized keys are accepted.",
     )
     yield Setting(
-        "SSH_HOST_KEYS", bool, default=False,
+        "SSH_HOST_KEYS",
+        bool,
+        default=False,
         help="Whether the rescue system has this machine's ssh host keys. They are then on the media for anyone to"
         " read; without them it makes new ones at each start.",
     )
     yield Setting(
-        "RESCUE_ALLOW_SECRETS", list,
+        "RESCUE_ALLOW_SECRETS",
+        list,
         help="Paths or patterns in the rescue system that may hold private keys or password hashes. Any other such file"
         " ends the build.",
     )

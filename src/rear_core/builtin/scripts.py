@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What administrators add without writing a plugin: `NN_name.sh` scripts as steps, `skel/` trees as rescue contents."""
+
 from __future__ import annotations
 
 import os

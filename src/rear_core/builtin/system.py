@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Describes the machine and its boot loader in recovery/system.json."""
+
 from __future__ import annotations
 
 import json

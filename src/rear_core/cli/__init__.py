@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command `rear`: global options, the commands of the core and of plugins, and how errors end it."""
+
 from __future__ import annotations
 
 import sys
@@ -77,12 +78,22 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; Enter means no before what writes.")
 @click.option("-n", "--non-interactive", is_flag=True, help="Ask nothing: an open question ends the run.")
 @click.option(
-    "-c", "--config-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("/etc/rear"),
+    "-c",
+    "--config-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/etc/rear"),
     # Eager, as --help is: it names the commands of the plugins that this configuration selects.
-    is_eager=True, metavar="DIR", help="Read the configuration from DIR instead of /etc/rear.",
+    is_eager=True,
+    metavar="DIR",
+    help="Read the configuration from DIR instead of /etc/rear.",
 )
 @click.option(
-    "-C", "--config-file", "config_files", type=click.Path(path_type=Path), multiple=True, is_eager=True,
+    "-C",
+    "--config-file",
+    "config_files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    is_eager=True,
     metavar="FILE",
     help="Read FILE after local.conf; NAME stands for NAME.conf in the configuration folder. Can be repeated.",
 )
@@ -90,8 +101,15 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.version_option(__version__, "-V", "--version", prog_name="rear")
 @click.pass_context
 def rear(
-    ctx: click.Context, verbose: bool, debug: bool, simulate: bool, step_by_step: bool, non_interactive: bool,
-    config_dir: Path, config_files: tuple[Path, ...], kernel: str,
+    ctx: click.Context,
+    verbose: bool,
+    debug: bool,
+    simulate: bool,
+    step_by_step: bool,
+    non_interactive: bool,
+    config_dir: Path,
+    config_files: tuple[Path, ...],
+    kernel: str,
 ) -> None:
     """Bare-metal disaster recovery: make rescue media of this machine, and bring it back from them.
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands that save the files of a machine, and that bring them back."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -39,7 +40,9 @@ def mkbackuponly(options: Options, json_progress: bool) -> None:
 
 @click.command()
 @click.option(
-    "--demo", type=click.Path(path_type=Path), metavar="DIR",
+    "--demo",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Only restore all files below DIR, a new or empty folder. Touches no disk; works anywhere.",
 )
 @date
@@ -56,7 +59,11 @@ def recover(options: Options, demo: Path | None, date: str, json_progress: bool)
 
 @click.command()
 @click.option(
-    "--target", type=click.Path(path_type=Path), default=Path("/mnt/local"), metavar="DIR", show_default=True,
+    "--target",
+    type=click.Path(path_type=Path),
+    default=Path("/mnt/local"),
+    metavar="DIR",
+    show_default=True,
     help="Where the file systems are mounted.",
 )
 @date

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command that makes a device ready for rescue media and backups."""
+
 from __future__ import annotations
 
 import sys

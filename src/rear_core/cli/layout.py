@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands about the recorded storage: show it, plan its recreation, compare it with what is there, mount it."""
+
 from __future__ import annotations
 
 import os
@@ -173,7 +174,11 @@ def diff(options: Options) -> None:
 
 @click.command()
 @click.option(
-    "--target", type=click.Path(path_type=Path), default=Path("/mnt/local"), metavar="DIR", show_default=True,
+    "--target",
+    type=click.Path(path_type=Path),
+    default=Path("/mnt/local"),
+    metavar="DIR",
+    show_default=True,
     help="Where to mount.",
 )
 @click.pass_obj

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands that run a workflow."""
+
 from __future__ import annotations
 
 import sys

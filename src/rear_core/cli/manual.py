@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The manual page rear(8) and shell completion, both generated from the commands themselves."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opens a run for a command: reads the configuration, selects the plugins, sets up log, lock and work area."""
+
 from __future__ import annotations
 
 import os
@@ -130,4 +131,3 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
 def log_path(run: Run) -> Path:
     """Where the log of this run goes."""
     return Path(run.settings["LOGFILE"] or f"/tmp/rear-{socket.gethostname().partition('.')[0]}.log")
-

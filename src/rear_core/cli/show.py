@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands that only show: settings and system, plugins, the default configuration."""
+
 from __future__ import annotations
 
 import json
@@ -132,7 +133,12 @@ def _chosen(found: Sequence[Found], kind: str, wanted: dict[str, list[str]]) -> 
 
 def _row(kind: str, name: str, distribution: str, version: str, state: str, reason: str) -> dict[str, str]:
     return {
-        "kind": kind, "name": name, "distribution": distribution, "version": version, "state": state, "reason": reason,
+        "kind": kind,
+        "name": name,
+        "distribution": distribution,
+        "version": version,
+        "state": state,
+        "reason": reason,
     }
 
 
@@ -177,8 +183,11 @@ def show(plugin: Found, options: Options) -> None:
 @click.argument("kind", type=click.Choice(["backup", "output", "os", "extra"]))
 @click.argument("name")
 @click.option(
-    "--directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(),
-    metavar="DIR", help="Make the package in DIR instead of the current folder.",
+    "--directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    metavar="DIR",
+    help="Make the package in DIR instead of the current folder.",
 )
 def new_plugin(kind: str, name: str, directory: Path) -> None:
     """Write the package rear-KIND-NAME of a new plugin: small, working, with tests, ready to be changed.

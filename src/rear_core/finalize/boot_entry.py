@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What GRUB will start by default: the kernel, its initramfs and its parameters, by GRUB's own configuration."""
+
 from __future__ import annotations
 
 import re

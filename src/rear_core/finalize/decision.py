@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides whether the initramfs of the recovered system must be made anew: costly, and seldom needed."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

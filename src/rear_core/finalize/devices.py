@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the names of block devices in a restored configuration mean on the rebuilt storage."""
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Directories that no backup has and every system needs; the mark for SELinux to label files anew."""
+
 from __future__ import annotations
 
 import os

@@ -4,6 +4,7 @@
 dracut(8) decides by the machine that it runs on what an image needs. Here it runs in a chroot of the rescue system, so
 what the root file system lies on is named to it besides.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which kernel modules it takes to reach a file system: drivers of the disks it lies on, and what lies between."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

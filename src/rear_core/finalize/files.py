@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads and changes files of the recovered system as that system sees them."""
+
 from __future__ import annotations
 
 import errno

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks into the initramfs of a restored system: which kernel modules it carries."""
+
 from __future__ import annotations
 
 import os

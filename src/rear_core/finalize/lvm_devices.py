@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """LVM's list of its devices, which knows disks by their serial numbers: lvmdevices(8)."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

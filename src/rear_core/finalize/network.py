@@ -4,6 +4,7 @@
 The recorded names stay in force on the new cards, so that addresses, firewalls and services find what they name:
 a .link file of udev names each by its hardware address, and configuration by address gets the new one.
 """
+
 from __future__ import annotations
 
 import re

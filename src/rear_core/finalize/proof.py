@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows that the recovered system can start: what is loaded is there, and what it takes to reach the files."""
+
 from __future__ import annotations
 
 import re

@@ -3,6 +3,7 @@
 
 Files are read in their own syntax and only the names are replaced: comments, order and spaces stay as they are.
 """
+
 from __future__ import annotations
 
 import re

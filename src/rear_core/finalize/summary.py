@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The final report of a recovery: for the terminal, as text and as JSON, kept with the log in the recovered system."""
+
 from __future__ import annotations
 
 import json

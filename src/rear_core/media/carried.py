@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A backup that travels on the rescue media: how much of it they can carry, and what they shall carry."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

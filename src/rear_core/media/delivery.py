@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts finished files into their place: beside it first, read back, then renamed; with their checksum."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """FAT images, as firmware reads its boot loader from; filled by mtools, so that nothing is mounted."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a device ready for rescue media and backups: which plugin does it, what would be lost, and whether to go on."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB for rescue media: the distribution's signed loaders as they are, or images made from its modules."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -88,9 +89,7 @@ def make_bios_loader(sh: Shell, modules: Path, config: Path, image: Path) -> Bio
     return BiosLoader(image, modules / "boot_hybrid.img")
 
 
-def efi_files(
-    sh: Shell, machine: str, loaders: SignedLoaders | Path, config: Path, work: Path
-) -> dict[str, Path]:
+def efi_files(sh: Shell, machine: str, loaders: SignedLoaders | Path, config: Path, work: Path) -> dict[str, Path]:
     """The files of an EFI boot image, by path in it.
 
     Signed loaders are taken unmodified; from a folder of GRUB's modules one is made in the folder `work`.
@@ -110,13 +109,21 @@ def efi_files(
     return {boot: program}
 
 
-def make_image(
-    sh: Shell, target: str, modules: Path, config: Path, image: Path, wanted: tuple[str, ...]
-) -> None:
+def make_image(sh: Shell, target: str, modules: Path, config: Path, image: Path, wanted: tuple[str, ...]) -> None:
     """GRUB for a target of grub-mkimage, with these modules and what they need; `config` is what it does first."""
     sh.run(
-        mkimage_program(sh), "--format", target, "--directory", modules, "--prefix", "/boot/grub",
-        "--config", config, "--output", image, *wanted,
+        mkimage_program(sh),
+        "--format",
+        target,
+        "--directory",
+        modules,
+        "--prefix",
+        "/boot/grub",
+        "--config",
+        config,
+        "--output",
+        image,
+        *wanted,
     )
 
 

@@ -5,6 +5,7 @@ The boot sector (boot.S) names the first sector of core.img; that one (diskboot.
 Both are in grub-core/boot/i386/pc of GRUB's sources; include/grub/i386/pc/boot.h names the offsets. The partition has
 room for two cores: a new one is written beside the one in use, and the boot sector, a single write, leads to it.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ISO 9660 images by xorriso: bootable from CD and, copied to it as they are, from a stick; read back."""
+
 from __future__ import annotations
 
 import os

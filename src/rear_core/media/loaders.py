@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot loaders that a medium gets on this machine, and what has to be installed for them."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

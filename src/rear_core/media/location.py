@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opens the place a URL names as a folder of this machine, for as long as it is needed."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot menu of rescue media: the same entries on all, rendered from templates."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A folder of an HTTP server that takes files by PUT (RFC 9110, 9.3.4), with folders by MKCOL where it has WebDAV."""
+
 from __future__ import annotations
 
 import base64

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Folders behind an ssh server, reached by sftp or rsync: with keys, to hosts that root's known_hosts knows."""
+
 from __future__ import annotations
 
 import os

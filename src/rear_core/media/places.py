@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places that finished files are put to: folders here and on NFS servers, and servers that take files one by one."""
+
 from __future__ import annotations
 
 import os

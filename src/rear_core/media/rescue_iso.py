@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rescue system as a bootable ISO image: its boot menu, boot loaders, and whatever else a plugin puts on it."""
+
 from __future__ import annotations
 
 import os

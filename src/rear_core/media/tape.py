@@ -4,6 +4,7 @@
 See st(4) and Documentation/scsi/st.rst of Linux. A tape of rear begins with a label; what follows belongs to plugins,
 each part up to a file mark. Whatever is written is the end of the tape: what was behind it cannot be read any more.
 """
+
 from __future__ import annotations
 
 import errno
@@ -244,6 +245,4 @@ def _write(run: Run, device: Path) -> None:
         raise RearError(f"cannot write to the tape in {device}: {error.strerror}", "use another tape") from error
 
 
-FORMAT = Format(
-    "tape", _suits, _examine, lambda run, device: "an empty tape of rear, labelled REAR-000", _write
-)
+FORMAT = Format("tape", _suits, _examine, lambda run, device: "an empty tape of rear, labelled REAR-000", _write)

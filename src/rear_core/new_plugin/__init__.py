@@ -3,6 +3,7 @@
 
 The files are templates in the folders beside this module: those of `any`, and those of the plugin's kind.
 """
+
 from __future__ import annotations
 
 import os
@@ -62,9 +63,7 @@ def describe(kind: str, name: str) -> dict[str, str]:
     }
 
 
-def _refuse_taken(
-    kind: str, words: dict[str, str], installed: Collection[Found], settings: Collection[str]
-) -> None:
+def _refuse_taken(kind: str, words: dict[str, str], installed: Collection[Found], settings: Collection[str]) -> None:
     for plugin in installed:
         if (plugin.kind, plugin.name.lower()) == (kind, words["name"].lower()):
             raise Refused(f"{plugin.distribution} has the plugin {plugin.label} already", "choose another name")

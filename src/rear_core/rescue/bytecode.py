@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Byte code for the rescue system: never checked against its source, hence valid there whatever the times say."""
+
 from __future__ import annotations
 
 import importlib.util

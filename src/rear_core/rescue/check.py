@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Proves that a tree is a rescue system: libraries are found, programs are there, Python and the plugins import."""
+
 from __future__ import annotations
 
 import os

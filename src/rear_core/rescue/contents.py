@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the rescue system must or may carry, as declared by the core, plugins, scripts and settings."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads what an ELF file says about how it is loaded: interpreter, needed libraries, search paths."""
+
 from __future__ import annotations
 
 import mmap

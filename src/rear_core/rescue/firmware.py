@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The segment of kernel modules and exactly the firmware files that they name, straight from where they lie."""
+
 from __future__ import annotations
 
 import os

@@ -5,6 +5,7 @@ The archive is written here and not by GNU cpio: files then go straight from whe
 names, owners, times and inode numbers of our choosing, and modules need no copy on disk.
 The format and the concatenation of segments: Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -121,9 +122,7 @@ def write_archive(file: BinaryIO, members: Iterable[Member], newest: int) -> int
 def _header(number: int, member: Member, length: int, newest: int) -> bytes:
     name = os.fsencode(member.name) + b"\0"
     links = 2 if stat.S_ISDIR(member.mode) else 1
-    fields = (
-        number, member.mode, 0, 0, links, min(member.mtime, newest), length, 0, 0, *member.device, len(name), 0
-    )
+    fields = (number, member.mode, 0, 0, links, min(member.mtime, newest), length, 0, 0, *member.device, len(name), 0)
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + name
     return head + bytes(-len(head) % 4)
 

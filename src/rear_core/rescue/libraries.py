@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The shared libraries that programs need, found by asking the dynamic loader itself."""
+
 from __future__ import annotations
 
 import os
@@ -78,9 +79,7 @@ def _listed(sh: Shell, loader: str, path: Path, *options: str) -> str:
     return sh.query(loader, *options, path, env={"LD_TRACE_LOADED_OBJECTS": "1"}, ok=ANY_STATUS)
 
 
-def _list_many(
-    sh: Shell, loader: str, paths: Sequence[Path], directories: Sequence[str]
-) -> tuple[set[str], list[str]]:
+def _list_many(sh: Shell, loader: str, paths: Sequence[Path], directories: Sequence[str]) -> tuple[set[str], list[str]]:
     """Ask the loader about many libraries at once, as if a program preloaded them all."""
     program = sh.which("true")
     if program is None or any(" " in os.fspath(path) or ":" in os.fspath(path) for path in paths):

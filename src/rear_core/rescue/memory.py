@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A place in memory for the tree of the rescue system: thousands of small files cost a disk seconds."""
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which kernel modules the rescue system carries: what a recovery on other hardware can need."""
+
 from __future__ import annotations
 
 import re

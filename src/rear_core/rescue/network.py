@@ -5,6 +5,7 @@
 line for each link; details go to /var/log/rear-network.log. Exit status: 0 everything is up, 1 something
 is not, 2 the description or ip= cannot be used.
 """
+
 from __future__ import annotations
 
 import shlex

@@ -4,6 +4,7 @@
 `python -m rear_core.rescue.network_lease [LINK=METRIC...] -- [REASON]`, the lease in the environment.
 dhclient and dhcpcd tell the reason there too, udhcpc as an argument.
 """
+
 from __future__ import annotations
 
 import ipaddress

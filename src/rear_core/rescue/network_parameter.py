@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel parameter ip=, in the syntax of the kernel's document admin-guide/nfs/nfsroot.rst."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -50,9 +51,7 @@ def parse(value: str) -> Parameter:
         raise _wrong(value, str(error)) from error
     # "any" only fills in what is not given.
     dhcp = not address if auto in ("", "on", "any") else auto in LEASED
-    return Parameter(
-        "" if dhcp else address, gateway, hostname, device, dhcp, tuple(filter(None, servers[:2]))
-    )
+    return Parameter("" if dhcp else address, gateway, hostname, device, dhcp, tuple(filter(None, servers[:2])))
 
 
 def _interface(client: str, netmask: str) -> str:

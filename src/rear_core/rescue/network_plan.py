@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a recorded network and the cards of this machine to the commands that set it up again."""
+
 from __future__ import annotations
 
 import re
@@ -14,7 +15,6 @@ BONDS = ("bond", "team")
 
 # Where the DHCP clients find the program that sets what they were given.
 LEASE_SCRIPT = "/run/rear-lease"
-
 
 
 def _dhclient(link: str, _metric: int) -> tuple[str, ...]:
@@ -76,9 +76,7 @@ class Plan:
     commands: tuple[Command, ...]
 
 
-def plan(
-    network: Network, cards: Sequence[Link], existing: Sequence[str] = (), client: str = ""
-) -> Plan:
+def plan(network: Network, cards: Sequence[Link], existing: Sequence[str] = (), client: str = "") -> Plan:
     """What sets the network up on these cards.
 
     `existing` are the names of virtual links that are there; those with a recorded name are made anew.
@@ -127,9 +125,7 @@ def match(recorded: Sequence[Link], present: Sequence[Link]) -> list[Match]:
                 found.append(Match(old.name, new.name, reason))
 
     def alike(*identity: Callable[[Link], object]) -> Iterable[tuple[Link, Link]]:
-        return (
-            (old, new) for old in left for new in free if all(i(old) and i(old) == i(new) for i in identity)
-        )
+        return ((old, new) for old in left for new in free if all(i(old) and i(old) == i(new) for i in identity))
 
     # A card and the virtual function behind it can share a MAC, but not a driver.
     take(alike(_identity, _driver), "same MAC")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every rescue system carries to be worked with, and how programs come into the tree."""
+
 from __future__ import annotations
 
 import glob
@@ -95,9 +96,7 @@ def add_programs(sh: Shell, tree: Tree, contents: Contents) -> list[Path]:
     return taken
 
 
-def add_files(
-    tree: Tree, patterns: Iterable[str], wanted: Callable[[str], bool] = everything
-) -> list[Path]:
+def add_files(tree: Tree, patterns: Iterable[str], wanted: Callable[[str], bool] = everything) -> list[Path]:
     """Take files and directories by path or pattern; return the regular files."""
     return [
         file

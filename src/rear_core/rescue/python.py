@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Python in the rescue system: interpreter, standard library, rear's distributions with metadata, byte code."""
+
 from __future__ import annotations
 
 import importlib.util

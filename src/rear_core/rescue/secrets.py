@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks for what must not be on rescue media: private keys, password hashes, the machine id, secret settings."""
+
 from __future__ import annotations
 
 import mmap

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tree of the rescue system on disk: files of this machine laid at the same place, links kept as links."""
+
 from __future__ import annotations
 
 import fnmatch

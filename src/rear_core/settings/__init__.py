@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Settings: declared once, read from files in shell-assignment syntax that are never executed."""
+
 from __future__ import annotations
 
 from .default_conf import dump_lines, quote, render

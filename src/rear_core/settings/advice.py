@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Says what a piece of shell in a configuration file is, and what to write instead."""
+
 from __future__ import annotations
 
 import re
@@ -9,8 +10,28 @@ _WORD = re.compile(r"[^\s;&|<>()'\"`$\\]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = frozenset(
     [
-        "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "select",
-        "function", "time", "coproc", "[[", "[", "test", "{", "}", "!",
+        "if",
+        "then",
+        "elif",
+        "else",
+        "fi",
+        "for",
+        "while",
+        "until",
+        "do",
+        "done",
+        "case",
+        "esac",
+        "select",
+        "function",
+        "time",
+        "coproc",
+        "[[",
+        "[",
+        "test",
+        "{",
+        "}",
+        "!",
     ]
 )
 

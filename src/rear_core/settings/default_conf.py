@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes settings in the syntax they are read in: the commented default.conf, values for later runs."""
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Gives every declared setting its value, and remembers where the value came from."""
+
 from __future__ import annotations
 
 import re
@@ -183,7 +184,8 @@ class _Evaluation:
         if not assignment.is_array:
             sign = "+=" if assignment.append else "="
             fail(
-                assignment.place, f"{assignment.name} is a list and needs parentheses",
+                assignment.place,
+                f"{assignment.name} is a list and needs parentheses",
                 f"write {assignment.name}{sign}( ... )",
             )
         return self.all_words(assignment)
@@ -192,7 +194,8 @@ class _Evaluation:
         """The text assigned to anything but a list."""
         if assignment.is_array:
             fail(
-                assignment.place, f"{assignment.name} has one value and is no list",
+                assignment.place,
+                f"{assignment.name} has one value and is no list",
                 f'write {assignment.name}="value" without parentheses',
             )
         return self.text(assignment.words[0])
@@ -273,7 +276,8 @@ class _Evaluation:
         if isinstance(value, tuple):
             if not reference.every:
                 fail(
-                    reference.place, f"{reference.name} is a list",
+                    reference.place,
+                    f"{reference.name} is a list",
                     f'write "${{{reference.name}[@]}}" for all of its words',
                 )
             return value
@@ -288,8 +292,10 @@ class _Evaluation:
         """Raise for a name nobody declares, with the nearest one."""
         near = get_close_matches(name.upper(), self.canonical, n=1)
         fail(
-            place, what,
-            f"did you mean {near[0]}?" if near
+            place,
+            what,
+            f"did you mean {near[0]}?"
+            if near
             else "`rear config default` lists all settings; those of a plugin are known once it is installed",
         )
 

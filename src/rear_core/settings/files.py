@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds the configuration files of this machine, in the order in which they are read."""
+
 from __future__ import annotations
 
 import os
@@ -34,9 +35,7 @@ def names_for(os_id: str, version_id: str) -> tuple[str, ...]:
     return (*names, "site.conf", "local.conf")
 
 
-def load(
-    config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.PathLike[str]] = ()
-) -> Sources:
+def load(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.PathLike[str]] = ()) -> Sources:
     """Parse the files with these names, where they exist, then the extra ones (-C), which must exist.
 
     An extra file without a slash in its name is NAME or NAME.conf in the configuration directory.

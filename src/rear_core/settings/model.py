@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a setting is: declared once by the core or a plugin, typed, documented."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of Relax-and-Recover's configuration that mean nothing here, and what to do instead."""
+
 from __future__ import annotations
 
 _COMPUTED = "what a plugin needs it brings along; add what is missing to RESCUE_FILES or RESCUE_BINARIES"

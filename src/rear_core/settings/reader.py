@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads assignments in shell syntax as data: what only a shell could do is an error."""
+
 from __future__ import annotations
 
 import re
@@ -25,8 +26,19 @@ _AFTER_LIST = re.compile(r"[ \t\n;\\]|\Z")
 _DECLARING = re.compile(r"(?:export|readonly|declare|typeset|local)(?=[ \t])")
 _DECLARING_OPTION = re.compile(r"-[agrx]+(?=[ \t\n;]|$)")
 _ESCAPES = {
-    "n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v",
-    "\\": "\\", "'": "'", '"': '"', "?": "?",
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "E": "\x1b",
+    "f": "\f",
+    "v": "\v",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "?": "?",
 }
 _CODE = re.compile(r"([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})")
 
@@ -181,7 +193,8 @@ class _Reader:
             elif char in _END_OF_WORD:
                 line, _ = self.position(opened)
                 self.fail(
-                    self.at, f"unexpected {char!r} in the list that opens on line {line}",
+                    self.at,
+                    f"unexpected {char!r} in the list that opens on line {line}",
                     f"close the list of line {line} with ), or quote the word",
                 )
             else:
@@ -337,7 +350,8 @@ class _Reader:
         if self.text.find("}", self.at) < 0:
             self.fail_as_unbalanced(self.at, "${")
         self.fail(
-            self.at, "this expansion is not read",
+            self.at,
+            "this expansion is not read",
             'write the value, or one of $NAME, ${NAME}, ${NAME:-default}, "${NAME[@]}"',
         )
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides with the settings, and where they leave it open with the user, which disk is to become which."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sees to it that the disks that are erased are those that were chosen: passphrases and hours of checks lie between."""
+
 from __future__ import annotations
 
 import os

@@ -61,9 +61,7 @@ def _entry(row: Mapping[str, Any], path: str, places: Mapping[tuple[int, int], i
     return MbrEntry(number, start, size, code, bool(row.get("bootable")), places.get((start, size), 0))
 
 
-def script(
-    id: str, entries: Sequence[MbrEntry], places: Mapping[int, tuple[int, int]], sectors: int
-) -> str:
+def script(id: str, entries: Sequence[MbrEntry], places: Mapping[int, tuple[int, int]], sectors: int) -> str:
     """The input of sfdisk; entries follow the partitions of the GPT, whose places are given by their numbers.
 
     The protection of a whole disk ends where the disk does, or as far as an MBR can count.
@@ -75,4 +73,3 @@ def script(
         fields = [f"start={start}", f"size={size}", f"type={entry.code}", *["bootable"] * entry.bootable]
         lines.append(f"{entry.number} : " + ", ".join(fields))
     return "\n".join(lines) + "\n"
-

@@ -103,7 +103,7 @@ def _identity(group: VolumeGroup, volumes: Sequence[LogicalVolume]) -> Iterator[
     # A level of its text format is indented by one tab. Of the characters in names the dot alone means more to sed.
     edits = [rf'/^{_literal(group.name)} {{/,/^}}/s/^\tid = .*/\tid = "{group.uuid}"/']
     edits += [
-        rf'/^\tlogical_volumes {{/,/^\t}}/{{/^\t\t{_literal(volume.name)} {{/,/^\t\t}}/'
+        rf"/^\tlogical_volumes {{/,/^\t}}/{{/^\t\t{_literal(volume.name)} {{/,/^\t\t}}/"
         rf's/^\t\t\tid = .*/\t\t\tid = "{volume.uuid}"/}}'
         for volume in volumes
     ]

@@ -233,7 +233,7 @@ def script(made: Plan) -> str:
     if made.volumes:
         lines += [
             "passphrase() { printf 'Passphrase of %s: ' \"$1\" >&2; IFS= read -rs word </dev/tty; echo >&2;"
-            " printf %s \"$word\"; }"
+            ' printf %s "$word"; }'
         ]
     chapters = (
         ("Take down what is there", made.teardown), ("Build", made.build), ("Mount", made.mount),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The disks of the places that settings name: a recovery spares them, and no backup is made where it could not."""
+
 from __future__ import annotations
 
 import os

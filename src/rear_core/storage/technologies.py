@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The storage technologies that the core knows."""
+
 from __future__ import annotations
 
 from . import btrfs_recreate, disk, ext_recreate, luks_recreate, lvm_recreate, md, mount, multipath, swap, vfat, xfs

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tries on the healthy machine what a recovery will run: in sparse files of the recorded sizes, which cost little."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Facts of this machine: operating system, name, architecture, firmware, virtualization."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

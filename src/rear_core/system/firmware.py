@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The firmware that started this machine, and the variables UEFI keeps."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel of the rescue system: the running one, the one asked for, or the newest installed."""
+
 from __future__ import annotations
 
 import gzip
@@ -55,9 +56,7 @@ def choose(run: Run, root: Path = Path("/")) -> Kernel:
     )
 
 
-def select_kernel(
-    root: Path, *, running: str, wanted: str = "", virtualization: str = "", advice: str = ""
-) -> Kernel:
+def select_kernel(root: Path, *, running: str, wanted: str = "", virtualization: str = "", advice: str = "") -> Kernel:
     """The wanted kernel, else the running one, else with a warning the newest complete one."""
     if wanted:
         kernel = find_kernel(root, wanted, running)

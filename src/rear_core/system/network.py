@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network of a machine as values: links, addresses, routes, rules, resolver; kept as network.json."""
+
 from __future__ import annotations
 
 import json

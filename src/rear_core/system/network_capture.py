@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads the network of this machine from the kernel and from /etc/resolv.conf."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -62,9 +63,7 @@ def collect(sh: Shell) -> dict[str, Any]:
     except (OSError, NetlinkError) as error:
         raise RearError(f"the kernel does not tell its network: {error}") from error
     found["teams"] = {
-        link["IFLA_IFNAME"]: _team(sh, link["IFLA_IFNAME"])
-        for link in found["links"]
-        if _kind(link) == "team"
+        link["IFLA_IFNAME"]: _team(sh, link["IFLA_IFNAME"]) for link in found["links"] if _kind(link) == "team"
     }
     return found
 
@@ -97,9 +96,7 @@ def _describe_links(
     contained = not any((sysfs / link["IFLA_IFNAME"] / "device").exists() for link in messages)
     reasons = {link["IFLA_IFNAME"]: _reason(link, sysfs, contained) for link in messages}
     reasons.update(
-        (name, "without the configuration that teamd keeps")
-        for name, text in found["teams"].items()
-        if not text
+        (name, "without the configuration that teamd keeps") for name, text in found["teams"].items() if not text
     )
     vlans = bridge_vlans(found["vlans"], names)
     described = [_describe_link(link, found, names, sysfs, vlans) for link in messages]
@@ -220,17 +217,13 @@ def _describe_addresses(messages: Iterable[Message], kept: Mapping[int, str]) ->
         )
 
 
-def _leased(
-    addresses: Sequence[Address], routes: Iterable[Route]
-) -> tuple[set[str], tuple[Address, ...]]:
+def _leased(addresses: Sequence[Address], routes: Iterable[Route]) -> tuple[set[str], tuple[Address, ...]]:
     """The links that have their IPv4 address by DHCP, and all addresses with those marked as dynamic.
 
     A lease without end shows only in the routes that came with it.
     """
     dated = {address.link for address in addresses if address.dynamic and address.family == 4}
-    by_route = {
-        hop.link for route in routes if route.protocol == "dhcp" and route.family == 4 for hop in route.hops
-    }
+    by_route = {hop.link for route in routes if route.protocol == "dhcp" and route.family == 4 for hop in route.hops}
     endless = by_route - dated
     return dated | endless, tuple(
         replace(a, dynamic=True) if a.link in endless and a.family == 4 else a for a in addresses

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Options of bonds, bridges, VLANs, macvlans and VRFs: from netlink attributes to the words of `ip link`."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -103,11 +104,7 @@ def options(link: Message, names: Mapping[int, str]) -> dict[str, str]:
 def member_options(link: Message) -> dict[str, str]:
     """The options of a link as a port of a bridge."""
     info = link.get("IFLA_LINKINFO", {})
-    return (
-        _words(info["IFLA_INFO_SLAVE_DATA"], BRIDGE_PORT)
-        if info.get("IFLA_INFO_SLAVE_KIND") == "bridge"
-        else {}
-    )
+    return _words(info["IFLA_INFO_SLAVE_DATA"], BRIDGE_PORT) if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else {}
 
 
 def bridge_vlans(messages: Iterable[Message], names: Mapping[int, str]) -> dict[str, tuple[str, ...]]:

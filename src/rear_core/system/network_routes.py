@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Routes and policy rules: from netlink messages to values."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -81,8 +82,7 @@ def _describe_route(message: Message, kept: Mapping[int, str], addresses: Sequen
         source=message.get("RTA_PREFSRC", ""),
         mtu=metrics.get("RTAX_MTU", 0),
         protocol=protocol,
-        dynamic=protocol in ("dhcp", "ra")
-        or (protocol == "boot" and _by_lease(destination, hops, addresses)),
+        dynamic=protocol in ("dhcp", "ra") or (protocol == "boot" and _by_lease(destination, hops, addresses)),
     )
 
 

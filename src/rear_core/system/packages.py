@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which package brings a missing program: what the OS plugins share."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether this machine is a container or a virtual machine, by the traces that each leaves in files."""
+
 from __future__ import annotations
 
 import re
@@ -41,7 +42,7 @@ def _container(root: Path) -> str:
     if (root / ".dockerenv").exists():
         return "docker"
     environment = _text(root / "proc/1/environ").split("\0")
-    return next((word[len("container="):] for word in environment if word.startswith("container=")), "")
+    return next((word[len("container=") :] for word in environment if word.startswith("container=")), "")
 
 
 def _virtual_machine(root: Path) -> str:

@@ -15,6 +15,7 @@ A plugin takes them into a file tests/test_conformance.py of its own, with what 
 
 A check that does not apply to a plugin is skipped with the reason.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the steps of one plugin on a small tree, in a work area of its own, and notes which programs it starts."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -178,7 +179,7 @@ class Harness:
         self.tree.mkdir()
         (self.top / "share").mkdir()
         _program(self.top / "bin/fail", "echo 'failed on purpose' >&2; exit 99")
-        _program(self.top / "bin/findmnt", f"[ \"$1\" = --json ] || exec findmnt \"$@\"\ncat <<'END'\n{MOUNTS}END")
+        _program(self.top / "bin/findmnt", f'[ "$1" = --json ] || exec findmnt "$@"\ncat <<\'END\'\n{MOUNTS}END')
 
     @property
     def passing(self) -> tuple[Path, ...]:

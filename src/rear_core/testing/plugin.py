@@ -3,6 +3,7 @@
 
 pytest loads this by an entry point wherever rear-core is installed; without that option it does nothing.
 """
+
 from __future__ import annotations
 
 from pathlib import Path

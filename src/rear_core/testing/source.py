@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a plugin's source says without being run: settings that it reads, functions that are called like hooks."""
+
 from __future__ import annotations
 
 import ast

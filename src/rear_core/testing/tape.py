@@ -4,6 +4,7 @@
 What is modelled: records of any size, fixed blocks, file marks, the loss of what lies behind a write, the early warning
 near the end of the medium, an error where nothing was written, a buffer that is too small. Real drives have more ways.
 """
+
 from __future__ import annotations
 
 import errno

@@ -4,6 +4,7 @@
 An audit hook (PEP 578) is told of each file that Python opens, removes or renames. What programs do it does not see;
 for them there are pictures of a folder, taken before and after.
 """
+
 from __future__ import annotations
 
 import hashlib

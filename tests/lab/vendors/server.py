@@ -58,9 +58,7 @@ class Vault:
 
 
 @contextmanager
-def vault(
-    directory: Path, nodes: dict[str, str], port: int = 0, network: Path | None = None
-) -> Iterator[Vault]:
+def vault(directory: Path, nodes: dict[str, str], port: int = 0, network: Path | None = None) -> Iterator[Vault]:
     """A server on a port of the loopback interface, a free one if none is named, inside a `with` block.
 
     With `network`, the namespace of a guest's cables, it listens there as 10.0.2.2 instead.

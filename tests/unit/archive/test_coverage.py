@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that is mounted is saved, made again or left out for a reason; anything else is an error."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keys come from a passphrase and a salt; a wrong one is recognised; the key itself is seen by openssl alone."""
+
 from __future__ import annotations
 
 import tempfile

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a vendor's client keeps: recorded when media are made, proven before a recovery, compared after it."""
+
 from __future__ import annotations
 
 import io

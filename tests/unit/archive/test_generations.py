@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A generation is there when it is complete, the previous one until then; a date chooses among them."""
+
 from __future__ import annotations
 
 from datetime import datetime, timezone

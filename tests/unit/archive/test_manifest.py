@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A manifest comes back as it was written; damage, forgery and other versions are told apart."""
+
 from __future__ import annotations
 
 import json
@@ -82,8 +83,17 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": "1000"}, {"archive": "../../etc/shadow"}, {"archive": ".."}, {"unknown": 1}, {"sha256": None},
-               {"volumes": [{"size": 3, "sha256": ""}]}, {"volumes": [{"size": "3"}]}, {"volumes": ["x"]}],
+    "change",
+    [
+        {"size": "1000"},
+        {"archive": "../../etc/shadow"},
+        {"archive": ".."},
+        {"unknown": 1},
+        {"sha256": None},
+        {"volumes": [{"size": 3, "sha256": ""}]},
+        {"volumes": [{"size": "3"}]},
+        {"volumes": ["x"]},
+    ],
 )
 def test_a_manifest_of_another_program_is_a_named_error(change: dict[str, object]) -> None:
     import hashlib

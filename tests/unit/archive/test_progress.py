@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Progress: a line per tenth where nobody looks, one line written over on a terminal, events for tools."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tar complains of is counted, and what went wrong is found among it."""
+
 from __future__ import annotations
 
 from rear_core.archive import stream

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plugin that the documentation shows for a vendor's client works as it stands there."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An archive in volumes of any size is the same archive, each block in one volume; damage is found in its volume."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a machine must have for the other kind of firmware."""
+
 from __future__ import annotations
 
 import pytest

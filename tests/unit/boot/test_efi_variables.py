@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """UEFI boot entries read from variables."""
+
 from __future__ import annotations
 
 import contextlib

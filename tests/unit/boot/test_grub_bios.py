@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB for BIOS by the bytes of boot sectors."""
+
 from __future__ import annotations
 
 import json
@@ -108,9 +109,7 @@ def test_a_disk_that_cannot_be_read_is_a_warning_and_hides_no_other(tmp_path: Pa
     sh = FakeShell({command: json.dumps({"blockdevices": devices})})
     run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
     assert detect(run) == {
-        "boot_sectors": [
-            {"device": str(good), "core_start": 1, "core_sectors": 61, "core_place": "after the MBR"}
-        ]
+        "boot_sectors": [{"device": str(good), "core_start": 1, "core_sectors": 61, "core_place": "after the MBR"}]
     }
     assert run.report.warnings == [f"cannot read the boot sector of {bad}: No such file or directory"]
 

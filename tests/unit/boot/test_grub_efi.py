@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB for UEFI by the files of the EFI system partition and the boot entries."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where boot loaders go on rebuilt storage, and which entries of the firmware they need."""
+
 from __future__ import annotations
 
 from pathlib import Path

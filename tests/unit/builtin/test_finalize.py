@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The phase that makes a restored system bootable: what it refuses beforehand, what it says at the end."""
+
 from __future__ import annotations
 
 import io

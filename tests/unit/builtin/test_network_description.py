@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the rescue system carries for the network."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace

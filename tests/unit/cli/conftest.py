@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command `rear` as a program of its own, for the tests of the command line."""
+
 from __future__ import annotations
 
 import os
@@ -24,7 +25,11 @@ def rear(tmp_path: Path) -> Rear:
         (config / "local.conf").write_text(base + conf)
         return subprocess.run(
             [sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config), *arguments],
-            capture_output=True, text=True, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, timeout=60,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            timeout=60,
         )
 
     return run

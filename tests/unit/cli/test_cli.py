@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line: what it prints, with which status it ends, and that looking needs no rights and changes nothing."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each exit status, as docs/reference/exit-codes.md describes it."""
+
 from __future__ import annotations
 
 import errno

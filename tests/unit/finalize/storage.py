@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A recorded machine with a bit of everything, made again on other disks."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

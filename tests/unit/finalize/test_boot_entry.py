@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The entry that GRUB starts by default."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The initramfs is made anew where this machine needs another one, and nowhere else."""
+
 from __future__ import annotations
 
 import io

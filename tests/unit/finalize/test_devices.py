@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of the recorded machine on the rebuilt storage."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Directories that a backup leaves out, and the mark for SELinux."""
+
 from __future__ import annotations
 
 import os

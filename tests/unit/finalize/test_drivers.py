@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The drivers that it takes to reach a file system."""
+
 from __future__ import annotations
 
 from pathlib import Path

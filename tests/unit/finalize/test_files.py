@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that a recovery makes bear the label that SELinux would have given them."""
+
 from __future__ import annotations
 
 import os

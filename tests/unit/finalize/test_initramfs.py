@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is inside an initramfs, however it is put together."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names and addresses of network cards that were exchanged."""
+
 from __future__ import annotations
 
 from pathlib import Path

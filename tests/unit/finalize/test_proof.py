@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What keeps a system from starting is found before it is tried."""
+
 from __future__ import annotations
 
 import io

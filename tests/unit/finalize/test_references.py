@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of block devices in configuration files: found in each syntax, changed where they changed, else left alone."""
+
 from __future__ import annotations
 
 import os
@@ -116,7 +117,7 @@ def test_files_are_rewritten_in_place_without_leftovers(tmp_path: Path) -> None:
     (etc / "fstab").chmod(0o640)
     (etc / "default/grub").write_text(f'GRUB_CMDLINE_LINUX="resume=UUID={SWAP}"\n')
     (target / "boot/grub/grub.cfg").write_text(f"\tlinux /vmlinuz root=UUID={ROOT} resume=UUID={SWAP}\n")
-    untouched = (etc / "crypttab")
+    untouched = etc / "crypttab"
     untouched.write_text(f"crypt UUID={CRYPT} none luks\n")
     before = untouched.stat()
     findings = put_right(target, storage({SWAP: NEW}))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The initramfs by dracut, the menu by grub-mkconfig, LVM's list of devices: which files, and what a failure means."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -55,9 +56,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def dracut_of(run: Run, version: str) -> str:
-    return (
-        f"chroot {run.target} dracut --force --add-drivers ext4 --kver {version} /boot/initramfs-{version}.img"
-    )
+    return f"chroot {run.target} dracut --force --add-drivers ext4 --kver {version} /boot/initramfs-{version}.img"
 
 
 def test_every_kernel_of_the_menu_that_has_modules_gets_an_image(run: Run) -> None:

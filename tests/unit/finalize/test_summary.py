@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The final report."""
+
 from __future__ import annotations
 
 import json

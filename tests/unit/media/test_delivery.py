@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finished files are put in their place at once, with their checksum."""
+
 from __future__ import annotations
 
 import stat

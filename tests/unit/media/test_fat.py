@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A FAT file system within a disk is brought up to date: only what differs is written."""
+
 from __future__ import annotations
 
 import os

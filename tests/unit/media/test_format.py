@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`rear format` finds the plugin for a device, shows, asks, looks again, and only then writes."""
+
 from __future__ import annotations
 
 import io
@@ -29,9 +30,7 @@ class Cartridges:
     def __init__(self, name: str = "cartridge", suits: bool = True, *held: Sequence[str]) -> None:
         self.held = list(held) or [["Acme, 4 GiB"]]
         self.written: list[Path] = []
-        self.format = Format(
-            name, lambda run, device: suits, self.examine, lambda run, device: "blank", self.write
-        )
+        self.format = Format(name, lambda run, device: suits, self.examine, lambda run, device: "blank", self.write)
 
     def examine(self, run: Run, device: Path) -> Sequence[str]:
         return self.held.pop(0) if len(self.held) > 1 else self.held[0]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where distributions keep GRUB and shim for media."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GRUB is put on a disk beside the one in use, and all that belongs to the disk stays."""
+
 from __future__ import annotations
 
 import os

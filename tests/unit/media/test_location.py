@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places are opened, checked for room and rights, and closed again."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels of tapes, on a stand-in for the drive; the stand-in itself behaves as the driver's documentation says."""
+
 from __future__ import annotations
 
 from pathlib import Path

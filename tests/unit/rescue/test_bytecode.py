@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Byte code is valid whatever the times say, reproducible, and never stale."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ELF files are read as the loader reads them."""
+
 from __future__ import annotations
 
 import sys

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Firmware is found by the names that modules give it."""
+
 from __future__ import annotations
 
 from pathlib import Path

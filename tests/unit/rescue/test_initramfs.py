@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Segments are what cpio reads, the same bytes every time, and come from the cache only while they are right."""
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much memory is free decides where the tree of the rescue system is built."""
+
 from __future__ import annotations
 
 from contextlib import ExitStack

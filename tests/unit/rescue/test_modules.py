@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which modules are taken, with what they need."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Leases as the DHCP clients announce them."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -27,9 +28,7 @@ UDHCPC = {
     "dns": "192.0.2.53 192.0.2.54",
     "domain": "example.org",
 }
-LEASE = Lease(
-    "eth0", "192.0.2.150/24", ("192.0.2.1", "192.0.2.2"), ("192.0.2.53", "192.0.2.54"), ("example.org",)
-)
+LEASE = Lease("eth0", "192.0.2.150/24", ("192.0.2.1", "192.0.2.2"), ("192.0.2.53", "192.0.2.54"), ("example.org",))
 
 
 @pytest.mark.parametrize(("environment", "reason"), [(DHCLIENT, ""), (UDHCPC, "bound"), (UDHCPC, "renew")])
@@ -69,7 +68,5 @@ def test_resolv_conf_is_not_written_through_a_link(tmp_path: Path) -> None:
     other.write_text("nameserver 127.0.0.53\n")
     path.symlink_to(other)
     write_resolver(Resolver(("192.0.2.53",), ("example.org", "example.net"), ("edns0", "trust-ad")), path)
-    assert path.read_text() == (
-        "nameserver 192.0.2.53\nsearch example.org example.net\noptions edns0 trust-ad\n"
-    )
+    assert path.read_text() == ("nameserver 192.0.2.53\nsearch example.org example.net\noptions edns0 trust-ad\n")
     assert other.read_text() == "nameserver 127.0.0.53\n"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ip= as the kernel documents it, laid over a recorded network."""
+
 from __future__ import annotations
 
 from contextlib import suppress

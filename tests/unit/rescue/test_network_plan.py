@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plans as the commands they are: which card takes which place, and what sets it up."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -145,9 +146,7 @@ def test_a_changed_mac_is_set_on_the_same_card_only() -> None:
 
 def test_a_team_is_left_to_teamd() -> None:
     config = '{"device":"team0", "ports":{"eth0":{}}}'
-    network = Network(
-        links=(card("eth0", 1, master="team0"), Link("team0", "team", options={"config": config}))
-    )
+    network = Network(links=(card("eth0", 1, master="team0"), Link("team0", "team", options={"config": config})))
     found = plan(network, [card("eth0", 1)], existing=["team0"])
     assert [command.argv for command in found.commands] == [
         ("teamd", "--kill", "--team-dev", "team0"),
@@ -202,9 +201,7 @@ def test_every_kind_of_route_and_rule_has_its_words() -> None:
                 source="192.0.2.7",
                 mtu=1300,
             ),
-            Route(
-                4, "10.2.0.0/16", (Hop("eth0", "192.0.2.1", weight=2), Hop("eth1", "198.51.100.1")), metric=5
-            ),
+            Route(4, "10.2.0.0/16", (Hop("eth0", "192.0.2.1", weight=2), Hop("eth1", "198.51.100.1")), metric=5),
             Route(4, "10.3.0.0/16", (Hop("eth0", "fe80::1"),)),
             Route(6, "2001:db8:2::/48", kind="blackhole", metric=1024),
             Route(4, "192.168.9.0/24", (Hop("eth0"),)),

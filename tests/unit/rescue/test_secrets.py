@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The scan finds keys, hashes and known values, and lets pass what only looks like them."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,10 +9,7 @@ import pytest
 
 from rear_core.rescue.secrets import Secret, find_secrets
 
-KEY = (
-    "-----BEGIN OPENSSH PRIVATE KEY-----\n"
-    "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
-)
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
 SALTED = "$6$saltsalt$" + "A" * 86
 YESCRYPT = "$y$j9T$abcdefghijklmnopqrstuv$" + "B" * 43
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tree keeps links, modes and what is there already."""
+
 from __future__ import annotations
 
 import os

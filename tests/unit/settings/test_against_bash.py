@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is accepted means what it means to bash."""
+
 from __future__ import annotations
 
 import subprocess
@@ -28,7 +29,10 @@ def bash(text: str) -> dict[str, object]:
     """The values that bash gives to A, B, L and M."""
     result = subprocess.run(
         ["/bin/bash", "--restricted", "--norc", "-c", SCRIPT, "bash", text],
-        capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"}, timeout=20,
+        capture_output=True,
+        check=False,
+        env={"LC_ALL": "C.UTF-8"},
+        timeout=20,
     )
     assert result.returncode == 0, (text, result.stderr)
     fields = result.stdout.decode().split("\0")
@@ -55,7 +59,7 @@ def ours(text: str) -> dict[str, object]:
         r"A=$'\t\x41\u00e4'\\\" B=a\ b\$c",
         'L+=( 1 ) L+=( 2 )\nexport A=$B"#"#x # remark',
         "A=\\\n1\\\n2\nL=( a \\\n b# #c\n d )",
-        'A="\\a\\$\\`\\"\\\\" B=\'\\\'\\\'',
+        "A=\"\\a\\$\\`\\\"\\\\\" B='\\'\\'",
         "A=[x]* B={a,b}\nL=( '{a,b}' {} {a} [x] *? )",
     ],
 )
@@ -74,7 +78,8 @@ def words() -> st.SearchStrategy[str]:
             text.map(lambda t: "".join("\\" + c for c in t)).filter(lambda t: "\\\n" not in t),
             st.sampled_from(["$A", '"$B"', "${A}", '"${L[@]}"', "${M[@]}", '"x${M[*]}"', "${B:-c d}", "x"]),
         ),
-        min_size=1, max_size=3,
+        min_size=1,
+        max_size=3,
     ).map("".join)
 
 
@@ -98,8 +103,40 @@ def test_generated_assignments_have_the_values_of_bash(text: str) -> None:
 
 
 PIECES: Sequence[str] = (
-    "A=", "B=", "L=(", "M=(", "A+=", "L+=(", ")", " ", " ", "\n", ";", "'", "'", '"', '"', "\\", "$", "$A",
-    "${B}", "${A:-", '"${L[@]}"', "${M[*]}", "}", "{", ",", "#", "x", "y", "=", "[", "]", "$'", "\\n", "é",
+    "A=",
+    "B=",
+    "L=(",
+    "M=(",
+    "A+=",
+    "L+=(",
+    ")",
+    " ",
+    " ",
+    "\n",
+    ";",
+    "'",
+    "'",
+    '"',
+    '"',
+    "\\",
+    "$",
+    "$A",
+    "${B}",
+    "${A:-",
+    '"${L[@]}"',
+    "${M[*]}",
+    "}",
+    "{",
+    ",",
+    "#",
+    "x",
+    "y",
+    "=",
+    "[",
+    "]",
+    "$'",
+    "\\n",
+    "é",
     "export ",
 )
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Settings written in the syntax they are read in."""
+
 from __future__ import annotations
 
 import re
@@ -19,7 +20,9 @@ GROUPS = {
         Setting("TMPDIR", default="/tmp", environment=True),
     ],
     "rear-output-x": [
-        Setting("X_PASSWORD", secret=True), Setting("X_SIZE", int, default=5), Setting("X_ON", bool),
+        Setting("X_PASSWORD", secret=True),
+        Setting("X_SIZE", int, default=5),
+        Setting("X_ON", bool),
     ],
 }
 DECLARED = [setting for settings in GROUPS.values() for setting in settings]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values, their types and origins, and what is said about assignments that cannot be meant."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -48,7 +49,10 @@ def test_without_any_file_every_setting_has_its_default() -> None:
 def test_values_have_the_declared_type_and_the_place_they_came_from() -> None:
     settings = read("OUTPUT=USB\nTIMEOUT=7\nVERBOSE=Yes\n\nMODULES=( all_modules )")
     assert [settings[name] for name in ("OUTPUT", "TIMEOUT", "VERBOSE", "MODULES")] == [
-        "USB", 7, True, ("all_modules",),
+        "USB",
+        7,
+        True,
+        ("all_modules",),
     ]
     assert settings.origin("MODULES") == "local.conf:5"
 
@@ -112,7 +116,11 @@ def test_the_environment_wins_where_it_may() -> None:
         {"TMPDIR": "/env", "OUTPUT": "ISO", "DIRECTORIES": "/a  /b", "RETRIES": "3"},
     )
     assert [settings[n] for n in ("TMPDIR", "OUTPUT", "OUTPUT_URL", "DIRECTORIES", "RETRIES")] == [
-        "/env", "USB", "file:/env", ("/a", "/b"), 3,
+        "/env",
+        "USB",
+        "file:/env",
+        ("/a", "/b"),
+        3,
     ]
     assert settings.origin("TMPDIR") == "environment"
 
@@ -256,35 +264,72 @@ POST_RECOVERY_SCRIPT=( 'if snapper --no-dbus get-config | grep -q x ; then echo 
 def test_a_local_conf_of_the_original_reads_as_it_is(line_end: str) -> None:
     declared = [
         *DECLARED,
-        Setting("BACKUP"), Setting("BACKUP_URL"), Setting("BACKUP_OPTIONS"),
+        Setting("BACKUP"),
+        Setting("BACKUP_URL"),
+        Setting("BACKUP_OPTIONS"),
         Setting("VAR_DIR", default="/var/lib/rear"),
         Setting("BACKUP_EXCLUDE", list, default=["/proc/*"], aliases=("BACKUP_PROG_EXCLUDE",)),
-        Setting("RESCUE_FILES", list, aliases=("COPY_AS_IS",)), Setting("MODULES_LOAD", list),
+        Setting("RESCUE_FILES", list, aliases=("COPY_AS_IS",)),
+        Setting("MODULES_LOAD", list),
     ]
     text = LOCAL_CONF_OF_THE_ORIGINAL.replace("\n", line_end)
     sources = Sources(assignments=tuple(parse(text, "local.conf")), variables={"HOSTNAME": "web1"})
     settings = evaluate(sources, declared, {})
     assert settings["OUTPUT_URL"] == "nfs://nas.example.com/export/rear/iso"
     assert settings["BACKUP_EXCLUDE"] == (
-        "/proc/*", "/tmp/*", "/dev/shm/*", "/var/crash", "/var/lib/rear/output/*",
+        "/proc/*",
+        "/tmp/*",
+        "/dev/shm/*",
+        "/var/crash",
+        "/var/lib/rear/output/*",
     )
     assert settings["RESCUE_BINARIES"] == ("bash", "snapper", "chattr", "lsattr")
     assert settings["RESCUE_FILES"] == (
-        "/usr/lib/snapper/installation-helper", "/etc/snapper/config-templates/default",
+        "/usr/lib/snapper/installation-helper",
+        "/etc/snapper/config-templates/default",
     )
     assert settings["TMPDIR"] == "/var/tmp"
     assert [line.split()[1] for line in settings.warnings] == [
-        "NETFS_KEEP_OLD_BACKUP_COPY", "NETFS_PREFIX", "AUTOEXCLUDE_MULTIPATH", "AUTOEXCLUDE_DISKS",
-        "ONLY_INCLUDE_VG", "USE_DHCLIENT", "TIMESYNC", "GRUB_RESCUE", "ISO_MKISOFS_BIN",
-        "USER_INPUT_TIMEOUT", "BORG_PASSPHRASE", "POST_RECOVERY_SCRIPT",
+        "NETFS_KEEP_OLD_BACKUP_COPY",
+        "NETFS_PREFIX",
+        "AUTOEXCLUDE_MULTIPATH",
+        "AUTOEXCLUDE_DISKS",
+        "ONLY_INCLUDE_VG",
+        "USE_DHCLIENT",
+        "TIMESYNC",
+        "GRUB_RESCUE",
+        "ISO_MKISOFS_BIN",
+        "USER_INPUT_TIMEOUT",
+        "BORG_PASSPHRASE",
+        "POST_RECOVERY_SCRIPT",
     ]
     assert settings.warnings[0].startswith("local.conf:8: ")
 
 
 PIECES = st.sampled_from(
     [
-        "OUTPUT=", "TIMEOUT=", "VERBOSE=", "PROGS=(", "PROGS+=(", "NETFS_URL=", "X=", ")", " ", "\n", "$X",
-        "${PROGS[@]}", '"', "'", "ISO", "1", "yes", "$", "#", "${Y:-z}", "$OUTPUT", ";",
+        "OUTPUT=",
+        "TIMEOUT=",
+        "VERBOSE=",
+        "PROGS=(",
+        "PROGS+=(",
+        "NETFS_URL=",
+        "X=",
+        ")",
+        " ",
+        "\n",
+        "$X",
+        "${PROGS[@]}",
+        '"',
+        "'",
+        "ISO",
+        "1",
+        "yes",
+        "$",
+        "#",
+        "${Y:-z}",
+        "$OUTPUT",
+        ";",
     ]
 )
 

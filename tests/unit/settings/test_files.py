@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which configuration files are read, in which order, and whom they must belong to."""
+
 from __future__ import annotations
 
 import os
@@ -23,8 +24,13 @@ def write(path: Path, text: str) -> Path:
 def test_the_files_of_a_machine_go_from_the_general_to_the_special() -> None:
     machine = os.uname().machine
     assert names_for("debian", "12") == (
-        "default.conf", f"Linux-{machine}.conf", "GNU/Linux.conf", "debian.conf", "debian/12.conf",
-        "site.conf", "local.conf",
+        "default.conf",
+        f"Linux-{machine}.conf",
+        "GNU/Linux.conf",
+        "debian.conf",
+        "debian/12.conf",
+        "site.conf",
+        "local.conf",
     )
     assert names_for("arch", "")[3:] == ("arch.conf", "site.conf", "local.conf")
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Advice on names of Relax-and-Recover."""
+
 from __future__ import annotations
 
 import pytest
@@ -10,10 +11,22 @@ from rear_core.settings.original import advice
 @pytest.mark.parametrize(
     "name",
     [
-        "BACKUP_PROG", "BACKUP_PROG_OPTIONS", "NETFS_KEEP_OLD_BACKUP_COPY", "LIBS", "GRUB_RESCUE",
-        "USE_DHCLIENT", "TIMESYNC", "AUTOEXCLUDE_MULTIPATH", "USB_DEVICE", "ISO_MKISOFS_BIN",
+        "BACKUP_PROG",
+        "BACKUP_PROG_OPTIONS",
+        "NETFS_KEEP_OLD_BACKUP_COPY",
+        "LIBS",
+        "GRUB_RESCUE",
+        "USE_DHCLIENT",
+        "TIMESYNC",
+        "AUTOEXCLUDE_MULTIPATH",
+        "USB_DEVICE",
+        "ISO_MKISOFS_BIN",
         "BORGBACKUP_REPO",
-        "TSM_RESULT_SAVE", "COPY_AS_IS_EXCLUDE", "ONLY_INCLUDE_VG", "POST_RECOVERY_SCRIPT", "GALAXY11_USER",
+        "TSM_RESULT_SAVE",
+        "COPY_AS_IS_EXCLUDE",
+        "ONLY_INCLUDE_VG",
+        "POST_RECOVERY_SCRIPT",
+        "GALAXY11_USER",
         "SSH_FILES",
     ],
 )

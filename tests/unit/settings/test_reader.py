@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The reader of shell assignments: what it takes, and what it says about everything else."""
+
 from __future__ import annotations
 
 import pytest
@@ -59,7 +60,11 @@ def test_a_value_is_read_as_a_shell_reads_it(text: str, value: str) -> None:
 
 def test_several_assignments_may_share_a_line() -> None:
     assert values("A=1 B=2;C=3 ; export D=4 E F=5") == [
-        ("A", "1"), ("B", "2"), ("C", "3"), ("D", "4"), ("F", "5"),
+        ("A", "1"),
+        ("B", "2"),
+        ("C", "3"),
+        ("D", "4"),
+        ("F", "5"),
     ]
 
 
@@ -75,7 +80,9 @@ def test_a_list_may_be_empty(text: str) -> None:
 
 def test_appending_is_told_from_assigning() -> None:
     assert [(a.name, a.append, a.is_array) for a in parse("A+=x\nB+=( y )\nC=z", "f")] == [
-        ("A", True, False), ("B", True, True), ("C", False, False),
+        ("A", True, False),
+        ("B", True, True),
+        ("C", False, False),
     ]
 
 
@@ -160,9 +167,7 @@ def test_the_place_of_an_assignment_counts_from_one() -> None:
         ("A=1\nB=a\0b", "2:4", "a NUL byte", "damaged"),
     ],
 )
-def test_anything_but_an_assignment_is_an_error_at_its_place(
-    text: str, place: str, what: str, hint: str
-) -> None:
+def test_anything_but_an_assignment_is_an_error_at_its_place(text: str, place: str, what: str, hint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse(text, "local.conf")
     assert caught.value.message.startswith(f"local.conf:{place}: ")
@@ -177,9 +182,46 @@ def test_bytes_that_are_not_utf8_are_an_error_at_their_place() -> None:
 
 SHELL_PIECES = st.sampled_from(
     [
-        "A", "B=", "=", "+=", "(", ")", " ", "\t", "\n", "\r\n", "'", '"', "\\", "$", "{", "}", "[", "]",
-        "@", "*", "`", ":-", "#", ";", "&", "|", "<", ">", "!", "~", "x", "1", "é", "\0", "\ufeff",
-        "$(", "$((", "if", "export ", "declare -a ",
+        "A",
+        "B=",
+        "=",
+        "+=",
+        "(",
+        ")",
+        " ",
+        "\t",
+        "\n",
+        "\r\n",
+        "'",
+        '"',
+        "\\",
+        "$",
+        "{",
+        "}",
+        "[",
+        "]",
+        "@",
+        "*",
+        "`",
+        ":-",
+        "#",
+        ";",
+        "&",
+        "|",
+        "<",
+        ">",
+        "!",
+        "~",
+        "x",
+        "1",
+        "é",
+        "\0",
+        "\ufeff",
+        "$(",
+        "$((",
+        "if",
+        "export ",
+        "declare -a ",
     ]
 )
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which disks may be taken, as settings, mounts and labels decide; and when a run ends before its first write."""
+
 from __future__ import annotations
 
 import io

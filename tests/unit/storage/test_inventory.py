@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of logical volumes, and which devices are only parts of them."""
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which disk takes the place of which: renamed, swapped, larger, ties, locks, too small, foreign data."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

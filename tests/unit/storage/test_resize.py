@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A layout on larger and smaller disks: the last growable partition changes, everything else stays."""
+
 from __future__ import annotations
 
 from rear_core.storage.disk import Disk, Partition, PartitionTable
@@ -105,6 +106,7 @@ def test_an_mbr_never_grows_beyond_what_it_can_number() -> None:
 
 def volumes(free: int) -> Layout:
     """A volume group of 2000 extents of 4 MiB on the second partition, with so many free ones."""
+
     def volume(name: str, extents: int) -> LogicalVolume:
         size = extents * 4 * MIB
         segment = Segment("linear", 0, size, ranges=(f"U:0-{extents - 1}",))

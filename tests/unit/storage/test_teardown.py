@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Old storage on reused disks is taken down from the top, and nothing is that others stand on."""
+
 from __future__ import annotations
 
 from dataclasses import replace

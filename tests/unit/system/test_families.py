@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The family of an operating system follows from its os-release file, as distributions publish it."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The firmware that started the machine."""
+
 from __future__ import annotations
 
 from pathlib import Path

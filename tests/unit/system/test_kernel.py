@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which kernel the rescue system gets."""
+
 from __future__ import annotations
 
 import gzip
@@ -74,9 +75,7 @@ def test_a_wanted_kernel_that_is_missing_lists_the_installed_ones(tmp_path: Path
     assert caught.value.hint == "installed are: 6.1.0-9-amd64"
 
 
-@pytest.mark.parametrize(
-    "image", ["boot/vmlinuz-{}", "lib/modules/{}/vmlinuz", "boot/vmlinux-{}", "boot/Image-{}"]
-)
+@pytest.mark.parametrize("image", ["boot/vmlinuz-{}", "lib/modules/{}/vmlinuz", "boot/vmlinux-{}", "boot/Image-{}"])
 def test_images_are_found_where_distributions_put_them(tmp_path: Path, image: str) -> None:
     install(tmp_path, "6.4.0", image)
     kernel = find_kernel(tmp_path, "6.4.0")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """network.json: whatever is written is read back the same; whatever else is in the file is named."""
+
 from __future__ import annotations
 
 import json
@@ -20,9 +21,7 @@ NETWORKS = st.builds(
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["name", "links", "family", "port"]), inner)
-    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["name", "links", "family", "port"]), inner),
 )
 
 
@@ -74,9 +73,7 @@ def test_what_is_wrong_is_named_with_its_place(text: str, message: str) -> None:
 
 
 def test_what_is_usual_is_not_written() -> None:
-    network = Network(
-        links=(Link("eth0", mac="52:54:00:00:00:01"),), addresses=(Address("eth0", "192.0.2.7/24"),)
-    )
+    network = Network(links=(Link("eth0", mac="52:54:00:00:00:01"),), addresses=(Address("eth0", "192.0.2.7/24"),))
     assert json.loads(dumps(network)) == {
         "version": 1,
         "links": [{"name": "eth0", "mac": "52:54:00:00:00:01"}],

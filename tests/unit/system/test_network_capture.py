@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What of a network is described and what is left out, from messages of the kernel and a sysfs of files."""
+
 from __future__ import annotations
 
 import socket

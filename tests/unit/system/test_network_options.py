@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Options of virtual links in the words of `ip link`, from what the kernel reports."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operating system by its os-release file."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Containers and virtual machines by the traces they leave."""
+
 from __future__ import annotations
 
 from pathlib import Path

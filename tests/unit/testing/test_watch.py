@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is changed is seen, what is put back is not held against anybody."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=CDROM: the backup on the rescue media themselves, on further discs where it is larger than one."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The discs that a backup is on: found in any drive by what is on them, and asked for when they are in none."""
+
 from __future__ import annotations
 
 import time

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks for discs with a backup: in optical drives, on disks and sticks they were copied to, among finished images."""
+
 from __future__ import annotations
 
 import fcntl

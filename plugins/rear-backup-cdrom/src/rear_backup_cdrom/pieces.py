@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes an archive in pieces, each for one medium, and hands them to the output that makes the media."""
+
 from __future__ import annotations
 
 import hashlib

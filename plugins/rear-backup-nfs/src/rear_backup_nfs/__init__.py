@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=NFS: backups on an NFS server, on a disk that is plugged in for them, or in a folder of this machine."""
+
 from __future__ import annotations
 
 import os
@@ -24,7 +25,8 @@ PATIENCE = 60
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "BACKUP_URL", Url,
+        "BACKUP_URL",
+        Url,
         help="Where backups are kept: nfs://server/export, a disk as usb:///dev/disk/by-label/REAR-000, or"
         " file:///folder. Left empty no backup is prepared; the rescue media are made all the same.",
     )

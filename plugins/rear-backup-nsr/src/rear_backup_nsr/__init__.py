@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=NSR: files kept by Dell NetWorker, saved and restored by its client programs save and recover."""
+
 from __future__ import annotations
 
 import os
@@ -27,16 +28,19 @@ def rear_settings() -> Iterable[Setting]:
         "NSRSERVER", str, help="Host name of the NetWorker server. Left empty it is the first one in /nsr/res/servers."
     )
     yield Setting(
-        "NSR_CLIENT_NAME", str,
+        "NSR_CLIENT_NAME",
+        str,
         help="Name of this machine's client resource on the server. Left empty it is the host name.",
     )
     yield Setting(
-        "NSR_SAVE_SETS", list,
+        "NSR_SAVE_SETS",
+        list,
         help="Save sets, by path, to save and restore. Left empty they are the mount points of all file systems that a"
         " recovery makes again.",
     )
     yield Setting(
-        "NSR_RECOVER_TIME", str,
+        "NSR_RECOVER_TIME",
+        str,
         help="Time, as 2026-11-22 18:30:00 or a date alone, as of which files are restored. Left empty it is the newest"
         " backup; the option --backup of `rear recover` comes before it.",
     )
@@ -44,7 +48,8 @@ def rear_settings() -> Iterable[Setting]:
         "NSR_POOL_NAME", str, help="Pool that `rear mkbackup` saves to. Left empty the server chooses by its rules."
     )
     yield Setting(
-        "NSR_RETENTION_TIME", str,
+        "NSR_RETENTION_TIME",
+        str,
         help="How long what `rear mkbackup` saves is kept, as in '2 weeks'. Left empty the client's policy says it.",
     )
     yield Setting("NSR_RESULT_SAVE", bool, default=False, help="Whether `save` also keeps the finished rescue media.")

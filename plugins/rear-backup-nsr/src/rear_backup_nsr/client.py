@@ -3,6 +3,7 @@
 
 Options are those of save(8), recover(8), mminfo(8), nsrexecd(8) and nsr_getdate(3) of the NetWorker command reference.
 """
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=TAPE: backups on magnetic tape, on one or several."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -19,7 +20,11 @@ def rear_settings() -> Iterable[Setting]:
 
     yield DEVICE
     yield Setting(
-        "TAPE_BLOCK_SIZE", int, default=256 << 10, aliases=("TAPE_BLOCKSIZE",), check=_block_size,
+        "TAPE_BLOCK_SIZE",
+        int,
+        default=256 << 10,
+        aliases=("TAPE_BLOCKSIZE",),
+        check=_block_size,
         help="Bytes in each record of a backup on tape. The drive and its host adapter must take records of that size;"
         " small ones keep a fast drive from streaming.",
     )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tapes of one machine as a place of backups: a set of tapes holds one backup, volume by volume."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -4,6 +4,7 @@
 The last of the small files is the manifest or, where the archive goes on on another tape, `continued`: a tape is
 written in one pass, and what must be known of an archive is known when it ends.
 """
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A backup while it is written to tapes; each tape is read back before the next one is asked for."""
+
 from __future__ import annotations
 
 from contextlib import ExitStack

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BACKUP=TSM: files kept by IBM Storage Protect (Tivoli Storage Manager), saved and restored by its client dsmc."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -27,20 +28,25 @@ SECRETS = ("*/TSM.KDB", "*/TSM.sth", "*/TSM.IDX", "*/TSM.PWD")
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "TSM_CLIENT_DIR", str, default=CLIENT_DIR,
+        "TSM_CLIENT_DIR",
+        str,
+        default=CLIENT_DIR,
         help="Folder of the Storage Protect client with dsm.sys and dsm.opt; dsmc gets it as DSM_DIR.",
     )
     yield Setting(
-        "TSM_ASNODENAME", str,
+        "TSM_ASNODENAME",
+        str,
         help="Node whose files are saved and restored, when this machine's own node acts for it (grant proxynode).",
     )
     yield Setting(
-        "TSM_FILESPACES", list,
+        "TSM_FILESPACES",
+        list,
         help="File spaces to save and restore. Left empty they are the mount points of all file systems that a recovery"
         " makes again.",
     )
     yield Setting(
-        "TSM_RESTORE_PIT_DATE", str,
+        "TSM_RESTORE_PIT_DATE",
+        str,
         help="Date, as 2026-11-22, as of which files are restored. Left empty it is the newest backup; the option"
         " --backup of `rear recover` comes before it.",
     )

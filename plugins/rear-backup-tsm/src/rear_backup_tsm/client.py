@@ -4,6 +4,7 @@
 Commands, options and exit codes are those of IBM's client reference: 0 all went well, 4 some files were not processed,
 8 there were warnings, 12 there were errors.
 """
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options files of the Storage Protect client: dsm.opt chooses a server, dsm.sys describes it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

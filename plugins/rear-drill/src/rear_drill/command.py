@@ -57,19 +57,33 @@ class Wishes:
 @click.command()
 @click.argument("iso", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--memory", default=2048, metavar="MIB", show_default=True, type=click.IntRange(min=512),
+    "--memory",
+    default=2048,
+    metavar="MIB",
+    show_default=True,
+    type=click.IntRange(min=512),
     help="Memory of the virtual machine.",
 )
 @click.option(
-    "--cpus", default=2, metavar="NUMBER", show_default=True, type=click.IntRange(min=1),
+    "--cpus",
+    default=2,
+    metavar="NUMBER",
+    show_default=True,
+    type=click.IntRange(min=1),
     help="Processors of the virtual machine.",
 )
 @click.option(
-    "--time-limit", default=240, metavar="MINUTES", show_default=True, type=click.IntRange(min=1),
+    "--time-limit",
+    default=240,
+    metavar="MINUTES",
+    show_default=True,
+    type=click.IntRange(min=1),
     help="End a rehearsal that takes longer.",
 )
 @click.option(
-    "--backup", default="", metavar="DATE",
+    "--backup",
+    default="",
+    metavar="DATE",
     help="Use the newest backup of that date or before, as 2026-11-22 or 2026-11-22T1830, in UTC.",
 )
 @click.pass_obj

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian, Ubuntu and their kin: which package brings a missing program, how an initramfs is made."""
+
 from __future__ import annotations
 
 import platform
@@ -130,9 +131,9 @@ def put_install_devices_right(run: Run) -> None:
 def install_devices(target: Path) -> list[tuple[str, str, list[str]]]:
     """Where GRUB's packages install it: package, question and answer of debconf, for each that was answered.
 
-        Name: grub-pc/install_devices
-        Value: /dev/disk/by-id/ata-QEMU_HARDDISK_QM00001, /dev/disk/by-id/ata-QEMU_HARDDISK_QM00003
-        Owners: grub-pc
+    Name: grub-pc/install_devices
+    Value: /dev/disk/by-id/ata-QEMU_HARDDISK_QM00001, /dev/disk/by-id/ata-QEMU_HARDDISK_QM00003
+    Owners: grub-pc
     """
     path = target / "var/cache/debconf/config.dat"
     text = path.read_text(errors="replace") if path.is_file() else ""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Red Hat Enterprise Linux, Fedora and their kin: packages of missing programs, the initramfs and GRUB's menu."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SUSE Linux Enterprise and openSUSE: packages of missing programs, the initramfs, GRUB's menu, snapper."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence

@@ -4,6 +4,7 @@
 Snapshot 12 of a subvolume is .snapshots/12/snapshot in it, with its description in .snapshots/12/info.xml. Of the
 snapshots a layout has only the one that the system runs from.
 """
+
 from __future__ import annotations
 
 import re

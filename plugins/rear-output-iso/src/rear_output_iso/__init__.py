@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=ISO: a rescue image that boots on BIOS and UEFI, from CD and, copied as it is, from a stick."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -16,29 +17,43 @@ if TYPE_CHECKING:
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "ISO_DIR", str, default="/var/lib/rear/output", check=_absolute,
+        "ISO_DIR",
+        str,
+        default="/var/lib/rear/output",
+        check=_absolute,
         help="Folder in which the finished ISO image and its checksum are kept.",
     )
     yield Setting(
-        "ISO_PREFIX", str, check=_file_name,
+        "ISO_PREFIX",
+        str,
+        check=_file_name,
         help="Name of the ISO image without .iso. Left empty it is rear-<hostname>.",
     )
     yield Setting(
-        "ISO_VOLID", str, default="REAR-ISO", check=_volume_id,
+        "ISO_VOLID",
+        str,
+        default="REAR-ISO",
+        check=_volume_id,
         help="Volume label of the ISO image, at most 32 characters.",
     )
     yield Setting(
-        "ISO_MAX_SIZE", str, check=_size,
+        "ISO_MAX_SIZE",
+        str,
+        check=_size,
         help="Size of a medium: a number of MiB, a size as 4.7GB or 4300MiB, or CD, DVD, DVD-DL, BD, BD-DL. A backup on"
         " the rescue media that is larger goes on to further images. Left empty there is no limit.",
     )
     yield Setting(
-        "ISO_BURN", str, check=_device,
+        "ISO_BURN",
+        str,
+        check=_device,
         help="Drive that the finished images are burned with, such as /dev/sr0; what a rewritable disc in it holds is"
         " lost. Left empty nothing is burned.",
     )
     yield Setting(
-        "OUTPUT_URL", Url, schemes=ALL,
+        "OUTPUT_URL",
+        Url,
+        schemes=ALL,
         help="Where the ISO image is copied to, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
         " https://server/folder, sftp://user@server/folder or rsync+ssh://user@server/folder.",
     )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot loaders that an ISO image gets on this machine."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Burns finished images by xorriso, and proves each disc by reading it back."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The images of one run: how large they may be, how they are called, the further ones with the rest of a backup."""
+
 from __future__ import annotations
 
 import re
@@ -120,9 +121,7 @@ def make_further(run: Run) -> None:
         part = beside(path)
         part.parent.mkdir(parents=True, exist_ok=True)
         run.undo.callback(part.unlink, missing_ok=True)
-        make_iso(
-            run.sh, part, sources(files), volume_id=label(run, number), epoch=epoch(), bios=None, efi_image=None
-        )
+        make_iso(run.sh, part, sources(files), volume_id=label(run, number), epoch=epoch(), bios=None, efi_image=None)
         verify_iso(run.sh, part, {}, None, sums(files))
         check_size(run, part)
         discard(files)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the image holds: the rescue system and, when it carries one, a backup."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=OBDR: a tape that boots as a CD on drives with One Button Disaster Recovery, with room for a backup."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

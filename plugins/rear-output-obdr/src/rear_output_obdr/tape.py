@@ -4,6 +4,7 @@
 In the mode of a CD such a drive looks for an El Torito image behind 20 records; the blocks of a CD are records of 2048
 bytes (HP Ultrium drives, technical reference manual, volume 3, "CD-ROM emulation").
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=PXE: the rescue system in a TFTP tree, started over the network by PXELINUX, GRUB or iPXE."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,42 +21,60 @@ USUAL_SIZE = 200 << 20
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "OUTPUT_URL", Url, schemes=ALL,
+        "OUTPUT_URL",
+        Url,
+        schemes=ALL,
         help="The folder that the TFTP server shows to its clients as its root: file:///srv/tftp,"
         " nfs://server/export/tftp, https://server/tftp, sftp://user@server/srv/tftp or"
         " rsync+ssh://user@server/srv/tftp.",
     )
     yield Setting(
-        "OUTPUT_OPTIONS", str,
+        "OUTPUT_OPTIONS",
+        str,
         help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh words of ssh_config, such as"
         " IdentityFile=/root/.ssh/rescue.",
     )
     yield Setting(
-        "PXE_PREFIX", str, check=_name,
+        "PXE_PREFIX",
+        str,
+        check=_name,
         help="Name of the folder below rear/ with the rescue systems of this machine. Left empty it is the host name.",
     )
     yield Setting(
-        "PXE_NODE_BY", str, default="mac", choices=("mac", "ip", "uuid"),
+        "PXE_NODE_BY",
+        str,
+        default="mac",
+        choices=("mac", "ip", "uuid"),
         help="By what this machine finds its menu: the MAC addresses of its cards, its IPv4 addresses, or the UUID that"
         " its firmware tells.",
     )
     yield Setting(
-        "PXE_NODES", list, check=_nodes,
+        "PXE_NODES",
+        list,
+        check=_nodes,
         help="MAC addresses, IPv4 addresses or UUIDs of the machines that get this menu, a replacement for example."
         " Left empty it is this machine.",
     )
     yield Setting(
-        "PXE_DEFAULT", bool, default=False,
+        "PXE_DEFAULT",
+        bool,
+        default=False,
         help="Whether the menu is also that of machines without one of their own. An existing default menu is then"
         " written over.",
     )
     yield Setting(
-        "PXE_BOOT_LOADERS", str, default="missing", choices=("missing", "replace", "none"),
+        "PXE_BOOT_LOADERS",
+        str,
+        default="missing",
+        choices=("missing", "replace", "none"),
         help="Which of the boot loaders that are installed here are copied to the server: those that it does not have,"
         " all of them in place of what it has, or none.",
     )
     yield Setting(
-        "PXE_KEEP", int, default=2, check=_at_least_one,
+        "PXE_KEEP",
+        int,
+        default=2,
+        check=_at_least_one,
         help="How many versions of the rescue system stay on the server, the new one included.",
     )
 

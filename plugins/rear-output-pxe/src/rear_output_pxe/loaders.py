@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boot loaders that machines load from the server: the distribution's own, or GRUB made from its modules."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

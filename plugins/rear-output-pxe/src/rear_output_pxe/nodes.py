@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The machines that get the menu, and the names of files by which their boot loaders look for it."""
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tree on the server: versions of the rescue system, boot loaders, and menus that lead to the newest version."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

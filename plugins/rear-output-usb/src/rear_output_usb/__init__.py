@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OUTPUT=USB: a disk or stick that boots on BIOS and UEFI, with rescue systems of several machines and dates."""
+
 from __future__ import annotations
 
 import re
@@ -20,12 +21,17 @@ USUAL_SIZE = 300 * MIB
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "USB_DEVICE", str, check=_device,
+        "USB_DEVICE",
+        str,
+        check=_device,
         help="The file system that the rescue system is written to, of a disk that `rear format` has made. Left empty"
         " it is found by its label, /dev/disk/by-label/REAR-000.",
     )
     yield Setting(
-        "USB_DEVICE_FILESYSTEM_LABEL", str, default="REAR-000", check=_label,
+        "USB_DEVICE_FILESYSTEM_LABEL",
+        str,
+        default="REAR-000",
+        check=_label,
         help="The label that `rear format` gives, and by which the disk is found again. Where several disks take turns,"
         " all may have the same, or each its own.",
     )

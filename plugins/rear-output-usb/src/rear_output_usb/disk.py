@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`rear format` of a disk or stick: what is on it, why it must not be touched, and how it is made bootable."""
+
 from __future__ import annotations
 
 import errno

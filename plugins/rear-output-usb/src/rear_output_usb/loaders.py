@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts GRUB on the disk, for BIOS and for UEFI; what is there already is left alone."""
+
 from __future__ import annotations
 
 from pathlib import Path

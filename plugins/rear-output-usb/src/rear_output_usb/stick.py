@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds the disk that `rear format` has made: its file system for data, and the two partitions it boots from."""
+
 from __future__ import annotations
 
 from contextlib import AbstractContextManager

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rescue systems on the disk, boot/rear/<machine>/<date>, and the menu that names them."""
+
 from __future__ import annotations
 
 import json
