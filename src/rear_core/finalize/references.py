@@ -7,11 +7,12 @@ Files are read in their own syntax and only the names are replaced: comments, or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..storage.mount import NETWORK, VIRTUAL
+from ..storage.spared import SYSTEM
 from . import boot_entry, files
 from .devices import TAGS, Storage, decoded
 
@@ -36,17 +37,22 @@ class Reference:
 
 @dataclass(frozen=True)
 class Finding:
-    """A reference of a file that had to be changed (`new`), or that leads nowhere (`new` is empty)."""
+    """A reference of a file that had to be changed (`new`), or that leads nowhere (`new` is empty).
+
+    The system starts without an `optional` one; `eased` says that it does since its line was given `nofail`.
+    """
 
     file: str
     line: int
     old: str
     new: str
     optional: bool
+    eased: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}: {self.old}"
-        return f"{where} is now {self.new}" if self.new else f"{where} is on no device"
+        eased = ": given nofail, so that the system starts without it" if self.eased else ""
+        return f"{where} is now {self.new}" if self.new else f"{where} is on no device{eased}"
 
 
 def fstab(text: str) -> Iterator[Reference]:
@@ -178,6 +184,7 @@ def put_right(target: Path, storage: Storage) -> list[Finding]:
             done.add(path)
             text = files.read(path)
             changed, found = corrected(name, text, references(text), storage)
+            changed, found = eased(name, changed, found)
             findings += found
             if changed != text:
                 files.replace(path, boot_entry.padded(changed) if path.name == "grubenv" else changed)
@@ -197,3 +204,32 @@ def corrected(name: str, text: str, references: Iterable[Reference], storage: St
         if new:
             changed = changed[: reference.start] + new + changed[reference.end :]
     return changed, findings[::-1]
+
+
+def eased(name: str, text: str, findings: Sequence[Finding]) -> tuple[str, list[Finding]]:
+    """The text with `nofail` in the lines of fstab(5) and crypttab(5) whose devices are not there.
+
+    What the system itself needs is left as it is: without it there is none.
+    """
+    if name not in ("/etc/fstab", "/etc/crypttab"):
+        return text, list(findings)
+    lines, told = text.split("\n"), []
+    for finding in findings:
+        line = lines[finding.line - 1]
+        needed = name == "/etc/fstab" and decoded(line.split()[1]) in SYSTEM
+        if not finding.new and not finding.optional and not needed:
+            lines[finding.line - 1] = _with_nofail(line, "defaults" if name == "/etc/fstab" else "none")
+            finding = replace(finding, optional=True, eased=True)
+        told.append(finding)
+    return "\n".join(lines), told
+
+
+def _with_nofail(line: str, missing: str) -> str:
+    """The line with the option in its fourth field; `missing` stands for a third field that is not there."""
+    fields = re.findall(r"\s*[^\s#]\S*", line)[:4]
+    rest = line[len("".join(fields)) :]
+    options = fields[3].strip().split(",") if len(fields) == 4 else []
+    if "nofail" in options:
+        return line
+    fields = fields if len(fields) > 2 else [*fields, f" {missing}"]
+    return "".join([*fields, ",nofail" if options else " nofail"]) + rest

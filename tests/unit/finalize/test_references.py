@@ -91,6 +91,39 @@ def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
     assert not findings[0].optional
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "eased"),
+    [
+        ("/etc/fstab", "LABEL=lost /lost xfs defaults 0 2", "LABEL=lost /lost xfs defaults,nofail 0 2"),
+        ("/etc/fstab", "LABEL=lost\t/lost\txfs", "LABEL=lost\t/lost\txfs nofail"),
+        ("/etc/fstab", "LABEL=lost none swap sw # old", "LABEL=lost none swap sw,nofail # old"),
+        ("/etc/fstab", "UUID=9 /x xfs logdev=/dev/sdz1 0 2", "UUID=9 /x xfs logdev=/dev/sdz1,nofail 0 2"),
+        ("/etc/crypttab", "vault UUID=9-9 none luks", "vault UUID=9-9 none luks,nofail"),
+        ("/etc/crypttab", "vault UUID=9-9", "vault UUID=9-9 none nofail"),
+        ("/etc/crypttab", "vault UUID=9-9 /key", "vault UUID=9-9 /key nofail"),
+    ],
+)
+def test_a_line_whose_device_is_not_there_does_not_keep_the_system_from_starting(
+    tmp_path: Path, name: str, line: str, eased: str
+) -> None:
+    path = tmp_path / name.lstrip("/")
+    path.parent.mkdir()
+    path.write_text(f"{line}\n")
+    findings = put_right(tmp_path, storage())
+    assert path.read_text() == f"{eased}\n"
+    assert all(found.optional and "given nofail" in str(found) for found in findings)
+    assert not put_right(tmp_path, storage())[0].eased
+    assert path.read_text() == f"{eased}\n"
+
+
+@pytest.mark.parametrize("target", ["/", "/usr", "/boot"])
+def test_what_the_system_itself_needs_stays_a_problem(tmp_path: Path, target: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_text(f"LABEL=lost {target} ext4 rw 0 1\n")
+    assert not any(found.optional for found in put_right(tmp_path, storage()))
+    assert (tmp_path / "etc/fstab").read_text() == f"LABEL=lost {target} ext4 rw 0 1\n"
+
+
 PIECES = st.sampled_from(
     [f"UUID={ROOT}", f"UUID={SWAP}", "/dev/sda1", "LABEL=lost", "root=", "rd.luks.uuid=", "#", " ", "\n", "/ ext4 rw\n",
      "none swap sw", "--fs-uuid ", CRYPT, '"', "'", "ARRAY x UUID=" + ARRAY, "search.fs_uuid ", "(hd0) ", "\t", "ä"]
