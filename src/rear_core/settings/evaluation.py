@@ -208,6 +208,8 @@ class _Evaluation:
     def assign_undeclared(self, assignment: Assignment) -> None:
         """Keep the value of a name that is no setting for references to it, as a shell would; or raise."""
         name = assignment.name
+        if (protects := original.protection(name)) and not self.known_elsewhere(name):
+            fail(assignment.place, f"{name} is not known here, and would not protect anything", protects)
         if self.strict and not self.known_elsewhere(name):
             advice = original.advice(name)
             if advice:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _COMPUTED = "what a plugin needs it brings along; add what is missing to RESCUE_FILES or RESCUE_BINARIES"
 _STORAGE = "storage follows from what is mounted; `rear savelayout` lists what is left out and why"
 _FORMAT = "the format of the archive is chosen by the backup plugin"
@@ -34,6 +36,7 @@ def _method(name: str) -> str:
 
 _ADVICE = {
     "AUTOEXCLUDE_*": _STORAGE,
+    "AUTOEXCLUDE_DISKS": "a disk of which nothing is saved is always left alone; DISK_MAPPING takes it all the same",
     "AUTOINCREASE_DISK_SIZE_THRESHOLD_PERCENTAGE": _LAYOUT_CHANGE,
     "AUTORESIZE_*": _LAYOUT_CHANGE,
     "AUTOSHRINK_DISK_SIZE_LIMIT_PERCENTAGE": _LAYOUT_CHANGE,
@@ -73,16 +76,11 @@ _ADVICE = {
     "EFI_STUB_*": _BOOT_LOADER,
     "EFIBOOTMGR_*": _BOOT_LOADER,
     "ELILO_BIN": _BOOT_LOADER,
-    "EXCLUDE_COMPONENTS": _STORAGE,
-    "EXCLUDE_DEVICE_MAPPING": "disks are matched by serial number and other identity, never by name",
     "EXCLUDE_IP_ADDRESSES": _NETWORK,
-    "EXCLUDE_MD": _STORAGE,
     "EXCLUDE_MD5SUM_VERIFICATION": "the media is checked as a whole, by the checksum written beside it",
     "EXCLUDE_NETWORK_INTERFACES": _NETWORK,
-    "EXCLUDE_RECREATE": _STORAGE,
     "EXCLUDE_RUNTIME_LOGFILE": "LOGFILE names the log, and no log is ever part of the rescue system",
     "EXCLUDE_RESTORE": "everything in the backup is restored",
-    "EXCLUDE_VG": _STORAGE,
     "EXTERNAL_*": _SCRIPTS,
     "FDRUPSTREAM_*": _method("FDRUPSTREAM"),
     "FILES_TO_PATCH_PATTERNS": "identifiers are kept; every reference to them is checked after a recovery",
@@ -128,7 +126,6 @@ _ADVICE = {
     "NSR_CLIENT_MODE": "the client itself must be allowed to recover; restores that a server starts are not waited for",
     "NSR_DEFAULT_POOL_NAME": "it is NSR_POOL_NAME, which is used whenever it is set",
     "OBDR_*": _TAPE,
-    "ONLY_INCLUDE_VG": _STORAGE,
     "OPAL_*": _OPAL,
     "OS_VENDOR": "OS_FAMILY chooses the family of operating systems",
     "OS_VERSION": "the version is read from /etc/os-release",
@@ -197,16 +194,33 @@ _ADVICE = {
     "VEEAM_*": _method("VEEAM"),
     "WAIT_SECS": _QUESTIONS,
     "WARN_MISSING_VOL_ID": "volumes are identified by lsblk",
-    "WRITE_PROTECTED_*": "a disk that carries the rescue media or the backup is always locked",
     "WORKFLOWS": "plugins declare commands of their own",
     "YUM_*": _method("YUM"),
     "ZYPPER_*": _method("ZYPPER"),
 }
 
 
+# What kept something from being written must not be passed over.
+_PROTECTS = {
+    "EXCLUDE_DEVICE_MAPPING": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch",
+    "EXCLUDE_RECREATE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, EXCLUDE_DEVICES for disks",
+    "WRITE_PROTECTED_*": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch; one that carries"
+    " rescue media or the backup is always locked",
+}
+
+
 def advice(name: str) -> str:
     """What to do instead of assigning this name; "" when it is not one of the original's."""
-    if name in _ADVICE:
-        return _ADVICE[name]
-    patterns = [key for key in _ADVICE if key.endswith("*") and name.startswith(key[:-1])]
-    return _ADVICE[max(patterns, key=len)] if patterns else ""
+    return _found(_ADVICE, name)
+
+
+def protection(name: str) -> str:
+    """What to write instead of a name that kept something from being overwritten; "" for all others."""
+    return _found(_PROTECTS, name)
+
+
+def _found(known: Mapping[str, str], name: str) -> str:
+    if name in known:
+        return known[name]
+    patterns = [key for key in known if key.endswith("*") and name.startswith(key[:-1])]
+    return known[max(patterns, key=len)] if patterns else ""

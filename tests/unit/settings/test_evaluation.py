@@ -271,6 +271,7 @@ def test_a_local_conf_of_the_original_reads_as_it_is(line_end: str) -> None:
         Setting("BACKUP_EXCLUDE", list, default=["/proc/*"], aliases=("BACKUP_PROG_EXCLUDE",)),
         Setting("RESCUE_FILES", list, aliases=("COPY_AS_IS",)),
         Setting("MODULES_LOAD", list),
+        Setting("ONLY_INCLUDE_VG", list),
     ]
     text = LOCAL_CONF_OF_THE_ORIGINAL.replace("\n", line_end)
     sources = Sources(assignments=tuple(parse(text, "local.conf")), variables={"HOSTNAME": "web1"})
@@ -294,7 +295,6 @@ def test_a_local_conf_of_the_original_reads_as_it_is(line_end: str) -> None:
         "NETFS_PREFIX",
         "AUTOEXCLUDE_MULTIPATH",
         "AUTOEXCLUDE_DISKS",
-        "ONLY_INCLUDE_VG",
         "USE_DHCLIENT",
         "TIMESYNC",
         "GRUB_RESCUE",
@@ -304,6 +304,13 @@ def test_a_local_conf_of_the_original_reads_as_it_is(line_end: str) -> None:
         "POST_RECOVERY_SCRIPT",
     ]
     assert settings.warnings[0].startswith("local.conf:8: ")
+
+
+def test_a_name_that_kept_something_from_being_written_is_an_error_and_not_passed_over() -> None:
+    sources = Sources(assignments=tuple(parse('EXCLUDE_RECREATE+=( "fs:/data" )', "local.conf")), variables={})
+    with pytest.raises(ConfigurationError, match=r"local\.conf:1:1: EXCLUDE_RECREATE") as error:
+        evaluate(sources, DECLARED, {})
+    assert "EXCLUDE_COMPONENTS" in error.value.hint
 
 
 PIECES = st.sampled_from(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from rear_core.settings.original import advice
+from rear_core.settings.original import advice, protection
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from rear_core.settings.original import advice
         "BORGBACKUP_REPO",
         "TSM_RESULT_SAVE",
         "COPY_AS_IS_EXCLUDE",
-        "ONLY_INCLUDE_VG",
+        "AUTOEXCLUDE_DISKS",
         "POST_RECOVERY_SCRIPT",
         "GALAXY11_USER",
         "SSH_FILES",
@@ -33,6 +33,14 @@ from rear_core.settings.original import advice
 def test_well_known_names_have_one_line_of_advice(name: str) -> None:
     assert advice(name)
     assert "\n" not in advice(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["EXCLUDE_RECREATE", "EXCLUDE_DEVICE_MAPPING", "WRITE_PROTECTED_PARTITION_TABLE_UUIDS"]
+)
+def test_what_kept_something_from_being_written_says_what_to_write_instead(name: str) -> None:
+    assert "EXCLUDE_DEVICES" in protection(name)
+    assert not protection("AUTOEXCLUDE_DISKS")
 
 
 def test_the_most_special_name_decides() -> None:
