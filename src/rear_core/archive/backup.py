@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,15 @@ def select(run: Run, place: Place) -> coverage.Selection:
 
 def selected(run: Run, place: Place) -> coverage.Selection:
     """What will be saved, by the layout and the settings."""
+    from ..storage.choice import at_stake
+    from ..storage.fate import Exclusions
+    from ..storage.mount import wake
     from ..storage.survey import read_mounts
 
     assert run.layout is not None
     settings = run.settings
+    # Described a while ago, it may be gone again.
+    wake(run.sh, run.report.warn)
     private = {
         run.build_dir: "the work area of this run",
         run.cache_dir: "it can be made again",
@@ -77,10 +83,10 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         private.update({Path(path): "the backups themselves" for path in other_paths(os.fspath(place.folder))})
     wishes = coverage.Wishes(
         place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
-        settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"],
-        {path.resolve(): reason for path, reason in private.items()},
+        Exclusions.of(settings), {path.resolve(): reason for path, reason in private.items()},
     )  # fmt: skip
-    return coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
+    found = coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
+    return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
 
 
 def tell(run: Run, selection: coverage.Selection) -> None:
@@ -100,7 +106,7 @@ def tell_covered(run: Run, selection: coverage.Selection) -> None:
         reason = f": {entry.reason}" if entry.reason else ""
         line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
         if entry.verdict == coverage.EXCLUDED and entry.reason == coverage.NOT_MOUNTED:
-            run.report.warn(f"{entry.name} is not mounted: its files are not saved, it will be recreated empty")
+            run.report.warn(f"{entry.name} is not mounted: its files are not saved")
         elif entry.verdict == coverage.EXCLUDED and entry.bytes and run.build_dir not in Path(entry.name).parents:
             run.report.say(line)
         else:

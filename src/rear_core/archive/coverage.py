@@ -13,14 +13,14 @@ from pathlib import Path
 
 from ..errors import RearError
 from ..storage.btrfs import Subvolume
-from ..storage.layout import Item, Layout
-from ..storage.lvm import VolumeGroup
+from ..storage.fate import Exclusions, Stake, excluded
+from ..storage.layout import Layout
 from ..storage.mount import NETWORK, VIRTUAL, Mount
 from ..storage.survey import Mounted
 from ..storage.swap import Swap, SwapFile
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
-NOT_MOUNTED = "not mounted: it will be recreated empty"
+NOT_MOUNTED = "not mounted, so not saved"
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Wishes:
     target: Path | None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
-    exclude_mounts: Sequence[str] = ()
-    only_groups: Sequence[str] = ()
+    exclusions: Exclusions = field(default_factory=Exclusions)
     private: Mapping[Path, str] = field(default_factory=dict)
 
 
@@ -59,11 +58,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Selection:
-    """Where tar starts, `.` for the root, and what it leaves out; it never goes on to another file system."""
+    """Where tar starts, `.` for the root, and what it leaves out; it never goes on to another file system.
+
+    `stakes` are what lies on each disk, and what of it a recovery that takes the disk destroys.
+    """
 
     starts: tuple[str, ...]
     parts: tuple[Part, ...]
     covered: tuple[Covered, ...]
+    stakes: tuple[Stake, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -77,6 +80,14 @@ class Selection:
             "version": 1,
             "covered": [asdict(entry) for entry in self.covered],
             "left_out": [asdict(part) for part in self.parts],
+            "disks": [
+                {
+                    "disk": str(stake.disk),
+                    "left_alone": stake.why_alone,
+                    "contents": [{"name": c.title, "fate": c.fate, "reason": c.reason} for c in stake.contents],
+                }
+                for stake in self.stakes
+            ],
         }
         return json.dumps(document, indent=2) + "\n"
 
@@ -95,11 +106,12 @@ def select(
     """
     # Where two mounts lie on the same target the later one is seen.
     visible = {mount.target: mount for mount in mounts}
-    covered = [_verdict(layout, mount, wishes) for mount in visible.values()]
+    gone = excluded(layout, wishes.exclusions)
+    covered = [_verdict(layout, mount, wishes, gone) for mount in visible.values()]
     covered = _counted(covered, visible, used)
     saved = [entry.name for entry in covered if entry.verdict == SAVED]
     problems = [f"{entry.name} ({entry.source}): {entry.reason}" for entry in covered if entry.verdict == UNEXPLAINED]
-    if "/" not in saved and "/" not in wishes.exclude_mounts:
+    if "/" not in saved and not wishes.exclusions.of_mount("/"):
         problems.append("/: the root file system is not among what is saved")
     if problems:
         raise RearError(
@@ -114,7 +126,7 @@ def select(
     )
 
 
-def _verdict(layout: Layout, mount: Mounted, wishes: Wishes) -> Covered:
+def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, str]) -> Covered:
     """Saved when the layout makes it again and nothing speaks against it."""
 
     def covered(verdict: str, reason: str = "") -> Covered:
@@ -123,44 +135,29 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes) -> Covered:
     included = [path for path in wishes.include if _lies_in(path, mount.target)]
     if mount.target in included:
         return covered(SAVED, "BACKUP_PROG_INCLUDE names it")
+    item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
     if mount.fstype in VIRTUAL:
-        return covered(EXCLUDED, "in memory or made by the kernel")
-    if mount.target in wishes.exclude_mounts:
-        return covered(EXCLUDED, "EXCLUDE_MOUNTPOINTS names it")
+        waiting = item is not None and mount.fstype == "autofs"
+        return covered(EXCLUDED, NOT_MOUNTED if waiting else "in memory or made by the kernel")
+    if reason := wishes.exclusions.of_mount(mount.target):
+        return covered(EXCLUDED, reason)
     if wishes.target and mount.target == os.fspath(wishes.target) != "/":
         return covered(EXCLUDED, "it holds the backup")
-    item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
     if item is None:
         private = (why for path, why in wishes.private.items() if _lies_in(mount.target, os.fspath(path)))
         reason = next(private, "") or _why_left_out(layout, mount)
         return covered(EXCLUDED if reason else UNEXPLAINED, reason or "the layout does not describe it")
-    groups = _groups(layout, item)
-    if wishes.only_groups and groups and not groups & set(wishes.only_groups):
-        return covered(EXCLUDED, f"ONLY_INCLUDE_VG does not name {' '.join(sorted(groups))}")
-    return covered(SAVED)
+    return covered(EXCLUDED, gone[item.id]) if item.id in gone else covered(SAVED)
 
 
 def _why_left_out(layout: Layout, mount: Mounted) -> str:
-    """The layout's reason; that a device is not described is one only if there is a reason for that, too."""
-    reasons = {entry.name: entry.reason for entry in layout.left_out}
+    """The layout's reason; that a device is not described is one only if there is one for that, too."""
+    reasons = {entry.name: entry.reason for entry in layout.left_out if not entry.lost}
     reason = reasons.get(mount.target, "")
     if reason == f"{mount.source} is not described":
-        disks = [name for name in reasons if name.startswith("/dev/") and mount.source.startswith(name)]
-        return reasons[max(disks, key=len)] if disks else ""
+        # A partition carries the name of its disk: sda1, md126p1.
+        return reasons.get(mount.source) or reasons.get(re.sub(r"(?<=\D)\d+$|(?<=\d)p\d+$", "", mount.source), "")
     return reason
-
-
-def _groups(layout: Layout, item: Item) -> set[str]:
-    """The volume groups that an item stands on."""
-    by_id = {other.id: other for other in layout}
-    found: set[str] = set()
-    waiting = [need for need in item.needs if not isinstance(by_id[need], Mount)]
-    while waiting:
-        other = by_id[waiting.pop()]
-        waiting += other.needs
-        if isinstance(other, VolumeGroup):
-            found.add(other.name)
-    return found
 
 
 def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]) -> list[Covered]:

@@ -135,16 +135,17 @@ class _Reader:
 
 def record(run: Run) -> None:
     """Write recovery/files.json: the file systems that a backup must have, as they follow from the layout."""
+    from ..storage.fate import Exclusions
+    from ..storage.mount import wake
     from ..storage.survey import read_mounts
     from . import coverage
     from .backup import tell_covered
 
     assert run.layout is not None
+    wake(run.sh, run.report.warn)
     settings, mounts = run.settings, read_mounts(run.sh)
     # What is left out of a file system is decided by the client's own rules.
-    wishes = coverage.Wishes(
-        None, settings["BACKUP_PROG_INCLUDE"], (), settings["EXCLUDE_MOUNTPOINTS"], settings["ONLY_INCLUDE_VG"]
-    )
+    wishes = coverage.Wishes(None, settings["BACKUP_PROG_INCLUDE"], (), Exclusions.of(settings))
     selection = coverage.select(run.layout, mounts, wishes, coverage.bytes_used, coverage.bytes_below)
     tell_covered(run, selection)
     used = {entry.name: entry.bytes for entry in selection.covered}

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..hookspecs import hookimpl
-from ..settings.model import Setting
+from ..settings.model import Setting, normal_paths
 from ..step import Step
 
 if TYPE_CHECKING:
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 def _absolute(values: Sequence[str]) -> str:
     wrong = [value for value in values if not value.startswith("/")]
     return f"must be absolute paths, {wrong[0]!r} is not" if wrong else ""
-
-
-def _normal(values: Sequence[str]) -> str:
-    wrong = [value for value in values if os.path.normpath(value) != value or not value.startswith("/")]
-    return f"must be absolute paths without . or .. or a slash at the end, {wrong[0]!r} is not" if wrong else ""
 
 
 def _relative(value: str) -> str:
@@ -46,21 +40,14 @@ def _long_enough(value: str) -> str:
 def rear_settings() -> Iterable[Setting]:
     """Which files are saved, and how archives are kept."""
     yield Setting(
-        "BACKUP_PROG_INCLUDE", list, check=_normal,
+        "BACKUP_PROG_INCLUDE", list, check=normal_paths,
         help="Folders and mount points to save although the description of the storage leaves them out.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_PROG_EXCLUDE", list, default=("/tmp/*", "/var/tmp/rear.*"), check=_absolute,
+        aliases=("EXCLUDE_BACKUP",),
         help="Files and folders not to save, as patterns of their paths, in which * also matches a slash;"
         " '/tmp/*' leaves out what is in /tmp and keeps the folder.",
-    )  # fmt: skip
-    yield Setting(
-        "EXCLUDE_MOUNTPOINTS", list, check=_normal,
-        help="Mount points whose files are not saved. The file system is still described.",
-    )  # fmt: skip
-    yield Setting(
-        "ONLY_INCLUDE_VG", list,
-        help="Names of volume groups. When there are any, file systems on other groups are not saved.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_COMPRESSION", str, default="zstd", choices=("zstd", "gzip", "xz", "none"),

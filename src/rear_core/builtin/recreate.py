@@ -53,6 +53,7 @@ def rear_settings() -> Iterable[Setting]:
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
     yield Step(25, "Note how full the file systems are", save_usage)
+    yield Step(26, "See what a recovery gives back of each disk", tell_stakes)
     if "build" in run.phases:
         yield Step(27, "Try how the file systems are made again", try_filesystems)
 
@@ -93,6 +94,27 @@ def save_usage(run: Run) -> None:
     durable.write(run.recovery_dir / "usage.json", json.dumps(used, indent=2, sort_keys=True) + "\n")
 
 
+def tell_stakes(run: Run) -> None:
+    """Say which disks a recovery leaves alone, and warn of those that it takes although not all of them comes back."""
+    from ..storage.choice import at_stake
+    from ..storage.spared import backup_disks
+
+    assert run.layout is not None
+    spared = backup_disks(run, run.layout)
+    for id, stake in at_stake(run, run.layout).items():
+        if id in spared:
+            run.report.detail(f"{stake.disk} is left alone by a recovery: it holds the backup")
+        elif stake.why_alone:
+            run.report.say(f"{stake.disk} is left alone by a recovery: {stake.why_alone}")
+        elif stake.lost:
+            run.report.warn(
+                f"{stake.disk} is taken by a recovery, which destroys what is not saved:"
+                f" {'; '.join(map(str, stake.lost))}. Recover asks, or ends without a terminal: save it, or name it in"
+                " GIVE_UP"
+            )
+        run.report.log(f"{stake.disk}: {stake}")
+
+
 def try_filesystems(run: Run) -> None:
     """Make every file system in a sparse file, as a recovery will on a disk; `Refused` when one cannot be made."""
     from ..storage.trial import try_commands
@@ -114,15 +136,18 @@ def load_description(run: Run) -> None:
 
 def make_plan(run: Run) -> None:
     """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
-    from ..storage.choice import decide
+    from ..storage.choice import at_stake, decide
     from ..storage.held import HeldDisks
 
     if run.layout is None:
         return
     layout = run.layout
     assignment, machine = decide(run, layout)
+    known = at_stake(run, layout)
     for match in assignment.matches:
         run.report.say(str(match))
+        if match.path and known[match.recorded.id].lost:
+            run.report.say(f"  what is not given back: {'; '.join(map(str, known[match.recorded.id].lost))}")
     run.plan = planned(run, layout, assignment, machine)
     check_root(layout, run.plan)
     taken = set(run.plan.mapping.values())
@@ -159,13 +184,15 @@ def planned(run: Run, layout: Layout, assignment: Assignment, machine: Machine) 
     """The plan for an assignment."""
     from ..rescue.memory import available
     from ..storage.choice import usage
+    from ..storage.fate import Exclusions, excluded
     from ..storage.plan import plan
     from .storage import kinds
 
     # In steps, so that a run after this one plans the same.
     memory = available() >> 28 << 28
     target = os.fspath(run.target)
-    return plan(layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target)
+    gone = excluded(layout, Exclusions.of(run.settings))
+    return plan(layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone)
 
 
 def the_plan(run: Run) -> Plan:
@@ -378,7 +405,7 @@ def mount_present(run: Run) -> None:
     from .storage import kinds
 
     recorded = the_layout(run)
-    assignment, _ = decide(run, recorded)
+    assignment, _ = decide(run, recorded, takes=False)
     layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
     for item in recorded:
         if isinstance(item, Mount) and item.id not in layout:

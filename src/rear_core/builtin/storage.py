@@ -11,7 +11,7 @@ from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..run import Run
-from ..settings.model import Setting
+from ..settings.model import Setting, normal_paths
 from ..step import Step
 
 if TYPE_CHECKING:
@@ -33,6 +33,48 @@ def rear_settings() -> Iterable[Setting]:
         list,
         help="Disks to leave out of the description, with all that lies on them, as patterns of their paths:"
         " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ). A recovery does not touch them.",
+    )
+    yield Setting(
+        "EXCLUDE_MOUNTPOINTS",
+        list,
+        check=normal_paths,
+        help="Mount points, as patterns, whose file systems are neither saved nor made again, with all that is mounted"
+        " in them. A disk that holds nothing else is left alone by a recovery.",
+    )
+    yield Setting(
+        "ONLY_INCLUDE_VG",
+        list,
+        help="Names of volume groups. When there are any, other groups are neither saved nor made again.",
+    )
+    yield Setting("EXCLUDE_VG", list, help="Names of volume groups that are neither saved nor made again.")
+    yield Setting(
+        "EXCLUDE_MD",
+        list,
+        help="Arrays that are neither saved nor made again, with all that lies on them: EXCLUDE_MD=( md126 ).",
+    )
+    yield Setting(
+        "EXCLUDE_COMPONENTS",
+        list,
+        help="What else is neither saved nor made again, with all that lies on it: EXCLUDE_COMPONENTS=( fs:/data"
+        " /dev/md126 /dev/vg_data /dev/mapper/vg_data-db /dev/sdb ).",
+    )
+    yield Setting(
+        "AUTOEXCLUDE_PATH",
+        list,
+        check=normal_paths,
+        help="Folders: what is mounted on and below them is neither saved nor made again.",
+    )
+    yield Setting(
+        "AUTOEXCLUDE_MULTIPATH",
+        bool,
+        default=False,
+        help="Whether multipath disks are left alone: what lies on them is neither saved nor made again.",
+    )
+    yield Setting(
+        "GIVE_UP",
+        list,
+        help="What may be lost when a recovery takes a disk that also holds things which come back: mount points,"
+        " devices or labels, as the warnings of `rear mkrescue` name them; '*' for all.",
     )
 
 
@@ -107,7 +149,9 @@ def load_layout(run: Run) -> Layout:
 def capture_layout(run: Run) -> Layout:
     """The storage as it is now."""
     from ..storage.capture import capture
+    from ..storage.mount import wake
 
+    wake(run.sh, run.report.warn)
     return capture(
         run.sh,
         kinds(run),

@@ -77,33 +77,36 @@ def plan(options: Options, as_script: bool) -> None:
     run = open_run(options)
     run.need_root()
     try:
-        made = made_plan(run)
+        made, disks = made_plan(run)
     except RearError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.exit_code)
     if as_script:
         from ..storage.plan import script
 
-        click.echo(script(made), nl=False)
+        click.echo(script(made, disks), nl=False)
         return
+    for line in disks:
+        click.echo(line)
     for line in readable(made):
         click.echo(line)
 
 
-def made_plan(run: Run) -> Plan:
-    """The plan for the disks that are here, with what recover would ask about; on a running machine nothing is
-    locked, as all of its disks are in use."""
+def made_plan(run: Run) -> tuple[Plan, list[str]]:
+    """The plan for the disks that are here, and what becomes of each; on a running machine nothing is locked, as all of
+    its disks are in use."""
     from ..storage import choice
     from ..storage.spared import backup_disks
 
     found = recreate.the_layout(run)
-    machine = choice.look(run, found, lock=in_rescue_system(run))
-    assignment = choice.assigned(run, found, machine, {**backup_disks(run, found), **choice.chosen(run)})
+    stakes = choice.at_stake(run, found)
+    machine = choice.look(run, found, stakes, lock=in_rescue_system(run))
+    answers = {**backup_disks(run, found), **choice.chosen(run)}
+    assignment = choice.assigned(run, found, machine, answers, stakes)
     if assignment.problems:
         choice.refuse(run, assignment)
-    for match in assignment.matches:
-        click.echo(f"# {match}" + ("" if match.sure else ": NOT CERTAIN, recover will ask"), err=True)
-    return recreate.planned(run, found, assignment, machine)
+    disks = list(choice.destinies(assignment, stakes))
+    return recreate.planned(run, found, assignment, machine), disks
 
 
 def in_rescue_system(run: Run) -> bool:
@@ -164,7 +167,7 @@ def diff(options: Options) -> None:
     run = open_run(options)
     run.need_root()
     recorded = recreate.the_layout(run)
-    assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run))
+    assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run), {})
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, recreate.described(run, known))
     for line in differences:

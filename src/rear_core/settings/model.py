@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -41,3 +42,9 @@ class Setting:
         empty: dict[type, Any] = {str: "", int: 0, bool: False, list: (), Url: None}
         default: Any = empty[self.type] if self.default is None else self.default
         object.__setattr__(self, "default", tuple(default) if self.type is list else default)
+
+
+def normal_paths(values: Sequence[str]) -> str:
+    """What is wrong with a list of absolute paths, for the `check` of a setting."""
+    wrong = [value for value in values if os.path.normpath(value) != value or not value.startswith("/")]
+    return f"must be absolute paths without . or .. or a slash at the end, {wrong[0]!r} is not" if wrong else ""

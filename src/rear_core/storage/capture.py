@@ -13,7 +13,7 @@ from ..shell import Shell
 from .disk import PartitionTable, read_table
 from .inventory import Device, is_part, probe, read_devices
 from .kinds import StorageKind
-from .layout import Item, Layout, make, resolved, validate
+from .layout import Item, Layout, LeftOut, make, resolved, validate
 from .present import media_label
 from .survey import Survey, names, read_fstab, read_mounts
 from .technologies import CORE_KINDS
@@ -64,7 +64,7 @@ def capture(
     for kind in kinds:
         if kind.last:
             survey.items = _settled(survey, [*survey.items, *kind.capture(survey)])
-    layout = make(survey.items, survey.left_out)
+    layout = make(survey.items, [_placed(survey, entry) for entry in survey.left_out])
     validate(layout, "the layout of this machine")
     return layout
 
@@ -82,8 +82,22 @@ def _settled(survey: Survey, items: list[Item]) -> list[Item]:
             return _distinct(survey, items)
         for item in lost:
             missing = ", ".join(sorted({*item.needs} - known))
-            survey.leave_out(str(item), f"it needs {missing}, which is not described", lost=True)
+            survey.leave_out(str(item), f"it needs {missing}, which is not described", lost=True, on=item.needs)
         items = [item for item in items if item not in lost]
+
+
+def _placed(survey: Survey, entry: LeftOut) -> LeftOut:
+    """With the ids of the items that it lies on: those of its devices, or of the nearest ones below."""
+    ids = {getattr(item, "device", ""): item.id for item in survey.items}
+    known = {item.id for item in survey.items}
+
+    def below(path: str) -> list[str]:
+        if path in known or path in ids:
+            return [ids.get(path, path)]
+        device = survey.devices.get(path)
+        return [id for parent in device.parents for id in below(parent)] if device else []
+
+    return replace(entry, on=tuple(sorted({id for path in entry.on for id in below(path)})))
 
 
 def _distinct(survey: Survey, items: list[Item]) -> list[Item]:
@@ -221,4 +235,4 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     for device in survey.devices.values():
         if device.fstype and device.path not in used | tables and device.fstype not in KNOWN_MEMBERS:
             reason = f"what lies on it ({device.fstype}) is not described"
-            survey.leave_out(f"{device.fstype} on {device.path}", reason, lost=True)
+            survey.leave_out(f"{device.fstype} on {device.path}", reason, lost=True, on=[device.path])

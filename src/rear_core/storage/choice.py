@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -15,11 +15,12 @@ from .. import questions
 from ..errors import Interrupted, Refused
 from . import present
 from .disk import Disk
+from .fate import Exclusions, Stake, contents, stakes
 from .layout import Layout
 from .mapping import NONE, STRONG, Assignment, Match, assign, marks, score
 from .present import Machine
 from .resize import minimum
-from .spared import backup_disks, disks_of_urls
+from .spared import backup_disks, disks_of_urls, urls
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -28,16 +29,32 @@ QUITS = "ended before anything was written, as asked"
 ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
 
 
-def decide(run: Run, layout: Layout) -> tuple[Assignment, Machine]:
-    """A match for every recorded disk that is sure or confirmed; `Refused` when that cannot be or stays open."""
-    machine = look(run, layout)
+def decide(run: Run, layout: Layout, *, takes: bool = True) -> tuple[Assignment, Machine]:
+    """A match for every recorded disk that is sure or confirmed; `Refused` when that cannot be or stays open.
+
+    Without `takes`, nothing is going to be written to the disks: what would be lost does not matter.
+    """
     answers = {**backup_disks(run, layout), **chosen(run)}
-    assignment = assigned(run, layout, machine, answers)
+    if not takes:
+        return _confirmed(run, layout, look(run, layout), answers, {})
+    stakes = at_stake(run, layout)
+    machine = look(run, layout, stakes)
+    assignment = assigned(run, layout, machine, answers, stakes)
+    refuse(run, assignment)
+    for disk in replaced(layout, machine, assignment, stakes) if questions.is_interactive(run) else ():
+        answers = {**answers, disk.id: ask_for_empty(run, disk, assignment.spare)}
+    return _confirmed(run, layout, machine, answers, stakes)
+
+
+def _confirmed(
+    run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str], stakes: Mapping[str, Stake]
+) -> tuple[Assignment, Machine]:
+    assignment = assigned(run, layout, machine, answers, stakes)
     refuse(run, assignment)
     while assignment.questions:
         match = assignment.questions[0]
         tried = {**answers, match.recorded.id: ask(run, match, assignment.spare)}
-        after = assigned(run, layout, machine, tried)
+        after = assigned(run, layout, machine, tried, stakes)
         for problem in after.problems:
             print(f"That cannot be: {problem}", file=sys.stderr)
         if not after.problems:
@@ -45,11 +62,15 @@ def decide(run: Run, layout: Layout) -> tuple[Assignment, Machine]:
     return assignment, machine
 
 
-def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
-    """The disks that are here; with `lock`, those that hold backup or media, or are excluded, are locked."""
+def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *, lock: bool = True) -> Machine:
+    """The disks that are here; with `lock`, those that hold backup or media, or are excluded, are locked.
+
+    Those on which nothing is at stake that comes back are only taken when somebody names them.
+    """
     target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
     machine = present.look(run.sh, run.report.warn, target, lock=lock, include=include)
     kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
+    alone = left_alone(stakes or {})
     recorded = {item.id: (item, marks(layout, item)) for item in layout if isinstance(item, Disk)}
     disks = []
     for disk in machine.disks:
@@ -58,7 +79,8 @@ def look(run: Run, layout: Layout, *, lock: bool = True) -> Machine:
         excluded = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
         reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
-        disks.append(replace(disk, locked=disk.locked or reason if lock else ""))
+        spared = next((alone[id] for id in known if id in alone), "")
+        disks.append(replace(disk, locked=disk.locked or reason if lock else "", spared=spared))
     return replace(machine, disks=tuple(disks))
 
 
@@ -73,9 +95,62 @@ def _device(answer: str) -> str:
     return os.path.realpath(answer) if answer.startswith("/") and not answer.startswith("/dev/mapper/") else answer
 
 
-def assigned(run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str]) -> Assignment:
+def assigned(
+    run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str], stakes: Mapping[str, Stake]
+) -> Assignment:
     """The recorded disks matched with those that are here."""
-    return assign(layout, machine.disks, minimum(layout, usage(run)), answers)
+    lost = {id: [str(content) for content in stake.lost] for id, stake in stakes.items()}
+    return assign(layout, machine.disks, minimum(layout, usage(run)), answers, alone=left_alone(stakes), lost=lost)
+
+
+def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
+    """What a recovery gives back of each recorded disk, and what it destroys, by the settings as they are now."""
+    url = urls(run).get("BACKUP_URL")
+    folder = url.path if url is not None and url.scheme == "file" else ""
+    settings = run.settings
+    found = contents(
+        layout,
+        Exclusions.of(settings),
+        not_saved=[
+            pattern for pattern in settings["BACKUP_PROG_EXCLUDE"] if pattern not in settings["BACKUP_PROG_INCLUDE"]
+        ],
+        given_up=settings["GIVE_UP"],
+        backups={folder: "backups, which are copied elsewhere"} if settings["BACKUP_ALLOW_SYSTEM_DISK"] else {},
+    )
+    return stakes(layout, found)
+
+
+def destinies(assignment: Assignment, stakes: Mapping[str, Stake]) -> Iterator[str]:
+    """A line for each recorded disk: whether it is taken, and what then becomes of all that lay on it."""
+    for match in assignment.matches:
+        word = "left alone" if not match.path else "taken" if match.sure else "ASKED"
+        yield f"{word}: {match}" + (f": {stakes[match.recorded.id]}" if match.path else "")
+
+
+def left_alone(stakes: Mapping[str, Stake]) -> dict[str, str]:
+    """Why each recorded disk of which nothing comes back is left as it is, by id."""
+    return {id: stake.why_alone for id, stake in stakes.items() if stake.why_alone}
+
+
+def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: Mapping[str, Stake]) -> list[Disk]:
+    """The disks that would be left alone and are not here any more, while there are blank ones."""
+    alone = left_alone(stakes)
+    blank = [path for path, state in assignment.spare.items() if state == "blank"]
+    here = {
+        item.id
+        for item in layout
+        if isinstance(item, Disk) and any(score(item, p, marks(layout, item))[0] >= STRONG for p in machine.disks)
+    }
+    gone = [match.recorded for match in assignment.matches if not match.path and match.recorded.id in alone]
+    return [disk for disk in gone if disk.id not in here] if blank else []
+
+
+def ask_for_empty(run: Run, disk: Disk, spare: Mapping[str, str]) -> str:
+    """The blank disk on which the storage of a disk is made again without its files, or `none`."""
+    blank = [path for path, state in spare.items() if state == "blank"]
+    print(f"\n{disk} is not here, and nothing that was on it comes back from the backup", file=sys.stderr)
+    question = f"Make its partitions and file systems again, empty, on {' or '.join(blank)}? A path, or [none]: "
+    return questions.choose(run, question, {"": NONE, NONE: NONE, "no": NONE, **{p: p for p in blank}}, quits=QUITS)
 
 
 def usage(run: Run) -> dict[str, int]:
@@ -97,6 +172,12 @@ def refuse(run: Run, assignment: Assignment) -> None:
     if assignment.problems:
         spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
         raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
+    at_risk = [match for match in assignment.questions if any("it holds" in reason for reason in match.reasons)]
+    if at_risk and not questions.is_interactive(run):
+        raise Refused(
+            f"what the disk holds would be lost, and nobody can be asked: {'; '.join(map(str, at_risk))}",
+            f"{advice}; GIVE_UP=( ... ) names what may be lost",
+        )
     if assignment.questions and not questions.is_interactive(run):
         open_questions = "; ".join(map(str, assignment.questions))
         raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..rescue.contents import Contents
@@ -75,7 +75,9 @@ def capture(survey: Survey) -> Iterator[Item]:
         found = read_superblock(survey.ask("dumpe2fs", "-h", device.path, lost=f"{device.path}: its size is not known"))
         blocks, size = (_size(found.get(name, "")) for name in ("Block count", "Block size"))
         uuid, label = found.get("Filesystem UUID", device.uuid), found.get("Filesystem volume name", device.label)
-        journals[uuid] = Journal(f"journal:{uuid or device.path}", (device.path,), uuid, label, blocks, size)
+        journals[uuid] = Journal(
+            f"journal:{uuid or device.path}", (device.path,), uuid, label, blocks=blocks, block_size=size
+        )
         yield journals[uuid]
     for device in survey.carrying("ext2", "ext3", "ext4"):
         lost = f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
@@ -115,6 +117,16 @@ def read_superblock(text: str) -> dict[str, str]:
     return {name: "" if value in ("<none>", "(none)", "<not available>") else value for name, value in values.items()}
 
 
+def _is_empty(found: Mapping[str, str]) -> bool:
+    """Whether a file system that was unmounted in order has no file but lost+found (and that of orphans)."""
+    features = found.get("Filesystem features", "").split()
+    counts = [found.get(name, "") for name in ("Inode count", "Free inodes", "First inode")]
+    if found.get("Filesystem state") != "clean" or "needs_recovery" in features or not all(map(str.isdigit, counts)):
+        return False
+    inodes, free, first = map(int, counts or ("0", "0", "11"))
+    return inodes - free <= first + ("orphan_file" in features)
+
+
 def _ext(device: Device, found: dict[str, str]) -> Ext:
     def number(name: str, default: int = 0) -> int:
         match = re.match(r"-?\d+", found.get(name, ""))
@@ -128,6 +140,7 @@ def _ext(device: Device, found: dict[str, str]) -> Ext:
         needs=(device.path,),
         uuid=found.get("Filesystem UUID", device.uuid),
         label=device.label if device.label.strip() == label else label,
+        empty=_is_empty(found),
         version=int(device.fstype[-1]),
         features=tuple(sorted(f for f in found.get("Filesystem features", "").split() if f not in STATES)),
         blocks=blocks,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .inventory import Device
 from .layout import Item
@@ -11,10 +11,14 @@ from .layout import Item
 
 @dataclass(frozen=True)
 class FileSystem(Item):
-    """A file system: it needs the device, or devices, that it lies on."""
+    """A file system: it needs the device, or devices, that it lies on.
+
+    `empty` is one that is known to have had no files.
+    """
 
     uuid: str = ""
     label: str = ""
+    empty: bool = field(default=False, compare=False)
 
 
 def identity(device: Device) -> str:

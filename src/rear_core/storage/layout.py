@@ -51,11 +51,15 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something the machine has that the layout does not describe, and why; `lost` for what somebody may miss."""
+    """Something the machine has that the layout does not describe, and why; `lost` for what somebody may miss.
+
+    `on` are the ids of the items that it lies on, where it is there: a recovery that takes their disks destroys it.
+    """
 
     name: str
     reason: str
     lost: bool = False
+    on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from .inventory import Device
 from .layout import Item, Layout
 from .survey import Survey
 
+# Key files of crypttab(5) that nobody can read twice.
+RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -81,7 +84,19 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield _luks(survey, device)
     for device in survey.of_type("crypt"):
         if all(survey.devices[parent].fstype != "crypto_LUKS" for parent in device.parents):
-            survey.leave_out(device.path, "plain dm-crypt (a random key, usually for swap) has nothing to make again")
+            _leave_out_without_header(survey, device)
+
+
+def _leave_out_without_header(survey: Survey, device: Device) -> None:
+    """What is encrypted without a LUKS header on its device: with a random key, or with a key or header elsewhere."""
+    _, key_file, options = survey.crypttab.get(device.path.rpartition("/")[2], ("", "", ""))
+    if key_file in RANDOM and not re.search(r"(^|,)header=", options):
+        survey.leave_out(
+            device.path, f"encrypted with a random key ({key_file} in crypttab): nothing can be kept in it"
+        )
+    else:
+        reason = "encrypted without a LUKS header on its device: neither saved nor made again"
+        survey.leave_out(device.path, reason, lost=True, on=device.parents)
 
 
 def _luks(survey: Survey, device: Device) -> Luks:
@@ -90,7 +105,8 @@ def _luks(survey: Survey, device: Device) -> Luks:
     version = int(_field(header, "Version"))
     name = opened.path.rpartition("/")[2] if opened else ""
     if opened is None:
-        survey.leave_out(f"inside {device.path}", "the LUKS volume is closed: open it before `rear savelayout`")
+        reason = "the LUKS volume is closed: open it before `rear savelayout`"
+        survey.leave_out(f"inside {device.path}", reason, lost=True, on=[device.path])
     _, key_file, options = survey.crypttab.get(name, ("", "", ""))
     common: dict[str, Any] = {
         "id": f"luks:{_field(header, 'UUID')}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .compare import human_size
 from .disk import Disk
@@ -54,28 +54,40 @@ class Assignment:
 
 
 def assign(
-    layout: Layout, present: Sequence[PresentDisk], minimum: Mapping[str, int], answers: Mapping[str, str]
+    layout: Layout,
+    present: Sequence[PresentDisk],
+    minimum: Mapping[str, int],
+    answers: Mapping[str, str],
+    *,
+    alone: Mapping[str, str] | None = None,
+    lost: Mapping[str, Sequence[str]] | None = None,
 ) -> Assignment:
     """Match the recorded disks to present ones.
 
     `minimum` are the bytes that each recorded disk must have, by id. `answers` name a present disk, or `none`,
     by id, serial number, WWN or recorded path of a disk; they decide whatever the scores say, but never about
-    locks and sizes.
+    locks and sizes. `alone` says by id why a disk is left alone unless an answer takes it, `lost` what it holds that
+    nothing gives back: that, or something that was not recorded, makes a match a question.
     """
     recorded = [item for item in layout if isinstance(item, Disk)]
     known_marks = {disk.id: marks(layout, disk) for disk in recorded}
+    alone, lost = alone or {}, lost or {}
     by_path = {disk.path: disk for disk in present}
     problems: list[str] = []
     found: dict[str, Match] = {}
+    for disk in recorded:
+        if disk.id in alone:
+            found[disk.id] = Match(disk, reasons=(alone[disk.id],), sure=True)
     for disk, answer in _answered(recorded, answers, problems):
         found[disk.id] = _explicit(disk, answer, by_path, minimum, problems)
     taken = {match.path for match in found.values() if match.path}
     for path in sorted(taken):
         if len(twice := [str(match.recorded) for match in found.values() if match.path == path]) > 1:
             problems.append(f"{path} was chosen for {' and for '.join(twice)}")
+    all_marks = recorded_marks(layout)
     for match in _strong(recorded, present, known_marks, minimum):
         if match.recorded.id not in found and match.path not in taken:
-            found[match.recorded.id] = match
+            found[match.recorded.id] = _careful(match, by_path[match.path], lost.get(match.recorded.id, ()), all_marks)
             taken.add(match.path)
     open_disks = [disk for disk in recorded if disk.id not in found]
     # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
@@ -87,8 +99,21 @@ def assign(
             problems.append(_no_place(disk, minimum[disk.id], [p for p in present if p.path not in taken]))
     matches = tuple(found[disk.id] for disk in recorded if disk.id in found)
     taken = {match.path for match in matches}
-    spare = {p.path: p.locked or p.holds or "blank" for p in present if p.path not in taken}
+    spare = {p.path: p.locked or p.spared or p.holds or "blank" for p in present if p.path not in taken}
     return Assignment(matches, spare, tuple(problems))
+
+
+def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: frozenset[str]) -> Match:
+    """The match, as a question when the disk holds what would not be there again afterwards."""
+    reasons = [f"it holds what is lost then: {'; '.join(lost)}"] if lost and present.holds else []
+    if present.marks - known:
+        reasons.append(f"it holds something that was not recorded: {present.holds}")
+    return replace(match, reasons=(*match.reasons, *reasons), sure=match.sure and not reasons)
+
+
+def recorded_marks(layout: Layout) -> frozenset[str]:
+    """The identifiers of all that is recorded, on whatever disk."""
+    return frozenset(mark(uuid) for item in layout if (uuid := getattr(item, "uuid", "")))
 
 
 def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozenset()) -> tuple[int, tuple[str, ...]]:
@@ -235,7 +260,7 @@ def _paired(
 
 
 def _may_be_guessed(present: PresentDisk) -> bool:
-    return not present.removable and present.transport != "usb"
+    return not present.removable and present.transport != "usb" and not present.spared
 
 
 def _no_place(disk: Disk, minimum: int, others: Sequence[PresentDisk]) -> str:
@@ -243,7 +268,8 @@ def _no_place(disk: Disk, minimum: int, others: Sequence[PresentDisk]) -> str:
     for present in others:
         reason = present.locked or (_too_small(present, minimum) if present.size < minimum else "")
         if reason or not _may_be_guessed(present):
-            reasons.append(f"{present.path}: {reason or 'a removable disk is only taken when it is named'}")
+            reason = reason or f"{present.spared or 'a removable disk'}: it is only taken when it is named"
+            reasons.append(f"{present.path}: {reason}")
     return f"no disk can take the place of {disk}" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 

@@ -72,7 +72,8 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield Array(id, members, "dmraid", len(members), "dmraid", "", device=device.path)
     for device in survey.carrying("linux_raid_member"):
         if not device.children:
-            survey.leave_out(device.path, "member of an array that does not run: `mdadm --assemble --scan` starts it")
+            reason = "member of an array that does not run: `mdadm --assemble --scan` starts it"
+            survey.leave_out(device.path, reason, lost=True, on=[device.path])
 
 
 def read_export(survey: Survey, device: Device) -> dict[str, str]:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ..errors import ProgramFailed
 from ..rescue.contents import Contents
+from ..shell import Shell
 from .btrfs import Btrfs, Subvolume
 from .command import Command, Site
 from .filesystem import FileSystem
 from .kinds import StorageKind
 from .layout import Item, Layout
-from .survey import FstabEntry, Mounted, Survey
+from .survey import FstabEntry, Mounted, Survey, read_fstab, read_mounts
 from .xfs import Xfs
 from .xfs import devices as xfs_devices
 
@@ -106,8 +108,26 @@ def capture(survey: Survey) -> Iterator[Item]:
         targets.append(mount.target)
         yield item
     for entry in sorted(survey.fstab, key=lambda entry: entry.target):
-        if entry.fstype != "swap" and entry.target not in visible:
+        # An automounter waits in the place of what nobody has used for a while.
+        waiting = entry.target not in visible or visible[entry.target].fstype == "autofs"
+        if entry.fstype != "swap" and waiting:
             yield from _unmounted(survey, entry, targets)
+
+
+def wake(sh: Shell, warn: Callable[[str], None]) -> None:
+    """Have systemd mount what it only mounts while somebody uses it, where that lies on this machine.
+
+    To enter a folder is to use it. Others than systemd.automount(5) have maps of servers, which may not answer.
+    """
+    visible = {mount.target: mount for mount in read_mounts(sh)}
+    waiting = [mount.target for mount in visible.values() if (mount.fstype, mount.source) == ("autofs", "systemd-1")]
+    servers = {entry.target for entry in read_fstab(sh) if entry.fstype in NETWORK} if waiting else set()
+    for target in waiting:
+        if target not in servers:
+            try:
+                sh.query("stat", "--format=%i", f"{target}/.", timeout=30)
+            except ProgramFailed as error:
+                warn(f"{target} is mounted on demand, but not now: {error.message}")
 
 
 def _is_described(survey: Survey, mount: Mounted, seen: dict[tuple[str, str], str]) -> bool:

@@ -110,13 +110,16 @@ class Plan:
 def plan(
     layout: Layout, assignment: Assignment, machine: Machine, kinds: Sequence[StorageKind], *,
     used: Mapping[str, int] | None = None, memory: int = 0, target: str = "/mnt/local",
+    excluded: Mapping[str, str] | None = None,
 ) -> Plan:  # fmt: skip
     """The commands that make a layout again on the disks of an assignment.
 
-    `used` are the bytes that files take by mount point, without which nothing can become smaller.
+    `used` are the bytes that files take by mount point, without which nothing can become smaller. `excluded` says by
+    id why items are not made again.
     """
+    excluded = excluded or {}
     left_out = {match.recorded.id for match in assignment.matches if not match.path}
-    kept = without(layout, left_out)
+    kept = without(layout, left_out | excluded.keys())
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
     fitted = fit(kept, {id: present[path].size for id, path in disks.items()}, used or {})
@@ -127,7 +130,13 @@ def plan(
         layout.left_out,
     )
     site = Site(_numbered(on_site, machine, disks), disks, fitted.resized, memory, target)
-    dropped = [f"{item} is left out, as its disk is" for item in layout if item.id not in kept and item.needs]
+    dropped = [
+        f"{item} is not made again: {excluded[item.id]}"
+        if item.id in excluded
+        else f"{item} is left out, as its disk is"
+        for item in layout
+        if item.id not in kept and item.needs
+    ]
     if problems := refusals(site, kinds):
         raise Refused("; ".join(problems), "leave its disks out by DISK_MAPPING, or take it out of layout.json")
     lost = [f"Left out: {entry.name} ({entry.reason})" for entry in layout.left_out if entry.lost]
@@ -221,13 +230,14 @@ def _hardware_changed(layout: Layout, disks: Mapping[str, str], present: Mapping
     return False
 
 
-def script(made: Plan) -> str:
+def script(made: Plan, disks: Sequence[str] = ()) -> str:
     """The plan as a shell script that can be edited and run instead; it ends at the first failure.
 
-    After it, `rear recover` goes on with what it made.
+    After it, `rear recover` goes on with what it made. `disks` says what becomes of each of them.
     """
     lines = ["#!/bin/bash", "# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:"]
     lines += [f"#   {made.site.item(id)}" for id in sorted(made.mapping)]
+    lines += [f"# {line}" for line in disks]
     lines += [f"# Note: {note}" for note in made.notes]
     lines += ["set -e"]
     if made.volumes:

@@ -24,7 +24,7 @@ NO_TABLE = "does not contain a recognized partition table"
 @dataclass(frozen=True)
 class PresentDisk:
     """A disk that is there now. `marks` are the identifiers found on it, `holds` says what lies on it ("" for a
-    blank disk), `locked` why it must not be written to."""
+    blank disk), `locked` why it must not be written to, `spared` why it is only taken when somebody names it."""
 
     path: str
     size: int
@@ -39,6 +39,7 @@ class PresentDisk:
     marks: frozenset[str] = frozenset()
     holds: str = ""
     locked: str = ""
+    spared: str = ""
 
 
 @dataclass(frozen=True)

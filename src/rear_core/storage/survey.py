@@ -77,9 +77,12 @@ class Survey:
                 return mount.target
         return ""
 
-    def leave_out(self, name: str, reason: str, *, lost: bool = False) -> None:
-        """Say what the layout does not describe; `lost` for what somebody may miss after a recovery."""
-        self.left_out.append(LeftOut(name, reason, lost))
+    def leave_out(self, name: str, reason: str, *, lost: bool = False, on: Iterable[str] = ()) -> None:
+        """Say what the layout does not describe; `lost` for what somebody may miss after a recovery.
+
+        `on` are the devices that it lies on, or the ids of their items.
+        """
+        self.left_out.append(LeftOut(name, reason, lost, tuple(on)))
 
     def ask(self, *argv: Argument, lost: str, ok: tuple[int, ...] = (0,)) -> str:
         """What a program prints; when it fails, a warning that says what is `lost`, and nothing."""

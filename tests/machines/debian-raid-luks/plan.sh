@@ -7,6 +7,7 @@
 #   disk lab7 (/dev/sdd)
 #   disk nvme.1b36-6c616236-51454d55204e564d65204374726c-00000001 (/dev/nvme0n1)
 #   disk root (/dev/vda)
+# Note: Left out: inside /dev/vde5 (the LUKS volume is closed: open it before `rear savelayout`)
 # Note: LUKS volume 6a96d826-b64f-4cdf-ae53-40ebbc381f25 (/dev/mapper/vault): the key in slot 3 has to be added again
 # Note: LUKS volume c0be4f3c-64bd-4dd0-84a4-88781b4d4feb (/dev/mapper/old): its key file /etc/keys/old opens it only when it is added as a key again
 set -e

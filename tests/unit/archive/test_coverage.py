@@ -14,6 +14,7 @@ from rear_core.archive import coverage
 from rear_core.archive.coverage import EXCLUDED, RECREATED, SAVED, Selection, Wishes
 from rear_core.errors import RearError
 from rear_core.storage.btrfs import Subvolume
+from rear_core.storage.fate import Exclusions
 from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.lvm import VolumeGroup
@@ -61,7 +62,7 @@ def test_a_mount_that_nobody_explains_is_an_error_that_names_all() -> None:
     with pytest.raises(RearError, match=r"/a \(tank/a\).*; /b \(tank/b\)") as caught:
         select(mounts=mounts, left_out=[LeftOut("/a", "tank/a is not described")])
     assert "EXCLUDE_MOUNTPOINTS" in caught.value.hint
-    wishes = Wishes(TARGET, include=["/a"], exclude_mounts=["/b"])
+    wishes = Wishes(TARGET, include=["/a"], exclusions=Exclusions(mounts=["/b"]))
     selection = select(mounts=mounts, wishes=wishes)
     assert selection.starts == (".", "./a", "./home")
     assert verdicts(selection)["/b"] == (EXCLUDED, "EXCLUDE_MOUNTPOINTS names it")
@@ -78,6 +79,32 @@ def test_a_device_that_is_not_described_is_explained_by_its_disk() -> None:
     left_out = [LeftOut("/media/stick", "/dev/sdb1 is not described"), LeftOut("/dev/sdb", "a removable disk")]
     selection = select(mounts=(*MOUNTS, stick), left_out=left_out)
     assert verdicts(selection)["/media/stick"] == (EXCLUDED, "a removable disk")
+
+
+def test_a_reason_is_that_of_the_device_itself_and_not_of_one_whose_name_begins_alike() -> None:
+    array = Mounted("/data", "/dev/md126", "ext4", "", "/", "9:126")
+    left_out = [LeftOut("/data", "/dev/md126 is not described"), LeftOut("/dev/md12", "a container of firmware RAID")]
+    with pytest.raises(RearError, match="/data"):
+        select(mounts=(*MOUNTS, array), left_out=left_out)
+    part = Mounted("/data", "/dev/md12p6", "ext4", "", "/", "259:6")
+    left_out = [LeftOut("/data", "/dev/md12p6 is not described"), LeftOut("/dev/md12", "a container of firmware RAID")]
+    selection = select(mounts=(*MOUNTS, part), left_out=left_out)
+    assert verdicts(selection)["/data"] == (EXCLUDED, "a container of firmware RAID")
+
+
+def test_what_somebody_would_miss_is_no_reason() -> None:
+    vault = Mounted("/vault", "/dev/mapper/vault", "ext4", "", "/", "253:7")
+    left_out = [LeftOut("/vault", "/dev/mapper/vault is not described"),
+                LeftOut("/dev/mapper/vault", "encrypted without a LUKS header on its device", lost=True)]  # fmt: skip
+    with pytest.raises(RearError, match="/vault"):
+        select(mounts=(*MOUNTS, vault), left_out=left_out)
+
+
+def test_a_file_system_that_an_automounter_waits_for_is_not_saved_and_not_in_memory() -> None:
+    item = Mount("mount:/data", ("fs:home", "mount:/"), "/data", "xfs", mounted=False)
+    waiting = Mounted("/data", "systemd-1", "autofs", "rw,direct", "/", "0:40")
+    selection = select(items=(*ITEMS, item), mounts=(*MOUNTS, waiting))
+    assert verdicts(selection)["/data"] == (EXCLUDED, coverage.NOT_MOUNTED)
 
 
 def test_network_file_systems_are_explained_and_never_asked_for_their_size() -> None:
@@ -115,10 +142,10 @@ def test_a_disk_that_this_run_has_mounted_for_the_backup_is_explained() -> None:
 
 
 def test_only_some_volume_groups() -> None:
-    selection = select(wishes=Wishes(TARGET, only_groups=["system"]))
+    selection = select(wishes=Wishes(TARGET, exclusions=Exclusions(only_groups=["system"])))
     assert verdicts(selection)["/home"] == (EXCLUDED, "ONLY_INCLUDE_VG does not name data")
     assert selection.starts == (".",)
-    assert select(wishes=Wishes(TARGET, only_groups=["data"])).starts == (".", "./home")
+    assert select(wishes=Wishes(TARGET, exclusions=Exclusions(only_groups=["data"]))).starts == (".", "./home")
 
 
 def test_swap_is_recreated_and_its_files_are_left_out() -> None:

@@ -13,15 +13,16 @@ from typing import Any, cast
 
 import pytest
 
+from rear_core.builtin import backup, storage
 from rear_core.errors import Interrupted, Refused
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
-from rear_core.storage.choice import chosen, decide, look, usage
+from rear_core.storage.choice import at_stake, chosen, decide, destinies, look, usage
 from rear_core.storage.disk import Disk
 from rear_core.storage.ext import Ext
 from rear_core.storage.inventory import COLUMNS
-from rear_core.storage.layout import Layout, make
+from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mount import Mount
 from rear_core.storage.spared import backup_disks, check_backup_survives
 from rear_core.testing.fake_shell import Answer, FakeShell
@@ -37,6 +38,9 @@ class Settings(dict[str, Any]):
     @property
     def declared(self) -> dict[str, Any]:
         return self
+
+
+DECLARED = (*backup.rear_settings(), *storage.rear_settings())
 
 
 def node(name: str, size: int = 10, **fields: Any) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None, sfd
 
 
 def run(shell: FakeShell, tmp_path: Path, *, unattended: bool = True, **settings: Any) -> Run:
-    values = Settings(INCLUDE_DEVICES=(), EXCLUDE_DEVICES=(), DISK_MAPPING=(), BACKUP_URL=None)
+    values = Settings({setting.name: setting.default for setting in DECLARED}, DISK_MAPPING=(), BACKUP_URL=None)
     values.update({name: parse_url(value) if name.endswith("_URL") else value for name, value in settings.items()})
     options = Options(unattended=unattended, config_dir=tmp_path)
     return Run(cast(Any, values), cast(Any, SimpleNamespace()), options, Report(), shell)
@@ -255,3 +259,103 @@ def test_a_disk_that_cannot_be_read_is_locked_and_never_counts_as_blank(tmp_path
     shell = machine(node("sdx"), sfdisk="sfdisk: cannot open /dev/sdx: Input/output error")
     (found,) = look(run(shell, tmp_path), layout()).disks
     assert found.locked.startswith("it cannot be read, nobody knows what it holds: sfdisk failed")
+
+
+WINDOWS = LeftOut("ntfs on /dev/sdb", "what lies on it (ntfs) is not described", True, ("disk:B",))
+
+
+def other(*left_out: LeftOut, mounted: bool = False) -> Layout:
+    """The system on a disk, and on the other what the backup has nothing of, unless it is `mounted`."""
+    items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
+    data = [Ext(f"fs:{DATA}", ("disk:B",), DATA), Mount("mount:/data", (f"fs:{DATA}", "mount:/"), "/data", "ext4")]
+    return make([*items, *(data if mounted else [])], left_out)
+
+
+def test_a_disk_of_which_nothing_comes_back_is_left_alone_without_a_word(tmp_path: Path) -> None:
+    disks = node("vda", serial="B", fstype="ntfs", uuid="WINDOWS0"), node("vdb", serial="A")
+    assignment, found = decide(run(machine(*disks), tmp_path), other(WINDOWS))
+    assert assignment.disks == {"disk:A": "/dev/vdb"}
+    assert "nothing on it comes back: ntfs on /dev/sdb" in assignment.spare["/dev/vda"]
+    assert [disk.path for disk in found.disks if disk.spared] == ["/dev/vda"]
+
+
+def test_a_disk_that_is_left_alone_takes_the_place_of_no_other_unless_it_is_named(tmp_path: Path) -> None:
+    """The system disk has died, and only that with Windows is left."""
+    windows = machine(node("vda", serial="B", fstype="ntfs", uuid="WINDOWS0"))
+    with pytest.raises(Refused, match=r"no disk can take the place of disk A .*nothing on it comes back.*named"):
+        decide(run(windows, tmp_path), other(WINDOWS))
+    here = run(windows, tmp_path, DISK_MAPPING=("A=/dev/vda",))
+    assert decide(here, other(WINDOWS))[0].disks == {"disk:A": "/dev/vda"}
+
+
+def both(fstype: str = "ext4", uuid: str = DATA) -> FakeShell:
+    """The recorded disks with their contents."""
+    system = node("vda", serial="A", fstype="ext4", uuid=ROOT)
+    return machine(system, node("vdb", serial="B", fstype=fstype, uuid=uuid))
+
+
+def test_a_disk_with_something_of_both_is_a_question_and_unattended_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = other(WINDOWS, mounted=True)
+    with pytest.raises(Refused, match=r"what the disk holds would be lost.*ntfs on /dev/sdb") as refused:
+        decide(run(both(), tmp_path), mixed)
+    assert "GIVE_UP" in refused.value.hint and "DISK_MAPPING=( B=/dev/... )" in refused.value.hint
+    monkeypatch.setattr(sys, "stdin", Terminal("\n"))
+    with pytest.raises(Interrupted):
+        decide(run(both(), tmp_path, unattended=False), mixed)
+    assert "(type /dev/vdb to overwrite it) [quit]" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", Terminal("/dev/vdb\n"))
+    assert decide(run(both(), tmp_path, unattended=False), mixed)[0].disks["disk:B"] == "/dev/vdb"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"GIVE_UP": ("/dev/sdb",)}, {"GIVE_UP": ("*",)}, {"DISK_MAPPING": ("B=/dev/vdb",)}],
+    ids=["by device", "all", "by disk"],
+)
+def test_what_is_given_up_beforehand_is_not_asked_for(tmp_path: Path, settings: dict[str, Any]) -> None:
+    mixed = other(WINDOWS, mounted=True)
+    assert decide(run(both(), tmp_path, **settings), mixed)[0].disks["disk:B"] == "/dev/vdb"
+
+
+def test_a_disk_that_holds_what_was_not_recorded_is_a_question(tmp_path: Path) -> None:
+    """Somebody has put something else onto it since."""
+    assert len(decide(run(both(), tmp_path), other(mounted=True))[0].disks) == 2
+    with pytest.raises(Refused, match="it holds something that was not recorded: xfs"):
+        decide(run(both("xfs", "99999999-2222"), tmp_path), other(mounted=True))
+
+
+def test_a_blank_disk_in_the_place_of_one_with_something_of_both_is_no_question(tmp_path: Path) -> None:
+    disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B")
+    assert len(decide(run(machine(*disks), tmp_path), other(WINDOWS, mounted=True))[0].disks) == 2
+
+
+@pytest.mark.parametrize(("typed", "taken"), [("\n", None), ("no\n", None), ("/dev/vdb\n", "/dev/vdb")])
+def test_a_disk_that_would_be_left_alone_and_was_replaced_is_made_again_empty_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, taken: str | None
+) -> None:
+    disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="NEW")
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    assignment, _ = decide(run(machine(*disks), tmp_path, unattended=False), other(WINDOWS))
+    assert assignment.disks.get("disk:B") == taken
+    unattended, _ = decide(run(machine(*disks), tmp_path), other(WINDOWS))
+    assert "disk:B" not in unattended.disks
+
+
+def test_what_is_only_mounted_may_lie_on_a_disk_that_a_recovery_leaves_alone(tmp_path: Path) -> None:
+    here = run(both(), tmp_path, EXCLUDE_MOUNTPOINTS=("/data",))
+    assert "disk:B" not in decide(here, other(mounted=True))[0].disks
+    assert decide(here, other(mounted=True), takes=False)[0].disks["disk:B"] == "/dev/vdb"
+
+
+def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) -> None:
+    here = run(both(), tmp_path)
+    stakes = at_stake(here, other(WINDOWS))
+    assignment, _ = decide(here, other(WINDOWS))
+    assert list(destinies(assignment, stakes)) == [
+        "taken: disk A (/dev/sda) -> /dev/vda (same serial number, it carries what is recorded for this disk,"
+        " same size): saved: /",
+        "left alone: disk B (/dev/sdb) -> nothing (nothing on it comes back: ntfs on /dev/sdb"
+        " (what lies on it (ntfs) is not described))",
+    ]

@@ -103,7 +103,7 @@ def test_clusters_and_checks_for_a_second_mount_are_kept() -> None:
 
 
 def test_a_journal_elsewhere_is_made_before_its_file_system() -> None:
-    journal = Journal("journal:j", ("disk:2",), "j", "log", 102400, 4096)
+    journal = Journal("journal:j", ("disk:2",), "j", "log", blocks=102400, block_size=4096)
     item = replace(EXT, needs=("disk:1", "journal:j"), journal_uuid="j")
     here = site(journal, item)
     assert here.layout.order()[-1] == item

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from rear_core.storage import survey
+from rear_core.shell import Outcome
+from rear_core.storage import mount, survey
 from rear_core.storage.inventory import Device
 from rear_core.testing.fake_shell import FakeShell
 
@@ -34,3 +35,45 @@ def test_a_source_is_known_by_whatever_name_the_kernel_was_told(
     monkeypatch.setattr(survey, "device_number", lambda name: number)
     (mounted,) = survey.read_mounts(FakeShell({ASKED: json.dumps({"filesystems": [row]})}), DEVICES)
     assert mounted.source == path
+
+
+def automounts(*rows: tuple[str, str], fstab: str = "") -> FakeShell:
+    """A machine with automounters of these sources on these targets."""
+    mounted = [
+        {
+            "target": target,
+            "source": source,
+            "fstype": "autofs",
+            "options": "rw,direct",
+            "fsroot": "/",
+            "maj:min": "0:9",
+        }
+        for target, source in rows
+    ]
+    columns = "SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO"
+    return FakeShell(
+        {
+            ASKED: json.dumps({"filesystems": mounted}),
+            f"findmnt --fstab --json --list --output {columns}": fstab,
+            "stat --format=%i /archive/.": "2",
+            "stat --format=%i /efi/.": Outcome((), 1, "", "stat: cannot statx '/efi/.': No such device", 0),
+        }
+    )
+
+
+def test_what_is_mounted_on_demand_is_mounted() -> None:
+    warnings: list[str] = []
+    shell = automounts(("/archive", "systemd-1"), ("/efi", "systemd-1"), ("/home", "/etc/auto.home"))
+    mount.wake(shell, warnings.append)
+    assert [line for line in shell.asked if line.startswith("stat")] == [
+        "stat --format=%i /archive/.",
+        "stat --format=%i /efi/.",
+    ]
+    assert len(warnings) == 1 and warnings[0].startswith("/efi is mounted on demand, but not now: ")
+
+
+def test_a_server_is_not_woken() -> None:
+    row = {"source": "nas:/x", "target": "/archive", "fstype": "nfs4", "options": "x-systemd.automount"}
+    shell = automounts(("/archive", "systemd-1"), fstab=json.dumps({"filesystems": [{**row, "freq": 0, "passno": 0}]}))
+    mount.wake(shell, lambda line: None)
+    assert not [line for line in shell.asked if line.startswith("stat")]

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of all that lies on a disk when a recovery takes it: it comes back, or it is lost."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .command import Site
+from .disk import Disk, Partition
+from .ext import Journal
+from .filesystem import FileSystem
+from .layout import Item, Layout
+from .luks import Luks
+from .lvm import PhysicalVolume, VolumeGroup
+from .md import Array
+from .mount import Mount
+from .multipath import MultipathDisk
+from .swap import Swap
+
+SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
+FATES = (SAVED, REMADE, GIVEN_UP, LOST)
+# Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
+BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
+# By the file system hierarchy standard nobody relies on what is in there.
+TEMPORARY = ("/tmp", "/var/tmp")
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """What the settings keep from being saved and from being made again."""
+
+    mounts: Sequence[str] = ()
+    paths: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    only_groups: Sequence[str] = ()
+    arrays: Sequence[str] = ()
+    components: Sequence[str] = ()
+    multipath: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Exclusions:
+        """Those of the settings."""
+        return cls(
+            settings["EXCLUDE_MOUNTPOINTS"],
+            settings["AUTOEXCLUDE_PATH"],
+            settings["EXCLUDE_VG"],
+            settings["ONLY_INCLUDE_VG"],
+            settings["EXCLUDE_MD"],
+            settings["EXCLUDE_COMPONENTS"],
+            settings["AUTOEXCLUDE_MULTIPATH"],
+        )
+
+    def of_mount(self, target: str) -> str:
+        """The setting that names a mount point, "" for none."""
+        if any(fnmatch.fnmatchcase(target, pattern) for pattern in self.mounts):
+            return "EXCLUDE_MOUNTPOINTS names it"
+        inside = any(f"{target}/".startswith(f"{path.rstrip('/')}/") for path in self.paths)
+        return "AUTOEXCLUDE_PATH names it" if inside else ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Something that lies on disks, by what a person calls it; `names` are all words that mean it."""
+
+    title: str
+    disks: frozenset[str]
+    fate: str
+    reason: str = ""
+    names: tuple[str, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.reason})" if self.reason else self.title
+
+
+@dataclass(frozen=True)
+class Stake:
+    """What a recovery that takes a disk gives back of it, and what it destroys."""
+
+    disk: Disk
+    contents: tuple[Content, ...]
+
+    @property
+    def given_back(self) -> tuple[Content, ...]:
+        """What comes back, from the backup or made again."""
+        return tuple(content for content in self.contents if content.fate in (SAVED, REMADE))
+
+    @property
+    def lost(self) -> tuple[Content, ...]:
+        """What is in no backup."""
+        return tuple(content for content in self.contents if content.fate == LOST)
+
+    @property
+    def why_alone(self) -> str:
+        """Why the disk is best left alone, "" for one of which something comes back."""
+        if self.given_back:
+            return ""
+        lost = "; ".join(map(str, self.contents))
+        return f"nothing on it comes back: {lost}" if lost else "nothing is on it"
+
+    def __str__(self) -> str:
+        """All of it, in the order of how it comes back: `saved: / /home; made again: swap x; lost: ntfs on ...`."""
+        found = ((fate, [content for content in self.contents if content.fate == fate]) for fate in FATES)
+        return "; ".join(f"{fate}: {', '.join(map(str, some))}" for fate, some in found if some) or "nothing is on it"
+
+
+def excluded(layout: Layout, exclusions: Exclusions) -> dict[str, str]:
+    """The ids of all that is not made again, with the setting that says so.
+
+    What stands on something excluded goes with it, and so does what has nothing else on it: the file system below a
+    mount point and its encryption, the physical volumes of a group. Partitions and volumes stay, empty.
+    """
+    found = {item.id: reason for item in layout if (reason := _why_excluded(item, exclusions))}
+    _spread_up(layout, found)
+    above: dict[str, list[Item]] = {}
+    for item in layout:
+        for need in item.needs:
+            above.setdefault(need, []).append(item)
+    for item in reversed(layout.order()):
+        users = above.get(item.id, [])
+        if isinstance(item, (FileSystem, Luks, PhysicalVolume)) and users and all(user.id in found for user in users):
+            found.setdefault(item.id, found[users[0].id])
+    _spread_up(layout, found)
+    return found
+
+
+def _spread_up(layout: Layout, found: dict[str, str]) -> None:
+    for item in layout.order():
+        if reason := next((found[need] for need in item.needs if need in found), ""):
+            found.setdefault(item.id, reason)
+
+
+def _why_excluded(item: Item, exclusions: Exclusions) -> str:
+    """The setting that names an item, "" for none."""
+    if set(exclusions.components) & {*_component_names(item)}:
+        return "EXCLUDE_COMPONENTS names it"
+    if isinstance(item, Mount) and (reason := exclusions.of_mount(item.target)):
+        return reason
+    if isinstance(item, VolumeGroup):
+        if item.name in exclusions.groups:
+            return "EXCLUDE_VG names it"
+        if exclusions.only_groups and item.name not in exclusions.only_groups:
+            return f"ONLY_INCLUDE_VG does not name {item.name}"
+    if isinstance(item, Array) and {item.name, item.device, item.device[len("/dev/") :]} & {*exclusions.arrays}:
+        return "EXCLUDE_MD names it"
+    return "AUTOEXCLUDE_MULTIPATH leaves it out" if exclusions.multipath and isinstance(item, MultipathDisk) else ""
+
+
+def _component_names(item: Item) -> Iterator[str]:
+    """The names that Relax-and-Recover has for it in disklayout.conf."""
+    if isinstance(item, Mount):
+        yield f"fs:{item.target}"
+    elif isinstance(item, VolumeGroup):
+        yield f"/dev/{item.name}"
+    elif isinstance(item, Swap):
+        yield f"swap:{item.fstab_spec}"
+    elif isinstance(item, PhysicalVolume):
+        yield f"pv:{item.needs[0]}"
+    yield str(getattr(item, "device", ""))
+
+
+def contents(
+    layout: Layout,
+    exclusions: Exclusions,
+    *,
+    not_saved: Sequence[str] = (),
+    given_up: Sequence[str] = (),
+    backups: Mapping[str, str] | None = None,
+) -> list[Content]:
+    """All that lies on the recorded disks.
+
+    `not_saved` are patterns of BACKUP_PROG_EXCLUDE, `given_up` names of contents that may be lost; `backups` says why
+    the folders that backups are kept in need not come back, by mount point.
+    """
+    site = Site(layout, {})
+    gone = excluded(layout, exclusions)
+    found = [*_described(layout, gone, not_saved, backups or {}, site), *_unknown(layout, site)]
+    return [_given_up(content, given_up) for content in found if content.disks]
+
+
+def _given_up(content: Content, given_up: Sequence[str]) -> Content:
+    if content.fate == LOST and set(given_up) & {"*", *content.names}:
+        return replace(content, fate=GIVEN_UP, reason=f"{content.reason}; GIVE_UP names it")
+    return content
+
+
+def _described(
+    layout: Layout, gone: Mapping[str, str], not_saved: Sequence[str], backups: Mapping[str, str], site: Site
+) -> Iterator[Content]:
+    """What is in the layout: file systems by where they are mounted, and swap space."""
+    mounts = [item for item in layout if isinstance(item, Mount)]
+    for item in layout:
+        disks = _disks(site, item.id)
+        if isinstance(item, Swap):
+            yield _swap(item, gone, disks)
+        if isinstance(item, Partition) and item.code.lower() in BOOT_LOADERS:
+            yield Content(f"boot loader on {item.device}", disks, REMADE)
+        if not isinstance(item, FileSystem) or isinstance(item, Journal):
+            continue
+        own = [mount for mount in mounts if item.id in _without_mounts(site, mount)]
+        if not own:
+            yield _unmounted(item, gone, disks, layout)
+        for mount in own:
+            device = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
+            fate, reason = _fate(mount, item, gone, not_saved, backups)
+            yield Content(mount.target, disks, fate, reason, (mount.target, device, item.label))
+
+
+def _swap(item: Swap, gone: Mapping[str, str], disks: frozenset[str]) -> Content:
+    reason = gone.get(item.id, "")
+    return Content(str(item), disks, LOST if reason else REMADE, reason, (item.label,))
+
+
+def _fate(
+    mount: Mount, below: FileSystem, gone: Mapping[str, str], not_saved: Sequence[str], backups: Mapping[str, str]
+) -> tuple[str, str]:
+    if mount.id in gone:
+        return LOST, gone[mount.id]
+    if mount.target in backups:
+        return REMADE, backups[mount.target]
+    if not mount.mounted:
+        return (REMADE, "it was empty") if below.empty else (LOST, "it was not mounted, and is not saved")
+    # A backup leaves out what a pattern matches: here all that is in it.
+    patterns = {pattern[:-2] if pattern.endswith("/*") else pattern.rstrip("/") for pattern in not_saved}
+    if mount.target != "/" and any(fnmatch.fnmatchcase(mount.target, pattern) for pattern in patterns):
+        temporary = mount.target in TEMPORARY
+        return (REMADE, "temporary files") if temporary else (LOST, "BACKUP_PROG_EXCLUDE names all that is in it")
+    return SAVED, ""
+
+
+def _unmounted(item: FileSystem, gone: Mapping[str, str], disks: frozenset[str], layout: Layout) -> Content:
+    device = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
+    title = f"{item.noun} {item.label}".strip() + f" on {device}"
+    names = (device, item.label, item.uuid)
+    if item.empty:
+        return Content(title, disks, REMADE, "it was empty", names)
+    return Content(title, disks, LOST, gone.get(item.id, "it was not mounted, and is not saved"), names)
+
+
+def _unknown(layout: Layout, site: Site) -> Iterator[Content]:
+    """What the layout does not describe, where it lies on something that it does."""
+    for entry in layout.left_out:
+        known = [id for id in entry.on if id in layout]
+        disks = frozenset(disk for id in known for disk in _disks(site, id))
+        devices = [str(getattr(layout[id], "device", "")) for id in known]
+        yield Content(entry.name, disks, LOST, entry.reason, (entry.name, *devices))
+
+
+def _without_mounts(site: Site, mount: Mount) -> set[str]:
+    """What a mount lies on, without the mounts that it lies in."""
+    return site.below(mount.needs[0]) if mount.needs else set()
+
+
+def _disks(site: Site, id: str) -> frozenset[str]:
+    return frozenset(below for below in site.below(id) if isinstance(site.item(below), Disk))
+
+
+def stakes(layout: Layout, found: Iterable[Content]) -> dict[str, Stake]:
+    """What is at stake on each recorded disk, by its id."""
+    found = list(found)
+    return {
+        item.id: Stake(item, tuple(content for content in found if item.id in content.disks))
+        for item in layout
+        if isinstance(item, Disk)
+    }
