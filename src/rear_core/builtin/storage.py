@@ -74,7 +74,8 @@ def rear_settings() -> Iterable[Setting]:
         "GIVE_UP",
         list,
         help="What may be lost when a recovery takes a disk that also holds things which come back: mount points,"
-        " devices or labels, as the warnings of `rear mkrescue` name them; '*' for all.",
+        " devices or labels, as the warnings of `rear mkrescue` name them; '*' for all, also for what came onto it"
+        " since.",
     )
 
 

@@ -17,7 +17,7 @@ from . import present
 from .disk import Disk
 from .fate import Exclusions, Stake, contents, stakes
 from .layout import Layout
-from .mapping import NONE, STRONG, Assignment, Match, assign, marks, score
+from .mapping import NONE, STRONG, Assignment, Match, assign, marks, recorded_marks, score
 from .present import Machine
 from .resize import minimum
 from .spared import backup_disks, disks_of_urls, urls
@@ -100,7 +100,10 @@ def assigned(
 ) -> Assignment:
     """The recorded disks matched with those that are here."""
     lost = {id: [str(content) for content in stake.lost] for id, stake in stakes.items()}
-    return assign(layout, machine.disks, minimum(layout, usage(run)), answers, alone=left_alone(stakes), lost=lost)
+    disks = machine.disks
+    if "*" in run.settings["GIVE_UP"]:
+        disks = tuple(replace(disk, marks=disk.marks & recorded_marks(layout)) for disk in disks)
+    return assign(layout, disks, minimum(layout, usage(run)), answers, alone=left_alone(stakes), lost=lost)
 
 
 def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:

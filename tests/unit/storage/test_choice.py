@@ -324,6 +324,8 @@ def test_a_disk_that_holds_what_was_not_recorded_is_a_question(tmp_path: Path) -
     assert len(decide(run(both(), tmp_path), other(mounted=True))[0].disks) == 2
     with pytest.raises(Refused, match="it holds something that was not recorded: xfs"):
         decide(run(both("xfs", "99999999-2222"), tmp_path), other(mounted=True))
+    here = run(both("xfs", "99999999-2222"), tmp_path, GIVE_UP=("*",))
+    assert decide(here, other(mounted=True))[0].disks["disk:B"] == "/dev/vdb"
 
 
 def test_a_blank_disk_in_the_place_of_one_with_something_of_both_is_no_question(tmp_path: Path) -> None:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks that the backup has nothing of, beside the one of the system: a recovery writes to none of them."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab import cache, uml
+from lab.uml import PYTHON, Answer
+
+from .made import PBKDF2
+from .test_layouts import RECREATE, STOP
+
+pytestmark = pytest.mark.uml
+
+
+@dataclass(frozen=True)
+class Other:
+    """A disk $d of somebody else: what is on it, how the settings exclude it, and what is said of it."""
+
+    name: str
+    script: str
+    said: str
+    settings: str = ""
+
+
+OTHERS = [
+    Other("a file system that rear does not know", "mkfs.minix $d", "minix on /dev/"),
+    Other("a file system that nobody mounted", "mkfs.btrfs -q -L old $d", "file system old on /dev/"),
+    Other("a closed LUKS volume", f"{PBKDF2} $d /run/key", "inside /dev/"),
+    Other(
+        "an array that does not run",
+        "mdadm --quiet --create /dev/md/other --run --force --level=1 --raid-devices=1 --metadata=1.2 $d\n"
+        "mdadm --wait /dev/md/other || true; mkfs.ext4 -q /dev/md/other; mdadm --quiet --stop /dev/md/other",
+        "member of an array that does not run",
+    ),
+    Other(
+        "a volume with a key that is nowhere",
+        "cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 512 --key-file /dev/urandom $d plain\n"
+        "mkfs.ext4 -q /dev/mapper/plain",
+        "encrypted without a LUKS header on its device",
+    ),
+    Other(
+        "an excluded mount point",
+        "mkfs.ext4 -q $d; mount $d /srv/other --mkdir",
+        "EXCLUDE_MOUNTPOINTS names it",
+        "EXCLUDE_MOUNTPOINTS=( /srv/other )",
+    ),
+    Other(
+        "an excluded volume group",
+        "pvcreate -qq $d; vgcreate -qq other $d; lvcreate -qq -y -n data -l 100%FREE other\n"
+        "mkfs.ext4 -q /dev/other/data; mount /dev/other/data /srv/group --mkdir",
+        "EXCLUDE_VG names it",
+        "EXCLUDE_VG=( other )",
+    ),
+    Other(
+        "a mount point of which a pattern leaves out everything",
+        "mkfs.ext4 -q $d; mount $d /srv/cache --mkdir",
+        "BACKUP_PROG_EXCLUDE names all that is in it",
+        "BACKUP_PROG_EXCLUDE+=( '/srv/cache/*' )",
+    ),
+    Other(
+        "a line of fstab that nobody mounted",
+        "mkfs.ext4 -q -L spare -U 3f0e4cf4-7f2f-4d5e-9d0c-2d6f6a4f0001 $d; udevadm settle; debugfs -w -R 'mkdir x' $d\n"
+        "echo 'LABEL=spare /srv/spare ext4 noauto 0 2' >>/etc/fstab",
+        "/srv/spare (it was not mounted, and is not saved)",
+    ),
+    Other("a table without contents", "echo 'type=L' | sfdisk --quiet --label gpt $d", "nothing is on it"),
+]
+CONF = """\
+EXCLUDE_DEVICES=( /dev/ubda )
+LUKS_PASSPHRASE='correct horse battery'
+BACKUP_URL=file:///srv/backup
+"""
+SYSTEM = """\
+sfdisk --quiet --label gpt $d <<END
+size=40MiB
+type=L
+END
+udevadm settle
+mkfs.ext4 -q -L system ${d}1
+mount ${d}1 /srv/data --mkdir
+echo precious >/srv/data/file
+"""
+
+
+@pytest.fixture(scope="module")
+def guest() -> Iterator[uml.Machine]:
+    """A Debian 12 with rear."""
+    with uml.Machine(root=uml.image(), transcript=cache.transcript("uml-other-disks")) as running:
+        running.shell()
+        running.install_rear()
+        # What does not run stays so.
+        running.check("mkdir -p /etc/mdadm && echo 'AUTO -all' >/etc/mdadm/mdadm.conf")
+        running.check("printf 'old passphrase' >/run/key; cp /etc/fstab /run/fstab")
+        yield running
+
+
+@pytest.fixture
+def lab(guest: uml.Machine, tmp_path: Path) -> Iterator[Lab]:
+    """The guest with disks, which are gone afterwards."""
+    made = Lab(guest, tmp_path)
+    yield made
+    made.unplug()
+    guest.check("cp /run/fstab /etc/fstab; rm -rf /root/lab /var/lib/rear/journal")
+
+
+class Lab:
+    """The disk of the system and others, in a guest."""
+
+    def __init__(self, guest: uml.Machine, folder: Path) -> None:
+        self.guest, self.folder, self.disks = guest, folder, list[uml.Disk]()
+        guest.check("rm -rf /root/lab; mkdir /root/lab")
+
+    def plug(self, script: str) -> None:
+        """Plug in a new disk, and make something on it."""
+        serial = f"0f{len(self.disks):02}"
+        self.disks.append(uml.Disk(uml.blank(self.folder / serial, 192), serial))
+        (device,) = self.guest.attach(self.disks[-1])
+        self.guest.put("/run/make", f"set -e\nd={device}\n{script}\n".encode())
+        self.guest.check("bash /run/make && sync && udevadm settle")
+
+    def configure(self, *lines: str) -> None:
+        """Write local.conf."""
+        self.guest.put("/root/lab/local.conf", "\n".join([CONF, *lines, ""]).encode())
+
+    def describe(self) -> str:
+        """Have the machine described; what is said."""
+        return self.guest.check("rear -c /root/lab savelayout")
+
+    def unplug(self) -> None:
+        """Stop all that stands on the disks, and pull them out."""
+        self.guest.check(f"(\n{STOP}\n)")
+        self.guest.detach(*(disk.serial for disk in self.disks))
+
+    def shuffle(self) -> None:
+        """Let the disks have other names."""
+        self.unplug()
+        self.guest.attach(*reversed(self.disks))
+
+    def recreate(self) -> Answer:
+        """Make the storage again as an unattended recovery does, up to the restore of files."""
+        self.guest.put("/run/recreate.py", RECREATE.encode())
+        return self.guest.sh(f"{shlex.join([PYTHON, '-B', '/run/recreate.py'])} 2>&1", 240)
+
+    def checksums(self) -> list[str]:
+        """Of what lies on the disks now."""
+        self.guest.check("sync")
+        return [hashlib.sha256(disk.path.read_bytes()).hexdigest() for disk in self.disks]
+
+
+def test_a_recovery_takes_the_disk_of_the_system_and_writes_to_no_other(lab: Lab) -> None:
+    lab.plug(SYSTEM)
+    for other in OTHERS:
+        lab.plug(other.script)
+    lab.configure(*(other.settings for other in OTHERS))
+    said = lab.describe()
+    for other in OTHERS:
+        assert other.said in said, other.name
+    assert said.count("is left alone by a recovery: ") == len(OTHERS)
+    lab.shuffle()
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+    after = lab.checksums()
+    assert before[0] != after[0]
+    names = ["the system", *(other.name for other in OTHERS)]
+    assert [name for name, was, now in zip(names, before, after) if was != now] == ["the system"]
+
+
+DAILY = ("a closed LUKS volume", "an excluded volume group")
+BOTH = [
+    pytest.param(other, id=other.name, marks=() if other.name in DAILY else pytest.mark.long)
+    for other in OTHERS
+    if other.name != "a table without contents"
+]
+
+
+@pytest.mark.parametrize("other", BOTH)
+def test_a_disk_that_also_holds_what_is_lost_is_not_taken_unasked(lab: Lab, other: Other) -> None:
+    lab.plug(f"{SYSTEM}\nd=${{d}}2\n{other.script}")
+    lab.configure(other.settings)
+    assert "is taken by a recovery, which destroys what is not saved: " in lab.describe()
+    lab.shuffle()
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "what the disk holds would be lost, and nobody can be asked" in answer.output
+    assert lab.checksums() == before
+    lab.configure(other.settings, "GIVE_UP=( '*' )")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+    assert lab.checksums() != before
+
+
+def test_what_came_onto_the_disk_of_the_system_since_is_not_overwritten_unasked(lab: Lab) -> None:
+    lab.plug(SYSTEM)
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    lab.guest.check("mkfs.ext4 -q /dev/disk/lab/0f00-part2; sync; udevadm settle")
+    lab.shuffle()
+    before = lab.checksums()
+    assert "it holds something that was not recorded" in lab.recreate().output
+    assert lab.checksums() == before
