@@ -109,8 +109,8 @@ def tell_stakes(run: Run) -> None:
         elif stake.lost:
             run.report.warn(
                 f"{stake.disk} is taken by a recovery, which destroys what is not saved:"
-                f" {'; '.join(map(str, stake.lost))}. Recover asks, or ends without a terminal: save it, or name it in"
-                " GIVE_UP"
+                f" {'; '.join(map(str, stake.lost))}. `rear recover` will ask, and with -n it ends:"
+                " save it, or name it in GIVE_UP"
             )
         run.report.log(f"{stake.disk}: {stake}")
 

@@ -15,7 +15,8 @@ from .. import questions
 from ..errors import Interrupted, Refused
 from . import present
 from .disk import Disk
-from .fate import Exclusions, Stake, contents, stakes
+from .ext import is_empty, read_superblock
+from .fate import WAS_EMPTY, Exclusions, Stake, contents, stakes
 from .layout import Layout
 from .mapping import NONE, STRONG, Assignment, Match, assign, marks, recorded_marks, score
 from .present import Machine
@@ -99,11 +100,23 @@ def assigned(
     run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str], stakes: Mapping[str, Stake]
 ) -> Assignment:
     """The recorded disks matched with those that are here."""
-    lost = {id: [str(content) for content in stake.lost] for id, stake in stakes.items()}
+    lost = {id: [*map(str, stake.lost), *filled(run, machine, stake)] for id, stake in stakes.items()}
     disks = machine.disks
     if "*" in run.settings["GIVE_UP"]:
         disks = tuple(replace(disk, marks=disk.marks & recorded_marks(layout)) for disk in disks)
     return assign(layout, disks, minimum(layout, usage(run)), answers, alone=left_alone(stakes), lost=lost)
+
+
+def filled(run: Run, machine: Machine, stake: Stake) -> list[str]:
+    """What would be made again empty, as it was, and has files now."""
+    were_empty = {name: item for item in stake.given_back if item.reason == WAS_EMPTY for name in item.names if name}
+    found = []
+    for device in machine.devices.values():
+        if device.uuid in were_empty:
+            text = run.sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))
+            if not is_empty(read_superblock(text)):
+                found.append(f"{were_empty[device.uuid].title}, which is not empty any more")
+    return found
 
 
 def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:

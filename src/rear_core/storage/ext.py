@@ -117,7 +117,7 @@ def read_superblock(text: str) -> dict[str, str]:
     return {name: "" if value in ("<none>", "(none)", "<not available>") else value for name, value in values.items()}
 
 
-def _is_empty(found: Mapping[str, str]) -> bool:
+def is_empty(found: Mapping[str, str]) -> bool:
     """Whether a file system that was unmounted in order has no file but lost+found (and that of orphans)."""
     features = found.get("Filesystem features", "").split()
     counts = [found.get(name, "") for name in ("Inode count", "Free inodes", "First inode")]
@@ -140,7 +140,7 @@ def _ext(device: Device, found: dict[str, str]) -> Ext:
         needs=(device.path,),
         uuid=found.get("Filesystem UUID", device.uuid),
         label=device.label if device.label.strip() == label else label,
-        empty=_is_empty(found),
+        empty=is_empty(found),
         version=int(device.fstype[-1]),
         features=tuple(sorted(f for f in found.get("Filesystem features", "").split() if f not in STATES)),
         blocks=blocks,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .btrfs import Subvolume
 from .command import Site
 from .disk import Disk, Partition
 from .ext import Journal
@@ -24,6 +25,8 @@ SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
 FATES = (SAVED, REMADE, GIVEN_UP, LOST)
 # Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
 BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
+WAS_EMPTY = "it was empty"
+NOT_MOUNTED = "it was not mounted, and is not saved"
 # By the file system hierarchy standard nobody relies on what is in there.
 TEMPORARY = ("/tmp", "/var/tmp")
 
@@ -205,7 +208,23 @@ def _described(
         for mount in own:
             device = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
             fate, reason = _fate(mount, item, gone, not_saved, backups)
-            yield Content(mount.target, disks, fate, reason, (mount.target, device, item.label))
+            yield Content(mount.target, disks, fate, reason, (mount.target, device, item.label, item.uuid))
+        yield from _loose_subvolumes(layout, item, own, disks)
+
+
+def _loose_subvolumes(
+    layout: Layout, filesystem: FileSystem, mounts: Sequence[Mount], disks: frozenset[str]
+) -> Iterator[Content]:
+    """Subvolumes that lie in no mounted one; what only holds those that are mounted, as SUSE's `@`, has no files."""
+    mounted = [layout.get(mount.needs[0]) for mount in mounts]
+    paths = [item.path if isinstance(item, Subvolume) else "" for item in mounted]
+    for item in layout:
+        if isinstance(item, Subvolume) and filesystem.id in item.needs and mounts and "" not in paths:
+            seen = any(
+                f"{item.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{item.path}/") for path in paths
+            )
+            if not seen:
+                yield Content(f"subvolume {item.path}", disks, LOST, NOT_MOUNTED, (item.path,))
 
 
 def _swap(item: Swap, gone: Mapping[str, str], disks: frozenset[str]) -> Content:
@@ -221,7 +240,7 @@ def _fate(
     if mount.target in backups:
         return REMADE, backups[mount.target]
     if not mount.mounted:
-        return (REMADE, "it was empty") if below.empty else (LOST, "it was not mounted, and is not saved")
+        return (REMADE, WAS_EMPTY) if below.empty else (LOST, NOT_MOUNTED)
     # A backup leaves out what a pattern matches: here all that is in it.
     patterns = {pattern[:-2] if pattern.endswith("/*") else pattern.rstrip("/") for pattern in not_saved}
     if mount.target != "/" and any(fnmatch.fnmatchcase(mount.target, pattern) for pattern in patterns):
@@ -235,8 +254,8 @@ def _unmounted(item: FileSystem, gone: Mapping[str, str], disks: frozenset[str],
     title = f"{item.noun} {item.label}".strip() + f" on {device}"
     names = (device, item.label, item.uuid)
     if item.empty:
-        return Content(title, disks, REMADE, "it was empty", names)
-    return Content(title, disks, LOST, gone.get(item.id, "it was not mounted, and is not saved"), names)
+        return Content(title, disks, REMADE, WAS_EMPTY, names)
+    return Content(title, disks, LOST, gone.get(item.id, NOT_MOUNTED), names)
 
 
 def _unknown(layout: Layout, site: Site) -> Iterator[Content]:

@@ -29,7 +29,7 @@ from rear_core.testing.fake_shell import Answer, FakeShell
 from rear_core.url import parse_url
 
 GIB = 1 << 30
-ROOT, DATA = "11111111-2222-4333-8444-555555555501", "11111111-2222-4333-8444-555555555502"
+ROOT, DATA, OLD = (f"11111111-2222-4333-8444-55555555550{number}" for number in (1, 2, 3))
 
 
 class Settings(dict[str, Any]):
@@ -361,3 +361,17 @@ def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) ->
         "left alone: disk B (/dev/sdb) -> nothing (nothing on it comes back: ntfs on /dev/sdb"
         " (what lies on it (ntfs) is not described))",
     ]
+
+
+@pytest.mark.parametrize(("free", "asked"), [(89, False), (88, True)], ids=["still empty", "filled"])
+def test_a_file_system_that_was_empty_is_looked_at_again(tmp_path: Path, free: int, asked: bool) -> None:
+    shell = both(uuid=OLD)
+    superblock = f"Filesystem state: clean\nInode count: 100\nFree inodes: {free}\nFirst inode: 11\n"
+    shell._answers["dumpe2fs -h /dev/vdb"] = superblock
+    items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
+    recorded = make([*items, Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)])
+    if asked:
+        with pytest.raises(Refused, match="which is not empty any more"):
+            decide(run(shell, tmp_path), recorded)
+    else:
+        assert len(decide(run(shell, tmp_path), recorded)[0].disks) == 2

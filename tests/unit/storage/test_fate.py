@@ -126,6 +126,22 @@ def test_a_subvolume_that_is_excluded_leaves_the_others_where_they_are() -> None
     assert fates(OTHER, *items, exclusions=exclusions) == {"/": SAVED, "/srv": SAVED, "/data": LOST}
 
 
+def test_a_subvolume_that_lies_in_no_mounted_one_is_lost() -> None:
+    subvolumes = [Subvolume(f"subvolume:b/{path}", ("fs:b",), path) for path in ("@", "@old", "@data")]
+    inner = Subvolume("subvolume:b/@data/db", ("subvolume:b/@data",), "@data/db")
+    mount = Mount("mount:/data", ("subvolume:b/@data", "mount:/"), "/data", "btrfs")
+    below = Mount("mount:/srv", ("subvolume:b/@/srv", "mount:/"), "/srv", "btrfs")
+    items = (
+        Btrfs("fs:b", ("disk:B",)),
+        *subvolumes,
+        inner,
+        Subvolume("subvolume:b/@/srv", ("subvolume:b/@",), "@/srv"),
+    )
+    assert fates(OTHER, *items, mount, below) == {"/": SAVED, "/data": SAVED, "/srv": SAVED, "subvolume @old": LOST}
+    top = Mount("mount:/top", ("fs:b", "mount:/"), "/top", "btrfs")
+    assert fates(OTHER, *items, mount, top) == {"/": SAVED, "/data": SAVED, "/top": SAVED}
+
+
 @pytest.mark.parametrize(
     ("pattern", "target", "fate"),
     [
