@@ -40,11 +40,13 @@ def rear_settings() -> Iterable[Setting]:
         check=normal_paths,
         help="Mount points, as patterns, whose file systems are neither saved nor made again, with all that is mounted"
         " in them. A disk that holds nothing else is left alone by a recovery.",
+        changed="what it names is neither saved nor made again; until now it came back empty",
     )
     yield Setting(
         "ONLY_INCLUDE_VG",
         list,
         help="Names of volume groups. When there are any, other groups are neither saved nor made again.",
+        changed="other groups are neither saved nor made again; until now they came back empty",
     )
     yield Setting("EXCLUDE_VG", list, help="Names of volume groups that are neither saved nor made again.")
     yield Setting(

@@ -229,6 +229,9 @@ def check_configuration(options: Options) -> None:
     run = open_run(options)
     for warning in run.settings.warnings:
         click.echo(warning, err=True)
+    for name, setting in run.settings.declared.items():
+        if setting.changed and run.settings[name] != setting.default:
+            click.echo(f"{run.settings.origin(name)}: {name}: {setting.changed}", err=True)
     if run.plugins.without_family:
         raise run.plugins.without_family
     click.echo(f"The configuration in {os.fspath(options.config_dir)} is good")

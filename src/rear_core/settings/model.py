@@ -22,7 +22,8 @@ class Setting:
     recovery. `default` may be left out: it is then empty, 0, False, () or None. `aliases` are other names that are
     read for this one, those of Relax-and-Recover for example. With `environment` the environment variable of that
     name beats all files. `choices` (for each word of a list) and `check`, which returns what is wrong with a value or
-    "", apply to every value but the default. A `secret` is masked wherever it would be shown or stored.
+    "", apply to every value but the default. A `secret` is masked wherever it would be shown or stored. What was
+    `changed` in its meaning is said by `rear config check` where it is set.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     check: Callable[[Any], str] | None = None
     schemes: tuple[str, ...] = FOLDERS
+    changed: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in (str, int, bool, list, Url):

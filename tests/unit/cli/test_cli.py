@@ -106,6 +106,13 @@ def test_the_default_configuration_is_read_back_without_complaint(rear: Rear, tm
     assert rear("config", "check").returncode == 0
 
 
+def test_a_setting_that_means_something_else_than_before_is_told(rear: Rear) -> None:
+    assert "EXCLUDE_MOUNTPOINTS" not in rear("config", "check").stderr
+    ended = rear("config", "check", conf="EXCLUDE_MOUNTPOINTS=( /data )\n")
+    assert ended.returncode == 0
+    assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor made again" in ended.stderr
+
+
 def test_simulation_lists_the_steps_in_order_and_changes_nothing(rear: Rear, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     ended = rear("-s", "mkrescue")
