@@ -188,7 +188,7 @@ def refuse(run: Run, assignment: Assignment) -> None:
     if assignment.problems:
         spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
         raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)
-    at_risk = [match for match in assignment.questions if any("it holds" in reason for reason in match.reasons)]
+    at_risk = [match for match in assignment.questions if match.loses]
     if at_risk and not questions.is_interactive(run):
         raise Refused(
             f"what the disk holds would be lost, and nobody can be asked: {'; '.join(map(str, at_risk))}",

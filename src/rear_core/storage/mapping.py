@@ -19,13 +19,17 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Match:
-    """A recorded disk and the one that takes its place, "" for none; unless it is `sure`, it is a question."""
+    """A recorded disk and the one that takes its place, "" for none; unless it is `sure`, it is a question.
+
+    The disk is the recorded one, and `loses` what does not come back.
+    """
 
     recorded: Disk
     path: str = ""
     score: int = 0
     reasons: tuple[str, ...] = ()
     sure: bool = False
+    loses: bool = False
 
     def __str__(self) -> str:
         return f"{self.recorded} -> {self.path or 'nothing'} ({', '.join(self.reasons)})"
@@ -108,7 +112,7 @@ def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: fro
     reasons = [f"it holds what is lost then: {'; '.join(lost)}"] if lost and present.holds else []
     if present.marks - known:
         reasons.append(f"it holds something that was not recorded: {present.holds}")
-    return replace(match, reasons=(*match.reasons, *reasons), sure=match.sure and not reasons)
+    return replace(match, reasons=(*match.reasons, *reasons), sure=match.sure and not reasons, loses=bool(reasons))
 
 
 def recorded_marks(layout: Layout) -> frozenset[str]:
