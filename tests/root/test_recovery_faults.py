@@ -258,6 +258,21 @@ def test_a_backup_that_cannot_fit_is_refused(machine: Machine) -> None:
     assert machine.checksum() == before
 
 
+def test_a_backup_without_a_file_system_of_the_disk_that_is_erased_is_refused(machine: Machine) -> None:
+    """It was mounted when the machine was described, and not in the night of the backup."""
+    assert machine.recover().returncode == 0
+    layout = load(machine.layout, item_types(CORE_KINDS))
+    system = next(item for item in layout if isinstance(item, Ext))
+    save(make([*layout, Mount("mount:/data", (system.id, "mount:/"), "/data", "ext4")]), machine.layout)
+    before = machine.checksum()
+    ended = machine.recover()
+    assert ended.returncode == 3, ended.stderr
+    assert "the backup has no files of /data, and the disks that are taken may hold the only copy" in ended.stderr
+    assert machine.checksum() == before
+    machine.configure("GIVE_UP=( /data )\n")
+    assert machine.recover().returncode == 0
+
+
 def test_a_backup_of_another_layout_is_told(machine: Machine) -> None:
     edit('"label": "root"', '"label": "edited"')(machine)
     ended = machine.recover()

@@ -143,6 +143,7 @@ def archive(
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
         storage=storage(run), warnings=streamed.complaints, tools=tools(run, compression, bool(keys)),
         encryption=secured, volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
+        saved=tuple(entry.name for entry in selection.covered if entry.verdict == coverage.SAVED),
     )  # fmt: skip
     target.add(COVERAGE, selection.dumps())
     target.add(manifest.NAME, manifest.dumps(made, keys))

@@ -24,7 +24,8 @@ OTHER_BACKUP = "choose another backup with --backup DATE"
 class Manifest:
     """What is known of a backup. `size` and `sha256` are those of the archive as it lies there, `volumes` those of its
     parts when it has several, `bytes` and `members` those of the tar stream in it; `warnings` counts kinds of what tar
-    complained about; `layout` is the SHA-256 of the layout that the machine had, `storage` that layout."""
+    complained about; `layout` is the SHA-256 of the layout that the machine had, `storage` that layout; `saved` are the
+    mount points whose files are in it."""
 
     created: str
     hostname: str
@@ -40,6 +41,7 @@ class Manifest:
     tools: Mapping[str, str] = field(default_factory=dict)
     encryption: Encryption | None = None
     volumes: tuple[Volume, ...] = ()
+    saved: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[Volume, ...]:
@@ -100,7 +102,12 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
 def _decode(document: dict[str, Any]) -> Manifest:
     """The manifest of an object whose checksum was right: anything wrong now was written by another program."""
     wanted = {f.name: f.type for f in fields(Manifest)}
-    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "tuple[Volume, ...]": (list,)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "tuple[Volume, ...]": (list,),
+        "tuple[str, ...]": (list,),
+    }
     for name, value in document.items():
         kind = wanted.get(name)
         if kind is None or not isinstance(value, kinds.get(str(kind), (dict, type(None)))):
@@ -111,7 +118,8 @@ def _decode(document: dict[str, Any]) -> Manifest:
         if secured and not isinstance(secured.check, str):
             raise TypeError("the check value of its key is no text")
         volumes = tuple(Volume(**volume) for volume in document.pop("volumes", ()))
-        manifest = Manifest(**document, encryption=secured, volumes=volumes)
+        saved = tuple(map(str, document.pop("saved", ())))
+        manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved)
         if sum(volume.size for volume in manifest.parts) != manifest.size:
             raise TypeError("its volumes do not make up the archive")
     except TypeError as error:

@@ -47,6 +47,7 @@ def check(run: Run, place: Path | Place) -> None:
         keys = unlock(run, sealed)
         found = sealed.manifest
         compare_layouts(run, found)
+        check_saved(run, found)
         check_room(run, found)
         read_archive(run, where, name, found)
     except OSError as error:
@@ -115,6 +116,38 @@ def compare_layouts(run: Run, found: manifest.Manifest) -> None:
         run.report.warn("the storage was described otherwise when the backup was made; it is made as described here")
         for line in differences:
             run.report.say(f"Since the backup: {line}")
+
+
+def check_saved(run: Run, found: manifest.Manifest) -> None:
+    """Refuse, or ask, when this backup has nothing of a file system whose disk the recovery would erase.
+
+    It was not mounted when this backup was made, though it was when the machine was described.
+    """
+    from ..storage.choice import at_stake
+    from ..storage.fate import SAVED
+    from ..storage.mapping import recorded_marks
+
+    if run.plan is None or run.held is None or not found.saved:
+        return
+    layout, given_up = run.plan.site.layout, set(run.settings["GIVE_UP"])
+    taken = run.held.carrying(recorded_marks(layout))
+    stakes = [stake for id, stake in at_stake(run, layout).items() if run.plan.mapping[id] in taken]
+    missing = [
+        content.title
+        for stake in stakes
+        for content in stake.contents
+        if content.fate == SAVED and content.title not in found.saved and not given_up & {"*", *content.names}
+    ]
+    if not missing:
+        return
+    listed = ", ".join(dict.fromkeys(missing))
+    problem = f"the backup has no files of {listed}, and the disks that are taken may hold the only copy"
+    advice = f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost"
+    if not questions.is_interactive(run):
+        raise Refused(problem, advice)
+    run.report.say(problem)
+    if not questions.confirm(run, "Recover, and lose them", default=False, quits="ended before anything was written"):
+        raise Refused(problem, advice)
 
 
 def check_room(run: Run, found: manifest.Manifest) -> None:

@@ -25,6 +25,10 @@ class HeldDisks:
         self._disks = tuple(disks)
         self._numbers = {disk.path: _held(disk.path, undo) for disk in self._disks}
 
+    def carrying(self, known: frozenset[str]) -> set[str]:
+        """The paths of those on which one of these identifiers was found."""
+        return {disk.path for disk in self._disks if disk.marks & known}
+
     def check(self, machine: Machine) -> None:
         """Raise `Refused` unless each is still there, the same one, and holds what it held."""
         present = {disk.path: disk for disk in machine.disks}
