@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -149,6 +150,10 @@ class Lab:
         self.guest.put("/run/recreate.py", RECREATE.encode())
         return self.guest.sh(f"{shlex.join([PYTHON, '-B', '/run/recreate.py'])} 2>&1", 240)
 
+    def checksum(self, device: str) -> str:
+        """Of what lies on a device of the guest."""
+        return self.guest.check(f"sync; sha256sum <{device}")
+
     def checksums(self) -> list[str]:
         """Of what lies on the disks now."""
         self.guest.check("sync")
@@ -206,4 +211,91 @@ def test_what_came_onto_the_disk_of_the_system_since_is_not_overwritten_unasked(
     lab.shuffle()
     before = lab.checksums()
     assert "it holds something that was not recorded" in lab.recreate().output
+    assert lab.checksums() == before
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A disk $d with the file system `system` on /srv/data, which comes back, and with contents that would be lost: on
+    these devices, which `again` makes visible after the disk was plugged in."""
+
+    name: str
+    script: str
+    lost: tuple[str, ...]
+    settings: str
+    again: str = "true"
+
+
+GROUP = """\
+pvcreate -qq $p; vgcreate -qq sys $p
+lvcreate -qq -y -n root -L 48m sys; lvcreate -qq -y -n home -L 48m sys; lvcreate -qq -y -n swap -L 16m sys
+mkfs.ext4 -q -L system /dev/sys/root; mkfs.ext4 -q -L home /dev/sys/home; mkswap -q /dev/sys/swap
+mount /dev/sys/root /srv/data --mkdir; mount /dev/sys/home /srv/home --mkdir; date >/srv/home/file
+"""
+SHARED = [
+    Shared(
+        "partitions",
+        """\
+sfdisk --quiet --label gpt $d <<END
+size=40MiB, name=system
+size=40MiB, name=windows
+size=40MiB, name=home
+size=20MiB, type=S
+END
+udevadm settle
+mkfs.ext4 -q -L system ${d}1; mkfs.minix ${d}2; mkfs.ext4 -q -L home ${d}3; mkswap -q ${d}4
+mount ${d}1 /srv/data --mkdir; mount ${d}3 /srv/home --mkdir; date >/srv/home/file
+""",
+        ("/dev/disk/by-partlabel/windows", "/dev/disk/by-partlabel/home"),
+        "EXCLUDE_MOUNTPOINTS=( /srv/home )",
+    ),
+    Shared(
+        "volumes",
+        f"echo 'type=V' | sfdisk --quiet --label gpt $d; udevadm settle; p=${{d}}1\n{GROUP}",
+        ("/dev/sys/home",),
+        "EXCLUDE_MOUNTPOINTS=( /srv/home )",
+        "vgchange -qq -ay sys; udevadm settle",
+    ),
+    Shared(
+        "volumes in an encrypted one",
+        "echo 'type=L' | sfdisk --quiet --label gpt $d; udevadm settle\n"
+        f"printf 'correct horse battery' >/run/word; {PBKDF2} ${{d}}1 /run/word\n"
+        f"cryptsetup open --key-file /run/word ${{d}}1 crypt; p=/dev/mapper/crypt\n{GROUP}",
+        ("/dev/sys/home",),
+        "EXCLUDE_MOUNTPOINTS=( /srv/home )",
+        "cryptsetup open --key-file /run/word /dev/disk/lab/0f00-part1 crypt; vgchange -qq -ay sys; udevadm settle",
+    ),
+]
+
+
+@pytest.mark.parametrize("shared", SHARED, ids=lambda shared: shared.name)
+def test_what_would_be_lost_is_kept_in_place(lab: Lab, shared: Shared) -> None:
+    lab.plug(shared.script)
+    lab.configure(shared.settings)
+    lab.describe()
+    lab.shuffle()
+    lab.guest.check(shared.again)
+    identity = "blkid -c /dev/null | sort | grep -v -e minix"
+    before = [lab.checksum(device) for device in shared.lost], lab.guest.check(identity)
+    lab.guest.check(f"(\n{STOP}\n)")
+    lab.configure(shared.settings, "KEEP_IN_PLACE=yes")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+    assert "FACTS" in answer.output and '"differences": []' in answer.output
+    lab.guest.check(f"(\n{STOP}\n)")
+    lab.guest.check(shared.again)
+    assert ([lab.checksum(device) for device in shared.lost], lab.guest.check(identity)) == before
+    assert lab.guest.check("mount LABEL=system /srv/data && ls /srv/data") == "lost+found"
+
+
+def test_what_is_not_as_it_was_recorded_is_not_kept_in_place(lab: Lab) -> None:
+    lab.plug(SHARED[0].script)
+    lab.configure(SHARED[0].settings)
+    lab.describe()
+    lab.guest.check("umount /srv/home && sfdisk --quiet --delete /dev/disk/lab/0f00 4 && udevadm settle")
+    lab.shuffle()
+    lab.configure(SHARED[0].settings, "KEEP_IN_PLACE=yes")
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert re.search(r"it cannot be kept in place: partition \S+ .*is gone", answer.output), answer.output
     assert lab.checksums() == before

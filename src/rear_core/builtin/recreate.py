@@ -19,6 +19,7 @@ from ..step import Step
 if TYPE_CHECKING:
     from ..run import Run
     from ..storage.command import Command
+    from ..storage.in_place import InPlace
     from ..storage.layout import Layout
     from ..storage.luks import Luks
     from ..storage.mapping import Assignment
@@ -146,9 +147,11 @@ def make_plan(run: Run) -> None:
     known = at_stake(run, layout)
     for match in assignment.matches:
         run.report.say(str(match))
-        if match.path and known[match.recorded.id].lost:
+        if match.path and known[match.recorded.id].lost and not match.keeps:
             run.report.say(f"  what is not given back: {'; '.join(map(str, known[match.recorded.id].lost))}")
-    run.plan = planned(run, layout, assignment, machine)
+    keeping = {match.recorded.id for match in assignment.matches if match.keeps}
+    in_place, machine = kept(run, layout, assignment, keeping) if keeping else (None, machine)
+    run.plan = planned(run, layout, assignment, machine, in_place)
     check_root(layout, run.plan)
     taken = set(run.plan.mapping.values())
     run.held = HeldDisks((disk for disk in machine.disks if disk.path in taken), run.undo)
@@ -156,6 +159,27 @@ def make_plan(run: Run) -> None:
         run.report.say(f"Note: {note}")
     if run.plan.hardware_changed:
         run.report.detail("Disks have other names or hang on another kind of bus than before")
+
+
+def kept(run: Run, layout: Layout, assignment: Assignment, keeping: set[str]) -> tuple[InPlace, Machine]:
+    """What stays on disks that keep in place what would be lost, active where something stands on it that is made
+    again; and the machine as it then is. `Refused` where that cannot be."""
+    from ..storage import in_place
+    from ..storage.activate import activate
+    from ..storage.choice import at_stake, look
+    from ..storage.disk import Disk
+    from ..storage.mapping import STRONG
+
+    known = at_stake(run, layout)
+    ids = in_place.staying(layout, [known[id] for id in keeping])
+    sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
+    if others := [str(item) for item in layout if isinstance(item, Disk) and item.id in ids and item.id not in sure]:
+        raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
+    active = in_place.carrying(layout, ids)
+    activate(run.sh, active, lambda volume: existing_passphrase(run, volume), run.report.detail)
+    now = described(run, assignment.disks, layout)
+    found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
+    return found, look(run, layout, known)
 
 
 def check_root(recorded: Layout, made: Plan) -> None:
@@ -180,11 +204,14 @@ def the_layout(run: Run) -> Layout:
     return run.layout
 
 
-def planned(run: Run, layout: Layout, assignment: Assignment, machine: Machine) -> Plan:
+def planned(
+    run: Run, layout: Layout, assignment: Assignment, machine: Machine, in_place: InPlace | None = None
+) -> Plan:
     """The plan for an assignment."""
     from ..rescue.memory import available
     from ..storage.choice import usage
     from ..storage.fate import Exclusions, excluded
+    from ..storage.in_place import InPlace
     from ..storage.plan import plan
     from .storage import kinds
 
@@ -192,7 +219,10 @@ def planned(run: Run, layout: Layout, assignment: Assignment, machine: Machine) 
     memory = available() >> 28 << 28
     target = os.fspath(run.target)
     gone = excluded(layout, Exclusions.of(run.settings))
-    return plan(layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone)
+    return plan(
+        layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone,
+        in_place=in_place or InPlace(),
+    )  # fmt: skip
 
 
 def the_plan(run: Run) -> Plan:
@@ -304,7 +334,7 @@ def take_down(run: Run) -> None:
     assert run.held is not None
     run.held.check(look(run, the_layout(run), lock=False))
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
-    check_unused(sorted(set(made.mapping.values())), read_devices(run.sh, run.report.log))
+    check_unused(made.cleared, read_devices(run.sh, run.report.log))
     run.writing = True
     journal = Journal(journal_path(run))
     journal.note(plan=made.id, state="begun")

@@ -79,6 +79,13 @@ def rear_settings() -> Iterable[Setting]:
         " devices or labels, as the warnings of `rear mkrescue` name them; '*' for all, also for what came onto it"
         " since.",
     )
+    yield Setting(
+        "KEEP_IN_PLACE",
+        bool,
+        default=False,
+        help="Whether a disk that is taken keeps what would be lost, with its partitions and volumes, and only the rest"
+        " is made again around it. The disk must still be divided as it was recorded.",
+    )
 
 
 @hookimpl

@@ -106,7 +106,9 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     if assignment.problems:
         choice.refuse(run, assignment)
     disks = list(choice.destinies(assignment, stakes))
-    return recreate.planned(run, found, assignment, machine), disks
+    keeping = {match.recorded.id for match in assignment.matches if match.keeps}
+    in_place, machine = recreate.kept(run, found, assignment, keeping) if keeping else (None, machine)
+    return recreate.planned(run, found, assignment, machine, in_place), disks
 
 
 def in_rescue_system(run: Run) -> bool:

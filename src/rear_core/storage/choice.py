@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from .spared import backup_disks, disks_of_urls, urls
 if TYPE_CHECKING:
     from ..run import Run
 
+KEEP = "keep"
 QUITS = "ended before anything was written, as asked"
 ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
 
@@ -52,10 +53,13 @@ def _confirmed(
 ) -> tuple[Assignment, Machine]:
     assignment = assigned(run, layout, machine, answers, stakes)
     refuse(run, assignment)
+    kept: set[str] = set()
     while assignment.questions:
         match = assignment.questions[0]
-        tried = {**answers, match.recorded.id: ask(run, match, assignment.spare)}
-        after = assigned(run, layout, machine, tried, stakes)
+        answer = ask(run, match, assignment.spare)
+        kept |= {match.recorded.id} if answer == KEEP else set()
+        tried = answers if answer == KEEP else {**answers, match.recorded.id: answer}
+        after = assigned(run, layout, machine, tried, stakes, kept)
         for problem in after.problems:
             print(f"That cannot be: {problem}", file=sys.stderr)
         if not after.problems:
@@ -97,14 +101,21 @@ def _device(answer: str) -> str:
 
 
 def assigned(
-    run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str], stakes: Mapping[str, Stake]
+    run: Run,
+    layout: Layout,
+    machine: Machine,
+    answers: Mapping[str, str],
+    stakes: Mapping[str, Stake],
+    kept: Collection[str] = (),
 ) -> Assignment:
-    """The recorded disks matched with those that are here."""
+    """The recorded disks matched with those that are here; those of `kept` keep in place what would be lost."""
     lost = {id: [*map(str, stake.lost), *filled(run, machine, stake)] for id, stake in stakes.items()}
     disks = machine.disks
     if "*" in run.settings["GIVE_UP"]:
         disks = tuple(replace(disk, marks=disk.marks & recorded_marks(layout)) for disk in disks)
-    return assign(layout, disks, minimum(layout, usage(run)), answers, alone=left_alone(stakes), lost=lost)
+    kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
+    alone, sizes = left_alone(stakes), minimum(layout, usage(run))
+    return assign(layout, disks, sizes, answers, alone=alone, lost=lost, keeps=kept)
 
 
 def filled(run: Run, machine: Machine, stake: Stake) -> list[str]:
@@ -192,7 +203,7 @@ def refuse(run: Run, assignment: Assignment) -> None:
     if at_risk and not questions.is_interactive(run):
         raise Refused(
             f"what the disk holds would be lost, and nobody can be asked: {'; '.join(map(str, at_risk))}",
-            f"{advice}; GIVE_UP=( ... ) names what may be lost",
+            f"{advice}; GIVE_UP=( ... ) names what may be lost, KEEP_IN_PLACE=yes makes only the rest again",
         )
     if assignment.questions and not questions.is_interactive(run):
         open_questions = "; ".join(map(str, assignment.questions))
@@ -207,8 +218,9 @@ def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
         print(f"  also here: {path} ({state})", file=sys.stderr)
     proposal = "" if holds else match.path
     default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
-    question = f"Which disk becomes {match.recorded}? A path, none, or quit{default}: "
+    keep = ", keep (to make only the rest again)" if match.loses else ""
+    question = f"Which disk becomes {match.recorded}? A path{keep}, none, or quit{default}: "
     answer = questions.ask(run, question, quits=QUITS) or proposal
     if not answer or answer.lower() in questions.NO:
         raise Interrupted(QUITS)
-    return answer if answer == NONE else _device(answer)
+    return answer.lower() if answer.lower() in (NONE, KEEP) else _device(answer)

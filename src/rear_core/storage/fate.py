@@ -66,12 +66,14 @@ class Exclusions:
 
 @dataclass(frozen=True)
 class Content:
-    """Something that lies on disks, by what a person calls it; `names` are all words that mean it."""
+    """Something that lies on disks, by what a person calls it; `names` are all words that mean it, `items` the ids of
+    what it is or lies on."""
 
     title: str
     disks: frozenset[str]
     fate: str
     reason: str = ""
+    items: tuple[str, ...] = field(default=(), compare=False)
     names: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
@@ -199,7 +201,7 @@ def _described(
         if isinstance(item, Swap):
             yield _swap(item, gone, disks)
         if isinstance(item, Partition) and item.code.lower() in BOOT_LOADERS:
-            yield Content(f"boot loader on {item.device}", disks, REMADE)
+            yield Content(f"boot loader on {item.device}", disks, REMADE, items=(item.id,))
         if not isinstance(item, FileSystem) or isinstance(item, Journal):
             continue
         own = [mount for mount in mounts if item.id in _without_mounts(site, mount)]
@@ -208,7 +210,8 @@ def _described(
         for mount in own:
             device = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
             fate, reason = _fate(mount, item, gone, not_saved, backups)
-            yield Content(mount.target, disks, fate, reason, (mount.target, device, item.label, item.uuid))
+            names = (mount.target, device, item.label, item.uuid)
+            yield Content(mount.target, disks, fate, reason, (item.id,), names)
         yield from _loose_subvolumes(layout, item, own, disks)
 
 
@@ -224,12 +227,12 @@ def _loose_subvolumes(
                 f"{item.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{item.path}/") for path in paths
             )
             if not seen:
-                yield Content(f"subvolume {item.path}", disks, LOST, NOT_MOUNTED, (item.path,))
+                yield Content(f"subvolume {item.path}", disks, LOST, NOT_MOUNTED, (item.id,), (item.path,))
 
 
 def _swap(item: Swap, gone: Mapping[str, str], disks: frozenset[str]) -> Content:
     reason = gone.get(item.id, "")
-    return Content(str(item), disks, LOST if reason else REMADE, reason, (item.label,))
+    return Content(str(item), disks, LOST if reason else REMADE, reason, (item.id,), (item.label,))
 
 
 def _fate(
@@ -254,8 +257,8 @@ def _unmounted(item: FileSystem, gone: Mapping[str, str], disks: frozenset[str],
     title = f"{item.noun} {item.label}".strip() + f" on {device}"
     names = (device, item.label, item.uuid)
     if item.empty:
-        return Content(title, disks, REMADE, WAS_EMPTY, names)
-    return Content(title, disks, LOST, gone.get(item.id, NOT_MOUNTED), names)
+        return Content(title, disks, REMADE, WAS_EMPTY, (item.id,), names)
+    return Content(title, disks, LOST, gone.get(item.id, NOT_MOUNTED), (item.id,), names)
 
 
 def _unknown(layout: Layout, site: Site) -> Iterator[Content]:
@@ -264,7 +267,7 @@ def _unknown(layout: Layout, site: Site) -> Iterator[Content]:
         known = [id for id in entry.on if id in layout]
         disks = frozenset(disk for id in known for disk in _disks(site, id))
         devices = [str(getattr(layout[id], "device", "")) for id in known]
-        yield Content(entry.name, disks, LOST, entry.reason, (entry.name, *devices))
+        yield Content(entry.name, disks, LOST, entry.reason, tuple(known), (entry.name, *devices))
 
 
 def _without_mounts(site: Site, mount: Mount) -> set[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .compare import human_size
@@ -21,7 +21,7 @@ NONE = "none"
 class Match:
     """A recorded disk and the one that takes its place, "" for none; unless it is `sure`, it is a question.
 
-    The disk is the recorded one, and `loses` what does not come back.
+    The disk is the recorded one, and `loses` what does not come back, or `keeps` that in its place.
     """
 
     recorded: Disk
@@ -30,6 +30,7 @@ class Match:
     reasons: tuple[str, ...] = ()
     sure: bool = False
     loses: bool = False
+    keeps: bool = False
 
     def __str__(self) -> str:
         return f"{self.recorded} -> {self.path or 'nothing'} ({', '.join(self.reasons)})"
@@ -65,13 +66,14 @@ def assign(
     *,
     alone: Mapping[str, str] | None = None,
     lost: Mapping[str, Sequence[str]] | None = None,
+    keeps: Collection[str] = (),
 ) -> Assignment:
     """Match the recorded disks to present ones.
 
     `minimum` are the bytes that each recorded disk must have, by id. `answers` name a present disk, or `none`,
     by id, serial number, WWN or recorded path of a disk; they decide whatever the scores say, but never about
     locks and sizes. `alone` says by id why a disk is left alone unless an answer takes it, `lost` what it holds that
-    nothing gives back: that, or something that was not recorded, makes a match a question.
+    nothing gives back: that, or something that was not recorded, makes a match a question, unless `keeps` has its id.
     """
     recorded = [item for item in layout if isinstance(item, Disk)]
     known_marks = {disk.id: marks(layout, disk) for disk in recorded}
@@ -91,7 +93,9 @@ def assign(
     all_marks = recorded_marks(layout)
     for match in _strong(recorded, present, known_marks, minimum):
         if match.recorded.id not in found and match.path not in taken:
-            found[match.recorded.id] = _careful(match, by_path[match.path], lost.get(match.recorded.id, ()), all_marks)
+            found[match.recorded.id] = _careful(
+                match, by_path[match.path], lost.get(match.recorded.id, ()), all_marks, match.recorded.id in keeps
+            )
             taken.add(match.path)
     open_disks = [disk for disk in recorded if disk.id not in found]
     # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
@@ -107,8 +111,10 @@ def assign(
     return Assignment(matches, spare, tuple(problems))
 
 
-def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: frozenset[str]) -> Match:
+def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: frozenset[str], keep: bool) -> Match:
     """The match, as a question when the disk holds what would not be there again afterwards."""
+    if lost and present.holds and keep and not present.marks - known:
+        return replace(match, reasons=(*match.reasons, f"it keeps in place: {'; '.join(lost)}"), keeps=True)
     reasons = [f"it holds what is lost then: {'; '.join(lost)}"] if lost and present.holds else []
     if present.marks - known:
         reasons.append(f"it holds something that was not recorded: {present.holds}")

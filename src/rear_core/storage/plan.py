@@ -14,6 +14,7 @@ from .btrfs import Btrfs
 from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
+from .in_place import InPlace
 from .kinds import StorageKind, refusals
 from .kinds import notes as notes_of
 from .layout import Item, Layout, make
@@ -61,8 +62,8 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Plan:
-    """Commands that make a layout again: first the disks are made blank, then everything is built and mounted;
-    `restored` has to wait until the files are back."""
+    """Commands that make a layout again: first what is `cleared` is made blank (disks, and parts of those that keep
+    something in place), then everything is built and mounted; `restored` has to wait until the files are back."""
 
     site: Site
     mapping: Mapping[str, str]
@@ -72,6 +73,7 @@ class Plan:
     restored: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
     hardware_changed: bool = False
+    cleared: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -110,12 +112,12 @@ class Plan:
 def plan(
     layout: Layout, assignment: Assignment, machine: Machine, kinds: Sequence[StorageKind], *,
     used: Mapping[str, int] | None = None, memory: int = 0, target: str = "/mnt/local",
-    excluded: Mapping[str, str] | None = None,
+    excluded: Mapping[str, str] | None = None, in_place: InPlace = InPlace(),  # noqa: B008
 ) -> Plan:  # fmt: skip
     """The commands that make a layout again on the disks of an assignment.
 
     `used` are the bytes that files take by mount point, without which nothing can become smaller. `excluded` says by
-    id why items are not made again.
+    id why items are not made again, `in_place` which of them stay as they are.
     """
     excluded = excluded or {}
     left_out = {match.recorded.id for match in assignment.matches if not match.path}
@@ -126,7 +128,10 @@ def plan(
     if fitted.problems:
         raise Refused("; ".join(fitted.problems), "choose larger disks by DISK_MAPPING, or edit layout.json")
     on_site = make(
-        [_on(item, present[disks[item.id]]) if isinstance(item, Disk) else item for item in fitted.layout],
+        [
+            _on(item, present[disks[item.id]]) if isinstance(item, Disk) else _now(item, in_place)
+            for item in fitted.layout
+        ],
         layout.left_out,
     )
     site = Site(_numbered(on_site, machine, disks), disks, fitted.resized, memory, target)
@@ -141,15 +146,18 @@ def plan(
         raise Refused("; ".join(problems), "leave its disks out by DISK_MAPPING, or take it out of layout.json")
     lost = [f"Left out: {entry.name} ({entry.reason})" for entry in layout.left_out if entry.lost]
     notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds)]
+    blank = {path for id, path in disks.items() if id not in in_place.ids}
+    cleared = sorted({*blank, *in_place.cleared(site)})
     return Plan(
         site,
         disks,
-        tuple(teardown(machine, sorted(set(disks.values())))),
-        tuple(commands(site, kinds, lambda item: not isinstance(item, Mount))),
+        tuple(teardown(machine, cleared)),
+        tuple(commands(site, kinds, lambda item: not isinstance(item, Mount) and item.id not in in_place.ids)),
         tuple(commands(site, kinds, lambda item: isinstance(item, Mount))),
-        tuple(_after(site, kinds)),
+        tuple(_after(site, kinds, in_place.ids)),
         tuple(notes),
         _hardware_changed(layout, disks, present),
+        tuple(cleared),
     )
 
 
@@ -160,6 +168,12 @@ def without(layout: Layout, ids: set[str]) -> Layout:
         if gone.intersection(item.needs):
             gone.add(item.id)
     return make((item for item in layout if item.id not in gone), layout.left_out)
+
+
+def _now(item: Item, in_place: InPlace) -> Item:
+    """An item, an array that stays by the name that it has now."""
+    now = in_place.arrays.get(item.id)
+    return replace(item, device=now) if now and isinstance(item, Array) else item
 
 
 def _on(disk: Disk, present: PresentDisk) -> Disk:
@@ -209,10 +223,10 @@ def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], 
             yield from kind.recreate(item, site)
 
 
-def _after(site: Site, kinds: Sequence[StorageKind]) -> Iterator[Command]:
+def _after(site: Site, kinds: Sequence[StorageKind], staying: frozenset[str]) -> Iterator[Command]:
     for item in site.layout.order():
         later = _kind(kinds, item).restored
-        if later:
+        if later and item.id not in staying:
             yield from later(item, site)
 
 

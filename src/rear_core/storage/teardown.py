@@ -15,11 +15,13 @@ from .present import Machine
 
 
 def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
-    """The commands that leave these disks blank, those on top first; `Refused` when others would lose by it."""
+    """The commands that leave these disks, or partitions and volumes of others, blank, those on top first; `Refused`
+    when others would lose by it."""
     stacks = {disk: machine.above(disk) for disk in disks}
     devices = list({device.path: device for stack in stacks.values() for device in stack}.values())
     _check_others(machine, devices, disks)
-    commands = [*_unmount(machine, devices), *_stop(machine, _top_first(machine, devices))]
+    above = [device for device in devices if device.path not in disks]
+    commands = [*_unmount(machine, devices), *_stop(machine, _top_first(machine, above))]
     for disk, stack in stacks.items():
         # Partitions of arrays and volumes are gone with them.
         lasting = [device for device in stack if device.path == disk or device.parents == (disk,)]

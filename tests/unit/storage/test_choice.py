@@ -309,6 +309,21 @@ def test_a_disk_with_something_of_both_is_a_question_and_unattended_a_refusal(
     assert decide(run(both(), tmp_path, unattended=False), mixed)[0].disks["disk:B"] == "/dev/vdb"
 
 
+def test_what_would_be_lost_can_be_kept_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = other(WINDOWS, mounted=True)
+    assignment, _ = decide(run(both(), tmp_path, KEEP_IN_PLACE=True), mixed)
+    assert [match.recorded.id for match in assignment.matches if match.keeps] == ["disk:B"]
+    monkeypatch.setattr(sys, "stdin", Terminal("keep\n"))
+    assignment, _ = decide(run(both(), tmp_path, unattended=False), mixed)
+    assert [match.recorded.id for match in assignment.matches if match.keeps] == ["disk:B"]
+    assert "keep (to make only the rest again)" in capsys.readouterr().err
+    # What is not recorded cannot be kept: nobody knows what it stands on.
+    with pytest.raises(Refused, match="not recorded"):
+        decide(run(both("xfs", "99999999-2222"), tmp_path, KEEP_IN_PLACE=True), mixed)
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"GIVE_UP": ("/dev/sdb",)}, {"GIVE_UP": ("*",)}, {"DISK_MAPPING": ("B=/dev/vdb",)}],

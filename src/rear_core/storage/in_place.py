@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stays where it is on a disk that is taken: contents that do not come back, and all that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..errors import Refused
+from .command import Site
+from .disk import Disk, Partition, PartitionTable
+from .fate import LOST, Content, Stake
+from .filesystem import FileSystem
+from .layout import Item, Layout, make
+from .luks import Luks
+from .lvm import LogicalVolume, VolumeGroup
+from .md import Array
+from .mount import Mount
+from .outcome import outcome
+
+ADVICE = "name in GIVE_UP what may be lost, or make it as it was recorded"
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """The ids of the items that stay, and the paths that arrays among them have now."""
+
+    ids: frozenset[str] = frozenset()
+    arrays: Mapping[str, str] = field(default_factory=dict)
+
+    def cleared(self, site: Site) -> list[str]:
+        """The devices that stay, and on which something is made again."""
+        made = [item for item in site.layout if item.id not in self.ids and not isinstance(item, Mount)]
+        needs = {need for item in made for need in item.needs} & self.ids
+        return sorted({site.device(id) for id in needs if not isinstance(site.item(id), (PartitionTable, VolumeGroup))})
+
+
+def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
+    """The ids of all that has to stay for what is lost otherwise: down to the disks, with the other partitions of their
+    tables and the other volumes of their groups."""
+    site = Site(layout, {})
+    found = {id for stake in stakes for content in stake.lost for item in content.items for id in site.below(item)}
+    while True:
+        tables = {id for id in found if isinstance(site.item(id), (PartitionTable, VolumeGroup, Disk))}
+        beside = {
+            item.id
+            for item in layout
+            if isinstance(item, (PartitionTable, Partition, LogicalVolume)) and tables.intersection(item.needs)
+        }
+        more = {below for id in beside for below in site.below(id)} | beside
+        if more <= found:
+            return frozenset(found)
+        found |= more
+
+
+def carrying(layout: Layout, ids: frozenset[str]) -> Layout:
+    """The part of what stays that something stands on which is made again: it has to be active."""
+    site = Site(layout, {})
+    made = [item for item in layout if item.id not in ids and not isinstance(item, Mount)]
+    needed = {below for item in made for below in site.below(item.id)} & ids
+    return make(item for item in layout if item.id in needed)
+
+
+def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now: Layout) -> InPlace:
+    """What stays, if all that carries it is as it was recorded; `Refused` names what is not."""
+    shared = [
+        str(c)
+        for c in contents
+        if c.fate != LOST and any(isinstance(layout[id], FileSystem) and id in ids for id in c.items)
+    ]
+    if shared:
+        raise Refused(f"it cannot be kept in place: {'; '.join(shared)} lies on the same file system", ADVICE)
+    _, differences = outcome(make(_carriers(layout, ids)), make(_carriers(now, ids)))
+    if differences:
+        raise Refused(f"it cannot be kept in place: {'; '.join(differences)}", ADVICE)
+    return InPlace(ids, {item.id: item.device for item in now if item.id in ids and isinstance(item, Array)})
+
+
+def _carriers(layout: Layout, ids: frozenset[str]) -> Iterator[Item]:
+    """Items that carry others: what is in a file system is its owner's affair, and a volume may be closed."""
+    for item in layout:
+        if item.id in ids and not isinstance(item, (FileSystem, Mount)):
+            yield replace(item, name="") if isinstance(item, Luks) else item
