@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -63,7 +64,7 @@ def collect(sh: Shell) -> dict[str, Any]:
     except (OSError, NetlinkError) as error:
         raise RearError(f"the kernel does not tell its network: {error}") from error
     found["teams"] = {
-        link["IFLA_IFNAME"]: _team(sh, link["IFLA_IFNAME"]) for link in found["links"] if _kind(link) == "team"
+        link["IFLA_IFNAME"]: _team(sh, link, found["links"]) for link in found["links"] if _kind(link) == "team"
     }
     return found
 
@@ -280,12 +281,42 @@ def _bridge_filters(link: Message) -> bool:
     return isinstance(data, dict) and bool(data.get("IFLA_BR_VLAN_FILTERING"))
 
 
-def _team(sh: Shell, name: str) -> str:
+def _team(sh: Shell, team: Message, links: Sequence[Message]) -> str:
     """The configuration of a team, on one line, or "" when teamd does not answer."""
+    members = [link["IFLA_IFNAME"] for link in links if link.get("IFLA_MASTER") == team["index"]]
     try:
-        return " ".join(sh.query("teamdctl", name, "config", "dump").split())
+        return team_config(sh.query("teamdctl", team["IFLA_IFNAME"], "config", "dump"), members)
     except ProgramFailed:
         return ""
+
+
+def team_config(text: str, members: Sequence[str]) -> str:
+    """What teamd dumps, on one line, with the ports that are there: it takes dots in their names for levels.
+
+    >>> team_config('{"ports": {"eth5": {"5": {"prio": 9}}, "eth5.5": {}}}', ["eth5.5"])
+    '{"ports": {"eth5.5": {"prio": 9}}}'
+    """
+    try:
+        config = json.loads(text)
+        ports = config.get("ports")
+    except (ValueError, AttributeError):
+        return " ".join(text.split())
+    if isinstance(ports, dict):
+        levels = {name for name in ports if any(member.startswith(f"{name}.") for member in members)}
+        names = [*members, *sorted({*ports} - levels - {*members})]
+        config["ports"] = {name: _port(ports, name, members) for name in names}
+    return json.dumps(config)
+
+
+def _port(ports: Mapping[str, Any], name: str, members: Sequence[str]) -> dict[str, Any]:
+    """What a dump has for a port, without what it has below its name for others."""
+    found: Any = ports
+    for part in name.split("."):
+        found = found.get(part, {}) if isinstance(found, dict) else {}
+    plain = ports.get(name, {})
+    both = {**(found if isinstance(found, dict) else {}), **(plain if isinstance(plain, dict) else {})}
+    others = {other[len(name) + 1 :].split(".")[0] for other in members if other.startswith(f"{name}.")}
+    return {key: value for key, value in both.items() if key not in others}
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from rear_core.system.network import Address, Hop, LeftOut, Link, Network, Resolver, Route, Rule
-from rear_core.system.network_capture import describe, parse_resolver
+from rear_core.system.network_capture import describe, parse_resolver, team_config
 
 UP = 0x1
 
@@ -290,3 +291,26 @@ def test_resolv_conf_is_read_as_the_resolver_does() -> None:
     assert parse_resolver(text + "options rotate\noptions timeout:1\nnameserver\n") == Resolver(
         ("192.0.2.2",), ("b.org", "c.org"), ("rotate", "timeout:1")
     )
+
+
+@pytest.mark.parametrize(
+    ("dumped", "members", "ports"),
+    [
+        ({"eth1": {"prio": 1}, "eth2": {}}, ["eth1", "eth2"], {"eth1": {"prio": 1}, "eth2": {}}),
+        ({"eth5": {"5": {"prio": 9}}, "eth5.5": {}}, ["eth5.5"], {"eth5.5": {"prio": 9}}),
+        ({"eth5": {"5": {}, "prio": 1}}, ["eth5", "eth5.5"], {"eth5": {"prio": 1}, "eth5.5": {}}),
+        ({"a": {"b": {"c": {"sticky": True}}}}, ["a.b.c"], {"a.b.c": {"sticky": True}}),
+        ({"eth1": {}, "gone": {"prio": 2}}, ["eth1"], {"eth1": {}, "gone": {"prio": 2}}),
+        ({"eth1": 5}, ["eth1"], {"eth1": {}}),
+    ],
+)
+def test_the_ports_of_a_team_have_their_names_also_with_dots(
+    dumped: dict[str, Any], members: list[str], ports: dict[str, Any]
+) -> None:
+    config = json.loads(team_config(json.dumps({"runner": {"name": "broadcast"}, "ports": dumped}), members))
+    assert config == {"runner": {"name": "broadcast"}, "ports": ports}
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"runner": {}}'])
+def test_whatever_teamd_says_is_taken(text: str) -> None:
+    assert team_config(text, ["eth1"]) == text
