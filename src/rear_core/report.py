@@ -14,6 +14,8 @@ from typing import TextIO
 
 from .errors import Problems, RearError, Refused
 
+# Lines after which a warning has been forgotten.
+MUCH = 4
 MASK = "********"
 
 
@@ -28,6 +30,7 @@ class Report:
         self.verbose = verbose or debug
         self.debug = debug
         self.warnings: list[str] = []
+        self._said_since = 0  # lines since the first warning
         self.log_path: Path | None = None
         self._terminal = terminal
         self._log: TextIO | None = None
@@ -85,6 +88,7 @@ class Report:
         line = self.masked(line)
         if self._log:
             print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
+        self._said_since += bool(self.warnings)
         self._print(line)
 
     def detail(self, line: str) -> None:
@@ -107,6 +111,7 @@ class Report:
     def warn(self, line: str) -> None:
         """Something the user should know that does not end the run; repeated at its end."""
         self.warnings.append(self.masked(line))
+        self._said_since -= 1
         self.say("WARNING: " + line)
 
     @contextmanager
@@ -125,7 +130,7 @@ class Report:
 
     def end(self, error: RearError | None = None) -> None:
         """The last words of a run: its warnings once more when there was much between, and what made it fail."""
-        if self.warnings and self.verbose:
+        if self.warnings and self._said_since > MUCH:
             self._print(f"{len(self.warnings)} warnings:")
             for line in self.warnings:
                 self._print("  " + line)

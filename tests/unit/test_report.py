@@ -60,3 +60,18 @@ def test_an_error_tells_what_to_do_and_where_the_log_is() -> None:
         "  What to do: set TMPDIR",
         "  Details: /tmp/rear-box.log",
     ]
+
+
+@pytest.mark.parametrize(("lines", "times"), [(2, 1), (9, 2)])
+def test_a_warning_is_among_the_last_words_when_much_was_said_since(
+    capsys: pytest.CaptureFixture[str], lines: int, times: int
+) -> None:
+    report = Report()
+    report.warn("no boot loader was recognised")
+    report.warn("and something else")
+    for number in range(lines):
+        report.say(f"line {number}")
+    report.end()
+    said = capsys.readouterr().err
+    assert said.count("no boot loader was recognised") == times
+    assert said.rstrip().endswith("and something else") == (times == 2)
