@@ -79,6 +79,13 @@ def detect(run: Run) -> Facts | None:
         if run.system.firmware.mode == "uefi":
             run.report.warn("no mounted EFI system partition has GRUB on it; mount the one in use")
         return None
+    started = variables.get(variables.current)
+    known = {entry["number"] for part in partitions for found in part["installations"] for entry in found["entries"]}
+    if started and started.loader and started.number not in known:
+        run.report.warn(
+            f"the firmware started this machine by {started.label} ({started.loader}), and not by the GRUB that is"
+            " described: a recovery installs GRUB"
+        )
     return {
         "partitions": partitions,
         "boot_order": list(variables.order),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.boot import grub_efi
 from rear_core.boot.efi_variables import BootEntries, BootEntry
 from rear_core.boot.grub_efi import Installation, detect, entries_for, find_installations
 from rear_core.plugins import Plugins
@@ -111,3 +112,24 @@ def test_a_uefi_machine_without_a_mounted_partition_is_warned_about() -> None:
     assert detect(run) is None
     [warning] = run.report.warnings
     assert "no mounted EFI system partition" in warning
+
+
+@pytest.mark.parametrize(
+    ("current", "warned"), [("0001", False), ("0002", True), ("0003", False), ("", False)],
+    ids=["GRUB", "another loader", "no file", "unknown"],
+)  # fmt: skip
+def test_a_machine_that_another_loader_has_started_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: str, warned: bool
+) -> None:
+    esp(tmp_path, "EFI/debian/grubx64.efi", "EFI/systemd/systemd-bootx64.efi")
+    entries = (
+        BootEntry("0001", "debian", True, "\\EFI\\debian\\grubx64.efi", GUID),
+        BootEntry("0002", "Linux Boot Manager", True, "\\EFI\\systemd\\systemd-bootx64.efi", GUID),
+        BootEntry("0003", "UEFI disk", True),
+    )
+    monkeypatch.setattr(grub_efi, "read_boot_entries", lambda: BootEntries(entries, ("0002", "0001"), current))
+    mounts = {"filesystems": [{"target": str(tmp_path), "source": "/dev/sda1", "partuuid": GUID}]}
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=FakeShell({FINDMNT: json.dumps(mounts)}))
+    run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("uefi", True))
+    assert detect(run) is not None
+    assert [("Linux Boot Manager" in line) for line in run.report.warnings] == [True] * warned
