@@ -105,7 +105,8 @@ Address=10.0.2.15/24
 Gateway=10.0.2.2
 """,
     },
-    settle="systemctl enable systemd-networkd; grub-install --target=x86_64-efi --efi-directory=/boot/efi; update-grub",
+    settle="systemctl enable systemd-networkd;"
+    " grub-install --target=x86_64-efi --efi-directory=/boot/efi --force-extra-removable; update-grub",
     facts=[*COMMON, *LVM, FILES, "sfdisk --dump /dev/vda", block_devices("/dev/vda"), "xfs_info /home",
            BOOT_ENTRIES],
     # The card is in another slot than beside the disk that rear came from.
