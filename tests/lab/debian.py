@@ -82,21 +82,24 @@ keep net 802 8021q bridge core dns_resolver ipv4 ipv6 key llc netlink packet sun
 keep fs autofs btrfs configfs efivarfs exportfs ext4 fat fscache fuse isofs jbd2 lockd netfs nfs nfs_common nls \
     overlayfs quota squashfs xfs
 keep drivers acpi ata base block cdrom char dax dca firmware gpio hid hv i2c input md message net nvdimm nvme pci phy \
-    pps ptp rtc scsi thermal tty usb video virtio
+    pps ptp rtc scsi thermal tty usb virtio
 keep drivers/input keyboard mouse serio
 keep drivers/net bonding ethernet mdio phy team
 keep drivers/net/ethernet intel realtek
 keep drivers/net/ethernet/intel e1000 e1000e igb
 keep drivers/scsi device_handler
 keep drivers/usb class common core host storage
+rm -r kernel/arch/x86/kvm kernel/drivers/block/drbd kernel/drivers/md/bcache kernel/lib/test_* \
+    kernel/net/sunrpc/xprtrdma
 depmod --basedir "$2/tree" "${PWD##*/}"
 cd "$2/tree"
 # What no program of it reads, or one that nobody runs: a third of the files.
 rm -r etc/ssl/certs/*.[0p]* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data usr/lib/python3*/test \
-    usr/lib/udev/hwdb.* usr/lib/x86_64-linux-gnu/libicu* usr/lib/x86_64-linux-gnu/libperl* \
-    usr/lib/x86_64-linux-gnu/perl usr/sbin/xfs_scrub* usr/share/bash-completion usr/share/bug \
-    usr/share/ca-certificates usr/share/doc usr/share/lintian usr/share/locale usr/share/man usr/share/perl \
-    usr/share/perl5/Debconf var/lib/dpkg/info
+    usr/lib/file usr/lib/grub/*/*installer* usr/lib/grub/*/monolithic usr/lib/udev/hwdb.* \
+    usr/lib/x86_64-linux-gnu/libicu* usr/lib/x86_64-linux-gnu/libperl* usr/lib/x86_64-linux-gnu/perl \
+    usr/sbin/xfs_scrub* usr/share/bash-completion usr/share/bug usr/share/ca-certificates usr/share/doc usr/share/info \
+    usr/share/lintian usr/share/locale usr/share/man usr/share/misc usr/share/perl usr/share/perl5/Debconf \
+    usr/share/python-wheels var/cache/debconf var/lib/dpkg/info
 find etc usr var -depth -name '*dracut*' -exec rm -r {} +
 # The menu of each machine needs these two, and each more takes seconds.
 find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
@@ -105,7 +108,7 @@ cd usr/share/initramfs-tools/hooks
 rm btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
 cd "$2/tree/etc/initramfs-tools"
 sed -i s/MODULES=most/MODULES=list/ initramfs.conf
-printf '%s\n' virtio_pci virtio_blk ext4 >modules
+printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 >modules
 cp -a "$2/files/." "$2/tree"
 chroot "$2/tree" update-initramfs -u -k all
 # Without one each start is a first start, and units are enabled anew.
