@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine that saves itself by every method, and what it can come back from then.
+"""A machine that saves itself by every method but a stick, one after the other, and what it can come back from then.
 
-By a stick it does so in `make test`, by all others, one after the other, in `make test-vm`: `small_methods` has those.
+That is for `make test-vm`; `small_methods` does the same quicker, and `originals` has the stick.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,6 @@ from .vendors.server import Vault, vault
 
 CARD = qemu.Nic("52:54:00:00:00:01", nat=True)
 HOME = machines.Drive("home", 256)
-# As large as the disk of the machine, which makes it tempting.
-STICK = machines.Drive("stick", BIOS.drives[0].size, "usb")
 NODE, CLIENT, SECRET = "WEB1", "web1", "correct horse"
 PROGRAMS = ("dsmc", "save")
 OUTPUT = "var/lib/rear/output"
@@ -36,7 +34,6 @@ LEFT_OUT = ("/usr/lib/modules/*/kernel/drivers", "/usr/lib/python3*", "/usr/lib/
 WORK = ("/tmp/rear.*", "/var/cache/rear", "/var/lib/rear/output")
 QUICK = f"BACKUP_COMPRESSION=none\nBACKUP_PROG_EXCLUDE=( {' '.join(map(repr, LEFT_OUT))} '/tmp/*' )\n"
 CONFIGURATIONS = {
-    "usb": f"OUTPUT=USB\nBACKUP=NFS\nBACKUP_URL=usb:///dev/disk/by-label/REAR-000\n{QUICK}",
     "pxe": f"OUTPUT=PXE\nOUTPUT_URL=file:///{OUTPUT}/tftp\nBACKUP=TSM\nRESCUE_ALLOW_SECRETS=( '/etc/adsm/TSM.*' )\n",
     "nsr": "OUTPUT=ISO\nBACKUP=NSR\nNSRSERVER=vault\nNSR_CLIENT_NAME=web1\nNSR_RESULT_SAVE=yes\n"
     "RESCUE_ALLOW_SECRETS=( /nsr/res/nsrladb )\n",
@@ -116,7 +113,6 @@ exec(script)
 """
 # Below the current directory, where the last partition of a stick is mounted.
 HELD = "find . -path ./lost+found -prune -o -type f -print"
-STATUS = "; echo ended with $?"
 
 
 @dataclass(frozen=True)
@@ -129,6 +125,11 @@ class Saved:
     folder: Path
     port: int
     said: dict[str, Any]
+
+    @property
+    def files(self) -> Path:
+        """The list of all files of the machine."""
+        return self.folder / "files.json"
 
     @property
     def discs(self) -> list[Path]:
@@ -153,19 +154,10 @@ class Saved:
 
 def saved() -> Saved:
     """The machine, unless it has done that before, by all methods but a stick."""
-    return _saved("methods", [name for name in CONFIGURATIONS if name != "usb"])
-
-
-def saved_on_stick() -> Saved:
-    """Likewise, on a stick."""
-    return _saved("methods-usb", ["usb"])
-
-
-def _saved(kind: str, chosen: list[str]) -> Saved:
     sources = (inspect.getsource(sys.modules[__name__]), *(vendors.program(name).decode() for name in PROGRAMS))
     scripts = compare.ODD_FILES, compare.LISTING, *CONFIGURATIONS.values()
     key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, *scripts, *sources)
-    folder = cache.cached(kind, key, lambda path: _make(path, chosen))
+    folder = cache.cached("methods", key, _make)
     about = json.loads((folder / "about.json").read_text())
     return Saved(folder, about["port"], about["said"])
 
@@ -175,13 +167,13 @@ def blank(folder: Path) -> list[qemu.Disk]:
     return [drive.blank(folder) for drive in (*BIOS.drives, HOME)]
 
 
-def check(disks: list[qemu.Disk], original: Saved) -> None:
-    """Nothing but what was left out is missing on these disks: by the recovery's own report, and file by file."""
+def check(disks: list[qemu.Disk], original: Path, left_out: Sequence[str] = LEFT_OUT) -> None:
+    """Nothing of the original's list but what was left out is missing here, by the recovery's own report as well."""
     report = json.loads(inside(disks, "sh", "-c", "cat /mnt/var/log/rear/recovery-*.json"))
     assert report["problems"] == []
     listed = files_of(disks, disks[0].path.with_name("recovered.json"))
-    left_out = (f"{folder}*" for folder in LEFT_OUT)
-    different = compare.differences(original.folder / "files.json", listed, (*MAY_DIFFER, *left_out))
+    may_differ = (*MAY_DIFFER, *(f"{folder}*" for folder in left_out))
+    different = compare.differences(original, listed, may_differ)
     assert different == {}, different
 
 
@@ -202,45 +194,33 @@ def inside(disks: list[qemu.Disk], *argv: str | Path) -> str:
     return done.stdout
 
 
-def _make(folder: Path, chosen: list[str]) -> None:
+def _make(folder: Path) -> None:
     folder.mkdir()
     (folder / "vault").mkdir()
     disks = [*machines.copy(BIOS, folder / "original"), HOME.blank(folder / "original")]
+    # The drive shows the beginning of a tape as a CD, this machine as a disk.
+    image = qemu.Disk(qemu.blank(folder / "image", 512), "image", "usb")
     said: dict[str, Any] = {}
     with ExitStack() as services:
         server = services.enter_context(vault(folder / "vault", {NODE: SECRET, CLIENT: SECRET}))
-        more, devices = _media(folder, chosen, services)
+        drive = services.enter_context(tape.drive(tape.cartridge(folder / "tape", 1024)))
         with qemu.Machine(
-            disks=[*disks, *more, machines.rear_disk()],
+            disks=[*disks, image, machines.rear_disk()],
             nics=[CARD],
-            devices=devices,
+            devices=drive.devices,
             accelerator=qemu.accelerator(debian.kernel()),
-            transcript=cache.transcript(f"original-methods-{chosen[0]}"),
+            transcript=cache.transcript("original-methods"),
         ) as vm:
             machines.log_in(vm, BIOS)
             machines.install_rear(vm)
             _prepare(vm, server.port)
-            for name in chosen:
+            for name in CONFIGURATIONS:
                 _save(vm, name, said)
             backups.shut_down(vm)
-    if "usb" not in chosen:
-        inside(disks, "cp", "--recursive", f"/mnt/{OUTPUT}", folder / "output")
+    inside(disks, "cp", "--recursive", f"/mnt/{OUTPUT}", folder / "output")
     files_of(disks, folder / "files.json")
     (folder / "about.json").write_text(json.dumps({"said": said, "port": server.port}))
     shutil.rmtree(folder / "original")
-
-
-def _media(folder: Path, chosen: list[str], services: ExitStack) -> tuple[list[qemu.Disk], tuple[str, ...]]:
-    """The disks and other devices that methods save to."""
-    disks: list[qemu.Disk] = []
-    devices: tuple[str, ...] = ()
-    if "usb" in chosen:
-        disks.append(STICK.blank(folder))
-    if "tape" in chosen:
-        # The drive shows the beginning of a tape as a CD, this machine as a disk.
-        disks.append(qemu.Disk(qemu.blank(folder / "image", 512), "image", "usb"))
-        devices = services.enter_context(tape.drive(tape.cartridge(folder / "tape", 1024))).devices
-    return disks, devices
 
 
 def _save(vm: qemu.Machine, name: str, said: dict[str, Any]) -> None:
@@ -277,25 +257,6 @@ def install_clients(vm: qemu.Machine | uml.Machine, port: int) -> None:
     vm.check("chmod 700 /nsr/res/nsrladb; nsrexecd -s vault")
 
 
-def _format_stick(vm: qemu.Machine, said: dict[str, Any]) -> None:
-    name = vm.check("readlink -f /dev/disk/by-id/usb-*_stick-0:0")
-    said["nobody"] = vm.sh(f"rear format {name} 2>&1").__dict__
-    said.update({disk: vm.sh(f"rear format --yes {disk} 2>&1").__dict__ for disk in ("/dev/vda", "/dev/vda1")})
-    vm.send(f"rear format {name}{STATUS}\n")
-    vm.expect(f"Type {name} or yes to go on: ")
-    vm.send("yes\n")
-    assert vm.expect(r"ended with (\d+)", 300)[1] == "0"
-    said["formatted"] = vm.check(f"lsblk --noheadings --raw --output FSTYPE,LABEL,PARTLABEL {name}")
-
-
-def _look_at_stick(vm: qemu.Machine, said: dict[str, Any]) -> None:
-    name = vm.check("readlink -f /dev/disk/by-id/usb-*_stick-0:0")
-    vm.check("mount LABEL=REAR-000 /mnt")
-    said["stick"] = vm.check(f"(cd /mnt && {HELD})")
-    said["mounted"] = vm.sh(f"rear format --yes {name} 2>&1").__dict__
-    vm.check("umount /mnt")
-
-
 def _format_tape(vm: qemu.Machine, said: dict[str, Any]) -> None:
     vm.check("rear format --yes /dev/nst0", timeout=900)
 
@@ -315,8 +276,8 @@ def _verify_discs(vm: qemu.Machine, said: dict[str, Any]) -> None:
 
 
 BEFORE: dict[str, Callable[[qemu.Machine, dict[str, Any]], None]] = {
-    "usb": _format_stick, "tape": _format_tape, "discs": _discs_need_their_media,
+    "tape": _format_tape, "discs": _discs_need_their_media,
 }  # fmt: skip
 AFTER: dict[str, Callable[[qemu.Machine, dict[str, Any]], None]] = {
-    "usb": _look_at_stick, "tape": _copy_tape, "discs": _verify_discs,
+    "tape": _copy_tape, "discs": _verify_discs,
 }  # fmt: skip

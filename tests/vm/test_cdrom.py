@@ -98,7 +98,7 @@ def test_a_machine_comes_back_from_two_discs_that_are_changed(
         vm.expect("Choice: ")
         vm.send("4\n")
         vm.wait(300)
-    methods.check(disks, saved)
+    methods.check(disks, saved.files)
 
 
 @pytest.mark.long
@@ -108,7 +108,7 @@ def test_a_machine_comes_back_from_one_image_on_a_stick(machine: Callable[..., q
     stick = qemu.Disk(join(saved.discs, tmp_path), "stick", "usb", snapshot=True)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
         backups.recover(vm)
-    methods.check(disks, saved)
+    methods.check(disks, saved.files)
 
 
 def join(discs: Sequence[Path], folder: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab import backups, designs
+from lab import originals
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
@@ -49,7 +49,7 @@ class Drilled:
 
 def drill(folder: Path, *, damage: str = "") -> Drilled:
     """Rehearse the recovery of the machine with BIOS, MBR, ext4 and swap."""
-    saved = backups.backed_up(designs.BIOS)
+    saved = originals.backed_up()
     place = saved.place.copy(folder / "backup")
     (folder / "etc").mkdir()
     (folder / "work").mkdir()
@@ -68,7 +68,7 @@ def drill(folder: Path, *, damage: str = "") -> Drilled:
 
 
 def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
-    saved = backups.backed_up(designs.BIOS)
+    saved = originals.backed_up()
     before = hashlib.sha256(saved.iso.read_bytes()).hexdigest()
     drilled = drill(tmp_path)
     report = drilled.report

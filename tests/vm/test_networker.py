@@ -22,4 +22,4 @@ def test_a_machine_comes_back_from_networker(machine: Callable[..., qemu.Machine
         iso = server.media(methods.CLIENT, methods.ISO)
         with machine(memory=1024, cdrom=iso, disks=disks, nics=[methods.CARD]) as vm:
             backups.recover(vm, "The server has /home: ")
-    methods.check(disks, saved)
+    methods.check(disks, saved.files)

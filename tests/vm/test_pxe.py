@@ -119,4 +119,4 @@ def test_a_machine_comes_back_over_the_network_from_storage_protect(
     nic = dataclasses.replace(methods.CARD, tftp=saved.folder / "output/tftp", boot_file="grub/core.0")
     with saved.server(), machine(memory=1024, disks=disks, nics=[nic]) as vm:
         backups.recover(vm, "Restored /home: ")
-    methods.check(disks, saved)
+    methods.check(disks, saved.files)

@@ -147,4 +147,4 @@ def test_a_machine_comes_back_from_a_tape_that_boots(machine: Callable[..., qemu
         machine(memory=1024, cdrom=saved.folder / "image", disks=disks, devices=drive.devices) as vm,
     ):
         backups.recover(vm)
-    methods.check(disks, saved)
+    methods.check(disks, saved.files)

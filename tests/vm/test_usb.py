@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import backups, methods, qemu
+from lab import backups, methods, originals, qemu
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
@@ -19,16 +19,16 @@ PROMPT = r"RESCUE debian12:\S* # "
 
 
 def test_only_a_free_disk_is_formatted() -> None:
-    said = methods.saved_on_stick().said
-    assert said["/dev/vda"]["status"] == 3 and "/dev/vda1 is mounted on /" in said["/dev/vda"]["output"]
-    assert said["/dev/vda1"]["status"] == 3 and "name the whole disk, /dev/vda" in said["/dev/vda1"]["output"]
+    said = originals.on_stick().said
+    assert said["/dev/sda"]["status"] == 3 and "/dev/sda1 is mounted on /" in said["/dev/sda"]["output"]
+    assert said["/dev/sda1"]["status"] == 3 and "name the whole disk, /dev/sda" in said["/dev/sda1"]["output"]
     assert said["nobody"]["status"] == 3 and "It is blank." in said["nobody"]["output"]
     assert said["mounted"]["status"] == 3 and "is mounted on /mnt" in said["mounted"]["output"]
     assert "vfat REAR-EFI REAR-EFI" in said["formatted"] and "ext4 REAR-000 REAR-000" in said["formatted"]
 
 
 def test_the_stick_holds_one_rescue_system_and_one_backup() -> None:
-    held = [Path(name) for name in methods.saved_on_stick().said["stick"].splitlines()]
+    held = [Path(name) for name in originals.on_stick().said["stick"].splitlines()]
     assert sorted(path.name for path in held if path.parts[:2] == ("boot", "rear")) == [
         "initramfs.img", "rescue.json", "vmlinuz",
     ]  # fmt: skip
@@ -40,12 +40,12 @@ def test_the_stick_holds_one_rescue_system_and_one_backup() -> None:
 def test_the_stick_boots_with_secure_boot_and_is_no_target_even_where_it_is_the_only_disk(
     machine: Callable[..., qemu.Machine],
 ) -> None:
-    stick = qemu.Disk(methods.saved_on_stick().folder / "stick", "stick", "usb", snapshot=True)
+    stick = qemu.Disk(originals.on_stick().path, "stick", "usb", snapshot=True)
     with machine(memory=1024, firmware="secureboot", disks=[stick]) as vm:
         rescue_shell(vm)
         assert "secure boot enabled" in vm.check("dmesg").lower()
         by_itself = vm.sh("rear layout plan 2>&1", timeout=300)
-        vm.check("echo 'DISK_MAPPING=( system=/dev/sda )' >>/etc/rear/local.conf")
+        vm.check("echo 'DISK_MAPPING=( 0a01=/dev/sda )' >>/etc/rear/local.conf")
         as_chosen = vm.sh("rear layout plan 2>&1", timeout=300)
     for refused in (by_itself, as_chosen):
         assert refused.status == 3, refused.output
@@ -55,9 +55,9 @@ def test_the_stick_boots_with_secure_boot_and_is_no_target_even_where_it_is_the_
 def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
     machine: Callable[..., qemu.Machine], tmp_path: Path
 ) -> None:
-    saved = methods.saved_on_stick()
-    stick = qemu.Disk(saved.copy("stick", tmp_path), "stick", "usb")
-    disks = methods.blank(tmp_path)
+    saved = originals.on_stick()
+    stick = qemu.Disk(saved.copy(tmp_path), "stick", "usb")
+    disks = originals.blank(tmp_path)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
         rescue_shell(vm)
         vm.send("rear -n recover\n")
@@ -71,7 +71,7 @@ def test_the_machine_comes_back_from_the_stick_though_the_power_fails_twice(
         vm.expect(r"make file system root \(ext4\)", timeout=300)
     with machine(memory=1024, disks=[stick, *disks]) as vm:
         backups.recover(vm)
-    methods.check(disks, saved)
+    methods.check(disks, saved.files, originals.NOT_ON_STICK)
     assert held_by(stick.path) == saved.said["stick"].splitlines()
 
 
