@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, compare, debian, nfs, qemu
-from .machines import Design, copy, install_rear, log_in, made, rear_disk
+from .machines import Design, accelerator, copy, install_rear, log_in, made, rear_disk
 
 ISO = "rear-debian12.iso"
 MAC = "52:54:00:00:00:01"
@@ -153,7 +153,7 @@ def _make(design: Design, path: Path) -> None:
             reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
             disks=[*disks, *place.disks, rear_disk()],
             nics=place.nics,
-            accelerator=qemu.accelerator(debian.kernel()),
+            accelerator=accelerator(),
             transcript=cache.transcript(f"original-{design.name}"),
         ) as vm,
     ):

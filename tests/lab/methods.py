@@ -208,7 +208,7 @@ def _make(folder: Path) -> None:
             disks=[*disks, image, machines.rear_disk()],
             nics=[CARD],
             devices=drive.devices,
-            accelerator=qemu.accelerator(debian.kernel()),
+            accelerator=machines.accelerator(),
             transcript=cache.transcript("original-methods"),
         ) as vm:
             machines.log_in(vm, BIOS)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import backups, cache, debian, designs, machines, qemu
+from . import backups, cache, designs, machines, qemu
 
 # What Relax-and-Recover needs is on the machine in both cases.
 DESIGN = dataclasses.replace(
@@ -51,7 +51,7 @@ def made_by_the_original(folder: Path) -> tuple[Path, backups.Place]:
     place = backups.Place.empty(folder / "backup", DESIGN)
     with place.served(), qemu.Machine(
         firmware=DESIGN.firmware, nvram=folder / "nvram", disks=disks, nics=place.nics,
-        accelerator=qemu.accelerator(debian.kernel()), transcript=cache.transcript("race-original-made"),
+        accelerator=machines.accelerator(), transcript=cache.transcript("race-original-made"),
     ) as vm:  # fmt: skip
         machines.log_in(vm, DESIGN)
         vm.check("mkdir -p /etc/rear")
@@ -69,7 +69,7 @@ def recovered(folder: Path, iso: Path, saved: backups.Place, race: Callable[[qem
     machine = qemu.Machine(
         memory=1024, firmware=DESIGN.firmware, nvram=folder / "nvram", nics=place.nics, cdrom=iso,
         disks=[drive.blank(folder) for drive in DESIGN.drives],
-        accelerator=qemu.accelerator(debian.kernel()), transcript=cache.transcript(f"race-{folder.name}"),
+        accelerator=machines.accelerator(), transcript=cache.transcript(f"race-{folder.name}"),
     )  # fmt: skip
     with place.served():
         with machine as vm:

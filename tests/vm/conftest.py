@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from lab import cache, debian, qemu
+from lab import cache, machines, qemu
 
 
 @pytest.fixture(scope="session")
 def accelerator() -> tuple[str, ...]:
     """QEMU's options for the fastest way to run a machine that works here."""
-    return qemu.accelerator(debian.kernel())
+    return machines.accelerator()
 
 
 @pytest.fixture
