@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from . import cache, compare, small, uml
+from . import cache, compare, guests, small
 from .methods import LIST
 from .small import MIRROR, PLAIN
 
@@ -123,7 +123,7 @@ class Bench:
         self.untouched = {disk.serial: _checksum(disk.path) for disk in (self.backup, self.foreign)}
         self.word = "0b"
         self._undo = ExitStack()
-        self._vm: uml.Machine | None = None
+        self._vm: guests.Machine | None = None
         self.renew()
 
     def renew(self) -> None:
@@ -133,7 +133,7 @@ class Bench:
         self.disks = self.design.blank(self.folder, self.word)
 
     @property
-    def vm(self) -> uml.Machine:
+    def vm(self) -> guests.Machine:
         """The guest, at a prompt of the rescue system."""
         if self._vm is None:
             disks = [self.foreign, *self.disks, self.backup]
@@ -172,11 +172,11 @@ class Bench:
         """Wait for a moment of the recovery that runs, or for its end."""
         self.vm.check(MOMENT.format(seconds=part * SECONDS[self.name]), LIMIT)
 
-    def ended(self) -> uml.Answer:
+    def ended(self) -> guests.Answer:
         """What the recovery said at its end."""
         return self.vm.sh(ENDED, LIMIT)
 
-    def recover(self) -> uml.Answer:
+    def recover(self) -> guests.Answer:
         """A whole one."""
         self.begin()
         return self.ended()
@@ -186,7 +186,7 @@ class Bench:
         for disk in (self.foreign, self.backup):
             expect(_checksum(disk.path) == self.untouched[disk.serial], f"the disk {disk.serial} was written to")
 
-    def check_recovered(self, answer: uml.Answer) -> None:
+    def check_recovered(self, answer: guests.Answer) -> None:
         """The machine is what it was."""
         expect(answer.status == 0, f"the last recovery ended with {answer.status}", answer.output)
         expect("It can boot" in answer.output, "nobody says that it can boot", answer.output)
@@ -229,7 +229,7 @@ def strike(bench: Bench, case: Case, result: Result) -> None:
     again(bench, result, answer)
 
 
-def _error(answer: uml.Answer) -> str:
+def _error(answer: guests.Answer) -> str:
     return next((line for line in answer.output.splitlines() if "ERROR: " in line), "")
 
 
@@ -259,7 +259,7 @@ def kill(bench: Bench, _: Case, __: Result) -> None:
     bench.ended()
 
 
-def interrupt(bench: Bench, case: Case, _: Result) -> uml.Answer:
+def interrupt(bench: Bench, case: Case, _: Result) -> guests.Answer:
     """It undoes what it has begun."""
     signal = SIGNALS[case.choice % len(SIGNALS)]
     bench.vm.check(f"kill -{signal} $(cat /run/pid) 2>/dev/null; true")
@@ -269,7 +269,7 @@ def interrupt(bench: Bench, case: Case, _: Result) -> uml.Answer:
     return answer
 
 
-def fill(bench: Bench, _: Case, __: Result) -> uml.Answer:
+def fill(bench: Bench, _: Case, __: Result) -> guests.Answer:
     """Somebody else takes all the room of the root file system."""
     bench.vm.check("findmnt /mnt/local >/dev/null && dd if=/dev/zero of=/mnt/local/fill bs=1M 2>/dev/null; true")
     answer = bench.ended()
@@ -282,7 +282,7 @@ def fill(bench: Bench, _: Case, __: Result) -> uml.Answer:
     return answer
 
 
-def pull_out(bench: Bench, case: Case, result: Result) -> uml.Answer:
+def pull_out(bench: Bench, case: Case, result: Result) -> guests.Answer:
     """A chosen disk goes away, and comes back when the run has ended."""
     serial = bench.disk(case)
     port = bench.vm.check(f"find {CONFIGURED}/loopback -name port -lname '*/{serial}'")
@@ -294,7 +294,7 @@ def pull_out(bench: Bench, case: Case, result: Result) -> uml.Answer:
     return answer
 
 
-def fail(bench: Bench, case: Case, result: Result) -> uml.Answer:
+def fail(bench: Bench, case: Case, result: Result) -> guests.Answer:
     """A chosen disk, or the one with the backup, gives errors until the run has ended."""
     serial = small.BACKUP if case.kind == "backup fails" else bench.disk(case)
     state = bench.vm.check(f"echo /sys/block/$(basename $(readlink -f /dev/disk/lab/{serial}))/device/state")
@@ -306,13 +306,13 @@ def fail(bench: Bench, case: Case, result: Result) -> uml.Answer:
 
 
 # What a strike gives back is what the recovery said, where it came to an end.
-STRIKES: dict[str, Callable[[Bench, Case, Result], uml.Answer | None]] = {
+STRIKES: dict[str, Callable[[Bench, Case, Result], guests.Answer | None]] = {
     "power": cut_power, "power, twice": cut_power, "killed": kill, "signal": interrupt, "disk fails": fail,
     "backup fails": fail, "disk vanishes": pull_out, "disk exchanged": exchange, "disk full": fill,
 }  # fmt: skip
 
 
-def again(bench: Bench, result: Result, before: uml.Answer | None) -> None:
+def again(bench: Bench, result: Result, before: guests.Answer | None) -> None:
     """Recover until it succeeds: at once, or after the rescue system was started again, as it says."""
     answer = before
     if answer is None or answer.status or result.went_on:
@@ -328,7 +328,7 @@ def again(bench: Bench, result: Result, before: uml.Answer | None) -> None:
     bench.check_recovered(answer)
 
 
-def _count(result: Result, answer: uml.Answer) -> None:
+def _count(result: Result, answer: guests.Answer) -> None:
     if "which is resumed" in answer.output:
         result.resumed += 1
     else:
@@ -383,9 +383,9 @@ def tried(bench: Bench, case: Case) -> Result:
         bench.renew()
         (save if case.kind == "power while saving" else strike)(bench, case, result)
         bench.check_others()
-    except (Broken, uml.MachineFailed, AssertionError, subprocess.SubprocessError) as error:
+    except (Broken, guests.MachineFailed, AssertionError, subprocess.SubprocessError) as error:
         result.problem = f"{type(error).__name__}: {error}"
-        if isinstance(error, uml.MachineFailed):
+        if isinstance(error, guests.MachineFailed):
             result.problem += f"\n{error.words}"
         bench.drop()
     result.seconds = round(time.monotonic() - began, 1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import backups, cache, compare, debian, machines, qemu, tape, uml, vendors
+from . import backups, cache, compare, debian, guests, machines, qemu, tape, vendors
 from .designs import BIOS
 from .vendors.server import Vault, vault
 
@@ -242,7 +242,7 @@ def _prepare(vm: qemu.Machine, port: int) -> None:
     install_clients(vm, port)
 
 
-def install_clients(vm: qemu.Machine | uml.Machine, port: int) -> None:
+def install_clients(vm: qemu.Machine | guests.Machine, port: int) -> None:
     """Both clients as their vendors install them, where `FOLDERS` are."""
     vm.put("/run/dsmc", vendors.program("dsmc"))
     vm.put("/run/install.py", INSTALL_TSM.encode())

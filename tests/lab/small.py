@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small Debian machines that save themselves and come back in guests of user-mode Linux, all but their firmware.
+"""Small Debian machines that save themselves and come back in guests, all but their firmware.
 
 GRUB is installed as on a real machine, but nothing starts by it: a guest takes the storage into use and goes over to
 the root file system there, whose init is then process 1.
@@ -8,7 +8,6 @@ the root file system there, whose init is then process 1.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, compare, debian, uml
+from . import cache, compare, debian, guests
 
 RESCUE_PROMPT = r"RESCUE debian12:\S* # "
 SYSTEMD_PROMPT = "root@debian12:~# "
@@ -47,10 +46,11 @@ true
 # What no program of a small machine reads is not copied, so that it is saved and restored in seconds.
 TREE = r"""
 set -e
+modules=$3 needed=$4 kernel=$5 config=$6 image=$7
 mkdir "$2/upper" "$2/work" "$2/tree"
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/tree"
 cd "$2/tree"
-version=$(ls "$3/usr/lib/uml/modules")
+version=${modules##*/}
 rm -rf boot/* etc/ssl/certs/*.[0p]* usr/lib/firmware usr/lib/modules/* usr/lib/grub/x86_64* usr/lib/shim \
     usr/lib/dracut etc/dracut* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data usr/lib/python3*/test \
     usr/lib/udev/hwdb.* usr/lib/x86_64-linux-gnu/perl usr/lib/x86_64-linux-gnu/libicu* \
@@ -60,13 +60,10 @@ rm -rf boot/* etc/ssl/certs/*.[0p]* usr/lib/firmware usr/lib/modules/* usr/lib/g
     var/cache/* var/lib/apt/lists/* var/lib/dpkg/info
 find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
 mkdir -p usr/lib/modules/$version
-(cd "$3/usr/lib/uml/modules/$version" && cp --parents -r modules.* kernel/drivers/md kernel/drivers/target \
-    kernel/drivers/scsi kernel/drivers/block kernel/drivers/cdrom kernel/fs/fat kernel/fs/nls \
-    kernel/fs/configfs kernel/fs/overlayfs kernel/fs/squashfs kernel/fs/isofs kernel/lib kernel/crypto \
-    kernel/security "$2/tree/usr/lib/modules/$version")
+(cd "$modules" && cp --parents -r modules.* $needed "$2/tree/usr/lib/modules/$version")
 depmod --basedir "$PWD" $version
-cp "$3/usr/bin/linux.uml" boot/vmlinuz-$version
-zcat "$3/usr/share/doc/user-mode-linux/config.gz" >boot/config-$version
+cp "$kernel" boot/vmlinuz-$version
+zcat --force "$config" >boot/config-$version
 cp "$2/init" usr/local/sbin/lab-init
 chmod 755 usr/local/sbin/lab-init
 cp "$2/rules" usr/lib/udev/rules.d/61-lab.rules
@@ -79,28 +76,26 @@ sed -i s/MODULES=most/MODULES=list/ initramfs.conf
 printf '%s\n' sd_mod >modules
 chroot "$2/tree" update-initramfs -c -k $version
 cd /
-truncate --size=1G "$4"
-mkfs.ext4 -q -m 0 -d "$2/tree" "$4"
-e2fsck -fp "$4" >/dev/null || true
-resize2fs -M "$4" >/dev/null
+truncate --size=1G "$image"
+mkfs.ext4 -q -m 0 -L small-tree -d "$2/tree" "$image"
+e2fsck -fp "$image" >/dev/null || true
+resize2fs -M "$image" >/dev/null
 umount "$2/tree"
 """
 
 
 def tree() -> Path:
     """The root file system of a small machine as an ext4 image of its smallest size, without rear."""
-    parts = TREE, uml.INIT_SCRIPT, uml.RULES, uml.kernel().name, debian.tree().name
+    engine = guests.engine()
+    kernel = [f"{engine.modules()}", engine.SMALL_MODULES, f"{engine.kernel()}", f"{engine.config()}"]
+    parts = TREE, guests.INIT_SCRIPT, guests.RULES, debian.tree().name, *kernel
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as work:
-            Path(work, "init").write_text(uml.INIT_SCRIPT)
-            Path(work, "rules").write_text(uml.RULES)
+            Path(work, "init").write_text(guests.INIT_SCRIPT)
+            Path(work, "rules").write_text(guests.RULES)
             argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", TREE, "sh"]
-            subprocess.run(
-                [*argv, os.fspath(debian.tree()), work, os.fspath(uml.kernel()), os.fspath(path)],
-                check=True,
-                timeout=600,
-            )
+            subprocess.run([*argv, f"{debian.tree()}", work, *kernel, f"{path}"], check=True, timeout=600)
 
     return cache.cached("small-tree", cache.digest(*parts), make)
 
@@ -123,16 +118,16 @@ class Design:
     # What the backup leaves out: a machine that is recovered by the hundred is best a small one.
     left_out: Sequence[str] = ()
     backup: int = 768
-    nics: Sequence[uml.Nic] = ()
+    nics: Sequence[guests.Nic] = ()
 
     def serials(self, word: str) -> list[str]:
         """The serial numbers of the old ("0a") or of new disks."""
         return [f"{word}0{number}" for number in range(1, len(self.disks) + 1)]
 
-    def blank(self, folder: Path, word: str, larger: int = 0) -> list[uml.Disk]:
+    def blank(self, folder: Path, word: str, larger: int = 0) -> list[guests.Disk]:
         """Empty disks for it."""
         return [
-            uml.Disk(uml.blank(folder / serial, size + larger), serial)
+            guests.Disk(guests.blank(folder / serial, size + larger), serial)
             for serial, size in zip(self.serials(word), self.disks)
         ]
 
@@ -140,7 +135,7 @@ class Design:
 PRELUDE = r"""
 set -e
 put_root() {
-    dd if=/dev/ubdb of="$1" bs=4M status=none
+    dd if=$(findfs LABEL=small-tree) of="$1" bs=4M status=none
     e2fsck -fp "$1" || [ $? = 1 ]
     resize2fs "$1"
     tune2fs -U random -L root "$1"
@@ -164,18 +159,13 @@ GRUB_DISABLE_OS_PROBER=true
 GRUB_DISABLE_RECOVERY=true
 GRUB_DISABLE_SUBMENU=true
 """
-# The disks of the guest itself are none of the machine's, and its disks come by these modules.
-IN_GUEST = """\
-EXCLUDE_DEVICES=( /dev/ubda /dev/ubdb )
-RESCUE_MODULES+=( target_core_mod target_core_file tcm_loop configfs sd_mod )
-"""
-CONF = f"""\
+CONF = """\
 OUTPUT=ISO
 ISO_DIR=/srv/backup/iso
 BACKUP=NFS
 BACKUP_URL=file:///srv/backup
-{IN_GUEST}\
-BACKUP_PROG_EXCLUDE+=( {{left_out}} )
+{in_guest}\
+BACKUP_PROG_EXCLUDE+=( {left_out} )
 """
 MOUNT = """\
 #!/bin/sh
@@ -278,27 +268,28 @@ class Saved:
         found: list[str] = json.loads((self.folder / "facts.json").read_text())
         return found
 
-    def copy(self, serial: str, folder: Path) -> uml.Disk:
+    def copy(self, serial: str, folder: Path) -> guests.Disk:
         """One of its disks, or the one with the backup, to write to."""
         subprocess.run(["cp", "--sparse=always", self.folder / serial, folder / serial], check=True)
-        return uml.Disk(folder / serial, serial)
+        return guests.Disk(folder / serial, serial)
 
 
 def saved(design: Design) -> Saved:
     """The machine, unless it was made and has saved itself before."""
-    scripts = PRELUDE, SETTLE, GRUB, CONF, MOUNT, FSTAB, TELL, compare.ODD_FILES, compare.LISTING, repr(design)
-    key = cache.digest(tree().name, debian.rear_disk().name, uml.image().name, *scripts)
+    scripts = PRELUDE, SETTLE, GRUB, CONF, MOUNT, FSTAB, TELL, compare.ODD_FILES, compare.LISTING
+    made_of = tree().name, debian.rear_disk().name, guests.image().name, in_guest(), repr(design)
+    key = cache.digest(*made_of, *scripts)
     return Saved(cache.cached(f"small-{design.name}", key, lambda path: _make(design, path)), design)
 
 
-def running(design: Design, disks: Sequence[uml.Disk], transcript: str) -> uml.Machine:
+def running(design: Design, disks: Sequence[guests.Disk], transcript: str) -> guests.Machine:
     """A guest from which `start` goes over to the machine on these disks."""
-    return uml.Machine(
-        root=uml.image(), disks=disks, nics=design.nics, transcript=cache.transcript(transcript), memory=1536
+    return guests.Machine(
+        root=guests.image(), disks=disks, nics=design.nics, transcript=cache.transcript(transcript), memory=1536
     )
 
 
-def start(vm: uml.Machine, design: Design) -> None:
+def start(vm: guests.Machine, design: Design) -> None:
     """Take the storage into use and go over to its root file system, without its services."""
     vm.shell()
     vm.check(design.taken)
@@ -307,7 +298,7 @@ def start(vm: uml.Machine, design: Design) -> None:
     _use(vm, design)
 
 
-def start_services(vm: uml.Machine, design: Design) -> None:
+def start_services(vm: guests.Machine, design: Design) -> None:
     """Take the storage into use and have systemd start the machine, up to its prompt."""
     vm.shell()
     vm.check(design.taken)
@@ -324,22 +315,22 @@ def mapping(design: Design, word: str) -> str:
     return " ".join(f"{old}=/dev/disk/lab/{new}" for old, new in pairs)
 
 
-def rescue(saved: Saved, disks: Sequence[uml.Disk], transcript: str) -> uml.Machine:
+def rescue(saved: Saved, disks: Sequence[guests.Disk], transcript: str) -> guests.Machine:
     """A guest that starts the machine's own rescue system; wait for `RESCUE_PROMPT`."""
     return rescue_of(saved.initramfs, saved.design, disks, transcript)
 
 
-def rescue_of(initramfs: Path, design: Design, disks: Sequence[uml.Disk], transcript: str) -> uml.Machine:
+def rescue_of(initramfs: Path, design: Design, disks: Sequence[guests.Disk], transcript: str) -> guests.Machine:
     """Likewise, of a machine with several."""
-    return uml.Machine(
+    return guests.Machine(
         initrd=initramfs, disks=disks, nics=design.nics, transcript=cache.transcript(transcript),
         command_line="rear.auto=shell",
     )  # fmt: skip
 
 
-def foreign(folder: Path) -> uml.Disk:
+def foreign(folder: Path) -> guests.Disk:
     """The disk of somebody else."""
-    disk = uml.Disk(uml.blank(folder / FOREIGN, 64), FOREIGN)
+    disk = guests.Disk(guests.blank(folder / FOREIGN, 64), FOREIGN)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "precious", disk.path], check=True)
     return disk
 
@@ -354,7 +345,7 @@ class Recovery:
         self.untouched = self.foreign.path.read_bytes()
 
     @contextmanager
-    def rescue(self, *more: uml.Disk) -> Iterator[uml.Machine]:
+    def rescue(self, *more: guests.Disk) -> Iterator[guests.Machine]:
         """The guest at its prompt, told which disks to take; it has to end by itself."""
         # With the disk of somebody else in its place, so that the new disks have other names.
         disks = [self.foreign, *self.new, *more]
@@ -365,7 +356,7 @@ class Recovery:
             vm.send("poweroff\n")
             vm.wait()
 
-    def check(self, was: list[str], files: Path, may_differ: Sequence[str], *more: uml.Disk) -> None:
+    def check(self, was: list[str], files: Path, may_differ: Sequence[str], *more: guests.Disk) -> None:
         """The machine is what it was, by its tools and file by file, and nobody wrote to the disk of somebody else."""
         assert self.foreign.path.read_bytes() == self.untouched
         with running(self.design, [*self.new, *more], f"recovered-{self.name}") as vm:
@@ -386,7 +377,7 @@ def take_initramfs(iso: Path, initramfs: Path) -> Path:
     return initramfs
 
 
-def install(vm: uml.Machine, design: Design) -> None:
+def install(vm: guests.Machine, design: Design) -> None:
     """Make the machine, in a guest that has its disks and `tree()`; then go over to it, with odd files on its volumes.
 
     Whoever wants a service of the host while it runs has to start it before.
@@ -409,9 +400,9 @@ def install(vm: uml.Machine, design: Design) -> None:
 
 def _make(design: Design, path: Path) -> None:
     path.mkdir()
-    backup = uml.Disk(uml.blank(path / BACKUP, design.backup), BACKUP)
+    backup = guests.Disk(guests.blank(path / BACKUP, design.backup), BACKUP)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "BACKUP", backup.path], check=True)
-    attached = [*design.blank(path, "0a"), backup, uml.Disk(tree(), bus="ubd", shared=True)]
+    attached = [*design.blank(path, "0a"), backup, guests.Disk(tree(), plain=True, shared=True)]
     with running(design, attached, f"small-{design.name}") as vm:
         install(vm, design)
         vm.check("rear mkbackup", 300)
@@ -423,7 +414,13 @@ def _make(design: Design, path: Path) -> None:
     take_initramfs(path / "rescue.iso", path / "initramfs.img")
 
 
-def _use(vm: uml.Machine, design: Design) -> None:
+def in_guest() -> str:
+    """Settings of every machine: the disks of the guest itself are none of its own, which come by these modules."""
+    modules = f"target_core_mod target_core_file tcm_loop configfs sd_mod {guests.engine().RESCUE_MODULES}"
+    return f"EXCLUDE_DEVICES=( {guests.OWN_DISKS} )\nRESCUE_MODULES+=( {modules} )\n"
+
+
+def _use(vm: guests.Machine, design: Design) -> None:
     """Mount what its fstab names, as its services would."""
     for line in design.crypttab.splitlines():
         name, device = line.split()[:2]
@@ -431,10 +428,10 @@ def _use(vm: uml.Machine, design: Design) -> None:
     vm.check("mount -a && swapon -a")
 
 
-def _configure(vm: uml.Machine, design: Design) -> None:
+def _configure(vm: guests.Machine, design: Design) -> None:
     vm.check("mkdir -p /mnt/etc/rear/config /mnt/srv/backup")
     backup = {
-        "/etc/rear/local.conf": CONF.format(left_out=" ".join(map(repr, design.left_out))),
+        "/etc/rear/local.conf": CONF.format(left_out=" ".join(map(repr, design.left_out)), in_guest=in_guest()),
         "/etc/rear/config/50_mount.sh": MOUNT,
     }
     for line in design.fstab.splitlines():
@@ -451,13 +448,13 @@ def _configure(vm: uml.Machine, design: Design) -> None:
     vm.check("chmod -f 755 /mnt/etc/rear/config/*.sh || true")
 
 
-def facts(vm: uml.Machine) -> list[str]:
+def facts(vm: guests.Machine) -> list[str]:
     """What the tools say of the storage."""
     vm.put("/run/tell", TELL.encode())
     return vm.check("bash /run/tell").splitlines()
 
 
-def listed(vm: uml.Machine) -> bytes:
+def listed(vm: guests.Machine) -> bytes:
     """The list of all files of the machine."""
     vm.put("/run/listing.py", compare.LISTING.encode())
     vm.check("python3 -B /run/listing.py /run/files.json")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small machine in user-mode Linux that saves itself by methods that need a server, a tape drive or discs.
+"""A small machine in a guest that saves itself by methods that need a server, a tape drive or discs.
 
 At the end it makes what boots a real machine, too: a tape and discs with Debian's own kernel, which QEMU starts.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import cache, compare, debian, methods, small, tape, uml, vendors
+from . import cache, compare, debian, guests, methods, small, tape, vendors
 from .methods import CARD, CLIENT, NODE, SECRET
 from .vendors.server import Vault, vault
 
@@ -107,7 +107,7 @@ def saved() -> Saved:
     sources = (inspect.getsource(module) for module in (sys.modules[__name__], small, methods, tape))
     programs = (vendors.program(name).decode() for name in methods.PROGRAMS)
     key = cache.digest(
-        small.tree().name, debian.rear_disk().name, uml.image().name, tape.initiator().name, *sources, *programs,
+        small.tree().name, debian.rear_disk().name, guests.image().name, tape.initiator().name, *sources, *programs,
         compare.ODD_FILES, compare.LISTING,
     )  # fmt: skip
     folder = cache.cached("small-methods", key, _make)
@@ -126,7 +126,7 @@ def _make(folder: Path) -> None:
     folder.mkdir()
     (folder / "vault").mkdir()
     said: dict[str, Any] = {}
-    disks = [*DESIGN.blank(folder, "0a"), uml.Disk(small.tree(), bus="ubd", shared=True)]
+    disks = [*DESIGN.blank(folder, "0a"), guests.Disk(small.tree(), plain=True, shared=True)]
     with small.running(DESIGN, disks, "small-methods") as vm, ExitStack() as services:
         small.install(vm, DESIGN)
         vm.push(tape.initiator(), "/")
@@ -147,9 +147,9 @@ def _make(folder: Path) -> None:
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def _save(vm: uml.Machine, command: str, configuration: str) -> str:
+def _save(vm: guests.Machine, command: str, configuration: str) -> str:
     """Have the machine save itself; the passwords of its clients are not in the log."""
-    vm.put("/etc/rear/local.conf", f"{configuration}{small.IN_GUEST}".encode())
+    vm.put("/etc/rear/local.conf", f"{configuration}{small.in_guest()}".encode())
     if "OBDR" in configuration:
         vm.check("rear format --yes /dev/nst0", 300)
     said = vm.check(f"rear {command}", 600)
@@ -157,7 +157,7 @@ def _save(vm: uml.Machine, command: str, configuration: str) -> str:
     return said
 
 
-def _take(vm: uml.Machine, method: str, folder: Path, server: Vault) -> None:
+def _take(vm: guests.Machine, method: str, folder: Path, server: Vault) -> None:
     """The rescue system that came with a backup, from where a machine would start it."""
     initramfs, image = folder / f"{method}.img", folder / "image"
     if method == "tsm":
@@ -175,7 +175,7 @@ def _take(vm: uml.Machine, method: str, folder: Path, server: Vault) -> None:
     vm.check(f"rm -rf {OUTPUT}/* /run/image")
 
 
-def _take_discs(vm: uml.Machine, folder: Path) -> None:
+def _take_discs(vm: guests.Machine, folder: Path) -> None:
     folder.mkdir(parents=True)
     vm.check(f"cd {OUTPUT} && sha256sum --check --quiet *.sha256; cd")
     for path in vm.check(f"find {OUTPUT} -type f").splitlines():
@@ -186,7 +186,7 @@ def _make_bootable(made: Saved, folder: Path) -> None:
     folder.mkdir()
     system = folder / "0a01"
     subprocess.run(["cp", "--sparse=always", made.folder / system.name, system], check=True)
-    with small.running(DESIGN, [uml.Disk(system, system.name)], "small-bootable") as vm, ExitStack() as services:
+    with small.running(DESIGN, [guests.Disk(system, system.name)], "small-bootable") as vm, ExitStack() as services:
         small.start(vm, DESIGN)
         # The cables are there only now.
         drive = services.enter_context(tape.drive(tape.cartridge(folder / "tape", 256), vm.network))
@@ -204,7 +204,7 @@ def _make_bootable(made: Saved, folder: Path) -> None:
     (folder / "tape").unlink()
 
 
-def _put_kernel(vm: uml.Machine, folder: Path) -> str:
+def _put_kernel(vm: guests.Machine, folder: Path) -> str:
     """Install Debian's kernel; its version."""
     with tempfile.NamedTemporaryFile(dir=folder) as archive:
         subprocess.run(["bash", "-c", KERNEL, "bash", debian.tree(), archive.name], check=True)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import cache, uml
+from lab import cache, guests
 
 DISKS = [f"lab{number}" for number in range(1, 8)]
 
 
 @pytest.fixture(scope="package")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[uml.Machine]:
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[guests.Machine]:
     """A running Debian 12 with rear installed, at a root shell, shared by all tests that ask for it.
 
     Its root disk forgets what is written when it ends. Blank SCSI disks of 4 GiB have the serials lab1 to lab7 and
@@ -22,11 +22,11 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[uml.Machine]:
     network as they found them.
     """
     directory = tmp_path_factory.mktemp("guest")
-    nics = [uml.Nic(f"52:54:00:00:00:0{number}", wire="lan") for number in range(1, 5)]
-    with uml.Machine(
-        root=uml.image(),
-        disks=[uml.Disk(uml.blank(directory / serial, 4096), serial) for serial in DISKS],
-        nics=[*nics, uml.Nic("52:54:00:00:00:05", nat=True)],
+    nics = [guests.Nic(f"52:54:00:00:00:0{number}", wire="lan") for number in range(1, 5)]
+    with guests.Machine(
+        root=guests.image(),
+        disks=[guests.Disk(guests.blank(directory / serial, 4096), serial) for serial in DISKS],
+        nics=[*nics, guests.Nic("52:54:00:00:00:05", nat=True)],
         transcript=cache.transcript("uml-guest"),
     ) as running:
         running.shell()

@@ -10,31 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache, uml
+from lab import cache, guests, uml
 
 pytestmark = pytest.mark.uml
 
 
-def test_commands_on_the_console_give_status_and_output(guest: uml.Machine) -> None:
+def test_commands_on_the_console_give_status_and_output(guest: guests.Machine) -> None:
     answer = guest.sh("printf 'one\\ntwo'\necho three >&2\n(exit 7)")
-    assert answer == uml.Answer(7, "one\ntwothree")
+    assert answer == guests.Answer(7, "one\ntwothree")
 
 
 def test_a_command_that_takes_too_long_is_named(tmp_path: Path) -> None:
-    with uml.Machine(root=uml.image(), transcript=tmp_path / "log") as vm:
+    with guests.Machine(root=guests.image(), transcript=tmp_path / "log") as vm:
         vm.shell()
-        with pytest.raises(uml.MachineFailed, match="in 'sleep 60': 1 seconds passed"):
+        with pytest.raises(guests.MachineFailed, match="in 'sleep 60': 1 seconds passed"):
             vm.sh("sleep 60", timeout=1)
 
 
-def test_files_go_there_and_back_as_they_are(guest: uml.Machine) -> None:
+def test_files_go_there_and_back_as_they_are(guest: guests.Machine) -> None:
     data = bytes(range(256)) * 4096
     guest.put("/tmp/odd name", data)
     assert guest.check("sha256sum <'/tmp/odd name'; rm -f '/tmp/odd name.2'; cp '/tmp/odd name'{,.2}")
     assert guest.get("/tmp/odd name.2") == data
 
 
-def test_folders_go_there_and_back(guest: uml.Machine, tmp_path: Path) -> None:
+def test_folders_go_there_and_back(guest: guests.Machine, tmp_path: Path) -> None:
     (tmp_path / "tree/deep").mkdir(parents=True)
     (tmp_path / "tree/deep/file").write_bytes(b"\0\1")
     subprocess.run(["tar", "-C", tmp_path / "tree", "-cf", tmp_path / "there.tar", "."], check=True)
@@ -46,26 +46,26 @@ def test_folders_go_there_and_back(guest: uml.Machine, tmp_path: Path) -> None:
         assert (member.uid, member.gid, member.size) == (1234, 5678, 2)
 
 
-def test_the_guest_has_blank_disks_with_serials(guest: uml.Machine) -> None:
+def test_the_guest_has_blank_disks_with_serials(guest: guests.Machine) -> None:
     devices = json.loads(guest.check("lsblk --json --bytes --output NAME,SERIAL,SIZE,FSTYPE"))["blockdevices"]
     blanks = {device["serial"]: device for device in devices if device["name"] != "ubda"}
     assert sorted(blanks) == [f"lab{number}" for number in range(1, 8)]
     assert all(device["size"] == 4 << 30 and device["fstype"] is None for device in blanks.values())
 
 
-def test_the_guest_has_network_cards_that_are_down(guest: uml.Machine) -> None:
+def test_the_guest_has_network_cards_that_are_down(guest: guests.Machine) -> None:
     links = json.loads(guest.check("ip -json link"))
     cards = {link["address"]: link["operstate"] for link in links if link["ifname"] != "lo"}
     assert cards == {f"52:54:00:00:00:0{number}": "DOWN" for number in range(1, 6)}
 
 
-def test_rear_runs_in_the_guest(guest: uml.Machine) -> None:
+def test_rear_runs_in_the_guest(guest: guests.Machine) -> None:
     assert guest.check("rear --version").startswith("rear")
     assert guest.python("import rear_core, sys; print(rear_core.__name__, *sys.argv[1:])", "a b") == "rear_core a b"
 
 
-def test_disks_come_and_go_with_sectors_and_paths(guest: uml.Machine, tmp_path: Path) -> None:
-    (device,) = guest.attach(uml.Disk(uml.blank(tmp_path / "disk", 256), "abcd", sector_size=4096, paths=2))
+def test_disks_come_and_go_with_sectors_and_paths(guest: guests.Machine, tmp_path: Path) -> None:
+    (device,) = guest.attach(guests.Disk(guests.blank(tmp_path / "disk", 256), "abcd", sector_size=4096, paths=2))
     columns = "lsblk --json --bytes --output NAME,SERIAL,WWN,SIZE,LOG-SEC"
     found = [disk for disk in json.loads(guest.check(columns))["blockdevices"] if disk["serial"] == "abcd"]
     assert {(disk["log-sec"], disk["size"]) for disk in found} == {(4096, 256 << 20)}
@@ -76,15 +76,15 @@ def test_disks_come_and_go_with_sectors_and_paths(guest: uml.Machine, tmp_path: 
 
 
 def test_what_is_synced_outlives_a_power_cut_and_what_is_not_kept_is_forgotten(tmp_path: Path) -> None:
-    disk = uml.Disk(uml.blank(tmp_path / "disk", 64), "abcd")
-    with uml.Machine(root=uml.image(), disks=[disk], transcript=cache.transcript("uml-power")) as vm:
+    disk = guests.Disk(guests.blank(tmp_path / "disk", 64), "abcd")
+    with guests.Machine(root=guests.image(), disks=[disk], transcript=cache.transcript("uml-power")) as vm:
         vm.shell()
         vm.check("mkfs.ext4 -q /dev/disk/lab/abcd && mount /dev/disk/lab/abcd /mnt && mkdir /mnt/kept && touch /lost")
         vm.check("sync")
         vm.cut_power()
-        with pytest.raises(uml.MachineFailed, match="the machine ended"):
+        with pytest.raises(guests.MachineFailed, match="the machine ended"):
             vm.sh("true")
-    with uml.Machine(root=uml.image(), disks=[disk], transcript=cache.transcript("uml-power")) as vm:
+    with guests.Machine(root=guests.image(), disks=[disk], transcript=cache.transcript("uml-power")) as vm:
         vm.shell()
         vm.check("mount /dev/disk/lab/abcd /mnt && test -d /mnt/kept && ! test -e /lost")
         vm.power_off()
@@ -96,4 +96,4 @@ def test_without_its_kernel_a_guest_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("REAR_TEST_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="user-mode Linux cannot be had, and its guests cannot be started"):
-        uml.kernel()
+        uml.tree()

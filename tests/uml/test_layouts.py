@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from lab import cache, uml
-from lab.uml import Answer
+from lab import cache, guests
+from lab.guests import Answer
 from rear_core.errors import ExitCode
 
 from .layouts import ALL, DAILY, KNOWN
@@ -25,10 +25,10 @@ from .made import Made, Refused, Said
 
 pytestmark = pytest.mark.uml
 
-CONF = """\
-EXCLUDE_DEVICES=( /dev/ubda )
+CONF = f"""\
+EXCLUDE_DEVICES=( {guests.OWN_DISKS} )
 LUKS_PASSPHRASE='correct horse battery'
-DISK_MAPPING=( {} )
+DISK_MAPPING=( {{}} )
 """
 
 # What `rear recover` does between its checks and the restore of files.
@@ -94,7 +94,7 @@ for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {prin
         swap) swaplabel $device ;;
     esac
 done
-for device in $(lsblk -dnpo NAME,TYPE | awk '$2 == "disk" && $1 !~ /ubd/ {print $1}'); do
+for device in $(lsblk -dnpo NAME,TYPE | awk '$2 == "disk" && $1 !~ /ubd|vd/ {print $1}'); do
     sfdisk -d $device >/run/table 2>/dev/null || continue
     sed -E 's,^/dev/\S*[^0-9]([0-9]+) :,\1 :,' /run/table | grep -vE '^(device|last-lba):'
     if grep -q '^label: gpt' /run/table; then
@@ -151,13 +151,13 @@ class Bench:
 
     def __init__(self) -> None:
         self._undo = ExitStack()
-        self._guest: uml.Machine | None = None
+        self._guest: guests.Machine | None = None
 
-    def guest(self) -> uml.Machine:
+    def guest(self) -> guests.Machine:
         """One that runs, with nothing on it."""
         if self._guest is None:
             transcript = cache.transcript("uml-layouts")
-            self._guest = self._undo.enter_context(uml.Machine(root=uml.image(), transcript=transcript))
+            self._guest = self._undo.enter_context(guests.Machine(root=guests.image(), transcript=transcript))
             self._guest.shell()
             self._guest.install_rear()
             self._guest.put("/run/tell", TELL.replace("@LOOK@", LOOK).encode())
@@ -187,16 +187,16 @@ def bench() -> Iterator[Bench]:
     made.drop()
 
 
-def attach(guest: uml.Machine, layout: Made, folder: Path, word: str, size: int) -> list[str]:
+def attach(guest: guests.Machine, layout: Made, folder: Path, word: str, size: int) -> list[str]:
     """Plug in disks for a layout; the names that it knows them by."""
     disks = [
-        uml.Disk(uml.blank(folder / serial, size), serial, layout.sector_size, layout.paths)
+        guests.Disk(guests.blank(folder / serial, size), serial, layout.sector_size, layout.paths)
         for serial in _serials(word, layout)
     ]
     return [_map(guest, device) if layout.paths > 1 else device for device in guest.attach(*disks)]
 
 
-def _map(guest: uml.Machine, device: str) -> str:
+def _map(guest: guests.Machine, device: str) -> str:
     """The disk that all paths to a device lead to."""
     guest.check(f"multipath -v0 {device}; udevadm settle")
     return guest.check(f"lsblk -lnpo NAME,TYPE {device} | awk '$2 == \"mpath\" {{print $1}}'")
@@ -257,7 +257,7 @@ def test_the_table_knows_its_layouts() -> None:
     assert len(names) == len(set(names)) and {*KNOWN, *DAILY} <= {*names}
 
 
-def describe(guest: uml.Machine, layout: Made, folder: Path) -> Answer:
+def describe(guest: guests.Machine, layout: Made, folder: Path) -> Answer:
     """Make a layout, and have it described."""
     guest.put("/etc/multipath.conf", layout.multipath.encode())
     old = attach(guest, layout, folder, "0a", layout.size)
@@ -270,7 +270,7 @@ def describe(guest: uml.Machine, layout: Made, folder: Path) -> Answer:
     return guest.sh("rear -c /root/lab savelayout")
 
 
-def made_again(guest: uml.Machine, layout: Made, folder: Path) -> tuple[list[str], dict[str, Any]]:
+def made_again(guest: guests.Machine, layout: Made, folder: Path) -> tuple[list[str], dict[str, Any]]:
     """What the tools say of the original; what they say of what was made of its description, and what rear says."""
     described = describe(guest, layout, folder)
     assert described.status == 0, described.output
@@ -278,7 +278,7 @@ def made_again(guest: uml.Machine, layout: Made, folder: Path) -> tuple[list[str
     guest.check(f"(\n{STOP}\n)")
     guest.detach(*_serials("0a", layout))
     # In its place, so that the new disks have other names.
-    guest.attach(uml.Disk(uml.blank(folder / "0c01", 64), "0c01"))
+    guest.attach(guests.Disk(guests.blank(folder / "0c01", 64), "0c01"))
     new = attach(guest, layout, folder, "0b", layout.size + layout.larger)
     recorded = json.loads(guest.get("/root/lab/recovery/layout.json"))["items"]
     known = {item.get("serial") for item in recorded}

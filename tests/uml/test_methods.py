@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import methods, small, small_methods, tape, uml
+from lab import guests, methods, small, small_methods, tape
 from lab.small_methods import DESIGN, Saved
 from rear_core.media.iso import file_extents
 from rear_core.shell import Shell
@@ -56,7 +56,7 @@ def test_from_a_tape(saved: Saved, tmp_path: Path) -> None:
 
 def test_from_two_discs_that_are_on_sticks(saved: Saved, tmp_path: Path) -> None:
     recovery = recovery_of(saved, "discs", tmp_path)
-    with recovery.rescue(*(uml.Disk(disc, f"0c0{number}") for number, disc in enumerate(saved.discs))) as vm:
+    with recovery.rescue(*(guests.Disk(disc, f"0c0{number}") for number, disc in enumerate(saved.discs))) as vm:
         vm.check("rear -n recover", 300)
     check(recovery, saved)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab import uml
+from lab import guests
 from rear_core.system import network
 from rear_core.system.network import Network
 
@@ -80,7 +80,7 @@ PYTHON = "/opt/rear/bin/python"
 
 
 @pytest.fixture
-def stacked(guest: uml.Machine) -> Iterator[uml.Machine]:
+def stacked(guest: guests.Machine) -> Iterator[guests.Machine]:
     """The guest with its cards under bonds, VLANs, bridges; as it was before when the test ends."""
     names = {link["address"]: link["ifname"] for link in json.loads(guest.check("ip -json link"))}
     guest.put("/root/make", MAKE.encode())
@@ -100,7 +100,7 @@ def stacked(guest: uml.Machine) -> Iterator[uml.Machine]:
                 guest.check(f"ip link set dev {between} name {new}")
 
 
-def capture(guest: uml.Machine) -> Network:
+def capture(guest: guests.Machine) -> Network:
     """The guest's network, without what a restart of the links changes by itself."""
     found = network.loads(guest.check(f'{PYTHON} -c "{CAPTURE}"'))
     return replace(
@@ -111,7 +111,7 @@ def capture(guest: uml.Machine) -> Network:
     )
 
 
-def test_bonds_vlans_and_bridges_come_back_as_they_were(stacked: uml.Machine) -> None:
+def test_bonds_vlans_and_bridges_come_back_as_they_were(stacked: guests.Machine) -> None:
     before = capture(stacked)
     links = {link.name: link for link in before.links}
     assert links["bond0"].options == {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import nfs, qemu, uml
+from lab import guests, nfs, qemu
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
@@ -68,7 +68,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def client(guest: uml.Machine, port: int) -> Iterator[uml.Machine]:
+def client(guest: guests.Machine, port: int) -> Iterator[guests.Machine]:
     """The guest with a way to the host, and a configuration of its own; as it was before when the test ends."""
     # This client asks for them at once, which an older nfs-ganesha takes for a broken request.
     guest.check("modprobe nfsv4 && echo N >/sys/module/nfsv4/parameters/directory_delegations")
@@ -86,7 +86,7 @@ def client(guest: uml.Machine, port: int) -> Iterator[uml.Machine]:
         guest.sh(f"ip address flush dev {CARD}; ip link set {CARD} down")
 
 
-def nothing_is_left(guest: uml.Machine) -> bool:
+def nothing_is_left(guest: guests.Machine) -> bool:
     """Whether nothing is mounted from a server, and no work area stayed."""
     return guest.sh("grep -E ' nfs4? ' /proc/mounts; ls -d /tmp/rear.[0-9]* 2>/dev/null").output == ""
 
@@ -119,7 +119,7 @@ def generations(directory: Path) -> dict[str, str]:
     }
 
 
-def test_media_are_delivered_to_a_server(client: uml.Machine, port: int, tmp_path: Path) -> None:
+def test_media_are_delivered_to_a_server(client: guests.Machine, port: int, tmp_path: Path) -> None:
     client.put("/root/nfs/deliver.py", DELIVER.encode())
     (tmp_path / "media").mkdir()
     with nfs.server(tmp_path, port, client.network):
@@ -134,7 +134,7 @@ def test_media_are_delivered_to_a_server(client: uml.Machine, port: int, tmp_pat
 
 
 def test_a_backup_on_a_server_is_restored_and_outlives_one_that_failed(
-    client: uml.Machine, port: int, tmp_path: Path
+    client: guests.Machine, port: int, tmp_path: Path
 ) -> None:
     with nfs.server(tmp_path, port, client.network) as server:
         client.check(f"{REAR} mkbackuponly", timeout=300)
@@ -157,7 +157,7 @@ def test_a_backup_on_a_server_is_restored_and_outlives_one_that_failed(
     assert 'user.note="kept"' in restored
 
 
-def test_without_its_server_a_run_is_refused_soon(client: uml.Machine) -> None:
+def test_without_its_server_a_run_is_refused_soon(client: guests.Machine) -> None:
     answer = client.sh(f"{REAR} mkbackuponly", timeout=180)
     assert answer.status == 3
     assert "cannot mount nfs://10.0.2.2/export" in answer.output

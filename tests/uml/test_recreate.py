@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab import cache, uml
+from lab import cache, guests
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
@@ -109,26 +109,26 @@ facts["again"] = Path("/proc/mounts").read_text().count("/mnt/local")
 recreate.unmount(run)
 print("FACTS " + json.dumps(facts))
 """
-CONF = """\
-EXCLUDE_DEVICES=( /dev/ubda )
+CONF = f"""\
+EXCLUDE_DEVICES=( {guests.OWN_DISKS} )
 LUKS_PASSPHRASE='correct horse battery'
-DISK_MAPPING=( lab1={0} lab2={1} )
+DISK_MAPPING=( lab1={{0}} lab2={{1}} )
 """
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[uml.Machine]:
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[guests.Machine]:
     """A guest of its own, as two of its disks do not come back."""
     folder = tmp_path_factory.mktemp("recreate")
-    disks = [uml.Disk(uml.blank(folder / serial, 4096), serial) for serial in (*OLD, *NEW)]
-    with uml.Machine(root=uml.image(), disks=disks, transcript=cache.transcript("uml-recreate")) as running:
+    disks = [guests.Disk(guests.blank(folder / serial, 4096), serial) for serial in (*OLD, *NEW)]
+    with guests.Machine(root=guests.image(), disks=disks, transcript=cache.transcript("uml-recreate")) as running:
         running.shell()
         running.install_rear()
         yield running
 
 
 @pytest.fixture(scope="module")
-def facts(guest: uml.Machine) -> dict[str, Any]:
+def facts(guest: guests.Machine) -> dict[str, Any]:
     """What came of describing the original, losing it, and making it again on the other disks."""
     names = [guest.check(f"readlink -f /dev/disk/lab/{serial}") for serial in NEW]
     guest.check(f"(\n{MAKE}\n)", timeout=600)
@@ -162,7 +162,7 @@ def test_file_systems_were_mounted_while_it_lasted(facts: dict[str, Any]) -> Non
     assert facts["again"] == 2
 
 
-def test_the_new_passphrase_opens_the_volume(facts: dict[str, Any], guest: uml.Machine) -> None:
+def test_the_new_passphrase_opens_the_volume(facts: dict[str, Any], guest: guests.Machine) -> None:
     path = next(path for id, path in facts["paths"].items() if id.startswith("md:") and "luks" not in id)
     assert path.startswith("/dev/md")
     secret = guest.check("blkid -t LABEL=vault -o device | grep /dev/md").strip()
@@ -175,7 +175,7 @@ def test_a_later_run_would_resume(facts: dict[str, Any]) -> None:
     assert facts["resumable"]
 
 
-def test_the_plan_of_the_running_machine_changes_nothing(facts: dict[str, Any], guest: uml.Machine) -> None:
+def test_the_plan_of_the_running_machine_changes_nothing(facts: dict[str, Any], guest: guests.Machine) -> None:
     assert facts["mapping"]
     text = guest.check("cat /root/etc/plan.sh")
     assert f"sfdisk --wipe always --wipe-partitions always {facts['names'][0]} " in text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab import uml
+from lab import guests
 from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, loads
@@ -80,7 +80,7 @@ rm -rf /etc/rear/recovery /srv/vault /srv/thin /run/lab-key; udevadm settle
 
 
 @pytest.fixture(scope="module")
-def machine(guest: uml.Machine) -> Iterator[uml.Machine]:
+def machine(guest: guests.Machine) -> Iterator[guests.Machine]:
     """The guest with storage of every technology, described by `rear savelayout`."""
     try:
         guest.check(f"(\n{MAKE}\n)", timeout=600)
@@ -91,7 +91,7 @@ def machine(guest: uml.Machine) -> Iterator[uml.Machine]:
 
 
 @pytest.fixture(scope="module")
-def layout(machine: uml.Machine) -> Layout:
+def layout(machine: guests.Machine) -> Layout:
     """What `rear savelayout` wrote."""
     assert machine.check("stat -c %a /etc/rear/recovery /etc/rear/recovery/layout.json").split() == [
         "700",
@@ -166,8 +166,8 @@ def test_raid_and_luks(layout: Layout) -> None:
     assert layout[mounted.needs[0]].needs == (second.id,)
 
 
-def test_a_changed_machine_is_told_from_an_unchanged_one(machine: uml.Machine) -> None:
-    assert machine.sh("rear checklayout", timeout=300) == uml.Answer(0, "")
+def test_a_changed_machine_is_told_from_an_unchanged_one(machine: guests.Machine) -> None:
+    assert machine.sh("rear checklayout", timeout=300) == guests.Answer(0, "")
     machine.check("lvextend -qq -L 192m data/linear && swaplabel -L other /dev/data/striped")
     answer = machine.sh("rear checklayout 2>&1", timeout=300)
     assert answer.status == 1
