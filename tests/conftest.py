@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from lab import guests
 from rear_core.mounts import mount_points
 
 # A busy machine is slow, which is no failure.
@@ -105,6 +106,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: [item.nodeid.startswith(begin) for begin in FIRST].index(True))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """More time where guests are slow; nobody knows before one is to be started."""
+    for item in session.items if os.geteuid() == 0 else ():
+        if item.get_closest_marker("uml") and (limit := item.get_closest_marker("timeout")):
+            item.add_marker(pytest.mark.timeout(limit.args[0] * guests.engine().slowness()), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)

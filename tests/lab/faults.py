@@ -170,7 +170,7 @@ class Bench:
 
     def wait(self, part: float) -> None:
         """Wait for a moment of the recovery that runs, or for its end."""
-        self.vm.check(MOMENT.format(seconds=part * SECONDS[self.name]), LIMIT)
+        self.vm.check(moment(part, self.name), LIMIT)
 
     def ended(self) -> guests.Answer:
         """What the recovery said at its end."""
@@ -211,6 +211,11 @@ class Bench:
         vm.check("python3 -B /run/list.py /run/listing.py /run/files.json")
         vm.check("umount --recursive /run/look")
         return vm.get("/run/files.json")
+
+
+def moment(part: float, work: str) -> str:
+    """Commands that wait until a part of some work is done, or all of it."""
+    return MOMENT.format(seconds=part * SECONDS[work] * guests.engine().slowness())
 
 
 def _checksum(path: Path) -> str:
@@ -343,7 +348,7 @@ def save(bench: Bench, case: Case, _: Result) -> None:
         with small.running(design, disks, f"{design.name}-{bench.folder.name}-saving") as vm:
             small.start(vm, design)
             vm.check(BEGIN.format(command="rear mkbackup"))
-            vm.check(MOMENT.format(seconds=case.moments[0] * SECONDS["saving"]), LIMIT)
+            vm.check(moment(case.moments[0], "saving"), LIMIT)
             vm.cut_power()
         whole = whole_backups(disks[-1].path, Path(work))
         expect(bool(whole), "no backup is whole any more")

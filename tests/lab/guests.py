@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Guests: a real kernel with devices of its own, started directly, without firmware or boot loader.
 
-An engine runs them, user-mode Linux (`lab.uml`).
+An engine runs them: user-mode Linux (`lab.uml`), or QEMU (`lab.qemu_guests`) where the machine has a KVM that works.
+REAR_GUESTS names one. All else is the same, so that a test runs with either.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -26,7 +29,7 @@ from rear_drill.monitor import MachineFailed as MachineFailed
 from rear_drill.qemu import Nic as Nic
 from rear_drill.qemu import blank as blank
 
-from . import debian, uml
+from . import debian, qemu_guests, uml
 from .cache import cached, digest
 
 PYTHON = "/opt/rear/bin/python"
@@ -176,6 +179,10 @@ class Machine(Console):
         """The network namespace at the other end of the cards, for nsenter."""
         return Path(f"/proc/{self._process.pid}/ns/net")
 
+    def seen(self, pattern: str, timeout: float) -> re.Match[str] | None:
+        """What the console prints in that time, or in longer where guests are slow, and matches."""
+        return super().seen(pattern, timeout * engine().slowness())
+
     def shell(self, prompt: str = PROMPT, timeout: float = 120) -> None:
         """Wait for the prompt of a root shell and make it fit for `sh`; then plug in the disks."""
         super().shell(prompt, timeout)
@@ -273,7 +280,7 @@ class Machine(Console):
 
     def wait(self, timeout: float = 60) -> None:
         """Wait until the guest has ended by itself."""
-        self.ended(timeout)
+        self.ended(timeout * engine().slowness())
         status = self._process.wait(10)
         if status:
             raise MachineFailed(f"{engine().NAME} ended with {status}", self._last_words())
@@ -367,12 +374,23 @@ class Engine(Protocol):
     def kernel(self) -> Path: ...
     def config(self) -> Path: ...
     def modules(self) -> Path: ...
+    def slowness(self) -> float: ...
     def argv(self, machine: Machine, private: Path, console: int) -> list[str]: ...
     def mount(self, shared: Path, point: str) -> str: ...
 
 
+@functools.cache
 def engine() -> Engine:
-    """The one that this machine has."""
+    """The one that REAR_GUESTS names; otherwise QEMU with KVM, user-mode Linux, or QEMU without, in this order."""
+    engines: dict[str, Engine] = {"qemu": qemu_guests, "uml": uml}
+    if name := os.environ.get("REAR_GUESTS"):
+        return engines[name]
+    if qemu_guests.is_virtualized():
+        return qemu_guests
+    try:
+        uml.tree()
+    except RuntimeError:
+        return qemu_guests
     return uml
 
 

@@ -73,7 +73,7 @@ ln -s /dev/null etc/systemd/system/run-rpc_pipefs.mount
 rm -f usr/share/initramfs-tools/hooks/btrfs usr/share/initramfs-tools/hooks/keymap
 cd etc/initramfs-tools
 sed -i s/MODULES=most/MODULES=list/ initramfs.conf
-printf '%s\n' sd_mod >modules
+printf '%s\n' sd_mod ext4 >modules
 chroot "$2/tree" update-initramfs -c -k $version
 cd /
 truncate --size=1G "$image"

@@ -74,6 +74,11 @@ def modules() -> Path:
     return found
 
 
+def slowness() -> float:
+    """How many times longer a guest takes than one of user-mode Linux."""
+    return 1
+
+
 def argv(machine: Machine, private: Path, console: int) -> list[str]:
     """The arguments of `START`: what is the guest's own is in the directory `private`, the console is a socket."""
     argv = [os.fspath(tree()), f"mem={machine.memory}M", f"uml_dir={private}/", "noreboot", "seccomp=auto"]

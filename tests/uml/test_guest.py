@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache, guests, uml
+from lab import cache, guests, qemu_guests, uml
 
 pytestmark = pytest.mark.uml
 
@@ -48,7 +48,7 @@ def test_folders_go_there_and_back(guest: guests.Machine, tmp_path: Path) -> Non
 
 def test_the_guest_has_blank_disks_with_serials(guest: guests.Machine) -> None:
     devices = json.loads(guest.check("lsblk --json --bytes --output NAME,SERIAL,SIZE,FSTYPE"))["blockdevices"]
-    blanks = {device["serial"]: device for device in devices if device["name"] != "ubda"}
+    blanks = {device["serial"]: device for device in devices if device["serial"]}
     assert sorted(blanks) == [f"lab{number}" for number in range(1, 8)]
     assert all(device["size"] == 4 << 30 and device["fstype"] is None for device in blanks.values())
 
@@ -92,8 +92,19 @@ def test_what_is_synced_outlives_a_power_cut_and_what_is_not_kept_is_forgotten(t
     assert checked.returncode == 0, checked.stdout
 
 
-def test_without_its_kernel_a_guest_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "engine"), [("qemu", qemu_guests), ("uml", uml)])
+def test_the_environment_names_the_engine(name: str, engine: guests.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REAR_GUESTS", name)
+    assert guests.engine.__wrapped__() is engine
+
+
+def test_without_its_kernel_user_mode_linux_says_so_and_qemu_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu_guests.accelerator()
+    monkeypatch.delenv("REAR_GUESTS", raising=False)
     monkeypatch.setenv("REAR_TEST_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="user-mode Linux cannot be had, and its guests cannot be started"):
         uml.tree()
+    assert guests.engine.__wrapped__() is qemu_guests

@@ -114,7 +114,7 @@ def disk(layout: Layout, serial: str) -> Any:
 def test_disks_are_named_by_wwn_and_blank_ones_left_out(layout: Layout) -> None:
     names = {item.serial: item.id for item in layout if isinstance(item, Disk)}
     wwns = {f"lab{number}": f"disk:0x6001405ab{number}{'0' * 22}" for number in range(1, 5)}
-    assert names == {"": "disk:/dev/ubda", **wwns}
+    assert names.pop("") in ("disk:/dev/ubda", "disk:/dev/vda") and names == wwns
     assert [entry.reason for entry in layout.left_out].count("an empty disk") == 3
     assert [entry.name for entry in layout.left_out if "bind mount" in entry.reason] == ["/mnt"]
 
