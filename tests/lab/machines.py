@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cache, debian, qemu, uml
+from . import cache, debian, guests, qemu
 
 PROMPT = "root@debian12:~# "
 
@@ -60,7 +60,7 @@ class Design:
 PRELUDE = r"""
 set -eux -o pipefail
 put_root() {
-    dd if=/dev/ubdb of="$1" bs=4M status=none
+    dd if=$(echo /dev/[uv]*db) of="$1" bs=4M status=none
     e2fsck -f -p "$1" || [ $? = 1 ]
     resize2fs "$1"
     tune2fs -U random -L root "${@:2}" "$1"
@@ -110,7 +110,7 @@ def made(design: Design) -> Path:
     """
     root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items())
     recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
-    key = cache.digest(repr(recipe), PRELUDE, BIND, UNBIND, GRUB, root.path.parent.name, uml.image().name)
+    key = cache.digest(repr(recipe), PRELUDE, BIND, UNBIND, GRUB, root.path.parent.name, guests.image().name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root.path, path))
 
 
@@ -146,14 +146,14 @@ def log_in(vm: qemu.Machine, design: Design) -> None:
 def _make(design: Design, root: Path, path: Path) -> None:
     path.mkdir()
     files = {"/etc/default/grub": GRUB, **design.files}
-    tree = uml.Disk(_smallest(root, path), bus="ubd")
-    with uml.Machine(
-        root=uml.image(), disks=[tree], memory=1536, transcript=cache.transcript(f"make-{design.name}")
+    tree = guests.Disk(_smallest(root, path), plain=True)
+    with guests.Machine(
+        root=guests.image(), disks=[tree], memory=1536, transcript=cache.transcript(f"make-{design.name}")
     ) as vm:
         vm.shell()
         # One after the other, so that their names are in this order.
         for number, drive in enumerate(design.drives, 1):
-            vm.attach(uml.Disk(drive.blank(path).path, f"0a0{number}"))
+            vm.attach(guests.Disk(drive.blank(path).path, f"0a0{number}"))
         vm.put("/run/storage.sh", f"{PRELUDE}{here(design.storage)}{BIND}".encode())
         vm.check("bash /run/storage.sh", timeout=300)
         for name, text in files.items():

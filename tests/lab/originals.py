@@ -19,7 +19,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from . import backups, cache, compare, debian, machines, methods, qemu, small, uml
+from . import backups, cache, compare, debian, guests, machines, methods, qemu, small
 from .designs import BIOS
 
 # The machine has no modules for this kernel.
@@ -37,7 +37,7 @@ CONFIGURATION = f"""\
 BACKUP=NFS
 BACKUP_URL={{url}}
 BACKUP_PROG_EXCLUDE=( {{left_out}} '/tmp/*' )
-EXCLUDE_DEVICES=( /dev/ubda )
+EXCLUDE_DEVICES=( {guests.OWN_DISKS} )
 KERNEL_CMDLINE='console=ttyS0 {debian.PARAMETERS}'
 """
 ON_DISK = f"OUTPUT=ISO\n{CONFIGURATION}"
@@ -102,24 +102,24 @@ def blank(folder: Path) -> list[qemu.Disk]:
 
 def _cached(kind: str, make: Callable[[Path], None]) -> Path:
     sources = (inspect.getsource(module) for module in (sys.modules[__name__], methods))
-    scripts = compare.ODD_FILES, compare.LISTING, backups.MOUNT, uml.INIT_SCRIPT, uml.RULES, *sources
-    key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, uml.image().name, *scripts)
+    scripts = compare.ODD_FILES, compare.LISTING, backups.MOUNT, guests.INIT_SCRIPT, guests.RULES, *sources
+    key = cache.digest(machines.made(BIOS).name, debian.rear_disk().name, guests.image().name, *scripts)
     return cache.cached(kind, key, make)
 
 
 @contextmanager
-def _running(disks: Sequence[uml.Disk], more: uml.Disk, transcript: str) -> Iterator[uml.Machine]:
+def _running(disks: Sequence[guests.Disk], more: guests.Disk, transcript: str) -> Iterator[guests.Machine]:
     """The machine with rear and odd files, and one more disk; nothing in it is there for this kernel."""
-    with uml.Machine(root=uml.image(), memory=1536, transcript=cache.transcript(transcript)) as vm:
+    with guests.Machine(root=guests.image(), memory=1536, transcript=cache.transcript(transcript)) as vm:
         vm.shell()
         # One after the other, so that their names are in this order.
         for disk in (*disks, more):
             vm.attach(disk)
         vm.check(f"modprobe -a {MODULES} && mount LABEL=root /mnt && mkdir -p /mnt/etc/rear/config /mnt/srv/backup")
         vm.push(debian.rear_disk(), "/mnt")
-        vm.put(INIT, uml.INIT_SCRIPT.encode())
+        vm.put(INIT, guests.INIT_SCRIPT.encode())
         vm.check(f"chmod 755 {INIT} && mkdir -p /run/udev/rules.d")
-        vm.put("/run/udev/rules.d/61-lab.rules", uml.RULES.encode())
+        vm.put("/run/udev/rules.d/61-lab.rules", guests.RULES.encode())
         vm.enter(INIT)
         vm.shell()
         vm.check("swapon -a")
@@ -129,20 +129,20 @@ def _running(disks: Sequence[uml.Disk], more: uml.Disk, transcript: str) -> Iter
         vm.power_off()
 
 
-def _configure(vm: uml.Machine, text: str, url: str, left_out: Sequence[str]) -> None:
+def _configure(vm: guests.Machine, text: str, url: str, left_out: Sequence[str]) -> None:
     words = " ".join(map(repr, left_out))
     vm.put("/etc/rear/local.conf", text.format(url=url, left_out=words).encode())
 
 
-def _mkbackup(vm: uml.Machine) -> str:
+def _mkbackup(vm: guests.Machine) -> str:
     """Save it, with the kernel that it starts with by itself."""
     return vm.check("rear -r $(ls /usr/lib/modules) mkbackup", 300)
 
 
 def _save_to_disk(folder: Path) -> None:
     machines.copy(BIOS, folder)
-    system = uml.Disk(folder / BIOS.drives[0].serial, SERIALS[0])
-    backup = uml.Disk(backups.Place.empty(folder / BACKUP, BIOS).path, BACKUP)
+    system = guests.Disk(folder / BIOS.drives[0].serial, SERIALS[0])
+    backup = guests.Disk(backups.Place.empty(folder / BACKUP, BIOS).path, BACKUP)
     with _running([system], backup, "original-disk") as vm:
         _configure(vm, ON_DISK, "file:///srv/backup", NOT_ON_DISK)
         vm.put("/etc/rear/config/50_mount.sh", backups.MOUNT.encode())
@@ -158,8 +158,8 @@ def _save_to_disk(folder: Path) -> None:
 def _save_to_stick(folder: Path) -> None:
     disks = [*machines.copy(BIOS, folder), methods.HOME.blank(folder)]
     said: dict[str, Any] = {}
-    stick = uml.Disk(uml.blank(folder / STICK, STICK_SIZE), STICK)
-    attached = [uml.Disk(disk.path, serial) for disk, serial in zip(disks, SERIALS)]
+    stick = guests.Disk(guests.blank(folder / STICK, STICK_SIZE), STICK)
+    attached = [guests.Disk(disk.path, serial) for disk, serial in zip(disks, SERIALS)]
     with _running(attached, stick, "original-stick") as vm:
         vm.put("/run/second", SECOND_DISK.encode())
         vm.check("bash /run/second")
@@ -177,7 +177,7 @@ def _save_to_stick(folder: Path) -> None:
         disk.path.unlink()
 
 
-def _format(vm: uml.Machine, name: str, said: dict[str, Any]) -> None:
+def _format(vm: guests.Machine, name: str, said: dict[str, Any]) -> None:
     """Somebody names the disk of the machine, and a partition; nobody answers; then somebody does."""
     said["nobody"] = vm.sh(f"rear format {name} 2>&1").__dict__
     said.update({disk: vm.sh(f"rear format --yes {disk} 2>&1").__dict__ for disk in ("/dev/sda", "/dev/sda1")})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import small, uml
+from lab import guests, small
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
@@ -20,7 +20,7 @@ def test_what_is_mounted_on_demand_is_mounted_for_the_description(tmp_path: Path
         small.start_services(vm, small.PLAIN)
         vm.check("umount /srv/data && sed -i s/noatime/noatime,x-systemd.automount/ /etc/fstab")
         # Small machines have no driver for it, and systemd makes no unit then.
-        (driver,) = uml.kernel().rglob("autofs4.ko")
+        (driver,) = guests.engine().modules().rglob("autofs4.ko")
         vm.put("/run/autofs4.ko", driver.read_bytes())
         vm.check("insmod /run/autofs4.ko && systemctl daemon-reexec && systemctl start srv-data.automount")
         assert vm.check("findmnt -no FSTYPE /srv/data") == "autofs"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache, uml
-from lab.uml import PYTHON, Answer
+from lab import cache, guests
+from lab.guests import PYTHON, Answer
 
 from .made import PBKDF2
 from .test_layouts import RECREATE, STOP
@@ -74,8 +74,8 @@ OTHERS = [
     ),
     Other("a table without contents", "echo 'type=L' | sfdisk --quiet --label gpt $d", "nothing is on it"),
 ]
-CONF = """\
-EXCLUDE_DEVICES=( /dev/ubda )
+CONF = f"""\
+EXCLUDE_DEVICES=( {guests.OWN_DISKS} )
 LUKS_PASSPHRASE='correct horse battery'
 BACKUP_URL=file:///srv/backup
 """
@@ -92,9 +92,9 @@ echo precious >/srv/data/file
 
 
 @pytest.fixture(scope="module")
-def guest() -> Iterator[uml.Machine]:
+def guest() -> Iterator[guests.Machine]:
     """A Debian 12 with rear."""
-    with uml.Machine(root=uml.image(), transcript=cache.transcript("uml-other-disks")) as running:
+    with guests.Machine(root=guests.image(), transcript=cache.transcript("uml-other-disks")) as running:
         running.shell()
         running.install_rear()
         # What does not run stays so.
@@ -104,7 +104,7 @@ def guest() -> Iterator[uml.Machine]:
 
 
 @pytest.fixture
-def lab(guest: uml.Machine, tmp_path: Path) -> Iterator[Lab]:
+def lab(guest: guests.Machine, tmp_path: Path) -> Iterator[Lab]:
     """The guest with disks, which are gone afterwards."""
     made = Lab(guest, tmp_path)
     yield made
@@ -115,14 +115,14 @@ def lab(guest: uml.Machine, tmp_path: Path) -> Iterator[Lab]:
 class Lab:
     """The disk of the system and others, in a guest."""
 
-    def __init__(self, guest: uml.Machine, folder: Path) -> None:
-        self.guest, self.folder, self.disks = guest, folder, list[uml.Disk]()
+    def __init__(self, guest: guests.Machine, folder: Path) -> None:
+        self.guest, self.folder, self.disks = guest, folder, list[guests.Disk]()
         guest.check("rm -rf /root/lab; mkdir /root/lab")
 
     def plug(self, script: str) -> None:
         """Plug in a new disk, and make something on it."""
         serial = f"0f{len(self.disks):02}"
-        self.disks.append(uml.Disk(uml.blank(self.folder / serial, 192), serial))
+        self.disks.append(guests.Disk(guests.blank(self.folder / serial, 192), serial))
         (device,) = self.guest.attach(self.disks[-1])
         self.guest.put("/run/make", f"set -e\nd={device}\n{script}\n".encode())
         self.guest.check("bash /run/make && sync && udevadm settle")
