@@ -77,7 +77,7 @@ size=128MiB, type=uefi, name="EFI System", uuid=0C8E6F1D-72C4-4E19-8B4B-0A9C5A3D
 type=lvm, name="volumes", uuid=9D41A0C6-5E3B-47D8-A1F2-7C6B8E0D4F35
 END
 udevadm settle
-mkfs.vfat -F 32 -i 5e1a7c0d -n ESP /dev/vda1
+mkfs.vfat -F 32 $GEOMETRY -i 5e1a7c0d -n ESP /dev/vda1
 pvcreate --quiet /dev/vda2
 vgcreate --quiet system /dev/vda2
 lvcreate --quiet --yes --wipesignatures y --size 2800M --name root system
@@ -197,7 +197,7 @@ size=128MiB, type=uefi
 type=linux
 END
 udevadm settle
-mkfs.vfat -F 32 -n ESP /dev/vda1
+mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
 put_root /dev/vda2
 mkdir -p /mnt/boot/efi
 mount /dev/vda1 /mnt/boot/efi

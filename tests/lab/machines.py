@@ -59,6 +59,8 @@ class Design:
 # The tree is copied as a file system of its smallest size.
 PRELUDE = r"""
 set -eux -o pipefail
+# A FAT file system ends with a whole track. The disks of this kernel have other ones than those of QEMU.
+GEOMETRY="-g 255/63"
 put_root() {
     dd if=$(echo /dev/[uv]*db) of="$1" bs=4M status=none
     e2fsck -f -p "$1" || [ $? = 1 ]
