@@ -146,9 +146,11 @@ def _recognised(survey: Survey, device: Device) -> Device:
     if is_part(survey.devices, device) or (device.fstype and not stale):
         return device
     _, found = probe(survey.sh, device.path)
+    # The kernel looks for partitions on disks and arrays alone: in a volume they are those of a virtual machine.
+    virtual = "PTTYPE" in found and not device.children and device.type in ("lvm", "crypt")
     return replace(
         device,
-        fstype=found.get("TYPE", mounted),
+        fstype=found.get("TYPE") or (f"{found['PTTYPE']} partition table" if virtual else mounted),
         uuid=found.get("UUID", device.uuid),
         label=found.get("LABEL", device.label),
     )

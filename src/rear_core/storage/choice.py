@@ -16,7 +16,7 @@ from ..errors import Interrupted, Refused
 from . import present
 from .disk import Disk
 from .ext import is_empty, read_superblock
-from .fate import WAS_EMPTY, Exclusions, Stake, contents, stakes
+from .fate import LOST, REMADE, WAS_EMPTY, Exclusions, Stake, contents, stakes
 from .layout import Layout
 from .mapping import NONE, STRONG, Assignment, Match, assign, marks, recorded_marks, score
 from .present import Machine
@@ -135,6 +135,7 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
     url = urls(run).get("BACKUP_URL")
     folder = url.path if url is not None and url.scheme == "file" else ""
     settings = run.settings
+    kept = (REMADE, "backups, which are copied elsewhere"), (LOST, "it holds the backup")
     found = contents(
         layout,
         Exclusions.of(settings),
@@ -142,7 +143,7 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
             pattern for pattern in settings["BACKUP_PROG_EXCLUDE"] if pattern not in settings["BACKUP_PROG_INCLUDE"]
         ],
         given_up=settings["GIVE_UP"],
-        backups={folder: "backups, which are copied elsewhere"} if settings["BACKUP_ALLOW_SYSTEM_DISK"] else {},
+        backups={folder: kept[not settings["BACKUP_ALLOW_SYSTEM_DISK"]]},
     )
     return stakes(layout, found)
 

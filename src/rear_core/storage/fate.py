@@ -172,12 +172,12 @@ def contents(
     *,
     not_saved: Sequence[str] = (),
     given_up: Sequence[str] = (),
-    backups: Mapping[str, str] | None = None,
+    backups: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Content]:
     """All that lies on the recorded disks.
 
-    `not_saved` are patterns of BACKUP_PROG_EXCLUDE, `given_up` names of contents that may be lost; `backups` says why
-    the folders that backups are kept in need not come back, by mount point.
+    `not_saved` are patterns of BACKUP_PROG_EXCLUDE, `given_up` names of contents that may be lost; `backups` says what
+    becomes of the file systems that backups are kept in, and why, by mount point.
     """
     site = Site(layout, {})
     gone = excluded(layout, exclusions)
@@ -192,7 +192,11 @@ def _given_up(content: Content, given_up: Sequence[str]) -> Content:
 
 
 def _described(
-    layout: Layout, gone: Mapping[str, str], not_saved: Sequence[str], backups: Mapping[str, str], site: Site
+    layout: Layout,
+    gone: Mapping[str, str],
+    not_saved: Sequence[str],
+    backups: Mapping[str, tuple[str, str]],
+    site: Site,
 ) -> Iterator[Content]:
     """What is in the layout: file systems by where they are mounted, and swap space."""
     mounts = [item for item in layout if isinstance(item, Mount)]
@@ -236,12 +240,16 @@ def _swap(item: Swap, gone: Mapping[str, str], disks: frozenset[str]) -> Content
 
 
 def _fate(
-    mount: Mount, below: FileSystem, gone: Mapping[str, str], not_saved: Sequence[str], backups: Mapping[str, str]
+    mount: Mount,
+    below: FileSystem,
+    gone: Mapping[str, str],
+    not_saved: Sequence[str],
+    backups: Mapping[str, tuple[str, str]],
 ) -> tuple[str, str]:
     if mount.id in gone:
         return LOST, gone[mount.id]
     if mount.target in backups:
-        return REMADE, backups[mount.target]
+        return backups[mount.target]
     if not mount.mounted:
         return (REMADE, WAS_EMPTY) if below.empty else (LOST, NOT_MOUNTED)
     # A backup leaves out what a pattern matches: here all that is in it.

@@ -203,6 +203,10 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
             integrity=any(s["segtype"] == "integrity" for s in hidden.below(segments[row["lv_uuid"]])),
             parts=tuple(hidden.parts(row, segments[row["lv_uuid"]])),
         )
+        is_pool, is_snapshot = "pool" in volume.layout.split(","), "snapshot" in volume.role
+        if volume.device not in survey.devices and not is_pool and not is_snapshot:
+            reason = "the volume is not active, nobody knows what is in it: activate it before `rear savelayout`"
+            survey.leave_out(f"inside {volume.id}", reason, lost=True, on=[volume.id])
         if volume.cache and volume.segments[0].kind == "cache":
             volume = replace(volume, cache_settings=_cache_settings(survey, volume))
         yield volume

@@ -151,3 +151,43 @@ def test_a_file_system_is_found_by_any_name_that_the_kernel_shows_for_its_device
     renamed = shown.stdout.replace("/dev/mapper/luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42", "/dev/dm-0")
     assert renamed != shown.stdout
     assert capture(FakeShell({**recording, mounts: renamed})) == capture(FakeShell(recording))
+
+
+def changed(recording: dict[str, Answer], name: str, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the row of lsblk for a device; one for which there is nothing then is gone."""
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    tree = json.loads(lsblk.stdout)
+
+    def visit(rows: list[dict[str, object]]) -> None:
+        for row in [*rows]:
+            children = row.get("children", [])
+            assert isinstance(children, list)
+            visit(children)
+            if row["name"] == name and not change(row):
+                rows.remove(row)
+
+    visit(tree["blockdevices"])
+    recording[LSBLK] = json.dumps(tree)
+
+
+def test_what_is_in_a_volume_that_is_not_active_is_lost() -> None:
+    recording = answers("debian-lvm-thin")
+    changed(recording, "data-grown", lambda row: False)
+    (entry,) = [entry for entry in capture(FakeShell(recording)).left_out if entry.name == "inside lv:data/grown"]
+    assert entry.lost and entry.on == ("lv:data/grown",)
+    assert "activate it" in entry.reason
+
+
+def test_the_disk_of_a_virtual_machine_in_a_volume_is_lost() -> None:
+    recording = answers("debian-lvm-thin")
+
+    def virtual(row: dict[str, object]) -> bool:
+        row.update(fstype=None, uuid=None, label=None)
+        return True
+
+    changed(recording, "data-grown", virtual)
+    recording["blkid --probe --output export /dev/mapper/data-grown"] = "DEVNAME=/dev/mapper/data-grown\nPTTYPE=gpt\n"
+    (entry,) = [entry for entry in capture(FakeShell(recording)).left_out if "data-grown" in entry.name]
+    assert entry.name == "gpt partition table on /dev/mapper/data-grown"
+    assert entry.lost and entry.on == ("lv:data/grown",)

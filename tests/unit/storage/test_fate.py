@@ -167,6 +167,12 @@ def test_what_is_given_up_by_any_of_its_names_is_no_loss(name: str) -> None:
     assert fates(OTHER, *items, exclusions=exclusions, given_up=["/dat"])["/data"] == LOST
 
 
+def test_the_disk_of_the_backup_is_left_alone_unless_the_backups_are_copied_elsewhere() -> None:
+    items = (Ext("fs:data", ("disk:B",)), DATA)
+    assert "it holds the backup" in alone(*items, backups={"/data": (LOST, "it holds the backup")})
+    assert alone(*items, backups={"/data": (REMADE, "backups, which are copied elsewhere")}) == ""
+
+
 def test_a_disk_is_not_taken_because_all_that_is_on_it_is_given_up() -> None:
     items = (Ext("fs:data", ("disk:B",)), DATA)
     assert "/data" in alone(*items, exclusions=Exclusions(mounts=["/data"]), given_up=["*"])
