@@ -281,7 +281,9 @@ def fill(bench: Bench, _: Case, __: Result) -> guests.Answer:
     if answer.status:
         told = answer.output + bench.vm.check("cat /tmp/rear-*.log")
         expect("No space left on device" in told, "nobody says that the disk is full", answer.output)
-    # A full disk stays full for the next run; that is for somebody to see to.
+    # A full disk stays full for the next run, and mounted where it was being filled; that is for somebody to see to.
+    if "stays mounted" in answer.output:
+        bench.vm.check("umount --recursive /mnt/local")
     root = bench.design.fstab.split()[0]
     bench.vm.check(f"mkdir -p /run/look; ! mount {root} /run/look || {{ rm -f /run/look/fill; umount /run/look; }}")
     return answer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import durable, questions
-from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
+from ..errors import ConfigurationError, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
 from ..step import Step
@@ -370,12 +370,13 @@ def mount(run: Run) -> None:
 
 def unmount(run: Run) -> None:
     """Unmount what lies at and below the target, the deepest first."""
+    from ..storage.execute import release
     from ..storage.teardown import unmount_below
 
     for command in unmount_below(run.target):
         try:
-            run.sh.run(*command.argv)
-        except ProgramFailed as error:
+            release(run.sh, [command], run.report.detail)
+        except RearError as error:
             run.report.warn(f"{command.argv[1]} stays mounted: {error.message}")
 
 
