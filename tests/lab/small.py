@@ -115,8 +115,10 @@ class Design:
     taken: str = "mount LABEL=root /mnt"
     crypttab: str = ""
     larger: int = 0
-    # What the backup leaves out: a machine that is recovered by the hundred is best a small one.
+    # What the backup leaves out: a machine that is recovered by the hundred is best a small one. It is the same as
+    # another one, and only saves itself anew.
     left_out: Sequence[str] = ()
+    same_as: Design | None = None
     backup: int = 768
     nics: Sequence[guests.Nic] = ()
 
@@ -402,9 +404,7 @@ def _make(design: Design, path: Path) -> None:
     path.mkdir()
     backup = guests.Disk(guests.blank(path / BACKUP, design.backup), BACKUP)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "BACKUP", backup.path], check=True)
-    attached = [*design.blank(path, "0a"), backup, guests.Disk(tree(), plain=True, shared=True)]
-    with running(design, attached, f"small-{design.name}") as vm:
-        install(vm, design)
+    with _running_first(design, path, backup) as vm:
         vm.check("rear mkbackup", 300)
         iso = vm.get(ISO)
         (path / "rescue.iso").write_bytes(iso)
@@ -412,6 +412,23 @@ def _make(design: Design, path: Path) -> None:
         (path / "facts.json").write_text(json.dumps(facts(vm)))
         vm.power_off()
     take_initramfs(path / "rescue.iso", path / "initramfs.img")
+
+
+@contextmanager
+def _running_first(design: Design, folder: Path, backup: guests.Disk) -> Iterator[guests.Machine]:
+    """The machine on disks of its own in a folder, which has not saved itself yet."""
+    if design.same_as is None:
+        attached = [*design.blank(folder, "0a"), backup, guests.Disk(tree(), plain=True, shared=True)]
+        with running(design, attached, f"small-{design.name}") as vm:
+            install(vm, design)
+            yield vm
+        return
+    other = saved(design.same_as)
+    attached = [*(other.copy(serial, folder) for serial in design.serials("0a")), backup]
+    with running(design, attached, f"small-{design.name}") as vm:
+        start(vm, design)
+        _put_configuration(vm, design, "")
+        yield vm
 
 
 def in_guest() -> str:
@@ -428,12 +445,13 @@ def _use(vm: guests.Machine, design: Design) -> None:
     vm.check("mount -a && swapon -a")
 
 
+def _put_configuration(vm: guests.Machine, design: Design, root: str) -> None:
+    text = CONF.format(left_out=" ".join(map(repr, design.left_out)), in_guest=in_guest())
+    vm.put(f"{root}/etc/rear/local.conf", text.encode())
+
+
 def _configure(vm: guests.Machine, design: Design) -> None:
     vm.check("mkdir -p /mnt/etc/rear/config /mnt/srv/backup")
-    backup = {
-        "/etc/rear/local.conf": CONF.format(left_out=" ".join(map(repr, design.left_out)), in_guest=in_guest()),
-        "/etc/rear/config/50_mount.sh": MOUNT,
-    }
     for line in design.fstab.splitlines():
         if line.split()[1].startswith("/"):
             vm.check(f"mkdir -p /mnt{line.split()[1]}")
@@ -441,10 +459,12 @@ def _configure(vm: guests.Machine, design: Design) -> None:
         "/etc/fstab": design.fstab + (FSTAB if design.backup else ""),
         "/etc/crypttab": design.crypttab,
         "/etc/default/grub": GRUB,
-        **(backup if design.backup else {}),
+        **({"/etc/rear/config/50_mount.sh": MOUNT} if design.backup else {}),
     }
     for name, text in files.items():
         vm.put(f"/mnt{name}", text.encode())
+    if design.backup:
+        _put_configuration(vm, design, "/mnt")
     vm.check("chmod -f 755 /mnt/etc/rear/config/*.sh || true")
 
 

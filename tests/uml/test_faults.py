@@ -16,7 +16,8 @@ from lab.faults import Case, Laboratory, shown
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
 
 COUNT = 20
-FIRST = int(os.environ.get("REAR_FAULT_SEED") or 100)
+# Everything that strikes is among the twenty that begin here.
+FIRST = int(os.environ.get("REAR_FAULT_SEED") or 970)
 
 
 @pytest.fixture(scope="module")
