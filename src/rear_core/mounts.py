@@ -59,6 +59,12 @@ def mount_points() -> list[MountPoint]:
     return found
 
 
+def mounted_below(folder: Path) -> list[str]:
+    """Where something is mounted at and below a folder, in the order of mounting."""
+    top = os.fspath(folder).rstrip("/")
+    return [point.target for point in mount_points() if f"{point.target}/".startswith(f"{top}/")]
+
+
 def mount_id(descriptor: int) -> str:
     """The mount that an open file lies in (proc(5), /proc/pid/fdinfo): bind mounts share all other numbers."""
     lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()

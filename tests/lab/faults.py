@@ -44,7 +44,7 @@ KINDS = {
     "power while saving": 8,
     "killed": 16,  # rear alone
     "signal": 8,
-    "disk fails": 8,  # every read and write of a chosen disk, and then no more
+    "disk fails": 8,  # every read and write of a chosen disk, or writes from some place on, and then no more
     "backup fails": 7,
     "disk vanishes": 5,  # and comes back, maybe under another name
     "disk exchanged": 5,
@@ -324,8 +324,19 @@ def pull_out(bench: Bench, case: Case, result: Result) -> guests.Answer:
     return answer
 
 
+def spoil(bench: Bench, case: Case, _: Result) -> guests.Answer:
+    """What lies beyond some place of the chosen disks cannot be written; a run that says nothing has to be right."""
+    size = max(disk.path.stat().st_size for disk in bench.disks)
+    bench.vm.fail_writes(int(case.moments[1] * size))
+    answer = bench.ended()
+    bench.vm.fail_writes(-1)
+    return answer
+
+
 def fail(bench: Bench, case: Case, result: Result) -> guests.Answer:
     """A chosen disk, or the one with the backup, gives errors until the run has ended."""
+    if case.kind == "disk fails" and case.choice % 2:
+        return spoil(bench, case, result)
     serial = small.BACKUP if case.kind == "backup fails" else bench.disk(case)
     state = bench.vm.check(f"echo /sys/block/$(basename $(readlink -f /dev/disk/lab/{serial}))/device/state")
     bench.vm.check(f"echo offline >{state}")

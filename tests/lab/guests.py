@@ -11,6 +11,7 @@ import functools
 import itertools
 import os
 import re
+import resource
 import shlex
 import socket
 import subprocess
@@ -268,6 +269,14 @@ class Machine(Console):
         self._process.process.kill()
         self._process.process.wait()
 
+    def fail_writes(self, offset: int) -> None:
+        """Let every write to a disk fail from so many bytes on, as where its sectors are bad; -1 heals them.
+
+        To the host it is a limit for the size of files. What a guest starts from is one, too.
+        """
+        process = int(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text())
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (offset, resource.RLIM_INFINITY))
+
     def enter(self, init: str = INIT) -> None:
         """Go over to the root file system that is mounted at /mnt; then wait for a `shell` there."""
         self.put("/run/enter", ENTER.format(init=init).encode())
@@ -294,7 +303,8 @@ class Machine(Console):
         console, theirs = (undo.enter_context(end) for end in socket.socketpair())
         stderr = undo.enter_context(self._stderr.open("wb"))
         namespaces = ["--mount", "--propagation=private", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        script = "\n".join([*self._cables(), engine().START])
+        # A limit that is reached is an error, and not the end.
+        script = "\n".join(["trap '' XFSZ", *self._cables(), engine().START])
         argv = ["unshare", *namespaces, "sh", "-c", script, "sh", *engine().argv(self, private, theirs.fileno())]
         self._process: Running = undo.enter_context(
             Shell().background(*argv, output=stderr, pass_fds=[theirs.fileno()])

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..errors import Refused
+from ..errors import ProgramFailed, RearError, Refused
 from ..hookspecs import hookimpl
+from ..mounts import mounted_below
 from ..settings.model import Setting, normal_paths
 from ..step import Step
 
 if TYPE_CHECKING:
     from ..run import Run
+
+# Seconds: so much can be waiting in memory for a slow disk.
+LONGEST = 4 * 3600.0
 
 
 def _absolute(values: Sequence[str]) -> str:
@@ -92,6 +97,12 @@ def rear_verify(run: Run) -> Iterable[Step]:
         yield Step(5, "Check the place to restore to", check_target)
 
 
+@hookimpl
+def rear_restore() -> Iterable[Step]:
+    """Whatever brought the files."""
+    yield Step(95, "See that all files have reached their disks", check_written)
+
+
 def check_place_survives(run: Run) -> None:
     """Refuse to make a backup on a disk that every recovery erases."""
     from ..archive.place import prefix
@@ -109,3 +120,18 @@ def check_target(run: Run) -> None:
         raise Refused(f"{target} is not an empty folder", "choose an empty one, or one that is not there yet")
     if not run.demo and not target.is_mount():
         raise Refused(f"nothing is mounted on {target}", "mount the target's file systems there first")
+
+
+def check_written(run: Run) -> None:
+    """Wait until everything below the target is on its disks; `RearError` when a disk did not take it."""
+    for problem in unwritten(run):
+        raise RearError(problem, "the disk is failing, or has less room than it says: see dmesg, and choose another")
+
+
+def unwritten(run: Run) -> Iterator[str]:
+    """What could not be written: programs that write are long gone when the kernel finds out (syncfs(2), Linux 5.8)."""
+    for place in mounted_below(run.target) or [os.fspath(run.target)]:
+        try:
+            run.sh.run("sync", "--file-system", place, timeout=LONGEST)
+        except ProgramFailed as error:
+            yield f"not everything could be written to {place}: {error.message}"

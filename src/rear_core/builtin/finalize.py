@@ -48,6 +48,7 @@ def rear_finalize() -> Iterable[Step]:
     yield Step(35, "Put the names of network cards right", put_cards_right)
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Prove that the recovered system can boot", prove)
+    yield Step(97, "See that all of it has reached the disks", check_written)
     yield Step(99, "Report", tell)
 
 
@@ -201,6 +202,13 @@ def prove(run: Run) -> None:
 def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
     run.report.log(f"default entry: {entry.title}: {entry.kernel} {' '.join(entry.arguments)}")
     run.report.log(f"modules it takes to reach the root file system: {' '.join(sorted(needed))}")
+
+
+def check_written(run: Run) -> None:
+    """What was written since the files were restored: names, the initramfs, the boot loader."""
+    from .backup import unwritten
+
+    run.recovery.problems += unwritten(run)
 
 
 def tell(run: Run) -> None:

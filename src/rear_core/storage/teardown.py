@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import Refused
-from ..mounts import mount_points
+from ..mounts import mounted_below
 from .command import Command
 from .inventory import Device, volume_group
 from .present import Machine
@@ -33,9 +32,7 @@ def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
 
 def unmount_below(target: Path) -> list[Command]:
     """The commands that unmount what is at and below a folder, the last that came first."""
-    top = os.fspath(target).rstrip("/")
-    found = [point.target for point in mount_points() if f"{point.target}/".startswith(f"{top}/")]
-    return [Command(("umount", place), f"{place} is still mounted") for place in reversed(found)]
+    return [Command(("umount", place), f"{place} is still mounted") for place in reversed(mounted_below(target))]
 
 
 def _top_first(machine: Machine, devices: Sequence[Device]) -> list[Device]:
