@@ -28,6 +28,9 @@ RECOVER = f'LUKS_PASSPHRASE="{PASSPHRASE}" rear -n recover'
 # LVM writes down what it has seen.
 MAY_DIFFER = ("/etc/lvm/archive/*", "/etc/lvm/backup/*")
 
+# An administrator has made it immutable.
+FIXED = "/etc/fixed"
+
 # What is on the disks, but for the one with the backup and those that are whole file systems.
 DEVICES = (
     "udevadm settle; lsblk -rno TYPE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort -u"
@@ -39,6 +42,7 @@ mdadm --detail --scan
 vgs --noheadings --options vg_name,vg_extent_size,vg_uuid
 lvs --noheadings --options vg_name,lv_name,segtype,stripes,lv_size,lv_attr,pool_lv,chunk_size,zero,lv_uuid
 pvs --noheadings --options pv_uuid,vg_name | sort
+lsattr -d {FIXED}
 for folder in / /boot /srv/data /srv/logs /srv/vault; do findmnt -rno TARGET,FSTYPE,LABEL,UUID,FSROOT $folder; done
 true
 """
@@ -398,6 +402,7 @@ def install(vm: guests.Machine, design: Design) -> None:
     vm.put("/run/odd.py", compare.ODD_FILES.encode())
     for folder in vm.check("findmnt -rno TARGET | grep ^/srv/ | grep -v backup || echo /srv").splitlines():
         vm.check(f"python3 /run/odd.py {folder}")
+    vm.check(f"echo for ever >{FIXED}; chattr +i {FIXED}")
 
 
 def _make(design: Design, path: Path) -> None:

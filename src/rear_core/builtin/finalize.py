@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, RearError, Refused
@@ -34,9 +35,20 @@ def rear_rescue_contents() -> Contents:
 
 
 @hookimpl
+def rear_analyse_dr() -> Iterable[Step]:
+    yield Step(50, "Note the attributes of files", note_attributes)
+
+
+@hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     if "finalize" in run.phases:
         yield Step(10, "Check that this firmware can start the machine", check_firmware)
+
+
+@hookimpl
+def rear_restore(run: Run) -> Iterable[Step]:
+    if "finalize" in run.phases:
+        yield Step(5, "Let files be written over that an earlier run has put back", free_files)
 
 
 @hookimpl
@@ -48,8 +60,21 @@ def rear_finalize() -> Iterable[Step]:
     yield Step(35, "Put the names of network cards right", put_cards_right)
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Prove that the recovered system can boot", prove)
+    yield Step(95, "Give files their attributes", give_attributes)
     yield Step(97, "See that all of it has reached the disks", check_written)
     yield Step(99, "Report", tell)
+
+
+def note_attributes(run: Run) -> None:
+    """Write attributes.json: what chattr(1) has set on the files at the top of each file system."""
+    from ..storage.mount import mounted
+    from ..system import file_attributes
+
+    assert run.layout is not None
+    found = [attributes for top in mounted(run.layout) for attributes in file_attributes.find(top)]
+    for attributes in found:
+        run.report.log(f"{attributes.path}: {attributes.letters or '-'}, project {attributes.project}")
+    file_attributes.save(run.recovery_dir / file_attributes.NAME, found)
 
 
 def check_firmware(run: Run) -> None:
@@ -83,6 +108,14 @@ def description(run: Run) -> dict[str, Any]:
         raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error
     assert isinstance(found, dict)
     return found
+
+
+def free_files(run: Run) -> None:
+    """Whoever was killed at the very end left immutable files."""
+    from ..system import file_attributes
+
+    with suppress(RearError):
+        file_attributes.free(run.target, file_attributes.load(run.recovery_dir / file_attributes.NAME))
 
 
 def make_directories(run: Run) -> None:
@@ -202,6 +235,21 @@ def prove(run: Run) -> None:
 def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
     run.report.log(f"default entry: {entry.title}: {entry.kernel} {' '.join(entry.arguments)}")
     run.report.log(f"modules it takes to reach the root file system: {' '.join(sorted(needed))}")
+
+
+def give_attributes(run: Run) -> None:
+    """As the last, and only when nothing is left to be put right: what is immutable cannot be any more."""
+    from ..system import file_attributes
+
+    try:
+        recorded = file_attributes.load(run.recovery_dir / file_attributes.NAME)
+    except RearError as error:
+        run.recovery.differences.append(f"files have lost their attributes: {error.message}")
+        return
+    if recorded and run.recovery.problems:
+        run.recovery.differences.append("files have no attributes yet (chattr): they are set when nothing is wrong")
+    else:
+        run.recovery.differences += file_attributes.put_back(run.target, recorded)
 
 
 def check_written(run: Run) -> None:

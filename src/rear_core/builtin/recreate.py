@@ -84,14 +84,13 @@ def rear_finalize() -> Iterable[Step]:
 
 def save_usage(run: Run) -> None:
     """Write recovery/usage.json: the bytes that files take, by mount point; smaller disks depend on it."""
-    from ..storage.mount import Mount
+    from ..storage.mount import mounted
 
     assert run.layout is not None
     used: dict[str, int] = {}
-    for item in run.layout:
-        if isinstance(item, Mount) and item.mounted:
-            status = os.statvfs(item.target)
-            used[item.target] = (status.f_blocks - status.f_bfree) * status.f_frsize
+    for target in mounted(run.layout):
+        status = os.statvfs(target)
+        used[target] = (status.f_blocks - status.f_bfree) * status.f_frsize
     durable.write(run.recovery_dir / "usage.json", json.dumps(used, indent=2, sort_keys=True) + "\n")
 
 

@@ -94,6 +94,11 @@ class Mount(Item):
     fstab_passno: int = 0
 
 
+def mounted(layout: Layout) -> list[str]:
+    """The folders at which the machine's file systems were mounted when it was described."""
+    return [item.target for item in layout if isinstance(item, Mount) and item.mounted]
+
+
 def capture(survey: Survey) -> Iterator[Item]:
     """The mounts of described file systems, those above first, then what fstab has besides."""
     seen: dict[tuple[str, str], str] = {}

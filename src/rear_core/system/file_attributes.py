@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attributes of files that no backup carries: immutable, append-only and the like, and the numbers of projects.
+
+They are those of chattr(1). The call and its structure are in ioctl_xfs_fsgetxattr(2) and linux/fs.h; ext4, XFS, btrfs
+and F2FS know it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .. import durable
+from ..errors import ConfigurationError, RearError
+
+NAME = "attributes.json"
+VERSION = 1
+# So deep below a mount point they are looked for, as for what btrfs does not copy on write: all files of a machine
+# would take as long as to save them.
+DEPTH = 4
+GET, SET = 0x801C581F, 0x401C5820
+# Flags, size of extents, number of extents, project, size of extents for copy on write.
+STRUCTURE = struct.Struct("=5I8x")
+LETTERS = {"i": 0x008, "a": 0x010, "S": 0x020, "A": 0x040, "d": 0x080, "P": 0x200}
+ALL = sum(LETTERS.values())
+OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER = OPEN | os.O_DIRECTORY
+# Whoever has none of this has nothing to lose.
+UNKNOWN = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Those of a file or folder, as letters of lsattr(1), and the number of its project.
+
+    What is in a folder with the letter P has its project, and its folders the letter, unless they are named themselves.
+    """
+
+    path: str
+    letters: str = ""
+    project: int = 0
+
+
+def read(descriptor: int) -> tuple[str, int] | None:
+    """The letters and the project of an open file; None where its file system does not know them."""
+    try:
+        flags, _, _, project, _ = STRUCTURE.unpack(fcntl.ioctl(descriptor, GET, bytes(STRUCTURE.size)))
+    except OSError as error:
+        if error.errno in UNKNOWN:
+            return None
+        raise
+    return "".join(letter for letter, bit in LETTERS.items() if flags & bit), project
+
+
+def write(descriptor: int, letters: str, project: int) -> None:
+    """Give them to an open file, and see whether it has them; raises `OSError`."""
+    before = bytes(STRUCTURE.size)
+    flags, size, count, _, copied = STRUCTURE.unpack(fcntl.ioctl(descriptor, GET, before))
+    flags = flags & ~ALL | sum(LETTERS[letter] for letter in letters)
+    fcntl.ioctl(descriptor, SET, STRUCTURE.pack(flags, size, count, project, copied))
+    if read(descriptor) != (letters, project):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def find(top: str) -> Iterator[Attributes]:
+    """Those of a file system that is mounted at `top`, as deep as `DEPTH`; what cannot be read has none."""
+    descriptor = os.open(top, FOLDER)
+    try:
+        yield from _find(descriptor, top, DEPTH, os.fstat(descriptor).st_dev, None)
+    finally:
+        os.close(descriptor)
+
+
+def _find(descriptor: int, path: str, depth: int, device: int, project: int | None) -> Iterator[Attributes]:
+    """Those of an open file or folder and what is below; `project` is that of a folder above with the letter P."""
+    status = os.fstat(descriptor)
+    found = read(descriptor) if status.st_dev == device else None
+    if found is None:
+        return
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if found not in (("", 0), ("P" if is_folder else "", project)):
+        yield Attributes(path, *found)
+    if not is_folder or not depth:
+        return
+    below = found[1] if "P" in found[0] else None
+    for name in _names(descriptor):
+        with _opened(name, descriptor) as file:
+            if file is not None:
+                yield from _find(file, os.path.join(path, name), depth - 1, device, below)
+
+
+def _names(descriptor: int) -> list[str]:
+    """The files and folders in an open folder: to open a device may do something."""
+    with os.scandir(descriptor) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+        )
+
+
+@contextmanager
+def _opened(name: str, folder: int) -> Iterator[int | None]:
+    """A file, None where it is gone or cannot be opened."""
+    try:
+        descriptor = os.open(name, OPEN, dir_fd=folder)
+    except OSError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def put_back(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
+    """Give what was restored below a folder its attributes, projects first; returns what it could not do and why."""
+    attributes = list(recorded)
+    for wanted in sorted(attributes, key=lambda wanted: wanted.path):
+        if wanted.project:
+            yield from _put(
+                target, wanted, wanted.letters.replace("i", "").replace("a", ""), through="P" in wanted.letters
+            )
+    for wanted in attributes:
+        yield from _put(target, wanted, wanted.letters)
+
+
+def free(target: Path, recorded: Iterable[Attributes]) -> None:
+    """Let what was put back be written over."""
+    for wanted in recorded:
+        if _changeable(wanted.letters) != wanted.letters:
+            deque(_put(target, wanted, _changeable(wanted.letters)), maxlen=0)
+
+
+def _changeable(letters: str) -> str:
+    return letters.replace("i", "").replace("a", "")
+
+
+def _put(target: Path, wanted: Attributes, letters: str, *, through: bool = False) -> Iterator[str]:
+    try:
+        descriptor = _descend(target, wanted.path)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            yield f"{wanted.path} has lost its attributes ({wanted.letters or 'project'}): {error.strerror}"
+        return
+    try:
+        write(descriptor, letters, wanted.project)
+        if through:
+            _spread(descriptor, wanted.project, os.fstat(descriptor).st_dev)
+    except OSError as error:
+        yield f"{wanted.path} has lost its attributes ({wanted.letters or 'project'}): {error.strerror}"
+    finally:
+        os.close(descriptor)
+
+
+def _descend(target: Path, path: str) -> int:
+    """A descriptor of what a path means below a folder, whatever links are there now."""
+    descriptor = os.open(target, FOLDER)
+    for name in filter(None, path.split("/")):
+        above = descriptor
+        try:
+            descriptor = os.open(name, OPEN, dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor
+
+
+def _spread(folder: int, project: int, device: int) -> None:
+    """Give all that is in an open folder its project, down to the bottom of its file system."""
+    for name in _names(folder):
+        with _opened(name, folder) as file:
+            status = os.fstat(file) if file is not None else None
+            if file is None or status is None or status.st_dev != device:
+                continue
+            is_folder = stat.S_ISDIR(status.st_mode)
+            write(file, "P" if is_folder else "", project)
+            if is_folder:
+                _spread(file, project, device)
+
+
+def save(path: Path, attributes: Iterable[Attributes]) -> None:
+    """Write them to a file."""
+    found = [asdict(attribute) for attribute in attributes]
+    durable.write(path, json.dumps({"version": VERSION, "attributes": found}, indent=2) + "\n")
+
+
+def load(path: Path) -> list[Attributes]:
+    """Those that were written to a file, none where there is none; `ConfigurationError` when it cannot be read."""
+    try:
+        document = json.loads(path.read_text())
+        if document["version"] != VERSION:
+            raise RearError(f"its version is {document['version']}, not {VERSION}")
+        found = [Attributes(**entry) for entry in document["attributes"]]
+        if not all(isinstance(a.path, str) and set(a.letters) <= set(LETTERS) and a.project >= 0 for a in found):
+            raise RearError("it has attributes that nobody knows")
+        return found
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, RearError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error

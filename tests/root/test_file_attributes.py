@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What chattr(1) has set is noted and set again, on real file systems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lab.loops import mounted, run
+from rear_core.system import file_attributes
+from rear_core.system.file_attributes import Attributes
+
+pytestmark = pytest.mark.root
+
+MAKE = {"ext4": ("mkfs.ext4", "-q"), "xfs": ("mkfs.xfs", "-q")}
+FILES = ("etc/resolv.conf", "var/log/audit/audit.log", "srv/own", "a/b/c/d/too deep", "srv/x\ny")
+
+
+@pytest.fixture(params=[*MAKE])
+def two(request: pytest.FixtureRequest, loop: Callable[..., str], tmp_path: Path, undo: ExitStack) -> list[Path]:
+    """Two file systems with the same files; on the second nobody has set anything."""
+    found = []
+    for name in ("old", "new"):
+        device = loop(name, 320)
+        run(*MAKE[request.param], device)
+        top = undo.enter_context(mounted(tmp_path / f"at-{name}", device))
+        for file in FILES:
+            (top / file).parent.mkdir(parents=True, exist_ok=True)
+            (top / file).write_text("x")
+        found.append(top)
+    return found
+
+
+def of(top: Path) -> list[Attributes]:
+    return [Attributes(a.path[len(f"{top}") :], a.letters, a.project) for a in file_attributes.find(str(top))]
+
+
+def test_they_are_the_same_again(two: list[Path], tmp_path: Path) -> None:
+    old, new = two
+    run("chattr", "+i", old / "etc/resolv.conf")
+    run("chattr", "+a", old / "var/log/audit/audit.log")
+    run("chattr", "+d", "+A", old / "srv/own")
+    run("chattr", "+i", old / "srv")
+    recorded = of(old)
+    assert recorded == [
+        Attributes("/etc/resolv.conf", "i"), Attributes("/srv", "i"), Attributes("/srv/own", "Ad"),
+        Attributes("/var/log/audit/audit.log", "a"),
+    ]  # fmt: skip
+    file_attributes.save(tmp_path / "attributes.json", recorded)
+    assert list(file_attributes.put_back(new, file_attributes.load(tmp_path / "attributes.json"))) == []
+    assert of(new) == recorded
+    assert run("lsattr", "-d", new / "etc/resolv.conf")[4] == "i"
+    with pytest.raises(PermissionError):
+        (new / "etc/resolv.conf").write_text("y")
+    file_attributes.free(new, recorded)
+    assert of(new) == [Attributes("/srv/own", "Ad")]
+
+
+# Without quotas, a kernel mounts no ext4 that has projects.
+@pytest.mark.parametrize("two", ["xfs"], indirect=True)
+def test_a_project_is_that_of_all_that_is_in_its_folder(two: list[Path]) -> None:
+    old, new = two
+    run("chattr", "-R", "-p", "42", old / "a")
+    run("chattr", "+P", old / "a", old / "a/b", old / "a/b/c", old / "a/b/c/d")
+    run("chattr", "-p", "7", old / "a/b")
+    recorded = of(old)
+    assert recorded == [Attributes("/a", "P", 42), Attributes("/a/b", "P", 7), Attributes("/a/b/c", "P", 42)]
+    assert list(file_attributes.put_back(new, recorded)) == []
+    assert of(new) == recorded
+    assert run("lsattr", "-p", "-d", new / "a/b/c/d/too deep").split()[0] == "42"
+
+
+def test_what_is_not_there_has_none_and_what_leads_elsewhere_gets_none(two: list[Path], tmp_path: Path) -> None:
+    new = two[1]
+    elsewhere = two[0]
+    (new / "etc/resolv.conf").unlink()
+    (new / "etc/resolv.conf").symlink_to(elsewhere / "srv/own")
+    (new / "srv").rename(new / "moved")
+    (new / "srv").symlink_to(elsewhere / "srv")
+    wanted = [Attributes("/etc/resolv.conf", "i"), Attributes("/srv/own", "i"), Attributes("/gone", "i")]
+    problems = list(file_attributes.put_back(new, wanted))
+    assert [problem.partition(" ")[0] for problem in problems] == ["/etc/resolv.conf", "/srv/own"]
+    assert of(elsewhere) == []
+
+
+def test_a_file_system_without_attributes_has_none(tmp_path: Path) -> None:
+    with mounted(tmp_path / "memory", "-t", "ramfs", "ramfs") as top:
+        (top / "file").write_text("x")
+        assert list(file_attributes.find(str(top))) == []
+        (problem,) = file_attributes.put_back(top, [Attributes("/file", "i")])
+        assert problem == "/file has lost its attributes (i): Inappropriate ioctl for device"
+
+
+def test_devices_and_pipes_are_not_opened(two: list[Path]) -> None:
+    top = two[0]
+    os.mkfifo(top / "srv/pipe")
+    os.mknod(top / "srv/device", 0o20600, os.makedev(1, 5))
+    assert of(top) == []
