@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bonds, VLANs and filtering bridges, which need a distribution's kernel: taken down and set up again."""
+"""Bonds, VLANs, filtering bridges and teams, which need a distribution's kernel: taken down and set up again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -63,15 +64,33 @@ ip route add 10.0.0.0/8 nexthop via 192.0.2.1 weight 3 nexthop via 203.0.113.1
 REMOVE = """
 for link in mac0 blue dummy7 br0.30 br0 inner bond0.10 bond1 bond0; do ip link delete dev $link; done
 """
-# Names as after a change of hardware, two of them swapped.
-SWAP = (
-    REMOVE
+# teamd's own dump takes the dot in the name of a port for a level.
+MAKE_TEAMS = (
+    NAMES
     + """
+ip link add link card1 name card1.5 type vlan id 5
+team() { teamd --daemonize --team-dev "$1" --config "$2"; }
+team team0 '{"runner": {"name": "broadcast"}, "ports": {"card1.5": {}}}'
+team team1 '{"runner": {"name": "activebackup"}, "link_watch": {"name": "ethtool"},
+             "ports": {"card2": {"prio": 9}, "card3": {"prio": -3, "sticky": true}}}'
+ip link add link team1 name team1.7 type vlan id 7
+for link in card1 card1.5 team0 team1 team1.7; do ip link set dev $link up; done
+ip address add 192.0.2.7/24 dev team0
+ip address add 198.51.100.7/24 dev team1.7
+"""
+)
+REMOVE_TEAMS = """
+ip link delete dev team1.7
+for team in team0 team1; do teamd --kill --team-dev $team; done
+ip link delete dev card1.5
+"""
+PORTS = "for team in team0 team1; do teamdctl $team state dump; done"
+# Names as after a change of hardware, two of them swapped.
+SWAP = """
 for card in card1 card2 card3 card4; do ip link set dev $card down; done
 ip link set dev card1 name other; ip link set dev card2 name card1; ip link set dev other name card2
 ip link set dev card3 name eth7; ip link set dev card4 name card3
 """
-)
 CAPTURE = (
     "from rear_core.shell import Shell; from rear_core.system import network, network_capture;"
     "print(network.dumps(network_capture.capture(Shell())))"
@@ -82,13 +101,27 @@ PYTHON = "/opt/rear/bin/python"
 @pytest.fixture
 def stacked(guest: guests.Machine) -> Iterator[guests.Machine]:
     """The guest with its cards under bonds, VLANs, bridges; as it was before when the test ends."""
+    with made(guest, MAKE, REMOVE):
+        yield guest
+
+
+@pytest.fixture
+def teamed(guest: guests.Machine) -> Iterator[guests.Machine]:
+    """The guest with its cards in teams, one of them by a VLAN; as it was before when the test ends."""
+    with made(guest, MAKE_TEAMS, REMOVE_TEAMS):
+        yield guest
+
+
+@contextmanager
+def made(guest: guests.Machine, make: str, remove: str) -> Iterator[None]:
+    """A block in which the links are there; /root/swap takes them away and gives the cards other names."""
     names = {link["address"]: link["ifname"] for link in json.loads(guest.check("ip -json link"))}
-    guest.put("/root/make", MAKE.encode())
-    guest.put("/root/swap", f"set -e\n{SWAP}".encode())
-    guest.put("/root/remove", REMOVE.encode())
+    guest.put("/root/make", make.encode())
+    guest.put("/root/swap", f"set -e\n{remove}{SWAP}".encode())
+    guest.put("/root/remove", remove.encode())
     try:
         guest.check("sh /root/make")
-        yield guest
+        yield
     finally:
         guest.sh("sh /root/remove")
         for link in json.loads(guest.check("ip -json link")):
@@ -127,9 +160,24 @@ def test_bonds_vlans_and_bridges_come_back_as_they_were(stacked: guests.Machine)
     assert (links["bond1"].master, links["bond1"].vlans) == ("br0", ("30", "31 pvid untagged"))
     assert links["card2"].mac == links["bond0"].mac
     assert links["card2"].permanent_mac == "52:54:00:00:00:02"
-    stacked.put("/root/network.json", network.dumps(before).encode())
-    stacked.check("sh /root/swap")
-    answer = stacked.sh(f"cd / && {PYTHON} -m rear_core.rescue.network /root/network.json")
-    assert answer.status == 0, answer.output
-    assert "card1 (card2, same MAC): up" in answer.output
+    assert "card1 (card2, same MAC): up" in set_up_again(stacked, before)
     assert capture(stacked) == before
+
+
+def test_teams_come_back_also_with_the_vlan_of_a_card_as_their_port(teamed: guests.Machine) -> None:
+    before = capture(teamed)
+    options = {link.name: link.options for link in before.links if link.kind == "team"}
+    assert json.loads(options["team0"]["config"])["ports"] == {"card1.5": {}}
+    set_up_again(teamed, before)
+    assert capture(teamed) == before
+    ports = [json.loads(text)["ports"] for text in teamed.check(PORTS).replace("}\n{", "}\0{").split("\0")]
+    assert [sorted(found) for found in ports] == [["card1.5"], ["card2", "card3"]]
+
+
+def set_up_again(guest: guests.Machine, before: Network) -> str:
+    """Take everything away, exchange the cards, and have the rescue system set it up; returns what that says."""
+    guest.put("/root/network.json", network.dumps(before).encode())
+    guest.check("sh /root/swap")
+    answer = guest.sh(f"cd / && {PYTHON} -m rear_core.rescue.network /root/network.json")
+    assert answer.status == 0, answer.output
+    return answer.output
