@@ -14,7 +14,7 @@ import pytest
 
 from lab import debian
 from rear_core.new_plugin import write
-from rear_core.plugins import discover
+from rear_core.plugins import discover, how_to_install
 
 pytestmark = pytest.mark.slow
 
@@ -119,25 +119,25 @@ def test_a_method_that_is_not_installed_is_named_with_its_package(core: Environm
     missing = [found for found in methods if found.distribution not in ("rear-backup-nfs", "rear-output-iso")]
     assert "rear-backup-tape" in {found.distribution for found in missing}
     for found in missing:
-        setting, advice = f"{found.kind.upper()}={found.name}", f"pip install {found.distribution}"
+        setting, advice = f"{found.kind.upper()}={found.name}", how_to_install(found.distribution)
         small.configure(f"{setting}\n")
         told = small.rear("dump", status=2)
-        assert f"ERROR: {setting} is not installed\n  What to do: {advice}, or set" in told
+        assert f"ERROR: {setting} is not installed\n  What to do: {advice}; or set" in told
         row = small.plugins()[found.label]
         assert (row["state"], row["reason"]) == ("missing", advice)
     for name in ("NFS", "NETFS"):
         core.configure(f"BACKUP={name}\n")
         told = core.rear("dump", status=2)
-        assert f"BACKUP={name} is not installed\n  What to do: pip install rear-backup-nfs\n" in told
+        assert f"BACKUP={name} is not installed\n  What to do: {how_to_install('rear-backup-nfs')}\n" in told
 
 
 def test_a_method_that_was_uninstalled_is_named_with_its_package(core: Environment) -> None:
     core.pip("install", "--no-index", *find_links(), "--no-deps", "rear-backup-nfs")
     for name in ("ISO", "CDROM"):
         core.configure(f"OUTPUT={name}\n")
-        assert core.plugins()[f"output {name}"]["reason"] == "pip install rear-output-iso"
+        assert core.plugins()[f"output {name}"]["reason"] == how_to_install("rear-output-iso")
         told = core.rear("dump", status=2)
-        assert f"OUTPUT={name} is not installed\n  What to do: pip install rear-output-iso\n" in told
+        assert f"OUTPUT={name} is not installed\n  What to do: {how_to_install('rear-output-iso')}\n" in told
 
 
 @pytest.mark.parametrize("name", ["debian", "ubuntu", "rhel", "suse"])
@@ -145,7 +145,7 @@ def test_a_family_that_is_not_installed_is_named_with_its_package(small: Environ
     small.configure(f"OS_FAMILY={name}\n")
     (distribution,) = {found.distribution for found in discover() if (found.kind, found.name) == ("os", name)}
     told = small.rear("dump", status=2)
-    assert f"ERROR: OS_FAMILY={name} is not installed\n  What to do: pip install {distribution}\n" in told
+    assert f"ERROR: OS_FAMILY={name} is not installed\n  What to do: {how_to_install(distribution)}\n" in told
 
 
 @pytest.mark.root
@@ -171,7 +171,7 @@ def test_one_backup_and_one_output_are_enough_to_save_and_restore(small: Environ
     # A rescue system without it could not make a new initramfs.
     told = small.rear("mkrescue", status=2)
     assert "ERROR: no installed plugin knows the operating system" in told
-    assert "What to do: pip install " in told
+    assert f"What to do: {how_to_install('')[:-1]}" in told
     assert not list(tmp_path.glob("**/*.iso"))
 
 

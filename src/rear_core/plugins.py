@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +23,21 @@ if TYPE_CHECKING:
 KINDS = ("extra", "os", "backup", "output")
 CORE = "core"
 ORDER = (CORE, *KINDS)
-# Names that a package brings besides its own, in lower case: what is not installed cannot be asked for them.
-FURTHER_NAMES = {
-    "rear-backup-nfs": "netfs",
-    "rear-output-iso": "cdrom",
-    "rear-os-debian": "ubuntu linuxmint raspbian pop kali devuan",
-    "rear-os-redhat": "rhel fedora centos rocky almalinux ol amzn",
-    "rear-os-suse": "opensuse opensuse-leap opensuse-tumbleweed sles sled sle-micro",
+# What the packages of this project bring, in lower case: what is not installed cannot be asked for its names. No other
+# package is ever advised: whoever likes can publish one of any name.
+PACKAGES = {
+    "rear-backup-cdrom": "cdrom",
+    "rear-backup-nfs": "nfs netfs",
+    "rear-backup-nsr": "nsr",
+    "rear-backup-tape": "tape",
+    "rear-backup-tsm": "tsm",
+    "rear-output-iso": "iso cdrom",
+    "rear-output-obdr": "obdr",
+    "rear-output-pxe": "pxe",
+    "rear-output-usb": "usb",
+    "rear-os-debian": "debian ubuntu linuxmint raspbian pop kali devuan",
+    "rear-os-redhat": "redhat rhel fedora centos rocky almalinux ol amzn",
+    "rear-os-suse": "suse opensuse opensuse-leap opensuse-tumbleweed sles sled sle-micro",
 }
 
 
@@ -142,7 +151,7 @@ class Plugins:
     def select(self, found: Iterable[Found], kind: str, names: Sequence[str], setting: str) -> Found:
         """Take the first of `names` that is installed.
 
-        Raises `PluginError` when none is, with the package to install, or when the one found is broken.
+        Raises `PluginError` when none is, with what to do, or when the one found is broken.
         """
         installed = {plugin.name.lower(): plugin for plugin in found if plugin.kind == kind}
         for name in names:
@@ -157,12 +166,7 @@ class Plugins:
                 )
             self.take(loaded)
             return loaded
-        others = ", ".join(sorted(plugin.name for plugin in installed.values()))
-        raise PluginError(
-            f"{setting}={names[0]} is not installed",
-            f"pip install {distribution_for(kind, names[0])}"
-            + (f", or set {setting} to one of: {others}" if others else ""),
-        )
+        raise missing(setting, kind, names[0], (plugin.name for plugin in installed.values()))
 
     def call(self, hook: str, **arguments: Any) -> list[Any]:
         """What all active plugins yield for a hook, in the order of kinds, as one flat list."""
@@ -230,9 +234,38 @@ class Plugins:
         self.active.sort(key=lambda active: ORDER.index(active.kind))
 
 
+def package_of(kind: str, name: str) -> str:
+    """The package of this project that brings a plugin, "" for one that none of them brings."""
+    brought = (package for package, names in PACKAGES.items() if package.startswith(f"rear-{kind}-"))
+    return next((package for package in brought if name.lower() in PACKAGES[package].split()), "")
+
+
 def distribution_for(kind: str, name: str) -> str:
-    """The package that brings a plugin: by convention it has its name, but for what `FURTHER_NAMES` knows."""
-    for distribution, names in FURTHER_NAMES.items():
-        if distribution.startswith(f"rear-{kind}-") and name.lower() in names.split():
-            return distribution
-    return f"rear-{kind}-{name.lower()}"
+    """The name that a package with this plugin has, by convention."""
+    return package_of(kind, name) or f"rear-{kind}-{name.lower()}"
+
+
+def how_to_install(package: str) -> str:
+    """The command for one of `PACKAGES`."""
+    return f"in the source tree of rear: pip install ./plugins/{package}"
+
+
+def missing(setting: str, kind: str, name: str, installed: Iterable[str]) -> PluginError:
+    """The error for a plugin that is asked for and not there: what to install, or which there are."""
+    there = set(installed)
+    others = ", ".join(sorted(there))
+    if package := package_of(kind, name):
+        return PluginError(
+            f"{setting}={name} is not installed",
+            how_to_install(package) + (f"; or set {setting} to one of: {others}" if others else ""),
+        )
+    ours = [
+        word for package, names in PACKAGES.items() if package.startswith(f"rear-{kind}-") for word in names.split()
+    ]
+    known = {word.upper() if kind != "os" else word for word in ours} | there
+    near = difflib.get_close_matches(name.upper() if kind != "os" else name, known, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return PluginError(
+        f"there is no {setting}={name}",
+        f"{meant}rear has: {', '.join(sorted(known))}; others come with packages of their vendors",
+    )

@@ -89,7 +89,18 @@ def test_a_missing_method_says_what_to_install(install: Install) -> None:
     found = install("rear-backup-acme", "backup", "ACME", GOOD)
     with pytest.raises(PluginError, match="BACKUP=TAPE is not installed") as caught:
         Plugins([]).select(found, "backup", ["TAPE"], "BACKUP")
-    assert caught.value.hint == "pip install rear-backup-tape, or set BACKUP to one of: ACME"
+    where = "in the source tree of rear: pip install ./plugins/rear-backup-tape"
+    assert caught.value.hint == f"{where}; or set BACKUP to one of: ACME"
+
+
+@pytest.mark.parametrize("name", ["BORG", "rear-backup-borg", "../x", "NSF"])
+def test_no_package_is_named_that_is_none_of_this_project(install: Install, name: str) -> None:
+    found = install("rear-backup-acme", "backup", "ACME", GOOD)
+    with pytest.raises(PluginError, match=f"there is no BACKUP={name}") as caught:
+        Plugins([]).select(found, "backup", [name], "BACKUP")
+    assert "pip" not in caught.value.hint and "rear-" not in caught.value.hint
+    assert "rear has: ACME, CDROM, NETFS, NFS, NSR, TAPE, TSM" in caught.value.hint
+    assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "rear has: ")
 
 
 def test_two_names_of_one_module_are_one_plugin(install: Install) -> None:

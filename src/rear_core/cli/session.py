@@ -13,7 +13,7 @@ from pathlib import Path
 from .. import builtin
 from ..errors import NoFamily, PluginError, RearError
 from ..interruption import interruptible
-from ..plugins import FURTHER_NAMES, Found, Plugins, discover, distribution_for, load
+from ..plugins import Found, Plugins, discover, how_to_install, load, package_of
 from ..report import Report, explain
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate
@@ -72,11 +72,11 @@ def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_rele
         if family or any(plugin.kind == "os" and plugin.name in names for plugin in found):
             raise
         families = ", ".join(sorted({plugin.name for plugin in found if plugin.kind == "os"})) or "none"
-        ours = [package for name in names if (package := distribution_for("os", name)) in FURTHER_NAMES]
-        package = ours[0] if ours else "the package of its family, rear-os-debian, rear-os-redhat or rear-os-suse"
+        ours = [package for name in names if (package := package_of("os", name))]
+        package = ours[0] if ours else "rear-os-debian, or -redhat, or -suse"
         raise NoFamily(
             f"no installed plugin knows the operating system {' or '.join(names)}",
-            f"pip install {package}, or set OS_FAMILY to the nearest (installed: {families})",
+            f"{how_to_install(package)}; or set OS_FAMILY to the nearest (installed: {families})",
         ) from error
 
 

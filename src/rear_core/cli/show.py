@@ -16,7 +16,7 @@ import click
 
 from .. import builtin
 from ..errors import ExitCode, RearError
-from ..plugins import CORE, Found, Plugins, discover, distribution_for, load
+from ..plugins import CORE, Found, Plugins, discover, how_to_install, load, package_of
 from ..report import MASK
 from ..run import Options
 from ..system.os_release import read_os_release
@@ -104,8 +104,9 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
         rows.append(_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, state, reason))
     for kind, names in wanted.items():
         if not _chosen(found, kind, wanted):
-            missing = distribution_for(kind, names[0])
-            rows.append(_row(kind, names[0], missing, "", "missing", f"pip install {missing}"))
+            package = package_of(kind, names[0])
+            reason = how_to_install(package) if package else f"rear has no {kind.upper()} of this name"
+            rows.append(_row(kind, names[0], package, "", "missing", reason))
     return rows
 
 

@@ -31,7 +31,7 @@ _LAYOUT_CHANGE = "growing and shrinking is part of the recovery's plan, shown be
 
 
 def _method(name: str) -> str:
-    return f"it belongs to backups by {name}; install the plugin rear-backup-{name.lower()} if there is one"
+    return f"it belongs to backups by {name}: `rear plugins list` tells whether there is a plugin for them"
 
 
 _ADVICE = {

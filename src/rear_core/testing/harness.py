@@ -96,7 +96,7 @@ def subjects(distribution: str) -> list[Subject]:
         if _same(found.distribution, distribution):
             grouped.setdefault((found.kind, found.target), []).append(found)
     if not grouped:
-        raise LookupError(f"no plugin of rear belongs to an installed distribution {distribution}; pip install it")
+        raise LookupError(f"no plugin of rear belongs to an installed distribution {distribution}; install it")
     return [Subject(_namesake(group), tuple(found.name for found in group)) for group in grouped.values()]
 
 
