@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import Interrupted, Refused
+from .report import visible
 
 if TYPE_CHECKING:
     from .run import Run
@@ -80,7 +81,7 @@ def _line(run: Run, question: str, *, secret: bool = False) -> str:
     seconds = int(run.settings.get("USER_INPUT_TIMEOUT", 0))
     _forget_typed()
     with _unseen() if secret else nullcontext():
-        print(question, end="", file=sys.stderr, flush=True)
+        print(visible(question), end="", file=sys.stderr, flush=True)
         if seconds and not select.select([sys.stdin], [], [], seconds)[0]:
             print(file=sys.stderr)
             raise Interrupted(f"nobody answered within {seconds} seconds (USER_INPUT_TIMEOUT)", "run it again")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import time
@@ -17,6 +18,23 @@ from .errors import Problems, RearError, Refused
 # Lines after which a warning has been forgotten.
 MUCH = 4
 MASK = "********"
+# What moves the cursor, ends a line, hides or turns round the letters beside it, or is no letter at all.
+UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""One line that shows what it is: a name or label that holds an escape sequence has no effect on a terminal.
+
+    >>> visible("disk\x1b[2K\rThe backup is complete\n"), visible(os.fsdecode(b"caf\xe9"))
+    ('disk\\x1b[2K\\rThe backup is complete\\n', 'caf\\xe9')
+    """
+    return UNSEEN.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(letter: str) -> str:
+    # A byte that is no UTF-8, as `os.fsdecode` has it.
+    byte = ord(letter) - 0xDC00
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else letter.encode("unicode_escape").decode()
 
 
 class Report:
@@ -75,9 +93,13 @@ class Report:
             text = text.replace(secret, MASK)
         return text
 
+    def shown(self, line: str) -> str:
+        """What terminal and log get of a line."""
+        return visible(self.masked(line))
+
     def log(self, line: str) -> None:
         """A detail, for the log only (on the terminal too with -d)."""
-        line = self.masked(line)
+        line = self.shown(line)
         if self._log:
             print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
         if self.debug:
@@ -85,7 +107,7 @@ class Report:
 
     def say(self, line: str) -> None:
         """A line for the user."""
-        line = self.masked(line)
+        line = self.shown(line)
         if self._log:
             print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
         self._said_since += bool(self.warnings)
@@ -106,11 +128,11 @@ class Report:
     def passing(self, line: str) -> None:
         """A line for the terminal that the next one takes the place of; the log does not get it."""
         self._passing = True
-        print("\r\033[K" + self.masked(line), end="", file=self._terminal or sys.stderr, flush=True)
+        print("\r\033[K" + self.shown(line), end="", file=self._terminal or sys.stderr, flush=True)
 
     def warn(self, line: str) -> None:
         """Something the user should know that does not end the run; repeated at its end."""
-        self.warnings.append(self.masked(line))
+        self.warnings.append(self.shown(line))
         self._said_since -= 1
         self.say("WARNING: " + line)
 
@@ -135,7 +157,8 @@ class Report:
             for line in self.warnings:
                 self._print("  " + line)
         if error:
-            self._print(self.masked(explain(error, self.log_path)))
+            for line in explanation(error, self.log_path):
+                self._print(self.shown(line))
 
     def _print(self, line: str) -> None:
         # The standard stream is looked up late, so that redirection by the caller counts.
@@ -144,7 +167,12 @@ class Report:
         print(start + line, file=self._terminal or sys.stderr, flush=True)
 
 
-def explain(error: RearError, log_path: Path | None = None) -> str:
+def explain(error: RearError) -> str:
+    """What went wrong and what to do, for the terminal."""
+    return "\n".join(map(visible, explanation(error)))
+
+
+def explanation(error: RearError, log_path: Path | None = None) -> list[str]:
     """The lines that end a failed run: what went wrong, what to do, where to read more."""
     lines = []
     for problem in error.problems if isinstance(error, Problems) else (error,):
@@ -153,7 +181,7 @@ def explain(error: RearError, log_path: Path | None = None) -> str:
             lines.append(f"  What to do: {problem.hint}")
     if log_path:
         lines.append(f"  Details: {log_path}")
-    return "\n".join(lines)
+    return lines
 
 
 def _is_own_file(path: Path) -> bool:

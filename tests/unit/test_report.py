@@ -7,9 +7,11 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rear_core.errors import RearError, Refused
-from rear_core.report import Report, explain
+from rear_core.report import Report, explain, explanation, visible
 
 
 def test_a_secret_is_masked_in_log_and_terminal(tmp_path: Path) -> None:
@@ -54,8 +56,7 @@ def test_a_link_in_place_of_the_log_is_refused(tmp_path: Path, kind: str) -> Non
 
 
 def test_an_error_tells_what_to_do_and_where_the_log_is() -> None:
-    text = explain(RearError("the disk is full", "set TMPDIR"), Path("/tmp/rear-box.log"))
-    assert text.splitlines() == [
+    assert explanation(RearError("the disk is full", "set TMPDIR"), Path("/tmp/rear-box.log")) == [
         "ERROR: the disk is full",
         "  What to do: set TMPDIR",
         "  Details: /tmp/rear-box.log",
@@ -75,3 +76,33 @@ def test_a_warning_is_among_the_last_words_when_much_was_said_since(
     said = capsys.readouterr().err
     assert said.count("no boot loader was recognised") == times
     assert said.rstrip().endswith("and something else") == (times == 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\x1b[2K\rThe backup is complete and authentic", r"a\x1b[2K\rThe backup is complete and authentic"),
+        ("a\nERROR: nothing", r"a\nERROR: nothing"),
+        ("\x9b2J\x7f", r"\x9b2J\x7f"),
+        ("gpj\u202eexe", r"gpj\u202eexe"),
+        ("caf\udce9", r"caf\xe9"),
+        ("Größe\tof 名前 🙂", "Größe\tof 名前 🙂"),
+    ],
+)
+def test_what_would_act_on_a_terminal_is_shown_as_an_escape(name: str, shown: str) -> None:
+    assert visible(name) == shown
+
+
+@given(st.text(st.characters(), min_size=1, max_size=30))
+def test_no_name_adds_a_line_or_moves_the_cursor(name: str) -> None:
+    """Wherever it is told."""
+    terminal = io.StringIO()
+    report = Report(debug=True, terminal=terminal)
+    report.say(name)
+    report.warn(name)
+    report.log(name)
+    report.end(RearError(name, name))
+    assert terminal.getvalue().count("\n") == 5
+    assert not any(ord(letter) < 32 for letter in terminal.getvalue().replace("\n", "").replace("\t", ""))
+    assert len(explain(RearError(name, "x" + name)).split("\n")) == 2
+    terminal.getvalue().encode()

@@ -14,7 +14,7 @@ import click
 
 from ..builtin import recreate
 from ..errors import RearError, Refused
-from ..report import explain
+from ..report import explain, visible
 from ..run import Options, Run
 from .session import at_work, open_run
 
@@ -36,9 +36,9 @@ def show(options: Options) -> None:
 
     found = load_layout(open_run(options))
     for line in tree(found):
-        click.echo(line)
+        click.echo(visible(line))
     for entry in found.left_out:
-        click.echo(f"left out: {entry.name} ({entry.reason})")
+        click.echo(visible(f"left out: {entry.name} ({entry.reason})"))
 
 
 def tree(found: Layout) -> Iterator[str]:
@@ -87,9 +87,9 @@ def plan(options: Options, as_script: bool) -> None:
         click.echo(script(made, disks), nl=False)
         return
     for line in disks:
-        click.echo(line)
+        click.echo(visible(line))
     for line in readable(made):
-        click.echo(line)
+        click.echo(visible(line))
 
 
 def made_plan(run: Run) -> tuple[Plan, list[str]]:
@@ -173,7 +173,7 @@ def diff(options: Options) -> None:
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, recreate.described(run, known))
     for line in differences:
-        click.echo(line)
+        click.echo(visible(line))
     sys.exit(1 if differences else 0)
 
 
@@ -200,4 +200,4 @@ def mountonly(options: Options, target: Path) -> None:
         run.report.end(error)
         sys.exit(error.exit_code)
     run.report.end()
-    click.echo(os.fspath(run.target))
+    click.echo(visible(os.fspath(run.target)))

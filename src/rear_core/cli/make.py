@@ -8,6 +8,7 @@ import sys
 import click
 
 from ..errors import RearError
+from ..report import visible
 from ..run import Options, Run
 from ..workflow import execute
 from .session import at_work, open_run
@@ -58,5 +59,5 @@ def checklayout(options: Options) -> None:
         sys.exit(2)
     differences = check_layout(run)
     for difference in differences:
-        click.echo(difference)
+        click.echo(visible(difference))
     sys.exit(1 if differences else 0)

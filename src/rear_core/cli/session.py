@@ -14,7 +14,7 @@ from .. import builtin
 from ..errors import NoFamily, PluginError, RearError
 from ..interruption import interruptible
 from ..plugins import Found, Plugins, discover, how_to_install, load, package_of
-from ..report import Report, explain
+from ..report import Report, explanation
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate
 from ..settings.files import load as load_sources
@@ -121,10 +121,12 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
         try:
             yield run
         except RearError as error:
-            run.report.log(explain(error))
+            for line in explanation(error):
+                run.report.log(line)
             raise
         except Exception:
-            run.report.log(traceback.format_exc())
+            for line in traceback.format_exc().splitlines():
+                run.report.log(line)
             raise
 
 

@@ -17,7 +17,7 @@ import click
 from .. import builtin
 from ..errors import ExitCode, RearError
 from ..plugins import CORE, Found, Plugins, discover, how_to_install, load, package_of
-from ..report import MASK
+from ..report import MASK, visible
 from ..run import Options
 from ..system.os_release import read_os_release
 from .session import first_look, open_run, read_sources, settings_of
@@ -44,7 +44,7 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
         return
     click.echo("# System")
     for name, fact in _flat(facts):
-        click.echo(f"{name}: {fact}")
+        click.echo(visible(f"{name}: {fact}"))
     click.echo("\n# Plugins")
     for line in plugins:
         click.echo(line)
@@ -87,7 +87,7 @@ def list_plugins(options: Options, as_json: bool) -> None:
     widths = [max(len(row[column]) for row in [*rows, {c: c for c in columns}]) for column in columns]
     for row in [{c: c.upper() for c in (*columns, "reason")} | {"reason": ""}, *rows]:
         line = "  ".join(row[column].ljust(width) for column, width in zip(columns, widths)).rstrip()
-        click.echo(line + (f": {row['reason']}" if row["reason"] else ""))
+        click.echo(visible(line + (f": {row['reason']}" if row["reason"] else "")))
 
 
 def plugin_rows(options: Options) -> list[dict[str, str]]:
@@ -160,7 +160,7 @@ def show(plugin: Found, options: Options) -> None:
     """Print what a plugin adds."""
     click.echo(f"{plugin.label}: {plugin.distribution} {plugin.version}, module {plugin.target}")
     if plugin.problem or plugin.module is None:
-        click.echo(f"  broken: {plugin.problem}")
+        click.echo(visible(f"  broken: {plugin.problem}"))
         return
     click.echo(f"  {(plugin.module.__doc__ or '').strip().splitlines()[0]}")
     alone = Plugins([])
@@ -229,7 +229,7 @@ def check_configuration(options: Options) -> None:
     """Read the configuration as a run would, and say what is wrong with it."""
     run = open_run(options)
     for warning in run.settings.warnings:
-        click.echo(warning, err=True)
+        click.echo(visible(warning), err=True)
     for name, setting in run.settings.declared.items():
         if setting.changed and run.settings[name] != setting.default:
             click.echo(f"{run.settings.origin(name)}: {name}: {setting.changed}", err=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, ExitCode, ProgramFailed, RearError
-from ..report import Report, explain
+from ..report import Report, explanation
 from ..shell import Shell
 from ..system.network import CARD, Link, Network, hardware, load
 from .network_lease import write_resolver
@@ -156,7 +156,8 @@ def main(arguments: Sequence[str]) -> int:
         report.open_log(LOG)
         return _set_up(Path(arguments[0]) if arguments else DESCRIPTION, report)
     except RearError as error:
-        report.say(explain(error, report.log_path))
+        for line in explanation(error, report.log_path):
+            report.say(line)
         return int(error.exit_code)
     finally:
         report.close()
@@ -174,7 +175,8 @@ def _set_up(description: Path, report: Report) -> int:
             network = override(network, [parse(value) for value in asked], cards)
         except ConfigurationError as error:
             # A typing error at the boot prompt must not leave the machine without any network.
-            report.say(explain(error))
+            for line in explanation(error):
+                report.say(line)
             status = ExitCode.CONFIGURATION
         else:
             if network.hostname:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import questions
 from ..errors import Interrupted, Refused
+from ..report import visible
 from . import present
 from .disk import Disk
 from .ext import is_empty, read_superblock
@@ -61,7 +62,7 @@ def _confirmed(
         tried = answers if answer == KEEP else {**answers, match.recorded.id: answer}
         after = assigned(run, layout, machine, tried, stakes, kept)
         for problem in after.problems:
-            print(f"That cannot be: {problem}", file=sys.stderr)
+            print(visible(f"That cannot be: {problem}"), file=sys.stderr)
         if not after.problems:
             answers, assignment = tried, after
     return assignment, machine
@@ -176,7 +177,7 @@ def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: M
 def ask_for_empty(run: Run, disk: Disk, spare: Mapping[str, str]) -> str:
     """The blank disk on which the storage of a disk is made again without its files, or `none`."""
     blank = [path for path, state in spare.items() if state == "blank"]
-    print(f"\n{disk} is not here, and nothing that was on it comes back from the backup", file=sys.stderr)
+    print(f"\n{visible(str(disk))} is not here, and nothing that was on it comes back from the backup", file=sys.stderr)
     question = f"Make its partitions and file systems again, empty, on {' or '.join(blank)}? A path, or [none]: "
     return questions.choose(run, question, {"": NONE, NONE: NONE, "no": NONE, **{p: p for p in blank}}, quits=QUITS)
 
@@ -214,9 +215,9 @@ def refuse(run: Run, assignment: Assignment) -> None:
 def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
     """The disk that the user wants, or `none`; one that holds something has to be typed out."""
     holds = any(reason.startswith("it holds") for reason in match.reasons)
-    print(f"\n{match}", file=sys.stderr)
+    print(f"\n{visible(str(match))}", file=sys.stderr)
     for path, state in spare.items():
-        print(f"  also here: {path} ({state})", file=sys.stderr)
+        print(visible(f"  also here: {path} ({state})"), file=sys.stderr)
     proposal = "" if holds else match.path
     default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
     keep = ", keep (to make only the rest again)" if match.loses else ""

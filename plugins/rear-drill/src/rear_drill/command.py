@@ -24,6 +24,7 @@ from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work, open_run
 from rear_core.media.iso import make_iso
 from rear_core.media.location import check_room, opened
+from rear_core.report import visible
 from rear_core.rescue.memory import available
 from rear_core.run import Options
 from rear_core.settings import quote
@@ -110,7 +111,7 @@ def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit
         sys.exit(error.exit_code)
     run.report.end()
     for line in verdict.lines(result):
-        click.echo(line)
+        click.echo(visible(line))
     click.echo(f"Report: {plan.results}")
     sys.exit(0 if result.succeeded else 1)
 
