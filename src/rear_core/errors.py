@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     CONFIGURATION = 2
     REFUSED = 3
+    UNTOLD = 4
     INTERRUPTED = 130
 
 

@@ -40,7 +40,8 @@ def _escaped(letter: str) -> str:
 class Report:
     """Terminal and log file of one run.
 
-    Secrets given to `mask` never reach either. Without a log file (`rear dump`, for one) details are dropped,
+    Secrets given to `mask` never reach either. A full disk or a closed terminal ends no run: `untold` is then the
+    reason why not everything could be said. Without a log file (`rear dump`, for one) details are dropped,
     or printed when `debug` is on.
     """
 
@@ -52,6 +53,7 @@ class Report:
         self.log_path: Path | None = None
         self._terminal = terminal
         self._log: TextIO | None = None
+        self.untold = ""
         self._secrets: set[str] = set()
         self._passing = False
 
@@ -79,7 +81,10 @@ class Report:
     def close(self) -> None:
         """Finish the log."""
         if self._log:
-            self._log.close()
+            try:
+                self._log.close()
+            except OSError as error:
+                self._note(error)
             self._log = None
 
     def mask(self, secret: str) -> None:
@@ -100,16 +105,14 @@ class Report:
     def log(self, line: str) -> None:
         """A detail, for the log only (on the terminal too with -d)."""
         line = self.shown(line)
-        if self._log:
-            print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
+        self._keep(line)
         if self.debug:
             self._print("  " + line)
 
     def say(self, line: str) -> None:
         """A line for the user."""
         line = self.shown(line)
-        if self._log:
-            print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
+        self._keep(line)
         self._said_since += bool(self.warnings)
         self._print(line)
 
@@ -128,7 +131,11 @@ class Report:
     def passing(self, line: str) -> None:
         """A line for the terminal that the next one takes the place of; the log does not get it."""
         self._passing = True
-        print("\r\033[K" + self.shown(line), end="", file=self._terminal or sys.stderr, flush=True)
+        self._write(self._terminal or sys.stderr, "\r\033[K" + self.shown(line))
+
+    def result(self, line: str) -> None:
+        """A line of what the command was run for, for the standard output."""
+        self._write(sys.stdout, visible(line) + "\n")
 
     def warn(self, line: str) -> None:
         """Something the user should know that does not end the run; repeated at its end."""
@@ -156,6 +163,8 @@ class Report:
             self._print(f"{len(self.warnings)} warnings:")
             for line in self.warnings:
                 self._print("  " + line)
+        if self.untold:
+            self._print(f"WARNING: not everything could be shown or logged: {self.untold}")
         if error:
             for line in explanation(error, self.log_path):
                 self._print(self.shown(line))
@@ -164,7 +173,21 @@ class Report:
         # The standard stream is looked up late, so that redirection by the caller counts.
         start = "\r\033[K" if self._passing else ""
         self._passing = False
-        print(start + line, file=self._terminal or sys.stderr, flush=True)
+        self._write(self._terminal or sys.stderr, f"{start}{line}\n")
+
+    def _keep(self, line: str) -> None:
+        if self._log:
+            self._write(self._log, f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        self.untold = self.untold or (error.strerror or str(error))
 
 
 def explain(error: RearError) -> str:

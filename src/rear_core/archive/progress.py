@@ -78,7 +78,7 @@ class Progress:
             "event": event, "work": self.work, "done": self.done, "total": self.total,
             "rate": round(self.rate(now)), "eta": None if left is None else round(left),
         }  # fmt: skip
-        print(json.dumps(facts), flush=True)
+        self.report.result(json.dumps(facts))
 
 
 def size(count: float) -> str:

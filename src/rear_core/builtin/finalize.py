@@ -74,7 +74,7 @@ def note_attributes(run: Run) -> None:
     found = [attributes for top in mounted(run.layout) for attributes in file_attributes.find(top)]
     for attributes in found:
         run.report.log(f"{attributes.path}: {attributes.letters or '-'}, project {attributes.project}")
-    file_attributes.save(run.recovery_dir / file_attributes.NAME, found)
+    file_attributes.save(run.recovery_dir / "attributes.json", found)
 
 
 def check_firmware(run: Run) -> None:
@@ -115,7 +115,7 @@ def free_files(run: Run) -> None:
     from ..system import file_attributes
 
     with suppress(RearError):
-        file_attributes.free(run.target, file_attributes.load(run.recovery_dir / file_attributes.NAME))
+        file_attributes.free(run.target, file_attributes.load(run.recovery_dir / "attributes.json"))
 
 
 def make_directories(run: Run) -> None:
@@ -242,7 +242,7 @@ def give_attributes(run: Run) -> None:
     from ..system import file_attributes
 
     try:
-        recorded = file_attributes.load(run.recovery_dir / file_attributes.NAME)
+        recorded = file_attributes.load(run.recovery_dir / "attributes.json")
     except RearError as error:
         run.recovery.differences.append(f"files have lost their attributes: {error.message}")
         return

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -113,7 +115,8 @@ def rear(
 ) -> None:
     """Bare-metal disaster recovery: make rescue media of this machine, and bring it back from them.
 
-    Exit status: 0 done, 1 failed, 2 configuration, 3 refused before any change, 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 configuration, 3 refused before any change, 4 done, but its output or log
+    could not be written, 130 interrupted.
     """
     if step_by_step and non_interactive:
         raise click.UsageError("-S asks before each step, which -n forbids: leave one of them out")
@@ -131,6 +134,7 @@ def rear(
 
 def main() -> None:
     """Run the command and end with its exit status; an unexpected exception is told as a bug of ours."""
+    _open_standard_streams()
     try:
         status = rear(prog_name="rear", standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -139,10 +143,10 @@ def main() -> None:
         error.show()
         status = ExitCode.CONFIGURATION
     except (click.Abort, KeyboardInterrupt):
-        print("Interrupted", file=sys.stderr)
+        _tell("Interrupted")
         status = ExitCode.INTERRUPTED
     except RearError as error:
-        print(explain(error), file=sys.stderr)
+        _tell(explain(error))
         status = error.exit_code
     except BrokenPipeError:
         # The reader of `rear dump | head` has seen enough. Nothing more can be written, not even at exit.
@@ -151,8 +155,39 @@ def main() -> None:
     except Exception as error:
         status = ExitCode.FAILED
         if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
-            print(explain(MachineFault(error)), file=sys.stderr)
+            _tell(explain(MachineFault(error)))
         else:
-            traceback.print_exc()
-            print("BUG: this is a fault of rear, not of this machine. Please report the lines above.", file=sys.stderr)
+            _tell(traceback.format_exc())
+            _tell("BUG: this is a fault of rear, not of this machine. Please report the lines above.")
+    finally:
+        _drop_what_nobody_takes()
     sys.exit(status or 0)
+
+
+def _tell(text: str) -> None:
+    """Say something on the standard error, if anything takes it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _open_standard_streams() -> None:
+    """Have something where standard input, output or error were closed: the next file would get their number.
+
+    Whatever is written there fails, as it should: nobody reads it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+            if number:
+                setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
+def _drop_what_nobody_takes() -> None:
+    """Otherwise Python would try once more, and end with a status of its own."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, None)

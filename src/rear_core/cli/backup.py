@@ -25,9 +25,7 @@ date = click.option(
 @click.pass_obj
 def mkbackup(options: Options, json_progress: bool) -> None:
     """Make rescue media of this machine, and save its files."""
-    run = work(replace(options, json_progress=json_progress), "mkbackup")
-    for path in run.results:
-        click.echo(path, err=json_progress)
+    work(replace(options, json_progress=json_progress), "mkbackup")
 
 
 @click.command()

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from ..errors import RearError
 from ..run import Options
-from .session import at_work, open_run
+from .session import at_work, open_run, told
 
 
 @click.command()
@@ -26,10 +24,5 @@ def format(options: Options, device: Path, yes: bool) -> None:
     from ..media.format import format_device
 
     run = open_run(options)
-    try:
-        with at_work(run, "format"):
-            format_device(run, device, yes=yes)
-    except RearError as error:
-        run.report.end(error)
-        sys.exit(error.exit_code)
-    run.report.end()
+    with told(run), at_work(run, "format"):
+        format_device(run, device, yes=yes)

@@ -16,7 +16,7 @@ from ..builtin import recreate
 from ..errors import RearError, Refused
 from ..report import explain, visible
 from ..run import Options, Run
-from .session import at_work, open_run
+from .session import at_work, open_run, told
 
 if TYPE_CHECKING:
     from ..storage.layout import Item, Layout
@@ -192,12 +192,7 @@ def mountonly(options: Options, target: Path) -> None:
     from ..builtin.core import check_rescue_system
 
     run = open_run(replace(options, target=target.absolute()))
-    try:
-        with at_work(run, "mountonly"):
-            check_rescue_system(run)
-            recreate.mount_present(run)
-    except RearError as error:
-        run.report.end(error)
-        sys.exit(error.exit_code)
-    run.report.end()
-    click.echo(visible(os.fspath(run.target)))
+    with told(run), at_work(run, "mountonly"):
+        check_rescue_system(run)
+        recreate.mount_present(run)
+        run.report.result(os.fspath(run.target))

@@ -3,37 +3,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from ..errors import RearError
 from ..report import visible
-from ..run import Options, Run
+from ..run import Options
 from ..workflow import execute
-from .session import at_work, open_run
+from .session import at_work, open_run, told
 
 
-def work(options: Options, workflow: str) -> Run:
-    """Run a workflow from its lock to its end; a failure is told with the place of the log."""
+def work(options: Options, workflow: str) -> None:
+    """Run a workflow from its lock to its end and print its results; a failure is told with the place of the log."""
     run = open_run(options)
-    try:
+    with told(run):
         with at_work(run, workflow):
             execute(run, workflow)
-    except RearError as error:
-        run.report.end(error)
-        sys.exit(error.exit_code)
-    run.report.end()
-    return run
+        for path in map(os.fspath, run.results):
+            run.report.say(path) if options.json_progress else run.report.result(path)
 
 
 @click.command()
 @click.pass_obj
 def mkrescue(options: Options) -> None:
     """Make rescue media of this machine, without a backup of its files."""
-    run = work(options, "mkrescue")
-    for path in run.results:
-        click.echo(path)
+    work(options, "mkrescue")
 
 
 @click.command()

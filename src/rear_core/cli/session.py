@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from .. import builtin
-from ..errors import NoFamily, PluginError, RearError
+from ..errors import ExitCode, NoFamily, PluginError, RearError
 from ..interruption import interruptible
 from ..plugins import Found, Plugins, discover, how_to_install, load, package_of
 from ..report import Report, explanation
@@ -128,6 +129,19 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             for line in traceback.format_exc().splitlines():
                 run.report.log(line)
             raise
+
+
+@contextmanager
+def told(run: Run) -> Iterator[None]:
+    """A block whose end is told, and the end of the command where it fails, or where not everything could be told."""
+    try:
+        yield
+    except RearError as error:
+        run.report.end(error)
+        sys.exit(error.exit_code)
+    run.report.end()
+    if run.report.untold:
+        sys.exit(ExitCode.UNTOLD)
 
 
 def log_path(run: Run) -> Path:

@@ -22,7 +22,6 @@ from pathlib import Path
 from .. import durable
 from ..errors import ConfigurationError, RearError
 
-NAME = "attributes.json"
 VERSION = 1
 # So deep below a mount point they are looked for, as for what btrfs does not copy on write: all files of a machine
 # would take as long as to save them.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from rear_core import RearError, Refused, Run
+from rear_core import Refused, Run
 from rear_core.archive import generations
 from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
@@ -21,10 +21,9 @@ from rear_core.archive.place import Folder, prefix
 from rear_core.archive.restore import read_manifest
 from rear_core.builtin.finalize import description
 from rear_core.builtin.storage import load_layout
-from rear_core.cli.session import at_work, open_run
+from rear_core.cli.session import at_work, open_run, told
 from rear_core.media.iso import make_iso
 from rear_core.media.location import check_room, opened
-from rear_core.report import visible
 from rear_core.rescue.memory import available
 from rear_core.run import Options
 from rear_core.settings import quote
@@ -101,19 +100,16 @@ def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit
         click.echo("\n".join(STAGES))
         return
     run = open_run(options)
-    try:
+    with told(run):
         with at_work(run, "drill"):
             plan, result = prepare(run, iso, Wishes(memory, cpus, time_limit, backup))
             rehearsal.rehearse(run, plan, result)
             verdict.keep(result, plan.results)
-    except RearError as error:
-        run.report.end(error)
-        sys.exit(error.exit_code)
-    run.report.end()
-    for line in verdict.lines(result):
-        click.echo(visible(line))
-    click.echo(f"Report: {plan.results}")
-    sys.exit(0 if result.succeeded else 1)
+        for line in (*verdict.lines(result), f"Report: {plan.results}"):
+            run.report.result(line)
+        if not result.succeeded:
+            run.report.end()
+            sys.exit(1)
 
 
 def prepare(run: Run, iso: Path | None, wishes: Wishes) -> tuple[rehearsal.Plan, verdict.Verdict]:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Terminals that are closed, pipes that nobody reads and disks that are full end no backup and no restore."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.loops import mounted
+
+pytestmark = pytest.mark.root
+
+REAR = f'{sys.executable} -c "from rear_core.cli import main; main()"'
+# Standard input, output and error, and what reads them.
+NOBODY = {
+    "closed error": "2>&-",
+    "all closed": "<&- >&- 2>&-",
+    "full disk": ">/dev/full 2>/dev/full",
+    "error to a full disk": "2>/dev/full",
+    "head": "2>&1 | head -n 1",
+    "nobody": ">/dev/null 2>&1 | true",
+}
+
+Rear = Callable[..., int]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(50):
+        (tree / f"file{number}").write_text("text" * number)
+    return tree
+
+
+@pytest.fixture
+def rear(tmp_path: Path, tree: Path) -> Rear:
+    """Runs a command with a redirection of bash; the exit status of rear."""
+    listed = json.loads(subprocess.run(["findmnt", "--json", "--list"], capture_output=True, check=True).stdout)
+    mounts = " ".join(f"'{row['target']}'" for row in listed["filesystems"])
+    for folder in ("etc", "backups"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "etc/local.conf").write_text(
+        f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log/rear.log\nVAR_DIR={tmp_path}/var\nCACHE_DIR={tmp_path}/cache\n"
+        f"BACKUP_URL=file://{tmp_path}/backups\nBACKUP_PREFIX=web1\nEXCLUDE_MOUNTPOINTS=( {mounts} )\n"
+        f"BACKUP_PROG_INCLUDE=( {tree} )\nBACKUP_PROG_EXCLUDE=()\n"
+    )
+
+    def run(arguments: str, redirection: str) -> int:
+        script = f"{REAR} -c {tmp_path}/etc {arguments} {redirection}; exit ${{PIPESTATUS[0]}}"
+        return subprocess.run(["bash", "-c", script], stdin=subprocess.DEVNULL, timeout=120).returncode
+
+    return run
+
+
+@pytest.fixture
+def full_log(tmp_path: Path) -> Iterator[None]:
+    with mounted(tmp_path / "log", "-t", "tmpfs", "-o", "size=64k", "tmpfs") as folder:
+        with (folder / "fill").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+            while True:
+                file.write(bytes(4096))
+        (folder / "rear.log").touch(mode=0o600)
+        yield
+
+
+def check_restored(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    assert rear(f"recover --demo {tmp_path}/restored", "2>/dev/null") in (0, 4)
+    restored = tmp_path / "restored" / str(tree).lstrip("/")
+    assert {path.name: path.read_text() for path in restored.iterdir()} == {
+        path.name: path.read_text() for path in tree.iterdir()
+    }
+
+
+@pytest.mark.parametrize("redirection", NOBODY.values(), ids=NOBODY.keys())
+def test_what_cannot_be_told_ends_no_run(rear: Rear, tmp_path: Path, tree: Path, redirection: str) -> None:
+    assert rear("-v mkbackuponly", redirection) == (0 if "true" in redirection else 4)
+    assert rear(f"-v recover --demo {tmp_path}/also", redirection) == (0 if "true" in redirection else 4)
+    check_restored(rear, tmp_path, tree)
+
+
+@pytest.mark.usefixtures("full_log")
+def test_a_full_disk_of_the_log_ends_no_run(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    assert rear("mkbackuponly", "2>/dev/null") == 4
+    check_restored(rear, tmp_path, tree)
+
+
+def test_events_that_nobody_reads_end_no_run(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    assert rear("mkbackuponly --json-progress", "2>/dev/null | true") == 4
+    check_restored(rear, tmp_path, tree)
+
+
+def test_an_error_has_its_status_though_nobody_hears_it(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly", "2>&-") == 4
+    assert rear(f"recover --demo {tmp_path}/tree", "2>&-") == 3
+    (tmp_path / "etc/site.conf").write_text("OUTPTU=ISO\n")
+    assert rear("mkbackuponly", "2>&-") == 2
