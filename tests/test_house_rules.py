@@ -33,6 +33,7 @@ LAYERS = (
         "hookspecs",
         "step",
         "durable",
+        "log_files",
         "removal",
         "mounts",
         "url",

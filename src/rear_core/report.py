@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from .errors import Problems, RearError, Refused
+from .errors import OF_THE_MACHINE, Problems, RearError, Refused
 
 # Lines after which a warning has been forgotten.
 MUCH = 4
@@ -74,9 +74,17 @@ class Report:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(path, flags, 0o600)
         except OSError as error:
-            raise Refused(f"cannot write the log {path}: {error.strerror}", "set LOGFILE to another place") from error
+            self.cannot_log(error, path)
+            return
         self._log = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
         self.log_path = path
+
+    def cannot_log(self, error: OSError, path: Path) -> None:
+        """Note that a run has no log where a disk fails or is full; `Refused` when it could have one elsewhere."""
+        if error.errno not in OF_THE_MACHINE:
+            raise Refused(f"cannot write the log {path}: {error.strerror}", "set LOGFILE to another place") from error
+        self._note(error)
+        self.warn(f"there is no log, as {path} cannot be written: {error.strerror}")
 
     def close(self) -> None:
         """Finish the log."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from .errors import ProgramFailed, RearError, Refused
@@ -33,8 +33,10 @@ def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
     except OSError:
         holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown process"
         raise Refused(f"rear is running already: {holder}", "wait for its end") from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"process {os.getpid()}, rear {command}\n".encode())
+    # It holds on a full disk as well, where nobody can say who has it.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()}, rear {command}\n".encode())
 
 
 def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report) -> Path:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,13 @@ def rear(tmp_path: Path, tree: Path) -> Rear:
     return run
 
 
-@pytest.fixture
-def full_log(tmp_path: Path) -> Iterator[None]:
-    with mounted(tmp_path / "log", "-t", "tmpfs", "-o", "size=64k", "tmpfs") as folder:
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """A block in which nothing can be written to a folder, which has its own file system."""
+    with mounted(folder, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         with (folder / "fill").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
             while True:
                 file.write(bytes(4096))
-        (folder / "rear.log").touch(mode=0o600)
         yield
 
 
@@ -83,10 +84,13 @@ def test_what_cannot_be_told_ends_no_run(rear: Rear, tmp_path: Path, tree: Path,
     check_restored(rear, tmp_path, tree)
 
 
-@pytest.mark.usefixtures("full_log")
-def test_a_full_disk_of_the_log_ends_no_run(rear: Rear, tmp_path: Path, tree: Path) -> None:
-    assert rear("mkbackuponly", "2>/dev/null") == 4
-    check_restored(rear, tmp_path, tree)
+@pytest.mark.parametrize(("folder", "status"), [("log", 4), ("var", 0)])
+def test_a_full_disk_of_log_or_lock_ends_no_run(
+    rear: Rear, tmp_path: Path, tree: Path, folder: str, status: int
+) -> None:
+    with full(tmp_path / folder):
+        assert rear("mkbackuponly", "2>/dev/null") == status
+        check_restored(rear, tmp_path, tree)
 
 
 def test_events_that_nobody_reads_end_no_run(rear: Rear, tmp_path: Path, tree: Path) -> None:

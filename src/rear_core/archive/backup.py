@@ -79,6 +79,8 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         run.cache_dir: "it can be made again",
         run.var_dir / "output": "rescue media that were made here",
     }
+    if run.report.log_path:
+        private[run.report.log_path] = "the log of this run"
     if place.folder:
         private.update({Path(path): "the backups themselves" for path in other_paths(os.fspath(place.folder))})
     wishes = coverage.Wishes(

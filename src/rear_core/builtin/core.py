@@ -61,7 +61,8 @@ def rear_settings() -> Iterable[Setting]:
         "LOGFILE",
         str,
         environment=True,
-        help="Log of the run. Left empty it is /tmp/rear-<hostname>.log.",
+        help="Log of the run. Left empty it is a file of its own in /var/log/rear, where of each command as many are"
+        " kept as BACKUP_KEEP says; /tmp/rear-<hostname>.log leads to the newest.",
     )
     yield Setting(
         "USER_INPUT_TIMEOUT",

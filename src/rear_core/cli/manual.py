@@ -55,7 +55,7 @@ FILES = {
     "/etc/rear/site.conf": "Settings of the site.",
     "/etc/rear/recovery/": "Description of this machine for its recovery.",
     "/var/lib/rear/output/": "Finished rescue media.",
-    "/tmp/rear-<hostname>.log": "Log of the last run.",
+    "/var/log/rear/": "Logs of the last runs.",
 }
 
 

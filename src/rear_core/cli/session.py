@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import builtin
+from .. import builtin, log_files
 from ..errors import ExitCode, NoFamily, PluginError, RearError
 from ..interruption import interruptible
 from ..plugins import Found, Plugins, discover, how_to_install, load, package_of
@@ -113,7 +113,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
         if not run.options.simulate:
             work_area.lock(run.var_dir, run.undo, command)
             run.undo.callback(run.report.close)
-            run.report.open_log(log_path(run))
+            _open_log(run, command)
             run.build_dir = work_area.make(
                 Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
             )
@@ -124,11 +124,15 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
         except RearError as error:
             for line in explanation(error):
                 run.report.log(line)
+            _tell_system(run, f"{command} failed: {error.message}", failed=True)
             raise
-        except Exception:
+        except Exception as error:
             for line in traceback.format_exc().splitlines():
                 run.report.log(line)
+            _tell_system(run, f"{command} failed: {type(error).__name__}: {error}", failed=True)
             raise
+        warnings = f", {len(run.report.warnings)} warnings" if run.report.warnings else ""
+        _tell_system(run, f"{command}: done{warnings}")
 
 
 @contextmanager
@@ -144,6 +148,20 @@ def told(run: Run) -> Iterator[None]:
         sys.exit(ExitCode.UNTOLD)
 
 
-def log_path(run: Run) -> Path:
-    """Where the log of this run goes."""
-    return Path(run.settings["LOGFILE"] or f"/tmp/rear-{socket.gethostname().partition('.')[0]}.log")
+def _open_log(run: Run, command: str) -> None:
+    """The log that LOGFILE names, or one of its own; without room or a disk for it the run goes on."""
+    if path := run.settings["LOGFILE"]:
+        run.report.open_log(Path(path))
+        return
+    try:
+        log = log_files.new(command, run.settings["BACKUP_KEEP"])
+    except OSError as error:
+        run.report.cannot_log(error, log_files.FOLDER)
+        return
+    run.report.open_log(log)
+    log_files.link(log, Path(f"/tmp/rear-{socket.gethostname().partition('.')[0]}.log"))
+
+
+def _tell_system(run: Run, text: str, *, failed: bool = False) -> None:
+    if not run.options.simulate:
+        log_files.tell_system(run.report.masked(text), failed=failed)
