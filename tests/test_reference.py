@@ -21,7 +21,7 @@ from rear_core.rescue import network, network_parameter
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.settings.files import names_for
-from rear_core.workflow import PHASES
+from rear_core.step import PHASES
 
 ROOT = Path(__file__).parent.parent
 

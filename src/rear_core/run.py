@@ -85,7 +85,8 @@ class Run:
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
     `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes, by id) from verify,
     `rebuilt` from recreate, `recovery` from all phases of one.
-    `phases` are those of the workflow, `writing` says that a recovery has begun to write to disks. `undo` is unwound
+    `phases` are those of the workflow `command`, `writing` says that a recovery has begun to write to disks. When
+    cleanup begins, `result` is "done", "failed" or "interrupted", with the `error` that ended it. `undo` is unwound
     when the run ends, however it ends.
     """
 
@@ -109,7 +110,10 @@ class Run:
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
+    command: str = ""
     phases: tuple[str, ...] = ()
+    result: str = ""
+    error: str = ""
     writing: bool = False
 
     @property

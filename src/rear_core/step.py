@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from .run import Run
 
 
+MAKING = ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "backup", "output")
+RECOVERING = ("config", "verify", "recreate", "restore", "finalize")
+PHASES = (*MAKING, *RECOVERING, "cleanup")
+
+
 @dataclass(frozen=True)
 class Step:
     """One piece of a phase: `number` 0 to 99 orders it, `title` tells the user, `action` does it.

@@ -19,14 +19,11 @@ from .errors import (
     RearError,
     Refused,
 )
-from .step import Step
+from .step import MAKING, RECOVERING, Step
 
 if TYPE_CHECKING:
     from .run import Run
 
-MAKING = ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "backup", "output")
-RECOVERING = ("config", "verify", "recreate", "restore", "finalize")
-PHASES = (*MAKING, *RECOVERING, "cleanup")
 # What they write is still there after the run: to disks, to the place of the backup, to media.
 WRITING = ("backup", "output", "recreate", "restore", "finalize")
 
@@ -66,8 +63,9 @@ def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
                 )
             place = (step.number, ORDER.index(plugin.kind), step.title)
             collected.append((place, PlannedStep(phase, plugin.label, step)))
-        for step in script_steps(run, phase):
-            collected.append(((step.number, len(ORDER), step.title), PlannedStep(phase, "script", step)))
+        for index, step in enumerate(script_steps(run, phase)):
+            # Of one number in the order of their folders.
+            collected.append(((step.number, len(ORDER), f"{index:09}"), PlannedStep(phase, "script", step)))
         collected.sort(key=lambda pair: pair[0])
         for _, planned in collected:
             yield planned
@@ -79,6 +77,7 @@ def execute(run: Run, workflow: str) -> None:
     A step that the user left out ends the run with an error: after the checks of a recovery, otherwise at its end.
     """
     phases = run.phases = WORKFLOWS[workflow]
+    run.command = workflow
     if run.options.simulate:
         for planned in plan(run, phases):
             print(f"{planned.phase:<15} {planned.step.number:02d}  {planned.step.title}  [{planned.source}]")
@@ -94,6 +93,11 @@ def execute(run: Run, workflow: str) -> None:
                 left_out += _go_through(run, phase)
         if left_out:
             raise RearError(f"left out, as asked: {'; '.join(left_out)}", "run it again for the rest")
+        run.result = "done"
+    except Exception as error:
+        run.result = "interrupted" if isinstance(error, Interrupted) else "failed"
+        run.error = error.message if isinstance(error, RearError) else f"{type(error).__name__}: {error}"
+        raise
     finally:
         _clean_up(run)
 

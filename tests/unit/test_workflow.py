@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from rear_core import builtin
-from rear_core.builtin.scripts import RESCUE_PHASES, lay_skeletons, take_scripts
+from rear_core.builtin.scripts import RESCUE_PHASES, check_scripts, lay_skeletons, take_scripts
 from rear_core.errors import ConfigurationError, ExitCode, Interrupted, PluginError, Problems, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
@@ -318,7 +319,72 @@ def test_scripts_of_the_recovery_are_taken_to_the_rescue_system(run: Run) -> Non
     assert os.access(taken[0], os.X_OK) and "LABEL=BACKUP" in taken[0].read_text()
 
 
-def test_files_that_are_no_scripts_are_passed_over(run: Run) -> None:
-    script(run, "analyse_dr", "README.sh", "exit 1")
-    script(run, "analyse_dr", "10_off.sh", "exit 1").chmod(0o644)
+def test_what_editors_and_packages_leave_is_no_script(run: Run) -> None:
+    for name in ("README", "10_mine.sh~", "10_mine.sh.dpkg-old", ".10_mine.sh.swp", "10_off.sh.disabled", "notes.md"):
+        script(run, "analyse_dr", name, "exit 1").chmod(0o644)
     assert list(plan(run, ["analyse_dr"])) == []
+    check_scripts(run)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "advice"),
+    [
+        ("prep", "100_mine.sh", "named as those of Relax-and-Recover"),
+        ("prep", "10-mine.sh", "a script is named NN_name.sh"),
+        ("prep", "10_mine", "a script is named NN_name.sh"),
+        ("prep", "mine.sh", "a script is named NN_name.sh"),
+        ("dr", "10_mine.sh", "move it to {config}/analyse_dr"),
+        ("rescue", "100_mine.sh", "move it to {config}/analyse_rescue"),
+        ("wrapup", "10_mine.sh", "move it to {config}/finalize"),
+        ("before", "10_mine.sh", "move it to {config}/<phase>; the phases are: prep analyse_dr"),
+        ("prep/NFS", "10_mine.sh", "move it to {config}/<phase>"),
+        ("../share/prep/default", "100_mine.sh", "named as those of Relax-and-Recover"),
+    ],
+)
+def test_what_looks_like_a_script_and_is_not_run_is_named(run: Run, folder: str, name: str, advice: str) -> None:
+    path = script(run, folder, name, "true")
+    with pytest.raises(ConfigurationError, match=f"{name} would not be run") as caught:
+        check_scripts(run)
+    assert advice.format(config=run.config_dir) in caught.value.hint
+    path.unlink()
+    check_scripts(run)
+
+
+def test_a_script_that_is_not_executable_is_named(run: Run) -> None:
+    path = script(run, "verify", "10_mine.sh", "true")
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"10_mine\.sh would not be run") as caught:
+        check_scripts(run)
+    assert f"chmod +x {path}" in caught.value.hint
+
+
+def test_the_scripts_of_relax_and_recover_itself_are_none_of_ours(run: Run) -> None:
+    mark = run.share_dir / "lib/framework-functions.sh"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    script(run, "../share/analyse_dr/default", "100_theirs.sh", "exit 1")
+    script(run, "../share/analyse_dr/default", "10_theirs.sh", "exit 1")
+    check_scripts(run)
+    assert list(plan(run, ["analyse_dr"])) == []
+
+
+def test_scripts_of_one_number_run_in_the_order_of_their_folders(run: Run) -> None:
+    wanted = [
+        script(run, "../share/analyse_dr/default", "50_z.sh", "true"),
+        script(run, f"../share/analyse_dr/{run.system.machine}", "50_a.sh", "true"),
+        script(run, "analyse_dr", "50_a.sh", "true"),
+        script(run, "analyse_dr", "50_b.sh", "true"),
+    ]
+    steps = [Path(planned.step.title).resolve() for planned in plan(run, ["analyse_dr"])]
+    assert steps == [path.resolve() for path in wanted]
+
+
+@pytest.mark.parametrize(("code", "told"), [("exit 4", "failed"), ("true", "done")], ids=["a failure", "a success"])
+def test_cleanup_is_told_what_it_cleans_up_after(run: Run, tmp_path: Path, code: str, told: str) -> None:
+    script(run, "analyse_dr", "10_mine.sh", code)
+    script(run, "cleanup", "10_tell.sh", f'echo "$REAR_COMMAND $REAR_RESULT $REAR_ERROR" >{tmp_path}/told')
+    with suppress(RearError):
+        execute(run, WORKFLOW)
+    words = (tmp_path / "told").read_text().split(maxsplit=2)
+    assert words[:2] == [WORKFLOW, told]
+    assert ("exit status 4" in words[2]) if told == "failed" else len(words) == 2

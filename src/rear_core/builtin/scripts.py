@@ -14,15 +14,32 @@ from ..errors import ConfigurationError
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..rescue.tree import Tree
-from ..step import Step
+from ..step import PHASES, RECOVERING, Step
 
 if TYPE_CHECKING:
     from ..run import Run
 
 SCRIPT_NAME = re.compile(r"\d\d_[\w.+-]+\.(sh|py)")
+# What somebody may have meant as one; notes and what editors and packages leave behind are none.
+LIKE_A_SCRIPT = re.compile(r"\d+[_.-].*|.*\.(sh|py|bash)")
+LEFT_BEHIND = re.compile(r"\..*|.*(~|\.(bak|old|orig|disabled|swp|dpkg-\w+|rpm\w+|ucf-\w+|md|txt))")
 # Those that the rescue system runs.
-RESCUE_PHASES = ("config", "verify", "recreate", "restore", "finalize", "cleanup")
+RESCUE_PHASES = (*RECOVERING, "cleanup")
+# What folders of a phase are called elsewhere.
+OTHER_NAMES = {"dr": "analyse_dr", "rescue": "analyse_rescue", "init": "config", "conf": "config", "wrapup": "finalize"}
+NAMED = "a script is named NN_name.sh or NN_name.py, with two digits, and runs as a program of its own"
 LISTS = ("RESCUE_BINARIES", "RESCUE_MODULES", "RESCUE_FILES")
+
+
+@hookimpl
+def rear_prep() -> Iterable[Step]:
+    yield Step(0, "Check that every script is run", check_scripts)
+
+
+@hookimpl
+def rear_analyse_dr(run: Run) -> Iterable[Step]:
+    if "prep" not in run.phases:
+        yield Step(0, "Check that every script is run", check_scripts)
 
 
 @hookimpl
@@ -54,12 +71,51 @@ def script_steps(run: Run, phase: str) -> Iterator[Step]:
 
 def scripts(run: Run, phase: str) -> Iterator[Path]:
     """The scripts of a phase, those of SHARE_DIR first."""
-    folders = [run.share_dir / phase / flavour for flavour in flavours(run)] + [run.config_dir / phase]
-    for folder in folders:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    shared = [folder / flavour for folder in run.shared(phase) for flavour in flavours(run)]
+    for folder in (*shared, run.config_dir / phase):
+        for path in _files(folder):
             if SCRIPT_NAME.fullmatch(path.name) and os.access(path, os.X_OK):
                 _check_owner(path)
                 yield path
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def check_scripts(run: Run) -> None:
+    """Raise `ConfigurationError` for what looks like a script and would never be run."""
+    for path, advice in (*_not_run(run), *_of_no_phase(run)):
+        raise ConfigurationError(f"the script {path} would not be run", advice)
+
+
+def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
+    """Files in the folders of scripts that are none by their name or mode, with what to do."""
+    for phase in PHASES:
+        shared = [folder / flavour for folder in run.shared(phase) for flavour in flavours(run)]
+        for folder in (*shared, run.config_dir / phase):
+            for path in _files(folder):
+                if LEFT_BEHIND.fullmatch(path.name) or not LIKE_A_SCRIPT.fullmatch(path.name):
+                    continue
+                if re.match(r"\d{3}_", path.name):
+                    yield path, "it is named as those of Relax-and-Recover, which cannot run by themselves: " + NAMED
+                elif not SCRIPT_NAME.fullmatch(path.name):
+                    yield path, NAMED
+                elif not os.access(path, os.X_OK):
+                    yield path, f"chmod +x {path}, or give it a name that ends with .disabled"
+
+
+def _of_no_phase(run: Run) -> Iterator[tuple[Path, str]]:
+    """Scripts in other folders."""
+    known = {run.config_dir / phase for phase in PHASES}
+    for top in (run.config_dir, *(run.config_dir / phase for phase in PHASES)):
+        for folder in sorted(path for path in top.iterdir() if path.is_dir()) if top.is_dir() else ():
+            if folder in known:
+                continue
+            for path in _files(folder):
+                if re.fullmatch(r"\d\d\d?_.*\.(sh|py)", path.name):
+                    meant = OTHER_NAMES.get(folder.name, "<phase>")
+                    yield path, f"move it to {run.config_dir / meant}; the phases are: {' '.join(PHASES)}"
 
 
 def take_scripts(run: Run) -> None:
@@ -116,6 +172,9 @@ def environment(run: Run, phase: str, returned: Path) -> dict[str, str]:
         "OUTPUT": run.settings["OUTPUT"],
         "BACKUP": run.settings["BACKUP"],
         "REAR_PHASE": phase,
+        "REAR_COMMAND": run.command,
+        "REAR_RESULT": run.result,
+        "REAR_ERROR": run.report.masked(run.error),
         "REAR_RETURN": os.fspath(returned),
         **{name: "\n".join(run.settings[name]) for name in LISTS},
     }

@@ -35,7 +35,7 @@ from ..rescue.contents import merge
 from ..rescue.programs import base_contents
 from ..settings import Setting, Sources, evaluate, parse, render
 from ..shell import Shell
-from ..workflow import MAKING
+from ..step import MAKING
 from .harness import RECOVERING, Ended, Harness, Subject, Supply, make_tree
 from .source import misspelled_hooks, settings_read
 from .watch import changes, differences, picture

@@ -22,8 +22,9 @@ from ..report import Report
 from ..run import Options, RescueImage, Run
 from ..settings import Setting, Sources, evaluate, parse
 from ..shell import Shell
+from ..step import MAKING
 from ..work_area import mounts_below, remove
-from ..workflow import MAKING, WORKFLOWS, plan
+from ..workflow import WORKFLOWS, plan
 
 RECOVERING = ("config", "verify", "restore")
 # The machine that a plugin sees has one file system, which is left out: what is saved is the tree alone.
