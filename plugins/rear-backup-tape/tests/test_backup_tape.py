@@ -218,7 +218,10 @@ def test_a_tape_that_is_not_what_was_written_ends_the_backup(make_tapes: MakeTap
         (lambda records: records[:30], "no manifest"),
         (lambda records: records[:-2], "no manifest"),
         (lambda records: [r for n, r in enumerate(records) if n != 30], "truncated"),
-        (lambda records: [r if n != 30 else b"x" + (r or b"")[1:] for n, r in enumerate(records)], "damaged"),
+        (
+            lambda records: [r if n != 30 or not r else bytes([r[0] ^ 1]) + r[1:] for n, r in enumerate(records)],
+            "damaged",
+        ),
         (lambda records: records[:21], "no backup"),
         (lambda records: [*records[:21], b"{}", *records[22:]], "no backup"),
         (lambda records: [*records[:21], b'{"format": "rear tape volume 9"}', None], "another version"),
