@@ -87,6 +87,8 @@ def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
     assert hashlib.sha256(saved.iso.read_bytes()).hexdigest() == before
 
 
+# That the backup is damaged is found in `make test` as well, on loop devices and when faults are drawn.
+@pytest.mark.long
 def test_a_damaged_backup_is_the_reason_of_a_failure(tmp_path: Path) -> None:
     drilled = drill(tmp_path, damage=FLIP)
     assert drilled.status == 1
