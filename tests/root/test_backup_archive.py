@@ -8,8 +8,9 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive
-from rear_core.archive import backup, coverage, generations, manifest
+from rear_core.archive import backup, coverage, generations, manifest, place
 from rear_core.archive.manifest import Manifest
 from rear_core.errors import Refused
+from rear_core.run import Run
+from rear_core.workflow import WORKFLOWS
 
 pytestmark = pytest.mark.root
 
@@ -191,13 +194,60 @@ def test_generations_are_kept_as_many_as_wanted(tmp_path: Path, make_run: MakeRu
 
 def test_an_older_backup_is_chosen_by_its_date(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
     old = save(make_run(), tmp_path / "backups", tree)
-    old.rename(old.with_name("2020-01-01T000000Z"))
     (tree / "folder" / "file").write_text("new")
     save(make_run(), tmp_path / "backups", tree)
-    run = make_run(backup="2020-06")
+    run = make_run(backup=old.name)
     archive.check(run, tmp_path / "backups")
     archive.restore(run, tmp_path / "backups")
     assert Path(f"{run.target}{tree}/folder/file").read_text() == "text"
+
+
+def test_a_backup_that_was_given_another_date_is_refused(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
+    old = save(make_run(), tmp_path / "backups", tree)
+    old.rename(old.with_name("2099-01-01T000000Z"))
+    with pytest.raises(Refused, match=rf"2099-01-01T000000Z was made as {old.name}: somebody has renamed it"):
+        archive.check(make_run(), tmp_path / "backups")
+
+
+@pytest.fixture
+def machines(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Run]:
+    """Makes runs that save the machine of an identity."""
+
+    def make(identity: str) -> Run:
+        monkeypatch.setattr(place, "computed", lambda: identity)
+        run = make_run()
+        run.phases = WORKFLOWS["mkbackuponly"]
+        return run
+
+    return make
+
+
+def test_a_folder_with_backups_of_another_machine_gets_none(
+    tmp_path: Path, tree: Path, machines: Callable[[str], Run]
+) -> None:
+    first = save(machines("first"), tmp_path / "backups", tree)
+    for _ in range(3):
+        with pytest.raises(Refused, match=r"backups of another machine.*identity first, this one is second"):
+            save(machines("second"), tmp_path / "backups", tree)
+    assert [path.name for path in first.parent.iterdir() if path.is_dir()] == [first.name]
+    assert save(machines("first"), tmp_path / "backups", tree).exists()
+
+
+def test_the_backup_of_another_machine_is_not_restored_unasked(
+    tmp_path: Path, make_run: MakeRun, tree: Path, machines: Callable[[str], Run]
+) -> None:
+    save(machines("first"), tmp_path / "backups", tree)
+    run = make_run()
+    run.recovery_dir.mkdir(exist_ok=True)
+    (run.recovery_dir / "system.json").write_text('{"identity": "second", "system": {"hostname": "web1"}}')
+    with pytest.raises(Refused, match=r"is of another machine: .*, identity first, not second"):
+        archive.check(run, tmp_path / "backups")
+    run.options = replace(run.options, demo=True)
+    archive.check(run, tmp_path / "backups")
+    assert "another machine" in run.report.warnings[0]
+    (run.recovery_dir / "system.json").write_text('{"identity": "first", "system": {"hostname": "web1"}}')
+    run.options = replace(run.options, demo=False)
+    archive.check(run, tmp_path / "backups")
 
 
 class Shelf:
@@ -206,6 +256,7 @@ class Shelf:
     folder: Path | None = None
     name = "2026-11-22T120000Z"
     block_size = 10_000
+    number = 0
 
     def __init__(self, home: Path, room: int) -> None:
         self.home = home

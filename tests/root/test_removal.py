@@ -163,7 +163,8 @@ def test_an_old_backup_that_cannot_be_removed_is_named_and_the_new_one_counts(
     old, new = home / "2026-11-20T120000Z", home / "2026-11-21T120000Z"
     for path in (old, new):
         path.mkdir(parents=True)
-        (path / manifest.NAME).touch()
+        made = manifest.Manifest(path.name, "web1", "backup.tar", 0, "", "none", 0, 0)
+        (path / manifest.NAME).write_text(manifest.dumps(made))
     bind(share, old / "folder")
     gone, problems = generations.prune(home, 1, new.name)
     assert gone == [] and len(problems) == 1 and "something is mounted there" in problems[0]

@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import other_paths
 from ..rescue.contents import Contents
 from . import coverage, encryption, manifest, stream
-from .place import Place, opened
+from .place import Place, identity, opened
 from .progress import Progress, size
 from .volumes import Target, Writer
 
@@ -146,6 +146,7 @@ def archive(
         storage=storage(run), warnings=streamed.complaints, tools=tools(run, compression, bool(keys)),
         encryption=secured, volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
         saved=tuple(entry.name for entry in selection.covered if entry.verdict == coverage.SAVED),
+        machine=identity(run), number=target.number,
     )  # fmt: skip
     target.add(COVERAGE, selection.dumps())
     target.add(manifest.NAME, manifest.dumps(made, keys))

@@ -3,29 +3,127 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ..durable import flush
-from ..errors import ConfigurationError, Refused
+from ..errors import ConfigurationError, RearError, Refused
 from ..removal import discard, remove_tree
 from . import manifest
 
 FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 PARTIAL = ".partial"
+LOCK = ".lock"
+# Bytes of a manifest: it has the whole description of the storage.
+LARGEST = 64 << 20
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A backup in a folder: its number among those of the machine, 0 for one without or with a manifest that is
+    damaged, and the machine by its identity. One that is not `ours` is a link, which somebody has put there."""
+
+    name: str
+    number: int = 0
+    machine: str = ""
+    whole: bool = False
+    ours: bool = True
 
 
 def names(home: Path) -> list[str]:
-    """The generations in a folder, oldest first; what has a name of its own is none of ours."""
+    """The generations in a folder, in the order in which they were made; what has a name of its own is none of ours."""
+    return [generation.name for generation in found(home)]
+
+
+def found(home: Path) -> list[Generation]:
+    """Likewise, with what their manifests say. Clocks are set back: numbers decide, and names only where they lack."""
     try:
-        return sorted(path.name for path in home.iterdir() if PATTERN.fullmatch(path.name) and path.is_dir())
+        paths = sorted(path for path in home.iterdir() if _is_time(path.name) and path.is_dir())
     except FileNotFoundError:
         return []
+    generations = [_generation(path) for path in paths]
+    order = []
+    before = 0
+    for generation in generations:
+        order.append((generation.number or before, not generation.number, generation.name, generation))
+        before = max(before, generation.number)
+    return [generation for *_, generation in sorted(order, key=lambda item: item[:3])]
+
+
+def _is_time(name: str) -> bool:
+    if not PATTERN.fullmatch(name):
+        return False
+    try:
+        datetime.strptime(name, FORMAT)
+    except ValueError:
+        return False
+    return True
+
+
+def _generation(path: Path) -> Generation:
+    try:
+        made = manifest.loads(read_small(path / manifest.NAME)).manifest
+    except (OSError, ValueError, RearError):
+        return Generation(path.name, ours=not path.is_symlink())
+    return Generation(path.name, made.number, made.machine, whole=True, ours=not path.is_symlink())
+
+
+def read_small(path: Path) -> str:
+    """The text of a small file; `OSError` for what is none and could be read for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            raise OSError(errno.EINVAL, "it is no small file", os.fspath(path))
+        return file.read(LARGEST)
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[bool]:
+    """A block in which nobody else saves to a folder, also from another machine; False where its file system has no
+    locks. The lock dies with its holder (fcntl(2), record locks: NFS has them). `Refused` when somebody has it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / LOCK
+    descriptor = -1
+    try:
+        # Whoever had it removes the file: what is locked here must be what others will find.
+        while descriptor < 0 or not _is(path, descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        there = True
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES) and descriptor >= 0:
+            os.close(descriptor)
+            raise Refused(
+                f"another run of rear saves to {home}", "wait for its end, or give each machine a BACKUP_PREFIX"
+            ) from None
+        if descriptor < 0:
+            raise
+        there = False
+    try:
+        yield there
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -34,11 +132,9 @@ def new(home: Path, now: datetime | None = None) -> Iterator[tuple[Path, str]]:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for stale in unfinished(home):
         discard(stale)
-    name = (now or datetime.now(timezone.utc)).strftime(FORMAT)
-    newest = max(names(home), default="")
-    if name <= newest:
-        # Also after the clock was set back the newest by name must be the one that was made last.
-        name = (datetime.strptime(newest, FORMAT) + timedelta(seconds=1)).strftime(FORMAT)
+    moment = now or datetime.now(timezone.utc)
+    while os.path.lexists(home / (name := moment.strftime(FORMAT))):
+        moment += timedelta(seconds=1)
     partial = home / (name + PARTIAL)
     partial.mkdir(mode=0o700)
     try:
@@ -65,11 +161,12 @@ def unfinished(home: Path) -> list[Path]:
 
 
 def prune(home: Path, keep: int, made: str) -> tuple[list[str], list[str]]:
-    """Remove complete generations until `keep` are left, oldest first and never the one just made.
+    """Remove whole generations until `keep` are left, oldest first and never the one just made.
 
-    Returns the names of those that are gone, and of each other one why it could not be removed.
+    Damaged ones count as none, and stay, as do links. Returns the names of those that are gone, and of each other one
+    why it could not be removed.
     """
-    complete = [name for name in names(home) if name != made and (home / name / manifest.NAME).exists()]
+    complete = [old.name for old in found(home) if old.name != made and old.whole and old.ours]
     gone, problems = [], []
     for name in complete[: max(len(complete) + 1 - keep, 0)]:
         try:
@@ -81,16 +178,16 @@ def prune(home: Path, keep: int, made: str) -> tuple[list[str], list[str]]:
     return gone, problems
 
 
-def choose(found: Sequence[str], date: str, where: str) -> str:
+def choose(there: Sequence[str], date: str, where: str) -> str:
     """The newest backup of that date or before it; of all with "". A date may leave off what is not needed:
     2026-11-22, or 2026-11-22T1830."""
-    if not found:
+    if not there:
         raise Refused(f"there is no backup in {where}", "check BACKUP_URL and BACKUP_PREFIX, or run `rear mkbackup`")
     digits = re.sub(r"[-T:Z ]", "", date)
     if not re.fullmatch(r"\d{0,14}", digits):
         raise ConfigurationError(f"{date!r} is no date of a backup", "write it as 2026-11-22 or 2026-11-22T1830 (UTC)")
     until = digits.ljust(14, "9")
-    fitting = [name for name in found if re.sub(r"\D", "", name) <= until]
+    fitting = [name for name in there if re.sub(r"\D", "", name) <= until]
     if not fitting:
-        raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(found)}")
+        raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(there)}")
     return fitting[-1]

@@ -25,7 +25,7 @@ class Manifest:
     """What is known of a backup. `size` and `sha256` are those of the archive as it lies there, `volumes` those of its
     parts when it has several, `bytes` and `members` those of the tar stream in it; `warnings` counts kinds of what tar
     complained about; `layout` is the SHA-256 of the layout that the machine had, `storage` that layout; `saved` are the
-    mount points whose files are in it."""
+    mount points whose files are in it; `machine` is the identity of the machine, `number` counts its backups there."""
 
     created: str
     hostname: str
@@ -42,6 +42,8 @@ class Manifest:
     encryption: Encryption | None = None
     volumes: tuple[Volume, ...] = ()
     saved: tuple[str, ...] = ()
+    machine: str = ""
+    number: int = 0
 
     @property
     def parts(self) -> tuple[Volume, ...]:

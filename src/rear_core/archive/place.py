@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from ..errors import RearError, Refused
 from ..shell import BLOCK
+from ..system.identity import computed, known
 from . import generations
 from .manifest import NAME, OTHER_BACKUP, Manifest
 from .volumes import Target, Volume
@@ -57,17 +59,16 @@ class Folder:
 
     @contextmanager
     def new(self, archive: str) -> Iterator[Target]:
-        keep = self.run.settings["BACKUP_KEEP"]
         try:
-            with generations.new(self.home) as (partial, name), ExitStack() as stack:
-                yield FolderTarget(name, partial, stack.enter_context(open(new_file(partial / archive), "wb")))
-            gone, problems = generations.prune(self.home, keep, name)
-            for old in gone:
-                self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
-            for problem in problems:
-                self.run.report.warn(f"an old backup cannot be removed and takes its room: {problem}")
-            for left in generations.unfinished(self.home):
-                self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
+            with generations.locked(self.home) as alone:
+                if not alone:
+                    self.run.report.warn(f"{self.home} has no locks: let no other machine save there")
+                self.check_owner()
+                number = 1 + max((old.number for old in generations.found(self.home)), default=0)
+                with generations.new(self.home) as (partial, name), ExitStack() as stack:
+                    file = stack.enter_context(open(new_file(partial / archive), "wb"))
+                    yield FolderTarget(name, number, partial, file)
+                self._prune(name)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
@@ -77,18 +78,46 @@ class Folder:
                 else "check its server or disk: earlier backups are as they were",
             ) from error
 
+    def check_owner(self) -> None:
+        """`Refused` when another machine keeps its backups in the folder: it would lose them one by one."""
+        own = identity(self.run)
+        others = {other.machine: other.name for other in generations.found(self.home) if other.machine not in ("", own)}
+        if own and others:
+            machine, name = next(iter(others.items()))
+            raise Refused(
+                f"{self.home} has backups of another machine, as {name} (identity {machine}, this one is {own})",
+                "set BACKUP_PREFIX; or when it is this one on other hardware, move its old backups to another folder",
+            )
+
+    def _prune(self, made: str) -> None:
+        """Remove old backups, and tell of what takes the room of one."""
+        keep = self.run.settings["BACKUP_KEEP"]
+        gone, problems = generations.prune(self.home, keep, made)
+        for old in gone:
+            self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
+        for problem in problems:
+            self.run.report.warn(f"an old backup cannot be removed and takes its room: {problem}")
+        for left in generations.unfinished(self.home):
+            self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
+        for other in generations.found(self.home):
+            if not other.whole:
+                self.run.report.warn(f"{self.home / other.name} is damaged, counts as no backup and takes its room")
+
     def names(self) -> list[str]:
         return generations.names(self.home)
 
     def manifest(self, name: str) -> str:
-        return (self.home / name / NAME).read_text()
+        return generations.read_small(self.home / name / NAME)
 
     def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
         path = self.home / name / found.archive
         try:
-            there = path.stat().st_size
+            status = path.lstat()
         except FileNotFoundError:
             raise Refused(f"the backup {path.parent} has no archive {found.archive}", OTHER_BACKUP) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused(f"the archive {path} is no file", OTHER_BACKUP)
+        there = status.st_size
         if there < found.size:
             raise Refused(f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP)
         return read(path)
@@ -99,8 +128,9 @@ class FolderTarget:
 
     block_size = 0
 
-    def __init__(self, name: str, partial: Path, file: IO[bytes]) -> None:
+    def __init__(self, name: str, number: int, partial: Path, file: IO[bytes]) -> None:
         self.name = name
+        self.number = number
         self.partial = partial
         self.file = file
 
@@ -139,6 +169,17 @@ def hostname(run: Run) -> str:
         # The rescue system may not have the name of the machine.
         return str(json.loads(recorded.read_text())["system"]["hostname"])
     return run.system.hostname
+
+
+def identity(run: Run) -> str:
+    """The identity of the machine that the run is about: when recovering the recorded one, "" when none is known."""
+    if "verify" not in run.phases:
+        return known(run.var_dir, computed())
+    recorded = run.recovery_dir / "system.json"
+    try:
+        return str(json.loads(recorded.read_text()).get("identity", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def opened(run: Run, place: Path | Place) -> Place:

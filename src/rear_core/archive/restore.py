@@ -15,7 +15,7 @@ from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, stream
 from .backup import passphrase
-from .place import Place, opened
+from .place import Place, identity, opened
 from .progress import Progress, size
 from .volumes import checked
 
@@ -46,6 +46,7 @@ def check(run: Run, place: Path | Place) -> None:
         sealed = read_manifest(where, name)
         keys = unlock(run, sealed)
         found = sealed.manifest
+        check_owner(run, name, found)
         compare_layouts(run, found)
         check_saved(run, found)
         check_room(run, found)
@@ -97,6 +98,25 @@ def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:
                 raise
             run.report.say(error.message)
     raise AssertionError("unreachable")
+
+
+def check_owner(run: Run, name: str, found: manifest.Manifest) -> None:
+    """Refuse, or ask, when the backup is of another machine or of another time than its name says."""
+    if found.created != name:
+        raise Refused(f"the backup {name} was made as {found.created}: somebody has renamed it", manifest.OTHER_BACKUP)
+    own = identity(run)
+    if found.machine in ("", own) or not own:
+        return
+    problem = f"the backup is of another machine: {found.hostname}, identity {found.machine}, not {own}"
+    if run.demo:
+        run.report.warn(problem)
+        return
+    advice = "check BACKUP_URL and BACKUP_PREFIX"
+    if not questions.is_interactive(run):
+        raise Refused(problem, advice)
+    run.report.say(problem)
+    if not questions.confirm(run, "Restore it here", default=False, quits="ended before anything was written"):
+        raise Refused(problem, advice)
 
 
 def compare_layouts(run: Run, found: manifest.Manifest) -> None:

@@ -22,10 +22,12 @@ class Volume:
 class Target(Protocol):
     """A backup while it is written: its archive in one volume or several, and after it a few small files.
 
-    `name` is the time it is called by. Blocks have `block_size` bytes, the last one fewer; 0 means of any size.
+    `name` is the time it is called by, `number` counts the backups there, 0 where nobody does. Blocks have
+    `block_size` bytes, the last one fewer; 0 means of any size.
     """
 
     name: str
+    number: int
     block_size: int
 
     def write(self, block: memoryview) -> int:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .. import durable
 from ..errors import ConfigurationError, RearError, Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents
@@ -60,6 +62,7 @@ def rear_finalize() -> Iterable[Step]:
     yield Step(35, "Put the names of network cards right", put_cards_right)
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Prove that the recovered system can boot", prove)
+    yield Step(93, "Let the machine be known by its identity", keep_identity)
     yield Step(95, "Give files their attributes", give_attributes)
     yield Step(97, "See that all of it has reached the disks", check_written)
     yield Step(99, "Report", tell)
@@ -235,6 +238,19 @@ def prove(run: Run) -> None:
 def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
     run.report.log(f"default entry: {entry.title}: {entry.kernel} {' '.join(entry.arguments)}")
     run.report.log(f"modules it takes to reach the root file system: {' '.join(sorted(needed))}")
+
+
+def keep_identity(run: Run) -> None:
+    """On other hardware it would be another machine to its own backups."""
+    from ..archive.place import identity
+    from ..finalize import files
+    from ..system.identity import MACHINE_ID, NAME, computed, kept
+
+    recorded, here = identity(run), computed(files.inside(run.target, os.fspath(MACHINE_ID)))
+    if recorded and recorded != here:
+        path = files.inside(run.target, os.fspath(run.var_dir / NAME))
+        durable.write(path, kept(recorded, here))
+        files.label(path)
 
 
 def give_attributes(run: Run) -> None:

@@ -64,6 +64,8 @@ def find_boot_loader(run: Run) -> None:
 
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:
-    """Write system.json."""
-    text = json.dumps({"version": VERSION, **facts}, indent=2, sort_keys=True)
+    """Write system.json, with the identity of the machine."""
+    from ..archive.place import identity
+
+    text = json.dumps({"version": VERSION, "identity": identity(run), **facts}, indent=2, sort_keys=True)
     durable.write(run.recovery_dir / "system.json", f"{text}\n")

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,10 +17,11 @@ from rear_core.errors import ConfigurationError, Refused
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 
 
-def make(home: Path, *names: str) -> None:
+def make(home: Path, *names: str, number: int = 0, machine: str = "") -> None:
     for name in names:
         (home / name).mkdir(parents=True)
-        (home / name / manifest.NAME).touch()
+        made = manifest.Manifest(name, "web1", "backup.tar", 0, "", "none", 0, 0, machine=machine, number=number)
+        (home / name / manifest.NAME).write_text(manifest.dumps(made))
 
 
 def test_it_appears_in_the_end_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -49,20 +53,90 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
-def test_the_newest_by_name_is_the_one_made_last_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
-    for _ in range(3):
-        with generations.new(tmp_path, NOON):
+def test_the_newest_is_the_one_made_last_though_the_clock_was_wrong(tmp_path: Path) -> None:
+    make(tmp_path, "2026-11-01T120000Z", "2026-11-02T120000Z")
+    make(tmp_path, "2099-01-01T000000Z", number=1)
+    make(tmp_path, "2026-11-20T120000Z", number=2)
+    assert generations.names(tmp_path) == [
+        "2026-11-01T120000Z", "2026-11-02T120000Z", "2099-01-01T000000Z", "2026-11-20T120000Z",
+    ]  # fmt: skip
+    with generations.new(tmp_path, NOON.replace(day=20)) as (_, name):
+        assert name == "2026-11-20T120001Z"
+    assert generations.choose(["2099-01-01T000000Z", "2026-11-20T120000Z"], "", "there") == "2026-11-20T120000Z"
+
+
+def test_a_damaged_one_keeps_its_place_among_the_others(tmp_path: Path) -> None:
+    make(tmp_path, "2026-11-20T120000Z", number=4)
+    make(tmp_path, "2026-11-21T120000Z", number=5)
+    make(tmp_path, "2026-11-22T120000Z", number=6)
+    (tmp_path / "2026-11-21T120000Z" / manifest.NAME).write_text("{")
+    assert generations.names(tmp_path) == ["2026-11-20T120000Z", "2026-11-21T120000Z", "2026-11-22T120000Z"]
+
+
+@pytest.mark.parametrize("name", ["2026-99-99T999999Z", "2026-02-30T000000Z", "2026-01-01T246060Z"])
+def test_what_is_no_time_is_no_backup(tmp_path: Path, name: str) -> None:
+    make(tmp_path, "2026-11-20T120000Z")
+    (tmp_path / name).mkdir()
+    assert generations.names(tmp_path) == ["2026-11-20T120000Z"]
+
+
+def test_the_last_second_of_time_is_in_nobodys_way(tmp_path: Path) -> None:
+    make(tmp_path, "9999-12-31T235959Z", number=1)
+    with generations.new(tmp_path, NOON) as (_, name):
+        assert name == "2026-11-22T120000Z"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "endless", "huge"])
+def test_what_is_no_manifest_is_never_waited_for(tmp_path: Path, kind: str) -> None:
+    make(tmp_path, "2026-11-20T120000Z")
+    path = tmp_path / "2026-11-20T120000Z" / manifest.NAME
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    else:
+        path.symlink_to("/dev/zero" if kind == "endless" else "/etc/passwd")
+    (generation,) = generations.found(tmp_path)
+    assert not generation.whole
+    with pytest.raises(OSError):
+        generations.read_small(path)
+
+
+def test_while_one_saves_another_is_refused_and_its_work_stays(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from rear_core.archive import generations\n"
+        "with generations.locked(Path(sys.argv[1])), generations.new(Path(sys.argv[1])):\n"
+        "    print('there', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"there\n"
+        with pytest.raises(Refused, match="another run of rear saves to"), generations.locked(tmp_path):
             pass
-    with generations.new(tmp_path, NOON.replace(hour=3)):
-        pass
-    assert generations.names(tmp_path) == [f"2026-11-22T12000{second}Z" for second in range(4)]
+        assert len(generations.unfinished(tmp_path)) == 1
+        other.kill()
+    # It dies with its holder.
+    with generations.locked(tmp_path) as alone:
+        assert alone
 
 
 def test_the_oldest_are_pruned_but_never_the_one_just_made(tmp_path: Path) -> None:
     make(tmp_path, "2026-11-19T120000Z", "2026-11-20T120000Z", "2026-11-21T120000Z", "2019-01-01T000000Z")
     (tmp_path / "2026-11-01T000000Z").mkdir()
+    for day in (23, 24, 25):
+        make(tmp_path, f"2026-11-{day}T120000Z")
+        (tmp_path / f"2026-11-{day}T120000Z" / manifest.NAME).write_text("damaged")
+    make(tmp_path.parent / "elsewhere", "2026-11-18T120000Z")
+    (tmp_path / "2026-11-18T120000Z").symlink_to(tmp_path.parent / "elsewhere/2026-11-18T120000Z")
     assert generations.prune(tmp_path, 2, "2019-01-01T000000Z") == (["2026-11-19T120000Z", "2026-11-20T120000Z"], [])
-    assert generations.names(tmp_path) == ["2019-01-01T000000Z", "2026-11-01T000000Z", "2026-11-21T120000Z"]
+    assert generations.names(tmp_path) == [
+        "2019-01-01T000000Z", "2026-11-01T000000Z", "2026-11-18T120000Z", "2026-11-21T120000Z",
+        *(f"2026-11-{day}T120000Z" for day in (23, 24, 25)),
+    ]  # fmt: skip
+    assert (tmp_path.parent / "elsewhere/2026-11-18T120000Z" / manifest.NAME).exists()
 
 
 @pytest.mark.parametrize(

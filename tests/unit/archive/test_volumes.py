@@ -20,6 +20,7 @@ class Media:
     """Volumes of the given sizes, the last of which has room for all the rest; blocks are not split with `whole`."""
 
     name = "2026-11-22T120000Z"
+    number = 0
 
     def __init__(self, sizes: Iterable[int], block_size: int = 0, *, whole: bool = False) -> None:
         self.block_size = block_size

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.boot.loader import BootLoader
-from rear_core.builtin import system
+from rear_core.builtin import core, system
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
@@ -18,7 +18,8 @@ from rear_core.settings import Sources, evaluate
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(evaluate(Sources(), [], {}), Plugins([system]), Options(config_dir=tmp_path / "etc"))
+    settings = evaluate(Sources(), Plugins([core]).settings(), {"VAR_DIR": f"{tmp_path}/var"})
+    return Run(settings, Plugins([system]), Options(config_dir=tmp_path / "etc"))
 
 
 def test_the_system_is_written_for_its_owner_alone(run: Run) -> None:
@@ -39,7 +40,7 @@ def test_the_boot_loader_is_added(run: Run) -> None:
     system.describe_system(run)
     system.find_boot_loader(run)
     written = json.loads((run.recovery_dir / "system.json").read_text())
-    assert set(written) == {"version", "system", "boot_loaders"}
+    assert set(written) == {"version", "identity", "system", "boot_loaders"}
     assert [path.name for path in run.recovery_dir.iterdir()] == ["system.json"]
 
 

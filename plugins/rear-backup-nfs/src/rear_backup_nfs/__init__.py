@@ -111,7 +111,7 @@ def place(run: Run) -> AbstractContextManager[Path]:
 def check_place(run: Run) -> None:
     """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
     from rear_core.archive import check_tools
-    from rear_core.archive.place import prefix
+    from rear_core.archive.place import Folder, prefix
     from rear_core.media.location import check_writable
     from rear_core.storage.spared import check_mounted
 
@@ -125,5 +125,7 @@ def check_place(run: Run) -> None:
             raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
     with place(run) as directory:
         check_writable(directory, str(url))
+        if "backup" in run.phases:
+            Folder(run, directory).check_owner()
     if "backup" in run.phases:
         check_tools(run)
