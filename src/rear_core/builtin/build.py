@@ -124,10 +124,16 @@ def take_files(run: Run) -> None:
     tree, contents = tree_of(run), contents_of(run)
     excluded = matcher([*programs.EXCLUDED, *run.settings["RESCUE_FILES_EXCLUDE"]])
     secret, allowed = matcher(contents.secrets), matcher(run.settings["RESCUE_ALLOW_SECRETS"])
+    listed = matcher([*run.settings["RESCUE_FILES"], *run.settings["RESCUE_ALLOW_SECRETS"]])
     own = os.fspath(run.build_dir)
 
     def wanted(path: str) -> bool:
-        return path != own and not excluded(path) and (allowed(path) or not secret(path))
+        if path == own or excluded(path) or (secret(path) and not allowed(path)):
+            return False
+        if programs.is_hidden(path) and not listed(path):
+            run.report.warn(f"{path} is left out, as only root can read it; RESCUE_FILES takes it along")
+            return False
+        return True
 
     files = programs.add_files(tree, contents.files, wanted)
     loader = libraries.native_loader(python.interpreter())
@@ -245,6 +251,7 @@ def _is_broken_here(run: Run, path: Path) -> bool:
 
 def check_secrets(run: Run) -> None:
     """End the build when a file of the tree has a secret that the configuration does not allow there."""
+    from ..rescue.python import libraries
     from ..rescue.secrets import find_secrets
 
     allowed = list(run.settings["RESCUE_ALLOW_SECRETS"])
@@ -252,7 +259,8 @@ def check_secrets(run: Run) -> None:
         allowed.append("/etc/ssh/ssh_host_*_key")
     if run.settings["SSH_ROOT_PASSWORD"]:
         allowed.append("/etc/shadow")
-    secrets = find_secrets(run.rootfs_dir, dict(_known_secrets(run)), allowed, contents_of(run).secrets)
+    values, files = dict(_known_secrets(run)), contents_of(run).secrets
+    secrets = find_secrets(run.rootfs_dir, values, allowed, files, libraries())
     if secrets:
         named = "; ".join(f"{secret.what} in {secret.path}" for secret in secrets)
         raise RearError(

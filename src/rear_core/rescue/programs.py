@@ -65,6 +65,8 @@ EXCLUDED = (
     # A module that this machine must not load may be what another one needs; options stay.
     "*/modprobe.d/*blacklist*.conf",
 )  # fmt: skip
+# Taken for every machine, whatever is in them.
+HIDDEN_IN = ("/etc/modprobe.d/", "/etc/udev/rules.d/", "/etc/systemd/network/")
 
 
 def base_contents() -> Contents:
@@ -94,6 +96,11 @@ def add_programs(sh: Shell, tree: Tree, contents: Contents) -> list[Path]:
             # Python programs run with the Python that rear brings along.
             todo += [word for word in interpreters_of(path) if not os.path.basename(word).startswith("python")]
     return taken
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file with options of drivers or rules of udev, where somebody may have put a password, is for root."""
+    return path.startswith(HIDDEN_IN) and os.path.isfile(path) and not os.stat(path).st_mode & 0o044
 
 
 def add_files(tree: Tree, patterns: Iterable[str], wanted: Callable[[str], bool] = everything) -> list[Path]:

@@ -89,6 +89,13 @@ class _Layer:
             os.utime(place, (OWN_TIME, OWN_TIME))
 
 
+def libraries() -> list[str]:
+    """The folders in the rescue system with modules that nobody on this machine has written."""
+    standard = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
+    folders = [standard["stdlib"], standard["platstdlib"]]
+    return sorted({SITE, *(place for path in folders for place in (path, os.path.realpath(path)))})
+
+
 def add_interpreter(tree: Tree) -> list[Path]:
     """Take the interpreter and its standard library; return the files that need shared libraries."""
     paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
