@@ -34,6 +34,7 @@ LAYERS = (
         "step",
         "durable",
         "log_files",
+        "trust",
         "removal",
         "mounts",
         "url",

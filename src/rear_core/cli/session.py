@@ -23,6 +23,7 @@ from ..settings.files import names_for
 from ..settings.model import Setting
 from ..shell import Shell
 from ..system.os_release import OperatingSystem, read_os_release
+from ..trust import changeable
 from ..workflow import WORKFLOWS
 
 
@@ -117,7 +118,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             run.build_dir = work_area.make(
                 Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
             )
-        for warning in run.settings.warnings:
+        for warning in (*run.settings.warnings, *_not_roots(run)):
             run.report.warn(warning)
         try:
             yield run
@@ -133,6 +134,14 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             raise
         warnings = f", {len(run.report.warnings)} warnings" if run.report.warnings else ""
         _tell_system(run, f"{command}: done{warnings}")
+
+
+def _not_roots(run: Run) -> Iterator[str]:
+    """Warnings of what root runs here and others can change: a checkout or an environment of a user."""
+    modules = [plugin.module.__file__ for plugin in run.plugins.active if plugin.module and plugin.module.__file__]
+    problems = {changeable(Path(path).absolute()) for path in (sys.executable, __file__, *modules)}
+    for problem in sorted(problems - {""}):
+        yield f"rear runs as root what is not root's alone: {problem}; install rear where only root can write"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..trust import changeable
 from .reader import Assignment, decode, parse
 
 
@@ -40,6 +41,11 @@ def load(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.
 
     An extra file without a slash in its name is NAME or NAME.conf in the configuration directory.
     """
+    if os.geteuid() == 0 and (problem := changeable(config_dir.absolute())):
+        raise ConfigurationError(
+            f"the configuration in {config_dir} is not root's alone: {problem}",
+            "check what is in it; chown root and chmod go-w what is named",
+        )
     wanted = [path for path in (config_dir / name for name in names) if path.exists()]
     wanted += [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
     assignments: list[Assignment] = []
