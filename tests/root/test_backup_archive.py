@@ -17,7 +17,7 @@ import pytest
 
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
-from rear_core import archive
+from rear_core import archive, questions
 from rear_core.archive import backup, coverage, generations, manifest, place
 from rear_core.archive.manifest import Manifest
 from rear_core.errors import Refused
@@ -248,6 +248,31 @@ def test_the_backup_of_another_machine_is_not_restored_unasked(
     (run.recovery_dir / "system.json").write_text('{"identity": "first", "system": {"hostname": "web1"}}')
     run.options = replace(run.options, demo=False)
     archive.check(run, tmp_path / "backups")
+
+
+@pytest.mark.parametrize("how", ["description", "key", "file that is not there"])
+def test_encryption_cannot_be_taken_off(tmp_path: Path, make_run: MakeRun, tree: Path, how: str) -> None:
+    save(make_run(), tmp_path / "backups", tree)
+    conf = {"key": f"BACKUP_KEY='{SECRET}'\n", "file that is not there": f"BACKUP_KEY_FILE={tmp_path}/key\n"}
+    run = make_run(conf.get(how, ""))
+    if how == "description":
+        run.recovery_dir.mkdir(exist_ok=True)
+        (run.recovery_dir / "system.json").write_text('{"encrypted": true, "system": {"hostname": "web1"}}')
+    with pytest.raises(Refused, match="is not encrypted although those of this machine are"):
+        archive.check(run, tmp_path / "backups")
+
+
+def test_a_key_file_that_is_not_on_the_media_is_asked_for(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups", tree)
+    run = make_run(f"BACKUP_KEY_FILE={tmp_path}/not-there\n")
+    with pytest.raises(Refused, match="encrypted and no key is configured"):
+        archive.check(run, tmp_path / "backups")
+    monkeypatch.setattr(questions, "is_interactive", lambda run: True)
+    monkeypatch.setattr(questions, "ask_secret", lambda run, question: SECRET)
+    archive.check(run, tmp_path / "backups")
+    assert run.backup and run.backup.keys  # type: ignore[union-attr]
 
 
 class Shelf:

@@ -226,9 +226,10 @@ def tools(run: Run, compression: str, encrypted: bool) -> dict[str, str]:
 
 
 def passphrase(run: Run) -> str:
-    """The configured passphrase, "" for none."""
+    """The configured passphrase, "" for none; the file that has it is not on the rescue media, so it is asked for."""
     secret = str(run.settings["BACKUP_KEY"])
-    if not secret and (path := run.settings["BACKUP_KEY_FILE"]):
+    path = run.settings["BACKUP_KEY_FILE"]
+    if not secret and path and not ("verify" in run.phases and not os.path.lexists(path)):
         secret = encryption.read_passphrase(Path(path))
         run.report.mask(secret)
     return secret

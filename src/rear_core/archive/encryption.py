@@ -21,6 +21,9 @@ WORK, BLOCKS, LANES = 1 << 17, 8, 1
 # A forged manifest must not make us use up all memory.
 MOST_MEMORY = 1 << 30
 SHORTEST = 8
+# A single word of fewer letters is in every list of words, and in some program.
+LONG_WORD = 14
+COMMON = frozenset(["password1", "passw0rd", "p@ssw0rd", "12345678", "123456789", "1234567890", "trustno1", "abc12345"])
 
 
 @dataclass(frozen=True)
@@ -121,4 +124,8 @@ def read_passphrase(path: Path) -> str:
 
 def passphrase_problem(passphrase: str) -> str:
     """What is wrong with a new passphrase, "" when nothing is; empty means no encryption."""
-    return f"is shorter than {SHORTEST} characters" if 0 < len(passphrase) < SHORTEST else ""
+    if 0 < len(passphrase) < SHORTEST:
+        return f"is shorter than {SHORTEST} characters"
+    if passphrase.lower() in COMMON or (passphrase.isalpha() and len(passphrase) < LONG_WORD):
+        return "is a word that many texts have: take several words, or digits and signs as well"
+    return ""

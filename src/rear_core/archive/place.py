@@ -173,13 +173,15 @@ def hostname(run: Run) -> str:
 
 def identity(run: Run) -> str:
     """The identity of the machine that the run is about: when recovering the recorded one, "" when none is known."""
-    if "verify" not in run.phases:
-        return known(run.var_dir, computed())
-    recorded = run.recovery_dir / "system.json"
+    return str(recorded(run, "identity") or "") if "verify" in run.phases else known(run.var_dir, computed())
+
+
+def recorded(run: Run, fact: str) -> object:
+    """A fact about the machine from its description, None when it is not there."""
     try:
-        return str(json.loads(recorded.read_text()).get("identity", ""))
+        return json.loads((run.recovery_dir / "system.json").read_text()).get(fact)
     except (OSError, ValueError, AttributeError):
-        return ""
+        return None
 
 
 def opened(run: Run, place: Path | Place) -> Place:

@@ -15,7 +15,7 @@ from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, stream
 from .backup import passphrase
-from .place import Place, identity, opened
+from .place import Place, identity, opened, recorded
 from .progress import Progress, size
 from .volumes import checked
 
@@ -73,15 +73,22 @@ def unlock(run: Run, sealed: manifest.Sealed) -> encryption.Keys | None:
     """The keys of an encrypted backup, whose manifest is then proven to be authentic."""
     secured, secret = sealed.manifest.encryption, passphrase(run)
     if secured is None:
-        if secret:
-            raise Refused(
-                "the backup is not encrypted although a key is configured: it may have been exchanged",
-                "if it was made before the key was set, unset BACKUP_KEY and BACKUP_KEY_FILE to restore it",
-            )
+        if secret or run.settings["BACKUP_KEY_FILE"] or recorded(run, "encrypted"):
+            check_plain(run)
         return None
     keys = encryption.unlock(secret, secured) if secret else _ask(run, secured)
     sealed.authenticate(keys)
     return keys
+
+
+def check_plain(run: Run) -> None:
+    """Refuse, or ask: whoever can write to the place of the backup could have put another one there."""
+    problem = "the backup is not encrypted although those of this machine are: it may have been exchanged"
+    if not questions.is_interactive(run):
+        raise Refused(problem, f"{manifest.OTHER_BACKUP}; one from before the key was set is restored on a terminal")
+    run.report.say(problem)
+    if not questions.confirm(run, "Restore it all the same", default=False, quits="ended before anything was written"):
+        raise Refused(problem, manifest.OTHER_BACKUP)
 
 
 def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:

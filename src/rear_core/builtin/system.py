@@ -64,8 +64,10 @@ def find_boot_loader(run: Run) -> None:
 
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:
-    """Write system.json, with the identity of the machine."""
+    """Write system.json, with the identity of the machine and whether its backups are encrypted: not with which key."""
     from ..archive.place import identity
 
-    text = json.dumps({"version": VERSION, "identity": identity(run), **facts}, indent=2, sort_keys=True)
+    encrypted = any(run.settings.get(name) for name in ("BACKUP_KEY", "BACKUP_KEY_FILE"))
+    document = {"version": VERSION, "identity": identity(run), "encrypted": encrypted, **facts}
+    text = json.dumps(document, indent=2, sort_keys=True)
     durable.write(run.recovery_dir / "system.json", f"{text}\n")

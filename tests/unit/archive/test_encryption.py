@@ -95,3 +95,14 @@ def test_an_empty_passphrase_file_is_not_taken_for_no_encryption(tmp_path: Path)
     path.touch(mode=0o600)
     with pytest.raises(ConfigurationError, match="shorter"):
         encryption.read_passphrase(path)
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "good"),
+    [
+        ("password", False), ("Passwort", False), ("Password1", False), ("12345678", False), ("administrator", False),
+        ("correct horse", True), ("correcthorsebattery", True), ("hunter22", True), ("x" * 7, False), ("", True),
+    ],
+)  # fmt: skip
+def test_a_word_of_any_text_is_no_passphrase(passphrase: str, good: bool) -> None:
+    assert (encryption.passphrase_problem(passphrase) == "") == good
