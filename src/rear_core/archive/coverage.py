@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import RearError
+from ..mounts import mount_points
 from ..storage.btrfs import Subvolume
 from ..storage.fate import Exclusions, Stake, excluded
 from ..storage.layout import Layout
@@ -166,7 +167,7 @@ def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: C
     counted = []
     for entry in sorted(covered, key=lambda entry: (entry.verdict != SAVED, entry.name)):
         mount = visible[entry.name]
-        remote = entry.type in VIRTUAL | NETWORK or entry.type.startswith("fuse") or entry.type == "overlay"
+        remote = entry.type in VIRTUAL or _is_served(entry.type) or entry.type == "overlay"
         known = mount.source in seen or mount.number in seen
         seen |= {mount.source, mount.number}
         size = 0 if known or remote else used(entry.name)
@@ -213,6 +214,10 @@ def _parts(
     kept = {wishes.target: "backups are kept there"} if wishes.target else {}
     for private, reason in {**kept, **wishes.private}.items():
         yield Part(literal(os.fspath(private)) + "/*", reason, counted(os.fspath(private)))
+    for mount in visible.values():
+        # To root it may be forbidden, and whoever serves it may never answer: tar is not even to look at it.
+        if mount.target not in saved and _is_served(mount.fstype):
+            yield Part(literal(mount.target), f"{mount.fstype} is mounted there", 0)
     numbers = {visible[path].number for path in saved}
     for mount in visible.values():
         # A bind mount is the same file system to tar: it would go on into it.
@@ -233,6 +238,11 @@ def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Cov
             yield Covered(item.path, "", "swap", RECREATED, "swap space has no files", item.size)
         elif isinstance(item, Mount) and item.target not in visible:
             yield Covered(item.target, item.fstab_spec, item.fstype, EXCLUDED, NOT_MOUNTED)
+
+
+def _is_served(fstype: str) -> bool:
+    """Whether a server or a program of a user stands behind a file system."""
+    return fstype in NETWORK or fstype == "autofs" or fstype.startswith("fuse")
 
 
 def literal(path: str) -> str:
@@ -267,16 +277,24 @@ def bytes_below(path: str) -> int:
 def _matching(pattern: str, start: str) -> Iterator[str]:
     """The paths that a pattern of tar means, those in one that matches left away."""
     matches = re.compile(fnmatch.translate(pattern)).match
+    mounted = _mounted()
     try:
         device = os.lstat(start).st_dev
     except OSError:
         return
     for folder, folders, files in os.walk(start):
         paths = {name: f"{folder.rstrip('/')}/{name}" for name in (*folders, *files)}
+        paths = {name: path for name, path in paths.items() if path not in mounted}
+        folders[:] = [name for name in folders if name in paths]
         inside = {name for name in folders if _device(paths[name]) == device}
         chosen = {name for name in paths if (name in inside or name not in folders) and matches(paths[name])}
         yield from (paths[name] for name in sorted(chosen))
         folders[:] = [name for name in folders if name in inside - chosen]
+
+
+def _mounted() -> set[str]:
+    """Where something is mounted, which is not to be looked at: whoever serves it may never answer."""
+    return {point.target for point in mount_points()}
 
 
 def _device(path: str) -> int:
@@ -292,9 +310,12 @@ def _bytes_below(path: str) -> int:
     except OSError:
         return 0
     total = found.st_blocks * 512
+    mounted = _mounted()
     for folder, folders, files in os.walk(path):
         inside = []
         for name in (*folders, *files):
+            if os.path.join(folder, name) in mounted:
+                continue
             try:
                 entry = Path(folder, name).lstat()
             except OSError:

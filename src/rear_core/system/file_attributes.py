@@ -14,13 +14,14 @@ import os
 import stat
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import durable
 from ..errors import ConfigurationError, RearError
+from ..mounts import mount_points
 
 VERSION = 1
 # So deep below a mount point they are looked for, as for what btrfs does not copy on write: all files of a machine
@@ -72,14 +73,18 @@ def write(descriptor: int, letters: str, project: int) -> None:
 
 def find(top: str) -> Iterator[Attributes]:
     """Those of a file system that is mounted at `top`, as deep as `DEPTH`; what cannot be read has none."""
+    # To open a folder where a server or program has mounted something could take for ever.
+    mounted = {point.target for point in mount_points()}
     descriptor = os.open(top, FOLDER)
     try:
-        yield from _find(descriptor, top, DEPTH, os.fstat(descriptor).st_dev, None)
+        yield from _find(descriptor, top, DEPTH, os.fstat(descriptor).st_dev, None, mounted)
     finally:
         os.close(descriptor)
 
 
-def _find(descriptor: int, path: str, depth: int, device: int, project: int | None) -> Iterator[Attributes]:
+def _find(
+    descriptor: int, path: str, depth: int, device: int, project: int | None, mounted: Collection[str]
+) -> Iterator[Attributes]:
     """Those of an open file or folder and what is below; `project` is that of a folder above with the letter P."""
     status = os.fstat(descriptor)
     found = read(descriptor) if status.st_dev == device else None
@@ -92,9 +97,12 @@ def _find(descriptor: int, path: str, depth: int, device: int, project: int | No
         return
     below = found[1] if "P" in found[0] else None
     for name in _names(descriptor):
+        place = os.path.join(path, name)
+        if place in mounted:
+            continue
         with _opened(name, descriptor) as file:
             if file is not None:
-                yield from _find(file, os.path.join(path, name), depth - 1, device, below)
+                yield from _find(file, place, depth - 1, device, below, mounted)
 
 
 def _names(descriptor: int) -> list[str]:

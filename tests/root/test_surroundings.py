@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Terminals that are closed, pipes that nobody reads and disks that are full end no backup and no restore."""
+"""Closed terminals, pipes that nobody reads, full disks and mounts of other users end no backup and no restore."""
 
 from __future__ import annotations
 
@@ -103,3 +103,36 @@ def test_an_error_has_its_status_though_nobody_hears_it(rear: Rear, tmp_path: Pa
     assert rear(f"recover --demo {tmp_path}/tree", "2>&-") == 3
     (tmp_path / "etc/site.conf").write_text("OUTPTU=ISO\n")
     assert rear("mkbackuponly", "2>&-") == 2
+
+
+# A file system of FUSE whose program answers nothing, or which root may not look at: that of a user whose server is gone.
+MOUNT = """
+import ctypes, os, sys
+device = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={device},rootmode=40000,user_id={sys.argv[2]},group_id={sys.argv[2]}{sys.argv[3]}".encode()
+assert ctypes.CDLL(None).mount(b"sshfs", sys.argv[1].encode(), b"fuse.sshfs", 0, options) == 0
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this kernel has no FUSE")
+@pytest.mark.parametrize(("user", "options"), [("65534", ""), ("0", ",allow_other")], ids=["forbidden", "dead"])
+@pytest.mark.parametrize("conf", ["", "BACKUP_PROG_EXCLUDE=( '{tree}/*/x*' '{tree}/mnt' )\n"])
+def test_what_a_user_has_mounted_is_not_even_looked_at(
+    rear: Rear, tmp_path: Path, tree: Path, user: str, options: str, conf: str
+) -> None:
+    (tree / "mnt").mkdir()
+    with (tmp_path / "etc/local.conf").open("a") as file:
+        file.write(conf.format(tree=tree))
+    with subprocess.Popen(
+        [sys.executable, "-c", MOUNT, tree / "mnt", user, options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout and server.stdin and server.stdout.readline() == b"there\n"
+        try:
+            assert rear("mkbackuponly", "2>/dev/null") == 0
+        finally:
+            subprocess.run(["umount", "--lazy", tree / "mnt"], check=True)
+            server.stdin.close()
+    (tree / "mnt").rmdir()
+    check_restored(rear, tmp_path, tree)
