@@ -105,7 +105,7 @@ def test_an_error_has_its_status_though_nobody_hears_it(rear: Rear, tmp_path: Pa
     assert rear("mkbackuponly", "2>&-") == 2
 
 
-# A file system of FUSE whose program answers nothing, or which root may not look at: that of a user whose server is gone.
+# A file system of FUSE whose program answers nothing, or that root may not look at, as of a user whose server is gone.
 MOUNT = """
 import ctypes, os, sys
 device = os.open("/dev/fuse", os.O_RDWR)
