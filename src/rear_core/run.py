@@ -66,13 +66,15 @@ class Recovery:
     """What a recovery came to: collected by its steps, told at its end.
 
     `done` are changes to the restored system, `rewritten` the files of its configuration among them, `differences`
-    what is not as it was, `problems` what keeps it from starting as it did, `seconds` the time of each phase so far.
+    what is not as it was, `problems` what keeps it from starting as it did, `missing` which files did not come back,
+    `seconds` the time of each phase so far.
     """
 
     done: list[str] = field(default_factory=list)
     rewritten: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -115,6 +117,11 @@ class Run:
     result: str = ""
     error: str = ""
     writing: bool = False
+
+    def lack(self, missing: str) -> None:
+        """Have files that did not come back fail the run at its end: the machine is made to start all the same."""
+        self.recovery.missing.append(missing)
+        self.report.warn(missing)
 
     @property
     def config_dir(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import struct
@@ -20,7 +21,8 @@ from lab.loops import mounted
 from rear_core import archive, questions
 from rear_core.archive import backup, coverage, generations, manifest, place
 from rear_core.archive.manifest import Manifest
-from rear_core.errors import Refused
+from rear_core.builtin import backup as builtin_backup
+from rear_core.errors import RearError, Refused
 from rear_core.run import Run
 from rear_core.workflow import WORKFLOWS
 
@@ -248,6 +250,30 @@ def test_the_backup_of_another_machine_is_not_restored_unasked(
     (run.recovery_dir / "system.json").write_text('{"identity": "first", "system": {"hostname": "web1"}}')
     run.options = replace(run.options, demo=False)
     archive.check(run, tmp_path / "backups")
+
+
+def test_what_is_too_deep_is_named_when_saved_and_keeps_nothing_else_from_coming_back(
+    tmp_path: Path, make_run: MakeRun, tree: Path
+) -> None:
+    """Any user can make folders whose path is longer than any program can open."""
+    here = os.open(tree, os.O_RDONLY)
+    for _ in range(45):
+        os.mkdir("d" * 100, dir_fd=here)
+        above, here = here, os.open("d" * 100, os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    run = make_run()
+    save(run, tmp_path / "backups", tree)
+    (warning,) = [line for line in run.report.warnings if "too long" in line]
+    assert re.match(r"\d files cannot be restored, as their paths are too long; move or exclude what is in /", warning)
+    run = make_run()
+    archive.check(run, tmp_path / "backups")
+    archive.restore(run, tmp_path / "backups")
+    assert Path(f"{run.target}{tree}/folder/file").read_text() == "text"
+    (missing,) = run.recovery.missing
+    assert "files were not restored, the first is ./" in missing and "File name too long" in missing
+    with pytest.raises(RearError, match="were not restored"):
+        builtin_backup.check_all_back(run)
 
 
 @pytest.mark.parametrize("how", ["description", "key", "file that is not there"])

@@ -121,7 +121,7 @@ def test_steps_are_listed_without_making_media(rear: Rear) -> None:
     assert "ISO" not in listed
     assert {line.split()[0] for line in listed.splitlines()} <= {"prep", "analyse_dr", "backup", "cleanup"}
     assert [line.split()[0] for line in rear("-s", "recover", "--demo", "/tmp/x").stdout.splitlines()] == [
-        "verify", "verify", "verify", "restore", "restore",
+        "verify", "verify", "verify", "restore", "restore", "restore",
     ]  # fmt: skip
 
 

@@ -140,6 +140,13 @@ def archive(
     writer.end()
     progress.end()
     warn(run, streamed.complaints)
+    if streamed.too_long:
+        run.report.warn(
+            f"{len(streamed.too_long)} files cannot be restored, as their paths are too long; move or exclude what"
+            f" is in {_beginning(streamed.too_long[0])}"
+        )
+        for path in streamed.too_long:
+            run.report.log(f"too long to be restored: {path}")
     made = manifest.Manifest(
         created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
@@ -151,6 +158,11 @@ def archive(
     target.add(COVERAGE, selection.dumps())
     target.add(manifest.NAME, manifest.dumps(made, keys))
     return made
+
+
+def _beginning(name: str) -> str:
+    """As much of a path that is too long as tells where it lies."""
+    return name[1:].rpartition("/")[0][:60] + "..."
 
 
 class Position:

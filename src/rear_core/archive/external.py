@@ -34,6 +34,8 @@ ESSENTIAL = ("etc/passwd", "usr/bin")
 # File systems can have very many names at their top; so many are enough to compare.
 NAMES = 1000
 KEPT_LINES = 25
+# The part of the recorded files that may be all there were when the backup was made.
+ENOUGH = 0.5
 # What a date leaves off, by the number of its digits.
 LAST_SECOND = {8: "235959", 10: "5959", 12: "59", 14: ""}
 
@@ -42,8 +44,8 @@ LAST_SECOND = {8: "235959", 10: "5959", 12: "59", 14: ""}
 class FileSystem:
     """A file system, or a folder that is saved besides, as it was when it was recorded.
 
-    `bytes` are in use, `names` are at its top, `mode` and owner are those of the top itself, which some clients do
-    not save. All are empty for one that was only named in a setting.
+    `bytes` and `files` are in use (0 files where nobody counts them), `names` are at its top, `mode` and owner are
+    those of the top itself, which some clients do not save. All are empty for one that was only named in a setting.
     """
 
     path: str
@@ -52,6 +54,7 @@ class FileSystem:
     mode: int = 0
     uid: int = 0
     gid: int = 0
+    files: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def _described(path: str, used: int, mounted: set[str]) -> FileSystem:
     top = os.stat(path)
     names = sorted(os.listdir(path)) if stat.S_ISDIR(top.st_mode) else []
     own = [name for name in names if name != "lost+found" and f"{path.rstrip('/')}/{name}" not in mounted]
-    return FileSystem(path, used, tuple(own[:NAMES]), stat.S_IMODE(top.st_mode), top.st_uid, top.st_gid)
+    mode, count = stat.S_IMODE(top.st_mode), _files([Path(path)]) if path in mounted else 0
+    return FileSystem(path, used, tuple(own[:NAMES]), mode, top.st_uid, top.st_gid, count)
 
 
 def recorded(run: Run, only: Sequence[str] = ()) -> list[FileSystem]:
@@ -247,13 +251,13 @@ def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
     places = [_below(run, file_system.path) for file_system in found.file_systems]
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
-    start = _used(places)
+    start, files = _used(places), _files(places)
     total = sum(file_system.bytes for file_system in found.file_systems)
     progress = Progress(run.report, "Restoring", total, events=run.options.json_progress)
     yield Client(run, progress, lambda: max(_used(places) - start, 0)), found
     progress.end()
     os.sync()
-    compare(run, found, max(_used(places) - start, 0))
+    compare(run, found, max(_used(places) - start, 0), max(_files(places) - files, 0))
 
 
 def _below(run: Run, path: str) -> Path:
@@ -267,10 +271,18 @@ def _used(places: Sequence[Path]) -> int:
     return sum((status.f_blocks - status.f_bfree) * status.f_frsize for status in found)
 
 
-def compare(run: Run, found: Found, came: int) -> None:
+def _files(places: Sequence[Path]) -> int:
+    """The files on the file systems of these places, 0 where they are not counted (btrfs)."""
+    devices = {place.stat().st_dev: place for place in places}
+    found = [os.statvfs(place) for place in devices.values()]
+    return sum(status.f_files - status.f_ffree for status in found)
+
+
+def compare(run: Run, found: Found, came: int, files: int) -> None:
     """Compare what is below the target with what was recorded; `RearError` when a file system did not come back.
 
-    Names and bytes may have changed between the recording and the backup: these are warnings.
+    Names, bytes and files may have changed between the recording and the backup: a few are warnings. Where much less
+    came, the run fails at its end.
     """
     empty, lost = [], []
     for file_system in found.file_systems:
@@ -300,6 +312,9 @@ def compare(run: Run, found: Found, came: int) -> None:
         # Others write to the file system of that folder, too.
         run.report.say(f"Restored {len(found.file_systems)} file systems to {run.target}")
         return
+    counted = sum(file_system.files for file_system in found.file_systems)
     if came < total // 2:
-        run.report.warn(f"only {size(came)} came back; {size(total)} were in use when the machine was described")
+        run.lack(f"only {size(came)} came back; {size(total)} were in use when the machine was described")
+    if files < counted * ENOUGH:
+        run.lack(f"only {files} files came back; there were {counted} when the machine was described")
     run.report.say(f"Restored {size(came)} to {len(found.file_systems)} file systems")

@@ -68,6 +68,7 @@ class Folder:
                 with generations.new(self.home) as (partial, name), ExitStack() as stack:
                     file = stack.enter_context(open(new_file(partial / archive), "wb"))
                     yield FolderTarget(name, number, partial, file)
+                self._check_made(name)
                 self._prune(name)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -88,6 +89,11 @@ class Folder:
                 f"{self.home} has backups of another machine, as {name} (identity {machine}, this one is {own})",
                 "set BACKUP_PREFIX; or when it is this one on other hardware, move its old backups to another folder",
             )
+
+    def _check_made(self, name: str) -> None:
+        """Raise `RearError` when the new backup cannot be used, before an older one goes for it."""
+        if not any(made.whole for made in generations.found(self.home) if made.name == name):
+            raise RearError(f"the manifest of the new backup {self.home / name} cannot be read back", "check its disk")
 
     def _prune(self, made: str) -> None:
         """Remove old backups, and tell of what takes the room of one."""

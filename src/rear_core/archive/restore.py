@@ -255,7 +255,13 @@ def restore(run: Run, place: Path | Place) -> None:
         )
     for kind, count in streamed.complaints.items():
         run.report.warn(f"tar complained {count} times ({kind}) while it restored; the log says of what")
-    run.report.say(f"Restored {streamed.members} files, {size(streamed.bytes)}, to {run.target}")
+    run.report.say(f"Restored {streamed.members - len(streamed.lost)} files, {size(streamed.bytes)}, to {run.target}")
+    for name, reason in streamed.lost.items():
+        run.report.log(f"not restored: {name}: {reason}")
+    if streamed.lost:
+        name, reason = next(iter(streamed.lost.items()))
+        shown = name if len(name) < 100 else f"{name[:100]}..."
+        run.lack(f"{len(streamed.lost)} files were not restored, the first is {shown}: {reason}")
 
 
 def failure(run: Run, error: ProgramFailed) -> RearError:

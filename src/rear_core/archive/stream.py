@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import ProgramFailed, RearError
@@ -38,6 +38,17 @@ COMPLAINTS = {
 }
 
 
+# Why a single file is not restored while all others are: its name or attributes are not possible here. The rest, as a
+# full or failing disk, ends the restore.
+NOT_POSSIBLE = (
+    "File name too long", "Invalid argument", "Operation not permitted", "Operation not supported",
+    "No such file or directory", "File exists", "Not a directory", "Is a directory", "Directory not empty",
+    "Too many levels of symbolic links", "Too many links", "Invalid cross-device link", "Function not implemented",
+)  # fmt: skip
+# A path of so many bytes can be saved, but not opened again (PATH_MAX, limits.h).
+LONGEST_PATH = 4095
+
+
 @dataclass(frozen=True)
 class Compressor:
     """A compression by the suffix of its files and the commands for both ways; none have no command."""
@@ -57,11 +68,16 @@ COMPRESSORS = {
 
 @dataclass(frozen=True)
 class Streamed:
-    """What went through tar: its members, the bytes of its stream, and how often it complained of what."""
+    """What went through tar: its members, the bytes of its stream, and how often it complained of what.
+
+    `too_long` are members whose paths cannot be restored, `lost` those that were not, with the reason of each.
+    """
 
     members: int
     bytes: int
     complaints: dict[str, int]
+    too_long: tuple[str, ...] = ()
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 def pack(
@@ -125,8 +141,33 @@ def unpack(
             command, descriptor = stack.enter_context(cipher(keys, decrypt=True))
             stages.insert(0, command)
             descriptors.append(descriptor)
-        outcomes = sh.pipe(*filter(None, stages), feed=source, pass_fds=descriptors)
-    return _streamed(outcomes[-1], index)
+        outcomes = sh.pipe(*filter(None, stages), feed=source, pass_fds=descriptors, ok={"tar": (0, 2)})
+    tar_ended = outcomes[-1]
+    if tar_ended.status == 0:
+        return _streamed(tar_ended, index)
+    lost = not_restored(tar_ended.stderr)
+    if lost is None:
+        raise ProgramFailed(tar_ended.argv, tar_ended.status, tar_ended.stderr)
+    return replace(_streamed(tar_ended, index), lost=lost)
+
+
+def not_restored(text: str) -> dict[str, str] | None:
+    """What tar could not restore, with its reasons, when it is sure that all else was; otherwise None.
+
+    >>> not_restored("tar: ./home/a: Cannot mkdir: File name too long\\ntar: Exiting with failure status due to ...")
+    {"./home/a": "Cannot mkdir: File name too long"}
+    """
+    harmless = (*COMPLAINTS.values(), "Exiting with failure status due to previous errors")
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        said = re.match(r"(?:/\S*/)?tar: (.*)", line)
+        if said is None or any(word in line for word in harmless):
+            continue
+        failed = re.match(r"(.*?): ((?:Cannot|Could not) .*: (.*))", said[1])
+        if failed is None or failed[3] not in NOT_POSSIBLE:
+            return None
+        found[failed[1]] = failed[2]
+    return found or None
 
 
 def _streamed(tar: Outcome, index: Path) -> Streamed:
@@ -139,10 +180,18 @@ def _streamed(tar: Outcome, index: Path) -> Streamed:
     totals = re.findall(r"^Total bytes (?:written|read): (\d+)", tar.stderr, re.MULTILINE)
     if not totals:
         raise ProgramFailed(tar.argv, tar.status, tar.stderr, "did not say how much it wrote")
+    members, too_long = 0, []
     with index.open("rb") as file:
         # tar writes odd bytes of a name as escapes: each line is a member.
-        members = sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
-    return Streamed(members, int(totals[-1]), complaints(tar.stderr))
+        for line in file:
+            members += 1
+            if len(line) > LONGEST_PATH and len(_unescaped(line.rstrip(b"\n"))) > LONGEST_PATH:
+                too_long.append(line.decode(errors="replace").rstrip())
+    return Streamed(members, int(totals[-1]), complaints(tar.stderr), tuple(too_long))
+
+
+def _unescaped(name: bytes) -> bytes:
+    return name.decode("latin-1").encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
 
 
 def complaints(text: str) -> dict[str, int]:

@@ -98,9 +98,11 @@ def rear_verify(run: Run) -> Iterable[Step]:
 
 
 @hookimpl
-def rear_restore() -> Iterable[Step]:
+def rear_restore(run: Run) -> Iterable[Step]:
     """Whatever brought the files."""
     yield Step(95, "See that all files have reached their disks", check_written)
+    if "finalize" not in run.phases:
+        yield Step(99, "See that all files are back", check_all_back)
 
 
 def check_place_survives(run: Run) -> None:
@@ -120,6 +122,12 @@ def check_target(run: Run) -> None:
         raise Refused(f"{target} is not an empty folder", "choose an empty one, or one that is not there yet")
     if not run.demo and not target.is_mount():
         raise Refused(f"nothing is mounted on {target}", "mount the target's file systems there first")
+
+
+def check_all_back(run: Run) -> None:
+    """Where nothing is made to start, what is missing fails the run at once."""
+    if run.recovery.missing:
+        raise RearError("; ".join(run.recovery.missing), f"all else is in {run.target}; the log names them")
 
 
 def check_written(run: Run) -> None:

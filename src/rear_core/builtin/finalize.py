@@ -286,7 +286,13 @@ def tell(run: Run) -> None:
     summary.keep(run.target, recovery, facts, run.report.log_path)
     if recovery.problems:
         raise RearError(
-            f"all files are back, but the system will not start as it should: {'; '.join(recovery.problems)}",
+            f"{'not all' if recovery.missing else 'all'} files are back, but the system will not start as it should:"
+            f" {'; '.join(recovery.problems)}",
             f"before it is restarted: mount it with `rear mountonly`, repair it with `chroot {run.target}`",
+        )
+    if recovery.missing:
+        raise RearError(
+            f"the system is back and can start, but not all of its files: {'; '.join(recovery.missing)}",
+            "restart it; the log and /var/log/rear in the recovered system name them, for another backup",
         )
     run.report.say("The recovery is complete.")

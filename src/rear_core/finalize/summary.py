@@ -25,6 +25,7 @@ def lines(recovery: Recovery) -> list[str]:
     """The report as text."""
     text = [f"  {line}" for line in recovery.done]
     text += ["Not as it was:", *(f"  {line}" for line in recovery.differences)] if recovery.differences else []
+    text += ["Not all files are back:", *(f"  {line}" for line in recovery.missing)] if recovery.missing else []
     if recovery.problems:
         text += ["It will not start as it should:", *(f"  {line}" for line in recovery.problems)]
     else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -138,16 +138,19 @@ def test_a_client_that_restores_nothing_is_not_believed(tmp_path: Path, tree: Pa
         pass
     (tree / "etc/passwd").unlink()
     with pytest.raises(RearError, match="/etc/passwd"):
-        external.compare(run, Found("x", (FileSystem("/", 0, ("etc", "usr")),)), 0)
+        external.compare(run, Found("x", (FileSystem("/", 0, ("etc", "usr")),)), 0, 0)
 
 
 def test_less_than_was_recorded_is_told(tmp_path: Path, tree: Path) -> None:
     run = make_run(tmp_path)
     system = FileSystem("/", 1 << 20, ("etc", "opt", "usr"), 0o751, os.geteuid(), os.getegid())
-    external.compare(run, Found("x", (system,)), 1000)
-    names, size = run.report.warnings
+    external.compare(run, Found("x", (replace(system, files=22_000),)), 1000, 1197)
+    names, size, files = run.report.warnings
     assert "1 of the recorded names did not come back (/opt)" in names
     assert "only 1000 B came back; 1.0 MiB" in size
+    assert "only 1197 files came back; there were 22000" in files
+    # It is no success, and the machine is made to start all the same.
+    assert run.recovery.missing == [size, files]
     assert run.recovery.differences == ["not in the backup: /opt"]
     assert tree.stat().st_mode & 0o777 == 0o751
 

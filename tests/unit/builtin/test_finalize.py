@@ -112,6 +112,15 @@ def test_files_are_put_right_before_the_boot_loader_reads_them(tmp_path: Path) -
     assert [title for title in titles if title in order] == order
 
 
+def test_a_system_without_all_of_its_files_is_made_to_start_and_is_no_success(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "bios", "bios", BIOS)
+    run.lack("2 files were not restored")
+    with pytest.raises(RearError, match="the system is back and can start, but not all of its files: 2 files"):
+        finalize.tell(run)
+    (kept,) = (run.target / "var/log/rear").glob("*.json")
+    assert json.loads(kept.read_text())["missing"] == ["2 files were not restored"]
+
+
 def test_a_system_that_cannot_boot_fails_the_run_and_is_reported_there(tmp_path: Path) -> None:
     run = open_run(tmp_path, "bios", "bios", BIOS)
     run.recovery.problems.append("no kernel")
