@@ -84,6 +84,14 @@ def test_what_cannot_be_told_ends_no_run(rear: Rear, tmp_path: Path, tree: Path,
     check_restored(rear, tmp_path, tree)
 
 
+@pytest.mark.parametrize("command", ["--help", "--version", "plugins list", "dump", "config default", "-s mkrescue"])
+@pytest.mark.parametrize("redirection", [">&- 2>/dev/null", ">/dev/full 2>/dev/null", ">&- 2>&-"])
+def test_a_command_whose_output_is_all_there_is_says_that_it_was_not_taken(
+    rear: Rear, command: str, redirection: str
+) -> None:
+    assert rear(command, redirection) == 4
+
+
 @pytest.mark.parametrize(("folder", "status"), [("log", 4), ("var", 0)])
 def test_a_full_disk_of_log_or_lock_ends_no_run(
     rear: Rear, tmp_path: Path, tree: Path, folder: str, status: int

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
-from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +15,7 @@ from .. import __version__
 from ..errors import OF_THE_MACHINE, ExitCode, MachineFault, RearError
 from ..report import explain
 from ..run import Options
+from . import output
 
 # Imported only when asked for: `rear recover` on a slow machine must not pay for `rear dump`.
 COMMANDS = {
@@ -134,60 +133,38 @@ def rear(
 
 def main() -> None:
     """Run the command and end with its exit status; an unexpected exception is told as a bug of ours."""
-    _open_standard_streams()
+    outputs = output.take_over()
     try:
-        status = rear(prog_name="rear", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        status = ended.exit_code
-    except click.ClickException as error:
-        error.show()
-        status = ExitCode.CONFIGURATION
-    except (click.Abort, KeyboardInterrupt):
-        _tell("Interrupted")
-        status = ExitCode.INTERRUPTED
-    except RearError as error:
-        _tell(explain(error))
-        status = error.exit_code
-    except BrokenPipeError:
-        # The reader of `rear dump | head` has seen enough. Nothing more can be written, not even at exit.
-        sys.stderr.close()
-        status = ExitCode.FAILED
-    except Exception as error:
-        status = ExitCode.FAILED
-        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
-            _tell(explain(MachineFault(error)))
-        else:
-            _tell(traceback.format_exc())
-            _tell("BUG: this is a fault of rear, not of this machine. Please report the lines above.")
-    finally:
-        _drop_what_nobody_takes()
+        status = _run()
+    except SystemExit as ended:
+        status = ended.code
+    problem = output.leave(outputs)
+    if problem and not status:
+        status = ExitCode.UNTOLD
+        if sys.stderr is not None:
+            print(f"WARNING: not everything could be shown: {problem}", file=sys.stderr)
     sys.exit(status or 0)
 
 
-def _tell(text: str) -> None:
-    """Say something on the standard error, if anything takes it."""
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
-def _open_standard_streams() -> None:
-    """Have something where standard input, output or error were closed: the next file would get their number.
-
-    Whatever is written there fails, as it should: nobody reads it.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
-            if number:
-                setattr(sys, name, os.fdopen(number, "w", closefd=False))
-
-
-def _drop_what_nobody_takes() -> None:
-    """Otherwise Python would try once more, and end with a status of its own."""
-    for name in ("stdout", "stderr"):
-        try:
-            getattr(sys, name).flush()
-        except OSError:
-            setattr(sys, name, None)
+def _run() -> int | str | None:
+    try:
+        ended: int | None = rear(prog_name="rear", standalone_mode=False)
+        return ended
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.CONFIGURATION
+    except (click.Abort, KeyboardInterrupt):
+        print("Interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except RearError as error:
+        print(explain(error), file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            print(explain(MachineFault(error)), file=sys.stderr)
+        else:
+            traceback.print_exc()
+            print("BUG: this is a fault of rear, not of this machine. Please report the lines above.", file=sys.stderr)
+        return ExitCode.FAILED
