@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -16,7 +17,7 @@ from .errors import Refused
 from .report import visible
 
 FOLDER = Path("/var/log/rear")
-NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-(\w+)\.log")
+NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(?:\.\d+)?-(\w+)\.log")
 # Where daemons of the system log and the journal listen; facility user, severities error and info (syslog(3)).
 SYSTEM_LOG = Path("/dev/log")
 ERROR, INFO = 8 + 3, 8 + 6
@@ -35,7 +36,9 @@ def new(command: str, keep: int, folder: Path = FOLDER) -> Path:
     logs = sorted(path for path in folder.iterdir() if (named := NAME.fullmatch(path.name)) and named[1] == command)
     for old in logs[: len(logs) - keep + 1]:
         old.unlink()
-    return folder / f"{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}-{command}.log"
+    stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
+    names = (f"{stamp}{'' if number == 1 else f'.{number}'}-{command}.log" for number in itertools.count(1))
+    return next(path for name in names if not os.path.lexists(path := folder / name))
 
 
 def link(log: Path, place: Path) -> None:

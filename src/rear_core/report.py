@@ -65,8 +65,8 @@ class Report:
         try:
             if path.is_symlink() or (path.exists() and not _is_own_file(path)):
                 raise Refused(
-                    f"the log {path} is a link or belongs to someone else",
-                    "remove it, or set LOGFILE to another place",
+                    f"the log {path} would not be a file of its own: a link, a device or somebody else's file is there",
+                    "set LOGFILE to another place",
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import RearError
+from .errors import Refused
 from .report import Report
 from .shell import Shell
 
@@ -178,4 +178,4 @@ class Run:
     def need_root(self) -> None:
         """Raise unless the run has the rights of root."""
         if os.geteuid() != 0:
-            raise RearError("this must be run as root", "run it with sudo")
+            raise Refused("this must be run as root", "run it with sudo")

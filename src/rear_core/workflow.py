@@ -113,6 +113,11 @@ def _go_through(run: Run, phase: str) -> list[str]:
             if phase in ("restore", "finalize") or run.writing:
                 raise RearError(error.message, error.hint) from error
             raise
+        except ConfigurationError as error:
+            # It cannot be said any more that nothing was begun.
+            if phase in WRITING:
+                raise RearError(error.message, error.hint) from error
+            raise
         left_out.append(planned.step.title)
         if phase == "recreate":
             raise RearError(f"left out, as asked: {planned.step.title}", "the steps after it build on it: run it again")

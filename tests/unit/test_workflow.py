@@ -337,6 +337,10 @@ def test_what_editors_and_packages_leave_is_no_script(run: Run) -> None:
         ("rescue", "100_mine.sh", "move it to {config}/analyse_rescue"),
         ("wrapup", "10_mine.sh", "move it to {config}/finalize"),
         ("before", "10_mine.sh", "move it to {config}/<phase>; the phases are: prep analyse_dr"),
+        (".", "50_mine.sh", "move it to {config}/<phase>"),
+        ("layout/save", "100_mine.sh", "move it to {config}/<phase>"),
+        ("prep", "50_a\nb.sh", "a script is named NN_name.sh"),
+        ("prep", "50_a.sh\n", "a script is named NN_name.sh"),
         ("prep/NFS", "10_mine.sh", "move it to {config}/<phase>"),
         ("../share/prep/default", "100_mine.sh", "named as those of Relax-and-Recover"),
     ],
@@ -348,6 +352,14 @@ def test_what_looks_like_a_script_and_is_not_run_is_named(run: Run, folder: str,
     assert advice.format(config=run.config_dir) in caught.value.hint
     path.unlink()
     check_scripts(run)
+
+
+def test_a_link_that_leads_nowhere_is_named(run: Run) -> None:
+    path = script(run, "prep", "10_mine.sh", "true")
+    path.unlink()
+    path.symlink_to("/gone")
+    with pytest.raises(ConfigurationError, match=r"10_mine\.sh would not be run"):
+        check_scripts(run)
 
 
 def test_a_script_that_is_not_executable_is_named(run: Run) -> None:

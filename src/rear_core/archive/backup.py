@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import os
@@ -87,8 +88,22 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
         Exclusions.of(settings), {path.resolve(): reason for path, reason in private.items()},
     )  # fmt: skip
+    _check_included(run)
     found = coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
+
+
+def _check_included(run: Run) -> None:
+    """Raise `ConfigurationError` for what is named to be saved and is not there, or is left out by another setting."""
+    for path in run.settings["BACKUP_PROG_INCLUDE"]:
+        if not os.path.lexists(path):
+            raise ConfigurationError(f"BACKUP_PROG_INCLUDE names {path}, which is not there", "it takes no patterns")
+        for pattern in run.settings["BACKUP_PROG_EXCLUDE"]:
+            if any(fnmatch.fnmatchcase(os.fspath(place), pattern) for place in (Path(path), *Path(path).parents)):
+                raise ConfigurationError(
+                    f"BACKUP_PROG_INCLUDE names {path}, which {pattern!r} of BACKUP_PROG_EXCLUDE leaves out",
+                    "change one of the two",
+                )
 
 
 def tell(run: Run, selection: coverage.Selection) -> None:
@@ -109,6 +124,8 @@ def tell_covered(run: Run, selection: coverage.Selection) -> None:
         line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
         if entry.verdict == coverage.EXCLUDED and entry.reason == coverage.NOT_MOUNTED:
             run.report.warn(f"{entry.name} is not mounted: its files are not saved")
+        elif coverage.BEHIND_IS_LOST in entry.reason:
+            run.report.warn(f"{entry.name} is not saved: {entry.reason}")
         elif entry.verdict == coverage.EXCLUDED and entry.bytes and run.build_dir not in Path(entry.name).parents:
             run.report.say(line)
         else:
@@ -139,6 +156,8 @@ def archive(
     )  # fmt: skip
     writer.end()
     progress.end()
+    if not streamed.members:
+        raise RearError("there was nothing to save: no file is left by what is excluded", "look at the coverage report")
     warn(run, streamed.complaints)
     if streamed.too_long:
         run.report.warn(

@@ -8,12 +8,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..errors import RearError
 from ..mounts import mount_points
 from ..storage.btrfs import Subvolume
+from ..storage.capture import NOT_DISKS
 from ..storage.fate import Exclusions, Stake, excluded
 from ..storage.layout import Layout
 from ..storage.mount import NETWORK, VIRTUAL, Mount
@@ -22,6 +23,7 @@ from ..storage.swap import Swap, SwapFile
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
 NOT_MOUNTED = "not mounted, so not saved"
+BEHIND_IS_LOST = "and the file behind it is not saved"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def select(
     visible = {mount.target: mount for mount in mounts}
     gone = excluded(layout, wishes.exclusions)
     covered = [_verdict(layout, mount, wishes, gone) for mount in visible.values()]
-    covered = _counted(covered, visible, used)
+    covered = [_behind(entry, visible, wishes) for entry in _counted(covered, visible, used)]
     saved = [entry.name for entry in covered if entry.verdict == SAVED]
     problems = [f"{entry.name} ({entry.source}): {entry.reason}" for entry in covered if entry.verdict == UNEXPLAINED]
     if "/" not in saved and not wishes.exclusions.of_mount("/"):
@@ -119,6 +121,8 @@ def select(
             "the backup would not be complete, and nobody says that this is wanted: " + "; ".join(problems),
             "name what may be lost in EXCLUDE_MOUNTPOINTS, or what must be saved in BACKUP_PROG_INCLUDE",
         )
+    if not saved and not wishes.include:
+        raise RearError("nothing is to be saved: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
     starts = list(dict.fromkeys([*saved, *_nested(layout, saved, visible), *_included(wishes, saved, visible)]))
     return Selection(
         tuple("." + path.rstrip("/") for path in sorted(starts)),
@@ -159,6 +163,20 @@ def _why_left_out(layout: Layout, mount: Mounted) -> str:
         # A partition carries the name of its disk: sda1, md126p1.
         return reasons.get(mount.source) or reasons.get(re.sub(r"(?<=\D)\d+$|(?<=\d)p\d+$", "", mount.source), "")
     return reason
+
+
+def _behind(entry: Covered, visible: Mapping[str, Mounted], wishes: Wishes) -> Covered:
+    """What is said of a loop device is only true when the file behind it lies in what is saved."""
+    if entry.reason != NOT_DISKS["loop"]:
+        return entry
+    try:
+        file = Path(f"/sys/block/{Path(entry.source).name}/loop/backing_file").read_text().rstrip("\n")
+    except OSError:
+        return entry
+    fstype = visible[_holder(file, visible)].fstype if visible else ""
+    if fstype in VIRTUAL or _is_served(fstype) or any(fnmatch.fnmatchcase(file, name) for name in wishes.exclude):
+        return replace(entry, reason=f"a loop device, {BEHIND_IS_LOST}: {file}")
+    return entry
 
 
 def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]) -> list[Covered]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCRIPT_NAME = re.compile(r"\d\d_[\w.+-]+\.(sh|py)")
 # What somebody may have meant as one; notes and what editors and packages leave behind are none.
-LIKE_A_SCRIPT = re.compile(r"\d+[_.-].*|.*\.(sh|py|bash)")
+LIKE_A_SCRIPT = re.compile(r"\d+[_.-].*|.*\.(sh|py|bash)", re.DOTALL)
 LEFT_BEHIND = re.compile(r"\..*|.*(~|\.(bak|old|orig|disabled|swp|dpkg-\w+|rpm\w+|ucf-\w+|md|txt))")
 # Those that the rescue system runs.
 RESCUE_PHASES = (*RECOVERING, "cleanup")
@@ -80,7 +80,7 @@ def scripts(run: Run, phase: str) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    return sorted(path for path in folder.iterdir() if not path.is_dir()) if folder.is_dir() else []
 
 
 def check_scripts(run: Run) -> None:
@@ -106,16 +106,14 @@ def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
 
 
 def _of_no_phase(run: Run) -> Iterator[tuple[Path, str]]:
-    """Scripts in other folders."""
+    """Scripts in other folders of the configuration."""
     known = {run.config_dir / phase for phase in PHASES}
-    for top in (run.config_dir, *(run.config_dir / phase for phase in PHASES)):
-        for folder in sorted(path for path in top.iterdir() if path.is_dir()) if top.is_dir() else ():
-            if folder in known:
+    for pattern in ("*", "*/*", "*/*/*"):
+        for path in sorted(run.config_dir.glob(pattern)):
+            if path.parent in known or path.is_dir() or not re.fullmatch(r"\d\d\d?_.*\.(sh|py)", path.name, re.DOTALL):
                 continue
-            for path in _files(folder):
-                if re.fullmatch(r"\d\d\d?_.*\.(sh|py)", path.name):
-                    meant = OTHER_NAMES.get(folder.name, "<phase>")
-                    yield path, f"move it to {run.config_dir / meant}; the phases are: {' '.join(PHASES)}"
+            meant = OTHER_NAMES.get(path.parent.name, "<phase>")
+            yield path, f"move it to {run.config_dir / meant}; the phases are: {' '.join(PHASES)}"
 
 
 def take_scripts(run: Run) -> None:

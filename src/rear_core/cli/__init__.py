@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__
 from ..errors import OF_THE_MACHINE, ExitCode, MachineFault, RearError
-from ..report import explain
+from ..report import explain, visible
 from ..run import Options
 from . import output
 
@@ -119,6 +120,8 @@ def rear(
     """
     if step_by_step and non_interactive:
         raise click.UsageError("-S asks before each step, which -n forbids: leave one of them out")
+    if ctx.get_parameter_source("config_dir") == ParameterSource.COMMANDLINE and not config_dir.is_dir():
+        raise click.UsageError(f"-c {visible(str(config_dir))}: there is no such folder")
     ctx.obj = Options(
         verbose=verbose,
         debug=debug,

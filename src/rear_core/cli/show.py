@@ -150,7 +150,7 @@ def show_plugin(options: Options, name: str) -> None:
     """Show the settings, hooks and required programs of the plugin NAME, as in `rear plugins list`."""
     matching = [plugin for plugin in discover() if name.lower() in (plugin.name.lower(), plugin.distribution.lower())]
     if not matching:
-        click.echo(f"No plugin {name} is installed; `rear plugins list` names those that are", err=True)
+        click.echo(f"No plugin {visible(name)} is installed; `rear plugins list` names those that are", err=True)
         sys.exit(ExitCode.FAILED)
     for plugin in matching:
         show(load(plugin), options)
@@ -235,4 +235,4 @@ def check_configuration(options: Options) -> None:
             click.echo(f"{run.settings.origin(name)}: {name}: {setting.changed}", err=True)
     if run.plugins.without_family:
         raise run.plugins.without_family
-    click.echo(f"The configuration in {os.fspath(options.config_dir)} is good")
+    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is good")
