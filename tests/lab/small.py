@@ -31,9 +31,11 @@ MAY_DIFFER = ("/etc/lvm/archive/*", "/etc/lvm/backup/*")
 # An administrator has made it immutable.
 FIXED = "/etc/fixed"
 
-# What is on the disks, but for the one with the backup and those that are whole file systems.
+# What is on the disks, but for the one with the backup and those that are whole file systems. Of an array that could
+# not be made, as its disk was pulled out, the kernel keeps an empty device.
 DEVICES = (
-    "udevadm settle; lsblk -rno TYPE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort -u"
+    "udevadm settle; lsblk -rno TYPE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS"
+    " | grep -Ev '^disk|^md *$' | sort -u"
 )
 TELL = rf"""
 {DEVICES}
