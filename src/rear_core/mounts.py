@@ -111,9 +111,8 @@ def devices_below(path: str) -> Iterator[str]:
     """
     if number := device_number(path):
         yield number
-        backing = Path(f"/sys/dev/block/{number}/loop/backing_file")
-        if backing.exists():
-            yield from devices_below(backing.read_text().rstrip("\n"))
+        if file := backing_file(number):
+            yield from devices_below(file)
     elif mount := mount_of(path):
         upper = re.search(r"(?:^|,)upperdir=([^,]*)", mount.options) if mount.fstype == "overlay" else None
         if upper:
@@ -122,6 +121,14 @@ def devices_below(path: str) -> Iterator[str]:
             yield from devices_below(mount.source)
         else:
             yield mount.number
+
+
+def backing_file(number: str) -> str:
+    """The file behind the loop device MAJOR:MINOR, "" where there is none."""
+    try:
+        return Path(f"/sys/dev/block/{number}/loop/backing_file").read_text().rstrip("\n")
+    except OSError:
+        return ""
 
 
 def device_number(path: str) -> str:

@@ -80,7 +80,8 @@ def execute(run: Run, workflow: str) -> None:
     run.command = workflow
     if run.options.simulate:
         for planned in plan(run, phases):
-            print(f"{planned.phase:<15} {planned.step.number:02d}  {planned.step.title}  [{planned.source}]")
+            step = planned.step
+            run.report.result(f"{planned.phase:<15} {step.number:02d}  {step.title}  [{planned.source}]")
         return
     left_out: list[str] = []
     try:

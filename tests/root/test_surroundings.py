@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from lab.loops import mounted
+from lab.archives import MakeRun
+from lab.loops import attached, mounted
+from rear_core.builtin import backup
+from rear_core.errors import RearError
 
 pytestmark = pytest.mark.root
 
@@ -42,13 +45,11 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def rear(tmp_path: Path, tree: Path) -> Rear:
     """Runs a command with a redirection of bash; the exit status of rear."""
-    listed = json.loads(subprocess.run(["findmnt", "--json", "--list"], capture_output=True, check=True).stdout)
-    mounts = " ".join(f"'{row['target']}'" for row in listed["filesystems"])
     for folder in ("etc", "backups"):
         (tmp_path / folder).mkdir()
     (tmp_path / "etc/local.conf").write_text(
         f"TMPDIR={tmp_path}\nLOGFILE={tmp_path}/log/rear.log\nVAR_DIR={tmp_path}/var\nCACHE_DIR={tmp_path}/cache\n"
-        f"BACKUP_URL=file://{tmp_path}/backups\nBACKUP_PREFIX=web1\nEXCLUDE_MOUNTPOINTS=( {mounts} )\n"
+        f"BACKUP_URL=file://{tmp_path}/backups\nBACKUP_PREFIX=web1\nEXCLUDE_MOUNTPOINTS=( '/*' )\n"
         f"BACKUP_PROG_INCLUDE=( {tree} )\nBACKUP_PROG_EXCLUDE=()\n"
     )
 
@@ -111,6 +112,60 @@ def test_an_error_has_its_status_though_nobody_hears_it(rear: Rear, tmp_path: Pa
     assert rear(f"recover --demo {tmp_path}/tree", "2>&-") == 3
     (tmp_path / "etc/site.conf").write_text("OUTPTU=ISO\n")
     assert rear("mkbackuponly", "2>&-") == 2
+
+
+@pytest.mark.parametrize(
+    ("conf", "status"),
+    [
+        ("BACKUP_PROG_EXCLUDE=( '{tree}' )\n", 2),
+        ("BACKUP_PROG_EXCLUDE=( '{above}/*' )\n", 2),
+        ("BACKUP_PROG_INCLUDE=( {tree}/gone )\n", 2),
+        ("BACKUP_PROG_INCLUDE=( '{tree}/file*' )\n", 2),
+        ("BACKUP_PROG_INCLUDE=()\n", 1),
+    ],
+)
+def test_a_backup_of_nothing_is_no_success_and_removes_none(
+    rear: Rear, tmp_path: Path, tree: Path, conf: str, status: int
+) -> None:
+    assert rear("mkbackuponly", "2>/dev/null") == 0
+    before = sorted((tmp_path / "backups/web1").iterdir())
+    with (tmp_path / "etc/local.conf").open("a") as file:
+        file.write(f"BACKUP_KEEP=1\n{conf.format(tree=tree, above=tree.parent)}")
+    assert rear("mkbackuponly", "2>/dev/null") == status
+    assert sorted((tmp_path / "backups/web1").iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "VAR_DIR", "CACHE_DIR"])
+def test_a_folder_of_another_user_is_nothing_to_work_in(rear: Rear, tmp_path: Path, name: str) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    with (tmp_path / "etc/local.conf").open("a") as file:
+        file.write(f"{name}={theirs}\n")
+    assert rear("mkbackuponly", "2>/dev/null") == 3
+    assert list(theirs.iterdir()) == []
+
+
+def test_a_mistyped_folder_of_the_configuration_is_refused(rear: Rear, tmp_path: Path) -> None:
+    assert rear(f"-c {tmp_path}/nowhere config check", "2>/dev/null") == 2
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_disk_that_takes_less_than_it_says_is_found_when_all_is_written(tmp_path: Path, make_run: MakeRun) -> None:
+    """The kernel takes the bytes, and finds out later that the disk does not: here it has 8 of its 64 MiB."""
+    with mounted(tmp_path / "memory", "-t", "tmpfs", "-o", "size=8m", "tmpfs") as memory:
+        image = memory / "disk"
+        image.touch()
+        os.truncate(image, 64 << 20)
+        run = make_run()
+        with ExitStack() as undo:
+            device = attached(undo, image)
+            run.sh.run("mkfs.ext4", "-q", "-O", "^has_journal", device)
+            run.target.mkdir(exist_ok=True)
+            with mounted(run.target, device) as target:
+                (target / "file").write_bytes(os.urandom(20 << 20))
+                with pytest.raises(RearError, match=f"not everything could be written to {run.target}"):
+                    backup.check_written(run)
 
 
 # A file system of FUSE whose program answers nothing, or that root may not look at, as of a user whose server is gone.

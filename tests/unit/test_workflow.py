@@ -163,6 +163,19 @@ def test_after_the_first_write_nothing_is_called_refused(run: Run, phase: str) -
     assert (caught.value.exit_code, caught.value.hint) == (ExitCode.FAILED, "try by hand")
 
 
+@pytest.mark.parametrize(
+    ("phase", "status"), [("prep", ExitCode.CONFIGURATION), ("backup", ExitCode.FAILED)], ids=["before", "after"]
+)
+def test_what_was_begun_does_not_end_as_a_wrong_setting(run: Run, phase: str, status: ExitCode) -> None:
+    def refuse(run: Run) -> None:
+        raise ConfigurationError("this script may not set FOO")
+
+    run.plugins.take(plugin("extra", "e", **{f"rear_{phase}": lambda: [Step(1, "refuse", refuse)]}))
+    with pytest.raises(RearError, match="may not set FOO") as caught:
+        execute(run, "mkbackuponly")
+    assert caught.value.exit_code == status
+
+
 def test_until_the_first_write_a_refusal_stays_one(run: Run) -> None:
     def refuse(run: Run) -> None:
         raise Refused("the disk is in use", "look at lsblk")

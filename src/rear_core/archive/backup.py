@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import os
@@ -88,22 +87,20 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
         Exclusions.of(settings), {path.resolve(): reason for path, reason in private.items()},
     )  # fmt: skip
-    _check_included(run)
     found = coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
 
 
-def _check_included(run: Run) -> None:
+def check_included(run: Run) -> None:
     """Raise `ConfigurationError` for what is named to be saved and is not there, or is left out by another setting."""
     for path in run.settings["BACKUP_PROG_INCLUDE"]:
         if not os.path.lexists(path):
             raise ConfigurationError(f"BACKUP_PROG_INCLUDE names {path}, which is not there", "it takes no patterns")
-        for pattern in run.settings["BACKUP_PROG_EXCLUDE"]:
-            if any(fnmatch.fnmatchcase(os.fspath(place), pattern) for place in (Path(path), *Path(path).parents)):
-                raise ConfigurationError(
-                    f"BACKUP_PROG_INCLUDE names {path}, which {pattern!r} of BACKUP_PROG_EXCLUDE leaves out",
-                    "change one of the two",
-                )
+        if pattern := coverage.leaving_out(path, run.settings["BACKUP_PROG_EXCLUDE"]):
+            raise ConfigurationError(
+                f"BACKUP_PROG_INCLUDE names {path}, which {pattern!r} of BACKUP_PROG_EXCLUDE leaves out",
+                "change one of the two",
+            )
 
 
 def tell(run: Run, selection: coverage.Selection) -> None:
@@ -260,7 +257,8 @@ def passphrase(run: Run) -> str:
     """The configured passphrase, "" for none; the file that has it is not on the rescue media, so it is asked for."""
     secret = str(run.settings["BACKUP_KEY"])
     path = run.settings["BACKUP_KEY_FILE"]
-    if not secret and path and not ("verify" in run.phases and not os.path.lexists(path)):
+    stayed_behind = "verify" in run.phases and not os.path.lexists(path)
+    if path and not secret and not stayed_behind:
         secret = encryption.read_passphrase(Path(path))
         run.report.mask(secret)
     return secret

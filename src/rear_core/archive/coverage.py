@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..errors import RearError
-from ..mounts import mount_points
+from ..mounts import backing_file, mount_points
 from ..storage.btrfs import Subvolume
 from ..storage.capture import NOT_DISKS
 from ..storage.fate import Exclusions, Stake, excluded
@@ -111,8 +111,9 @@ def select(
     visible = {mount.target: mount for mount in mounts}
     gone = excluded(layout, wishes.exclusions)
     covered = [_verdict(layout, mount, wishes, gone) for mount in visible.values()]
-    covered = [_behind(entry, visible, wishes) for entry in _counted(covered, visible, used)]
+    covered = _counted(covered, visible, used)
     saved = [entry.name for entry in covered if entry.verdict == SAVED]
+    covered = [_behind(entry, saved, visible, wishes) for entry in covered]
     problems = [f"{entry.name} ({entry.source}): {entry.reason}" for entry in covered if entry.verdict == UNEXPLAINED]
     if "/" not in saved and not wishes.exclusions.of_mount("/"):
         problems.append("/: the root file system is not among what is saved")
@@ -165,18 +166,18 @@ def _why_left_out(layout: Layout, mount: Mounted) -> str:
     return reason
 
 
-def _behind(entry: Covered, visible: Mapping[str, Mounted], wishes: Wishes) -> Covered:
+def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted], wishes: Wishes) -> Covered:
     """What is said of a loop device is only true when the file behind it lies in what is saved."""
-    if entry.reason != NOT_DISKS["loop"]:
-        return entry
-    try:
-        file = Path(f"/sys/block/{Path(entry.source).name}/loop/backing_file").read_text().rstrip("\n")
-    except OSError:
-        return entry
-    fstype = visible[_holder(file, visible)].fstype if visible else ""
-    if fstype in VIRTUAL or _is_served(fstype) or any(fnmatch.fnmatchcase(file, name) for name in wishes.exclude):
+    file = backing_file(visible[entry.name].number) if entry.reason == NOT_DISKS["loop"] else ""
+    if file and (_holder(file, visible) not in saved or leaving_out(file, wishes.exclude)):
         return replace(entry, reason=f"a loop device, {BEHIND_IS_LOST}: {file}")
     return entry
+
+
+def leaving_out(path: str, patterns: Iterable[str]) -> str:
+    """The first of the patterns that leaves a path out, itself or with a folder above it; "" when none does."""
+    places = [path, *map(os.fspath, Path(path).parents)]
+    return next((pattern for pattern in patterns if any(fnmatch.fnmatchcase(place, pattern) for place in places)), "")
 
 
 def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]) -> list[Covered]:

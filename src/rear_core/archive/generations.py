@@ -93,24 +93,22 @@ def locked(home: Path) -> Iterator[bool]:
     locks. The lock dies with its holder (fcntl(2), record locks: NFS has them). `Refused` when somebody has it."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / LOCK
-    descriptor = -1
-    try:
-        # Whoever had it removes the file: what is locked here must be what others will find.
-        while descriptor < 0 or not _is(path, descriptor):
-            if descriptor >= 0:
-                os.close(descriptor)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        there = True
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES) and descriptor >= 0:
-            os.close(descriptor)
-            raise Refused(
-                f"another run of rear saves to {home}", "wait for its end, or give each machine a BACKUP_PREFIX"
-            ) from None
-        if descriptor < 0:
-            raise
-        there = False
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                os.close(descriptor)
+                raise Refused(
+                    f"another run of rear saves to {home}", "wait for its end, or give each machine a BACKUP_PREFIX"
+                ) from None
+            there = False
+            break
+        # Whoever had it removes the file: what is locked here must be what others will find.
+        if there := _is(path, descriptor):
+            break
+        os.close(descriptor)
     try:
         yield there
     finally:

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -63,12 +63,12 @@ class Folder:
             with generations.locked(self.home) as alone:
                 if not alone:
                     self.run.report.warn(f"{self.home} has no locks: let no other machine save there")
-                self.check_owner()
-                number = 1 + max((old.number for old in generations.found(self.home)), default=0)
+                before = self.check_owner()
+                number = 1 + max((old.number for old in before), default=0)
                 with generations.new(self.home) as (partial, name), ExitStack() as stack:
                     file = stack.enter_context(open(new_file(partial / archive), "wb"))
                     yield FolderTarget(name, number, partial, file)
-                self._check_made(name)
+                self._check_made(name, generations.found(self.home))
                 self._prune(name)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -79,21 +79,24 @@ class Folder:
                 else "check its server or disk: earlier backups are as they were",
             ) from error
 
-    def check_owner(self) -> None:
-        """`Refused` when another machine keeps its backups in the folder: it would lose them one by one."""
-        own = identity(self.run)
-        others = {other.machine: other.name for other in generations.found(self.home) if other.machine not in ("", own)}
+    def check_owner(self) -> list[generations.Generation]:
+        """The backups that are there; `Refused` when another machine keeps its own there: it would lose them."""
+        own, found = identity(self.run), generations.found(self.home)
+        others = {other.machine: other.name for other in found if other.machine not in ("", own)}
         if own and others:
             machine, name = next(iter(others.items()))
             raise Refused(
                 f"{self.home} has backups of another machine, as {name} (identity {machine}, this one is {own})",
                 "set BACKUP_PREFIX; or when it is this one on other hardware, move its old backups to another folder",
             )
+        return found
 
-    def _check_made(self, name: str) -> None:
-        """Raise `RearError` when the new backup cannot be used, before an older one goes for it."""
-        if not any(made.whole for made in generations.found(self.home) if made.name == name):
-            raise RearError(f"the manifest of the new backup {self.home / name} cannot be read back", "check its disk")
+    def _check_made(self, name: str, found: Sequence[generations.Generation]) -> None:
+        """Warn of damaged ones; raise `RearError` when it is the new one, before an older one goes for it."""
+        for damaged in (other for other in found if not other.whole):
+            if damaged.name == name:
+                raise RearError(f"the manifest of the new backup {self.home / name} is damaged", "check its disk")
+            self.run.report.warn(f"{self.home / damaged.name} is damaged, counts as no backup and takes its room")
 
     def _prune(self, made: str) -> None:
         """Remove old backups, and tell of what takes the room of one."""
@@ -105,9 +108,6 @@ class Folder:
             self.run.report.warn(f"an old backup cannot be removed and takes its room: {problem}")
         for left in generations.unfinished(self.home):
             self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
-        for other in generations.found(self.home):
-            if not other.whole:
-                self.run.report.warn(f"{self.home / other.name} is damaged, counts as no backup and takes its room")
 
     def names(self) -> list[str]:
         return generations.names(self.home)

@@ -116,9 +116,7 @@ def _read_again(text: str, root: Path) -> None:
     """Raise `RearError` for a file that shrank to tar only because its disk has an error in the middle of a block."""
     buffer = bytearray(BLOCK)
     for name in re.findall(r"tar: (\./.*): File shrank by", text):
-        # tar writes the bytes of odd names as escapes.
-        raw = name.encode(errors="surrogateescape").decode("unicode_escape").encode("latin-1")
-        path = root / os.fsdecode(raw)
+        path = root / os.fsdecode(_unescaped(name.encode(errors="surrogateescape")))
         try:
             with path.open("rb", buffering=0) as file:
                 while file.readinto(buffer):
@@ -191,7 +189,8 @@ def _streamed(tar: Outcome, index: Path) -> Streamed:
 
 
 def _unescaped(name: bytes) -> bytes:
-    return name.decode("latin-1").encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
+    """The bytes of a name, odd ones of which tar writes as escapes."""
+    return name.decode("unicode_escape").encode("latin-1")
 
 
 def complaints(text: str) -> dict[str, int]:

@@ -84,6 +84,12 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
+def rear_prep(run: Run) -> Iterable[Step]:
+    if "backup" in run.phases:
+        yield Step(10, "Check what is named to be saved", check_included)
+
+
+@hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
     """As soon as the storage is known."""
     if {"build", "backup"} & {*run.phases}:
@@ -103,6 +109,13 @@ def rear_restore(run: Run) -> Iterable[Step]:
     yield Step(95, "See that all files have reached their disks", check_written)
     if "finalize" not in run.phases:
         yield Step(99, "See that all files are back", check_all_back)
+
+
+def check_included(run: Run) -> None:
+    """Refuse an include that is not there, or that an exclude leaves out."""
+    from ..archive.backup import check_included
+
+    check_included(run)
 
 
 def check_place_survives(run: Run) -> None:

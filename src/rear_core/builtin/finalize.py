@@ -118,7 +118,8 @@ def free_files(run: Run) -> None:
     from ..system import file_attributes
 
     with suppress(RearError):
-        file_attributes.free(run.target, file_attributes.load(run.recovery_dir / "attributes.json"))
+        for problem in file_attributes.free(run.target, file_attributes.load(run.recovery_dir / "attributes.json")):
+            run.report.log(problem)
 
 
 def make_directories(run: Run) -> None:

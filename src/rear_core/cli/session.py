@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import builtin, log_files
-from ..errors import ExitCode, NoFamily, PluginError, RearError
+from ..errors import ExitCode, NoFamily, PluginError, RearError, Refused
 from ..interruption import interruptible
 from ..plugins import Found, Plugins, discover, how_to_install, load, package_of
 from ..report import Report, explanation
@@ -110,6 +110,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             f"the plugin {broken.label} of {broken.distribution} {broken.version} is broken: {broken.problem}",
             f"update it, or pip uninstall {broken.distribution}",
         )
+    _check_folders(run)
     with run.undo, interruptible(run.undo):
         if not run.options.simulate:
             work_area.lock(run.var_dir, run.undo, command)
@@ -134,6 +135,13 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             raise
         warnings = f", {len(run.report.warnings)} warnings" if run.report.warnings else ""
         _tell_system(run, f"{command}: done{warnings}")
+
+
+def _check_folders(run: Run) -> None:
+    """Refuse to work in folders where another user could put something else in the place of what is root's."""
+    for name in ("TMPDIR", "VAR_DIR", "CACHE_DIR"):
+        if problem := changeable(Path(run.settings[name])):
+            raise Refused(f"{name}={run.settings[name]} is not root's alone: {problem}", f"set {name} to another place")
 
 
 def _not_roots(run: Run) -> Iterator[str]:

@@ -12,6 +12,7 @@ from ..mounts import device_number, devices_below, mount_points, unescaped
 from ..url import Url
 from .command import Site
 from .disk import Disk
+from .fate import Exclusions
 from .layout import Item, Layout
 from .mapping import NONE
 from .mount import Mount
@@ -106,9 +107,9 @@ def _holders(run: Run, layout: Layout, folder: str) -> list[str]:
 
 def _system(run: Run, layout: Layout) -> list[str]:
     """The ids of the mounted file systems without which there is no system, and which a recovery makes again."""
-    excluded = run.settings.get("EXCLUDE_MOUNTPOINTS", ())
-    mounts = [item for item in layout if isinstance(item, Mount) and item.mounted]
-    return [mount.needs[0] for mount in mounts if mount.target in SYSTEM and mount.target not in excluded]
+    exclusions = Exclusions.of(run.settings)
+    mounts = [item for item in layout if isinstance(item, Mount) and item.mounted and item.target in SYSTEM]
+    return [mount.needs[0] for mount in mounts if not exclusions.of_mount(mount.target)]
 
 
 def _disks(layout: Layout, ids: list[str]) -> set[str]:

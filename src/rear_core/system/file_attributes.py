@@ -13,7 +13,6 @@ import json
 import os
 import stat
 import struct
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ VERSION = 1
 # So deep below a mount point they are looked for, as for what btrfs does not copy on write: all files of a machine
 # would take as long as to save them.
 DEPTH = 4
+# As most architectures number calls; those of POWER and MIPS do not know these numbers, and then nothing has any.
 GET, SET = 0x801C581F, 0x401C5820
 # Flags, size of extents, number of extents, project, size of extents for copy on write.
 STRUCTURE = struct.Struct("=5I8x")
@@ -134,18 +134,15 @@ def put_back(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
     attributes = list(recorded)
     for wanted in sorted(attributes, key=lambda wanted: wanted.path):
         if wanted.project:
-            yield from _put(
-                target, wanted, wanted.letters.replace("i", "").replace("a", ""), through="P" in wanted.letters
-            )
+            yield from _put(target, wanted, _changeable(wanted.letters), through="P" in wanted.letters)
     for wanted in attributes:
         yield from _put(target, wanted, wanted.letters)
 
 
-def free(target: Path, recorded: Iterable[Attributes]) -> None:
-    """Let what was put back be written over."""
-    for wanted in recorded:
-        if _changeable(wanted.letters) != wanted.letters:
-            deque(_put(target, wanted, _changeable(wanted.letters)), maxlen=0)
+def free(target: Path, recorded: Iterable[Attributes]) -> list[str]:
+    """Let what was put back be written over; returns what could not be freed and why."""
+    fixed = [wanted for wanted in recorded if _changeable(wanted.letters) != wanted.letters]
+    return [problem for wanted in fixed for problem in _put(target, wanted, _changeable(wanted.letters))]
 
 
 def _changeable(letters: str) -> str:
@@ -154,31 +151,29 @@ def _changeable(letters: str) -> str:
 
 def _put(target: Path, wanted: Attributes, letters: str, *, through: bool = False) -> Iterator[str]:
     try:
-        descriptor = _descend(target, wanted.path)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            yield f"{wanted.path} has lost its attributes ({wanted.letters or 'project'}): {error.strerror}"
+        with _descended(target, wanted.path) as descriptor:
+            write(descriptor, letters, wanted.project)
+            if through:
+                _spread(descriptor, wanted.project, os.fstat(descriptor).st_dev)
+    except FileNotFoundError:
+        # The backup does not have it.
         return
-    try:
-        write(descriptor, letters, wanted.project)
-        if through:
-            _spread(descriptor, wanted.project, os.fstat(descriptor).st_dev)
     except OSError as error:
         yield f"{wanted.path} has lost its attributes ({wanted.letters or 'project'}): {error.strerror}"
-    finally:
-        os.close(descriptor)
 
 
-def _descend(target: Path, path: str) -> int:
+@contextmanager
+def _descended(target: Path, path: str) -> Iterator[int]:
     """A descriptor of what a path means below a folder, whatever links are there now."""
     descriptor = os.open(target, FOLDER)
-    for name in filter(None, path.split("/")):
-        above = descriptor
-        try:
+    try:
+        for name in filter(None, path.split("/")):
+            above = descriptor
             descriptor = os.open(name, OPEN, dir_fd=above)
-        finally:
             os.close(above)
-    return descriptor
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _spread(folder: int, project: int, device: int) -> None:

@@ -14,6 +14,7 @@ from rear_core.archive import coverage
 from rear_core.archive.coverage import EXCLUDED, RECREATED, SAVED, Selection, Wishes
 from rear_core.errors import RearError
 from rear_core.storage.btrfs import Subvolume
+from rear_core.storage.capture import NOT_DISKS
 from rear_core.storage.fate import Exclusions
 from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.layout import Item, Layout, LeftOut, make
@@ -90,6 +91,31 @@ def test_a_reason_is_that_of_the_device_itself_and_not_of_one_whose_name_begins_
     left_out = [LeftOut("/data", "/dev/md12p6 is not described"), LeftOut("/dev/md12", "a container of firmware RAID")]
     selection = select(mounts=(*MOUNTS, part), left_out=left_out)
     assert verdicts(selection)["/data"] == (EXCLUDED, "a container of firmware RAID")
+
+
+@pytest.mark.parametrize(
+    ("file", "excluded", "saved"),
+    [
+        ("/home/disk.img", (), True),
+        ("/home/disk.img", ("/home/*",), False),
+        ("/home/disk.img", ("/home",), False),
+        ("/proc/disk.img", (), False),
+        ("/data/disk.img", (), False),
+    ],
+)
+def test_the_file_behind_a_loop_device_is_only_said_to_be_saved_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, file: str, excluded: Sequence[str], saved: bool
+) -> None:
+    monkeypatch.setattr(coverage, "backing_file", {"7:0": file}.__getitem__)
+    mounts = (
+        *MOUNTS, Mounted("/data", "/dev/sdb", "ext4", "", "/", "8:16"),
+        Mounted("/loop", "/dev/loop0", "ext4", "", "/", "7:0"),
+    )  # fmt: skip
+    wishes = Wishes(TARGET, exclude=excluded, exclusions=Exclusions(mounts=["/data"]))
+    left_out = [LeftOut("/loop", "/dev/loop0 is not described"), LeftOut("/dev/loop0", NOT_DISKS["loop"])]
+    verdict, reason = verdicts(select(mounts=mounts, wishes=wishes, left_out=left_out))["/loop"]
+    assert verdict == EXCLUDED
+    assert (reason == NOT_DISKS["loop"]) == saved and (coverage.BEHIND_IS_LOST in reason) != saved
 
 
 def test_what_somebody_would_miss_is_no_reason() -> None:

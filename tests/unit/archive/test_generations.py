@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -118,9 +120,19 @@ def test_while_one_saves_another_is_refused_and_its_work_stays(tmp_path: Path) -
             pass
         assert len(generations.unfinished(tmp_path)) == 1
         other.kill()
-    # It dies with its holder.
+    # It dies with its holder, and leaves nothing for others.
     with generations.locked(tmp_path) as alone:
         assert alone
+    assert not (tmp_path / generations.LOCK).exists()
+
+
+def test_a_file_system_without_locks_is_known_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", none)
+    with generations.locked(tmp_path) as alone:
+        assert not alone
 
 
 def test_the_oldest_are_pruned_but_never_the_one_just_made(tmp_path: Path) -> None:

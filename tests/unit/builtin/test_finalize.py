@@ -18,6 +18,7 @@ from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.storage.layout import Item, make
 from rear_core.system import Firmware, OperatingSystem, System
+from rear_core.system.identity import computed, known
 from rear_core.workflow import WORKFLOWS, plan
 from unit.boot.test_conversion import BOTH, ESP, LINUX, disk
 from unit.boot.test_conversion import system as machine
@@ -110,6 +111,21 @@ def test_files_are_put_right_before_the_boot_loader_reads_them(tmp_path: Path) -
     order = ["Enter the recovered system", "Put the names of disks and partitions right", "Install the boot loader",
              "Prove that the recovered system can boot", "Report"]  # fmt: skip
     assert [title for title in titles if title in order] == order
+
+
+def test_a_machine_keeps_its_identity_on_other_hardware(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "bios", "bios", BIOS)
+    run.phases = WORKFLOWS["recover"]
+    (run.target / "etc").mkdir(parents=True, exist_ok=True)
+    (run.target / "etc/machine-id").write_text("1a2b\n")
+    here = computed(run.target / "etc/machine-id")
+    path = run.recovery_dir / "system.json"
+    for recorded in (here, "", "0f" * 16):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "identity": recorded}))
+        finalize.keep_identity(run)
+        var_dir = Path(f"{run.target}{run.var_dir}")
+        assert known(var_dir, here) == (recorded or here)
+        assert (var_dir / "identity.json").exists() == (recorded == "0f" * 16)
 
 
 def test_a_system_without_all_of_its_files_is_made_to_start_and_is_no_success(tmp_path: Path) -> None:
