@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -59,12 +60,26 @@ def pytest_configure() -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Give tests a / that is a mount point, which it is not in a plain chroot.
+    """Give tests a / that is a mount point, which it is not in a plain chroot, and each worker mounts of its own.
 
     `unshare` and `ip netns exec` fail without, and nobody could tell what the machine's root file system is.
     """
-    if os.geteuid() == 0 and not any(point.target == "/" for point in mount_points()):
+    if os.geteuid() != 0:
+        return
+    if not any(point.target == "/" for point in mount_points()):
         session.config.add_cleanup(mounted_root())
+    own_mounts()
+
+
+def own_mounts() -> None:
+    """Go to a mount namespace of its own, as `unshare --mount` does.
+
+    Otherwise what one test starts in a copy of all mounts holds the disk that another has mounted, long after that has
+    unmounted it: to the kernel it stays in use.
+    """
+    CLONE_NEWNS = 0x00020000  # sched.h
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) == 0:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def mounted_root() -> Callable[[], None]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +29,13 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
 def kill(name: str, parent: int) -> bool:
     """Kill the child of a process that runs a program; whether there was one."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            found, _, rest = path.read_text().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        if found == name and int(rest.split()[1]) == parent:
-            os.kill(int(path.parent.name), signal.SIGKILL)
-            return True
+    # Processes and threads may end while they are looked at.
+    with suppress(OSError):
+        for task in Path(f"/proc/{parent}/task").glob("*"):
+            for child in (task / "children").read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                    os.kill(int(child), signal.SIGKILL)
+                    return True
     return False
 
 
@@ -103,7 +103,8 @@ def test_a_run_that_was_killed_while_it_built_is_begun_anew(machine: Machine) ->
 def test_another_backup_never_mixes_with_the_one_that_failed(machine: Machine) -> None:
     old = machine.archive.parent
     before = machine.original()
-    (machine.folder / "tree/a-new-file").write_text("new")
+    # Enough for it to be seen at work.
+    (machine.folder / "tree/a-new-file").write_bytes(os.urandom(24 * MIB))
     machine.save()
     status, output = start(machine, lambda pid: kill("tar", pid))
     assert status == 1, output
