@@ -31,7 +31,7 @@ test: .venv/for-test ## everything, with real disks and virtual machines, as roo
 	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
 
 test-vm: .venv/for-test ## all tests in virtual machines, as root
-	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m "vm or uml" --durations 15
+	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m "vm or uml or long" --durations 15
 
 test-faults: .venv/for-test ## a thousand recoveries and backups struck at random, as root (hours; COUNT=N, SEED=N)
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.faults $(COUNT:%=--count %) $(SEED:%=--seed %)

@@ -27,7 +27,9 @@ def memory() -> Iterator[Path]:
         yield Path(folder)
 
 
+# 8 GiB are read and written: `make test-vm` has the time.
 @pytest.mark.root
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Shell().which("xorriso"), reason="xorriso is not installed")
 def test_a_file_beyond_4_gib_survives(memory: Path) -> None:
