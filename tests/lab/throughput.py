@@ -1,68 +1,232 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How fast a backup is made and restored, next to the bare pipelines that do nothing else, on the same files."""
+"""How fast files are saved and restored by whole commands, next to bare pipelines that prove nothing, pair by pair.
+
+From memory to memory, and, where bindfs is installed, to and from a place of 50 MB/s in either direction, as a slow
+server is. And the memory that a million files take. REAR_BENCH_GIB=N takes so many GiB of large files.
+"""
 
 from __future__ import annotations
 
-import re
+import os
+import random
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache
-from .chroot import Chroot
-from .debian import with_rear
+from rear_core.removal import remove_tree
 
-ROUNDS = 5
-COPIES = 3
-CONFIGURATION = "OUTPUT=ISO\nBACKUP_URL=file:///fast/backup\nBACKUP_PROG_INCLUDE=( / )\nBACKUP_KEEP=1\n"
-LEAVE_OUT = "--exclude=./proc --exclude=./sys --exclude=./dev --exclude=./run --exclude=./tmp --exclude=./fast"
-TAR = f"tar --create --file=- --one-file-system --xattrs --xattrs-include='*' --sparse {LEAVE_OUT} --directory=/ ."
-BARE = {
-    "tar | zstd": f"{TAR} | zstd -T0 --quiet > /fast/bare.tar.zst",
-    "tar | gzip": f"{TAR} | gzip > /fast/bare.tar.gz",
-    "zstd -d | tar": "mkdir /fast/bare && zstd -dcq /fast/bare.tar.zst |"
-    " tar --extract --file=- --xattrs --xattrs-include='*' --numeric-owner --directory=/fast/bare",
-}
+ROUNDS = 3
+RATE = 50_000_000
+SMALL_FILES = 300_000
+# GiB: three times as much has to fit into memory.
+LARGE_FILES = int(os.environ.get("REAR_BENCH_GIB") or 4)
+MANY_FILES = 1_000_000
+GIB = 1 << 30
 
-
-def measured() -> dict[str, float]:
-    """The seconds of each way to save and restore a Debian tree and some copies of it, from and to memory.
-
-    The fastest round of each counts, as whatever else the machine does only ever adds to it.
-    """
-    found: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(dir=cache.directory(), prefix="bench-") as path:
-        upper = Path(path, "upper")
-        (upper / "etc/rear").mkdir(parents=True)
-        (upper / "etc/rear/local.conf").write_text(CONFIGURATION)
-        with Chroot(with_rear(), upper) as chroot:
-            for number in range(COPIES):
-                chroot.run("sh", "-c", f"mkdir -p /srv/{number} && cp -a /usr /etc /var /srv/{number}")
-            chroot.run("sh", "-c", "mkdir /fast && mount -t tmpfs tmpfs /fast && mkdir /fast/backup")
-            chroot.run("sh", "-c", f"{TAR} | cat > /dev/null")  # the files are in memory now
-            for number in range(ROUNDS):
-                chroot.run("sh", "-c", "rm -rf /fast/bare* /fast/restored")
-                for way, script in BARE.items():
-                    if way != "tar | gzip" or number == 0:  # slow, and far from the rest
-                        found.setdefault(way, []).append(_timed(chroot, script))
-                chroot.run("sh", "-c", "rm -rf /fast/bare*")
-                saved = chroot.run("rear", "mkbackuponly").stdout
-                found.setdefault("rear mkbackuponly", []).append(_step(saved, "Save the files"))
-                restored = chroot.run("rear", "-n", "recover", "--demo", "/fast/restored").stdout
-                found.setdefault("rear recover --demo", []).append(_step(restored, "Restore the files"))
-    return {way: min(seconds) for way, seconds in found.items()}
+CONFIGURATION = """\
+TMPDIR={work}
+LOGFILE={work}/log
+VAR_DIR={work}/var
+CACHE_DIR={work}/cache
+BACKUP_URL=file://{place}
+BACKUP_PREFIX=bench
+BACKUP_KEEP=1
+EXCLUDE_MOUNTPOINTS=( '/*' )
+BACKUP_PROG_INCLUDE=( {data} )
+BACKUP_PROG_EXCLUDE=()
+"""
+ATTRIBUTES = "--xattrs --xattrs-include='*' --numeric-owner"
+SAVE = (
+    f"tar --create --file=- --one-file-system --sparse {ATTRIBUTES} {{data}} 2>/dev/null | zstd -T0 --quiet"
+    " >{place}/bare.tar.zst && sync {place}/bare.tar.zst"
+)
+RESTORE = f"mkdir {{target}} && zstd -dcq {{place}}/bare.tar.zst | tar --extract --file=- {ATTRIBUTES} -C {{target}}"
 
 
-def _timed(chroot: Chroot, script: str) -> float:
-    started = time.monotonic()
-    chroot.run("bash", "-o", "pipefail", "-e", "-c", script)
-    return time.monotonic() - started
+@dataclass(frozen=True)
+class Raced:
+    """The seconds of our command and of the bare pipeline, the medians of pairs; the peak memory of ours in bytes."""
+
+    title: str
+    ours: float
+    bare: float
+    memory: int = 0
+
+    @property
+    def work(self) -> str:
+        """What was done: save or restore."""
+        return self.title.split()[0]
+
+    @property
+    def speed(self) -> float:
+        """Ours as a part of that of the pipeline."""
+        return self.bare / self.ours
 
 
-def _step(output: str, title: str) -> float:
-    """The seconds of a step: what comes before and after it is no throughput."""
-    found = re.search(rf"{title} \(([\d.]+) s\)", output)
-    if found is None:
-        raise subprocess.SubprocessError(f"no step {title!r} in:\n{output}")
-    return float(found[1])
+def measured() -> list[Raced]:
+    """All of it."""
+    found: list[Raced] = []
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="rear-bench.") as path:
+        work = Path(path)
+        for title, make in (f"{SMALL_FILES:,} small files", small), (f"{LARGE_FILES} GiB of large files", large):
+            data = work / "data"
+            make(data)
+            for where, limited in ("memory", False), (f"{RATE // 1_000_000} MB/s", True):
+                if limited and not shutil.which("bindfs"):
+                    continue
+                with place(work, limited) as folder:
+                    found += raced(work, data, folder, f"{title}, {where}", 1 if limited else ROUNDS)
+            remove_tree(data)
+    return found
+
+
+def memory_of_many() -> tuple[int, int]:
+    """The peak memory in bytes, the work area included, of a backup of a million empty files and of its recovery."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="rear-bench.") as path:
+        work = Path(path)
+        data, folder = work / "data", work / "place"
+        folder.mkdir()
+        for number in range(MANY_FILES):
+            name = data / f"{number // 1000:04}" / f"{number:08}"
+            if number % 1000 == 0:
+                name.parent.mkdir(parents=True)
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+        configure(work, data, folder)
+        return run(work, "mkbackuponly")[1], run(work, "recover", "--demo", f"{work}/restored")[1]
+
+
+def small(data: Path) -> None:
+    """Files of some KiB, of text that compresses."""
+    dice = random.Random(1)
+    text = b"".join(
+        b"%08x %s\n" % (dice.getrandbits(32), b"lorem ipsum dolor" * dice.randrange(3)) for _ in range(9999)
+    )
+    for number in range(SMALL_FILES):
+        if number % 500 == 0:
+            (data / f"{number // 500}").mkdir(parents=True)
+        begin, size = dice.randrange(len(text) - 9000), dice.randrange(9000)
+        (data / f"{number // 500}/{number}").write_bytes(text[begin : begin + size])
+
+
+def large(data: Path) -> None:
+    """Files of 1 GiB, a half of which compresses."""
+    data.mkdir()
+    for number in range(LARGE_FILES):
+        with (data / f"{number}").open("wb", buffering=0) as file:
+            for _ in range(GIB >> 20):
+                file.write(os.urandom(1 << 19) + b"text that is always the same " * 18079 + bytes(5))
+
+
+@contextmanager
+def place(work: Path, limited: bool) -> Iterator[Path]:
+    """A folder for backups in memory, with the rate limited by bindfs where wanted."""
+    folder = work / "place"
+    folder.mkdir()
+    try:
+        with ExitStack() as undo:
+            if limited:
+                rates = f"--read-rate={RATE}", f"--write-rate={RATE}"
+                subprocess.run(["bindfs", *rates, folder, folder], check=True)
+                undo.callback(lambda: subprocess.run(["umount", folder], check=True))
+            yield folder
+    finally:
+        remove_tree(folder)
+
+
+def raced(work: Path, data: Path, folder: Path, title: str, rounds: int) -> Iterator[Raced]:
+    """Save and restore in turns."""
+    configure(work, data, folder)
+    names = {"data": f".{data}", "place": f"{folder}", "target": f"{work}/bare"}
+    save: list[tuple[float, float, int]] = []
+    restore: list[tuple[float, float, int]] = []
+    for _ in range(rounds):
+        ours = run(work, "mkbackuponly")
+        save.append((ours[0], timed(SAVE.format(**names)), ours[1]))
+        with cleared(work / "restored"):
+            ours = run(work, "recover", "--demo", f"{work}/restored")
+        with cleared(work / "bare"):
+            restore.append((ours[0], timed(RESTORE.format(**names)), ours[1]))
+    yield median(f"save {title}", save)
+    yield median(f"restore {title}", restore)
+
+
+def median(title: str, pairs: list[tuple[float, float, int]]) -> Raced:
+    """The pair with the median of the ratios."""
+    ours, bare, _ = sorted(pairs, key=lambda pair: pair[0] / pair[1])[len(pairs) // 2]
+    return Raced(title, ours, bare, max(memory for *_, memory in pairs))
+
+
+@contextmanager
+def cleared(path: Path) -> Iterator[None]:
+    """A block that leaves nothing there."""
+    yield
+    remove_tree(path)
+
+
+def configure(work: Path, data: Path, folder: Path) -> None:
+    """Have rear save the data there."""
+    (work / "etc").mkdir(exist_ok=True)
+    (work / "etc/local.conf").write_text(CONFIGURATION.format(work=work, place=folder, data=data))
+
+
+def run(work: Path, *command: str) -> tuple[float, int]:
+    """The seconds of a command, and its peak memory in bytes: its processes together, and the work area."""
+    began = time.monotonic()
+    argv = [f"{Path(sys.executable).parent}/rear", "-c", f"{work}/etc", "-n", *command]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, memory(process.pid) + area(work))
+            time.sleep(0.2)
+        seconds = time.monotonic() - began
+        if process.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(argv)} failed:\n{said.read().decode(errors='replace')}")
+    return seconds, peak
+
+
+def memory(pid: int) -> int:
+    """The memory of rear alone: what tar and zstd take they take in the bare pipeline, too."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:")), 0)
+
+
+def area(work: Path) -> int:
+    """What is in the work areas."""
+    found = 0
+    for path in work.glob("rear.*/**/*"):
+        try:
+            found += path.stat().st_size
+        except OSError:
+            continue
+    return found
+
+
+def timed(script: str) -> float:
+    """The seconds of a pipeline."""
+    began = time.monotonic()
+    subprocess.run(["bash", "-o", "pipefail", "-e", "-c", script], check=True, cwd="/")
+    return time.monotonic() - began
+
+
+def show(found: list[Raced], of_many: tuple[int, int]) -> None:
+    """Print what was measured."""
+    print(f"{'':46}{'rear s':>9}{'bare s':>9}{'speed':>9}{'MiB':>7}")
+    for one in found:
+        print(f"{one.title:46}{one.ours:9.1f}{one.bare:9.1f}{one.speed:9.0%}{one.memory >> 20:7}")
+    for command, peak in zip(("save", "restore"), of_many):
+        print(f"{f'{command} {MANY_FILES:,} files':73}{peak >> 20:7}")
+
+
+if __name__ == "__main__":
+    show(measured(), memory_of_many())
