@@ -178,7 +178,7 @@ class Shell:
                     for end in (process.stdin, process.stdout):
                         if end is not None:
                             opened.callback(_close, end)
-                            _widen(end)
+                            widen(end)
                     if number:
                         source.close()
                     source = process.stdout
@@ -345,7 +345,7 @@ def _take(pipe: IO[bytes] | None, take: Callable[[memoryview], None]) -> None:
         take(buffer[:size])
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def widen(pipe: IO[bytes]) -> None:
     """Let a pipe hold a whole block, so that its ends wait less for each other; limits may refuse."""
     with suppress(OSError):
         fcntl.fcntl(pipe, SET_PIPE_SIZE, BLOCK)

@@ -307,6 +307,7 @@ class Shelf:
     folder: Path | None = None
     name = "2026-11-22T120000Z"
     block_size = 10_000
+    chunk_size = 0
     number = 0
 
     def __init__(self, home: Path, room: int) -> None:

@@ -65,7 +65,7 @@ def test_a_healthy_machine_saves_and_restores_into_a_folder(rear: Rear, tmp_path
 
     ended = rear("recover", "--demo", str(tmp_path / "demo"))
     assert ended.returncode == 0, ended.stderr
-    assert "complete and unchanged" in ended.stderr
+    assert "complete and authentic" in ended.stderr
     restored = Path(f"{tmp_path}/demo{tree}")
     assert (restored / "folder" / "file").read_text() == "text"
     assert (restored / "noise").read_bytes() == (tree / "noise").read_bytes()

@@ -216,7 +216,7 @@ def lose_the_server(vm: qemu.Machine, bench: Bench) -> None:
     vm.expect("That cannot be: there is no disk /dev/vdz")
     vm.expect("Which disk becomes ")
     vm.send("/dev/disk/by-id/virtio-spare\n")
-    vm.expect("The backup is complete and unchanged", timeout=300)
+    vm.expect("The backup is complete and authentic", timeout=300)
     vm.expect(r"Restoring .* 1\d %", timeout=600)
     bench.server.close()
     ended = vm.expect(r"ERROR: ([^\n]*)\n[^\n]*What to do: ([^\n]*)\n(?:[^\n]*\n)*?EXITSTATUS:(\d+):", timeout=900)

@@ -37,8 +37,7 @@ def save(tree: Path, secret: str = "", compression: str = "zstd") -> Path:
     generation.mkdir()
     secured, keys = encryption.new(secret, 1 << 10) if secret else (None, None)
     data = bytearray()
-    index = tree.parent / "index"
-    saved = stream.pack(Shell(), ["./"], [], compression, keys, index, data.extend, root=tree)
+    saved = stream.pack(Shell(), ["./"], [], compression, keys, data.extend, root=tree)
     (generation / "archive").write_bytes(data)
     about = manifest.Manifest(
         created=generation.name, hostname="web1", archive="archive", size=len(data),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import other_paths
 from ..rescue.contents import Contents
-from . import coverage, encryption, manifest, stream
+from . import coverage, encryption, manifest, signature, stream
 from .place import Place, identity, opened
 from .progress import Progress, size
 from .volumes import Target, Writer
@@ -78,6 +78,7 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         run.build_dir: "the work area of this run",
         run.cache_dir: "it can be made again",
         run.var_dir / "output": "rescue media that were made here",
+        signature.key_path(run): "it signs backups, and whoever reads this one could do so",
     }
     if run.report.log_path:
         private[run.report.log_path] = "the log of this run"
@@ -149,7 +150,7 @@ def archive(
 
     streamed = stream.pack(
         run.sh, selection.starts, [part.pattern for part in selection.parts], compression, keys,
-        run.build_dir / "members", take, started=position.follow,
+        take, started=position.follow,
     )  # fmt: skip
     writer.end()
     progress.end()
@@ -163,16 +164,19 @@ def archive(
         )
         for path in streamed.too_long:
             run.report.log(f"too long to be restored: {path}")
+    several, report = len(writer.volumes) > 1, selection.dumps()
     made = manifest.Manifest(
         created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
         storage=storage(run), warnings=streamed.complaints, tools=tools(run, compression, bool(keys)),
-        encryption=secured, volumes=tuple(writer.volumes) if len(writer.volumes) > 1 else (),
+        encryption=secured, volumes=tuple(writer.volumes) if several else (),
+        chunk_size=target.chunk_size if not several else 0, chunks=writer.volumes[0].chunks if not several else "",
+        coverage=hashlib.sha256(report.encode()).hexdigest(),
         saved=tuple(entry.name for entry in selection.covered if entry.verdict == coverage.SAVED),
         machine=identity(run), number=target.number,
     )  # fmt: skip
-    target.add(COVERAGE, selection.dumps())
-    target.add(manifest.NAME, manifest.dumps(made, keys))
+    target.add(COVERAGE, report)
+    target.add(manifest.NAME, manifest.dumps(made, keys, lambda text: signature.sign(run, text)))
     return made
 
 
@@ -280,9 +284,5 @@ def check_tools(run: Run) -> None:
 
 def rescue_contents(settings: Settings) -> Contents:
     """What the rescue system needs to restore an archive, also one that was made with other settings."""
-    encrypted = settings["BACKUP_KEY"] or settings["BACKUP_KEY_FILE"]
     compressor = stream.COMPRESSORS[settings["BACKUP_COMPRESSION"]].pack[:1]
-    return Contents(
-        programs=["tar", *compressor, *(["openssl"] if encrypted else [])],
-        optional_programs=["openssl", "zstd", "gzip", "xz"],
-    )
+    return Contents(programs=["tar", *compressor, "openssl"], optional_programs=["zstd", "gzip", "xz"])

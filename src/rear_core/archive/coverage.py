@@ -7,6 +7,7 @@ import fnmatch
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -329,18 +330,23 @@ def _bytes_below(path: str) -> int:
     except OSError:
         return 0
     total = found.st_blocks * 512
-    mounted = _mounted()
-    for folder, folders, files in os.walk(path):
-        inside = []
-        for name in (*folders, *files):
-            if os.path.join(folder, name) in mounted:
-                continue
+    mounted, folders = _mounted(), [path]
+    while folders:
+        for entry in _entries(folders.pop()):
             try:
-                entry = Path(folder, name).lstat()
+                status = entry.stat(follow_symlinks=False) if entry.path not in mounted else None
             except OSError:
                 continue
-            if entry.st_dev == found.st_dev:
-                total += entry.st_blocks * 512
-                inside.append(name)
-        folders[:] = [name for name in folders if name in set(inside)]
+            if status and status.st_dev == found.st_dev:
+                total += status.st_blocks * 512
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(entry.path)
     return total
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manifest of a backup: what it should be, sealed by a checksum and, when encrypted, authenticated by its key."""
+"""The manifest of a backup: what it should be, sealed by a checksum, signed, and authenticated by its passphrase."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import RearError, Refused
 from .encryption import Encryption, Keys, authentication
-from .volumes import Volume
+from .volumes import HEX, Volume
 
 VERSION = 1
 NAME = "manifest.json"
+# Bytes: smaller ones would only cost time, and of larger ones no sample could be drawn.
+CHUNK_SIZES = range(1 << 20, (64 << 20) + 1)
 OTHER_BACKUP = "choose another backup with --backup DATE"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a backup. `size` and `sha256` are those of the archive as it lies there, `volumes` those of its
-    parts when it has several, `bytes` and `members` those of the tar stream in it; `warnings` counts kinds of what tar
-    complained about; `layout` is the SHA-256 of the layout that the machine had, `storage` that layout; `saved` are the
-    mount points whose files are in it; `machine` is the identity of the machine, `number` counts its backups there."""
+    """What is known of a backup. `size`, `sha256`, `chunk_size` and `chunks` are those of the archive as it lies there
+    (see `Volume`), `volumes` those of its parts when it has several, `bytes` and `members` those of the tar stream in
+    it; `warnings` counts kinds of what tar complained about; `layout` is the SHA-256 of the layout that the machine
+    had, `storage` that layout; `saved` are the mount points whose files are in it, `coverage` is the SHA-256 of the
+    report on them; `machine` is the identity of the machine, `number` counts its backups there."""
 
     created: str
     hostname: str
@@ -44,11 +47,14 @@ class Manifest:
     saved: tuple[str, ...] = ()
     machine: str = ""
     number: int = 0
+    chunk_size: int = 0
+    chunks: str = ""
+    coverage: str = ""
 
     @property
     def parts(self) -> tuple[Volume, ...]:
         """The volumes of the archive, also when it is one."""
-        return self.volumes or (Volume(self.size, self.sha256),)
+        return self.volumes or (Volume(self.size, self.sha256, self.chunk_size, self.chunks),)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Sealed:
     manifest: Manifest
     text: bytes
     authentication: str
+    signature: str
 
     def authenticate(self, keys: Keys) -> None:
         """Raise `Refused` unless someone with the key wrote this manifest, and so vouches for the archive."""
@@ -65,15 +72,17 @@ class Sealed:
             raise Refused("the manifest was changed by someone without the key of the backup", OTHER_BACKUP)
 
 
-def dumps(manifest: Manifest, keys: Keys | None = None) -> str:
-    """The manifest as JSON with its seals: a checksum against accidents, and with `keys` a MAC against intent.
+def dumps(manifest: Manifest, keys: Keys | None = None, sign: Callable[[bytes], str] = lambda _: "") -> str:
+    """The manifest as JSON with its seals: a checksum against accidents, a signature and, with `keys`, a MAC against
+    intent.
 
-    Both cover the checksum of the archive, so that neither can be exchanged without the other.
+    All cover the checksums of archive and coverage report, so that nothing can be exchanged without the other.
     """
     document = {"version": VERSION, **asdict(manifest)}
     text = _canonical(document)
     document["checksum"] = hashlib.sha256(text).hexdigest()
     document["authentication"] = authentication(keys, text) if keys else ""
+    document["signature"] = sign(text)
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -89,12 +98,12 @@ def loads(text: str) -> Sealed:
             f"version {version!r} of the manifest is not known here, only {VERSION}",
             f"restore it with the release of rear that made it, or {OTHER_BACKUP}",
         )
-    checksum, mac = document.pop("checksum", ""), document.pop("authentication", "")
+    checksum, mac, signature = (document.pop(name, "") for name in ("checksum", "authentication", "signature"))
     sealed = _canonical(document)
-    if not isinstance(mac, str) or hashlib.sha256(sealed).hexdigest() != checksum:
+    if not isinstance(mac, str) or not isinstance(signature, str) or hashlib.sha256(sealed).hexdigest() != checksum:
         raise Refused("the manifest is damaged: its checksum is wrong", OTHER_BACKUP)
     del document["version"]
-    return Sealed(_decode(document), sealed, mac)
+    return Sealed(_decode(document), sealed, mac, signature)
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -124,8 +133,17 @@ def _decode(document: dict[str, Any]) -> Manifest:
         manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved)
         if sum(volume.size for volume in manifest.parts) != manifest.size:
             raise TypeError("its volumes do not make up the archive")
+        if not all(_has_chunks(volume) for volume in manifest.parts):
+            raise TypeError("its chunks do not make up the archive")
     except TypeError as error:
         raise RearError(f"the manifest is incomplete: {error}", OTHER_BACKUP) from error
     if not re.fullmatch(r"[\w.+-]+", manifest.archive) or manifest.archive in (".", ".."):
         raise RearError("the manifest names an archive elsewhere", OTHER_BACKUP)
     return manifest
+
+
+def _has_chunks(volume: Volume) -> bool:
+    """Whether a volume has a checksum for each of its chunks, or for none."""
+    if not volume.chunk_size:
+        return not volume.chunks
+    return volume.chunk_size in CHUNK_SIZES and len(volume.chunks) == HEX * volume.count

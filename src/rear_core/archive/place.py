@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from ..shell import BLOCK
 from ..system.identity import computed, known
 from . import generations
 from .manifest import NAME, OTHER_BACKUP, Manifest
-from .volumes import Target, Volume
+from .read_back import ReadBack
+from .volumes import CHUNK, Target, Volume
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -67,7 +69,9 @@ class Folder:
                 number = 1 + max((old.number for old in before), default=0)
                 with generations.new(self.home) as (partial, name), ExitStack() as stack:
                     file = stack.enter_context(open(new_file(partial / archive), "wb"))
-                    yield FolderTarget(name, number, partial, file)
+                    reads = self.run.settings["BACKUP_READ_BACK"]
+                    back = stack.enter_context(ReadBack(partial / archive).running()) if reads else None
+                    yield FolderTarget(name, number, partial, file, back)
                 self._check_made(name, generations.found(self.home))
                 self._prune(name)
         except OSError as error:
@@ -116,6 +120,13 @@ class Folder:
         return generations.read_small(self.home / name / NAME)
 
     def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
+        return read(self._archive(name, found))
+
+    def part(self, name: str, found: Manifest, begin: int, size: int) -> Iterator[memoryview]:
+        """A part of the archive."""
+        return read(self._archive(name, found), begin, size)
+
+    def _archive(self, name: str, found: Manifest) -> Path:
         path = self.home / name / found.archive
         try:
             status = path.lstat()
@@ -126,26 +137,37 @@ class Folder:
         there = status.st_size
         if there < found.size:
             raise Refused(f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP)
-        return read(path)
+        return path
 
 
 class FolderTarget:
-    """A generation while it is written."""
+    """A generation while it is written, and read back by `back`."""
 
     block_size = 0
+    chunk_size = CHUNK
 
-    def __init__(self, name: str, number: int, partial: Path, file: IO[bytes]) -> None:
+    def __init__(self, name: str, number: int, partial: Path, file: IO[bytes], back: ReadBack | None) -> None:
         self.name = name
         self.number = number
         self.partial = partial
         self.file = file
+        self.back = back
 
     def write(self, block: memoryview) -> int:
-        return self.file.write(block)
+        count = self.file.write(block)
+        if self.back:
+            self.back.written(self.file.tell())
+        return count
 
     def end_volume(self, volume: Volume, *, last: bool) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
+        same = os.fstat(self.file.fileno()).st_size == volume.size
+        if not same or (self.back and self.back.end(volume.size) != volume):
+            raise RearError(
+                f"the backup in {self.partial} is not what was written to it",
+                "do not trust its disk or server; earlier backups are as they were",
+            )
 
     def add(self, name: str, text: str) -> None:
         generations.write(self.partial / name, text)
@@ -200,9 +222,11 @@ def new_file(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def read(path: Path) -> Iterator[memoryview]:
-    """What is in a file."""
+def read(path: Path, begin: int = 0, size: int = sys.maxsize) -> Iterator[memoryview]:
+    """What is in a file, or in a part of it."""
     buffer = memoryview(bytearray(BLOCK))
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
+        file.seek(begin)
+        while count := file.readinto(buffer[: min(BLOCK, size)]):
             yield buffer[:count]
+            size -= count

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
-from . import encryption, generations, manifest, stream
+from . import encryption, generations, manifest, sample, signature, stream
 from .backup import passphrase
-from .place import Place, identity, opened, recorded
+from .place import Folder, Place, identity, opened, recorded
 from .progress import Progress, size
 from .volumes import checked
 
@@ -35,7 +35,7 @@ class Backup:
 
 
 def check(run: Run, place: Path | Place) -> None:
-    """Choose a backup, read all of it, and set `run.backup`; `Refused` unless it is whole and authentic."""
+    """Choose a backup, read it, and set `run.backup`; `Refused` unless it is whole and authentic."""
     where = opened(run, place)
     try:
         names = where.names()
@@ -45,18 +45,20 @@ def check(run: Run, place: Path | Place) -> None:
         run.report.say(f"Backup: {name}{choice}")
         sealed = read_manifest(where, name)
         keys = unlock(run, sealed)
+        # Whoever has the passphrase has made an encrypted one.
+        authentic = bool(keys) or check_signature(run, sealed)
         found = sealed.manifest
         check_owner(run, name, found)
         compare_layouts(run, found)
         check_saved(run, found)
         check_room(run, found)
-        read_archive(run, where, name, found)
+        proven = read_archive(run, where, name, found)
     except OSError as error:
         raise Refused(f"cannot read the backups in {where}: {error.strerror}", "check its server or disk") from error
     run.backup = Backup(name, found, keys)
-    proof = "authentic" if keys else "unchanged"
+    proof = "authentic" if authentic else "unchanged"
     contents = f"{found.members} files, {size(found.bytes)}, of {found.hostname}"
-    run.report.say(f"The backup is complete and {proof}: {contents}")
+    run.report.say(f"The backup is {proven} and {proof}: {contents}")
 
 
 def read_manifest(place: Place, name: str) -> manifest.Sealed:
@@ -74,21 +76,45 @@ def unlock(run: Run, sealed: manifest.Sealed) -> encryption.Keys | None:
     secured, secret = sealed.manifest.encryption, passphrase(run)
     if secured is None:
         if secret or run.settings["BACKUP_KEY_FILE"] or recorded(run, "encrypted"):
-            check_plain(run)
+            agree(
+                run,
+                "the backup is not encrypted although those of this machine are: it may have been exchanged",
+                f"{manifest.OTHER_BACKUP}; one from before the key was set is restored on a terminal",
+                "Restore it all the same",
+            )
         return None
     keys = encryption.unlock(secret, secured) if secret else _ask(run, secured)
     sealed.authenticate(keys)
     return keys
 
 
-def check_plain(run: Run) -> None:
-    """Refuse, or ask: whoever can write to the place of the backup could have put another one there."""
-    problem = "the backup is not encrypted although those of this machine are: it may have been exchanged"
+def check_signature(run: Run, sealed: manifest.Sealed) -> bool:
+    """Whether this machine has signed a backup; when it should have, and has not, that is refused or asked about.
+
+    Rescue media know its public keys; others, and those from before it had one, cannot tell.
+    """
+    known = recorded(run, "signers")
+    if not isinstance(known, list) or not known:
+        return False
+    if sealed.signature and signature.verify(run, sealed.text, sealed.signature, map(str, known)):
+        return True
+    what = "its signature is not of this machine" if sealed.signature else "it has no signature"
+    agree(
+        run,
+        f"nobody can tell who made the backup, as {what}: somebody may have put it there",
+        f"{manifest.OTHER_BACKUP}; one from before the machine had its key is restored on a terminal",
+        "Restore it all the same",
+    )
+    return False
+
+
+def agree(run: Run, problem: str, advice: str, question: str) -> None:
+    """Have somebody decide; raises `Refused` where the answer is no, and where nobody can be asked."""
     if not questions.is_interactive(run):
-        raise Refused(problem, f"{manifest.OTHER_BACKUP}; one from before the key was set is restored on a terminal")
+        raise Refused(problem, advice)
     run.report.say(problem)
-    if not questions.confirm(run, "Restore it all the same", default=False, quits="ended before anything was written"):
-        raise Refused(problem, manifest.OTHER_BACKUP)
+    if not questions.confirm(run, question, default=False, quits="ended before anything was written"):
+        raise Refused(problem, advice)
 
 
 def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:
@@ -117,13 +143,8 @@ def check_owner(run: Run, name: str, found: manifest.Manifest) -> None:
     problem = f"the backup is of another machine: {found.hostname}, identity {found.machine}, not {own}"
     if run.demo:
         run.report.warn(problem)
-        return
-    advice = "check BACKUP_URL and BACKUP_PREFIX"
-    if not questions.is_interactive(run):
-        raise Refused(problem, advice)
-    run.report.say(problem)
-    if not questions.confirm(run, "Restore it here", default=False, quits="ended before anything was written"):
-        raise Refused(problem, advice)
+    else:
+        agree(run, problem, "check BACKUP_URL and BACKUP_PREFIX", "Restore it here")
 
 
 def compare_layouts(run: Run, found: manifest.Manifest) -> None:
@@ -169,12 +190,7 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
         return
     listed = ", ".join(dict.fromkeys(missing))
     problem = f"the backup has no files of {listed}, and the disks that are taken may hold the only copy"
-    advice = f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost"
-    if not questions.is_interactive(run):
-        raise Refused(problem, advice)
-    run.report.say(problem)
-    if not questions.confirm(run, "Recover, and lose them", default=False, quits="ended before anything was written"):
-        raise Refused(problem, advice)
+    agree(run, problem, f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost", "Recover, and lose them")
 
 
 def check_room(run: Run, found: manifest.Manifest) -> None:
@@ -193,23 +209,55 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
         raise Refused(f"{place} has {size(free)} free, {size(found.bytes)} will be restored", "choose a larger one")
 
 
-def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) -> None:
-    """Read the whole archive; `Refused` unless it is the one that the manifest speaks of."""
+def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) -> str:
+    """Read the archive, or a sample of it, and say what that proves; `Refused` when it is not as the manifest says."""
     if found.compression not in stream.COMPRESSORS:
         raise Refused(f"the compression {found.compression!r} is not known", "read it with a newer rear")
+    large = found.chunk_size and found.size > sample.SIZE
+    if large and run.settings["BACKUP_CHECK"] == "sample" and isinstance(place, Folder):
+        return read_sample(run, place, name, found)
     progress = Progress(run.report, "Checking", found.size, events=run.options.json_progress)
     done = 0
     # The last volume first: its medium was the last one written, and the first is in the drive when restore begins.
     for number, volume in reversed(list(enumerate(found.parts))):
-        try:
+        with refusing():
             for block in checked(place.volume(name, found, number), title(place, found, number), volume):
                 done += len(block)
                 progress.at(done)
-        except (Refused, Interrupted):
-            raise
-        except RearError as error:
-            raise Refused(error.message, manifest.OTHER_BACKUP) from error
     progress.end()
+    return "complete"
+
+
+def read_sample(run: Run, place: Folder, name: str, found: manifest.Manifest) -> str:
+    """Read the first and the last chunk of an archive, and others that are drawn."""
+    (volume,) = found.parts
+    numbers = sample.drawn(volume.count, sample.SIZE // volume.chunk_size)
+    progress = Progress(run.report, "Checking", len(numbers) * volume.chunk_size, events=run.options.json_progress)
+    done = 0
+    for number in numbers:
+        chunk = volume.chunk(number)
+        with refusing():
+            blocks = place.part(name, found, number * volume.chunk_size, chunk.size)
+            for block in checked(blocks, title(place, found, 0), chunk):
+                done += len(block)
+                progress.at(done)
+    progress.end()
+    run.report.detail(
+        f"{len(numbers)} of {volume.count} parts were read: with a confidence of 95 %, less than"
+        f" {100 * sample.damaged(len(numbers)):.1f} % is damaged. All are compared while they are restored."
+    )
+    return f"of the right size ({len(numbers)} of {volume.count} parts were read)"
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """A block whose errors are reasons not to begin."""
+    try:
+        yield
+    except (Refused, Interrupted):
+        raise
+    except RearError as error:
+        raise Refused(error.message, manifest.OTHER_BACKUP) from error
 
 
 def title(place: Place, found: manifest.Manifest, number: int) -> str:
@@ -241,9 +289,7 @@ def restore(run: Run, place: Path | Place) -> None:
     try:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
         with closing(archive_blocks(opened(run, place), backup.name, found, progress.at)) as source:
-            streamed = stream.unpack(
-                run.sh, source, found.compression, backup.keys, run.build_dir / "members", run.target
-            )
+            streamed = stream.unpack(run.sh, source, found.compression, backup.keys, run.target)
     except ProgramFailed as error:
         raise failure(run, error) from error
     progress.end()

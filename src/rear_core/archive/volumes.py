@@ -10,25 +10,79 @@ from typing import Protocol
 
 from ..errors import RearError
 
+# Bytes that have a checksum of their own where a place can be read from any byte on.
+CHUNK = 16 << 20
+HEX = 64
+
 
 @dataclass(frozen=True)
 class Volume:
-    """What one medium holds of an archive."""
+    """What one medium holds of an archive.
+
+    `sha256` is the SHA-256 of it all; or, when there are `chunks`, of those: the SHA-256 of each `chunk_size` bytes,
+    in 64 hexadecimal digits, one after the other.
+    """
 
     size: int
     sha256: str
+    chunk_size: int = 0
+    chunks: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many chunks there are."""
+        return -(-self.size // self.chunk_size) if self.chunk_size else 0
+
+    def chunk(self, number: int) -> Volume:
+        """A chunk as if it were a volume; the first has number 0."""
+        size = min(self.chunk_size, self.size - number * self.chunk_size)
+        return Volume(size, self.chunks[number * HEX : (number + 1) * HEX])
+
+
+class Checksum:
+    """The checksum of a volume while its bytes come, and those of its chunks, if it has such."""
+
+    def __init__(self, chunk_size: int = 0) -> None:
+        self.chunk_size = chunk_size
+        self.size = 0
+        self.chunks: list[str] = []
+        self._digest = hashlib.sha256()
+
+    def update(self, data: memoryview) -> None:
+        """Go on with these bytes."""
+        while self.chunk_size and self.size % self.chunk_size + len(data) >= self.chunk_size:
+            rest = self.chunk_size - self.size % self.chunk_size
+            self._update(data[:rest])
+            self.chunks.append(self._digest.hexdigest())
+            self._digest = hashlib.sha256()
+            data = data[rest:]
+        self._update(data)
+
+    def volume(self) -> Volume:
+        """All that came so far."""
+        if not self.chunk_size:
+            return Volume(self.size, self._digest.hexdigest())
+        rest = [self._digest.hexdigest()] if self.size % self.chunk_size else []
+        chunks = "".join(self.chunks + rest)
+        return Volume(self.size, hashlib.sha256(chunks.encode()).hexdigest(), self.chunk_size, chunks)
+
+    def _update(self, data: memoryview) -> None:
+        self._digest.update(data)
+        self.size += len(data)
 
 
 class Target(Protocol):
     """A backup while it is written: its archive in one volume or several, and after it a few small files.
 
     `name` is the time it is called by, `number` counts the backups there, 0 where nobody does. Blocks have
-    `block_size` bytes, the last one fewer; 0 means of any size.
+    `block_size` bytes, the last one fewer; 0 means of any size. Each `chunk_size` bytes have a checksum of their own;
+    0 is for media that are only read from their beginning to their end.
     """
 
     name: str
     number: int
     block_size: int
+    chunk_size: int
 
     def write(self, block: memoryview) -> int:
         """Write the beginning of a block, and say how many bytes that is: fewer than it has when the volume is full."""
@@ -49,8 +103,7 @@ class Writer:
         self.size = 0
         self.volumes: list[Volume] = []
         # One and the same until there is a second volume: most archives have none.
-        self._whole = self._volume = hashlib.sha256()
-        self._begin = 0
+        self._whole = self._volume = Checksum(target.chunk_size)
         self._block = memoryview(bytearray(target.block_size))
         self._waiting = 0
 
@@ -73,7 +126,7 @@ class Writer:
     @property
     def sha256(self) -> str:
         """The checksum of all that was written."""
-        return self._whole.hexdigest()
+        return self._whole.volume().sha256
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, 0
@@ -91,27 +144,35 @@ class Writer:
                 self._end_volume(last=False)
 
     def _end_volume(self, *, last: bool) -> None:
-        volume = Volume(self.size - self._begin, self._volume.hexdigest())
+        volume = self._volume.volume()
         if not volume.size and not last:
             raise RearError("the medium is full before anything was written to it", "use an empty one, or a larger one")
         self.volumes.append(volume)
         self.target.end_volume(volume, last=last)
-        self._begin, self._volume = self.size, hashlib.sha256()
+        self._volume = Checksum(self.target.chunk_size)
 
 
 def checked(blocks: Iterable[memoryview], name: str, volume: Volume) -> Iterator[memoryview]:
-    """The blocks of a volume; raises `RearError` when in the end they were not what they should be."""
-    digest = hashlib.sha256()
-    done = 0
+    """The blocks of a volume; raises `RearError` when they are not what they should be: at the end of the first chunk
+    that is not, if it has chunks."""
+    found = Checksum(volume.chunk_size)
+    proven = 0
     try:
         for block in blocks:
-            digest.update(block)
+            found.update(block)
+            for chunk in found.chunks[proven:]:
+                if chunk != volume.chunk(proven).sha256:
+                    raise _damaged(name)
+                proven += 1
             yield block
-            done += len(block)
     except OSError as error:
         hint = "check its medium, disk or server, and run it again"
         raise RearError(f"cannot read {name}: {error.strerror}", hint) from error
-    if done < volume.size:
-        raise RearError(f"{name} is truncated: {done} of {volume.size} bytes are there", "choose another backup")
-    if done > volume.size or digest.hexdigest() != volume.sha256:
-        raise RearError(f"{name} is damaged: its checksum is wrong", "choose another backup")
+    if found.size < volume.size:
+        raise RearError(f"{name} is truncated: {found.size} of {volume.size} bytes are there", "choose another backup")
+    if found.volume() != volume:
+        raise _damaged(name)
+
+
+def _damaged(name: str) -> RearError:
+    return RearError(f"{name} is damaged: its checksum is wrong", "choose another backup with --backup DATE")

@@ -64,6 +64,16 @@ def rear_settings() -> Iterable[Setting]:
         " room for one more.",
     )  # fmt: skip
     yield Setting(
+        "BACKUP_READ_BACK", bool, default=True,
+        help="Whether all of a backup is read back from its disk or server, and compared, before it counts and an older"
+        " one goes. With no only its size is compared.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_CHECK", str, default="sample", choices=("sample", "all"),
+        help="What a recovery reads of a backup before it writes to a disk: all of it, or of more than 512 MiB a sample"
+        " (32 parts of 16 MiB, drawn at random). Either way each part is compared while it is restored.",
+    )  # fmt: skip
+    yield Setting(
         "BACKUP_PREFIX", str, aliases=("NETFS_PREFIX",), check=_relative,
         help="Folder of this machine's backups below BACKUP_URL. Left empty it is the host name.",
     )  # fmt: skip
@@ -87,6 +97,8 @@ def rear_settings() -> Iterable[Setting]:
 def rear_prep(run: Run) -> Iterable[Step]:
     if "backup" in run.phases:
         yield Step(10, "Check what is named to be saved", check_included)
+    if {"build", "backup"} & {*run.phases}:
+        yield Step(60, "Have a key that signs the backups", make_key)
 
 
 @hookimpl
@@ -116,6 +128,13 @@ def check_included(run: Run) -> None:
     from ..archive.backup import check_included
 
     check_included(run)
+
+
+def make_key(run: Run) -> None:
+    """Make what backups are signed with, once."""
+    from ..archive.signature import make_key
+
+    make_key(run)
 
 
 def check_place_survives(run: Run) -> None:

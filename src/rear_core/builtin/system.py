@@ -64,10 +64,17 @@ def find_boot_loader(run: Run) -> None:
 
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:
-    """Write system.json, with the identity of the machine and whether its backups are encrypted: not with which key."""
-    from ..archive.place import identity
+    """Write system.json, with the identity of the machine, whether its backups are encrypted (not with which key), and
+    what verifies their signatures: also of those that it made before it was recovered."""
+    from ..archive.place import identity, recorded
+    from ..archive.signature import public_key
 
     encrypted = any(run.settings.get(name) for name in ("BACKUP_KEY", "BACKUP_KEY_FILE"))
-    document = {"version": VERSION, "identity": identity(run), "encrypted": encrypted, **facts}
+    before = recorded(run, "signers")
+    signers = dict.fromkeys([public_key(run), *(before if isinstance(before, list) else [])])
+    document = {
+        "version": VERSION, "identity": identity(run), "encrypted": encrypted, "signers": [*filter(None, signers)],
+        **facts,
+    }  # fmt: skip
     text = json.dumps(document, indent=2, sort_keys=True)
     durable.write(run.recovery_dir / "system.json", f"{text}\n")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.archive.volumes import Volume, Writer, checked
+from rear_core.archive.volumes import Checksum, Volume, Writer, checked
 from rear_core.errors import RearError
 
 DATA = bytes(range(256)) * 10_000
@@ -24,6 +24,7 @@ class Media:
 
     def __init__(self, sizes: Iterable[int], block_size: int = 0, *, whole: bool = False) -> None:
         self.block_size = block_size
+        self.chunk_size = 0
         self.sizes = list(sizes)
         self.whole = whole
         self.volumes = [bytearray()]
@@ -124,3 +125,43 @@ def test_a_flipped_byte_is_damage(place: int) -> None:
 def test_what_was_appended_is_damage() -> None:
     with pytest.raises(RearError, match="damaged"):
         read(DATA + b"x")
+
+
+# Chunks.
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def of(data: bytes, chunk_size: int) -> Volume:
+    found = Checksum(chunk_size)
+    found.update(memoryview(data))
+    return found.volume()
+
+
+@given(st.lists(st.binary(max_size=50)), st.integers(min_value=1, max_value=60))
+def test_each_chunk_has_its_checksum_whatever_the_blocks(blocks: list[bytes], size: int) -> None:
+    found, whole = Checksum(size), b"".join(blocks)
+    for block in blocks:
+        found.update(memoryview(block))
+    volume = found.volume()
+    assert volume == found.volume() == of(whole, size)
+    assert volume.count == len(cut(whole, size))
+    for number, chunk in enumerate(cut(whole, size)):
+        assert volume.chunk(number) == Volume(len(chunk), sha256(chunk))
+    assert b"".join(map(bytes, checked(map(memoryview, blocks), "it", volume))) == whole
+
+
+@given(st.binary(min_size=1, max_size=99), st.integers(min_value=1, max_value=40), st.data())
+def test_nothing_is_read_behind_a_damaged_chunk(data: bytes, size: int, drawn: st.DataObject) -> None:
+    place = drawn.draw(st.integers(min_value=0, max_value=len(data) - 1))
+    damaged = bytearray(data)
+    damaged[place] ^= 1
+    given_on = []
+    with pytest.raises(RearError, match="it is damaged"):
+        for block in checked(map(memoryview, cut(bytes(damaged), 3)), "it", of(data, size)):
+            given_on.append(bytes(block))
+    end = (place // size + 1) * size
+    found = len(b"".join(given_on))
+    assert found < end if end <= len(data) else found == len(data)

@@ -79,6 +79,7 @@ class Pieces:
     """A backup while it is written (`rear_core.archive.Target`): piece after piece as the media have room."""
 
     block_size = 0
+    chunk_size = 0
     number = 0
 
     def __init__(self, name: str, archive: str, found: Room, directory: Path) -> None:

@@ -23,6 +23,7 @@ class Writing:
     """The volumes of a new backup, one to a tape, as a target for its archive; `name` is its time."""
 
     number = 0
+    chunk_size = 0
 
     def __init__(self, tapes: Tapes, name: str) -> None:
         self.tapes = tapes

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A backup is believed when it was read back where it lies, and when this machine has signed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.archives import SECRET, MakeRun, chosen, flip, save
+from rear_core import archive, questions
+from rear_core.archive import backup, generations, manifest, place, read_back, sample, signature
+from rear_core.archive.volumes import Volume
+from rear_core.builtin.system import write_description
+from rear_core.errors import RearError, Refused
+from rear_core.report import Report
+from rear_core.run import Run
+
+pytestmark = pytest.mark.root
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the user is told."""
+    lines: list[str] = []
+    monkeypatch.setattr(Report, "say", lambda _, line: lines.append(line))
+    return lines
+
+
+# Read back.
+
+
+@pytest.mark.parametrize("damaged", [1, -1])
+def test_damage_at_the_place_is_found_before_the_older_backup_goes(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch, damaged: int
+) -> None:
+    run = make_run("BACKUP_KEEP=1\n")
+    good = save(run, tmp_path / "backups", tree)
+    end = place.FolderTarget.end_volume
+
+    def spoil(target: place.FolderTarget, volume: Volume, *, last: bool) -> None:
+        target.file.flush()
+        path = target.partial / "backup.tar.zst"
+        if damaged > 0:
+            flip(path)
+        else:
+            os.truncate(path, volume.size + damaged)
+        end(target, volume, last=last)
+
+    monkeypatch.setattr(place.FolderTarget, "end_volume", spoil)
+    with pytest.raises(RearError, match="is not what was written to it"):
+        save(run, tmp_path / "backups", tree)
+    assert [path.name for path in good.parent.iterdir()] == [good.name]
+    monkeypatch.undo()
+    archive.check(run, tmp_path / "backups")
+
+
+def test_without_reading_back_only_the_size_counts(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = place.FolderTarget.end_volume
+
+    def spoil(target: place.FolderTarget, volume: Volume, *, last: bool) -> None:
+        target.file.flush()
+        flip(target.partial / "backup.tar.zst")
+        end(target, volume, last=last)
+
+    monkeypatch.setattr(place.FolderTarget, "end_volume", spoil)
+    run = make_run("BACKUP_READ_BACK=no\n")
+    save(run, tmp_path / "backups", tree)
+    with pytest.raises(Refused, match="damaged"):
+        archive.check(run, tmp_path / "backups")
+
+
+# A sample.
+
+
+@pytest.fixture
+def large(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree whose backup is large enough for a sample of it, of 4 chunks of 1 MiB."""
+    (tree / "large").write_bytes(os.urandom(20 * MIB))
+    monkeypatch.setattr(place.FolderTarget, "chunk_size", MIB)
+    monkeypatch.setattr(read_back, "CHUNK", MIB)
+    monkeypatch.setattr(sample, "SIZE", 4 * MIB)
+    return tree
+
+
+def spoil(path: Path, chunk: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(chunk * MIB + 10)
+        file.write(b"damage")
+
+
+def test_a_large_backup_is_proven_by_a_sample_and_compared_while_it_is_restored(
+    tmp_path: Path, make_run: MakeRun, large: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    run = make_run()
+    generation = save(run, tmp_path / "backups", large)
+    archive.check(run, tmp_path / "backups")
+    assert "of the right size (4 of 23 parts were read)" in said[-1]
+    archive.restore(run, tmp_path / "backups")
+    assert (Path(f"{run.target}{large}") / "large").read_bytes() == (large / "large").read_bytes()
+
+    spoil(generation / "backup.tar.zst", 7)
+    monkeypatch.setattr(sample, "drawn", lambda count, size: [0, 3, 5, count - 1])
+    archive.check(run, tmp_path / "backups")
+    with pytest.raises(RearError, match="is damaged"):
+        archive.restore(run, tmp_path / "backups")
+    monkeypatch.setattr(sample, "drawn", lambda count, size: [0, 3, 7, count - 1])
+    with pytest.raises(Refused, match="is damaged"):
+        archive.check(run, tmp_path / "backups")
+
+
+def test_all_of_it_is_read_where_that_is_wanted(tmp_path: Path, make_run: MakeRun, large: Path) -> None:
+    generation = save(make_run(), tmp_path / "backups", large)
+    spoil(generation / "backup.tar.zst", 7)
+    with pytest.raises(Refused, match="is damaged"):
+        archive.check(make_run("BACKUP_CHECK=all\n"), tmp_path / "backups")
+
+
+def test_a_sample_has_both_ends_and_is_never_the_same() -> None:
+    drawn = [sample.drawn(10_000, 64) for _ in range(20)]
+    assert all(numbers == sorted(set(numbers)) and len(numbers) <= 64 for numbers in drawn)
+    assert all((numbers[0], numbers[-1]) == (0, 9_999) for numbers in drawn)
+    assert len({*map(tuple, drawn)}) == 20
+    assert sample.drawn(64, 64) == [*range(64)]
+    assert sample.damaged(64) == pytest.approx(0.0457, abs=0.0001)
+
+
+# Signatures.
+
+
+@pytest.fixture
+def signing(make_run: MakeRun) -> Run:
+    """A run on a machine with a key, which its description knows."""
+    run = make_run()
+    signature.make_key(run)
+    write_description(run, {})
+    return run
+
+
+def forged(generation: Path, run: Run | None = None) -> None:
+    """Another archive, with a manifest that fits; signed by the key of a run."""
+    sealed = manifest.loads((generation / manifest.NAME).read_text())
+    sign: Callable[[bytes], str] = (lambda text: signature.sign(run, text)) if run else (lambda _: sealed.signature)
+    changed = replace(sealed.manifest, hostname="evil")
+    (generation / manifest.NAME).write_text(manifest.dumps(changed, sign=sign))
+
+
+def test_a_backup_that_the_machine_has_signed_is_authentic(
+    tmp_path: Path, signing: Run, tree: Path, said: list[str]
+) -> None:
+    save(signing, tmp_path / "backups", tree)
+    archive.check(signing, tmp_path / "backups")
+    assert "complete and authentic" in said[-1]
+
+
+def test_one_that_others_have_changed_is_refused(tmp_path: Path, signing: Run, tree: Path) -> None:
+    forged(save(signing, tmp_path / "backups", tree))
+    with pytest.raises(Refused, match="signature is not of this machine"):
+        archive.check(signing, tmp_path / "backups")
+
+
+def test_one_of_another_key_is_refused(tmp_path: Path, signing: Run, tree: Path) -> None:
+    generation = save(signing, tmp_path / "backups", tree)
+    signature.key_path(signing).unlink()
+    signature.make_key(signing)
+    forged(generation, signing)
+    with pytest.raises(Refused, match="signature is not of this machine"):
+        archive.check(signing, tmp_path / "backups")
+    # A machine that was recovered has a new key, and knows the one before.
+    write_description(signing, {})
+    archive.check(signing, tmp_path / "backups")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_one_without_a_signature_is_a_question(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch, answer: bool
+) -> None:
+    run = make_run()
+    save(run, tmp_path / "backups", tree)
+    # Nobody knows a key, so that nobody can tell.
+    archive.check(run, tmp_path / "backups")
+    signature.make_key(run)
+    write_description(run, {})
+    with pytest.raises(Refused, match="it has no signature"):
+        archive.check(run, tmp_path / "backups")
+    monkeypatch.setattr(questions, "is_interactive", lambda _: True)
+    monkeypatch.setattr(questions, "confirm", lambda *_, **__: answer)
+    if answer:
+        archive.check(run, tmp_path / "backups")
+    else:
+        with pytest.raises(Refused, match="it has no signature"):
+            archive.check(run, tmp_path / "backups")
+
+
+def test_the_passphrase_is_proof_enough(tmp_path: Path, signing: Run, make_run: MakeRun, tree: Path) -> None:
+    save(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups", tree)
+    signature.key_path(signing).unlink()
+    signature.make_key(signing)
+    write_description(signing, {})
+    archive.check(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups")
+
+
+def test_an_old_one_under_a_newer_name_is_refused(tmp_path: Path, signing: Run, tree: Path) -> None:
+    generation = save(signing, tmp_path / "backups", tree)
+    shutil.copytree(generation, generation.with_name("2099-01-01T000000Z"))
+    with pytest.raises(Refused, match="somebody has renamed it"):
+        archive.check(replace_backup(signing, "2099"), tmp_path / "backups")
+
+
+def replace_backup(run: Run, date: str) -> Run:
+    run.options = replace(run.options, backup=date)
+    return run
+
+
+def test_the_key_is_for_root_alone_and_in_no_backup(tmp_path: Path, signing: Run) -> None:
+    path = signature.key_path(signing)
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_bytes()
+    signature.make_key(signing)
+    assert path.read_bytes() == before
+    described = json.loads((signing.recovery_dir / "system.json").read_text())
+    assert "PRIVATE" not in json.dumps(described)
+    assert re.match("-----BEGIN PUBLIC KEY-----", described["signers"][0])
+
+
+def test_a_damaged_key_is_named(tmp_path: Path, signing: Run, tree: Path) -> None:
+    signature.key_path(signing).write_text("no key")
+    with pytest.raises(RearError, match="cannot be signed"):
+        backup.store(signing, tmp_path / "backups", chosen(tree))
+    assert generations.names(tmp_path / "backups/web1") == []
+
+
+def test_the_report_on_what_is_saved_is_signed_as_well(tmp_path: Path, signing: Run, tree: Path) -> None:
+    generation = save(signing, tmp_path / "backups", tree)
+    made = manifest.loads((generation / manifest.NAME).read_text()).manifest
+    assert made.coverage == hashlib.sha256((generation / backup.COVERAGE).read_bytes()).hexdigest()

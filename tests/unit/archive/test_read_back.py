@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A file is read back while it is written: what its disk holds is known, and not what was sent to it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rear_core.archive import read_back
+from rear_core.archive.read_back import ReadBack
+from rear_core.archive.volumes import CHUNK, Checksum, Volume
+
+DATA = os.urandom(1000) * 3000
+STEP = 10_000
+
+
+@pytest.fixture(autouse=True)
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_back, "BEHIND", 300_000)
+    monkeypatch.setattr(read_back, "STRIDE", 100_000)
+
+
+def written(path: Path, harm: Callable[[int], None] = lambda _: None) -> Volume:
+    """What is read back of the data, which are written in steps; `harm` is told how far that is."""
+    with path.open("wb", buffering=0) as file, ReadBack(path).running() as back:
+        for begin in range(0, len(DATA), STEP):
+            file.write(DATA[begin : begin + STEP])
+            back.written(begin + STEP)
+            harm(begin + STEP)
+        return back.end(len(DATA))
+
+
+def volume() -> Volume:
+    made = Checksum(CHUNK)
+    made.update(memoryview(DATA))
+    return made.volume()
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    assert written(tmp_path / "file") == volume()
+
+
+def test_damage_of_what_was_just_written_is_found(tmp_path: Path) -> None:
+    def harm(size: int) -> None:
+        if size == 1_000_000:
+            with (tmp_path / "file").open("r+b") as file:
+                file.seek(900_000)
+                file.write(b"damage")
+
+    assert written(tmp_path / "file", harm) != volume()
+
+
+def test_what_is_missing_is_an_error(tmp_path: Path) -> None:
+    def harm(size: int) -> None:
+        if size == len(DATA):
+            os.truncate(tmp_path / "file", 2_000_000)
+
+    with pytest.raises(OSError, match="only 2000000 bytes of it are there"):
+        written(tmp_path / "file", harm)
+
+
+def test_it_ends_with_a_backup_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError), ReadBack(tmp_path / "file").running() as back:
+        back.written(500_000)
+        1 / 0  # noqa: B018
+    assert threading.active_count() == before
