@@ -76,6 +76,20 @@ def test_every_test_that_a_page_names_is_there() -> None:
             assert not case or case in CASES, f"{page.name} names the case {case}"
 
 
+@pytest.mark.slow
+def test_what_was_tried_against_backups_is_counted() -> None:
+    text = (ROOT / "docs/explanation/attacks.md").read_text()
+    rows = re.findall(r"^\| ([A-Z].+) \| (\w+) \| (`.+`) \|$", text, re.MULTILINE)
+    files = {test.partition("::")[0] for *_, tests in rows for test in re.findall("`(.+?)`", tests)}
+    collect = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files)
+    there = subprocess.run(collect, capture_output=True, text=True, cwd=ROOT, check=True).stdout.splitlines()
+    assert len(rows) > 15
+    for kind, tried, tests in rows:
+        names = [test + ("[", "::")[test.endswith(".py")] for test in re.findall("`(.+?)`", tests)]
+        found = sum(line.startswith(name) or line == name[:-1] for line in there for name in names)
+        assert tried == str(found), f"{kind}: {found} are there"
+
+
 def test_every_pain_has_a_verdict_and_its_tests() -> None:
     rows = [line.split(" | ") for line in (ROOT / "docs/explanation/pains.md").read_text().splitlines() if "(#" in line]
     assert len(rows) >= 30

@@ -6,14 +6,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from lab.archives import MakeRun
+from lab.archives import MakeRun, save
 from lab.loops import attached, mounted
+from rear_core.archive import stream
+from rear_core.archive.watch import Watch
 from rear_core.builtin import backup
 from rear_core.errors import RearError
 
@@ -190,14 +193,48 @@ def test_what_a_user_has_mounted_is_not_even_looked_at(
     (tree / "mnt").mkdir()
     with (tmp_path / "etc/local.conf").open("a") as file:
         file.write(conf.format(tree=tree))
+    with unanswered(tree / "mnt", user, options):
+        assert rear("mkbackuponly", "2>/dev/null") == 0
+    (tree / "mnt").rmdir()
+    check_restored(rear, tmp_path, tree)
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this kernel has no FUSE")
+def test_what_hangs_is_named_and_ended(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
+    """A file system that was well when its mounts were listed."""
+    run = make_run()
+    save(run, tmp_path / "backups", tree)
+    (tree / "mnt").mkdir()
+    watch = Watch(0.1 / 60)
+    hung = rf"nothing has moved for .* minutes: tar hangs at {tree}"
+    with unanswered(tree / "mnt", "0", ",allow_other"), pytest.raises(RearError, match=hung), watch.watching():
+        stream.pack(run.sh, [f".{tree}"], [], "none", None, lambda _: None, started=watch.follow)
+
+
+def test_who_waits_for_us_does_not_hang(make_run: MakeRun) -> None:
+    watch = Watch(0.1 / 60)
+
+    def slowly() -> Iterator[bytes]:
+        with watch.busy():
+            time.sleep(0.5)
+        yield b"at last"
+
+    taken = []
+    with watch.watching():
+        make_run().sh.pipe(["cat"], ["cat"], feed=slowly(), started=watch.follow)
+        make_run().sh.pipe(["sh", "-c", "sleep 0.05; echo"], take=lambda block: taken.append(bytes(block)))
+    assert taken == [b"\n"]
+
+
+@contextmanager
+def unanswered(folder: Path, user: str, options: str) -> Iterator[None]:
+    """A block in which a user has mounted there what never answers."""
     with subprocess.Popen(
-        [sys.executable, "-c", MOUNT, tree / "mnt", user, options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", MOUNT, folder, user, options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as server:
         assert server.stdout and server.stdin and server.stdout.readline() == b"there\n"
         try:
-            assert rear("mkbackuponly", "2>/dev/null") == 0
+            yield
         finally:
-            subprocess.run(["umount", "--lazy", tree / "mnt"], check=True)
+            subprocess.run(["umount", "--lazy", folder], check=True)
             server.stdin.close()
-    (tree / "mnt").rmdir()
-    check_restored(rear, tmp_path, tree)

@@ -20,6 +20,7 @@ from . import coverage, encryption, manifest, signature, stream
 from .place import Place, identity, opened
 from .progress import Progress, size
 from .volumes import Target, Writer
+from .watch import Watch
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -144,14 +145,20 @@ def archive(
     position = Position()
     writer = Writer(target)
 
-    def take(block: memoryview) -> None:
-        writer(block)
-        progress.at(position.read())
+    watch = Watch(run.settings["BACKUP_STALL_MINUTES"])
 
-    streamed = stream.pack(
-        run.sh, selection.starts, [part.pattern for part in selection.parts], compression, keys,
-        take, started=position.follow,
-    )  # fmt: skip
+    def started(pids: Sequence[int]) -> None:
+        position.follow(pids)
+        watch.follow(pids)
+
+    def take(block: memoryview) -> None:
+        with watch.busy():
+            writer(block)
+            progress.at(position.read())
+
+    patterns = [part.pattern for part in selection.parts]
+    with watch.watching():
+        streamed = stream.pack(run.sh, selection.starts, patterns, compression, keys, take, started=started)
     writer.end()
     progress.end()
     if not streamed.members:

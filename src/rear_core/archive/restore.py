@@ -18,6 +18,7 @@ from .backup import passphrase
 from .place import Folder, Place, identity, opened, recorded
 from .progress import Progress, size
 from .volumes import checked
+from .watch import Watch
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -278,6 +279,16 @@ def archive_blocks(
             progress(done)
 
 
+def awaited(blocks: Iterator[memoryview], watch: Watch) -> Iterator[memoryview]:
+    """Blocks, while we read which nobody else is at fault."""
+    while True:
+        with watch.busy():
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
 def restore(run: Run, place: Path | Place) -> None:
     """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest."""
     backup = run.backup
@@ -288,8 +299,11 @@ def restore(run: Run, place: Path | Place) -> None:
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
     try:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
-        with closing(archive_blocks(opened(run, place), backup.name, found, progress.at)) as source:
-            streamed = stream.unpack(run.sh, source, found.compression, backup.keys, run.target)
+        watch = Watch(run.settings["BACKUP_STALL_MINUTES"])
+        with watch.watching(), closing(archive_blocks(opened(run, place), backup.name, found, progress.at)) as blocks:
+            streamed = stream.unpack(
+                run.sh, awaited(blocks, watch), found.compression, backup.keys, run.target, started=watch.follow
+            )
     except ProgramFailed as error:
         raise failure(run, error) from error
     progress.end()

@@ -180,7 +180,15 @@ def _read_again(text: str, root: Path) -> None:
             raise RearError(f"cannot read {path}: {error.strerror}", "check its file system and disk") from error
 
 
-def unpack(sh: Shell, source: Iterable[memoryview], compression: str, keys: Keys | None, target: Path) -> Streamed:
+def unpack(
+    sh: Shell,
+    source: Iterable[memoryview],
+    compression: str,
+    keys: Keys | None,
+    target: Path,
+    *,
+    started: Callable[[Sequence[int]], None] = lambda _: None,
+) -> Streamed:
     """Bring back below `target` what an archive holds; tar itself sees to it that no member lands elsewhere."""
     members = Members()
     with ExitStack() as stack:
@@ -192,7 +200,9 @@ def unpack(sh: Shell, source: Iterable[memoryview], compression: str, keys: Keys
             command, descriptor = stack.enter_context(cipher(keys, decrypt=True))
             stages.insert(0, command)
             descriptors.append(descriptor)
-        outcomes = sh.pipe(*filter(None, stages), feed=source, pass_fds=descriptors, ok={"tar": (0, 2)})
+        outcomes = sh.pipe(
+            *filter(None, stages), feed=source, started=started, pass_fds=descriptors, ok={"tar": (0, 2)}
+        )
     tar_ended = outcomes[-1]
     if tar_ended.status == 0:
         return _streamed(tar_ended, members)

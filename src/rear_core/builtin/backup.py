@@ -35,6 +35,10 @@ def _positive(value: int) -> str:
     return "" if value > 0 else "must be 1 or more: a backup that is made is kept"
 
 
+def _not_negative(value: int) -> str:
+    return "" if value >= 0 else "must be 0 or more"
+
+
 def _long_enough(value: str) -> str:
     from ..archive.encryption import passphrase_problem
 
@@ -67,6 +71,11 @@ def rear_settings() -> Iterable[Setting]:
         "BACKUP_READ_BACK", bool, default=True,
         help="Whether all of a backup is read back from its disk or server, and compared, before it counts and an older"
         " one goes. With no only its size is compared.",
+    )  # fmt: skip
+    yield Setting(
+        "BACKUP_STALL_MINUTES", int, default=15, check=_not_negative,
+        help="Minutes after which a backup or a restore ends that waits for a server, disk or program without an answer;"
+        " the error names the file. 0 waits for ever.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_CHECK", str, default="sample", choices=("sample", "all"),
