@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def rear_commands() -> Iterable[click.Command]:
-    from .command import drill
+    from .cli import drill
 
     yield drill
 

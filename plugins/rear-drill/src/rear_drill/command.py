@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command `rear drill`: checks all that it needs, then rehearses and reports."""
+"""Checks all that a rehearsal needs, then rehearses and reports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import click
 
 from rear_core import Refused, Run
 from rear_core.archive import generations
@@ -54,55 +52,15 @@ class Wishes:
     backup: str
 
 
-@click.command()
-@click.argument("iso", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--memory",
-    default=2048,
-    metavar="MIB",
-    show_default=True,
-    type=click.IntRange(min=512),
-    help="Memory of the virtual machine.",
-)
-@click.option(
-    "--cpus",
-    default=2,
-    metavar="NUMBER",
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Processors of the virtual machine.",
-)
-@click.option(
-    "--time-limit",
-    default=240,
-    metavar="MINUTES",
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="End a rehearsal that takes longer.",
-)
-@click.option(
-    "--backup",
-    default="",
-    metavar="DATE",
-    help="Use the newest backup of that date or before, as 2026-11-22 or 2026-11-22T1830, in UTC.",
-)
-@click.pass_obj
-def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit: int, backup: str) -> None:
-    """Rehearse the recovery of this machine in a virtual one.
-
-    Boots the rescue image ISO (the newest one of this machine) with blank disks of the recorded sizes, recovers from
-    the backup, compares every file with it, starts the result and shuts it down. Touches neither the disks nor the
-    network of this machine. The report is kept in /var/lib/rear/drill.
-
-    Exit status: 0 the machine came back, 1 it did not, 3 the rehearsal could not begin.
-    """
+def drill(options: Options, iso: Path | None, wishes: Wishes) -> None:
+    """Rehearse, tell the verdict, and exit with 1 where the machine did not come back."""
     if options.simulate:
-        click.echo("\n".join(STAGES))
+        print("\n".join(STAGES))
         return
     run = open_run(options)
     with told(run):
         with at_work(run, "drill"):
-            plan, result = prepare(run, iso, Wishes(memory, cpus, time_limit, backup))
+            plan, result = prepare(run, iso, wishes)
             rehearsal.rehearse(run, plan, result)
             verdict.keep(result, plan.results)
         for line in (*verdict.lines(result), f"Report: {plan.results}"):
