@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -55,4 +56,5 @@ def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit
     # The help of rear imports every command: what one does comes later.
     from . import command
 
-    command.drill(options, iso, command.Wishes(memory, cpus, time_limit, backup))
+    if not command.drill(options, iso, command.Wishes(memory, cpus, time_limit, backup)):
+        sys.exit(1)

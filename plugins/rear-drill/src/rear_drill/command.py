@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,11 +51,11 @@ class Wishes:
     backup: str
 
 
-def drill(options: Options, iso: Path | None, wishes: Wishes) -> None:
-    """Rehearse, tell the verdict, and exit with 1 where the machine did not come back."""
+def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
+    """Rehearse and tell the verdict; whether the machine came back."""
     if options.simulate:
         print("\n".join(STAGES))
-        return
+        return True
     run = open_run(options)
     with told(run):
         with at_work(run, "drill"):
@@ -67,7 +66,7 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> None:
             run.report.result(line)
         if not result.succeeded:
             run.report.end()
-            sys.exit(1)
+    return result.succeeded
 
 
 def prepare(run: Run, iso: Path | None, wishes: Wishes) -> tuple[rehearsal.Plan, verdict.Verdict]:
