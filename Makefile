@@ -36,7 +36,7 @@ test-vm: .venv/for-test ## all tests in virtual machines, as root
 test-faults: .venv/for-test ## a thousand recoveries and backups struck at random, as root (hours; COUNT=N, SEED=N)
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.faults $(COUNT:%=--count %) $(SEED:%=--seed %)
 
-bench: .venv/for-test ## measure against Relax-and-Recover 2.7 on the same tree, as root
+bench: .venv/for-test ## measure against Relax-and-Recover on the same tree, as root
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.bench
 
 bench-recovery: .venv/for-test ## measure a whole recovery against Relax-and-Recover 2.7, as root (most of an hour)

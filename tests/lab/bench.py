@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: Relax-and-Recover 2.7 and rear make a rescue ISO of the same Debian 12 tree, measured in one run.
+"""`make bench`: Relax-and-Recover 2.7, 2.9 and rear make a rescue ISO of the same Debian 12 tree, measured in one run.
 
 Then whole commands that save and restore are measured beside the bare pipelines.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from . import throughput
 from .cache import directory
 from .chroot import Chroot
-from .debian import with_rear
+from .debian import newest_original, with_rear
 from .rescue import ISO
 
 ROUNDS = 3
@@ -28,7 +28,7 @@ MEGABYTE = 1_000_000
 SPEED = {"save": 0.95, "restore": 0.9}
 
 # The kernel of the tree is not the one that runs here, and there is no disk to find its boot loader on.
-ORIGINAL_CONF = "OUTPUT=ISO\nKERNEL_VERSION={kernel}\nBOOTLOADER=GRUB\n"
+ORIGINAL_CONF = "OUTPUT=ISO\nKERNEL_VERSION={kernel}\nBOOTLOADER={loader}\n"
 # The original has its own scripts and trees in /usr/share/rear.
 DEFAULT_CONF = "SHARE_DIR=/opt/rear/share\n"
 EVERYTHING_CONF = DEFAULT_CONF + "MODULES=( all_modules )\n"
@@ -75,8 +75,12 @@ def main() -> int:
     # Not below /tmp, which may be in memory: images and trees are big.
     with tempfile.TemporaryDirectory(dir=directory(), prefix="bench-") as path:
         upper = Path(path)
-        with machine(layers, upper / "original", ORIGINAL_CONF.format(kernel=kernel)) as chroot:
-            original = make(chroot, "Relax-and-Recover 2.7", "/usr/sbin/rear", 1)
+        originals = []
+        for version, loader, above in ("2.7", "GRUB", ()), ("2.9", "GRUB2", (newest_original(),)):
+            conf = ORIGINAL_CONF.format(kernel=kernel, loader=loader)
+            with machine((*above, *layers), upper / version, conf) as chroot:
+                originals.append(make(chroot, f"Relax-and-Recover {version}", "/usr/sbin/rear", 1))
+        original = min(originals, key=lambda made: made.effort.wall)
         with machine(layers, upper / "all", EVERYTHING_CONF) as chroot:
             everything = make(chroot, "rear, all modules and firmware", "/usr/local/sbin/rear", ROUNDS, cold)
         with machine(layers, upper / "default", DEFAULT_CONF) as chroot:
@@ -94,7 +98,7 @@ def main() -> int:
         *(Goal(f"wall time, {one.title} / bare", one.ours / one.bare, 1 / SPEED[one.work]) for one in raced),
         *(Goal("MiB of memory, 1,000,000 files", peak / (1 << 20), 100) for peak in of_many),
     ]
-    show([original, everything, default, again], goals)
+    show([*originals, everything, default, again], goals)
     throughput.show(raced, of_many)
     return 0 if all(goal.reached for goal in goals) else 1
 

@@ -195,6 +195,24 @@ def with_rear(*more: str) -> tuple[Path, ...]:
     return cached("with-rear", digest(INSTALL, base.name, own.name, others.name), make), base
 
 
+def newest_original() -> Path:
+    """A layer for a Chroot: the Relax-and-Recover of Debian forky, a set of scripts, over that of the tree."""
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=path.parent) as work:
+            _run(
+                "mmdebstrap", "--variant=extract", '--aptopt=Acquire::Check-Valid-Until "false"',
+                "--include=rear", "forky", f"{work}/tree", timeout=1200,
+            )  # fmt: skip
+            for name in ("usr/sbin/rear", "usr/share/rear", "etc/rear"):
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(Path(work, "tree", name), path / name)
+        # Nothing of the older one shows through (overlayfs).
+        os.setxattr(path / "usr/share/rear", "trusted.overlay.opaque", b"y")
+
+    return cached("newest-original", digest("forky"), make)
+
+
 @dataclass(frozen=True)
 class Disk:
     """A disk without partitions, an ext4 file system labelled debian12; the tree's kernel starts it with the initrd."""

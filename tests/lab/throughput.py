@@ -132,7 +132,7 @@ def place(work: Path, limited: bool) -> Iterator[Path]:
         with ExitStack() as undo:
             if limited:
                 rates = f"--read-rate={RATE}", f"--write-rate={RATE}"
-                subprocess.run(["bindfs", *rates, folder, folder], check=True)
+                subprocess.run(["bindfs", "--multithreaded", *rates, folder, folder], check=True)
                 undo.callback(lambda: subprocess.run(["umount", folder], check=True))
             yield folder
     finally:
