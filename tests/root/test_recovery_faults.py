@@ -77,6 +77,12 @@ def make_small(machine: Machine) -> None:
     run("losetup", "--set-capacity", machine.new)
 
 
+def put_raw_data(machine: Machine) -> None:
+    """As a database has them, which no tool recognises."""
+    put_data(machine)
+    run("wipefs", "--all", machine.new)
+
+
 FAULTS: dict[str, tuple[Callable[[Machine], object], str]] = {
     "truncated archive": (lambda here: os.truncate(here.archive, 1000), "is truncated: 1000 of"),
     "flipped byte": (flip, "is damaged: its checksum is wrong"),
@@ -86,6 +92,7 @@ FAULTS: dict[str, tuple[Callable[[Machine], object], str]] = {
     "key but no encryption": (lambda here: here.configure(f"BACKUP_KEY='{SECRET}'\n"), "not encrypted although"),
     "too small disk": (make_small, "8 MiB, 64 MiB are needed"),
     "disk with data": (put_data, "not certain which disk is meant"),
+    "disk with data without a signature": (put_raw_data, "not certain which disk is meant"),
     "disk that is not there": (
         lambda here: here.configure(mapping=f"{here.old}=/dev/none"), "there is no disk /dev/none",
     ),

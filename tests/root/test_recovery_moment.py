@@ -19,7 +19,7 @@ EVENTS = {
     "another disk comes in its place": ("losetup -c $new; cp $folder/precious $folder/new", "held"),
     "it is smaller": ("truncate -s 32M $folder/new; losetup -c $new", "changed its size"),
     "somebody makes a file system on it": ("mkfs.ext4 -q -F -L work $new", "holds ext4 work now"),
-    "somebody erases it": ("wipefs -qa $new", "holds nothing now"),
+    "somebody erases it": ("wipefs -qa $new", "holds data that nobody knows now"),
 }
 
 

@@ -72,6 +72,17 @@ OTHERS = [
         "echo 'LABEL=spare /srv/spare ext4 noauto 0 2' >>/etc/fstab",
         "/srv/spare (it was not mounted, and is not saved)",
     ),
+    Other(
+        "a partition with data of its own",
+        "echo 'type=L' | sfdisk --quiet --label gpt $d; udevadm settle; echo data | dd of=${d}1 status=none",
+        "data on /dev/",
+    ),
+    Other(
+        "a volume with data of its own",
+        "pvcreate -qq $d; vgcreate -qq raw $d; lvcreate -qq -y -n data -L 8m raw\n"
+        "echo data | dd of=/dev/raw/data status=none",
+        "data on /dev/",
+    ),
     Other("a table without contents", "echo 'type=L' | sfdisk --quiet --label gpt $d", "nothing is on it"),
 ]
 CONF = f"""\
@@ -183,7 +194,7 @@ DAILY = ("a closed LUKS volume", "an excluded volume group")
 BOTH = [
     pytest.param(other, id=other.name, marks=() if other.name in DAILY else pytest.mark.long)
     for other in OTHERS
-    if other.name != "a table without contents"
+    if other.name not in ("a table without contents", "a partition with data of its own")
 ]
 
 

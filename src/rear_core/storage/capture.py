@@ -10,8 +10,8 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
-from .disk import PartitionTable, read_table
-from .inventory import Device, is_part, probe, read_devices
+from .disk import BOOT_LOADERS, EXTENDED, Partition, PartitionTable, read_table
+from .inventory import Device, begins_empty, is_part, probe, read_devices
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, resolved, validate
 from .present import media_label
@@ -38,6 +38,9 @@ KERNELS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "xfs": "xfs", "btrfs": "
 # Signatures that are seen by the layout as part of something else, or are no contents.
 KNOWN_MEMBERS = ("mpath_member", "LVM2_member", "linux_raid_member", "crypto_LUKS", "swap")
 
+# Partitions without a file system whose contents nobody misses: boot loaders, which are installed anew, what Microsoft
+# reserves, and those of an MBR that hold others.
+NO_DATA = (*BOOT_LOADERS, *EXTENDED, "e3c9e316-0b5c-4db8-817d-f92df00215ae")
 # A removable disk that carries one of these belongs to the machine, as on a board that runs from an SD card.
 SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/home")
 
@@ -126,7 +129,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
         device = device if reason else _recognised(survey, device)
         reason = reason or _why_unreadable(survey, device)
         if not reason and not named and _is_empty(survey, device):
-            reason = "an empty disk"
+            reason = "an empty disk" if begins_empty(survey.sh, device) else "data that nobody knows are on it"
         if reason:
             survey.leave_out(path, reason)
         else:
@@ -231,10 +234,23 @@ def _stack(survey: Survey, disk: Device) -> list[Device]:
 
 
 def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
-    """Say which devices carry something that no kind described."""
+    """Say which devices carry something that no kind described, as a database does without a file system."""
     used = {need for item in items for need in item.needs}
     tables = {need for item in items if isinstance(item, PartitionTable) for need in item.needs}
+    codes = {item.device: item.code.lower() for item in items if isinstance(item, Partition)}
     for device in survey.devices.values():
-        if device.fstype and device.path not in used | tables and device.fstype not in KNOWN_MEMBERS:
+        if device.path in used | tables or device.fstype in KNOWN_MEMBERS:
+            continue
+        if device.fstype:
             reason = f"what lies on it ({device.fstype}) is not described"
             survey.leave_out(f"{device.fstype} on {device.path}", reason, lost=True, on=[device.path])
+        elif _may_hold_data(survey, device, codes.get(device.path, "")) and not begins_empty(survey.sh, device):
+            reason = "nobody knows what it is, and it does not begin with zeros"
+            survey.leave_out(f"data on {device.path}", reason, lost=True, on=[device.path])
+
+
+def _may_hold_data(survey: Survey, device: Device, code: str) -> bool:
+    """Whether a device without a file system is a place for data all the same."""
+    parts = bool(device.children or not device.parents or is_part(survey.devices, device))
+    named = survey.mount_point(device) or device.path in _named_in_options(survey)
+    return not (parts or named or code in NO_DATA)

@@ -18,6 +18,8 @@ from .layout import Item, Layout
 from .survey import Survey
 
 EXTENDED = ("5", "f", "85", "c5")
+# Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
+BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
 def contents(_layout: Layout) -> Contents:
     """What writes partition tables, and tells the kernel."""
     return Contents(
-        programs=["sfdisk", "lsblk", "blkid", "wipefs", "blockdev", "udevadm"],
+        programs=["sfdisk", "lsblk", "blkid", "wipefs", "blockdev", "udevadm", "cmp"],
         optional_programs=["partx", "sgdisk", "parted"],
     )
 

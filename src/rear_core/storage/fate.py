@@ -10,7 +10,7 @@ from typing import Any
 
 from .btrfs import Subvolume
 from .command import Site
-from .disk import Disk, Partition
+from .disk import BOOT_LOADERS, Disk, Partition
 from .ext import Journal
 from .filesystem import FileSystem
 from .layout import Item, Layout
@@ -23,8 +23,6 @@ from .swap import Swap
 
 SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
 FATES = (SAVED, REMADE, GIVEN_UP, LOST)
-# Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
-BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
 WAS_EMPTY = "it was empty"
 NOT_MOUNTED = "it was not mounted, and is not saved"
 # By the file system hierarchy standard nobody relies on what is in there.

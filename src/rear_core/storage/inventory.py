@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import ProgramFailed, RearError
+from ..errors import ProgramFailed, ProgramMissing, RearError
 from ..shell import Shell
 
 # Only columns that util-linux 2.32 has. PATH, MOUNTPOINTS, START and others came later.
@@ -19,6 +19,9 @@ COLUMNS = (
     "NAME,KNAME,MAJ:MIN,TYPE,SIZE,FSTYPE,UUID,LABEL,MODEL,VENDOR,SERIAL,WWN,TRAN,RM,RO,ROTA,"
     "LOG-SEC,PHY-SEC,MIN-IO,OPT-IO,ALIGNMENT"
 )
+
+# Bytes of a device that are looked at where nothing tells what is on it.
+PROBED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,17 @@ def volume_group(device: Device) -> str:
     """
     name = device.path.rpartition("/")[2]
     return re.split(r"(?<!-)-(?!-)", name, maxsplit=1)[0].replace("--", "-")
+
+
+def begins_empty(sh: Shell, device: Device) -> bool:
+    """Whether the first MiB of a device has zeros alone: others may hold data without a signature, as databases do."""
+    size = min(device.size, PROBED)
+    try:
+        return sh.run("cmp", "--silent", f"--bytes={size}", device.path, "/dev/zero", ok=(0, 1)).status == 0
+    except ProgramMissing:
+        raise
+    except ProgramFailed:
+        return False
 
 
 def is_part(devices: Mapping[str, Device], device: Device) -> bool:

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
-from .inventory import Device, is_part, probe, read_devices
+from .inventory import Device, begins_empty, is_part, probe, read_devices
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
@@ -127,7 +127,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
         logical_sector_size=device.logical_sector_size,
         physical_sector_size=device.physical_sector_size,
         marks=frozenset(marks),
-        holds=_contents(device, stack, table),
+        holds=_contents(device, stack, table) or ("" if begins_empty(sh, device) else "data that nobody knows"),
         locked=(unreadable or _why_locked(machine, stack, target)) if target else "",
     )
 
