@@ -32,6 +32,7 @@ WORKFLOWS = {
     "savelayout": ("analyse_dr", "cleanup"),
     "mkbackup": (*MAKING, "cleanup"),
     "mkbackuponly": ("prep", "analyse_dr", "backup", "cleanup"),
+    "checkbackup": ("verify", "cleanup"),
     "recover": (*RECOVERING, "cleanup"),
     "restoreonly": ("config", "verify", "restore", "cleanup"),
 }

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.archives import flip
+
 pytestmark = pytest.mark.root
 
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -107,6 +109,20 @@ def test_an_encrypted_backup_needs_its_key_which_no_log_knows(rear: Rear, tmp_pa
     ended = rear("recover", "--demo", str(tmp_path / "demo"), conf=conf)
     assert ended.returncode == 0, ended.stderr
     assert "complete and authentic" in ended.stderr
+
+
+def test_a_backup_is_checked_where_it_is_kept(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "backups" in path.parts}
+    ended = rear("checkbackup")
+    assert ended.returncode == 0, ended.stderr
+    assert "complete and authentic" in ended.stderr
+    (archive,) = (tmp_path / "backups").rglob("backup.tar*")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    flip(archive)
+    ended = rear("checkbackup")
+    assert ended.returncode == 3
+    assert "is damaged: its checksum is wrong" in ended.stderr
 
 
 def test_restoring_over_a_running_machine_is_refused(rear: Rear) -> None:

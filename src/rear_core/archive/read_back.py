@@ -45,7 +45,7 @@ class ReadBack:
     @contextmanager
     def running(self) -> Iterator[ReadBack]:
         """A block in which it reads."""
-        self._thread = Thread(target=self._work)
+        self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
         try:
             yield self

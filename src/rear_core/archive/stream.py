@@ -139,7 +139,7 @@ class Members:
     def counted(self) -> Iterator[int]:
         """A block in which tar writes its list to a descriptor; at its end all of it was counted."""
         reading, writing = os.pipe()
-        counting = Thread(target=self._count, args=[reading])
+        counting = Thread(target=self._count, args=[reading], daemon=True)
         counting.start()
         try:
             yield writing

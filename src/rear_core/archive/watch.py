@@ -47,7 +47,7 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[Watch]:
         """A block in which they are watched; raises `RearError` with the path at which tar hung."""
-        watching = Thread(target=self._work)
+        watching = Thread(target=self._work, daemon=True)
         watching.start()
         try:
             yield self

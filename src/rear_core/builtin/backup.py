@@ -120,7 +120,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
 @hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     """Where nothing is recreated, files are restored to what is there."""
-    if "recreate" not in run.phases:
+    if "restore" in run.phases and "recreate" not in run.phases:
         yield Step(5, "Check the place to restore to", check_target)
 
 

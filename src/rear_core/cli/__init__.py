@@ -25,6 +25,7 @@ COMMANDS = {
     "checklayout": "make",
     "mkbackup": "backup",
     "mkbackuponly": "backup",
+    "checkbackup": "backup",
     "recover": "backup",
     "restoreonly": "backup",
     "format": "format",

@@ -37,6 +37,18 @@ def mkbackuponly(options: Options, json_progress: bool) -> None:
 
 
 @click.command()
+@date
+@json_progress
+@click.pass_obj
+def checkbackup(options: Options, date: str, json_progress: bool) -> None:
+    """Read a whole backup where it is kept, and say whether it is as it was made. Restores nothing; works anywhere.
+
+    Exit status: 0 it is complete and unchanged, 3 it is not.
+    """
+    work(replace(options, demo=True, backup=date, json_progress=json_progress), "checkbackup")
+
+
+@click.command()
 @click.option(
     "--demo",
     type=click.Path(path_type=Path),
