@@ -22,6 +22,7 @@ from rear_core.builtin.system import write_description
 from rear_core.errors import RearError, Refused
 from rear_core.report import Report
 from rear_core.run import Run
+from rear_core.storage import layout
 
 pytestmark = pytest.mark.root
 
@@ -245,3 +246,80 @@ def test_the_report_on_what_is_saved_is_signed_as_well(tmp_path: Path, signing: 
     generation = save(signing, tmp_path / "backups", tree)
     made = manifest.loads((generation / manifest.NAME).read_text()).manifest
     assert made.coverage == hashlib.sha256((generation / backup.COVERAGE).read_bytes()).hexdigest()
+
+
+def test_what_is_put_in_its_place_while_it_is_written_is_no_backup(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("BACKUP_KEEP=1\n")
+    good = save(run, tmp_path / "backups", tree)
+    add = place.FolderTarget.add
+
+    def exchange(target: place.FolderTarget, name: str, text: str) -> None:
+        path = target.partial / "backup.tar.zst"
+        size = path.stat().st_size
+        path.unlink()
+        path.write_bytes(bytes(size))
+        add(target, name, text)
+
+    monkeypatch.setattr(place.FolderTarget, "add", exchange)
+    with pytest.raises(RearError, match="another file put in its place"):
+        save(run, tmp_path / "backups", tree)
+    monkeypatch.setattr(place.FolderTarget, "add", lambda target, *_: (target.partial / "backup.tar.zst").unlink(True))
+    with pytest.raises(RearError, match="another file put in its place"):
+        save(run, tmp_path / "backups", tree)
+    assert [path.name for path in good.parent.iterdir()] == [good.name]
+
+
+@pytest.mark.parametrize("size", [0, 10**6])
+def test_an_archive_of_another_size_counts_as_no_backup(
+    tmp_path: Path, make_run: MakeRun, tree: Path, size: int
+) -> None:
+    run = make_run("BACKUP_KEEP=1\n")
+    good = save(run, tmp_path / "backups", tree)
+    damaged = good.with_name("2020-01-01T000000Z")
+    shutil.copytree(good, damaged)
+    os.truncate(damaged / "backup.tar.zst", size)
+    assert [old.name for old in generations.found(good.parent) if old.whole] == [good.name]
+    newest = save(run, tmp_path / "backups", tree)
+    assert sorted(path.name for path in good.parent.iterdir()) == sorted([damaged.name, newest.name])
+
+
+def test_the_private_key_is_left_out_of_what_is_saved(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(f"BACKUP_PROG_INCLUDE=( {tmp_path}/var )\nBACKUP_PROG_EXCLUDE=()\nEXCLUDE_MOUNTPOINTS=( '/*' )\n")
+    signature.make_key(run)
+    (run.var_dir / "other").write_text("saved")
+    run.layout = layout.make([])
+    archive.save(run, tmp_path / "backups")
+    archive.check(run, tmp_path / "backups")
+    archive.restore(run, tmp_path / "backups")
+    assert [path.name for path in Path(f"{run.target}{run.var_dir}").iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize("harm", ["empty", "text", "open", "folder", "link"])
+def test_a_key_that_is_none_is_named_with_what_to_do(signing: Run, harm: str) -> None:
+    path = signature.key_path(signing)
+    if harm == "open":
+        path.chmod(0o644)
+    elif harm in ("empty", "text"):
+        path.write_text("x" if harm == "text" else "")
+    else:
+        path.unlink()
+        path.mkdir() if harm == "folder" else path.symlink_to("nowhere")
+    with pytest.raises(RearError, match=f"the key {path}") as raised:
+        signature.make_key(signing)
+        signature.public_key(signing)
+    assert raised.value.hint
+
+
+def test_a_key_that_is_gone_is_a_warning(signing: Run) -> None:
+    signature.key_path(signing).unlink()
+    signature.make_key(signing)
+    assert "only new rescue media know it" in signing.report.warnings[0]
+
+
+def test_a_report_that_was_changed_is_a_warning(tmp_path: Path, signing: Run, tree: Path) -> None:
+    generation = save(signing, tmp_path / "backups", tree)
+    (generation / backup.COVERAGE).write_text("{}")
+    archive.check(signing, tmp_path / "backups")
+    assert "is missing or was changed since" in signing.report.warnings[0]

@@ -176,8 +176,8 @@ def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted]
 
 
 def leaving_out(path: str, patterns: Iterable[str]) -> str:
-    """The first of the patterns that leaves a path out, itself or with a folder above it; "" when none does."""
-    places = [path, *map(os.fspath, Path(path).parents)]
+    """The first of the patterns that leaves out a path, all that is in it, or a folder above it; "" for none."""
+    places = [path, f"{path.rstrip('/')}/*", *map(os.fspath, Path(path).parents)]
     return next((pattern for pattern in patterns if any(fnmatch.fnmatchcase(place, pattern) for place in places)), "")
 
 
@@ -233,7 +233,9 @@ def _parts(
             yield Part(literal(item.path), "a swap file: it is made again", item.size if counts else 0)
     kept = {wishes.target: "backups are kept there"} if wishes.target else {}
     for private, reason in {**kept, **wishes.private}.items():
-        yield Part(literal(os.fspath(private)) + "/*", reason, counted(os.fspath(private)))
+        # Of a folder only what is in it.
+        inside = "" if private.is_file() else "/*"
+        yield Part(literal(os.fspath(private)) + inside, reason, counted(os.fspath(private)))
     for mount in visible.values():
         # To root it may be forbidden, and whoever serves it may never answer: tar is not even to look at it.
         if mount.target not in saved and _is_served(mount.fstype):

@@ -30,13 +30,32 @@ LARGEST = 64 << 20
 @dataclass(frozen=True)
 class Generation:
     """A backup in a folder: its number among those of the machine, 0 for one without or with a manifest that is
-    damaged, and the machine by its identity. One that is not `ours` is a link, which somebody has put there."""
+    damaged, and the machine by its identity. A `whole` one has an archive of the right size. One that is not `ours` is
+    a link, which somebody has put there."""
 
     name: str
     number: int = 0
     machine: str = ""
     whole: bool = False
     ours: bool = True
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a file the same one, as long as somebody has it open."""
+
+    device: int
+    number: int
+    size: int
+
+    @classmethod
+    def of(cls, file: Path | int) -> Identity | None:
+        """That of an open file, or of the one that has a name now, None for none."""
+        try:
+            status = os.fstat(file) if isinstance(file, int) else file.lstat()
+        except FileNotFoundError:
+            return None
+        return cls(status.st_dev, status.st_ino, status.st_size)
 
 
 def names(home: Path) -> list[str]:
@@ -74,7 +93,9 @@ def _generation(path: Path) -> Generation:
         made = manifest.loads(read_small(path / manifest.NAME)).manifest
     except (OSError, ValueError, RearError):
         return Generation(path.name, ours=not path.is_symlink())
-    return Generation(path.name, made.number, made.machine, whole=True, ours=not path.is_symlink())
+    found = Identity.of(path / made.archive)
+    whole = bool(made.volumes) or (found is not None and found.size == made.size)
+    return Generation(path.name, made.number, made.machine, whole, ours=not path.is_symlink())
 
 
 def read_small(path: Path) -> str:
@@ -153,6 +174,11 @@ def write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def withdraw(generation: Path) -> None:
+    """Remove a generation that turned out to be none."""
+    discard(generation.rename(generation.with_name(generation.name + PARTIAL)))
+
+
 def unfinished(home: Path) -> list[Path]:
     """What is left of generations that were not finished, or could not be removed as a whole."""
     return sorted(path for path in home.glob(f"*{PARTIAL}") if PATTERN.fullmatch(path.name[: -len(PARTIAL)]))
@@ -179,13 +205,17 @@ def prune(home: Path, keep: int, made: str) -> tuple[list[str], list[str]]:
 def choose(there: Sequence[str], date: str, where: str) -> str:
     """The newest backup of that date or before it; of all with "". A date may leave off what is not needed:
     2026-11-22, or 2026-11-22T1830."""
+    if date in there:
+        return date
     if not there:
         raise Refused(f"there is no backup in {where}", "check BACKUP_URL and BACKUP_PREFIX, or run `rear mkbackup`")
     digits = re.sub(r"[-T:Z ]", "", date)
     if not re.fullmatch(r"\d{0,14}", digits):
         raise ConfigurationError(f"{date!r} is no date of a backup", "write it as 2026-11-22 or 2026-11-22T1830 (UTC)")
     until = digits.ljust(14, "9")
-    fitting = [name for name in there if re.sub(r"\D", "", name) <= until]
+    # Whatever its clock said, one that has this date comes before all that are older.
+    of_that_date = [name for name in there if digits and re.sub(r"\D", "", name).startswith(digits)]
+    fitting = of_that_date or [name for name in there if re.sub(r"\D", "", name) <= until]
     if not fitting:
         raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(there)}")
     return fitting[-1]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -48,6 +49,12 @@ class Place(Protocol):
         """What is in a volume of the archive; the first has number 0."""
 
 
+REPLACED = (
+    "the archive was removed, or another file put in its place, while it was written",
+    "find out what cleans up in the place of the backups; earlier backups are as they were",
+)
+
+
 class Folder:
     """The backups of a machine below a folder, each one a folder with the archive in one volume."""
 
@@ -72,6 +79,12 @@ class Folder:
                     reads = self.run.settings["BACKUP_READ_BACK"]
                     back = stack.enter_context(ReadBack(partial / archive).running()) if reads else None
                     yield FolderTarget(name, number, partial, file, back)
+                    made = generations.Identity.of(partial / archive)
+                    if not made or made != generations.Identity.of(file.fileno()):
+                        raise RearError(*REPLACED)
+                if generations.Identity.of(self.home / name / archive) != made:
+                    generations.withdraw(self.home / name)
+                    raise RearError(*REPLACED)
                 self._check_made(name, generations.found(self.home))
                 self._prune(name)
         except OSError as error:
@@ -119,6 +132,13 @@ class Folder:
     def manifest(self, name: str) -> str:
         return generations.read_small(self.home / name / NAME)
 
+    def checksum(self, name: str, file: str) -> str:
+        """The SHA-256 of a small file beside an archive, "" when it cannot be read."""
+        try:
+            return hashlib.sha256(generations.read_small(self.home / name / file).encode()).hexdigest()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
     def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
         return read(self._archive(name, found))
 
@@ -137,6 +157,8 @@ class Folder:
         there = status.st_size
         if there < found.size:
             raise Refused(f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP)
+        if there > found.size:
+            raise Refused(f"the archive {path} is too long: it has {there} bytes, and not {found.size}", OTHER_BACKUP)
         return path
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, sample, signature, stream
-from .backup import passphrase
+from .backup import COVERAGE, passphrase
 from .place import Folder, Place, identity, opened, recorded
 from .progress import Progress, size
 from .volumes import checked
@@ -53,6 +53,7 @@ def check(run: Run, place: Path | Place) -> None:
         compare_layouts(run, found)
         check_saved(run, found)
         check_room(run, found)
+        check_report(run, where, name, found)
         proven = read_archive(run, where, name, found)
     except OSError as error:
         raise Refused(f"cannot read the backups in {where}: {error.strerror}", "check its server or disk") from error
@@ -194,6 +195,12 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
     agree(run, problem, f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost", "Recover, and lose them")
 
 
+def check_report(run: Run, place: Place, name: str, found: manifest.Manifest) -> None:
+    """Warn when the coverage report beside a backup is not its own: it may mislead whoever reads it."""
+    if isinstance(place, Folder) and found.coverage and place.checksum(name, COVERAGE) != found.coverage:
+        run.report.warn(f"the report on what was saved, {COVERAGE}, is missing or was changed since")
+
+
 def check_room(run: Run, found: manifest.Manifest) -> None:
     """Refuse when the files cannot fit: into the one folder of a demonstration, or all file systems together."""
     if run.plan and 0 < run.plan.room < found.bytes:
@@ -300,7 +307,7 @@ def restore(run: Run, place: Path | Place) -> None:
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
     try:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
-        watch = Watch(run.settings["BACKUP_STALL_MINUTES"])
+        watch = Watch(run.settings["BACKUP_STALL_MINUTES"], "see to the disk behind it, and run it again")
         with watch.watching(), closing(archive_blocks(opened(run, place), backup.name, found, progress.at)) as blocks:
             streamed = stream.unpack(
                 run.sh, awaited(blocks, watch), found.compression, backup.keys, run.target, started=watch.follow

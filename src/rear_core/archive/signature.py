@@ -8,6 +8,8 @@ Debian 11 and RHEL 8 (1.1.1) cannot sign with it, and FIPS mode does not allow i
 from __future__ import annotations
 
 import base64
+import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,11 +17,13 @@ from typing import TYPE_CHECKING
 
 from .. import durable
 from ..errors import ProgramFailed, RearError
+from .place import recorded
 
 if TYPE_CHECKING:
     from ..run import Run
 
 KEY = "signing-key.pem"
+REMOVE_IT = "put the right one back; or remove it, and make new rescue media, which alone know the new one"
 
 
 def key_path(run: Run) -> Path:
@@ -30,7 +34,10 @@ def key_path(run: Run) -> Path:
 def make_key(run: Run) -> None:
     """Make the key of this machine, unless it has one or has no openssl; a warning where it cannot be kept."""
     path = key_path(run)
-    if path.exists() or run.sh.which("openssl") is None:
+    if os.path.lexists(path):
+        check_key(path)
+        return
+    if run.sh.which("openssl") is None:
         return
     with tempfile.TemporaryDirectory(dir=run.build_dir) as work:
         new = Path(work, KEY)
@@ -40,13 +47,34 @@ def make_key(run: Run) -> None:
         except RearError as error:
             run.report.warn(f"{error.message}: backups are not signed until it can be")
             return
-    run.report.detail(f"A new key in {path} signs the backups; rescue media from before do not know it")
+    if recorded(run, "signers") and "output" not in run.phases:
+        run.report.warn(f"the key {path} is gone, and a new one signs the backups: only new rescue media know it")
+    else:
+        run.report.detail(f"A new key in {path} signs the backups; rescue media from before do not know it")
+
+
+def check_key(path: Path) -> None:
+    """Raise `RearError` for a key that is none, or that others can read."""
+    if not path.is_file():
+        raise RearError(f"the key {path} that signs the backups is no file", REMOVE_IT)
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise RearError(
+            f"the key {path} that signs the backups can be read by others", f"chmod 600 {path}, or {REMOVE_IT}"
+        )
 
 
 def public_key(run: Run) -> str:
     """What verifies this machine's signatures, as PEM; "" while it has no key."""
     path = key_path(run)
-    return run.sh.query("openssl", "pkey", "-in", path, "-pubout") if path.exists() else ""
+    if not path.exists():
+        return ""
+    check_key(path)
+    try:
+        # Whoever made a key with a passphrase is not asked for it.
+        return run.sh.query("openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout")
+    except ProgramFailed as error:
+        raise RearError(f"the key {path} that signs the backups is damaged", REMOVE_IT) from error
 
 
 def sign(run: Run, text: bytes) -> str:
@@ -57,15 +85,15 @@ def sign(run: Run, text: bytes) -> str:
         signed, signature = Path(work, "text"), Path(work, "signature")
         signed.write_bytes(text)
         try:
-            run.sh.run("openssl", "dgst", "-sha256", "-sign", key_path(run), "-out", signature, signed)
+            command = "openssl", "dgst", "-sha256", "-passin", "pass:", "-sign", key_path(run)
+            run.sh.run(*command, "-out", signature, signed)
         except ProgramFailed as error:
-            hint = f"if its key {key_path(run)} is damaged, remove it, and make rescue media that know the new one"
-            raise RearError(f"the backup cannot be signed: {error.message}", hint) from error
+            raise RearError(f"the backup cannot be signed by {key_path(run)}: openssl failed", REMOVE_IT) from error
         return base64.b64encode(signature.read_bytes()).decode()
 
 
 def verify(run: Run, text: bytes, signature: str, public_keys: Iterable[str]) -> bool:
-    """Whether one of these keys has signed a text."""
+    """Whether one of these keys has signed a text; `RearError` when openssl cannot tell."""
     with tempfile.TemporaryDirectory(dir=run.build_dir) as work:
         signed, made, key = Path(work, "text"), Path(work, "signature"), Path(work, "key")
         signed.write_bytes(text)
@@ -76,6 +104,11 @@ def verify(run: Run, text: bytes, signature: str, public_keys: Iterable[str]) ->
         for public in public_keys:
             key.write_text(public)
             argv = "openssl", "dgst", "-sha256", "-verify", key, "-signature", made, signed
-            if run.sh.run(*argv, ok=(0, 1)).status == 0:
+            ended = run.sh.run(*argv, ok=(0, 1))
+            if ended.status == 0:
                 return True
+            if not re.search("verif|signature|public key", ended.stdout + ended.stderr, re.IGNORECASE):
+                raise RearError(
+                    "openssl cannot verify the signature of the backup", "see whether `openssl version` works"
+                )
     return False

@@ -19,12 +19,14 @@ from ..errors import ProgramFailed, RearError
 
 # Seconds between two looks.
 INTERVAL = 2.0
+LEAVE_OUT = "see to the server, disk or program behind it, or leave it out by BACKUP_PROG_EXCLUDE"
 
 
 class Watch:
     """Looks at the stages of a pipe while we wait for them; the one at the files is named when nothing has moved."""
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, advice: str = LEAVE_OUT) -> None:
+        self._advice = advice
         self._limit = minutes * 60
         self._pids: Sequence[int] = ()
         self._busy = False
@@ -56,7 +58,7 @@ class Watch:
                 raise
             raise RearError(
                 f"nothing has moved for {self._limit / 60:g} minutes: tar hangs at {self._hung}",
-                "see to the server, disk or program behind it, or leave it out by BACKUP_PROG_EXCLUDE",
+                self._advice,
             ) from error
         finally:
             self._ended.set()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -24,6 +25,17 @@ LONGEST = 4 * 3600.0
 def _absolute(values: Sequence[str]) -> str:
     wrong = [value for value in values if not value.startswith("/")]
     return f"must be absolute paths, {wrong[0]!r} is not" if wrong else ""
+
+
+def _patterns(values: Sequence[str]) -> str:
+    """What is wrong with patterns of tar: the C library takes letters beyond ASCII in brackets for their bytes."""
+    for value in values:
+        brackets = re.findall(r"(?<!\\)\[[^\]]*\]?", value)
+        if any(not found.endswith("]") for found in brackets) or re.search(r"(?<!\\)\\$", value):
+            return f"must be patterns, in {value!r} something is not ended"
+        if not "".join(brackets).isascii():
+            return f"must have only ASCII in brackets, unlike {value!r}"
+    return _absolute(values)
 
 
 def _relative(value: str) -> str:
@@ -53,7 +65,7 @@ def rear_settings() -> Iterable[Setting]:
         help="Folders and mount points to save although the description of the storage leaves them out.",
     )  # fmt: skip
     yield Setting(
-        "BACKUP_PROG_EXCLUDE", list, default=("/tmp/*", "/var/tmp/rear.*"), check=_absolute,
+        "BACKUP_PROG_EXCLUDE", list, default=("/tmp/*", "/var/tmp/rear.*"), check=_patterns,
         aliases=("EXCLUDE_BACKUP",),
         help="Files and folders not to save, as patterns of their paths, in which * also matches a slash;"
         " '/tmp/*' leaves out what is in /tmp and keeps the folder.",

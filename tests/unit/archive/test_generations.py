@@ -24,6 +24,7 @@ def make(home: Path, *names: str, number: int = 0, machine: str = "") -> None:
         (home / name).mkdir(parents=True)
         made = manifest.Manifest(name, "web1", "backup.tar", 0, "", "none", 0, 0, machine=machine, number=number)
         (home / name / manifest.NAME).write_text(manifest.dumps(made))
+        (home / name / made.archive).touch()
 
 
 def test_it_appears_in_the_end_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -166,6 +167,14 @@ def test_the_oldest_are_pruned_but_never_the_one_just_made(tmp_path: Path) -> No
 def test_the_newest_of_a_date_or_before_is_chosen(tmp_path: Path, date: str, chosen: str) -> None:
     make(tmp_path, "2026-11-20T120000Z", "2026-11-22T060000Z", "2026-11-22T183000Z")
     assert generations.choose(generations.names(tmp_path), date, "there") == chosen
+
+
+def test_what_a_clock_that_was_wrong_has_named_can_be_chosen() -> None:
+    there = ["2029-05-16T222103Z", "2026-11-28T222105Z"]
+    assert generations.choose(there, "", "here") == "2026-11-28T222105Z"
+    assert generations.choose(there, "2029-05-16T222103Z", "here") == "2029-05-16T222103Z"
+    assert generations.choose(there, "2029-05", "here") == "2029-05-16T222103Z"
+    assert generations.choose(there, "2027", "here") == "2026-11-28T222105Z"
 
 
 def test_a_date_before_all_names_those_there_are(tmp_path: Path) -> None:
