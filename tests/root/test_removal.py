@@ -165,6 +165,7 @@ def test_an_old_backup_that_cannot_be_removed_is_named_and_the_new_one_counts(
         path.mkdir(parents=True)
         made = manifest.Manifest(path.name, "web1", "backup.tar", 0, "", "none", 0, 0)
         (path / manifest.NAME).write_text(manifest.dumps(made))
+        (path / made.archive).touch()
     bind(share, old / "folder")
     gone, problems = generations.prune(home, 1, new.name)
     assert gone == [] and len(problems) == 1 and "something is mounted there" in problems[0]
