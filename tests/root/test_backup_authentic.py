@@ -65,8 +65,8 @@ def test_damage_at_the_place_is_found_before_the_older_backup_goes(
     archive.check(run, tmp_path / "backups")
 
 
-def test_without_reading_back_only_the_size_counts(
-    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_reading_back_only_the_size_counts_and_that_is_said(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     end = place.FolderTarget.end_volume
 
@@ -78,6 +78,7 @@ def test_without_reading_back_only_the_size_counts(
     monkeypatch.setattr(place.FolderTarget, "end_volume", spoil)
     run = make_run("BACKUP_READ_BACK=no\n")
     save(run, tmp_path / "backups", tree)
+    assert [line for line in said if "only the size was compared" in line]
     with pytest.raises(Refused, match="damaged"):
         archive.check(run, tmp_path / "backups")
 

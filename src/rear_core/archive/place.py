@@ -85,6 +85,8 @@ class Folder:
                 if generations.Identity.of(self.home / name / archive) != made:
                     generations.withdraw(self.home / name)
                     raise RearError(*REPLACED)
+                if not reads:
+                    self.run.report.say("Of the backup only the size was compared: BACKUP_READ_BACK is no")
                 self._check_made(name, generations.found(self.home))
                 self._prune(name)
         except OSError as error:

@@ -288,7 +288,7 @@ def archive_blocks(
 
 
 def awaited(blocks: Iterator[memoryview], watch: Watch) -> Iterator[memoryview]:
-    """Blocks, while we read which nobody else is at fault."""
+    """The blocks; while one is read the programs that wait for it do not hang."""
     while True:
         with watch.busy():
             block = next(blocks, None)
