@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .made import PBKDF2, Made, gpt, luks, lvm, md
+from .made import PBKDF2, Made, gpt, luks, lvm, md, phantom
 
 BTRFS = (
     Made("btrfs single", "mkfs.btrfs -q -L tree -m single $a; mount $a /srv/data\n"),
@@ -107,6 +107,8 @@ OTHERS = (
     Made("swap partition", gpt("a") + "mkswap -q -L swap ${a}1; swapon ${a}1\n"),
     Made("swap volume", lvm("a", "lvcreate -qq -y -n swap -L 64m vg", "mkswap -q /dev/vg/swap; swapon /dev/vg/swap")),
     Made("swap on a larger disk", "mkswap -q $a\n", larger=64),
+    Made("ext on the whole disk, and a partition that is none", f"mkfs.ext4 -q $a; {phantom('a')}"
+         "mount $a /srv/data\n"),
     Made("ext on the whole disk, more beside", "mkfs.ext4 -q $a; mkfs.ext4 -q $b; mount $a /srv/data\n", disks=2),
 )  # fmt: skip
 

@@ -47,6 +47,18 @@ def gpt(*disks: str, size: str = "") -> str:
     return "".join(f"echo '{line}' | sfdisk --quiet --label gpt ${disk}\n" for disk in disks) + "udevadm settle\n"
 
 
+def phantom(disk: str) -> str:
+    """Commands after which the kernel sees a partition where no table is, as it does on one of 256 LUKS volumes.
+
+    It is one of Acorn's Powertec, which are known by a checksum of one byte (Linux, block/partitions/acorn.c).
+    """
+    return (
+        f"printf '\\1' | dd of=${disk} bs=1 seek=14 conv=notrunc status=none\n"
+        f"printf '\\x2b' | dd of=${disk} bs=1 seek=511 conv=notrunc status=none\n"
+        f"blockdev --rereadpt ${disk}; udevadm settle; [ -b ${{{disk}}}1 ]\n"
+    )
+
+
 def md(level: str, options: str, members: str, data: str = "mkfs.ext4 -q /dev/md/data") -> str:
     """Commands that make an array, and what is on it."""
     devices = len(members.replace("--write-mostly", "").split()) - options.count("--spare-devices=1")

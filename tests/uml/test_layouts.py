@@ -62,7 +62,8 @@ print("FACTS " + json.dumps({
 TELL = r"""
 exec 2>&1
 @LOOK@
-lsblk -rno TYPE,SIZE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk | sort -u
+lsblk -rno TYPE,SIZE,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,PARTTYPE,PARTFLAGS | grep -v ^disk |
+    awk -F'[ ]' '$1 != "part" || $6' | sort -u
 for array in $(lsblk -rnpo NAME,TYPE | awk '$2 ~ /^raid/ {print $1}' | sort -u); do
     mdadm --wait $array >/dev/null
     mdadm --detail --export $array | grep -E '^MD_(LEVEL|DEVICES|METADATA|UUID|NAME)='

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
-from .disk import BOOT_LOADERS, EXTENDED, Partition, PartitionTable, read_table
+from .disk import BOOT_LOADERS, EXTENDED, Partition, PartitionTable, read_table, without_phantoms
 from .inventory import Device, begins_empty, is_part, probe, read_devices
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, resolved, validate
@@ -60,6 +60,7 @@ def capture(
     kinds = kinds or CORE_KINDS
     devices = read_devices(sh, warn)
     survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
+    survey.devices = without_phantoms(survey)
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in kind.capture(survey)]
     _name_unknown_contents(survey, found)

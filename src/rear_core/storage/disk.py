@@ -17,6 +17,8 @@ from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
 
+# What sfdisk says of a disk that it could read.
+NO_TABLE = "does not contain a recognized partition table"
 EXTENDED = ("5", "f", "85", "c5")
 # Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
 BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
@@ -211,12 +213,40 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
     try:
         table: dict[str, Any] = survey.sh.json("sfdisk", "--json", device.path)["partitiontable"]
     except ProgramFailed as error:
-        if has_partitions or "not contain a recognized" not in error.output:
+        if has_partitions or NO_TABLE not in error.output:
             raise
         return {}
     # mkfs.vfat on a whole disk writes an MBR whose one partition is the whole disk, for systems that insist
     # on one.
     return {} if any(row["start"] == 0 for row in table.get("partitions", ())) else table
+
+
+def without_phantoms(survey: Survey) -> dict[str, Device]:
+    """The devices without the partitions that only the kernel sees, which it makes of what is no table.
+
+    It knows some old tables by a checksum of one byte (Linux, block/partitions/acorn.c), which one of 256 LUKS headers
+    has.
+    """
+    phantoms = {path for device in survey.devices.values() for path in _phantoms(survey, device)}
+    return {
+        path: replace(device, children=tuple(child for child in device.children if child not in phantoms))
+        for path, device in survey.devices.items()
+        if path not in phantoms
+    }
+
+
+def _phantoms(survey: Survey, device: Device) -> list[str]:
+    parts = [part for child in device.children if (part := survey.devices[child]).type == "part"]
+    own = any(part.children or survey.mount_point(part) or (part.fstype and part.uuid != device.uuid) for part in parts)
+    carries = device.fstype or device.parents or survey.mount_point(device)
+    if not parts or own or not carries:
+        return []
+    answer = survey.sh.run("sfdisk", "--json", device.path, ok=(0, 1))
+    if NO_TABLE not in answer.output:
+        return []
+    paths = [part.path for part in parts]
+    survey.warn(f"{', '.join(paths)}: seen by the kernel alone, there is no partition table on {device.path}")
+    return paths
 
 
 def contents(_layout: Layout) -> Contents:

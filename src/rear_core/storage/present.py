@@ -10,15 +10,12 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
+from .disk import NO_TABLE
 from .inventory import Device, begins_empty, is_part, probe, read_devices
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
 MEDIA_LABELS = ("REAR-", "RELAXRECOVER")
-
-
-# What sfdisk says of a disk that it could read.
-NO_TABLE = "does not contain a recognized partition table"
 
 
 @dataclass(frozen=True)

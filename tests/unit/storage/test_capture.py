@@ -84,6 +84,30 @@ def test_rescue_media_on_any_bus_are_left_out() -> None:
     assert not [item for item in layout if "sdx" in str(item)]
 
 
+def test_partitions_that_the_kernel_alone_sees_are_none() -> None:
+    """It takes a checksum of one byte for a table of Acorn's: every 256th LUKS header has it."""
+    recording = answers("debian-raid-luks")
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    tree = json.loads(lsblk.stdout)
+    arrays = [
+        node
+        for disk in tree["blockdevices"]
+        for part in disk.get("children", ())
+        for node in part.get("children", ())
+        if node["name"] == "md126"
+    ]
+    for node in arrays:
+        phantom = {"name": "md126p1", "kname": "md126p1", "maj:min": "259:9", "type": "part", "size": 1 << 30}
+        node["children"] = [*node.get("children", ()), {**phantom, "fstype": node["fstype"], "uuid": node["uuid"]}]
+    said = "sfdisk: /dev/md126: does not contain a recognized partition table"
+    changed = {**recording, LSBLK: json.dumps(tree), "sfdisk --json /dev/md126": Outcome((), 1, "", said, 0)}
+    warnings: list[str] = []
+    layout = capture(FakeShell(changed), warn=warnings.append)
+    assert list(layout) == list(capture(FakeShell(recording)))
+    assert [line for line in warnings if "/dev/md126p1: seen by the kernel alone" in line]
+
+
 def test_a_disk_that_nobody_may_read_is_left_out_unless_it_is_in_use() -> None:
     """As in a container, which sees the disks of its host."""
     recording = answers("debian-raid-luks")
