@@ -238,9 +238,10 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     """Say which devices carry something that no kind described, as a database does without a file system."""
     used = {need for item in items for need in item.needs}
     tables = {need for item in items if isinstance(item, PartitionTable) for need in item.needs}
+    pools = {getattr(item, "device", "") for item in items if item.is_pool}
     codes = {item.device: item.code.lower() for item in items if isinstance(item, Partition)}
     for device in survey.devices.values():
-        if device.path in used | tables or device.fstype in KNOWN_MEMBERS:
+        if device.path in used | tables | pools or device.fstype in KNOWN_MEMBERS:
             continue
         if device.fstype:
             reason = f"what lies on it ({device.fstype}) is not described"

@@ -40,6 +40,11 @@ class Item:
         """Whether it takes whatever place is left: among equals it is made last."""
         return False
 
+    @property
+    def is_pool(self) -> bool:
+        """Whether its device is for other items alone, as that of a thin pool: no data of anybody else lie there."""
+        return False
+
     def place(self, below: str) -> str:
         """The path of its block device when what it needs first is at the path `below`; that path for what has none."""
         return below

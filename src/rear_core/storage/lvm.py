@@ -104,6 +104,11 @@ class LogicalVolume(Item):
         """Linear and striped volumes go first, to the extents they had; parts of the others have none recorded."""
         return any(segment.kind not in ("linear", "striped") for segment in self.segments)
 
+    @property
+    def is_pool(self) -> bool:
+        """Thin pools, and those for caches and VDO."""
+        return "pool" in self.layout.split(",")
+
     def place(self, _below: str) -> str:
         """As device-mapper names it, with hyphens doubled."""
         return "/dev/mapper/" + "-".join(name.replace("-", "--") for name in (self.group, self.name))
@@ -203,8 +208,8 @@ def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -
             integrity=any(s["segtype"] == "integrity" for s in hidden.below(segments[row["lv_uuid"]])),
             parts=tuple(hidden.parts(row, segments[row["lv_uuid"]])),
         )
-        is_pool, is_snapshot = "pool" in volume.layout.split(","), "snapshot" in volume.role
-        if volume.device not in survey.devices and not is_pool and not is_snapshot:
+        is_snapshot = "snapshot" in volume.role
+        if volume.device not in survey.devices and not volume.is_pool and not is_snapshot:
             reason = "the volume is not active, nobody knows what is in it: activate it before `rear savelayout`"
             survey.leave_out(f"inside {volume.id}", reason, lost=True, on=[volume.id])
         if volume.cache and volume.segments[0].kind == "cache":

@@ -203,6 +203,14 @@ def test_what_is_in_a_volume_that_is_not_active_is_lost() -> None:
     assert "activate it" in entry.reason
 
 
+def test_data_that_nobody_knows_are_lost_and_a_thin_pool_is_none() -> None:
+    recording = answers("debian-lvm-thin")
+    for volume in ("thin2", "pool"):
+        recording[f"cmp --silent --bytes=1048576 /dev/mapper/data-{volume} /dev/zero"] = Outcome((), 1, "", "", 0)
+    unknown = [entry.name for entry in capture(FakeShell(recording)).left_out if entry.name.startswith("data on ")]
+    assert unknown == ["data on /dev/mapper/data-thin2"]
+
+
 def test_the_disk_of_a_virtual_machine_in_a_volume_is_lost() -> None:
     recording = answers("debian-lvm-thin")
 
