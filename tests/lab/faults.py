@@ -32,6 +32,9 @@ from .small import MIRROR, PLAIN
 LEFT_OUT = (
     "/opt/rear/*", "/usr/lib/python3*", "/usr/lib/systemd/*", "/usr/lib/openssh/*", "/usr/lib/modules/*/kernel/*",
     "/usr/lib/udev/*", "/usr/lib/x86_64-linux-gnu/systemd/*", "/var/lib/dpkg/*", "/usr/share/[!g]*", "/boot/config-*",
+    "/usr/bin/p*", "/usr/lib/x86_64-linux-gnu/perl-base/*", "/usr/lib/x86_64-linux-gnu/gconv/*",
+    "/usr/lib/x86_64-linux-gnu/libperl*", "/usr/lib/x86_64-linux-gnu/libgnutls*", "/usr/lib/x86_64-linux-gnu/libapt*",
+    "/usr/lib/klibc/*", "/usr/lib/terminfo/*",
 )  # fmt: skip
 DESIGNS = {
     design.name: replace(design, name=f"faults-{design.name}", left_out=LEFT_OUT, same_as=design)

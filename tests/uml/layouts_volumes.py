@@ -100,7 +100,8 @@ LVM = (
     Made("lvm on md", md("1", "", "$a $b", "pvcreate -qq /dev/md/data; vgcreate -qq vg /dev/md/data\n"
          "lvcreate -qq -y -n lv -L 64m vg; mkfs.ext4 -q /dev/vg/lv"), disks=2),
     Made("lvm two metadata areas", "pvcreate -qq --metadatacopies 2 --metadatasize 4m $a; vgcreate -qq vg $a\n"
-         "lvcreate -qq -y -n lv -L 64m vg\n"),
+         "lvcreate -qq -y -n lv -L 64m vg\n"
+         "mkfs.ext4 -q /dev/vg/lv\n"),
 )  # fmt: skip
 
 LUKS = (
@@ -120,5 +121,6 @@ LUKS = (
     Made("md on luks2", f"for n in $a $b; do {PBKDF2} $n $key; cryptsetup open --key-file $key $n v${{n##*/}}; done\n"
          + md("1", "", "/dev/mapper/v${a##*/} /dev/mapper/v${b##*/}"), disks=2),
     Made("lvm on luks2", f"{PBKDF2} $a $key; cryptsetup open --key-file $key $a vault\n"
-         "pvcreate -qq /dev/mapper/vault; vgcreate -qq vg /dev/mapper/vault; lvcreate -qq -y -n lv -L 64m vg\n"),
+         "pvcreate -qq /dev/mapper/vault; vgcreate -qq vg /dev/mapper/vault; lvcreate -qq -y -n lv -L 64m vg\n"
+         "mkfs.ext4 -q /dev/vg/lv\n"),
 )  # fmt: skip
