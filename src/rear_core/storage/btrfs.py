@@ -12,7 +12,7 @@ from ..rescue.contents import Contents
 from .filesystem import FileSystem
 from .inventory import Device
 from .layout import Item, Layout
-from .survey import Survey
+from .survey import Survey, names
 
 # Subvolumes that a container engine makes as it needs them.
 CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes/")
@@ -64,10 +64,34 @@ def capture(survey: Survey) -> Iterator[Item]:
     """Every Btrfs, once; of one that is not mounted the subvolumes and profiles cannot be known."""
     groups: dict[str, list[Device]] = {}
     for device in survey.carrying("btrfs"):
-        groups.setdefault(device.uuid or device.path, []).append(device)
-    for uuid, devices in groups.items():
+        # A snapshot of a volume below has the same UUID.
+        if device.path not in survey.without:
+            groups.setdefault(device.uuid or device.path, []).append(device)
+    for uuid, found in groups.items():
+        devices = _without_clones(survey, found)
         mount = next((m.target for m in survey.mounts if m.source in {d.path for d in devices}), "")
         yield from _btrfs(survey, f"fs:{uuid}", devices, mount)
+
+
+def _without_clones(survey: Survey, devices: list[Device]) -> list[Device]:
+    """The devices that the kernel has put together; those with the same UUID beyond their number are clones."""
+    if len(devices) < 2:
+        return devices
+    lost = f"{devices[0].path}: which devices this Btrfs has is not known"
+    text = survey.ask("btrfs", "inspect-internal", "dump-super", devices[0].path, lost=lost)
+    if int(read_superblock(text)[0].get("num_devices", len(devices))) >= len(devices):
+        return devices
+    mounted = [device for device in devices if device.path in {mount.source for mount in survey.mounts}]
+    first = (mounted or devices)[0].path
+    shown = re.findall(r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", first, lost=lost))
+    own = {*map(names(devices), shown)} or {first}
+    for device in devices:
+        if device.path not in own:
+            survey.leave_out(
+                f"btrfs on {device.path}", f"a clone of what is on {min(own)}", lost=True, on=[device.path],
+                device=device.path,
+            )  # fmt: skip
+    return [device for device in devices if device.path in own]
 
 
 def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterator[Item]:

@@ -85,9 +85,21 @@ def _settled(survey: Survey, items: list[Item]) -> list[Item]:
         if not lost:
             return _distinct(survey, items)
         for item in lost:
-            missing = ", ".join(sorted({*item.needs} - known))
-            survey.leave_out(str(item), f"it needs {missing}, which is not described", lost=True, on=item.needs)
+            _go_with(survey, item, sorted({*item.needs} - known))
         items = [item for item in items if item not in lost]
+
+
+def _go_with(survey: Survey, item: Item, missing: Sequence[str]) -> None:
+    """Leave out what stands on something that is: as that is a loss, or as nothing can be kept in it."""
+    entry = next((survey.without[name] for name in missing if name in survey.without), None)
+    device = getattr(item, "device", "")
+    if entry is None:
+        reason = f"it needs {', '.join(missing)}, which is not described"
+        survey.leave_out(str(item), reason, lost=True, on=item.needs, device=device)
+    else:
+        survey.leave_out(str(item), f"it lies in {entry.name}", lost=entry.lost, on=entry.on, device=device)
+    # Others name it by its id.
+    survey.without[item.id] = survey.left_out[-1]
 
 
 def _placed(survey: Survey, entry: LeftOut) -> LeftOut:
@@ -241,7 +253,12 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     pools = {getattr(item, "device", "") for item in items if item.is_pool}
     codes = {item.device: item.code.lower() for item in items if isinstance(item, Partition)}
     for device in survey.devices.values():
-        if device.path in used | tables | pools or device.fstype in KNOWN_MEMBERS:
+        if device.path in used | tables | pools | survey.without.keys():
+            continue
+        if device.fstype == "LVM2_member" and not device.children:
+            reason = "LVM does not show it: its devices file or its filters leave it out"
+            survey.leave_out(f"physical volume on {device.path}", reason, lost=True, on=[device.path])
+        if device.fstype in KNOWN_MEMBERS:
             continue
         if device.fstype:
             reason = f"what lies on it ({device.fstype}) is not described"

@@ -230,6 +230,12 @@ def _path(node: Mapping[str, Any]) -> str:
     return f"/dev/mapper/{name}" if str(node["kname"]).startswith("dm-") else f"/dev/{name}"
 
 
+def _type(node: Mapping[str, Any]) -> str:
+    """Its type; util-linux before 2.33 calls a partition of an array `md`, as it does the array."""
+    is_part = re.fullmatch(r"md\w*?\d+p\d+", str(node["kname"])) is not None
+    return "part" if is_part else str(node.get("type") or "").strip()
+
+
 def _device(node: Mapping[str, Any]) -> Device:
     def text(column: str) -> str:
         return str(node.get(column) or "").strip()
@@ -245,7 +251,7 @@ def _device(node: Mapping[str, Any]) -> Device:
         path=_path(node),
         kernel_name=node["kname"],
         number=text("maj:min"),
-        type=text("type"),
+        type=_type(node),
         size=number("size"),
         fstype=text("fstype"),
         uuid=text("uuid"),

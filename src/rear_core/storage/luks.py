@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ProgramFailed
+from ..errors import ProgramFailed, ProgramMissing
 from ..rescue.contents import Contents
 from .inventory import Device
 from .layout import Item, Layout
@@ -81,7 +81,14 @@ class Luks(Item):
 def capture(survey: Survey) -> Iterator[Item]:
     """Every LUKS header; of one that is closed, what is inside is left out."""
     for device in survey.carrying("crypto_LUKS"):
-        yield _luks(survey, device)
+        try:
+            yield _luks(survey, device)
+        except ProgramMissing:
+            raise
+        except ProgramFailed as error:
+            if any(survey.devices[child].type == "crypt" for child in device.children):
+                raise
+            survey.leave_out(f"crypto_LUKS on {device.path}", error.message, lost=True, on=[device.path])
     for device in survey.of_type("crypt"):
         if all(survey.devices[parent].fstype != "crypto_LUKS" for parent in device.parents):
             _leave_out_without_header(survey, device)
@@ -91,12 +98,11 @@ def _leave_out_without_header(survey: Survey, device: Device) -> None:
     """What is encrypted without a LUKS header on its device: with a random key, or with a key or header elsewhere."""
     _, key_file, options = survey.crypttab.get(device.path.rpartition("/")[2], ("", "", ""))
     if key_file in RANDOM and not re.search(r"(^|,)header=", options):
-        survey.leave_out(
-            device.path, f"encrypted with a random key ({key_file} in crypttab): nothing can be kept in it"
-        )
+        reason = f"encrypted with a random key ({key_file} in crypttab): nothing can be kept in it"
+        survey.leave_out(device.path, reason, device=device.path)
     else:
         reason = "encrypted without a LUKS header on its device: neither saved nor made again"
-        survey.leave_out(device.path, reason, lost=True, on=device.parents)
+        survey.leave_out(device.path, reason, lost=True, on=device.parents, device=device.path)
 
 
 def _luks(survey: Survey, device: Device) -> Luks:

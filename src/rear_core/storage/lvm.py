@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
@@ -141,7 +141,8 @@ def capture(survey: Survey) -> Iterator[Item]:
             if len(volumes) < len(report["pv"]):
                 survey.warn(f"volume group {group['vg_name']} also lies on disks that are missing or left out")
             yield _group(group, volumes)
-            yield from _logical_volumes(survey, group, report)
+            described = {row["pv_name"] for row in volumes}
+            yield from _logical_volumes(survey, group, report, described)
 
 
 def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
@@ -187,21 +188,28 @@ def _group(row: Row, volumes: list[Row]) -> VolumeGroup:
     )
 
 
-def _logical_volumes(survey: Survey, group: Row, report: dict[str, list[Row]]) -> Iterator[LogicalVolume]:
+def _logical_volumes(
+    survey: Survey, group: Row, report: dict[str, list[Row]], described: Collection[str]
+) -> Iterator[LogicalVolume]:
     uuids = {row["pv_name"]: row["pv_uuid"] for row in report["pv"]}
     segments: dict[str, list[Row]] = {}
     for segment in report["seg"]:
         segments.setdefault(segment["lv_uuid"], []).append(segment)
     # Parts of others stand in brackets: [mirror_rimage_0], [pool_tdata].
     parts = {row["lv_name"].strip("[]"): segments.get(row["lv_uuid"], []) for row in report.get("lv", ())}
+    hidden = Hidden(parts, uuids)
     for row in report.get("lv", ()):
         if row["lv_name"].startswith("["):
             continue
         volume = _logical(group["vg_name"], row, segments[row["lv_uuid"]])
         if "thicksnapshot" in volume.role:
-            survey.leave_out(volume.id, f"a snapshot of {volume.origin}: its origin is described", lost=True)
+            reason = f"a snapshot of {volume.origin}: its origin is described"
+            survey.leave_out(volume.id, reason, lost=True, device=volume.device)
             continue
-        hidden = Hidden(parts, uuids)
+        if not set(described).issuperset(hidden.places(row, segments[row["lv_uuid"]])):
+            reason = "it lies on disks that are missing or left out"
+            survey.leave_out(volume.id, reason, lost=True, on=[f"vg:{volume.group}"], device=volume.device)
+            continue
         volume = replace(
             volume,
             segments=hidden.segments(segments[row["lv_uuid"]]),

@@ -60,6 +60,15 @@ class Hidden:
                 yield from self.rows.get(name, ())
                 yield from self.below(self.rows.get(name, []))
 
+    def places(self, row: Row, rows: list[Row]) -> Iterator[str]:
+        """The physical volumes that a volume lies on, also by its parts: `[unknown]` for one that is gone."""
+        fast = self.rows.get(row["pool_lv"].strip("[]"), [])
+        # No segment names the metadata of pools and mirrors.
+        metadata = (name for name in self.rows if re.match(rf"{re.escape(row['lv_name'])}_.*([tcr]meta|mlog)", name))
+        found = [*rows, *fast, *(segment for name in metadata for segment in self.rows[name])]
+        for segment in [*found, *self.below(found)]:
+            yield from (name for name in _names(segment) if name not in self.rows)
+
     def parts(self, row: Row, rows: list[Row]) -> Iterator[Part]:
         """What a pool or a cached volume is made of."""
         first, name = rows[0], row["lv_name"]

@@ -58,7 +58,12 @@ def capture(survey: Survey) -> Iterator[Item]:
     exports = {device: read_export(survey, device) for device in arrays}
     for device, export in exports.items():
         kind = export.get("MD_METADATA", "")
-        if export.get("MD_LEVEL", "container") == "container":
+        level = export.get("MD_LEVEL", "container")
+        if kind[:1].isdigit() and (level == "container" or not device.size):
+            reason = "an array that does not run: members are missing, `mdadm --run` starts it without them"
+            survey.leave_out(device.path, reason, lost=True, on=device.parents, device=device.path)
+            continue
+        if level == "container":
             survey.leave_out(device.path, f"a container of firmware RAID ({kind}): the arrays in it are described")
             continue
         if "MD_CONTAINER" in export:

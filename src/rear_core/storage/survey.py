@@ -45,7 +45,8 @@ class Survey:
     """The machine while its storage is captured.
 
     `devices` are the block devices to describe, those below first; `mounts` and `fstab` are complete. The
-    captures add to `left_out`; `items` is what was captured before, for those that run last.
+    captures add to `left_out`, and to `without` by the path of what is left out where it is a device; `items` is what
+    was captured before, for those that run last.
     """
 
     sh: Shell
@@ -54,6 +55,7 @@ class Survey:
     fstab: list[FstabEntry]
     warn: Callable[[str], None]
     left_out: list[LeftOut] = field(default_factory=list)
+    without: dict[str, LeftOut] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
     _claims: dict[str, str] = field(default_factory=dict)
 
@@ -77,12 +79,18 @@ class Survey:
                 return mount.target
         return ""
 
-    def leave_out(self, name: str, reason: str, *, lost: bool = False, on: Iterable[str] = ()) -> None:
+    def leave_out(
+        self, name: str, reason: str, *, lost: bool = False, on: Iterable[str] = (), device: str = ""
+    ) -> None:
         """Say what the layout does not describe; `lost` for what somebody may miss after a recovery.
 
-        `on` are the devices that it lies on, or the ids of their items.
+        `on` are the devices that it lies on, or the ids of their items; `device` is its own, with which goes what is
+        on it.
         """
-        self.left_out.append(LeftOut(name, reason, lost, tuple(on)))
+        entry = LeftOut(name, reason, lost, tuple(on))
+        self.left_out.append(entry)
+        if device:
+            self.without[device] = entry
 
     def ask(self, *argv: Argument, lost: str, ok: tuple[int, ...] = (0,)) -> str:
         """What a program prints; when it fails, a warning that says what is `lost`, and nothing."""

@@ -12,7 +12,7 @@ import pytest
 from rear_core.errors import ProgramFailed, ProgramMissing
 from rear_core.shell import Outcome
 from rear_core.storage.capture import capture
-from rear_core.storage.inventory import COLUMNS
+from rear_core.storage.inventory import COLUMNS, _type
 from rear_core.storage.layout import Layout
 from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
@@ -223,3 +223,96 @@ def test_the_disk_of_a_virtual_machine_in_a_volume_is_lost() -> None:
     (entry,) = [entry for entry in capture(FakeShell(recording)).left_out if "data-grown" in entry.name]
     assert entry.name == "gpt partition table on /dev/mapper/data-grown"
     assert entry.lost and entry.on == ("lv:data/grown",)
+
+
+def lost(layout: Layout) -> dict[str, str]:
+    """What is left out and lost, with its reason."""
+    return {entry.name: entry.reason for entry in layout.left_out if entry.lost}
+
+
+def test_volumes_on_a_disk_that_is_missing_are_lost_and_the_others_described() -> None:
+    """What LVM would refuse when the disks are erased: stripes and mirrors of fewer disks than they have."""
+    layout = capture(FakeShell(answers("debian-lvm-thin")), exclude=["/dev/vdc"])
+    assert {item.id for item in layout if item.type == "lv"} == {"lv:data/linear", "lv:data/swap"}
+    named = {"striped", "mirror", "grown", "pool"}
+    assert {name for name, why in lost(layout).items() if "missing or left out" in why} == {
+        f"lv:data/{name}" for name in named
+    }
+
+
+def test_what_is_kept_in_nothing_is_not_lost() -> None:
+    """Swap space with a random key, as most machines with an encrypted disk have it."""
+    recording = answers("debian-raid-luks")
+    swap = {"name": "cryptswap", "kname": "dm-9", "maj:min": "254:9", "type": "crypt", "size": 1 << 27}
+    swap.update(fstype="swap", uuid="b5a5d8a4-0001-4f0c-9a52-7e3a3a9f1f11")
+    changed(recording, "vde3", lambda row: row.update(children=[swap]) or True)
+    recording["cat /etc/crypttab"] = "cryptswap /dev/vde3 /dev/urandom swap\n"
+    layout = capture(FakeShell(recording))
+    assert not [name for name in lost(layout) if "swap" in name]
+    assert [entry.name for entry in layout.left_out if "it lies in /dev/mapper/cryptswap" in entry.reason]
+
+
+def test_what_a_snapshot_shows_is_lost_with_it_and_nobody_is_asked() -> None:
+    recording = answers("debian-lvm-thin")
+    before = capture(FakeShell(recording))
+    uuid = before["mount:/srv/linear"].needs[0].partition(":")[2]
+    changed(recording, "data-before", lambda row: row.update(fstype="ext4", uuid=uuid) or True)
+    recording["dumpe2fs -h /dev/mapper/data-before"] = recording["dumpe2fs -h /dev/mapper/data-linear"]
+    layout = capture(FakeShell(recording))
+    assert [item.id for item in layout] == [item.id for item in before]
+    assert [entry.on for entry in layout.left_out if entry.lost and "before" in f"{entry.name} {entry.reason}"] == [
+        (),
+        (),
+    ]
+
+
+def test_an_array_without_enough_members_is_lost_on_them() -> None:
+    recording = answers("debian-raid-luks")
+    changed(recording, "md125", lambda row: row.update(type="md", size=0, fstype=None, uuid=None) or True)
+    recording["blkid --probe --output export /dev/md125"] = Outcome((), 2, "", "", 0)
+    export = "mdadm --detail --export /dev/md125"
+    outcome = recording[export]
+    text = outcome.stdout if isinstance(outcome, Outcome) else str(outcome)
+    recording[export] = "".join(line for line in text.splitlines(keepends=True) if "MD_LEVEL" not in line)
+    (entry,) = [entry for entry in capture(FakeShell(recording)).left_out if entry.name == "/dev/md125"]
+    assert entry.lost and "an array that does not run" in entry.reason
+    assert len(entry.on) == 3
+
+
+def test_a_physical_volume_that_lvm_does_not_show_is_lost() -> None:
+    recording = answers("debian-lvm-thin")
+    changed(recording, "vdb2", lambda row: row.update(fstype="LVM2_member", uuid="abc") or True)
+    assert "its filters leave it out" in lost(capture(FakeShell(recording)))["physical volume on /dev/vdb2"]
+
+
+def test_a_damaged_header_of_luks_is_lost_where_nothing_is_open() -> None:
+    recording = answers("debian-raid-luks")
+    recording["cryptsetup luksDump /dev/vde5"] = Outcome((), 1, "", "Device /dev/vde5 is not a valid LUKS device.", 0)
+    assert "not a valid LUKS device" in lost(capture(FakeShell(recording)))["crypto_LUKS on /dev/vde5"]
+
+
+def test_a_clone_is_no_further_disk_of_a_btrfs() -> None:
+    recording = answers("debian-btrfs-nvme-sata")
+    before = capture(FakeShell(recording))
+    tree = next(item for item in before if item.type == "btrfs" and len(item.needs) == 1)
+    name = getattr(before[tree.needs[0]], "device", "").rpartition("/")[2]
+    clone = {"name": "sdz", "kname": "sdz", "maj:min": "65:144", "type": "disk", "size": 1 << 30, "tran": "sata"}
+    clone.update(fstype="btrfs", uuid=getattr(tree, "uuid", ""))
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    nodes = json.loads(lsblk.stdout)["blockdevices"]
+    recording[LSBLK] = json.dumps({"blockdevices": [*nodes, clone]})
+    recording[f"btrfs filesystem show --raw /dev/{name}"] = f"devid 1 size 1 used 1 path /dev/{name}\n"
+    superblock = recording[f"btrfs inspect-internal dump-super /dev/{name}"]
+    recording["btrfs inspect-internal dump-super /dev/sdz"] = superblock
+    recording["btrfs filesystem show --raw /dev/sdz"] = recording[f"btrfs filesystem show --raw /dev/{name}"]
+    layout = capture(FakeShell(recording))
+    assert layout[tree.id] == tree
+    assert lost(layout)["btrfs on /dev/sdz"] == f"a clone of what is on /dev/{name}"
+
+
+def test_a_partition_of_an_array_is_one_to_old_tools_as_well() -> None:
+    """lsblk of util-linux 2.32 calls it `md`, as the array."""
+    node = {"name": "md127p1", "kname": "md127p1", "type": "md"}
+    assert _type(node) == "part"
+    assert _type({**node, "kname": "md127"}) == "md"
