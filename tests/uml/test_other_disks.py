@@ -225,6 +225,22 @@ def test_what_came_onto_the_disk_of_the_system_since_is_not_overwritten_unasked(
     assert lab.checksums() == before
 
 
+def test_a_volume_that_came_into_a_recorded_group_since_is_not_overwritten_unasked(lab: Lab) -> None:
+    """Nothing of a group runs in the rescue system, and all that was recorded of the disk is there."""
+    lab.plug(
+        "pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 48m sys\n"
+        "mkfs.ext4 -q -L system /dev/sys/root; mount /dev/sys/root /srv/data --mkdir; date >/srv/data/file\n"
+    )
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    lab.guest.check("lvcreate -qq -y -n new -L 16m sys; mkfs.ext4 -q /dev/sys/new; sync; udevadm settle")
+    lab.shuffle()
+    lab.guest.check("udevadm settle; vgchange -qq -an sys")
+    before = lab.checksums()
+    assert "it holds something that was not recorded: LVM2_member, sys/new" in lab.recreate().output
+    assert lab.checksums() == before
+
+
 @dataclass(frozen=True)
 class Shared:
     """A disk $d with the file system `system` on /srv/data, which comes back, and with contents that would be lost: on

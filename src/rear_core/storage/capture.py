@@ -138,12 +138,16 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
                 chosen[path] = _recognised(survey, device)
             continue
         named = _matches(path, include)
-        reason = "EXCLUDE_DEVICES names it" if _matches(path, exclude) else "" if named else _why_not(survey, device)
+        excluded = _matches(path, exclude)
+        reason = "EXCLUDE_DEVICES names it" if excluded else "" if named else _why_not(survey, device)
         device = device if reason else _recognised(survey, device)
         reason = reason or _why_unreadable(survey, device)
         if not reason and not named and _is_empty(survey, device):
             reason = "an empty disk" if begins_empty(survey.sh, device) else "data that nobody knows are on it"
-        if reason:
+        if excluded:
+            identity = tuple(filter(None, (device.wwn, device.serial)))
+            survey.left_out.append(LeftOut(path, reason, identity=identity))
+        elif reason:
             survey.leave_out(path, reason)
         else:
             chosen[path] = device

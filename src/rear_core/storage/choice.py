@@ -20,12 +20,13 @@ from .ext import is_empty, read_superblock
 from .fate import LOST, REMADE, WAS_EMPTY, Exclusions, Stake, contents, stakes
 from .layout import Layout
 from .mapping import NONE, STRONG, Assignment, Match, assign, marks, recorded_marks, score
-from .present import Machine
+from .present import Machine, mark
 from .resize import minimum
 from .spared import backup_disks, disks_of_urls, urls
 
 if TYPE_CHECKING:
     from ..run import Run
+    from .kinds import StorageKind
 
 KEEP = "keep"
 QUITS = "ended before anything was written, as asked"
@@ -75,6 +76,7 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     """
     target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
     machine = present.look(run.sh, run.report.warn, target, lock=lock, include=include)
+    machine = _looked_into(run, layout, machine)
     kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
     alone = left_alone(stakes or {})
     recorded = {item.id: (item, marks(layout, item)) for item in layout if isinstance(item, Disk)}
@@ -82,11 +84,26 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     for disk in machine.disks:
         known = [id for id, (item, known_marks) in recorded.items() if score(item, disk, known_marks)[0] >= STRONG]
         # Names change: one that is recorded is not the one that was left out under this name.
-        excluded = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
+        named = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
+        excluded = named or any(not {disk.wwn, disk.serial}.isdisjoint(entry.identity) for entry in layout.left_out)
         reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
         disks.append(replace(disk, locked=disk.locked or reason if lock else "", spared=spared))
+    return replace(machine, disks=tuple(disks))
+
+
+def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
+    """The machine with what is on its disks without being started, as volumes that nobody recorded."""
+    kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
+    found = [kind.within(run.sh, machine.devices) for kind in kinds if kind.within]
+    known = recorded_marks(layout)
+    disks = []
+    for disk in machine.disks:
+        ids = {id for device in machine.above(disk.path) for some in found for id in some.get(device.path, ())}
+        new = sorted(id.partition(":")[2] for id in ids if mark(id) not in known)
+        holds = ", ".join([disk.holds, *new])
+        disks.append(replace(disk, marks=disk.marks | {*map(mark, ids)}, holds=holds))
     return replace(machine, disks=tuple(disks))
 
 

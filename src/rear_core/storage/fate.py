@@ -73,6 +73,8 @@ class Content:
     reason: str = ""
     items: tuple[str, ...] = field(default=(), compare=False)
     names: tuple[str, ...] = field(default=(), compare=False)
+    # The place of a boot loader, which is worth nothing that is lost for it.
+    beside: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.title} ({self.reason})" if self.reason else self.title
@@ -87,8 +89,9 @@ class Stake:
 
     @property
     def given_back(self) -> tuple[Content, ...]:
-        """What comes back, from the backup or made again."""
-        return tuple(content for content in self.contents if content.fate in (SAVED, REMADE))
+        """What comes back, from the backup or made again: no place of a boot loader where all else is lost."""
+        found = tuple(content for content in self.contents if content.fate in (SAVED, REMADE))
+        return () if self.lost and all(content.beside for content in found) else found
 
     @property
     def lost(self) -> tuple[Content, ...]:
@@ -115,7 +118,7 @@ def excluded(layout: Layout, exclusions: Exclusions) -> dict[str, str]:
     What stands on something excluded goes with it, and so does what has nothing else on it: the file system below a
     mount point and its encryption, the physical volumes of a group. Partitions and volumes stay, empty.
     """
-    found = {item.id: reason for item in layout if (reason := _why_excluded(item, exclusions))}
+    found = {item.id: reason for item in layout if (reason := _why_excluded(layout, item, exclusions))}
     _spread_up(layout, found)
     above: dict[str, list[Item]] = {}
     for item in layout:
@@ -135,9 +138,14 @@ def _spread_up(layout: Layout, found: dict[str, str]) -> None:
             found.setdefault(item.id, reason)
 
 
-def _why_excluded(item: Item, exclusions: Exclusions) -> str:
+def unknown_components(layout: Layout, exclusions: Exclusions) -> list[str]:
+    """The names of EXCLUDE_COMPONENTS that nothing has."""
+    return sorted({*exclusions.components} - {name for item in layout for name in _component_names(layout, item)})
+
+
+def _why_excluded(layout: Layout, item: Item, exclusions: Exclusions) -> str:
     """The setting that names an item, "" for none."""
-    if set(exclusions.components) & {*_component_names(item)}:
+    if set(exclusions.components) & {*_component_names(layout, item)}:
         return "EXCLUDE_COMPONENTS names it"
     if isinstance(item, Mount) and (reason := exclusions.of_mount(item.target)):
         return reason
@@ -151,16 +159,17 @@ def _why_excluded(item: Item, exclusions: Exclusions) -> str:
     return "AUTOEXCLUDE_MULTIPATH leaves it out" if exclusions.multipath and isinstance(item, MultipathDisk) else ""
 
 
-def _component_names(item: Item) -> Iterator[str]:
+def _component_names(layout: Layout, item: Item) -> Iterator[str]:
     """The names that Relax-and-Recover has for it in disklayout.conf."""
+    below = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
     if isinstance(item, Mount):
         yield f"fs:{item.target}"
     elif isinstance(item, VolumeGroup):
         yield f"/dev/{item.name}"
     elif isinstance(item, Swap):
-        yield f"swap:{item.fstab_spec}"
+        yield from (f"swap:{item.fstab_spec}", f"swap:{below}")
     elif isinstance(item, PhysicalVolume):
-        yield f"pv:{item.needs[0]}"
+        yield f"pv:{below}"
     yield str(getattr(item, "device", ""))
 
 
@@ -203,7 +212,7 @@ def _described(
         if isinstance(item, Swap):
             yield _swap(item, gone, disks)
         if isinstance(item, Partition) and item.code.lower() in BOOT_LOADERS:
-            yield Content(f"boot loader on {item.device}", disks, REMADE, items=(item.id,))
+            yield Content(f"boot loader on {item.device}", disks, REMADE, items=(item.id,), beside=True)
         if not isinstance(item, FileSystem) or isinstance(item, Journal):
             continue
         own = [mount for mount in mounts if item.id in _without_mounts(site, mount)]
@@ -234,7 +243,7 @@ def _loose_subvolumes(
 
 def _swap(item: Swap, gone: Mapping[str, str], disks: frozenset[str]) -> Content:
     reason = gone.get(item.id, "")
-    return Content(str(item), disks, LOST if reason else REMADE, reason, (item.id,), (item.label,))
+    return Content(str(item), disks, GIVEN_UP if reason else REMADE, reason, (item.id,), (item.label,))
 
 
 def _fate(

@@ -4,7 +4,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from .command import Command, Site
 from .layout import Item, Layout
 
 if TYPE_CHECKING:
+    from ..shell import Shell
+    from .inventory import Device
     from .survey import Survey
 
 
@@ -29,6 +31,8 @@ class StorageKind:
     is there already; `restored(item, site)` those that must wait until the files are back.
     `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
+    `within(sh, devices)` gives the ids of what lies on devices without being started there, by their paths: what nobody
+    recorded is not erased unasked.
     """
 
     name: str
@@ -40,6 +44,7 @@ class StorageKind:
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
+    within: Callable[[Shell, Mapping[str, Device]], Mapping[str, Sequence[str]]] | None = None
 
 
 def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from ..errors import ProgramFailed
 from ..rescue.contents import Contents
+from ..shell import Shell
+from .inventory import Device
 from .layout import Item, Layout
 from .lvm_parts import CACHED, Hidden, Part, Row, Segment
-from .survey import Survey
+from .survey import Survey, names
 
 # The columns of each part of the report.
 REPORT = {
@@ -152,6 +156,27 @@ def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
         "lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", *columns
     )["report"]
     return report
+
+
+def within(sh: Shell, devices: Mapping[str, Device]) -> dict[str, list[str]]:
+    """The ids of the volumes by the physical volumes of their groups: LVM knows them without starting any."""
+    if not any(device.fstype == "LVM2_member" for device in devices.values()):
+        return {}
+    columns = [word for part in ("vg", "pv", "lv") for word in ("--configreport", part, "--options", f"{part}_name")]
+    argv = ("lvm", "fullreport", "--reportformat", "json", *columns)
+    try:
+        # 5: a disk of a group is missing.
+        report = json.loads(sh.query(*argv, ok=(0, 5)) or "{}").get("report", ())
+    except (ProgramFailed, ValueError):
+        # Without LVM nothing of it was recorded, and what is broken tells nothing.
+        return {}
+    path = names(devices.values())
+    return {
+        path(row["pv_name"]): [f"lv:{group['vg_name']}/{volume['lv_name']}" for volume in part.get("lv", ())]
+        for part in report
+        for group in part.get("vg", ())
+        for row in part.get("pv", ())
+    }
 
 
 def _physical(row: Row) -> PhysicalVolume:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from .command import Command, Site
 from .kinds import StorageKind
 from .layout import Item
-from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup, capture, contents
+from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup, capture, contents, within
 from .lvm_parts import CACHED, Part, Segment
 
 # What a volume can be made of besides RAID, and what only a volume as a whole can be.
@@ -260,5 +260,5 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
-    refuses=refuses, notes=notes,
+    refuses=refuses, notes=notes, within=within,
 )  # fmt: skip

@@ -118,12 +118,16 @@ def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: fro
     reasons = [f"it holds what is lost then: {'; '.join(lost)}"] if lost and present.holds else []
     if present.marks - known:
         reasons.append(f"it holds something that was not recorded: {present.holds}")
-    return replace(match, reasons=(*match.reasons, *reasons), sure=match.sure and not reasons, loses=bool(reasons))
+    loses = bool(reasons)
+    if not match.sure and present.holds and not loses:
+        reasons.append(f"it holds {present.holds}")
+    return replace(match, reasons=(*match.reasons, *reasons), sure=match.sure and not loses, loses=loses)
 
 
 def recorded_marks(layout: Layout) -> frozenset[str]:
     """The identifiers of all that is recorded, on whatever disk."""
-    return frozenset(mark(uuid) for item in layout if (uuid := getattr(item, "uuid", "")))
+    uuids = {uuid for item in layout if (uuid := getattr(item, "uuid", ""))}
+    return frozenset(map(mark, {*uuids, *(item.id for item in layout), *(entry.name for entry in layout.left_out)}))
 
 
 def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozenset()) -> tuple[int, tuple[str, ...]]:

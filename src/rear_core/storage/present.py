@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import NO_TABLE
-from .inventory import Device, begins_empty, is_part, probe, read_devices
+from .inventory import Device, begins_empty, is_part, partition_number, probe, read_devices
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
@@ -111,7 +112,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
     stack = machine.above(device.path)
     marks = {mark(part.uuid) for part in stack if part.uuid}
     table, unreadable = _table(sh, device)
-    marks |= {mark(table)} if table else set()
+    marks |= {mark(identifier) for identifier in _identifiers(table)}
     return PresentDisk(
         path=device.path,
         size=device.size,
@@ -134,23 +135,32 @@ def mark(identifier: str) -> str:
     return re.sub(r"[-:]|^0x", "", identifier.lower())
 
 
-def _table(sh: Shell, device: Device) -> tuple[str, str]:
-    """The identifier of a partition table, "" without one; and why the disk cannot be read, when that is so."""
+def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:
+    """The partition table as sfdisk has it, {} without one; and why the disk cannot be read, when that is so."""
     try:
-        table = sh.json("sfdisk", "--json", device.path)["partitiontable"]
+        return sh.json("sfdisk", "--json", device.path)["partitiontable"], ""
     except ProgramMissing:
         raise
     except ProgramFailed as error:
-        return "", "" if NO_TABLE in error.output else f"it cannot be read, nobody knows what it holds: {error.message}"
-    return str(table.get("id", "")) if table.get("partitions") else "", ""
+        return {}, "" if NO_TABLE in error.output else f"it cannot be read, nobody knows what it holds: {error.message}"
 
 
-def _contents(device: Device, stack: Sequence[Device], table: str) -> str:
+def _identifiers(table: Mapping[str, Any]) -> list[str]:
+    """Those of a table and of its partitions, if it has any."""
+    rows, id = table.get("partitions", ()), str(table.get("id", ""))
+    if not rows or not id.strip("0x"):
+        return []
+    disk = str(table.get("device", ""))
+    # The kernel makes those of an MBR of the disk's id and the number.
+    return [id, *(row.get("uuid") or f"{id[2:]}-{partition_number(row['node'], disk):02x}" for row in rows)]
+
+
+def _contents(device: Device, stack: Sequence[Device], table: Mapping[str, Any]) -> str:
     """In a few words: `3 partitions (ext4 root, swap)`."""
     parts = [f"{part.fstype} {part.label}".strip() for part in stack if part.fstype]
     listed = ", ".join(sorted(set(parts)))
     partitions = sum(1 for part in stack if part.type == "part")
-    if partitions or table:
+    if partitions or table.get("partitions"):
         return f"{partitions} partitions" + (f" ({listed})" if listed else "")
     return listed or ("something" if len(stack) > 1 else "")
 

@@ -19,12 +19,14 @@ from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
 from rear_core.storage.choice import at_stake, chosen, decide, destinies, look, usage
-from rear_core.storage.disk import Disk
+from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.inventory import COLUMNS
 from rear_core.storage.layout import Layout, LeftOut, make
+from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mount import Mount
 from rear_core.storage.spared import backup_disks, check_backup_survives
+from rear_core.storage.technologies import CORE_KINDS
 from rear_core.testing.fake_shell import Answer, FakeShell
 from rear_core.url import parse_url
 
@@ -50,8 +52,13 @@ def node(name: str, size: int = 10, **fields: Any) -> dict[str, Any]:
 NO_TABLE = "does not contain a recognized partition table"
 
 
-def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None, sfdisk: str = NO_TABLE) -> FakeShell:
-    """A rescue system with these disks, of which sfdisk says this, and sources mounted on targets."""
+def machine(
+    *disks: dict[str, Any],
+    mounts: Mapping[str, str] | None = None,
+    sfdisk: str = NO_TABLE,
+    more: Mapping[str, Answer] | None = None,
+) -> FakeShell:
+    """A rescue system with these disks, of which sfdisk says this, and sources mounted on targets; `more` answers."""
     mounted = [
         {"target": target, "source": source, "fstype": "ext4", "options": "rw", "fsroot": "/", "maj:min": "0:1"}
         for target, source in (mounts or {}).items()
@@ -69,14 +76,15 @@ def machine(*disks: dict[str, Any], mounts: Mapping[str, str] | None = None, sfd
     for disk in disks:
         answers[f"blkid --probe --output export /dev/{disk['name']}"] = nothing
         answers[f"sfdisk --json /dev/{disk['name']}"] = no_table
-    return FakeShell(answers)
+    return FakeShell({**answers, **(more or {})})
 
 
 def run(shell: FakeShell, tmp_path: Path, *, unattended: bool = True, **settings: Any) -> Run:
     values = Settings({setting.name: setting.default for setting in DECLARED}, DISK_MAPPING=(), BACKUP_URL=None)
     values.update({name: parse_url(value) if name.endswith("_URL") else value for name, value in settings.items()})
     options = Options(unattended=unattended, config_dir=tmp_path)
-    return Run(cast(Any, values), cast(Any, SimpleNamespace()), options, Report(), shell)
+    plugins = SimpleNamespace(call=lambda _hook: CORE_KINDS)
+    return Run(cast(Any, values), cast(Any, plugins), options, Report(), shell)
 
 
 def layout() -> Layout:
@@ -288,10 +296,10 @@ def test_a_disk_that_is_left_alone_takes_the_place_of_no_other_unless_it_is_name
     assert decide(here, other(WINDOWS))[0].disks == {"disk:A": "/dev/vda"}
 
 
-def both(fstype: str = "ext4", uuid: str = DATA) -> FakeShell:
+def both(fstype: str = "ext4", uuid: str = DATA, more: Mapping[str, Answer] | None = None) -> FakeShell:
     """The recorded disks with their contents."""
     system = node("vda", serial="A", fstype="ext4", uuid=ROOT)
-    return machine(system, node("vdb", serial="B", fstype=fstype, uuid=uuid))
+    return machine(system, node("vdb", serial="B", fstype=fstype, uuid=uuid), more=more)
 
 
 def test_a_disk_with_something_of_both_is_a_question_and_unattended_a_refusal(
@@ -341,6 +349,76 @@ def test_a_disk_that_holds_what_was_not_recorded_is_a_question(tmp_path: Path) -
         decide(run(both("xfs", "99999999-2222"), tmp_path), other(mounted=True))
     here = run(both("xfs", "99999999-2222"), tmp_path, GIVE_UP=("*",))
     assert decide(here, other(mounted=True))[0].disks["disk:B"] == "/dev/vdb"
+
+
+def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_run(tmp_path: Path) -> None:
+    """All that was recorded of the disk is there; LVM knows of one more without starting it."""
+    volume = LogicalVolume("lv:sys/root", ("vg:sys",), "sys", "root", "LV0001", GIB, "linear")
+    pv = PhysicalVolume("pv:PV000001", ("disk:B",), "PV000001")
+    group = VolumeGroup("vg:sys", ("pv:PV000001",), "sys", "VG000001", 4 << 20)
+    items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
+    mount = Mount("mount:/data", (f"fs:{DATA}", "mount:/"), "/data", "ext4")
+    recorded = make([*items, pv, group, volume, Ext(f"fs:{DATA}", ("lv:sys/root",), DATA), mount], [])
+    columns = " ".join(f"--configreport {part} --options {part}_name" for part in ("vg", "pv", "lv"))
+
+    def here(*volumes: str) -> FakeShell:
+        names = [{"lv_name": volume} for volume in volumes]
+        report = {"vg": [{"vg_name": "sys"}], "pv": [{"pv_name": "/dev/vdb"}], "lv": names}
+        more = {f"lvm fullreport --reportformat json {columns}": json.dumps({"report": [report]})}
+        return both("LVM2_member", "PV000001", more)
+
+    assert len(decide(run(here("root"), tmp_path), recorded)[0].disks) == 2
+    with pytest.raises(Refused, match="something that was not recorded: LVM2_member, sys/new"):
+        decide(run(here("root", "new"), tmp_path), recorded)
+
+
+def test_a_partition_that_nobody_recorded_is_a_question_whatever_is_in_it(tmp_path: Path) -> None:
+    """A database without a file system has no UUID; its partition has one."""
+    table = PartitionTable("table:aaaaaaaa-0001", ("disk:B",), "gpt", "aaaaaaaa-0001")
+    part = Partition("partition:bbbbbbbb-0001", (table.id,), 1, 1 << 20, GIB, "linux", uuid="bbbbbbbb-0001")
+    items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
+    data = [Ext(f"fs:{DATA}", (part.id,), DATA), Mount("mount:/data", (f"fs:{DATA}", "mount:/"), "/data", "ext4")]
+    recorded = make([*items, table, part, *data], [])
+
+    def here(*uuids: str) -> FakeShell:
+        children = [
+            node(f"vdb{number}", 1, type="part", fstype=fstype, uuid=uuid)
+            for number, fstype, uuid in ((1, "ext4", DATA), (2, None, None))[: len(uuids)]
+        ]
+        rows = [{"node": f"/dev/vdb{number}", "uuid": uuid} for number, uuid in enumerate(uuids, 1)]
+        found = {"label": "gpt", "id": "AAAAAAAA-0001", "device": "/dev/vdb", "partitions": rows}
+        more: dict[str, Answer] = {
+            "sfdisk --json /dev/vdb": json.dumps({"partitiontable": found}),
+            "blkid --probe --output export /dev/vdb2": Outcome((), 2, "", "", 0),
+        }
+        disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B", children=children)
+        return machine(*disks, more=more)
+
+    assert len(decide(run(here("BBBBBBBB-0001"), tmp_path), recorded)[0].disks) == 2
+    with pytest.raises(Refused, match="something that was not recorded: 2 partitions"):
+        decide(run(here("BBBBBBBB-0001", "CCCCCCCC-0001"), tmp_path), recorded)
+
+
+def test_enter_takes_no_disk_that_holds_something_where_two_match_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk of the system and its copy, of which nobody knows the serial numbers."""
+    clones = node("vda", fstype="ext4", uuid=ROOT), node("vdb", fstype="ext4", uuid=ROOT)
+    recorded = make([item for item in layout() if item.id in ("disk:A", f"fs:{ROOT}", "mount:/")])
+    monkeypatch.setattr(sys, "stdin", Terminal("\n"))
+    with pytest.raises(Interrupted):
+        decide(run(machine(*clones), tmp_path, unattended=False), recorded)
+    asked = capsys.readouterr().err
+    assert "/dev/vda and /dev/vdb match as well, it holds ext4" in asked
+    assert "(type /dev/vda to overwrite it) [quit]" in asked
+
+
+def test_an_excluded_disk_is_locked_under_whatever_name_it_has_now(tmp_path: Path) -> None:
+    excluded = LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", identity=("WWN-C", "C"))
+    recorded = make(layout().items, [excluded])
+    disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="C", fstype="ext4", uuid=OLD)
+    found = look(run(machine(*disks), tmp_path), recorded)
+    assert [disk.locked for disk in found.disks] == ["", "EXCLUDE_DEVICES names it"]
 
 
 def test_a_blank_disk_in_the_place_of_one_with_something_of_both_is_no_question(tmp_path: Path) -> None:

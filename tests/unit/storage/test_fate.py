@@ -10,7 +10,17 @@ import pytest
 from rear_core.storage.btrfs import Btrfs, Subvolume
 from rear_core.storage.disk import Disk, Partition
 from rear_core.storage.ext import Ext
-from rear_core.storage.fate import GIVEN_UP, LOST, REMADE, SAVED, Exclusions, contents, excluded, stakes
+from rear_core.storage.fate import (
+    GIVEN_UP,
+    LOST,
+    REMADE,
+    SAVED,
+    Exclusions,
+    contents,
+    excluded,
+    stakes,
+    unknown_components,
+)
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
@@ -64,6 +74,18 @@ def test_a_disk_that_holds_only_what_is_not_described_is_left_alone(entry: LeftO
     assert alone(left_out=(entry,)) == f"nothing on it comes back: {entry.name} ({entry.reason})"
 
 
+def test_names_that_nothing_has_are_told() -> None:
+    swap = Swap("swap:s", ("disk:B",), fstab_spec="UUID=s")
+    layout = make((*ROOT, OTHER, swap))
+    known = ["swap:/dev/sdb", "swap:UUID=s", "fs:/", "/dev/sdb"]
+    assert unknown_components(layout, Exclusions(components=[*known, "pv:/dev/sdz", "swap:/dev/sdbb"])) == [
+        "pv:/dev/sdz",
+        "swap:/dev/sdbb",
+    ]
+    given_up = {content.title: content.fate for content in contents(layout, Exclusions(components=["swap:/dev/sdb"]))}
+    assert given_up["swap s"] == GIVEN_UP
+
+
 def test_a_disk_that_holds_nothing_is_left_alone() -> None:
     assert alone() == "nothing is on it"
     assert alone(*GROUP) == "nothing is on it"
@@ -71,7 +93,10 @@ def test_a_disk_that_holds_nothing_is_left_alone() -> None:
 
 def test_a_partition_for_a_boot_loader_comes_back_without_a_file_system() -> None:
     code = "21686148-6449-6E6F-744E-656564454649"
-    assert alone(Partition("partition:p", ("disk:B",), 1, 1 << 20, 1 << 20, code)) == ""
+    place = Partition("partition:p", ("disk:B",), 1, 1 << 20, 1 << 20, code)
+    assert alone(place) == ""
+    # But nobody's files are lost for it.
+    assert "nothing on it comes back" in alone(place, Ext("fs:data", ("disk:B",)))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +111,7 @@ def test_a_partition_for_a_boot_loader_comes_back_without_a_file_system() -> Non
         (Exclusions(components=["/dev/data"]), "EXCLUDE_COMPONENTS"),
         (Exclusions(components=["/dev/mapper/data-db"]), "EXCLUDE_COMPONENTS"),
         (Exclusions(components=["/dev/sdb"]), "EXCLUDE_COMPONENTS"),
+        (Exclusions(components=["pv:/dev/sdb"]), "EXCLUDE_COMPONENTS"),
     ],
 )
 def test_a_disk_with_nothing_but_what_a_setting_excludes_is_left_alone(exclusions: Exclusions, setting: str) -> None:
