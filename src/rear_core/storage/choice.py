@@ -94,15 +94,13 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
 
 
 def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
-    """The machine with what is on its disks without being started, as volumes that nobody recorded."""
+    """The machine with what nobody recorded and lies on its disks without being started, as a volume does."""
     kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
-    found = [kind.within(run.sh, machine.devices) for kind in kinds if kind.within]
-    known = recorded_marks(layout)
+    found = [kind.within(run.sh, machine.devices, layout) for kind in kinds if kind.within]
     disks = []
     for disk in machine.disks:
         ids = {id for device in machine.above(disk.path) for some in found for id in some.get(device.path, ())}
-        new = sorted(id.partition(":")[2] for id in ids if mark(id) not in known)
-        holds = ", ".join([disk.holds, *new])
+        holds = ", ".join([disk.holds, *sorted(id.partition(":")[2] for id in ids)])
         disks.append(replace(disk, marks=disk.marks | {*map(mark, ids)}, holds=holds))
     return replace(machine, disks=tuple(disks))
 

@@ -31,8 +31,8 @@ class StorageKind:
     is there already; `restored(item, site)` those that must wait until the files are back.
     `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
-    `within(sh, devices)` gives the ids of what lies on devices without being started there, by their paths: what nobody
-    recorded is not erased unasked.
+    `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
+    paths: that is not erased unasked.
     """
 
     name: str
@@ -44,7 +44,7 @@ class StorageKind:
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
-    within: Callable[[Shell, Mapping[str, Device]], Mapping[str, Sequence[str]]] | None = None
+    within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
 
 
 def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:

@@ -158,25 +158,33 @@ def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
     return report
 
 
-def within(sh: Shell, devices: Mapping[str, Device]) -> dict[str, list[str]]:
-    """The ids of the volumes by the physical volumes of their groups: LVM knows them without starting any."""
+def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:
+    """The volumes that nobody recorded, by the physical volumes of their groups: LVM knows them without starting any.
+
+    A group of a recorded name that has another UUID is one that was being made again.
+    """
     if not any(device.fstype == "LVM2_member" for device in devices.values()):
         return {}
-    columns = [word for part in ("vg", "pv", "lv") for word in ("--configreport", part, "--options", f"{part}_name")]
-    argv = ("lvm", "fullreport", "--reportformat", "json", *columns)
+    options = {"vg": "vg_name,vg_uuid", "pv": "pv_name", "lv": "lv_name"}
+    columns = [word for part, some in options.items() for word in ("--configreport", part, "--options", some)]
     try:
         # 5: a disk of a group is missing.
-        report = json.loads(sh.query(*argv, ok=(0, 5)) or "{}").get("report", ())
+        text = sh.query("lvm", "fullreport", "--reportformat", "json", *columns, ok=(0, 5))
+        report = json.loads(text or "{}").get("report", ())
     except (ProgramFailed, ValueError):
         # Without LVM nothing of it was recorded, and what is broken tells nothing.
         return {}
+    uuids = {item.name: item.uuid for item in layout if isinstance(item, VolumeGroup)}
+    known = {*(item.id for item in layout), *(entry.name for entry in layout.left_out)}
     path = names(devices.values())
-    return {
-        path(row["pv_name"]): [f"lv:{group['vg_name']}/{volume['lv_name']}" for volume in part.get("lv", ())]
-        for part in report
-        for group in part.get("vg", ())
-        for row in part.get("pv", ())
-    }
+    found: dict[str, list[str]] = {}
+    for part in report:
+        for group in part.get("vg", ()):
+            name = group["vg_name"]
+            ids = [f"lv:{name}/{row['lv_name']}" for row in part.get("lv", ())]
+            new = [id for id in ids if id not in known] if uuids.get(name, group["vg_uuid"]) == group["vg_uuid"] else []
+            found.update({path(row["pv_name"]): new for row in part.get("pv", ()) if new})
+    return found
 
 
 def _physical(row: Row) -> PhysicalVolume:

@@ -126,8 +126,7 @@ def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: fro
 
 def recorded_marks(layout: Layout) -> frozenset[str]:
     """The identifiers of all that is recorded, on whatever disk."""
-    uuids = {uuid for item in layout if (uuid := getattr(item, "uuid", ""))}
-    return frozenset(map(mark, {*uuids, *(item.id for item in layout), *(entry.name for entry in layout.left_out)}))
+    return frozenset(mark(uuid) for item in layout if (uuid := getattr(item, "uuid", "")))
 
 
 def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozenset()) -> tuple[int, tuple[str, ...]]:

@@ -359,17 +359,20 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
     items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
     mount = Mount("mount:/data", (f"fs:{DATA}", "mount:/"), "/data", "ext4")
     recorded = make([*items, pv, group, volume, Ext(f"fs:{DATA}", ("lv:sys/root",), DATA), mount], [])
-    columns = " ".join(f"--configreport {part} --options {part}_name" for part in ("vg", "pv", "lv"))
+    options = ("vg", "vg_name,vg_uuid"), ("pv", "pv_name"), ("lv", "lv_name")
+    columns = " ".join(f"--configreport {part} --options {names}" for part, names in options)
 
-    def here(*volumes: str) -> FakeShell:
+    def here(*volumes: str, uuid: str = "VG000001") -> FakeShell:
         names = [{"lv_name": volume} for volume in volumes]
-        report = {"vg": [{"vg_name": "sys"}], "pv": [{"pv_name": "/dev/vdb"}], "lv": names}
+        report = {"vg": [{"vg_name": "sys", "vg_uuid": uuid}], "pv": [{"pv_name": "/dev/vdb"}], "lv": names}
         more = {f"lvm fullreport --reportformat json {columns}": json.dumps({"report": [report]})}
         return both("LVM2_member", "PV000001", more)
 
     assert len(decide(run(here("root"), tmp_path), recorded)[0].disks) == 2
     with pytest.raises(Refused, match="something that was not recorded: LVM2_member, sys/new"):
         decide(run(here("root", "new"), tmp_path), recorded)
+    # A run that was killed while it made the group again may have left anything in it.
+    assert len(decide(run(here("lvol0", uuid="new"), tmp_path), recorded)[0].disks) == 2
 
 
 def test_a_partition_that_nobody_recorded_is_a_question_whatever_is_in_it(tmp_path: Path) -> None:
