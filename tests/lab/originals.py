@@ -30,7 +30,9 @@ BACKUP, STICK = "0e01", "0f01"
 # As large as the disk of the machine, which makes it tempting.
 STICK_SIZE = BIOS.drives[0].size
 # Emulated machines are slow at restoring: what starts is enough, or what can be made to start, where nobody does.
-NOT_ON_DISK = ("/usr/lib/python3*", "/usr/lib/grub/x86_64-efi*", "/usr/lib/shim", "/opt/rear")
+NOT_ON_DISK = (
+    "/usr/lib/python3*", "/usr/lib/grub/x86_64-efi*", "/usr/lib/shim", "/opt/rear", "/usr/lib/x86_64-linux-gnu/gconv",
+)  # fmt: skip
 NOT_ON_STICK = (*NOT_ON_DISK, "/usr/lib/modules/*/kernel", "/usr/bin/perl*", "/usr/bin/python3*")
 # The disk of the guest itself is none of the machine's.
 CONFIGURATION = f"""\
