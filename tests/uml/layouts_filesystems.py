@@ -54,7 +54,7 @@ EXT = (
     _ext("4, no journal", "-t ext4 -O ^has_journal,^metadata_csum,uninit_bg"),
     _ext("4, hash seed, resize", "-t ext4 -E hash_seed=11111111-2222-4333-8444-555555555555,resize=9000000"),
     Made("ext 4, tuned", "mkfs.ext4 -q $a; tune2fs -c 30 -i 2w -e panic -r 500 -u 7 -g 8 -o journal_data,^acl"
-         " -E mount_opts=nodelalloc $a\n"),
+         " -E mount_opts=nodelalloc,hash_alg=tea $a\n"),
     Made("ext 4, external journal", "mke2fs -q -F -O journal_dev -b 4096 $b; mkfs.ext4 -q -b 4096 -J device=$b $a\n"
          "mount $a /srv/data\n", disks=2),
     Made("ext 3, external journal on a partition", gpt("b", size="64MiB") + "mke2fs -q -F -O journal_dev -b 1024"

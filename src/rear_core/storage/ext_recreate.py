@@ -126,6 +126,8 @@ def notes(item: Ext | Journal, _site: Site) -> Iterator[str]:
     """What mke2fs cannot make."""
     if unknown := [word for word in item.features if word in NOT_MADE] if isinstance(item, Ext) else []:
         yield f"it is made without {', '.join(unknown)}"
+    if isinstance(item, Ext) and "," in item.mount_options:
+        yield f"tune2fs takes one option to mount it by default, and not {item.mount_options}"
 
 
 def _tuned(item: Ext, site: Site) -> Iterator[str]:
@@ -137,10 +139,14 @@ def _tuned(item: Ext, site: Site) -> Iterator[str]:
     # The configuration of mke2fs has set these two where they were not asked for.
     unwanted = [f"^{option}" for option in ("acl", "user_xattr") if option not in item.default_options]
     yield from ("-o", ",".join([*item.default_options, *unwanted]))
+    # mke2fs takes from the disk below what it is not given. Of several -E the last one counts.
+    widths = {"stride": item.stride, "stripe_width": item.stripe_width}
+    extended = [f"{name}=0" for name, width in widths.items() if not width]
     if item.directory_hash and "dir_index" in item.features:
-        yield from ("-E", f"hash_alg={item.directory_hash}")
-    if item.mount_options:
-        yield from ("-E", f"mount_opts={item.mount_options}")
+        extended.append(f"hash_alg={item.directory_hash}")
+    if item.mount_options and "," not in item.mount_options:
+        extended.append(f"mount_opts={item.mount_options}")
+    yield from ("-E", ",".join(extended)) if extended else ()
 
 
 KIND = StorageKind("ext", (Ext, Journal), capture, contents, recreate=recreate, refuses=refuses, notes=notes)

@@ -26,7 +26,7 @@ test -b /dev/mmcblk0p2
 mke2fs -q -F -t ext4 -U 8c3f5d1e-6b7a-4c2d-9e0f-1a2b3c4d5e6f -L rootfs -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 1900544 -I 256 -G 16 -J size=64 -E hash_seed=6f1dd0ad-4f3c-4f0a-8d45-2f5a6a2f6f0f -m 4.2487 /dev/mmcblk0p2
 
 # tune file system rootfs
-tune2fs -r 325437 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/mmcblk0p2
+tune2fs -r 325437 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mmcblk0p2
 
 # make file system bootfs (FAT)
 # DESTROYS what lies on /dev/mmcblk0p1
@@ -34,7 +34,7 @@ test -b /dev/mmcblk0p1
 mkfs.vfat -I -F 32 -i 9F2E4B1C -n bootfs -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/mmcblk0p1
 
 # `rear recover` takes it from here.
-rear layout made f97d415fdc00fe96
+rear layout made b9569881b58570bf
 
 ## Mount
 

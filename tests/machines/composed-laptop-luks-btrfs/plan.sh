@@ -32,7 +32,7 @@ test -b /dev/nvme0n1p2
 mke2fs -q -F -t ext4 -U 1f9c1a52-7f6e-4c92-8f0e-5a4b3c2d1e0f -L boot -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 65536 -I 256 -G 16 -J size=64 -E hash_seed=6f1dd0ad-4f3c-4f0a-8d45-2f5a6a2f6f0f -m 4.9999 /dev/nvme0n1p2
 
 # tune file system boot
-tune2fs -r 13107 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/nvme0n1p2
+tune2fs -r 13107 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/nvme0n1p2
 
 # make file system 7B3A-0C1D (FAT)
 # DESTROYS what lies on /dev/nvme0n1p1
@@ -74,7 +74,7 @@ btrfs subvolume create /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01/root/var/l
 umount /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01
 
 # `rear recover` takes it from here.
-rear layout made 82497abc46c41a93
+rear layout made d37611eac55ea2c8
 
 ## Mount
 

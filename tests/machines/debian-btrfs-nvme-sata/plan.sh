@@ -59,7 +59,7 @@ test -b /dev/vda
 mke2fs -q -F -t ext4 -U 0b3059bd-1abf-49e0-b6c5-e0f4b11dcc5c -L debian12 -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 262144 -I 256 -G 16 -J size=64 -E hash_seed=516f26ec-727d-496c-a17f-e69072f5a9ed -m 4.9999 /dev/vda
 
 # tune file system debian12
-tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/vda
+tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/vda
 
 # make file system STICK (FAT)
 # DESTROYS what lies on /dev/vdb
@@ -88,7 +88,7 @@ test -b /dev/sdd1
 mkfs.btrfs --quiet --force --uuid=504152a5-e944-4085-84aa-bc7a72760249 --label=single --nodesize=16384 --sectorsize=4096 --checksum=crc32c --features=no-holes --runtime-features=free-space-tree /dev/sdd1
 
 # `rear recover` takes it from here.
-rear layout made aab793c17acf03b8
+rear layout made a17bcbc9f94d2b61
 
 ## Mount
 

@@ -14,7 +14,7 @@ test -b /dev/vda
 mke2fs -q -F -t ext4 -U 9018a69d-f6d5-4be6-afbe-3356c3bbc3ee -L debian12 -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 262144 -I 256 -G 16 -J size=64 -E hash_seed=2f0eeeec-0452-4846-a4e8-44fc89e7b7d7 -m 4.9999 /dev/vda
 
 # tune file system debian12
-tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/vda
+tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/vda
 
 # make physical volume dYji05-ApbH-Ndba-a39I-ynJS-aMe7-mikFIb
 # DESTROYS what lies on /dev/vdc
@@ -45,7 +45,7 @@ test -b /dev/vdb2
 mke2fs -q -F -t ext4 -U 6d31960b-0eed-42bc-9824-3c32cefaa56e -L boot -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,resize_inode,sparse_super -b 1024 -N 65536 -I 256 -G 16 -J size=8 -E hash_seed=e9e67c6c-5105-4506-95fd-f8c66e932b80 -m 2.9999 /dev/vdb2
 
 # tune file system boot
-tune2fs -r 7864 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/vdb2
+tune2fs -r 7864 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/vdb2
 
 # make file system EFI (FAT)
 # DESTROYS what lies on /dev/vdb1
@@ -118,7 +118,7 @@ test -b /dev/mapper/data-linear
 mke2fs -q -F -t ext4 -U 8b96e8b1-3774-4ced-91b2-0540f88a587f -L linear -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 1024 -N 32768 -I 512 -G 16 -J size=8 -E hash_seed=ee4e1945-bcf5-4610-aecf-40c6dfd0f341 -m 4.9999 /dev/mapper/data-linear
 
 # tune file system linear
-tune2fs -r 13107 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/mapper/data-linear
+tune2fs -r 13107 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mapper/data-linear
 
 # make file system grown (ext3)
 # DESTROYS what lies on /dev/mapper/data-grown
@@ -126,7 +126,7 @@ test -b /dev/mapper/data-grown
 mke2fs -q -F -t ext3 -U c6285733-1fb9-4f5b-89d6-f7589b744d77 -L grown -O none,dir_index,ext_attr,filetype,has_journal,large_file,resize_inode,sparse_super -b 1024 -N 32768 -I 256 -J size=4 -E hash_seed=50801095-bdb8-4818-97ed-3d71781baf4b -m 4.9995 /dev/mapper/data-grown
 
 # tune file system grown
-tune2fs -r 6553 -u 0 -g 0 -c 30 -i 7776000s -e remount-ro -o user_xattr,acl -E hash_alg=half_md4 /dev/mapper/data-grown
+tune2fs -r 6553 -u 0 -g 0 -c 30 -i 7776000s -e remount-ro -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mapper/data-grown
 
 # make file system striped (xfs)
 # DESTROYS what lies on /dev/mapper/data-striped
@@ -144,7 +144,7 @@ test -b /dev/mapper/data-thin1
 mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864,su=131072 -b size=4096 -s size=512 -d agsize=402653184,su=131072,sw=1 /dev/mapper/data-thin1
 
 # `rear recover` takes it from here.
-rear layout made c36477722f84d458
+rear layout made 2ee96c5f742b3517
 
 ## Mount
 

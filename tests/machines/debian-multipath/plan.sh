@@ -12,7 +12,7 @@ test -b /dev/vda
 mke2fs -q -F -t ext4 -U 0b3059bd-1abf-49e0-b6c5-e0f4b11dcc5c -L debian12 -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 262144 -I 256 -G 16 -J size=64 -E hash_seed=516f26ec-727d-496c-a17f-e69072f5a9ed -m 4.9999 /dev/vda
 
 # tune file system debian12
-tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/vda
+tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/vda
 
 # make partition table on /dev/mapper/mpatha
 # DESTROYS all partitions on /dev/mapper/mpatha
@@ -36,10 +36,10 @@ test -b /dev/mapper/mpatha-part1
 mke2fs -q -F -t ext4 -U 427f6d5e-d23b-4f96-82a7-537cf7eb5cb5 -L san -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 1024 -N 128016 -I 256 -G 16 -J size=8 -E hash_seed=f14307b9-381f-4c99-980f-ed246c2820cd -m 5.0000 /dev/mapper/mpatha-part1
 
 # tune file system san
-tune2fs -r 25600 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/mapper/mpatha-part1
+tune2fs -r 25600 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mapper/mpatha-part1
 
 # `rear recover` takes it from here.
-rear layout made ddef6412eaf225bc
+rear layout made f60cce9d39e9be2a
 
 ## Mount
 

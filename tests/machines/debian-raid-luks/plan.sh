@@ -21,7 +21,7 @@ test -b /dev/vda
 mke2fs -q -F -t ext4 -U 0b3059bd-1abf-49e0-b6c5-e0f4b11dcc5c -L debian12 -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 262144 -I 256 -G 16 -J size=64 -E hash_seed=516f26ec-727d-496c-a17f-e69072f5a9ed -m 4.9999 /dev/vda
 
 # tune file system debian12
-tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/vda
+tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/vda
 
 # make RAID array /dev/md125 (raid5)
 # DESTROYS what lies on /dev/sda, /dev/sdd, /dev/nvme0n1
@@ -114,7 +114,7 @@ test -b /dev/md127
 mke2fs -q -F -t ext4 -U b7ca7bd5-1c70-4b43-9650-129f560ffc5a -L mdboot -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 1024 -N 131072 -I 256 -G 16 -J size=8 -E hash_seed=f6552ffb-b163-4545-a87c-9b1c667b068a -m 5.0000 /dev/md127
 
 # tune file system mdboot
-tune2fs -r 26211 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/md127
+tune2fs -r 26211 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/md127
 
 # make LUKS volume 6a96d826-b64f-4cdf-ae53-40ebbc381f25
 # DESTROYS what lies on /dev/md126
@@ -143,7 +143,7 @@ test -b /dev/mapper/old
 mke2fs -q -F -t ext2 -U 22d44b20-498b-4956-8e95-829b8fa2fe81 -L old -O none,dir_index,ext_attr,filetype,large_file,resize_inode,sparse_super -b 1024 -N 65024 -I 256 -E hash_seed=799a3720-8383-4ea2-9002-3bb3c6aab380 -m 4.9997 /dev/mapper/old
 
 # tune file system old
-tune2fs -r 13004 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/mapper/old
+tune2fs -r 13004 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mapper/old
 
 # make physical volume DvoQbA-plAc-euVO-tTbF-QC2S-YVo2-ijAfwn
 # DESTROYS what lies on /dev/mapper/vault
@@ -180,7 +180,7 @@ test -b /dev/mapper/vault-home
 mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864 -b size=4096 -s size=4096 -d agsize=104857600,noalign /dev/mapper/vault-home
 
 # `rear recover` takes it from here.
-rear layout made 0cb56b579039d01f
+rear layout made cbf8b50287fb6098
 
 ## Mount
 

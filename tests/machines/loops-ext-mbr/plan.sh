@@ -28,7 +28,7 @@ test -b /dev/loop2
 mke2fs -q -F -t ext2 -U 53d0d804-cd44-4966-827f-2109db3af160 -O none -b 1024 -N 4096 -I 128 -E hash_seed=d387ee04-5766-401b-bbb2-d9020305f4c4 -m 4.9988 /dev/loop2
 
 # tune file system 53d0d804-cd44-4966-827f-2109db3af160
-tune2fs -r 819 -u 0 -g 0 -c -1 -i 0s -e continue -o '^acl,^user_xattr' /dev/loop2
+tune2fs -r 819 -u 0 -g 0 -c -1 -i 0s -e continue -o '^acl,^user_xattr' -E stride=0,stripe_width=0 /dev/loop2
 
 # make file system old (ext3)
 # DESTROYS what lies on /dev/loop1
@@ -36,7 +36,7 @@ test -b /dev/loop1
 mke2fs -q -F -t ext3 -U ff169a12-ed53-425a-b3f0-55b0f5aaed37 -L old -O none,dir_index,ext_attr,filetype,has_journal,large_file,resize_inode,sparse_super -b 1024 -N 16384 -I 256 -J size=4 -E hash_seed=d20a8843-ed78-4496-98f9-9891796d9703 -m 4.9988 /dev/loop1
 
 # tune file system old
-tune2fs -r 3276 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E hash_alg=half_md4 /dev/loop1
+tune2fs -r 3276 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/loop1
 
 # make partition table on /dev/loop3
 # DESTROYS all partitions on /dev/loop3
@@ -57,7 +57,7 @@ END
 udevadm settle --timeout=60
 
 # `rear recover` takes it from here.
-rear layout made 8e8884a6eebfb294
+rear layout made 0429a692d97e6769
 
 ## Mount
 
