@@ -63,6 +63,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
 def rear_verify(run: Run) -> Iterable[Step]:
     if "recreate" in run.phases:
         yield Step(5, "Read the description of the storage", load_description)
+        yield Step(10, "Check that the root file system is described", check_description)
         yield Step(15, "Find the disks and plan", make_plan)
         yield Step(20, "Check that the tools are there", check_tools)
         yield Step(25, "Get the passphrases", get_passphrases)
@@ -94,12 +95,24 @@ def save_usage(run: Run) -> None:
     durable.write(run.recovery_dir / "usage.json", json.dumps(used, indent=2, sort_keys=True) + "\n")
 
 
+def why_no_root(layout: Layout) -> str:
+    """Why the layout has no root file system, "" where it has one."""
+    from ..storage.mount import Mount
+
+    if any(isinstance(item, Mount) and item.target == "/" for item in layout):
+        return ""
+    reasons = (entry.reason for entry in layout.left_out if entry.name in ("/", "mount /"))
+    return next(reasons, "it lies on no disk that rear knows")
+
+
 def tell_stakes(run: Run) -> None:
     """Say which disks a recovery leaves alone, and warn of those that it takes although not all of them comes back."""
     from ..storage.choice import at_stake
     from ..storage.spared import backup_disks
 
     assert run.layout is not None
+    if reason := why_no_root(run.layout):
+        run.report.warn(f"no recovery can make this machine again: its root file system is not described ({reason})")
     spared = backup_disks(run, run.layout)
     for id, stake in at_stake(run, run.layout).items():
         if id in spared:
@@ -132,6 +145,15 @@ def load_description(run: Run) -> None:
         run.layout = load_layout(run)
     except ConfigurationError as error:
         raise Refused(error.message, error.hint) from error
+
+
+def check_description(run: Run) -> None:
+    """Refuse to recover what was described without its root file system: all files would be restored into memory."""
+    if reason := why_no_root(the_layout(run)):
+        raise Refused(
+            f"the description has no root file system: {reason}",
+            "nothing was written; make and mount file systems by hand, and `rear restoreonly` brings the files back",
+        )
 
 
 def make_plan(run: Run) -> None:
@@ -183,12 +205,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, keeping: set[str]) ->
 
 def check_root(recorded: Layout, made: Plan) -> None:
     """Refuse to recover a system without its root file system: all its files would be restored into memory."""
-    from ..storage.mount import Mount
-
-    def has_root(layout: Layout) -> bool:
-        return any(isinstance(item, Mount) and item.target == "/" for item in layout)
-
-    if has_root(recorded) and not has_root(made.site.layout):
+    if why_no_root(made.site.layout) and not why_no_root(recorded):
         raise Refused(
             "the disk of the root file system is left out", "take a disk for it by DISK_MAPPING, or use rear mountonly"
         )
