@@ -18,8 +18,9 @@ from ..shell import Argument
 CIPHER = "aes-256-ctr"
 # What OWASP asks of scrypt: 128 MiB of memory for each guess.
 WORK, BLOCKS, LANES = 1 << 17, 8, 1
-# A forged manifest must not make us use up all memory.
+# A forged manifest must not make us use up all memory, nor compute for hours where no signal is heard.
 MOST_MEMORY = 1 << 30
+MOST_TIMES = 8
 SHORTEST = 8
 # A single word of fewer letters is in every list of words, and in some program.
 LONG_WORD = 14
@@ -64,11 +65,28 @@ def unlock(passphrase: str, encryption: Encryption) -> Keys:
     return keys
 
 
+def check_parameters(encryption: Encryption) -> None:
+    """Raise `TypeError` or `ValueError` when they are none, or ask for far more than anybody needs."""
+    texts = (encryption.salt, encryption.check, encryption.cipher)
+    numbers = (encryption.work, encryption.blocks, encryption.lanes)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("salt, check value or cipher of its key are no text")
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise TypeError("the work for its key is no number")
+    if encryption.work * encryption.blocks * encryption.lanes > MOST_TIMES * WORK * BLOCKS * LANES:
+        raise ValueError(f"more than {MOST_TIMES} times the usual work is asked for to derive its key")
+    if _memory(encryption) > MOST_MEMORY:
+        raise ValueError(f"{_memory(encryption)} bytes of memory are asked for to derive its key")
+
+
+def _memory(encryption: Encryption) -> int:
+    return 128 * encryption.blocks * (encryption.work + encryption.lanes + 2)
+
+
 def _derive(passphrase: str, encryption: Encryption) -> Keys:
     try:
-        memory = 128 * encryption.blocks * (encryption.work + encryption.lanes + 2)
-        if memory > MOST_MEMORY:
-            raise ValueError(f"{memory} bytes of memory asked for")
+        check_parameters(encryption)
+        memory = _memory(encryption)
         master = hashlib.scrypt(
             passphrase.encode(errors="surrogateescape"), salt=bytes.fromhex(encryption.salt), n=encryption.work,
             r=encryption.blocks, p=encryption.lanes, maxmem=memory + (1 << 20), dklen=32,

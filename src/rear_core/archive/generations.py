@@ -100,12 +100,19 @@ def _generation(path: Path) -> Generation:
 
 def read_small(path: Path) -> str:
     """The text of a small file; `OSError` for what is none and could be read for ever."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
-            raise OSError(errno.EINVAL, "it is no small file", os.fspath(path))
+    with os.fdopen(open_file(path), encoding="utf-8") as file:
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise OSError(errno.EFBIG, "it is no small file", os.fspath(path))
         return file.read(LARGEST)
+
+
+def open_file(path: Path) -> int:
+    """A descriptor of a file, for reading; `OSError` for a link, and for what could be waited for or read for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+    return descriptor
 
 
 @contextmanager

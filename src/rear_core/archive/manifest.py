@@ -12,13 +12,19 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import RearError, Refused
-from .encryption import Encryption, Keys, authentication
+from .encryption import Encryption, Keys, authentication, check_parameters
 from .volumes import HEX, Volume
 
 VERSION = 1
 NAME = "manifest.json"
 # Bytes: smaller ones would only cost time, and of larger ones no sample could be drawn.
 CHUNK_SIZES = range(1 << 20, (64 << 20) + 1)
+# Files have fewer bytes and machines fewer files. What nests deeper than any description would be an error of Python's
+# own, here or wherever it is looked at next.
+LARGEST = (1 << 63) - 1
+DEEPEST = 50
+# Letters of a name; they are printed.
+LONGEST = 1000
 OTHER_BACKUP = "choose another backup with --backup DATE"
 
 
@@ -91,9 +97,10 @@ def loads(text: str) -> Sealed:
     try:
         document = json.loads(text)
         version = document["version"]
+        _check_bounds(document)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused(f"the manifest is damaged: it is not the JSON of a manifest ({error})", OTHER_BACKUP) from error
-    if version is True or version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise Refused(
             f"version {version!r} of the manifest is not known here, only {VERSION}",
             f"restore it with the release of rear that made it, or {OTHER_BACKUP}",
@@ -110,6 +117,17 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
+def _check_bounds(value: object, levels: int = DEEPEST) -> None:
+    """Raise `ValueError` for a number that nothing has, and for what nests too deep."""
+    if isinstance(value, int) and abs(value) > 2 * LARGEST + 1:
+        raise ValueError("it has a number that is too large")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inner and not levels:
+        raise ValueError("it nests too deep")
+    for each in inner:
+        _check_bounds(each, levels - 1)
+
+
 def _decode(document: dict[str, Any]) -> Manifest:
     """The manifest of an object whose checksum was right: anything wrong now was written by another program."""
     wanted = {f.name: f.type for f in fields(Manifest)}
@@ -123,23 +141,43 @@ def _decode(document: dict[str, Any]) -> Manifest:
         kind = wanted.get(name)
         if kind is None or not isinstance(value, kinds.get(str(kind), (dict, type(None)))):
             raise RearError(f"the manifest has an unexpected {name!r}", OTHER_BACKUP)
+        if isinstance(value, int) and not is_count(value):
+            raise RearError(f"the manifest has an impossible {name!r}: {value}", OTHER_BACKUP)
+        if isinstance(value, str) and len(value) > LONGEST and name != "chunks":
+            raise RearError(f"the manifest has a {name!r} that is too long", OTHER_BACKUP)
     encryption = document.pop("encryption", None)
     try:
         secured = Encryption(**encryption) if encryption else None
-        if secured and not isinstance(secured.check, str):
-            raise TypeError("the check value of its key is no text")
-        volumes = tuple(Volume(**volume) for volume in document.pop("volumes", ()))
+        if secured:
+            check_parameters(secured)
+        volumes = tuple(_volume(volume) for volume in document.pop("volumes", ()))
+        if not all(map(is_count, document.get("warnings", {}).values())):
+            raise TypeError("its warnings are no numbers")
         saved = tuple(map(str, document.pop("saved", ())))
         manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved)
         if sum(volume.size for volume in manifest.parts) != manifest.size:
             raise TypeError("its volumes do not make up the archive")
         if not all(_has_chunks(volume) for volume in manifest.parts):
             raise TypeError("its chunks do not make up the archive")
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise RearError(f"the manifest is incomplete: {error}", OTHER_BACKUP) from error
     if not re.fullmatch(r"[\w.+-]+", manifest.archive) or manifest.archive in (".", ".."):
         raise RearError("the manifest names an archive elsewhere", OTHER_BACKUP)
     return manifest
+
+
+def _volume(document: dict[str, Any]) -> Volume:
+    volume = Volume(**document)
+    if not (is_count(volume.size) and is_count(volume.chunk_size)):
+        raise TypeError("the size of a volume is no number")
+    if not (isinstance(volume.sha256, str) and isinstance(volume.chunks, str)):
+        raise TypeError("the checksum of a volume is no text")
+    return volume
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a number that something can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
 def _has_chunks(volume: Volume) -> bool:

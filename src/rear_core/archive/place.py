@@ -247,9 +247,9 @@ def new_file(path: Path) -> int:
 
 
 def read(path: Path, begin: int = 0, size: int = sys.maxsize) -> Iterator[memoryview]:
-    """What is in a file, or in a part of it."""
+    """What is in a file, or in a part of it; `OSError` for a link, and for what is no file."""
     buffer = memoryview(bytearray(BLOCK))
-    with path.open("rb", buffering=0) as file:
+    with os.fdopen(generations.open_file(path), "rb", buffering=0) as file:
         file.seek(begin)
         while count := file.readinto(buffer[: min(BLOCK, size)]):
             yield buffer[:count]

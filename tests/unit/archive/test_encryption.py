@@ -38,7 +38,18 @@ def test_the_work_factor_is_what_owasp_asks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"work": 1 << 30}, {"work": 3}, {"blocks": 1 << 20}, {"work": 0}, {"salt": "no hex"}, {"lanes": -1}]
+    "change",
+    [
+        {"work": 1 << 30},
+        {"work": 3},
+        {"blocks": 1 << 20},
+        {"work": 0},
+        {"salt": "no hex"},
+        {"lanes": -1},
+        {"work": 1 << 19, "blocks": 1, "lanes": 1 << 22},
+        {"work": True},
+        {"lanes": 1 << 14},
+    ],
 )
 def test_parameters_that_cannot_be_are_a_named_error(change: dict[str, int]) -> None:
     secured, _ = encryption.new(SECRET, LITTLE)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -93,15 +95,44 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
         {"volumes": [{"size": 3, "sha256": ""}]},
         {"volumes": [{"size": "3"}]},
         {"volumes": ["x"]},
+        {"number": int("9" * 4300)},
+        {"number": -1},
+        {"number": True},
+        {"members": 1 << 63},
+        {"hostname": "x" * 1001},
+        {"bytes": -5},
+        {"warnings": {"changed": -1}},
+        {"storage": {"items": [{"size": int("9" * 4300)}]}},
+        {"volumes": [{"size": 1010, "sha256": ""}, {"size": -10, "sha256": ""}]},
+        {"volumes": [{"size": 1000, "sha256": None}]},
+        {"encryption": {"salt": "00", "check": "", "work": 1 << 19, "blocks": 1, "lanes": 1 << 22}},
+        {"encryption": {"salt": "00", "check": "", "work": True}},
+        {"encryption": {"salt": "00", "check": "", "blocks": int("9" * 4300)}},
+        {"encryption": {"salt": 0, "check": ""}},
     ],
 )
 def test_a_manifest_of_another_program_is_a_named_error(change: dict[str, object]) -> None:
-    import hashlib
+    with pytest.raises(RearError, match="manifest"):
+        manifest.loads(forged(change))
 
+
+def forged(change: dict[str, object]) -> str:
+    """A manifest with a change and a checksum that is right."""
     document = json.loads(manifest.dumps(PLAIN))
     document.update(change)
-    del document["checksum"], document["authentication"]
+    del document["checksum"], document["authentication"], document["signature"]
     text = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     document["checksum"] = hashlib.sha256(text).hexdigest()
-    with pytest.raises(RearError, match="manifest"):
-        manifest.loads(json.dumps(document))
+    return json.dumps(document)
+
+
+def test_any_depth_that_can_be_read_is_refused_by_name() -> None:
+    for depth in range(60, sys.getrecursionlimit() + 20):
+        inner = '"storage": ' + '{"a": ' * depth + "1" + "}" * depth
+        with pytest.raises(Refused, match="the manifest is damaged"):
+            manifest.loads(manifest.dumps(PLAIN).replace('"storage": {}', inner))
+
+
+def test_the_largest_number_can_be_written_again() -> None:
+    largest = replace(PLAIN, number=manifest.LARGEST)
+    assert manifest.loads(manifest.dumps(largest)).manifest == largest

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rear_core import ProgramFailed, RearError, Run
 from rear_core.archive import manifest
+from rear_core.archive.generations import read_small
 from rear_core.archive.manifest import Manifest
 from rear_core.media.carried import ROOT
 
@@ -171,9 +172,11 @@ def open_drive(path: str) -> None:
 def read_discs(source: Source, folder: Path) -> Iterator[Disc]:
     """The parts of backups that a mounted disc holds, as it was made one."""
     root = folder / ROOT.strip("/")
+    if root.resolve() != folder.resolve() / ROOT.strip("/"):
+        return  # A link that leads to other file systems.
     for path in sorted(root.glob(f"**/{manifest.NAME}")):
         try:
-            text = path.read_text()
+            text = read_small(path)
         except UnicodeDecodeError as error:
             raise RearError("its manifest is damaged") from error
         found = manifest.loads(text).manifest

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rear_core import RearError, RescueImage, Run
-from rear_core.archive.generations import FORMAT, PARTIAL, names, new
+from rear_core.archive.generations import FORMAT, PARTIAL, names, new, read_small
 from rear_core.archive.generations import write as write_text
 from rear_core.durable import flush
 from rear_core.media.delivery import beside, checksum, forget
@@ -86,7 +86,7 @@ def of_machine(root: Path, hostname: str) -> list[Version]:
     found = []
     for date in reversed(names(home)):
         with suppress(OSError, ValueError, TypeError):
-            version = Version(**json.loads((home / date / DESCRIPTION).read_text()))
+            version = Version(**json.loads(read_small(home / date / DESCRIPTION)))
             if version.folder == FOLDER / home.name / date and _is_complete(home / date, version):
                 found.append(version)
     return found
