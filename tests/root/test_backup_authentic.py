@@ -220,6 +220,31 @@ def test_an_old_one_under_a_newer_name_is_refused(tmp_path: Path, signing: Run, 
         archive.check(replace_backup(signing, "2099"), tmp_path / "backups")
 
 
+def test_a_copy_under_a_newer_name_pushes_out_none_and_is_not_chosen(tmp_path: Path, signing: Run, tree: Path) -> None:
+    good = save(signing, tmp_path / "backups", tree)
+    shutil.copytree(good, good.with_name("2099-01-01T000000Z"))
+    newest = save(signing, tmp_path / "backups", tree)
+    assert good.exists()
+    assert "counts as no backup" in signing.report.warnings[0]
+    shutil.rmtree(newest)
+    archive.check(signing, tmp_path / "backups")
+    assert signing.backup
+    assert signing.backup.name == good.name
+    assert "2099-01-01T000000Z cannot be restored" in signing.report.warnings[-1]
+
+
+def test_unsigned_ones_push_out_none_that_is_signed(tmp_path: Path, signing: Run, tree: Path) -> None:
+    good = save(signing, tmp_path / "backups", tree)
+    other = good.with_name("2020-01-01T000000Z")
+    shutil.copytree(good, other)
+    made = manifest.loads((other / manifest.NAME).read_text()).manifest
+    forged = replace(made, created=other.name, number=manifest.LARGEST, machine="")
+    (other / manifest.NAME).write_text(manifest.dumps(forged))
+    newest = save(signing, tmp_path / "backups", tree)
+    assert good.exists()
+    assert newest.exists()
+
+
 def replace_backup(run: Run, date: str) -> Run:
     run.options = replace(run.options, backup=date)
     return run

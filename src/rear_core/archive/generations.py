@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -18,6 +18,8 @@ from ..durable import flush
 from ..errors import ConfigurationError, RearError, Refused
 from ..removal import discard, remove_tree
 from . import manifest
+from .encryption import CIPHER
+from .stream import COMPRESSORS
 
 FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
@@ -27,17 +29,34 @@ LOCK = ".lock"
 LARGEST = 64 << 20
 
 
+Proof = Callable[[manifest.Sealed], bool]
+"""Whether this machine has certainly made a backup: a recovery takes it unasked."""
+
+
+def anybody(_: manifest.Sealed) -> bool:
+    """The proof where no machine has a key."""
+    return True
+
+
 @dataclass(frozen=True)
 class Generation:
     """A backup in a folder: its number among those of the machine, 0 for one without or with a manifest that is
-    damaged, and the machine by its identity. A `whole` one has an archive of the right size. One that is not `ours` is
-    a link, which somebody has put there."""
+    damaged, and the machine by its identity. `flaw` says why every recovery would refuse it, and for a `foreign` one
+    the reason is a manifest that was not made for this folder. One that is not `ours` is a link, which somebody has put
+    there; a `proven` one was certainly made by this machine."""
 
     name: str
     number: int = 0
     machine: str = ""
-    whole: bool = False
+    flaw: str = ""
+    foreign: bool = False
     ours: bool = True
+    proven: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether a recovery would take it, as far as can be told without reading its archive."""
+        return not self.flaw
 
 
 @dataclass(frozen=True)
@@ -63,13 +82,13 @@ def names(home: Path) -> list[str]:
     return [generation.name for generation in found(home)]
 
 
-def found(home: Path) -> list[Generation]:
+def found(home: Path, proof: Proof = anybody) -> list[Generation]:
     """Likewise, with what their manifests say. Clocks are set back: numbers decide, and names only where they lack."""
     try:
         paths = sorted(path for path in home.iterdir() if _is_time(path.name) and path.is_dir())
     except FileNotFoundError:
         return []
-    generations = [_generation(path) for path in paths]
+    generations = [_generation(path, proof) for path in paths]
     order = []
     before = 0
     for generation in generations:
@@ -88,14 +107,39 @@ def _is_time(name: str) -> bool:
     return True
 
 
-def _generation(path: Path) -> Generation:
+def _generation(path: Path, proof: Proof) -> Generation:
+    ours = not path.is_symlink()
     try:
-        made = manifest.loads(read_small(path / manifest.NAME)).manifest
+        sealed = manifest.loads(read_small(path / manifest.NAME))
     except (OSError, ValueError, RearError):
-        return Generation(path.name, ours=not path.is_symlink())
-    found = Identity.of(path / made.archive)
-    whole = bool(made.volumes) or (found is not None and found.size == made.size)
-    return Generation(path.name, made.number, made.machine, whole, ours=not path.is_symlink())
+        return Generation(path.name, flaw="its manifest is damaged or missing", ours=ours)
+    made = sealed.manifest
+    foreign = _foreign(path.name, made)
+    flaw = foreign or _incomplete(path / made.archive, made.size)
+    return Generation(
+        path.name, made.number, made.machine, flaw, bool(foreign), ours, proven=not flaw and ours and proof(sealed)
+    )
+
+
+def _foreign(name: str, made: manifest.Manifest) -> str:
+    """What shows that a manifest was not made for a folder of this name by a rear that this one understands."""
+    if made.created != name:
+        return f"it was made as {made.created:.40}: somebody has renamed or copied it"
+    if made.compression not in COMPRESSORS:
+        return f"its compression {made.compression[:40]!r} is not known"
+    if made.encryption and made.encryption.cipher != CIPHER:
+        return f"its cipher {made.encryption.cipher[:40]!r} is not known"
+    return "it is in volumes, as on other media" if made.volumes else ""
+
+
+def _incomplete(archive: Path, size: int) -> str:
+    try:
+        status = archive.lstat()
+    except OSError as error:
+        return f"its archive cannot be read: {error.strerror}"
+    if not stat.S_ISREG(status.st_mode):
+        return "its archive is no file"
+    return "" if status.st_size == size else f"its archive has {status.st_size} bytes, and not {size}"
 
 
 def read_small(path: Path) -> str:
@@ -191,15 +235,14 @@ def unfinished(home: Path) -> list[Path]:
     return sorted(path for path in home.glob(f"*{PARTIAL}") if PATTERN.fullmatch(path.name[: -len(PARTIAL)]))
 
 
-def prune(home: Path, keep: int, made: str) -> tuple[list[str], list[str]]:
+def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[list[str], list[str]]:
     """Remove whole generations until `keep` are left, oldest first and never the one just made.
 
-    Damaged ones count as none, and stay, as do links. Returns the names of those that are gone, and of each other one
-    why it could not be removed.
+    Damaged ones count as none, and stay, as do links; those without proof count against each other alone. Returns the
+    names of those that are gone, and of each other one why it could not be removed.
     """
-    complete = [old.name for old in found(home) if old.name != made and old.whole and old.ours]
     gone, problems = [], []
-    for name in complete[: max(len(complete) + 1 - keep, 0)]:
+    for name in _surplus([old for old in found(home, proof) if old.whole and old.ours and old.name != made], keep):
         try:
             # Out of sight first: half a generation must never be taken for one.
             remove_tree((home / name).rename(home / (name + PARTIAL)))
@@ -207,6 +250,19 @@ def prune(home: Path, keep: int, made: str) -> tuple[list[str], list[str]]:
         except OSError as error:
             problems.append(f"{error.filename or home / name}: {error.strerror}")
     return gone, problems
+
+
+def _surplus(old: Sequence[Generation], keep: int) -> list[str]:
+    """The backups that are too many beside a new one; what anybody may have written pushes out none with proof."""
+    newer = {True: 1, False: 1}
+    surplus = []
+    for generation in reversed(old):
+        if newer[generation.proven] >= keep:
+            surplus.append(generation.name)
+        else:
+            newer[False] += 1
+            newer[True] += generation.proven
+    return surplus[::-1]
 
 
 def choose(there: Sequence[str], date: str, where: str) -> str:

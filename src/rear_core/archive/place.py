@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -17,8 +17,9 @@ from typing import IO, TYPE_CHECKING, Protocol
 from ..errors import RearError, Refused
 from ..shell import BLOCK
 from ..system.identity import computed, known
-from . import generations
-from .manifest import NAME, OTHER_BACKUP, Manifest
+from . import generations, signature
+from .described import recorded, signers
+from .manifest import LARGEST, NAME, OTHER_BACKUP, Manifest, Sealed
 from .read_back import ReadBack
 from .volumes import CHUNK, Target, Volume
 
@@ -73,7 +74,7 @@ class Folder:
                 if not alone:
                     self.run.report.warn(f"{self.home} has no locks: let no other machine save there")
                 before = self.check_owner()
-                number = 1 + max((old.number for old in before), default=0)
+                number = min(1 + max((old.number for old in before), default=0), LARGEST)
                 with generations.new(self.home) as (partial, name), ExitStack() as stack:
                     file = stack.enter_context(open(new_file(partial / archive), "wb"))
                     reads = self.run.settings["BACKUP_READ_BACK"]
@@ -111,16 +112,17 @@ class Folder:
         return found
 
     def _check_made(self, name: str, found: Sequence[generations.Generation]) -> None:
-        """Warn of damaged ones; raise `RearError` when it is the new one, before an older one goes for it."""
-        for damaged in (other for other in found if not other.whole):
-            if damaged.name == name:
-                raise RearError(f"the manifest of the new backup {self.home / name} is damaged", "check its disk")
-            self.run.report.warn(f"{self.home / damaged.name} is damaged, counts as no backup and takes its room")
+        """Warn of those that nobody can restore; raise `RearError` when it is the new one, before an older one goes
+        for it."""
+        for other in (other for other in found if not other.whole):
+            if other.name == name:
+                raise RearError(f"the new backup {self.home / name} is damaged: {other.flaw}", "check its disk")
+            self.run.report.warn(f"{self.home / other.name} counts as no backup and takes its room: {other.flaw}")
 
     def _prune(self, made: str) -> None:
         """Remove old backups, and tell of what takes the room of one."""
         keep = self.run.settings["BACKUP_KEEP"]
-        gone, problems = generations.prune(self.home, keep, made)
+        gone, problems = generations.prune(self.home, keep, made, self._signed_here())
         for old in gone:
             self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
         for problem in problems:
@@ -128,8 +130,19 @@ class Folder:
         for left in generations.unfinished(self.home):
             self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
 
+    def _signed_here(self) -> Callable[[Sealed], bool]:
+        """What tells whether this machine has made a backup; any may be its own while it has no key."""
+        keys = [key for key in (signature.public_key(self.run), *signers(self.run)) if key]
+        return lambda sealed: (
+            not keys or (bool(sealed.signature) and signature.verify(self.run, sealed.text, sealed.signature, keys))
+        )
+
     def names(self) -> list[str]:
-        return generations.names(self.home)
+        """The backups that are there; those that nobody can restore are told of, and never the newest."""
+        found = generations.found(self.home)
+        for other in (other for other in found if other.foreign):
+            self.run.report.warn(f"{self.home / other.name} cannot be restored: {other.flaw}")
+        return [generation.name for generation in sorted(found, key=lambda each: not each.foreign)]
 
     def manifest(self, name: str) -> str:
         return generations.read_small(self.home / name / NAME)
@@ -226,14 +239,6 @@ def hostname(run: Run) -> str:
 def identity(run: Run) -> str:
     """The identity of the machine that the run is about: when recovering the recorded one, "" when none is known."""
     return str(recorded(run, "identity") or "") if "verify" in run.phases else known(run.var_dir, computed())
-
-
-def recorded(run: Run, fact: str) -> object:
-    """A fact about the machine from its description, None when it is not there."""
-    try:
-        return json.loads((run.recovery_dir / "system.json").read_text()).get(fact)
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def opened(run: Run, place: Path | Place) -> Place:

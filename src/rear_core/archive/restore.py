@@ -15,7 +15,8 @@ from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import encryption, generations, manifest, sample, signature, stream
 from .backup import COVERAGE, passphrase
-from .place import Folder, Place, identity, opened, recorded
+from .described import recorded, signers
+from .place import Folder, Place, identity, opened
 from .progress import Progress, size
 from .volumes import checked
 from .watch import Watch
@@ -95,10 +96,10 @@ def check_signature(run: Run, sealed: manifest.Sealed) -> bool:
 
     Rescue media know its public keys; others, and those from before it had one, cannot tell.
     """
-    known = recorded(run, "signers")
-    if not isinstance(known, list) or not known:
+    known = signers(run)
+    if not known:
         return False
-    if sealed.signature and signature.verify(run, sealed.text, sealed.signature, map(str, known)):
+    if sealed.signature and signature.verify(run, sealed.text, sealed.signature, known):
         return True
     what = "its signature is not of this machine" if sealed.signature else "it has no signature"
     agree(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .. import durable
 from ..errors import ProgramFailed, RearError
-from .place import recorded
+from .described import signers
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -47,7 +47,7 @@ def make_key(run: Run) -> None:
         except RearError as error:
             run.report.warn(f"{error.message}: backups are not signed until it can be")
             return
-    if recorded(run, "signers") and "output" not in run.phases:
+    if signers(run) and "output" not in run.phases:
         run.report.warn(f"the key {path} is gone, and a new one signs the backups: only new rescue media know it")
     else:
         run.report.detail(f"A new key in {path} signs the backups; rescue media from before do not know it")

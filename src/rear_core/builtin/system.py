@@ -66,14 +66,14 @@ def find_boot_loader(run: Run) -> None:
 def write_description(run: Run, facts: dict[str, Any]) -> None:
     """Write system.json, with the identity of the machine, whether its backups are encrypted (not with which key), and
     what verifies their signatures: also of those that it made before it was recovered."""
-    from ..archive.place import identity, recorded
+    from ..archive.described import signers
+    from ..archive.place import identity
     from ..archive.signature import public_key
 
     encrypted = any(run.settings.get(name) for name in ("BACKUP_KEY", "BACKUP_KEY_FILE"))
-    before = recorded(run, "signers")
-    signers = dict.fromkeys([public_key(run), *(before if isinstance(before, list) else [])])
+    known = dict.fromkeys([public_key(run), *signers(run)])
     document = {
-        "version": VERSION, "identity": identity(run), "encrypted": encrypted, "signers": [*filter(None, signers)],
+        "version": VERSION, "identity": identity(run), "encrypted": encrypted, "signers": [*filter(None, known)],
         **facts,
     }  # fmt: skip
     text = json.dumps(document, indent=2, sort_keys=True)

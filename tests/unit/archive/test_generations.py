@@ -8,12 +8,14 @@ import fcntl
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from rear_core.archive import generations, manifest
+from rear_core.archive import encryption, generations, manifest
+from rear_core.archive.volumes import Volume
 from rear_core.errors import ConfigurationError, Refused
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
@@ -150,6 +152,68 @@ def test_the_oldest_are_pruned_but_never_the_one_just_made(tmp_path: Path) -> No
         *(f"2026-11-{day}T120000Z" for day in (23, 24, 25)),
     ]  # fmt: skip
     assert (tmp_path.parent / "elsewhere/2026-11-18T120000Z" / manifest.NAME).exists()
+
+
+def forge(path: Path, **changes: object) -> None:
+    """Have others write a manifest, with a checksum that is right."""
+    made = manifest.loads((path / manifest.NAME).read_text()).manifest
+    (path / manifest.NAME).write_text(manifest.dumps(replace(made, **changes)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"created": "2026-11-20T120000Z"}, "made as 2026-11-20T120000Z: somebody has renamed"),
+        ({"compression": "rot13"}, "its compression 'rot13' is not known"),
+        ({"encryption": encryption.Encryption("00", "", "rot13")}, "its cipher 'rot13' is not known"),
+        ({"volumes": (Volume(0, ""),)}, "in volumes"),
+        ({"size": 1, "sha256": ""}, "its archive has 0 bytes, and not 1"),
+        ({"archive": "other"}, "its archive cannot be read"),
+    ],
+)
+def test_what_every_recovery_refuses_pushes_no_good_one_out(
+    tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    make(tmp_path, "2026-11-20T120000Z", number=1)
+    make(tmp_path, "2026-11-21T120000Z", number=2)
+    forge(tmp_path / "2026-11-21T120000Z", number=99, **changes)
+    make(tmp_path, "2026-11-22T120000Z", number=100)
+    assert generations.prune(tmp_path, 2, "2026-11-22T120000Z") == ([], [])
+    flawed = generations.found(tmp_path)[1]
+    assert not flawed.whole
+    assert reason in flawed.flaw
+
+
+def test_an_archive_that_is_no_file_counts_as_none(tmp_path: Path) -> None:
+    make(tmp_path, "2026-11-20T120000Z")
+    (tmp_path / "2026-11-20T120000Z/backup.tar").unlink()
+    os.mkfifo(tmp_path / "2026-11-20T120000Z/backup.tar")
+    assert [old.flaw for old in generations.found(tmp_path)] == ["its archive is no file"]
+
+
+def ours(sealed: manifest.Sealed) -> bool:
+    return sealed.manifest.hostname == "web1"
+
+
+@pytest.mark.parametrize(
+    ("ours_of", "keep", "gone"),
+    [
+        # Others, or a rear from before it had a key, push out none of ours, whatever their number.
+        ("1000", 2, [2, 3]), ("1100", 2, [1, 3]), ("1101", 3, [1]), ("1111", 2, [1, 2, 3]), ("1110", 2, [1, 2]),
+        # Among each other, and beside ours, they are kept as many as wanted.
+        ("0000", 2, [1, 2, 3]), ("0000", 3, [1, 2]), ("0001", 1, [1, 2, 3, 4]), ("0000", 9, []),
+    ],
+)  # fmt: skip
+def test_what_this_machine_has_not_signed_pushes_none_out_that_it_has(
+    tmp_path: Path, ours_of: str, keep: int, gone: list[int]
+) -> None:
+    names = [f"2026-11-{day:02}T120000Z" for day in range(1, 5)]
+    for number, (name, own) in enumerate(zip(names, ours_of), start=1):
+        make(tmp_path, name, number=number)
+        forge(tmp_path / name, hostname="web1" if own == "1" else "others")
+    make(tmp_path, "2026-11-22T120000Z", number=5)
+    found, problems = generations.prune(tmp_path, keep, "2026-11-22T120000Z", ours)
+    assert ([names.index(name) + 1 for name in found], problems) == (gone, [])
 
 
 @pytest.mark.parametrize(
