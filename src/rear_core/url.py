@@ -79,13 +79,16 @@ def parse_url(text: str, schemes: Sequence[str] = FOLDERS) -> Url:
 
 
 def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
-    """What is wrong with a URL, "" when nothing is."""
+    """What is wrong with a URL, "" when nothing is; what may be a password in it is not told."""
     text = text.strip(BLANKS)
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        return f"is no URL: {error}"
+        # What is told of it comes from this one.
+        shown = urlsplit(without_password(text))
+    except ValueError:
+        # The reason that Python gives quotes what it took for the port.
+        return "is no URL: its address or port is wrong; in a user's name, write / # ? @ as %2F %23 %3F %40"
     path, user = _path(parts.path), unquote(parts.username or "")
     if not parts.scheme:
         return "has no scheme such as file:// or nfs://"
@@ -98,7 +101,7 @@ def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
     if ".." in PurePosixPath(unquote(parts.path)).parts:
         return "has .. in its path"
     if parts.scheme == "file" and parts.netloc.lower() not in ("", "localhost"):
-        return f"names the host {parts.netloc}; a folder has three slashes, file:///{parts.netloc}{path}"
+        return f"names the host {shown.netloc}; a folder has three slashes, file:///{shown.netloc}{_path(shown.path)}"
     if parts.scheme == "usb" and (parts.netloc or not path.startswith("/dev/")):
         return "names no device; write usb:///dev/disk/by-label/REAR-000"
     if parts.scheme not in ("file", "usb") and not parts.hostname:
@@ -126,10 +129,18 @@ def examples(schemes: Sequence[str] = FOLDERS) -> str:
 
 
 def without_password(text: str) -> str:
-    """A text that was to be a URL, without what may be a password."""
+    """A text that was to be a URL, without what may be a password: all between a colon and the last @.
+
+    With HTTP a user alone may be a token as well.
+    """
     head, at, tail = text.rpartition("@")
-    scheme, separator, user = head.partition("://")
-    return f"{scheme}{separator}{user.partition(':')[0]}:***@{tail}" if at and ":" in user else text
+    if not at:
+        return text
+    scheme, slashes, rest = head.partition("://") if "://" in head else ("", "", head)
+    user, colon, _ = rest.partition(":")
+    if scheme.strip(BLANKS).lower() in ("http", "https"):
+        return f"{scheme}{slashes}***@{tail}"
+    return f"{scheme}{slashes}{user}:***@{tail}" if colon else text
 
 
 def _either(words: Sequence[str], conjunction: str) -> str:

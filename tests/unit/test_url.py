@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.url import ALL, Url, parse_url, url_problem
+from rear_core.settings import Setting
+from rear_core.settings.evaluation import convert
+from rear_core.url import ALL, FOLDERS, Url, parse_url, url_problem, without_password
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,54 @@ def test_any_text_is_a_url_or_has_a_problem(text: str) -> None:
         url = parse_url(text)
         assert url.path.startswith("/")
         assert url.scheme in ("file", "nfs", "usb")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sftp://user@host/x", "sftp://user@host/x"),
+        ("sftp://user:geheim@host/x", "sftp://user:***@host/x"),
+        ("nfs://root:ge/he#i?m@x@server/exp", "nfs://root:***@server/exp"),
+        ("https://TOKEN@host/x", "https://***@host/x"),
+        (" HTTP://TOKEN:x@host/x", " HTTP://***@host/x"),
+        ("user:geheim@host/x", "user:***@host/x"),
+        ("sftp:/user:geheim@host/x", "sftp:***@host/x"),
+        ("file:///srv/a:b", "file:///srv/a:b"),
+    ],
+)
+def test_what_may_be_a_password_is_not_shown(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+SECRET = "Geheim7"
+
+
+@pytest.mark.parametrize(
+    "secret", [SECRET, f"/{SECRET}", f"#{SECRET}", f"?{SECRET}", f"{SECRET}@x", f"[{SECRET}", f"1/{SECRET}"]
+)
+@pytest.mark.parametrize("before", ["user", "", "u@s", "u:p"])
+@pytest.mark.parametrize("scheme", [*ALL, "HTTPS", "cifs"])
+def test_no_message_has_the_password(scheme: str, before: str, secret: str) -> None:
+    check_no_message_has(f"{scheme}://{before}:", secret, "@host/x")
+
+
+@given(
+    head=st.sampled_from(
+        [f"{scheme}://user:" for scheme in (*ALL, "HTTPS", "cifs")] + ["user:", "https://", "file:/u:"]
+    ),
+    before=st.text(":/@#?[]%. -a1\t\u2100", max_size=6),
+    after=st.text(":/@#?[]%. -a1\t\u2100", max_size=6),
+    tail=st.sampled_from(["@host/x", "@", "@host:port/x", "@[::1/x", "@h/../x", " @host"]),
+)
+def test_no_message_has_any_password(head: str, before: str, after: str, tail: str) -> None:
+    check_no_message_has(head, f"{before}{SECRET}{after}", tail)
+
+
+def check_no_message_has(head: str, secret: str, tail: str) -> None:
+    text = f"{head}{secret}{tail}"
+    for schemes in (ALL, FOLDERS):
+        told, _ = convert(Setting("BACKUP_URL", Url, schemes=schemes), text)
+        assert SECRET.lower() not in f"{url_problem(text, schemes)} {told}".lower(), text
 
 
 NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cc", "Cs"]), min_size=1)

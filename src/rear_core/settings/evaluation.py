@@ -302,10 +302,18 @@ class _Evaluation:
         )
 
 
+def _without_passwords(setting: Setting, given: Variable) -> Variable:
+    """What may be told of a value; a URL may stand where none belongs."""
+    if isinstance(given, tuple):
+        return tuple(str(_without_passwords(setting, word)) for word in given)
+    return without_password(given) if setting.type is Url or "://" in given else given
+
+
 def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
     """What is wrong with a text or words for a setting ("" when nothing is), and the value."""
     value: Value = given
-    shown = "has a value that" if setting.secret else f"is {given!r}, which"
+    told = _without_passwords(setting, given)
+    shown = "has a value that" if setting.secret else f"is {told!r}, which"
     if not isinstance(given, tuple):
         if setting.type is bool:
             value = given.lower() in _YES
@@ -320,14 +328,15 @@ def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
             try:
                 value = parse_url(given, setting.schemes) if given.strip(BLANKS) else None
             except ValueError as error:
-                return f"is {without_password(given)!r}: {error}", value
+                return f"is {told!r}: {error}", value
     if setting.choices and value != setting.default:
         for word in value if isinstance(value, tuple) else (str(value),):
             if word not in setting.choices:
-                return ("has a value" if setting.secret else f"is {word!r}") + ", no choice", value
+                shown = "has a value" if setting.secret else f"is {_without_passwords(setting, word)!r}"
+                return f"{shown}, no choice", value
     problem = setting.check(value) if setting.check and value != setting.default else ""
     if problem and not setting.secret:
-        problem = f"is {given!r}: {problem}"
+        problem = f"is {told!r}: {problem}"
     return problem, value
 
 
