@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 from .errors import ProgramFailed, RearError, Refused
 from .mounts import mount_points
@@ -16,6 +18,8 @@ from .report import Report
 from .shell import Shell
 
 MARK = ".rear-work-area"
+# With the number of its process, and where that name was taken with what mkdtemp(3) adds.
+NAME = re.compile(r"rear\.(\d+)(?:\.\w+)?", re.ASCII)
 
 
 def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
@@ -42,14 +46,16 @@ def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
 def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report) -> Path:
     """A fresh `rear.<pid>` below `parent` for this user alone; removed when `undo` is unwound, unless `keep`.
 
-    Raises `Refused` when something of that name is there already: where everyone can write it may be a trap.
+    Where everyone can write, anybody can have taken all such names: then it is `rear.<pid>.<random>`.
     """
     remove_stale(parent, sh, report)
     path = parent / f"rear.{os.getpid()}"
     try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        raise Refused(f"{path} is there already and not of an earlier run", "look at it and remove it") from None
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            path = Path(mkdtemp(prefix=f"{path.name}.", dir=parent))
+            report.log(f"the work area is {path}: its usual name is taken by something that is not rear's")
     except OSError as error:
         raise RearError(f"cannot make the work area {path}: {error.strerror}", "set TMPDIR to another place") from error
     undo.callback(os.close, _claimed(path / MARK, os.O_CREAT))
@@ -79,9 +85,11 @@ def _keep(path: Path, report: Report) -> None:
 
 def remove_stale(parent: Path, sh: Shell, report: Report) -> None:
     """Remove the work areas that killed runs of this user left; call it with the lock held."""
-    for path in parent.glob("rear.[0-9]*"):
-        pid = path.suffix[1:]
-        if pid.isdigit() and not Path("/proc", pid).exists() and _is_ours(path):
+    mounted = {mount.target for mount in mount_points()}
+    for path in Path(os.path.realpath(parent)).glob("rear.[0-9]*"):
+        name = NAME.fullmatch(path.name)
+        # What a user has mounted there may never answer.
+        if name and os.fspath(path) not in mounted and not Path("/proc", name[1]).exists() and _is_ours(path):
             try:
                 # A container has its own numbers of processes.
                 claimed = _claimed(path / MARK)
@@ -120,6 +128,10 @@ def mounts_below(path: Path) -> list[str]:
 
 
 def _is_ours(path: Path) -> bool:
-    found = path.lstat()
-    mark = path / MARK
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and mark.is_file() and not mark.is_symlink()
+    """Whether this user has made and marked a work area; others may change and remove what is not."""
+    try:
+        found, mark = path.lstat(), (path / MARK).lstat()
+    except OSError:
+        return False
+    owners = {found.st_uid, mark.st_uid}
+    return stat.S_ISDIR(found.st_mode) and stat.S_ISREG(mark.st_mode) and owners == {os.geteuid()}

@@ -93,10 +93,43 @@ def test_what_is_not_a_remnant_of_ours_is_left_alone(tmp_path: Path, kind: str) 
     assert precious.exists()
 
 
-def test_something_in_the_place_of_the_work_area_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / f"rear.{os.getpid()}").mkdir()
-    with ExitStack() as undo, pytest.raises(Refused, match="is there already"):
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_something_in_the_place_of_the_work_area_is_not_used_and_stops_nobody(tmp_path: Path, kind: str) -> None:
+    taken = tmp_path / f"rear.{os.getpid()}"
+    if kind == "link":
+        taken.symlink_to(tmp_path)
+    else:
+        taken.mkdir() if kind == "folder" else taken.touch()
+    with ExitStack() as undo:
+        path = make(tmp_path, undo)
+        assert path.parent == tmp_path
+        assert path.name.startswith(f"{taken.name}.")
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert list(tmp_path.iterdir()) == [taken]
+
+
+def test_the_remnant_of_a_killed_run_is_removed_also_under_its_other_name(tmp_path: Path) -> None:
+    killed = tmp_path / f"rear.{dead_pid()}.a_b1c2d3"
+    killed.mkdir()
+    (killed / work_area.MARK).touch()
+    unmarked = tmp_path / f"rear.{dead_pid()}.b_b1c2d3"
+    unmarked.mkdir()
+    with ExitStack() as undo:
         make(tmp_path, undo)
+    assert not killed.exists()
+    assert unmarked.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("whose", ["folder", "mark"])
+def test_what_another_user_has_marked_is_no_remnant(tmp_path: Path, whose: str) -> None:
+    strange = tmp_path / f"rear.{dead_pid()}"
+    strange.mkdir()
+    (strange / work_area.MARK).touch()
+    os.chown(strange if whose == "folder" else strange / work_area.MARK, 12345, 12345)
+    with ExitStack() as undo:
+        make(tmp_path, undo)
+    assert strange.exists()
 
 
 def test_a_second_run_is_told_who_holds_the_lock(tmp_path: Path) -> None:
