@@ -16,7 +16,14 @@ from types import ModuleType
 import pytest
 
 from rear_core import builtin
-from rear_core.builtin.scripts import RESCUE_PHASES, check_scripts, lay_skeletons, take_scripts
+from rear_core.builtin.scripts import (
+    RESCUE_PHASES,
+    SCRIPT_NAME,
+    _proper_name,
+    check_scripts,
+    lay_skeletons,
+    take_scripts,
+)
 from rear_core.errors import ConfigurationError, ExitCode, Interrupted, PluginError, Problems, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
@@ -349,12 +356,32 @@ def test_what_editors_and_packages_leave_is_no_script(run: Run) -> None:
         ("dr", "10_mine.sh", "move it to {config}/analyse_dr"),
         ("rescue", "100_mine.sh", "move it to {config}/analyse_rescue"),
         ("wrapup", "10_mine.sh", "move it to {config}/finalize"),
-        ("before", "10_mine.sh", "move it to {config}/<phase>; the phases are: prep analyse_dr"),
+        ("before", "10_mine.sh", "move it to {config}/<phase>/10_mine.sh; the phases are: prep analyse_dr"),
         (".", "50_mine.sh", "move it to {config}/<phase>"),
         ("layout/save", "100_mine.sh", "move it to {config}/<phase>"),
         ("prep", "50_a\nb.sh", "a script is named NN_name.sh"),
         ("prep", "50_a.sh\n", "a script is named NN_name.sh"),
-        ("prep/NFS", "10_mine.sh", "move it to {config}/<phase>"),
+        ("prep/NFS", "10_mine.sh", "move it to {config}/prep/10_mine.sh"),
+        ("finalize", "fix-network", "rename it to {config}/finalize/50_fix-network.sh"),
+        ("finalize", "fix.pl", "rename it to {config}/finalize/50_fix.sh"),
+        ("finalize", "A10_fix", "rename it to {config}/finalize/10_fix.sh"),
+        ("finalize", "010fix", "rename it to {config}/finalize/01_fix.sh"),
+        ("finalize", "7_fix.py", "rename it to {config}/finalize/07_fix.py"),
+        ("dr", "10-fix.sh", "move it to {config}/analyse_dr/10_fix.sh"),
+        ("dr", "fix.sh", "move it to {config}/analyse_dr/50_fix.sh"),
+        ("rescue", "build.sh", "move it to {config}/analyse_rescue/50_build.sh"),
+        ("rescue", "10_fix", "move it to {config}/analyse_rescue/10_fix.sh"),
+        ("finalize.d", "10_fix", "move it to {config}/finalize/10_fix.sh"),
+        ("a/b/c/d", "fix", "move it to {config}/<phase>/50_fix.sh"),
+        ("../share/finalize", "10_fix.sh", "/share/finalize/default/10_fix.sh"),
+        ("../share/dr/default", "10_fix.sh", "/share/analyse_dr/default/10_fix.sh"),
+        ("../share/rescue/default", "110_fix.sh", "/share/analyse_rescue/default/11_fix.sh"),
+        ("../share/finalize/GNU/Linux", "10_fix.sh", "/share/finalize/default/10_fix.sh"),
+        ("../share/finalize/GNU", "10_fix.sh", "/share/finalize/default/10_fix.sh"),
+        ("../share/finalize/debian", "10_fix.sh", "their folders are default, <arch>, <OS>_<VER>, <BACKUP>, <OUTPUT>"),
+        ("../share/finalize/Default", "fix", "/share/finalize/default/50_fix.sh"),
+        ("../share/finalize/NFS/more", "10_fix.sh", "/share/finalize/"),
+        ("../share", "10_fix.sh", "/share/<phase>/default/10_fix.sh"),
         ("../share/prep/default", "100_mine.sh", "named as those of Relax-and-Recover"),
     ],
 )
@@ -365,6 +392,32 @@ def test_what_looks_like_a_script_and_is_not_run_is_named(run: Run, folder: str,
     assert advice.format(config=run.config_dir) in caught.value.hint
     path.unlink()
     check_scripts(run)
+
+
+def test_what_needs_no_name_of_a_script_is_none(run: Run) -> None:
+    for folder, name in [
+        ("finalize", "README"), ("finalize", "10_notes.conf"), ("finalize", "#10_mine.sh#"), (".", "local.conf"),
+        ("debian", "12.conf"), ("templates", "make.sh"), ("recovery", "10_x.sh"), (".git/hooks", "pre-commit.sample"),
+        (".git/hooks", "pre-push"), ("cert", "ca.pem"), ("../share/skel/default/bin", "tool"),
+        ("../share/skel/default/etc", "10_x.sh"), ("../share/templates", "x.sh"),
+        # Of other machines that have the same folder.
+        ("../share/finalize/ubuntu_24.04", "10_fix.sh"), ("../share/finalize/aarch64", "10_fix.sh"),
+        ("../share/finalize/TAPE", "10_fix.sh"), ("../share/finalize/opensuse-leap_15.6", "10_fix.sh"),
+    ]:  # fmt: skip
+        script(run, folder, name, "exit 1")
+    check_scripts(run)
+
+
+def test_a_program_that_may_not_be_run_is_named(run: Run) -> None:
+    script(run, "finalize", "fix-network", "true").chmod(0o644)
+    (run.config_dir / "finalize/notes").write_text("what it does\n")
+    with pytest.raises(ConfigurationError, match="fix-network would not be run"):
+        check_scripts(run)
+
+
+def test_the_proper_name_of_anything_is_one_that_runs() -> None:
+    for name in ("mine", "-", "100", "2024-01-31.sh", "a b\n.sh", "x.py", "A", "é.pl", "10__x", "\udcff"):
+        assert SCRIPT_NAME.fullmatch(_proper_name(name)), name
 
 
 def test_a_link_that_leads_nowhere_is_named(run: Run) -> None:

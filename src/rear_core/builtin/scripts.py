@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,27 @@ if TYPE_CHECKING:
     from ..run import Run
 
 SCRIPT_NAME = re.compile(r"\d\d_[\w.+-]+\.(sh|py)")
-# What somebody may have meant as one; notes and what editors and packages leave behind are none.
-LIKE_A_SCRIPT = re.compile(r"\d+[_.-].*|.*\.(sh|py|bash)", re.DOTALL)
-LEFT_BEHIND = re.compile(r"\..*|.*(~|\.(bak|old|orig|disabled|swp|dpkg-\w+|rpm\w+|ucf-\w+|md|txt))")
+# What somebody may have meant as one, whatever it begins with; programs are as well. Notes, data, and what editors and
+# packages leave behind are none.
+LIKE_A_SCRIPT = re.compile(r"\d+[_.-].*|.*\.(sh|py|bash|pl)", re.DOTALL)
+NO_SCRIPT = re.compile(
+    r"\..*|#.*#|README.*|.*(~|\.(bak|old|orig|rej|save|disabled|sw[a-p]|dpkg-\w+|rpm\w+|ucf-\w+))"
+    r"|.*\.(md|rst|txt|log|conf|cfg|ini|json|ya?ml|toml|csv|pem|crt|key|pub)"
+)
 # Those that the rescue system runs.
 RESCUE_PHASES = (*RECOVERING, "cleanup")
 # What folders of a phase are called elsewhere.
 OTHER_NAMES = {"dr": "analyse_dr", "rescue": "analyse_rescue", "init": "config", "conf": "config", "wrapup": "finalize"}
+# Folders in SHARE_DIR that apply to some machine: by uname -m, as debian_12, or by a method.
+FLAVOUR = re.compile(
+    r"default|i[3-6]86|(aarch|alpha|arm|ia64|loongarch|mips|parisc|ppc|riscv|s390|sparc)\w*"
+    r"|[a-z0-9.-]+_[\w.~+-]*|(?!GNU$)[A-Z][A-Z0-9_+-]*"
+)
+FOLDERS = "default, <arch>, <OS>_<VER>, <BACKUP>, <OUTPUT>"
+# What is no step in the folders of the configuration and of SHARE_DIR.
+OTHER_FOLDERS = ("recovery", "skel", "templates")
+# As deep as scripts of Relax-and-Recover lie.
+LEVELS = 4
 NAMED = "a script is named NN_name.sh or NN_name.py, with two digits, and runs as a program of its own"
 LISTS = ("RESCUE_BINARIES", "RESCUE_MODULES", "RESCUE_FILES")
 
@@ -85,7 +100,7 @@ def _files(folder: Path) -> list[Path]:
 
 def check_scripts(run: Run) -> None:
     """Raise `ConfigurationError` for what looks like a script and would never be run."""
-    for path, advice in (*_not_run(run), *_of_no_phase(run)):
+    for path, advice in (*_not_run(run), *_misplaced(run)):
         raise ConfigurationError(f"the script {path} would not be run", advice)
 
 
@@ -94,26 +109,88 @@ def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
     for phase in PHASES:
         shared = [folder / flavour for folder in run.shared(phase) for flavour in flavours(run)]
         for folder in (*shared, run.config_dir / phase):
-            for path in _files(folder):
-                if LEFT_BEHIND.fullmatch(path.name) or not LIKE_A_SCRIPT.fullmatch(path.name):
-                    continue
+            for path in filter(_is_like_a_script, _files(folder)):
+                renamed = f"rename it to {folder / _proper_name(path.name)}: {NAMED}"
                 if re.match(r"\d{3}_", path.name):
-                    yield path, "it is named as those of Relax-and-Recover, which cannot run by themselves: " + NAMED
+                    theirs = "it is named as those of Relax-and-Recover, which cannot run by themselves"
+                    yield path, f"{theirs}; one of yours: {renamed}"
                 elif not SCRIPT_NAME.fullmatch(path.name):
-                    yield path, NAMED
+                    yield path, renamed
                 elif not os.access(path, os.X_OK):
                     yield path, f"chmod +x {path}, or give it a name that ends with .disabled"
 
 
-def _of_no_phase(run: Run) -> Iterator[tuple[Path, str]]:
-    """Scripts in other folders of the configuration."""
-    known = {run.config_dir / phase for phase in PHASES}
-    for pattern in ("*", "*/*", "*/*/*"):
-        for path in sorted(run.config_dir.glob(pattern)):
-            if path.parent in known or path.is_dir() or not re.fullmatch(r"\d\d\d?_.*\.(sh|py)", path.name, re.DOTALL):
-                continue
-            meant = OTHER_NAMES.get(path.parent.name, "<phase>")
-            yield path, f"move it to {run.config_dir / meant}; the phases are: {' '.join(PHASES)}"
+def _misplaced(run: Run) -> Iterator[tuple[Path, str]]:
+    """Scripts in other folders of the configuration and of SHARE_DIR, with where they belong."""
+    phases = f"the phases are: {' '.join(PHASES)}"
+    for path, folders in _scripts_below(run, run.config_dir):
+        if len(folders) != 1 or folders[0] not in PHASES:
+            yield path, f"move it to {run.config_dir / _meant_phase(folders) / _proper_name(path.name)}; {phases}"
+    for share in run.shared(""):
+        for path, folders in _scripts_below(run, share):
+            if len(folders) != 2 or folders[0] not in PHASES or not _is_flavour(run, folders[1]):
+                place = share / _meant_phase(folders) / _meant_flavour(run, folders[1:])
+                yield path, f"move it to {place / _proper_name(path.name)}; their folders are {FOLDERS}; {phases}"
+
+
+def _scripts_below(run: Run, root: Path) -> Iterator[tuple[Path, Sequence[str]]]:
+    """What looks like a script below a folder, each with the names of the folders that it is in."""
+    others = {root / name for name in OTHER_FOLDERS} | {run.share_dir, run.var_dir, run.cache_dir, run.build_dir}
+    for path in filter(_is_like_a_script, _below(root, others)):
+        yield path, path.relative_to(root).parts[:-1]
+
+
+def _is_flavour(run: Run, name: str) -> bool:
+    """Whether a folder of scripts applies to this machine, or may to another one."""
+    return name in flavours(run) or bool(FLAVOUR.fullmatch(name))
+
+
+def _below(folder: Path, others: Collection[Path], levels: int = LEVELS) -> Iterator[Path]:
+    """Files in a folder and in those below it, but for some and hidden ones; links are followed at the top alone."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        followed = levels == LEVELS or (levels and not path.is_symlink())
+        if not path.is_dir():
+            yield path
+        elif followed and path not in others and not path.name.startswith("."):
+            yield from _below(path, others, levels - 1)
+
+
+def _is_like_a_script(path: Path) -> bool:
+    if NO_SCRIPT.fullmatch(path.name):
+        return False
+    return bool(LIKE_A_SCRIPT.fullmatch(path.name)) or os.access(path, os.X_OK) or _names_its_program(path)
+
+
+def _names_its_program(path: Path) -> bool:
+    try:
+        with path.open("rb") if path.is_file() else io.BytesIO() as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def _meant_phase(folders: Iterable[str]) -> str:
+    """The phase that the name of a folder is nearest to."""
+    names = [OTHER_NAMES.get(name, name) for name in (folder.removesuffix(".d").lower() for folder in folders)]
+    return next((name for name in names if name in PHASES), "<phase>")
+
+
+def _meant_flavour(run: Run, folders: Sequence[str]) -> str:
+    """The folder below a phase that applies to this machine and is nearest to one of these."""
+    for folder in folders:
+        for flavour in flavours(run):
+            if flavour.lower() == folder.lower() or flavour.startswith(f"{folder.lower()}_"):
+                return flavour
+    return "default"
+
+
+def _proper_name(name: str) -> str:
+    """The name of a step that is nearest to that of a file."""
+    stem = re.sub(r"\.(sh|py|bash|pl)\s*$", "", name)
+    found = re.fullmatch(r"(?:[A-Za-z]?(\d+))?(.*)", stem, re.DOTALL)
+    number, rest = (found[1] or "50", found[2]) if found else ("50", stem)
+    words = re.sub(r"[^\w.+-]+", "-", rest.strip("_.-")) or "name"
+    return f"{int(number[:2]):02}_{words}" + (".py" if name.endswith(".py") else ".sh")
 
 
 def take_scripts(run: Run) -> None:
