@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import rear_backup_tape
+from rear_backup_tape import volume
 from rear_backup_tape.place import Tapes
 from rear_core import RearError, Refused, Run, archive, builtin
-from rear_core.archive import backup, coverage
+from rear_core.archive import backup, coverage, place
 from rear_core.errors import Interrupted
 from rear_core.media.tape import Label, write_label
 from rear_core.plugins import Plugins
@@ -190,6 +192,82 @@ def test_wrong_tapes_are_not_written_to(make_tapes: MakeTapes, tree: Path, monke
     assert "written just now" in said(tapes)
     at_terminal(monkeypatch, "", "")
     assert restored(make_tapes(StandInDrive(blank, [again, blank])), tree) == (tree / "noise").read_bytes()
+
+
+@pytest.fixture
+def known_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives this machine another identity; its name stays."""
+    return lambda identity: monkeypatch.setattr(place, "computed", lambda: identity)
+
+
+def without_identity(cartridge: Cartridge) -> None:
+    """Make the header that of a tape from before machines had an identity."""
+    header = json.loads(cartridge.records[21] or b"")
+    del header["identity"]
+    cartridge.records[21] = json.dumps({**header, "format": "rear tape volume 1"}).encode()
+
+
+def test_the_tape_of_another_machine_of_that_name_is_not_written_to(
+    make_tapes: MakeTapes, tree: Path, known_as: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known_as("first")
+    drive = StandInDrive(labelled())
+    save(make_tapes(drive), tree)
+    assert drive.cartridge
+    before = [*drive.cartridge.records]
+    known_as("second")
+    with pytest.raises(Refused, match=r"of web1, which is another machine \(identity first, this one is second\)"):
+        save(make_tapes(drive), tree)
+    assert drive.cartridge.records == before
+    # As a further volume it is not taken either.
+    at_terminal(monkeypatch, "", "")
+    last = labelled()
+    save(tapes := make_tapes(StandInDrive(labelled(room=200_000), [drive.cartridge, last])), tree)
+    assert "another machine" in said(tapes)
+    assert drive.cartridge.records == before
+    known_as("first")
+    save(make_tapes(drive), tree)
+
+
+def test_a_tape_from_before_is_read_and_asked_about_once_before_it_is_written_over(
+    make_tapes: MakeTapes, tree: Path, known_as: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known_as("first")
+    drive = StandInDrive(labelled())
+    save(make_tapes(drive), tree)
+    assert drive.cartridge
+    without_identity(drive.cartridge)
+    assert restored(make_tapes(drive), tree) == (tree / "noise").read_bytes()
+    with pytest.raises(Refused, match="does not say whether that is this machine"):
+        save(make_tapes(drive), tree)
+    at_terminal(monkeypatch, "no")
+    with pytest.raises(Refused, match="does not say whether that is this machine"):
+        save(make_tapes(drive), tree)
+    at_terminal(monkeypatch, "yes")
+    with (found := make_tapes(drive)).drive(found.device) as tape:
+        found.check_writable(tape)
+    save(make_tapes(drive), tree)
+    save(make_tapes(drive), tree)
+
+
+@pytest.mark.parametrize("record", [b"[" * 60_000, b'{"format": "rear tape volume 2", "machine": 1, "backup": "x", '
+                                    b'"volume": 1, "block_size": 512}'])  # fmt: skip
+def test_what_others_have_written_is_no_header(make_tapes: MakeTapes, record: bytes) -> None:
+    cartridge = labelled()
+    cartridge.records += [record, None]
+    tapes = make_tapes(drive := StandInDrive(cartridge))
+    with drive(tapes.device) as tape:
+        assert tapes.header(tape) is None
+
+
+def test_what_is_no_small_file_is_not_read_to_its_end(
+    make_tapes: MakeTapes, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = StandInDrive(labelled())
+    save(make_tapes(drive), tree)
+    monkeypatch.setattr(volume, "LARGEST", 100)
+    with pytest.raises(Refused, match="no manifest"):
+        archive.check((tapes := make_tapes(drive)).run, tapes)
 
 
 class Worn(StandInTape):

@@ -12,12 +12,16 @@ from rear_core import RearError, Refused, Run, questions
 from rear_core.archive import Target
 from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.archive.manifest import Manifest
-from rear_core.archive.place import prefix
+from rear_core.archive.place import identity, prefix
+from rear_core.archive.restore import agree
 from rear_core.media.tape import EJECT, Drive, Tape, go_to_data, has_data, now, opened
 
 from .volume import CONTINUED, Header, read_header, read_texts
 
 Found = TypeVar("Found")
+
+# What may be written over, as somebody has said in this run: it is asked before the work is begun.
+GIVEN_UP: set[Header] = set()
 
 
 class Tapes:
@@ -30,6 +34,7 @@ class Tapes:
         self.drive = drive
         self.device = Path(run.settings["TAPE_DEVICE"])
         self.machine = prefix(run)
+        self.identity = identity(run)
 
     def __str__(self) -> str:
         return f"the tape in {self.device}"
@@ -74,7 +79,8 @@ class Tapes:
 
     def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
         def right(header: Header, tape: Tape) -> Header | None:
-            return header if header.volume == number + 1 else None
+            is_it = header.volume == number + 1 and header.identity in ("", found.machine)
+            return header if is_it else None
 
         header = self.wanted(f"volume {number + 1} of the backup {name}", name, right)
         with self.drive(self.device) as tape:
@@ -92,18 +98,28 @@ class Tapes:
             header = self.header(tape)
         except Refused:
             return False
-        return header is not None and (header.machine, header.backup) == (self.machine, name)
+        return header is not None and self._is_ours(header) and header.backup == name
+
+    def _is_ours(self, header: Header) -> bool:
+        """Whether a tape belongs to this machine, as far as both have an identity."""
+        known = bool(header.identity and self.identity)
+        return header.machine == self.machine and (not known or header.identity == self.identity)
 
     def check_writable(self, tape: Tape, name: str = "") -> None:
         """Raise `Refused` when a tape holds what must not be lost; an older backup of this machine may."""
         header = self.header(tape)
-        if header and header.machine != self.machine:
-            raise Refused(
-                f"{self} holds {header}, which is another machine",
-                f"put in a tape of {self.machine}; if that backup is not needed any more: rear format {self.device}",
-            )
-        if header and header.backup == name:
+        if header is None:
+            return
+        advice = f"put in a tape of {self.machine}; if that backup is not needed any more: rear format {self.device}"
+        if not self._is_ours(header):
+            named = f" (identity {header.identity}, this one is {self.identity})" if header.identity else ""
+            raise Refused(f"{self} holds {header}, which is another machine{named}", advice)
+        if header.backup == name:
             raise Refused(f"{self} holds {header}, which was written just now", "put in another tape")
+        if self.identity and not header.identity and header not in GIVEN_UP:
+            problem = f"{self} holds {header}, and does not say whether that is this machine or another of its name"
+            agree(self.run, problem, advice, "Write over it")
+            GIVEN_UP.add(header)
 
     def wanted(self, title: str, name: str, found: Callable[[Header, Tape], Found | None]) -> Found:
         """What `found` makes of the right tape; one that is not in the drive is asked for, as often as it takes."""

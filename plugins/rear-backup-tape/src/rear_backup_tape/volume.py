@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass
 
 from rear_core import Refused
 from rear_core.archive.backup import COVERAGE
+from rear_core.archive.generations import LARGEST
 from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.media.tape import Tape
 
-FORMAT = "rear tape volume 1"
+FORMAT = "rear tape volume 2"
+# Without the identity of the machine.
+BEFORE = "rear tape volume 1"
 CONTINUED = "continued"
 NAMES = frozenset({COVERAGE, MANIFEST, CONTINUED})
 LARGEST_BLOCK = 16 << 20
@@ -23,12 +26,16 @@ LARGEST_BLOCK = 16 << 20
 
 @dataclass(frozen=True)
 class Header:
-    """Whose backup of which time this is, the number of the volume, from 1, and the size of the archive's records."""
+    """Whose backup of which time this is, the number of the volume, from 1, and the size of the archive's records.
+
+    Machines may have one name; their identity tells them apart (`rear_core.system.identity`), "" where it is not known.
+    """
 
     machine: str
     backup: str
     volume: int
     block_size: int
+    identity: str = ""
 
     def __str__(self) -> str:
         return f"volume {self.volume} of the backup {self.backup} of {self.machine}"
@@ -44,13 +51,15 @@ def read_header(tape: Tape) -> Header | None:
     """The header of the volume that begins here, behind which is the archive; None where there is none."""
     try:
         found = json.loads(tape.read())
-        if found.pop("format") != FORMAT:
+        if found.pop("format") not in (FORMAT, BEFORE):
             raise Refused("the tape was written by another version of rear", "restore it with that one")
         header = Header(**found)
         if not isinstance(header.volume, int) or not 0 < header.block_size <= LARGEST_BLOCK:
             return None
+        if not all(isinstance(text, str) for text in (header.machine, header.backup, header.identity)):
+            return None
         tape.forward(1)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Where nothing was ever written drives report an error, or make something up.
         return None
     return header
@@ -69,7 +78,11 @@ def read_texts(tape: Tape, block_size: int) -> dict[str, str]:
     found: dict[str, str] = {}
     try:
         while MANIFEST not in found and CONTINUED not in found:
-            data = b"".join(bytes(record) for record in tape.records(block_size))
+            data = bytearray()
+            for record in tape.records(block_size):
+                data += record
+                if len(data) > LARGEST:
+                    return found
             name, _, text = data.decode(errors="replace").partition("\n")
             if name in found or name not in NAMES:
                 break

@@ -30,7 +30,7 @@ class Writing:
         self.run = tapes.run
         self.name = name
         self.block_size: int = self.run.settings["TAPE_BLOCK_SIZE"]
-        self.header = Header(tapes.machine, name, 0, self.block_size)
+        self.header = Header(tapes.machine, name, 0, self.block_size, tapes.identity)
         self.part = Volume(0, "")
         self.texts: dict[str, str] = {}
         self._loaded = ExitStack()
