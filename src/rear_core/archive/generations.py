@@ -242,7 +242,8 @@ def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[lis
     names of those that are gone, and of each other one why it could not be removed.
     """
     gone, problems = [], []
-    for name in _surplus([old for old in found(home, proof) if old.whole and old.ours and old.name != made], keep):
+    there = [generation for generation in found(home, proof) if generation.whole and generation.ours]
+    for name in _surplus(sorted(there, key=lambda generation: generation.name == made), keep):
         try:
             # Out of sight first: half a generation must never be taken for one.
             remove_tree((home / name).rename(home / (name + PARTIAL)))
@@ -252,11 +253,11 @@ def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[lis
     return gone, problems
 
 
-def _surplus(old: Sequence[Generation], keep: int) -> list[str]:
-    """The backups that are too many beside a new one; what anybody may have written pushes out none with proof."""
-    newer = {True: 1, False: 1}
+def _surplus(there: Sequence[Generation], keep: int) -> list[str]:
+    """The backups that are too many, the last one is none; what anybody may have written pushes out none with proof."""
+    newer = {True: 0, False: 0}
     surplus = []
-    for generation in reversed(old):
+    for generation in reversed(there):
         if newer[generation.proven] >= keep:
             surplus.append(generation.name)
         else:

@@ -216,6 +216,12 @@ def test_what_this_machine_has_not_signed_pushes_none_out_that_it_has(
     assert ([names.index(name) + 1 for name in found], problems) == (gone, [])
 
 
+def test_a_new_one_that_cannot_be_signed_leaves_one_that_is(tmp_path: Path) -> None:
+    make(tmp_path, "2026-11-20T120000Z", "2026-11-21T120000Z", "2026-11-22T120000Z")
+    forge(tmp_path / "2026-11-22T120000Z", hostname="others")
+    assert generations.prune(tmp_path, 1, "2026-11-22T120000Z", ours) == (["2026-11-20T120000Z"], [])
+
+
 @pytest.mark.parametrize(
     ("date", "chosen"),
     [
