@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import other_paths
 from ..rescue.contents import Contents
-from . import coverage, encryption, manifest, signature, stream
+from . import coverage, diagnostics, encryption, manifest, signature, stream
 from .place import Place, identity, opened
 from .progress import Progress, size
 from .volumes import Target, Writer
@@ -230,7 +230,7 @@ def warn(run: Run, complaints: dict[str, int]) -> None:
 
 def failure(error: ProgramFailed, place: Place) -> RearError:
     """A failed stage with what it was that failed."""
-    reason = stream.first_error(error.output) if error.status > 0 else ""
+    reason = diagnostics.first_error(error.output) if error.status > 0 else ""
     what = f"{error.argv[0]} failed: {reason}" if reason else error.message
     # Other media than folders may have been written over.
     hint = "earlier backups are as they were; see the log" if place.folder else "see the log, and run it again"

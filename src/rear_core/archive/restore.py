@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import questions
 from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
-from . import encryption, generations, manifest, sample, signature, stream
+from . import diagnostics, encryption, generations, manifest, sample, signature, stream
 from .backup import COVERAGE, passphrase
 from .described import recorded, signers
 from .place import Folder, Place, identity, opened
@@ -335,7 +335,7 @@ def restore(run: Run, place: Path | Place) -> None:
 
 def failure(run: Run, error: ProgramFailed) -> RearError:
     """A failed stage with what it was that failed."""
-    reason = (stream.first_error(error.output) if error.status > 0 else "") or error.message
+    reason = (diagnostics.first_error(error.output) if error.status > 0 else "") or error.message
     hint = "see the log, put it right and run it again"
     # The first write to a full disk takes a part of what it should, and only the next one says why.
     if "No space left on device" in error.output or "Wrote only" in error.output:

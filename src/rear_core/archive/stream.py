@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,8 @@ from threading import Thread
 
 from ..errors import ProgramFailed, RearError
 from ..shell import BLOCK, Argument, Outcome, Shell, widen
+from . import diagnostics
+from .diagnostics import unescaped
 from .encryption import Keys, cipher
 
 # Extended attributes carry everything: ACLs and capabilities in the kernel's binary form, with numbers, and SELinux
@@ -31,22 +33,6 @@ EXTRACT = (
     "--delay-directory-restore", "--warning=no-timestamp", "--totals", "--verbose",
 )  # fmt: skip
 
-# What tar says and goes on, as the manifest counts it. Sockets are made by their servers, not by a backup.
-COMPLAINTS = {
-    "changed": "file changed as we read it",
-    "vanished": "File removed before we read it",
-    "shrank": "File shrank by",
-    "sockets": "socket ignored",
-}
-
-
-# Why a single file is not restored while all others are: its name or attributes are not possible here. The rest, as a
-# full or failing disk, ends the restore.
-NOT_POSSIBLE = (
-    "File name too long", "Invalid argument", "Operation not permitted", "Operation not supported",
-    "No such file or directory", "File exists", "Not a directory", "Is a directory", "Directory not empty",
-    "Too many levels of symbolic links", "Too many links", "Invalid cross-device link", "Function not implemented",
-)  # fmt: skip
 # A path of so many bytes can be saved, but not opened again (PATH_MAX, limits.h).
 LONGEST_PATH = 4095
 
@@ -155,7 +141,7 @@ class Members:
                 # tar writes odd bytes of a name as escapes: each line is a member.
                 *lines, rest = (rest + names).split(b"\n")
                 self.count += len(lines)
-                long = [line for line in lines if len(line) > LONGEST_PATH and len(_unescaped(line)) > LONGEST_PATH]
+                long = [line for line in lines if len(line) > LONGEST_PATH and len(unescaped(line)) > LONGEST_PATH]
                 self.too_long += [line.decode(errors="replace") for line in long]
                 # It writes each by itself. To wake up for each would cost as much as to save a small file.
                 time.sleep(0.02)
@@ -168,8 +154,8 @@ def _with_index(tar: Sequence[Argument], descriptor: int) -> list[Argument]:
 def _read_again(text: str, root: Path) -> None:
     """Raise `RearError` for a file that shrank to tar only because its disk has an error in the middle of a block."""
     buffer = bytearray(BLOCK)
-    for name in re.findall(r"tar: (\./.*): File shrank by", text):
-        path = root / os.fsdecode(_unescaped(name.encode(errors="surrogateescape")))
+    for name in diagnostics.shrunk(text):
+        path = root / name
         try:
             with path.open("rb", buffering=0) as file:
                 while file.readinto(buffer):
@@ -206,32 +192,17 @@ def unpack(
     tar_ended = outcomes[-1]
     if tar_ended.status == 0:
         return _streamed(tar_ended, members)
-    lost = not_restored(tar_ended.stderr)
+    return _in_part(tar_ended, members, diagnostics.not_restored(tar_ended.stderr))
+
+
+def _in_part(tar: Outcome, members: Members, lost: Mapping[str, str] | None) -> Streamed:
+    """What went through a tar that failed at `lost` alone; None means that nobody knows what is missing."""
     if lost is None:
-        raise ProgramFailed(tar_ended.argv, tar_ended.status, tar_ended.stderr)
-    return replace(_streamed(tar_ended, members), lost=lost)
+        raise ProgramFailed(tar.argv, tar.status, tar.stderr)
+    return replace(_streamed(tar, members, lost), lost=lost)
 
 
-def not_restored(text: str) -> dict[str, str] | None:
-    """What tar could not restore, with its reasons, when it is sure that all else was; otherwise None.
-
-    >>> not_restored("tar: ./home/a: Cannot mkdir: File name too long\\ntar: Exiting with failure status due to ...")
-    {"./home/a": "Cannot mkdir: File name too long"}
-    """
-    harmless = (*COMPLAINTS.values(), "Exiting with failure status due to previous errors")
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        said = re.match(r"(?:/\S*/)?tar: (.*)", line)
-        if said is None or any(word in line for word in harmless):
-            continue
-        failed = re.match(r"(.*?): ((?:Cannot|Could not) .*: (.*))", said[1])
-        if failed is None or failed[3] not in NOT_POSSIBLE:
-            return None
-        found[failed[1]] = failed[2]
-    return found or None
-
-
-def _streamed(tar: Outcome, members: Members) -> Streamed:
+def _streamed(tar: Outcome, members: Members, lost: Collection[str] = ()) -> Streamed:
     """Read what tar said.
 
     >>> tar.stderr
@@ -241,30 +212,5 @@ def _streamed(tar: Outcome, members: Members) -> Streamed:
     totals = re.findall(r"^Total bytes (?:written|read): (\d+)", tar.stderr, re.MULTILINE)
     if not totals:
         raise ProgramFailed(tar.argv, tar.status, tar.stderr, "did not say how much it wrote")
-    return Streamed(members.count, int(totals[-1]), complaints(tar.stderr), tuple(members.too_long))
-
-
-def _unescaped(name: bytes) -> bytes:
-    """The bytes of a name, odd ones of which tar writes as escapes."""
-    return name.decode("unicode_escape").encode("latin-1")
-
-
-def complaints(text: str) -> dict[str, int]:
-    """How often tar said what, by the names of `COMPLAINTS`; whatever else it said is `other`.
-
-    >>> complaints("/usr/bin/tar: ./run/x: socket ignored")
-    {"sockets": 1}
-    """
-    found: dict[str, int] = {}
-    for line in text.splitlines():
-        if re.match(r"(/\S*/)?tar: ", line):
-            kind = next((kind for kind, said in COMPLAINTS.items() if said in line), "other")
-            found[kind] = found.get(kind, 0) + 1
-    return found
-
-
-def first_error(text: str) -> str:
-    """The line that says what went wrong: the last one of tar only says that something did, before it."""
-    harmless = (*COMPLAINTS.values(), "Total bytes", "Exiting with failure status")
-    lines = (re.sub(r"^(/\S*/)?tar: ", "", line) for line in text.splitlines())
-    return next((line for line in lines if not any(word in line for word in harmless)), "")
+    said = diagnostics.complaints(tar.stderr, lost)
+    return Streamed(members.count, int(totals[-1]), said, tuple(members.too_long))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tar says of files: told by its own words alone, so that no name of a file can pass for them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+
+# What tar says and goes on, as the manifest counts it. Sockets are made by their servers, not by a backup.
+COMPLAINTS = {
+    "changed": re.compile("file changed as we read it"),
+    "vanished": re.compile("File removed before we read it"),
+    "shrank": re.compile(r"File shrank by \d+ bytes?; padding with zeros"),
+    "sockets": re.compile("socket ignored"),
+}
+# Its last line, after which it ends with status 2.
+FAILED = "Exiting with failure status due to previous errors"
+
+# Why a single file is not restored while all others are: its name or attributes are not possible here. The rest, as a
+# full or failing disk, ends the restore.
+NOT_POSSIBLE = (
+    "File name too long", "Invalid argument", "Operation not permitted", "Operation not supported",
+    "No such file or directory", "File exists", "Not a directory", "Is a directory", "Directory not empty",
+    "Too many levels of symbolic links", "Too many links", "Invalid cross-device link", "Function not implemented",
+)  # fmt: skip
+
+# A line of the program by any path; in the name of a file each colon and backslash has a backslash before it, and what
+# would end the line is an escape. The words that follow say what happened, and then the reason.
+LINE = re.compile(r"(?:/\S*/)?tar: (.*)")
+NAMED = re.compile(r"((?:[^:\\]|\\.)+): (.*)")
+ESCAPE = re.compile(rb"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
+LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+def said(text: str) -> Iterator[tuple[str, str]]:
+    r"""What tar said of which file, whose name is as tar wrote it; "" where it is about none.
+
+    >>> list(said("tar: ./a\\: b: socket ignored\n/usr/bin/tar: Exiting with failure status due to previous errors"))
+    [('./a\\: b', 'socket ignored'), ('', 'Exiting with failure status due to previous errors')]
+    """
+    # Other signs that Unicode ends a line with may be in a name as they are.
+    for line in text.split("\n"):
+        if found := LINE.fullmatch(line):
+            named = NAMED.fullmatch(found[1])
+            yield (named[1], named[2]) if named else ("", found[1])
+
+
+def unescaped(name: bytes) -> bytes:
+    r"""The bytes of a name, odd ones of which tar writes as escapes, and colons in a message (quotearg(3), "escape").
+
+    >>> unescaped(rb"./gr\303\266\303\237e\: \\ \n")
+    b'./gr\xc3\xb6\xc3\x9fe: \\ \n'
+    """
+    return ESCAPE.sub(lambda found: bytes([int(found[1], 8)]) if found[1] else LETTERS.get(found[2], found[2]), name)
+
+
+def path_of(name: str) -> str:
+    """The path that a name in a message stands for."""
+    return os.fsdecode(unescaped(os.fsencode(name)))
+
+
+def complaints(text: str, told: Collection[str] = ()) -> dict[str, int]:
+    """How often tar said what, by the names of `COMPLAINTS`; whatever else it said is `other`.
+
+    What it said of the paths in `told` is not counted.
+
+    >>> complaints("/usr/bin/tar: ./run/x: socket ignored")
+    {"sockets": 1}
+    """
+    found: dict[str, int] = {}
+    for name, words in said(text):
+        kind = _kind(words) if name else ""
+        if words != FAILED and (kind or path_of(name) not in told):
+            found[kind or "other"] = found.get(kind or "other", 0) + 1
+    return found
+
+
+def shrunk(text: str) -> list[str]:
+    """The paths of files that were shorter than they had been."""
+    return [path_of(name) for name, words in said(text) if _kind(words) == "shrank"]
+
+
+def not_restored(text: str) -> dict[str, str] | None:
+    """What tar could not restore, with its reasons, when it is sure that all else was; otherwise None.
+
+    >>> not_restored("tar: ./home/a: Cannot mkdir: File name too long\\ntar: Exiting with failure status due to ...")
+    {"./home/a": "Cannot mkdir: File name too long"}
+    """
+    found: dict[str, str] = {}
+    for name, words in said(text):
+        if _is_harmless(name, words):
+            continue
+        failed = re.fullmatch(r"(?:Cannot|Could not) .*: (.*)", words)
+        if not name or failed is None or failed[1] not in NOT_POSSIBLE:
+            return None
+        found[path_of(name)] = words
+    return found or None
+
+
+def first_error(text: str) -> str:
+    """The line that says what went wrong: the last one of tar only says that something did, before it."""
+    for line in text.split("\n"):
+        program = LINE.fullmatch(line)
+        harmless = _is_harmless(*next(said(line))) if program else line.startswith("Total bytes ")
+        if not harmless:
+            return program[1] if program else line
+    return ""
+
+
+def _kind(words: str) -> str:
+    return next((kind for kind, pattern in COMPLAINTS.items() if pattern.fullmatch(words)), "")
+
+
+def _is_harmless(name: str, words: str) -> bool:
+    """Whether tar went on after this, and would have ended with status 0 or 1."""
+    return bool(_kind(words)) or words.startswith("Warning: ") if name else words == FAILED
