@@ -187,7 +187,7 @@ def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: C
     counted = []
     for entry in sorted(covered, key=lambda entry: (entry.verdict != SAVED, entry.name)):
         mount = visible[entry.name]
-        remote = entry.type in VIRTUAL or _is_served(entry.type) or entry.type == "overlay"
+        remote = entry.type in VIRTUAL or is_served(entry.type) or entry.type == "overlay"
         known = mount.source in seen or mount.number in seen
         seen |= {mount.source, mount.number}
         size = 0 if known or remote else used(entry.name)
@@ -238,7 +238,7 @@ def _parts(
         yield Part(literal(os.fspath(private)) + inside, reason, counted(os.fspath(private)))
     for mount in visible.values():
         # To root it may be forbidden, and whoever serves it may never answer: tar is not even to look at it.
-        if mount.target not in saved and _is_served(mount.fstype):
+        if mount.target not in saved and is_served(mount.fstype):
             yield Part(literal(mount.target), f"{mount.fstype} is mounted there", 0)
     numbers = {visible[path].number for path in saved}
     for mount in visible.values():
@@ -262,7 +262,7 @@ def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Cov
             yield Covered(item.target, item.fstab_spec, item.fstype, EXCLUDED, NOT_MOUNTED)
 
 
-def _is_served(fstype: str) -> bool:
+def is_served(fstype: str) -> bool:
     """Whether a server or a program of a user stands behind a file system."""
     return fstype in NETWORK or fstype == "autofs" or fstype.startswith("fuse")
 

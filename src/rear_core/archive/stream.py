@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
 
-from ..errors import ProgramFailed, RearError
+from ..errors import ProgramFailed
 from ..shell import BLOCK, Argument, Outcome, Shell, widen
-from . import diagnostics
+from . import diagnostics, read_again
 from .diagnostics import unescaped
 from .encryption import Keys, cipher
 
@@ -99,7 +99,7 @@ def pack(
             *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1)},
             env=_locale(excluded),
         )  # fmt: skip
-    _read_again(outcomes[0].stderr, root)
+    read_again.check(diagnostics.shrunk(outcomes[0].stderr), root)
     return _streamed(outcomes[0], members)
 
 
@@ -149,21 +149,6 @@ class Members:
 
 def _with_index(tar: Sequence[Argument], descriptor: int) -> list[Argument]:
     return [tar[0], f"--index-file=/proc/self/fd/{descriptor}", *tar[1:]]
-
-
-def _read_again(text: str, root: Path) -> None:
-    """Raise `RearError` for a file that shrank to tar only because its disk has an error in the middle of a block."""
-    buffer = bytearray(BLOCK)
-    for name in diagnostics.shrunk(text):
-        path = root / name
-        try:
-            with path.open("rb", buffering=0) as file:
-                while file.readinto(buffer):
-                    pass
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise RearError(f"cannot read {path}: {error.strerror}", "check its file system and disk") from error
 
 
 def unpack(
