@@ -16,6 +16,7 @@ import pytest
 from lab.archives import MakeRun, save
 from lab.loops import attached, mounted
 from rear_core.archive import stream
+from rear_core.archive.served import Served
 from rear_core.archive.watch import Watch
 from rear_core.builtin import backup
 from rear_core.errors import RearError
@@ -209,6 +210,17 @@ def test_what_hangs_is_named_and_ended(tmp_path: Path, make_run: MakeRun, tree: 
     hung = rf"nothing has moved for .* minutes: tar hangs at {tree}"
     with unanswered(tree / "mnt", "0", ",allow_other"), pytest.raises(RearError, match=hung), watch.watching():
         stream.pack(run.sh, [f".{tree}"], [], "none", None, lambda _: None, started=watch.follow)
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this kernel has no FUSE")
+def test_what_a_user_mounts_meanwhile_is_missing_and_ends_no_backup(make_run: MakeRun, tree: Path) -> None:
+    """After the selection, which would have left it out."""
+    (tree / "mnt").mkdir()
+    mounts = Served()
+    with mounts.noted(), unanswered(tree / "mnt", "65534", ""):
+        saved = stream.pack(make_run().sh, [f".{tree}"], [], "none", None, lambda _: None)
+    assert saved.lost == {f".{tree}/mnt": "Cannot stat: Permission denied"}
+    assert mounts.lies_in(f"{tree}/mnt/file") and not mounts.lies_in(f"{tree}/mnt2") and not mounts.lies_in("/")
 
 
 def test_who_waits_for_us_does_not_hang(make_run: MakeRun) -> None:

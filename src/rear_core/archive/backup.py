@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -163,7 +163,11 @@ def archive(
     progress.end()
     if not streamed.members:
         raise RearError("there was nothing to save: no file is left by what is excluded", "look at the coverage report")
+    warnings = dict(streamed.complaints)
+    if streamed.lost:
+        warnings["missed"] = len(streamed.lost)
     warn(run, streamed.complaints)
+    tell_missed(run, streamed.lost)
     if streamed.too_long:
         run.report.warn(
             f"{len(streamed.too_long)} files cannot be restored, as their paths are too long; move or exclude what"
@@ -175,7 +179,7 @@ def archive(
     made = manifest.Manifest(
         created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
-        storage=storage(run), warnings=streamed.complaints, tools=tools(run, compression, bool(keys)),
+        storage=storage(run), warnings=warnings, tools=tools(run, compression, bool(keys)),
         encryption=secured, volumes=tuple(writer.volumes) if several else (),
         chunk_size=target.chunk_size if not several else 0, chunks=writer.volumes[0].chunks if not several else "",
         coverage=hashlib.sha256(report.encode()).hexdigest(),
@@ -226,6 +230,18 @@ def warn(run: Run, complaints: dict[str, int]) -> None:
     for kind, count in complaints.items():
         if kind in words:
             run.report.warn(f"{count} files {words[kind]}; the log names them")
+
+
+def tell_missed(run: Run, missed: Mapping[str, str]) -> None:
+    """Name what could not be saved, as somebody exchanged it, mounted something over it or held it meanwhile."""
+    for path, reason in missed.items():
+        run.report.log(f"not saved: {path[1:]}: {reason}")
+    if missed:
+        path, reason = next(iter(missed.items()))
+        few = f"{path[1:100]}{'...' if len(path) > 100 else ''}: {reason}"
+        run.report.warn(
+            f"{len(missed)} files were changed by others under tar's eyes and are not saved, the first is {few}"
+        )
 
 
 def failure(error: ProgramFailed, place: Place) -> RearError:

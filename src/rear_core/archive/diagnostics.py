@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 # What tar says and goes on, as the manifest counts it. Sockets are made by their servers, not by a backup.
 COMPLAINTS = {
@@ -24,6 +24,16 @@ NOT_POSSIBLE = (
     "No such file or directory", "File exists", "Not a directory", "Is a directory", "Directory not empty",
     "Too many levels of symbolic links", "Too many links", "Invalid cross-device link", "Function not implemented",
 )  # fmt: skip
+
+# Why a single file is not saved while all others are: whoever owns it has put something else in its place after tar had
+# looked at it, or holds it by a lease (fcntl(2)). A disk that fails has other reasons.
+EXCHANGED = re.compile(
+    "Cannot (?:open|stat|readlink): (?:Too many levels of symbolic links|Not a directory|No such file or directory)"
+    "|Cannot readlink: Invalid argument"
+    "|Cannot open: (?:No such device or address|Resource temporarily unavailable)"
+)
+# To root that is only said of what somebody else serves.
+FORBIDDEN = re.compile("Cannot (?:open|stat|readlink|savedir): Permission denied")
 
 # A line of the program by any path; in the name of a file each colon and backslash has a backslash before it, and what
 # would end the line is an escape. The words that follow say what happened, and then the reason.
@@ -95,6 +105,23 @@ def not_restored(text: str) -> dict[str, str] | None:
         if not name or failed is None or failed[1] not in NOT_POSSIBLE:
             return None
         found[path_of(name)] = words
+    return found or None
+
+
+def not_saved(text: str, starts: Collection[str], served: Callable[[str], bool]) -> dict[str, str] | None:
+    """What tar could not save as it was changed meanwhile, with its reasons, when it saved all else; otherwise None.
+
+    `starts` are what it was to save, which must be there; `served` tells of a path whether a user has mounted it.
+    """
+    found: dict[str, str] = {}
+    for name, words in said(text):
+        if _is_harmless(name, words):
+            continue
+        path = path_of(name)
+        meanwhile = EXCHANGED.fullmatch(words) or (FORBIDDEN.fullmatch(words) and served(path))
+        if not name or path.rstrip("/") in starts or not meanwhile:
+            return None
+        found[path] = words
     return found or None
 
 

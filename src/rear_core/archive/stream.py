@@ -17,6 +17,7 @@ from ..shell import BLOCK, Argument, Outcome, Shell, widen
 from . import diagnostics, read_again
 from .diagnostics import unescaped
 from .encryption import Keys, cipher
+from .served import Served
 
 # Extended attributes carry everything: ACLs and capabilities in the kernel's binary form, with numbers, and SELinux
 # contexts. --acls would store the names of users instead, which the rescue system does not know.
@@ -58,7 +59,8 @@ COMPRESSORS = {
 class Streamed:
     """What went through tar: its members, the bytes of its stream, and how often it complained of what.
 
-    `too_long` are members whose paths cannot be restored, `lost` those that were not, with the reason of each.
+    `too_long` are members whose paths cannot be restored, `lost` those that were not, with the reason of each; after
+    `pack` what could not be saved as it was changed meanwhile.
     """
 
     members: int
@@ -86,8 +88,9 @@ def pack(
     tar: list[Argument] = [
         *CREATE, f"--directory={root}", *(f"--exclude=.{pattern}" for pattern in excluded), "--", *starts
     ]  # fmt: skip
-    members = Members()
+    members, mounts = Members(), Served()
     with ExitStack() as stack:
+        stack.enter_context(mounts.noted())
         index = stack.enter_context(members.counted())
         stages: list[Sequence[Argument]] = [_with_index(tar, index), COMPRESSORS[compression].pack]
         descriptors = [index]
@@ -96,11 +99,15 @@ def pack(
             stages.append(command)
             descriptors.append(descriptor)
         outcomes = sh.pipe(
-            *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1)},
+            *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1, 2)},
             env=_locale(excluded),
         )  # fmt: skip
-    read_again.check(diagnostics.shrunk(outcomes[0].stderr), root)
-    return _streamed(outcomes[0], members)
+    tar_ended = outcomes[0]
+    read_again.check(diagnostics.shrunk(tar_ended.stderr), root)
+    if tar_ended.status != 2:
+        return _streamed(tar_ended, members)
+    lost = diagnostics.not_saved(tar_ended.stderr, starts, lambda path: mounts.lies_in(os.fspath(root / path)))
+    return _in_part(tar_ended, members, lost)
 
 
 def _locale(patterns: Sequence[str]) -> dict[str, str]:

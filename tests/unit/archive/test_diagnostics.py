@@ -93,6 +93,31 @@ def test_no_name_passes_for_a_message(tmp_path: Path, locale: str) -> None:
 END = "tar: Exiting with failure status due to previous errors\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "lost"),
+    [
+        ("tar: ./home/a: Cannot open: Too many levels of symbolic links\n", ["./home/a"]),
+        ("tar: ./home/a: Cannot readlink: Invalid argument\ntar: ./x: socket ignored\n", ["./home/a"]),
+        ("tar: ./home/a\\: b: Cannot open: Not a directory\n", ["./home/a: b"]),
+        ("tar: ./home/a: Cannot stat: No such file or directory\n", ["./home/a"]),
+        ("tar: ./home/a: Cannot open: No such device or address\n", ["./home/a"]),
+        ("tar: ./home/a: Cannot open: Resource temporarily unavailable\n", ["./home/a"]),
+        ("tar: ./home/fuse: Cannot stat: Permission denied\n", ["./home/fuse"]),
+        ("tar: ./home/other: Cannot stat: Permission denied\n", None),
+        ("tar: ./home/a: Cannot open: Not a directory\ntar: ./b: Cannot open: Input/output error\n", None),
+        ("tar: ./home/a: Read error at byte 0, while reading 512 bytes: Input/output error\n", None),
+        ("tar: ./home/fuse: Cannot open: Too many open files\n", None),
+        ("tar: ./home: Cannot stat: No such file or directory\n", None),
+        ("tar: ./home/: Cannot open: Not a directory\n", None),
+        ("tar: -: Cannot write: No space left on device\ntar: Error is not recoverable: exiting now\n", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_what_was_exchanged_is_told_from_what_cannot_be_read(said: str, lost: list[str] | None) -> None:
+    found = diagnostics.not_saved(said + END, ["./home"], lambda path: path == "./home/fuse")
+    assert (found and list(found)) == lost
+
+
 def test_what_is_named_is_not_counted_among_the_complaints() -> None:
     text = f"tar: ./a: Cannot open: Not a directory\ntar: ./b: Warning: Cannot fgetxattr: No data available\n{END}"
     assert diagnostics.complaints(text, ["./a"]) == {"other": 1}
