@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each format of a secret is known by samples, and files of a usual machine that only look like one are none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import py_compile
+import subprocess
+import sysconfig
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from rear_core.rescue.secrets import Secret, find_secrets
+
+KEY, NETWORK, WIREGUARD, NETRC, CLOUD = (
+    "a private key", "a key or password of a network", "a key of WireGuard", "a password of netrc", "a key of a cloud",
+)  # fmt: skip
+HASH, KEYTAB = "a password hash", "a keytab of Kerberos"
+
+WG = base64.b64encode(bytes(range(32))).decode()
+AWS = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj/gEAAoIBAQC\n-----END PRIVATE KEY-----\n"
+ENCRYPTED = PEM.replace("-----\nMII", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0123\n\nMII")
+SSH2 = '---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: "rsa key"\nP2/56wAAA+wAAAA3aWYtbW9kbntzaWdue3JzYS1wa2Nz\n'
+
+TEXTS = {
+    "NetworkManager, WireGuard": (f"[wireguard]\nprivate-key={WG}\n", WIREGUARD),
+    "NetworkManager, its peer": (f"[wireguard-peer.x]\npreshared-key={WG}\npreshared-key-flags=0\n", WIREGUARD),
+    "WireGuard with a comment": (f"[Interface]\nprivatekey = {WG} # mine\n", WIREGUARD),
+    "WireGuard's own protocol": ("set=1\nprivate_key=" + "0f" * 32 + "\n", WIREGUARD),
+    "a passphrase with blanks": ("[wifi-security]\nkey-mgmt=wpa-psk\npsk=my secret pass\n", NETWORK),
+    "a passphrase with #": ("[wifi-security]\npsk=abc#def1234\n", NETWORK),
+    "a passphrase with $": ("[connection]\nid=x\n\n[wifi-security]\npsk=$ecret1234\n", NETWORK),
+    "a passphrase of umlauts": ("[wifi-security]\npsk=\N{LATIN SMALL LETTER A WITH DIAERESIS}bcdefgh\n", NETWORK),
+    "802.1x, inner key": ("[802-1x]\nphase2-private-key=/etc/x\nphase2-private-key-password=top secret\n", NETWORK),
+    "802.1x, certificate": ("[802-1x]\nclient-cert-password=topsecret\n", NETWORK),
+    "a VPN": ("[vpn-secrets]\nIPSec secret=topsecret\n", NETWORK),
+    "a VPN, second line": ("[vpn-secrets]\n# mine\nXauth password=\npassword=abc def\n", NETWORK),
+    "wpa_supplicant, $": ('network={\n psk="$ecret1234"\n}\n', NETWORK),
+    "wpa_supplicant, key": ('network={\n private_key_passwd="top secret"\n}\n', NETWORK),
+    "wpa_supplicant, one line": ('network={ ssid="x" psk="topsecret1" }\n', NETWORK),
+    "wpa_supplicant, comment": ('network={\n psk="topsecret1" # mine\n}\n', NETWORK),
+    "wpa_supplicant, comment before": ("network={\n # psk={\n ssid=\"}\"\n psk=" + "0f" * 32 + " }\n", NETWORK),
+    "wpa_supplicant, hash": ("network={\n\tpassword=hash:" + "0f" * 16 + "\n}\n", NETWORK),
+    "hostapd": ("ssid=x\nwpa_passphrase=topsecret1\n", NETWORK),
+    "iwd": ("[Security]\nPassphrase=top secret1\n", NETWORK),
+    "netplan": ("wifis:\n w:\n  access-points:\n   x:\n    password: topsecret1\n", NETWORK),
+    "a setting with a comment": ("user=x\npassword = topsecret1 ; mine\n", NETWORK),
+    "netrc, default": ("default login anna password geheim1\n", NETRC),
+    "netrc, default, reversed": ("default\n\tpassword geheim1\n\tlogin anna\n", NETRC),
+    "netrc, no login": ("# x\nmachine host password geheim1\n", NETRC),
+    "netrc, reversed": ("machine host password geheim1 login anna\n", NETRC),
+    "netrc, account": ("machine host login anna account x password geheim1\n", NETRC),
+    "netrc, lines": ("machine host\n  login anna\n  password $geheim1\n", NETRC),
+    "netrc, written by a script": ("echo machine host login anna password geheim1 > ~/.netrc\n", NETRC),
+    "AWS, environment": (f"export AWS_SECRET_ACCESS_KEY='{AWS}'\n", CLOUD),
+    "AWS, JSON": (json.dumps({"Credentials": {"SecretAccessKey": AWS}}), CLOUD),
+    "AWS, JSON in JSON": (json.dumps(json.dumps({"SecretAccessKey": AWS})), CLOUD),
+    "rclone": (f"[s3]\nsecret_access_key = {AWS}\n", CLOUD),
+    "rclone, a server of one's own": ("[s3]\nsecret_access_key = 0123456789abcdefABCDEF01\n", CLOUD),
+    "Azure, JSON": ('{"client_secret": "aB~8Q~abcdefghijklmnopqrstuvwxyz012.34"}', CLOUD),
+    "Azure, environment": ("AZURE_CLIENT_SECRET=aB~8Q~abcdefghijklmnopqrstuvwxyz012.34\n", CLOUD),
+    "Azure, camels": ("clientSecret: aB_8Q-abcdefghijklmnopqrstuvwxyz012.34\n", CLOUD),
+    "Azure, bus": (f"Endpoint=sb://x/;SharedAccessKey={WG}\n", CLOUD),
+    "Google": (json.dumps({"private_key": PEM}), KEY),
+    "PEM in JSON, ends of lines": (json.dumps({"k": PEM.replace("\n", "\r\n")}), KEY),
+    "PEM in JSON, slashes": (json.dumps({"k": PEM}).replace("/", "\\/"), KEY),
+    "PEM in JSON, numbers": (json.dumps({"k": PEM}).replace("\\n", "\\u000a"), KEY),
+    "PEM in JSON in JSON": (json.dumps(json.dumps({"k": PEM.replace("\n", "\r\n")})), KEY),
+    "PEM in JSON, encrypted": (json.dumps({"k": ENCRYPTED}), KEY),
+    "PEM with a blank": (PEM.replace("-----\n", "----- \n"), KEY),
+    "PEM on a line": (f"KEY='{PEM}'".replace("\n", " "), KEY),
+    "PEM on a line, encrypted": (ENCRYPTED.replace("\n", " "), KEY),
+    "PEM without ends of lines": (PEM.replace("\n", ""), KEY),
+    "PEM in a program": ("\n".join(f'"{line}\\n"' for line in PEM.splitlines()), KEY),
+    "PEM in YAML": ("key: |\n" + "".join(f"    {line}\n" for line in PEM.splitlines()), KEY),
+    "kubeconfig": ("client-key-data: " + base64.b64encode(PEM.encode()).decode(), KEY),
+    "kubeconfig, RSA": (
+        "client-key-data: " + base64.b64encode(PEM.replace("BEGIN", "BEGIN RSA").encode()).decode(), KEY,
+    ),
+    "kubeconfig, EC": (
+        "client-key-data: " + base64.b64encode(PEM.replace("BEGIN", "BEGIN EC").encode()).decode(), KEY,
+    ),
+    "SSH2": (SSH2, KEY),
+    "PGP": ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: x\nComment: x y\n\n" + "lIYE" * 16 + "\n", KEY),
+    "gpg-agent": (
+        "Created: 20261129T005903\nKey: (private-key (rsa (n #00B8885FCB770D802AD51FB8D96C0452C72B5B9C463C\n BCB8", KEY,
+    ),
+    "gpg-agent, protected": (
+        "Key: (protected-private-key (ecc (curve Ed25519)(flags eddsa)(q\n  #406425C1#)\n (protected openpgp-s2k3", KEY,
+    ),
+    "gpg-agent, binary": ("(11:private-key(3:rsa(1:n5:abcde)))", KEY),
+    "gpg-agent, binary, protected": ("(21:protected-private-key(3:rsa(1:n5:abcde)))", KEY),
+    "age": ("# x\nAGE-SECRET-KEY-1" + "Q" * 58 + "\n", "a private key of age"),
+    "PuTTY, in a text": (
+        "  PuTTY-User-Key-File-2: ssh-rsa\n  Encryption: none\n  Private-Lines: 14\n", "a private key of PuTTY",
+    ),
+    "OpenVPN, for one client": (
+        "-----BEGIN OpenVPN tls-crypt-v2 client key-----\n" + "aB3/" * 12 + "\n", "a key of OpenVPN",
+    ),
+    "sha1": ("u:$sha1$40000$jtNX3nZ2$hBNaIXkt4wBI2o5rsi8KejSjNqIq\n", HASH),
+    "argon2": ("u:$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b0dWRWJTmaaJObG+RdescudvJC\n", HASH),
+    "LDAP": ("rootpw {SSHA}" + base64.b64encode(bytes(range(28))).decode() + "\n", HASH),
+}  # fmt: skip
+# The beginnings of what gpg, keytool, openssl and ktutil have written.
+BINARIES = {
+    "PGP, RSA": ("9501d8046b0b78d7010400b8885fcb770d802ad51fb8d96c0452c72b5b9c463cbcb8e08b3057", KEY),
+    "PGP, EdDSA": ("9486046b0b78d716092b06010401da470f010107406425c19715847ca61e7a6eee72366d1ab4", KEY),
+    "PGP, new packet": ("c558046b0b78d716092b06010401da470f010107406425c19715847ca61e7a6eee72366d1ab4", KEY),
+    "PGP, RFC 9580": ("c54b06 6b0b78d7 1b 00000020" + "0f" * 32, KEY),
+    "JKS": ("feedfeed000000020000000100000001000161000001a224d02910000002ba308202b6", KEY),
+    "JKS, behind certificates": ("feedfeed000000020000000200000002000174" + "00" * 40 + "2b060104012a02110101", KEY),
+    "JCEKS": ("cececece000000020000000100000001000161000001a224da285c000002a6308202a2", KEY),
+    "PKCS 12, open lengths": ("3080020103308006092a864886f70d010701a0802480", KEY),
+    "EC, 521 bits": ("3081dc0201010442" + "0f" * 66, KEY),
+    "DSA in PKCS 8": ("30820164020100308201290607 2a8648ce380401 3082011c02818100", KEY),
+    "keytab": ("0502000000470002000b4558414d504c452e434f4d", KEYTAB),
+    "keytab, first deleted": ("0502ffffffb90002000b4558414d504c452e434f4d", KEYTAB),
+}
+
+HARMLESS = {
+    "sshd_config": "#HostKey /etc/ssh/ssh_host_rsa_key\nPasswordAuthentication no\n#PermitEmptyPasswords no\n",
+    "passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:*:65534:65534::/:/usr/sbin/nologin\n",
+    "login.defs": "PASS_MAX_DAYS\t99999\nENCRYPT_METHOD YESCRYPT\n",
+    "pam": "password\t[success=1 default=ignore]\tpam_unix.so obscure use_authtok yescrypt\n",
+    "fstab": "//nas/x /mnt cifs credentials=/etc/nas,vers=3.0 0 0\n",
+    "NetworkManager.conf": "[main]\nplugins=ifupdown,keyfile\n\n[ifupdown]\nmanaged=false\n",
+    "a network asked for": "[wifi-security]\nkey-mgmt=wpa-psk\npsk-flags=2\npsk=\n\n[ipv4]\nmethod=auto\n",
+    "802.1x by files": "[802-1x]\nprivate-key=/etc/ssl/x.key\nprivate-key-password-flags=1\n#password=topsecret\n",
+    "a VPN without secrets": "[vpn-secrets]\n\n[ipv4]\nmethod=auto\n",
+    "a keyfile that a script writes": "cat <<EOF\n[wifi-security]\npsk=$PSK\n[802-1x]\npassword=${PASS}\nEOF\n",
+    "a template": "[wifi-security]\npsk={{ psk }}\n[802-1x]\npassword=<your password>\npin=@PIN@\n",
+    "wpa_supplicant.conf": 'network={\n ssid="x"\n key_mgmt=NONE\n # psk="topsecret1"\n #psk="topsecret1"\n}\n',
+    "a block that a script writes": 'printf "network={\n ssid="$SSID"\n psk="$PSK"\n psk="${psk}"\n}\n"\n',
+    "settings of programs": "password = ask('Password: ')\npassword = None\npassword = auth[2]\npin=$1\npin=$P # x\n",
+    "netplan": "wifis:\n w:\n  access-points:\n   x:\n    password: <secret>\n",
+    "netrc": "machine host login anna password <your password>\n#default login anna password\n",
+    "netrc in a program": 'x = f"machine {host} login {name} password {me.word}"\n"machine %s login %s password %s"\n',
+    "netrc, anonymous": "default login anonymous password user@site\n",
+    "sentences": "default login and password are in\na virtual machine with password prompts\ndefault password is x\n",
+    "AWS": "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = <YOUR_SECRET_KEY>\n",
+    "AWS in a program": "client(aws_secret_access_key=settings.SECRET_ACCESS_KEY, SecretAccessKey=secretAccessKey)\n",
+    "Azure": 'client_secret = your-client-secret-goes-here\n"client_secret": "<client secret>",\n',
+    "Azure in a program": "f(client_secret=oauth2_settings.client_secret_of_application)\n",
+    "public key of WireGuard": f"[Peer]\nPublicKey = {WG}\n#PresharedKey =\nPrivateKey = <key>\n",
+    "a program that reads keys": "if text.startswith('-----BEGIN RSA PRIVATE KEY-----'):\n    return load()\n",
+    "a program that writes keys": 'f"-----BEGIN PRIVATE KEY-----\\n{base64}\\n-----END PRIVATE KEY-----\\n"',
+    "a key left out": "-----BEGIN PRIVATE KEY-----\nMIIEvQ...\n-----END PRIVATE KEY-----\n",
+    "a certificate in a kubeconfig": "certificate-authority-data: "
+    + base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + b"M" * 64).decode(),
+    "a public key in base64": base64.b64encode(b"-----BEGIN PUBLIC KEY-----\n" + b"M" * 64).decode(),
+    "a key on a card": "(20:shadowed-private-key(3:rsa(1:n5:abcde)(8:shadowed5:t1-v1",
+    "an expression of a program": "gcry_sexp_build(&key, NULL, \"(private-key (rsa (n %m)(e %m)(d %m)))\")",
+    "a public key of PuTTY": "---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"x\"\n" + "AAAAB3NzaC1yc2EA" * 4 + "\n",
+    "hashes of files": "$argon2id$v=19$m=65536,t=3,p=4$salt$hash\n{SSHA}hash\n" + "0f" * 32 + "  file\n",
+}  # fmt: skip
+HARMLESS_BINARIES = {
+    "public key of PGP": "988d046b0b78d7010400b8885fcb770d802ad51fb8d96c0452c72b5b9c463cbcb8e08b3057f809",
+    "certificates of Java": "feedfeed000000020000000100000002000174000001a224da2a7b0005582e353039000001bb30",
+    "no certificates of Java": "feedfeed0000000200000000" + "0f" * 20,
+    "static library": b"!<arch>\n".hex() + PEM.encode().hex(),
+    "signed message": "308206a906092a864886f70d010702a082069a30820696020101",
+}
+
+
+@pytest.mark.parametrize("name", [*TEXTS, *BINARIES])
+def test_each_sample_is_found(tmp_path: Path, name: str) -> None:
+    text, what = TEXTS[name] if name in TEXTS else BINARIES[name]
+    (tmp_path / "file").write_bytes(text.encode() if name in TEXTS else bytes.fromhex(text))
+    assert find_secrets(tmp_path, {}) == [Secret("/file", what)]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_sample_is_found_below_others_and_in_the_files_of_other_systems(tmp_path: Path, name: str) -> None:
+    text, what = TEXTS[name]
+    (tmp_path / "below").write_text("# A file.\n\n" * 500 + text)
+    (tmp_path / "other").write_bytes(text.encode().replace(b"\n", b"\r\n"))
+    assert find_secrets(tmp_path, {}) == [Secret("/below", what), Secret("/other", what)]
+
+
+@pytest.mark.parametrize("name", [*HARMLESS, *HARMLESS_BINARIES])
+def test_what_only_looks_like_a_secret_is_none(tmp_path: Path, name: str) -> None:
+    data = HARMLESS[name].encode() if name in HARMLESS else bytes.fromhex(HARMLESS_BINARIES[name])
+    (tmp_path / "file").write_bytes(data)
+    assert find_secrets(tmp_path, {}) == []
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A folder with a key and its certificate, and an empty one beside it for what is made of them."""
+    run = partial(subprocess.run, check=True, capture_output=True, cwd=tmp_path)
+    (tmp_path / "tree").mkdir()
+    run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "key"])
+    run(["openssl", "req", "-x509", "-key", "key", "-subj", "/CN=x", "-out", "certificate"])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "openssl pkcs8 -topk8 -in key -outform DER -passout pass:x -out tree/made",
+        "openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES -in key -outform DER -passout pass:x -out tree/made",
+        "openssl pkcs12 -export -inkey key -in certificate -passout pass:x -out tree/made",
+        "openssl pkcs12 -export -inkey key -in certificate -certpbe NONE -keypbe NONE -passout pass: -out tree/made",
+        "openssl ec -in key -aes256 -passout pass:x -out tree/made",
+        "ssh-keygen -q -t ed25519 -N passphrase -f tree/made",
+        "ssh-keygen -q -t rsa -b 1024 -m PEM -N passphrase -f tree/made",
+        "ssh-keygen -q -t ecdsa -m PKCS8 -N passphrase -f tree/made",
+    ],
+)
+def test_keys_that_the_tools_make_are_found(keys: Path, command: str) -> None:
+    subprocess.run(command.split(), check=True, capture_output=True, cwd=keys)
+    assert find_secrets(keys / "tree", {}) == [Secret("/made", "a private key")]
+
+
+def test_certificates_and_public_keys_that_the_tools_make_are_none(keys: Path) -> None:
+    for command in (
+        "openssl pkcs12 -export -nokeys -in certificate -certpbe NONE -passout pass: -out tree/pkcs12",
+        "openssl x509 -in certificate -outform DER -out tree/certificate.der",
+        "openssl x509 -in certificate -text -out tree/certificate.pem",
+        "openssl pkey -in key -pubout -outform DER -out tree/public.der",
+        "openssl pkey -in key -pubout -out tree/public.pem",
+        "openssl req -new -key key -subj /CN=x -outform DER -out tree/request.der",
+        "openssl crl2pkcs7 -nocrl -certfile certificate -outform DER -out tree/certificates.p7",
+    ):
+        subprocess.run(command.split(), check=True, capture_output=True, cwd=keys)
+    assert find_secrets(keys / "tree", {}) == []
+
+
+def test_byte_code_of_the_standard_library_is_no_alarm_even_where_nobody_calls_it_a_library(tmp_path: Path) -> None:
+    library = Path(sysconfig.get_path("stdlib"))
+    for name in ("netrc", "ssl", "hmac", "hashlib", "smtplib", "configparser", "urllib/parse", "uuid"):
+        source = library / f"{name}.py"
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+        py_compile.compile(str(source), str(tmp_path / f"{source.stem}.pyc"))
+    assert find_secrets(tmp_path, {}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY-----" + " " * 200_000,
+        "-----BEGIN PRIVATE KEY-----\n" + "a: " * 50_000,
+        "network={" * 500 + "x" * 100_000,
+        "[wifi-security]\n" + "x\n" * 100_000,
+        "[wifi-security]\n" * 10_000,
+        "PuTTY-User-Key-File-2: x\n" + "\n" * 100_000,
+        "machine x" + " login x" * 50_000 + "\n" * 50_000,
+        "$y$" * 50_000 + "a" * 50_000,
+    ],
+)
+def test_a_file_that_almost_has_one_takes_no_longer_than_others(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    start = time.process_time()
+    assert find_secrets(tmp_path, {}) == []
+    assert time.process_time() - start < 1
