@@ -11,6 +11,7 @@ import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import Interrupted, Refused
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .run import Run
 
 Answer = TypeVar("Answer")
+
+# While it is set nothing hangs: the user is asked.
+WAITING = Event()
 
 QUIT = ("q", "quit")
 YES = {"y": True, "yes": True}
@@ -80,7 +84,7 @@ def _line(run: Run, question: str, *, secret: bool = False) -> str:
         raise Refused(f"nobody can be asked with -n: {question.strip()}", "run it again without -n")
     seconds = int(run.settings.get("USER_INPUT_TIMEOUT", 0))
     _forget_typed()
-    with _unseen() if secret else nullcontext():
+    with waiting(), _unseen() if secret else nullcontext():
         print(visible(question), end="", file=sys.stderr, flush=True)
         if seconds and not select.select([sys.stdin], [], [], seconds)[0]:
             print(file=sys.stderr)
@@ -91,6 +95,16 @@ def _line(run: Run, question: str, *, secret: bool = False) -> str:
             # RuntimeError: the standard input is closed (input() says "lost sys.stdin").
             print(file=sys.stderr)
             raise Interrupted("a question was not answered", "run it again, on a terminal") from None
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """A block in which the user is waited for."""
+    WAITING.set()
+    try:
+        yield
+    finally:
+        WAITING.clear()
 
 
 def _forget_typed() -> None:

@@ -368,6 +368,55 @@ def test_a_backup_on_several_media_is_read_from_its_last_one_and_restored_from_i
         archive.check(run, shelf)
 
 
+class Silent(Shelf):
+    """A shelf that never answers once it is asked for `what`."""
+
+    what = ""
+
+    def __getattribute__(self, name: str) -> object:
+        if name == object.__getattribute__(self, "what"):
+            reading, writing = os.pipe()
+            try:
+                os.read(reading, 1)
+            finally:
+                os.close(reading)
+                os.close(writing)
+        return object.__getattribute__(self, name)
+
+
+def impatient(run: Run) -> Run:
+    values = {**run.settings.values_by_name, "BACKUP_STALL_MINUTES": 0.3 / 60}
+    run.settings = replace(run.settings, values_by_name=values)  # type: ignore[arg-type]
+    return run
+
+
+@pytest.mark.parametrize("what", ["new", "write", "end_volume", "add"])
+def test_a_place_that_falls_silent_ends_a_backup_by_its_name(
+    tmp_path: Path, make_run: MakeRun, tree: Path, what: str
+) -> None:
+    run, shelf = impatient(make_run()), Silent(tmp_path / "shelf", 1 << 30)
+    shelf.what = what
+    with pytest.raises(RearError, match=r"nothing has moved for .* minutes: the shelf hangs"):
+        backup.store(run, shelf, chosen(tree))
+
+
+def test_a_place_that_falls_silent_ends_a_check_and_a_restore_by_its_name(
+    tmp_path: Path, make_run: MakeRun, tree: Path
+) -> None:
+    run, shelf = impatient(make_run()), Silent(tmp_path / "shelf", 1 << 30)
+    backup.store(run, shelf, chosen(tree))
+    archive.check(run, shelf)
+    hangs = r"nothing has moved for .* minutes: the shelf hangs"
+    shelf.what = "volume"
+    with pytest.raises(Refused, match=hangs):
+        archive.check(run, shelf)
+    with pytest.raises(RearError, match=hangs):
+        archive.restore(run, shelf)
+    shelf.what = "names"
+    with pytest.raises(Refused, match=hangs):
+        archive.check(run, shelf)
+
+
 def test_progress_events_are_json_lines(
     tmp_path: Path, make_run: MakeRun, tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -206,9 +205,12 @@ def test_what_hangs_is_named_and_ended(tmp_path: Path, make_run: MakeRun, tree: 
     run = make_run()
     save(run, tmp_path / "backups", tree)
     (tree / "mnt").mkdir()
-    watch = Watch(0.1 / 60)
+    watch = Watch(0.1 / 60, run.report, "the place")
     hung = rf"nothing has moved for .* minutes: tar hangs at {tree}"
-    with unanswered(tree / "mnt", "0", ",allow_other"), pytest.raises(RearError, match=hung), watch.watching():
+    with unanswered(tree / "mnt", "0", ",allow_other"), ExitStack() as stack:
+        stack.enter_context(pytest.raises(RearError, match=hung))
+        stack.enter_context(watch.watching())
+        stack.enter_context(watch.programs())
         stream.pack(run.sh, [f".{tree}"], [], "none", None, lambda _: None, started=watch.follow)
 
 
@@ -223,19 +225,35 @@ def test_what_a_user_mounts_meanwhile_is_missing_and_ends_no_backup(make_run: Ma
     assert mounts.lies_in(f"{tree}/mnt/file") and not mounts.lies_in(f"{tree}/mnt2") and not mounts.lies_in("/")
 
 
-def test_who_waits_for_us_does_not_hang(make_run: MakeRun) -> None:
-    watch = Watch(0.1 / 60)
+# Work at a place where no signal wakes it.
+STUCK = """
+import os, sys
+from pathlib import Path
+from rear_core.archive.watch import Watch, given_up
+from rear_core.errors import RearError
+from rear_core.report import Report
+from rear_core.shell import Shell
+folder = Path(sys.argv[1])
+try:
+    known = folder if sys.argv[2] else None
+    with Watch(0.3 / 60, Report(), str(folder), lambda: given_up(Shell(), known)).watching():
+        os.listdir(folder)
+except RearError as error:
+    print("raised", error.message)
+"""
 
-    def slowly() -> Iterator[bytes]:
-        with watch.busy():
-            time.sleep(0.5)
-        yield b"at last"
 
-    taken = []
-    with watch.watching():
-        make_run().sh.pipe(["cat"], ["cat"], feed=slowly(), started=watch.follow)
-        make_run().sh.pipe(["sh", "-c", "sleep 0.05; echo"], take=lambda block: taken.append(bytes(block)))
-    assert taken == [b"\n"]
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this kernel has no FUSE")
+@pytest.mark.parametrize("known", ["", "the folder"])
+def test_a_place_that_lets_nobody_go_is_named_and_ended(tmp_path: Path, known: str) -> None:
+    """Where it is of a server or program, the kernel gives it up; otherwise the run ends as it stands."""
+    place = tmp_path / "place"
+    place.mkdir()
+    with unanswered(place, "0", ",allow_other"):
+        ended = subprocess.run([sys.executable, "-c", STUCK, place, known], capture_output=True, text=True, timeout=20)
+    hangs = f"minutes: {place} hangs"
+    assert ended.returncode == (0 if known else 1)
+    assert hangs in (ended.stdout if known else ended.stderr) and ("raised" in ended.stdout) == bool(known)
 
 
 @contextmanager

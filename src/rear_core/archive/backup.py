@@ -20,7 +20,7 @@ from . import coverage, diagnostics, encryption, manifest, signature, stream
 from .place import Place, identity, opened
 from .progress import Progress, size
 from .volumes import Target, Writer
-from .watch import Watch
+from .watch import Watch, watch
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -42,9 +42,10 @@ def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
     secret = passphrase(run)
     secured, keys = encryption.new(secret) if secret else (None, None)
     suffix = stream.COMPRESSORS[run.settings["BACKUP_COMPRESSION"]].suffix + (".enc" if keys else "")
+    name = f"backup.tar{suffix}"
     try:
-        with where.new(f"backup.tar{suffix}") as target:
-            made = archive(run, selection, target, f"backup.tar{suffix}", secured, keys)
+        with watch(run, where).watching() as watching, where.new(name) as target:
+            made = archive(run, selection, target, name, secured, keys, watching)
     except ProgramFailed as error:
         raise failure(error, where) from error
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
@@ -138,26 +139,24 @@ def archive(
     name: str,
     secured: encryption.Encryption | None,
     keys: encryption.Keys | None,
+    watching: Watch,
 ) -> manifest.Manifest:
     """Write archive, coverage report and, last, the manifest of a backup."""
     compression = run.settings["BACKUP_COMPRESSION"]
     progress = Progress(run.report, "Saving", selection.bytes, events=run.options.json_progress)
     position = Position()
-    writer = Writer(target)
-
-    watch = Watch(run.settings["BACKUP_STALL_MINUTES"])
+    writer = Writer(target, watching.writing, watching.at_place)
 
     def started(pids: Sequence[int]) -> None:
         position.follow(pids)
-        watch.follow(pids)
+        watching.follow(pids)
 
     def take(block: memoryview) -> None:
-        with watch.busy():
-            writer(block)
-            progress.at(position.read())
+        writer(block)
+        progress.at(position.read())
 
     patterns = [part.pattern for part in selection.parts]
-    with watch.watching():
+    with watching.programs():
         streamed = stream.pack(run.sh, selection.starts, patterns, compression, keys, take, started=started)
     writer.end()
     progress.end()

@@ -19,7 +19,7 @@ from .described import recorded, signers
 from .place import Folder, Place, identity, opened
 from .progress import Progress, size
 from .volumes import checked
-from .watch import Watch
+from .watch import Watch, watch
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -40,28 +40,34 @@ def check(run: Run, place: Path | Place) -> None:
     """Choose a backup, read it, and set `run.backup`; `Refused` unless it is whole and authentic."""
     where = opened(run, place)
     try:
-        names = where.names()
-        name = generations.choose(names, run.options.backup, str(where))
-        others = [other for other in names if other != name]
-        choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
-        run.report.say(f"Backup: {name}{choice}")
-        sealed = read_manifest(where, name)
-        keys = unlock(run, sealed)
-        # Whoever has the passphrase has made an encrypted one.
-        authentic = bool(keys) or check_signature(run, sealed)
-        found = sealed.manifest
-        check_owner(run, name, found)
-        compare_layouts(run, found)
-        check_saved(run, found)
-        check_room(run, found)
-        check_report(run, where, name, found)
-        proven = read_archive(run, where, name, found)
+        with watch(run, where, error=Refused).watching():
+            backup, proof = examine(run, where)
     except OSError as error:
         raise Refused(f"cannot read the backups in {where}: {error.strerror}", "check its server or disk") from error
-    run.backup = Backup(name, found, keys)
-    proof = "authentic" if authentic else "unchanged"
+    run.backup, found = backup, backup.manifest
     contents = f"{found.members} files, {size(found.bytes)}, of {found.hostname}"
-    run.report.say(f"The backup is {proven} and {proof}: {contents}")
+    run.report.say(f"The backup is {proof}: {contents}")
+
+
+def examine(run: Run, where: Place) -> tuple[Backup, str]:
+    """The chosen backup, and what is proven of it."""
+    names = where.names()
+    name = generations.choose(names, run.options.backup, str(where))
+    others = [other for other in names if other != name]
+    choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
+    run.report.say(f"Backup: {name}{choice}")
+    sealed = read_manifest(where, name)
+    keys = unlock(run, sealed)
+    # Whoever has the passphrase has made an encrypted one.
+    authentic = bool(keys) or check_signature(run, sealed)
+    found = sealed.manifest
+    check_owner(run, name, found)
+    compare_layouts(run, found)
+    check_saved(run, found)
+    check_room(run, found)
+    check_report(run, where, name, found)
+    proven = read_archive(run, where, name, found)
+    return Backup(name, found, keys), f"{proven} and {'authentic' if authentic else 'unchanged'}"
 
 
 def read_manifest(place: Place, name: str) -> manifest.Sealed:
@@ -289,9 +295,9 @@ def archive_blocks(
 
 
 def awaited(blocks: Iterator[memoryview], watch: Watch) -> Iterator[memoryview]:
-    """The blocks; while one is read the programs that wait for it do not hang."""
+    """The blocks; while one is read not the programs hang that wait for it, but the place."""
     while True:
-        with watch.busy():
+        with watch.at_place():
             block = next(blocks, None)
         if block is None:
             return
@@ -306,12 +312,14 @@ def restore(run: Run, place: Path | Place) -> None:
     found = backup.manifest
     run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
+    where = opened(run, place)
+    watching = watch(run, where, advice="see to the disk behind it, and run it again")
+    blocks = archive_blocks(where, backup.name, found, progress.at)
     try:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
-        watch = Watch(run.settings["BACKUP_STALL_MINUTES"], "see to the disk behind it, and run it again")
-        with watch.watching(), closing(archive_blocks(opened(run, place), backup.name, found, progress.at)) as blocks:
+        with watching.watching(), watching.programs(), closing(blocks):
             streamed = stream.unpack(
-                run.sh, awaited(blocks, watch), found.compression, backup.keys, run.target, started=watch.follow
+                run.sh, awaited(blocks, watching), found.compression, backup.keys, run.target, started=watching.follow
             )
     except ProgramFailed as error:
         raise failure(run, error) from error

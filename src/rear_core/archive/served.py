@@ -11,6 +11,7 @@ from threading import Thread
 
 from ..mounts import mount_points
 from .coverage import is_served
+from .watch import ASIDE
 
 
 class Served:
@@ -24,7 +25,7 @@ class Served:
         """A block in which each change of what is mounted is looked at."""
         self._look()
         reading, writing = os.pipe()
-        looking = Thread(target=self._work, args=[reading], daemon=True)
+        looking = Thread(target=self._work, args=[reading], name=ASIDE, daemon=True)
         looking.start()
         try:
             yield

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from ..errors import RearError
 # Bytes that have a checksum of their own where a place can be read from any byte on.
 CHUNK = 16 << 20
 HEX = 64
+
+Block = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,15 @@ class Target(Protocol):
 
 
 class Writer:
-    """Writes an archive to a target and keeps the checksums of the whole and of its volumes."""
+    """Writes an archive to a target and keeps the checksums of the whole and of its volumes.
 
-    def __init__(self, target: Target) -> None:
+    Each write is in a block of `writing`, each end of a volume in one of `ending`.
+    """
+
+    def __init__(self, target: Target, writing: Block = nullcontext, ending: Block = nullcontext) -> None:
         self.target = target
+        self._writing = writing
+        self._ending = ending
         self.size = 0
         self.volumes: list[Volume] = []
         # One and the same until there is a second volume: most archives have none.
@@ -134,7 +142,8 @@ class Writer:
 
     def _write(self, block: memoryview) -> None:
         while block:
-            count = self.target.write(block)
+            with self._writing():
+                count = self.target.write(block)
             written, block = block[:count], block[count:]
             self._whole.update(written)
             if self._volume is not self._whole:
@@ -148,7 +157,8 @@ class Writer:
         if not volume.size and not last:
             raise RearError("the medium is full before anything was written to it", "use an empty one, or a larger one")
         self.volumes.append(volume)
-        self.target.end_volume(volume, last=last)
+        with self._ending():
+            self.target.end_volume(volume, last=last)
         self._volume = Checksum(self.target.chunk_size)
 
 

@@ -86,8 +86,8 @@ def rear_settings() -> Iterable[Setting]:
     )  # fmt: skip
     yield Setting(
         "BACKUP_STALL_MINUTES", int, default=15, check=_not_negative,
-        help="Minutes after which a backup or a restore ends that waits for a silent server, disk or program; the error"
-        " names the file. 0 waits for ever.",
+        help="Minutes after which a backup, its check or a restore ends that waits for a silent server, disk or"
+        " program; the error names the file, or the place of the backups. 0 waits for ever.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_CHECK", str, default="sample", choices=("sample", "all"),
