@@ -69,7 +69,7 @@ def check_parameters(encryption: Encryption) -> None:
     """Raise `TypeError` or `ValueError` when they are none, or ask for far more than anybody needs."""
     texts = (encryption.salt, encryption.check, encryption.cipher)
     numbers = (encryption.work, encryption.blocks, encryption.lanes)
-    if not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) and text.isascii() for text in texts):
         raise TypeError("salt, check value or cipher of its key are no text")
     if not all(type(number) is int and number > 0 for number in numbers):
         raise TypeError("the work for its key is no number")

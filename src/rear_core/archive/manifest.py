@@ -107,8 +107,10 @@ def loads(text: str) -> Sealed:
         )
     checksum, mac, signature = (document.pop(name, "") for name in ("checksum", "authentication", "signature"))
     sealed = _canonical(document)
-    if not isinstance(mac, str) or not isinstance(signature, str) or hashlib.sha256(sealed).hexdigest() != checksum:
+    if hashlib.sha256(sealed).hexdigest() != checksum:
         raise Refused("the manifest is damaged: its checksum is wrong", OTHER_BACKUP)
+    if not all(isinstance(seal, str) and seal.isascii() for seal in (mac, signature)):
+        raise Refused("the manifest is damaged: its seals are no text", OTHER_BACKUP)
     del document["version"]
     return Sealed(_decode(document), sealed, mac, signature)
 
@@ -136,10 +138,11 @@ def _decode(document: dict[str, Any]) -> Manifest:
         "int": (int,),
         "tuple[Volume, ...]": (list,),
         "tuple[str, ...]": (list,),
+        "Encryption | None": (dict, type(None)),
     }
     for name, value in document.items():
         kind = wanted.get(name)
-        if kind is None or not isinstance(value, kinds.get(str(kind), (dict, type(None)))):
+        if kind is None or not isinstance(value, kinds.get(str(kind), (dict,))):
             raise RearError(f"the manifest has an unexpected {name!r}", OTHER_BACKUP)
         if isinstance(value, int) and not is_count(value):
             raise RearError(f"the manifest has an impossible {name!r}: {value}", OTHER_BACKUP)

@@ -109,6 +109,9 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
         {"encryption": {"salt": "00", "check": "", "work": True}},
         {"encryption": {"salt": "00", "check": "", "blocks": int("9" * 4300)}},
         {"encryption": {"salt": 0, "check": ""}},
+        {"encryption": {"salt": "00", "check": "é"}},
+        {"storage": None},
+        {"warnings": None},
     ],
 )
 def test_a_manifest_of_another_program_is_a_named_error(change: dict[str, object]) -> None:
@@ -124,6 +127,15 @@ def forged(change: dict[str, object]) -> str:
     text = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     document["checksum"] = hashlib.sha256(text).hexdigest()
     return json.dumps(document)
+
+
+@pytest.mark.parametrize("seal", ["authentication", "signature"])
+@pytest.mark.parametrize("value", ["é", 1, None])
+def test_a_seal_that_is_none_is_refused(seal: str, value: object) -> None:
+    document = json.loads(manifest.dumps(PLAIN))
+    document[seal] = value
+    with pytest.raises(Refused, match="seals"):
+        manifest.loads(json.dumps(document))
 
 
 def test_any_depth_that_can_be_read_is_refused_by_name() -> None:
