@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from rear_core import builtin
 from rear_core.archive import external
-from rear_core.archive.external import FileSystem, Found
+from rear_core.archive.external import FileSystem, Found, Share, Usage
 from rear_core.errors import ConfigurationError, RearError, Refused
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -138,21 +138,78 @@ def test_a_client_that_restores_nothing_is_not_believed(tmp_path: Path, tree: Pa
         pass
     (tree / "etc/passwd").unlink()
     with pytest.raises(RearError, match="/etc/passwd"):
-        external.compare(run, Found("x", (FileSystem("/", 0, ("etc", "usr")),)), 0, 0)
+        external.compare(run, Found("x", (FileSystem("/", 0, ("etc", "usr")),)), [])
 
 
-def test_less_than_was_recorded_is_told(tmp_path: Path, tree: Path) -> None:
+def test_names_that_did_not_come_back_are_told(tmp_path: Path, tree: Path) -> None:
     run = make_run(tmp_path)
     system = FileSystem("/", 1 << 20, ("etc", "opt", "usr"), 0o751, os.geteuid(), os.getegid())
-    external.compare(run, Found("x", (replace(system, files=22_000),)), 1000, 1197)
-    names, size, files = run.report.warnings
-    assert "1 of the recorded names did not come back (/opt)" in names
-    assert "only 1000 B came back; 1.0 MiB" in size
-    assert "only 1197 files came back; there were 22000" in files
-    # It is no success, and the machine is made to start all the same.
-    assert run.recovery.missing == [size, files]
+    external.compare(run, Found("x", (system,)), [])
+    assert run.report.warnings == ["1 of the recorded names did not come back (/opt); the log has all"]
+    assert run.recovery.missing == []
     assert run.recovery.differences == ["not in the backup: /opt"]
     assert tree.stat().st_mode & 0o777 == 0o751
+
+
+ROOT = Share(("/",), Usage(10 << 30, 200_000), Usage(10 << 30, 199_000))
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "came", "said", "lacking"),
+    [
+        ("/home", Usage(3 << 30, 22_000), Usage(8192, 2), "2 of 22000 files and 8.0 KiB of 3.0 GiB", True),
+        ("/usr", Usage(8 << 30, 200_000), Usage(8 << 30, 90_000), "90000 of 200000 files", True),
+        ("/usr", Usage(8 << 30, 200_000), Usage(8 << 30, 120_000), "120000 of 200000 files", False),
+        ("/srv", Usage(8 << 30, 0), Usage(3 << 30, 0), "3.0 GiB of 8.0 GiB", True),
+        ("/srv", Usage(8 << 30, 9), Usage(7 << 30, 9), "7.0 GiB of 8.0 GiB", False),
+        # A small one of which nothing came, and small ones of which much has gone since: old kernels, logs.
+        ("/srv", Usage(50 << 20, 400), Usage(8192, 2), "2 of 400 files", True),
+        ("/boot", Usage(300 << 20, 350), Usage(90 << 20, 340), "90.0 MiB of 300.0 MiB", False),
+        ("/var/log", Usage(900 << 20, 300), Usage(40 << 20, 130), "130 of 300 files and 40.0 MiB of 900.0 MiB", False),
+        ("/tmp", Usage(2 << 30, 3000), Usage(8192, 2), "2 of 3000 files and 8.0 KiB of 2.0 GiB", False),
+    ],
+)
+def test_each_file_system_is_compared_by_itself(
+    tmp_path: Path, tree: Path, path: str, wanted: Usage, came: Usage, said: str, lacking: bool
+) -> None:
+    run = make_run(tmp_path)
+    external.compare(run, Found("x", (FileSystem("/"),)), [ROOT, Share((path,), wanted, came)])
+    (warning,) = run.report.warnings
+    assert warning == f"only {said} came back of {path}, as counted when the machine was described"
+    # It is no success, and the machine is made to start all the same.
+    assert run.recovery.missing == ([warning] if lacking else [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "came"),
+    [
+        (Usage(10 << 30, 200_000), Usage(10 << 30, 191_000)),
+        (Usage(10 << 30, 200_000), Usage(30 << 30, 900_000)),
+        (Usage(6 << 20, 15), Usage(1 << 20, 3)),
+        (Usage(-4096, -11), Usage()),
+        (Usage(10 << 30, 0), Usage(10 << 30, 200_000)),
+    ],
+)
+def test_what_changes_from_day_to_day_is_not_worth_a_word(
+    tmp_path: Path, tree: Path, wanted: Usage, came: Usage
+) -> None:
+    run = make_run(tmp_path)
+    external.compare(run, Found("x", (FileSystem("/"),)), [Share(("/",), wanted, came)])
+    assert run.report.warnings == []
+
+
+def test_what_came_is_measured_by_device_and_above_what_was_there(tmp_path: Path, tree: Path) -> None:
+    run = make_run(tmp_path)
+    run.target.joinpath("home/anna/file").write_bytes(bytes(1 << 20))
+    now = external._usage(run.target)
+    start = Usage(now.bytes - (1 << 20), now.files - 1 if now.files else 0)
+    systems = (FileSystem("/", now.bytes, files=now.files), FileSystem("/home", 5 << 30, files=9000))
+    (share,) = external._shares(run, Found("x", systems), {run.target.stat().st_dev: start})
+    assert share.paths == ("/", "/home")
+    assert share.wanted.bytes == (5 << 30) + (1 << 20)
+    assert share.wanted.files == (9001 if now.files else 0)
+    # Others write to this device, too.
+    assert share.came.bytes < 1 << 30
 
 
 def test_a_client_is_heard_and_its_failure_has_its_own_words(tmp_path: Path, tree: Path) -> None:
