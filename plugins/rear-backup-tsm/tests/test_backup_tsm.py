@@ -20,7 +20,7 @@ from lab import vendors
 from lab.vendors.server import Vault, vault
 from rear_backup_tsm import client, options
 from rear_core import ConfigurationError, RearError, Refused, Run, builtin
-from rear_core.archive.external import FileSystem
+from rear_core.archive.external import Ended, FileSystem
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options
@@ -193,15 +193,18 @@ def test_every_file_system_must_be_there(folder: Path, server: Vault, tmp_path: 
     assert run.report.warnings == [f"{path} is not to be restored and will be empty" for path in ("/home", "/srv")]
 
 
-def test_skipped_files_are_counted_and_named_in_the_log(folder: Path, server: Vault, tmp_path: Path) -> None:
+def test_files_that_do_not_come_back_fail_the_run_by_their_names(folder: Path, server: Vault, tmp_path: Path) -> None:
     server.put(NODE, "/", a_system(tmp_path / "root"), NOON)
-    (folder / "standin-skips").write_text("2")
+    (folder / "standin-skips").write_text("5")
     run = make_run(folder)
     remember(run, "/")
     run.report.open_log(tmp_path / "log")
     rear_backup_tsm.check_backup(run)
     rear_backup_tsm.restore_files(run)
-    assert run.report.warnings == ["restoring /: 2 files were not processed (dsmc ended with 4)"]
+    lack = "restoring /: 5 files were not processed (dsmc ended with 4): //0, //1, //2 ...; the log has all"
+    # The machine is made to start all the same.
+    assert run.recovery.missing == [lack]
+    assert run.report.warnings == [lack]
     run.report.close()
     assert "dsmerror.log: " in (tmp_path / "log").read_text()
     assert "ANS4042E" in (tmp_path / "log").read_text()
@@ -244,6 +247,18 @@ def test_media_are_archived_when_it_is_wished(folder: Path, tmp_path: Path) -> N
     run.results = [tmp_path / "gone.iso"]
     step.action(run)
     assert "were not archived" in run.report.warnings[0]
+
+
+def test_files_that_are_not_saved_are_a_warning(folder: Path, server: Vault, tmp_path: Path) -> None:
+    run = make_run(folder)
+    lines = ("ANS1228E Sending of object '/home/it's' failed.", "Total number of objects failed:             1")
+    rear_backup_tsm.judge(run, Ended(4, (), lines), "saving /home", run.report.warn)
+    rear_backup_tsm.judge(run, Ended(8, (), ()), "saving /home", run.report.warn)
+    assert run.report.warnings == [
+        "saving /home: 1 files were not processed (dsmc ended with 4): /home/it's; the log has all",
+        "saving /home: dsmc had warnings; the log has them",
+    ]
+    assert run.recovery.missing == []
 
 
 def test_numbers_at_the_end_are_read() -> None:

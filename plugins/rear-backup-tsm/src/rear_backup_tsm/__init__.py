@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,21 +175,26 @@ def save_files(run: Run) -> None:
         for system in external.recorded(run, run.settings["TSM_FILESPACES"]):
             argv = ["dsmc", "incremental", system.path, *client.common(run)]
             ended = dsmc(*argv, ok=client.USABLE, notable=client.NOTABLE, env=client.environment(run))
-            judge(run, ended, f"saving {system.path}")
+            judge(run, ended, f"saving {system.path}", run.report.warn)
             run.report.say(f"Saved {system.path}: {client.total(ended.notable, 'backed up')} new or changed files")
 
 
-def judge(run: Run, ended: Ended, work: str) -> None:
-    """Tell of what dsmc left out or warned of; its own log has the names."""
+def judge(run: Run, ended: Ended, work: str, tell: Callable[[str], None]) -> None:
+    """`tell` what dsmc left out, by its names, and warn when it did; its own log has more."""
+    from rear_core.archive import external
+
     from . import client
 
     log = run.build_dir / "dsmerror.log"
-    for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+    errors = log.read_text(errors="replace").splitlines() if log.exists() else []
+    for line in errors:
         run.report.log(f"dsmerror.log: {line}")
     log.unlink(missing_ok=True)
     failed = client.total(ended.notable, "failed")
     if failed or ended.status == client.SKIPPED:
-        run.report.warn(f"{work}: {failed or 'some'} files were not processed (dsmc ended with {ended.status})")
+        names = client.objects([*ended.notable, *errors])
+        named = f": {external.few(names)}; the log has all" if names else ""
+        tell(f"{work}: {failed or 'some'} files were not processed (dsmc ended with {ended.status}){named}")
     elif ended.status == client.WARNED:
         run.report.warn(f"{work}: dsmc had warnings; the log has them")
 
@@ -245,7 +250,7 @@ def restore_files(run: Run) -> None:
             argv = ["dsmc", "restore", f"{source}*", f"{run.target}{source}", "-subdir=yes", "-replace=all"]
             argv += ["-tapeprompt=no", *when, *more]
             ended = dsmc(*argv, ok=client.USABLE, notable=client.NOTABLE, env=client.environment(run))
-            judge(run, ended, f"restoring {system.path}")
+            judge(run, ended, f"restoring {system.path}", run.lack)
             run.report.say(f"Restored {system.path}: {client.total(ended.notable, 'restored')} objects")
 
 

@@ -8,7 +8,7 @@ Commands, options and exit codes are those of IBM's client reference: 0 all went
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -117,3 +117,15 @@ def total(lines: tuple[str, ...], what: str) -> int:
     """
     found = re.findall(rf"Total number of objects {what}:\s*([\d,]+)", "\n".join(lines))
     return int(found[-1].replace(",", "")) if found else 0
+
+
+def objects(lines: Iterable[str]) -> list[str]:
+    """The files that messages of errors name, each once.
+
+    ::
+
+        ANS4042E Object name '/home/anna/x' contains one or more unrecognized characters and is not valid.
+        11/22/2026 18:00:00 ANS1228E Sending of object '/home/anna/y' failed.
+    """
+    found = (re.search(r"ANS\d{4}[EW] .*?'(/.*)'", line) for line in lines)
+    return list(dict.fromkeys(match[1] for match in found if match))
