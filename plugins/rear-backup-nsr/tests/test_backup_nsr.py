@@ -18,7 +18,7 @@ from lab import vendors
 from lab.vendors.server import Vault, vault
 from rear_backup_nsr import client
 from rear_core import ConfigurationError, RearError, Refused, Run, builtin
-from rear_core.archive.external import FileSystem
+from rear_core.archive.external import Ended, FileSystem
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options
@@ -167,6 +167,39 @@ def test_a_failure_of_recover_ends_the_recovery(folder: Path, server: Vault, tmp
     (folder / "nsr/logs/nsrexecd.pid").unlink()
     with pytest.raises(RearError, match="recover ended with 1: recover: nsrexecd on this host is unavailable"):
         rear_backup_nsr.restore_files(run)
+
+
+def test_files_that_do_not_come_back_fail_the_run_in_the_words_of_the_client(
+    folder: Path, server: Vault, tmp_path: Path
+) -> None:
+    server.put("web1", "/", a_system(tmp_path / "root"), NOON)
+    (folder / "nsr/standin-skips").write_text("home/anna\nhome/bert\n")
+    run = make_run(folder)
+    remember(run, "/")
+    rear_backup_nsr.check_backup(run)
+    rear_backup_nsr.restore_files(run)
+    (lack,) = run.recovery.missing
+    assert lack.startswith("restoring: the client failed with 2 files: recover: cannot create ")
+    assert "home/bert: Permission denied" in lack
+    assert run.report.warnings == [lack]
+
+
+@pytest.mark.parametrize(
+    ("line", "failed"),
+    [
+        ("39078:recover: Unable to set the owner of ./home/anna", True),
+        ("./home/anna: cannot create: No space left on device", True),
+        ("Permission denied: /home/anna", True),
+        ("./var/log/error.log", False),
+        ("/srv/what has failed/cannot", False),
+        ("Recovering 3 files within /srv/failed into /mnt/local/srv/failed", False),
+        ("Received 3 file(s) from NSR server `error'", False),
+    ],
+)
+def test_what_failed_is_told_from_names_of_files(line: str, failed: bool) -> None:
+    told: list[str] = []
+    rear_backup_nsr.judge(Ended(0, (), (line,)), "restoring", told.append)
+    assert bool(told) == failed
 
 
 def test_media_are_saved_when_it_is_wished(folder: Path, tmp_path: Path) -> None:

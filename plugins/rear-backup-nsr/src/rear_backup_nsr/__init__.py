@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,18 @@ from rear_core import Contents, RearError, Run, Setting, Step, hookimpl
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from rear_core.archive.external import Ended
+
 PROGRAMS = ("mminfo", "nsrexecd", "recover", "save")
 OPTIONAL = ("nsradmin", "nsrexec", "nsrinfo", "nsrlogin", "nsrports", "nsrwatch", "uasm")
 FILES = ("/usr/lib/nsr", "/opt/nsr", "/nsr/res")
 # The database of nsrexecd with the private key that this client proves its identity by; old versions have a file.
 SECRETS = ("/nsr/res/nsrladb", "/nsr/nsrladb", "/nsr/res/nsrla.res")
-# What recover says that must be seen: each failed file, and the sum at its end.
-NOTABLE = r"(?i)\b(error|failed|cannot|unable|denied)\b|^(Received|Recovering) \d+"
+# What save and recover say of a file that failed. Lines of a name alone are files that did not, whatever these are
+# called; so do lines that tell where to.
+FAILED = r"(?i)^(?!Received |Recovering |Requesting )(?:(?!\.{0,2}/)|.*: ).*\b(?:error|failed|cannot|unable|denied)\b"
+# What else must be seen: the sum at the end.
+NOTABLE = FAILED + r"|^(?:Received|Recovering) \d+"
 
 
 @hookimpl
@@ -137,8 +143,17 @@ def save_files(run: Run) -> None:
 
     with external.saving(run) as save:
         for system in external.recorded(run, run.settings["NSR_SAVE_SETS"]):
-            save("save", *save_options(run), system.path, notable=NOTABLE, env=client.environment())
+            ended = save("save", *save_options(run), system.path, notable=NOTABLE, env=client.environment())
+            judge(ended, f"saving {system.path}", run.report.warn)
             run.report.say(f"Saved {system.path}")
+
+
+def judge(ended: Ended, work: str, tell: Callable[[str], None]) -> None:
+    """`tell` what failed in the client's own words: it ends with 0 all the same."""
+    from rear_core.archive import external
+
+    if failed := [line.strip() for line in ended.notable if re.search(FAILED, line)]:
+        tell(f"{work}: the client failed with {len(failed)} files: {external.few(failed)}; the log has all")
 
 
 def save_options(run: Run) -> list[str]:
@@ -197,4 +212,5 @@ def restore_files(run: Run) -> None:
         when = ["-t", f"{found.moment:%m/%d/%Y %H:%M:%S}"] if found.moment else []
         place = f"{run.target}{os.path.commonpath(paths)}".rstrip("/")
         argv = ["recover", "-s", client.server(run), "-c", client.name(run), *when, "-d", place, "-iY"]
-        recover(*argv, "-a", *paths, notable=NOTABLE, env=client.environment())
+        ended = recover(*argv, "-a", *paths, notable=NOTABLE, env=client.environment())
+        judge(ended, "restoring", run.lack)
