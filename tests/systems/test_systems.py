@@ -16,6 +16,7 @@ import pytest
 import rear_os_redhat
 import rear_os_suse
 from rear_core.builtin import finalize, modules, system
+from rear_core.finalize import boot_entry
 from rear_core.finalize import network as cards
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -287,6 +288,13 @@ def test_programs_of_the_system_run_in_this_order(name: str, run: Run) -> None:
     assert isinstance(run.sh, FakeShell)
     wanted = (HERE / name / "commands.txt").read_text().replace(TARGET, str(run.target)).splitlines()
     assert [command for command in run.sh.asked if not command.startswith(("lsblk", "blkid"))] == wanted
+
+
+def test_the_newest_kernel_is_the_default_one(name: str) -> None:
+    tree = HERE / name / "tree"
+    entry = boot_entry.default_entry(tree)
+    assert entry is not None
+    assert entry.kernel.endswith(max(path.name for path in (tree / "lib/modules").iterdir()))
 
 
 def test_a_system_is_known_by_its_own_plugin(name: str) -> None:

@@ -16,6 +16,7 @@ from . import files
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
 LOAD = ("linux", "linux16", "linuxefi", "kernel")
 INITRAMFS = ("initrd", "initrd16", "initrdefi")
+SET_DEFAULT = re.compile(r"\s*set default=[\"']?([^\"']*)")
 ENVIRONMENT_SIZE = 1024
 
 
@@ -86,12 +87,29 @@ def boot_loader_specification(target: Path, environment: dict[str, str]) -> list
 def default_of(text: str, environment: dict[str, str]) -> str:
     """What `default` is when the menu is shown: a number, title or id; `>` leads into submenus."""
     saved = environment.get("next_entry") or environment.get("saved_entry", "")
-    values = re.findall(r"^\s*set default=[\"']?([^\"'\n]*)", text, re.MULTILINE)
-    for value in reversed(values):
+    for value in reversed(list(_defaults(text))):
         if value == "${next_entry}":
             continue
         return saved or "0" if value == "${saved_entry}" else value
     return saved or "0"
+
+
+def _defaults(text: str) -> Iterator[str]:
+    """What the configuration sets `default` to, without what counts only after too many starts that failed.
+
+    Red Hat's 08_fallback_counting has such a line on every machine, for those with OSTree, where 1 is the entry before.
+    """
+    branches: list[str] = []
+    for line in text.splitlines():
+        words = line.replace(";", " ").split() or [""]
+        if words[0] == "if" and words[-1] != "fi":
+            branches.append(line)
+        elif words[0] in ("elif", "else") and branches:
+            branches[-1] = line
+        elif words[0] == "fi" and branches:
+            branches.pop()
+        elif (found := SET_DEFAULT.match(line)) and not any("boot_counter" in branch for branch in branches):
+            yield found[1].strip()
 
 
 def choose(entries: Sequence[Entry], default: str) -> Entry | None:

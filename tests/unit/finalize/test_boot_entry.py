@@ -96,6 +96,43 @@ def test_entries_of_the_boot_loader_specification_are_read_newest_first(target: 
     assert entry.arguments[:2] == ("root=/dev/mapper/rl-root", "ro")
 
 
+FALLBACK_COUNTING = """
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+else
+   set default="${saved_entry}"
+fi
+if [ x$feature_timeout_style = xy ] ; then set timeout=5 ; fi
+if [ -n "${boot_counter}" -a "${boot_success}" = "0" ]; then
+  if  [ "${boot_counter}" = "0" -o "${boot_counter}" = "-1" ]; then
+    set default=1
+    set boot_counter=-1
+  else
+    decrement boot_counter
+  fi
+  save_env boot_counter
+fi
+"""
+
+
+def test_what_grub_takes_after_failed_starts_is_not_the_default() -> None:
+    assert default_of(FALLBACK_COUNTING, {}) == "0"
+    assert default_of(FALLBACK_COUNTING, {"saved_entry": "abc-5.14"}) == "abc-5.14"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("set default=2 ", "2"),
+        ("if [ $grub_platform = efi ]; then\n set default=2\nfi", "2"),
+        ("if [ $boot_counter = 0 ]; then\n set default=2\nelse\n set default=3\nfi", "3"),
+    ],
+    ids=["outside", "another condition", "otherwise"],
+)
+def test_what_is_set_behind_the_counting_of_starts_is_the_default(more: str, expected: str) -> None:
+    assert default_of(FALLBACK_COUNTING + more, {"saved_entry": "abc-5.14"}) == expected
+
+
 def test_all_entries_are_told_the_default_one_first(target: Path) -> None:
     configure(target, "gnulinux-6.1.0-12")
     assert [entry.kernel for entry in entries(target)] == [OLDER, NEWEST]
