@@ -387,11 +387,14 @@ def _is_lacking(share: Share) -> bool:
     """Whether that is no longer the machine that was described."""
     if PASSING.issuperset(share.paths):
         return False
-    return (
-        _is_short(share.came.files, share.wanted.files, ENOUGH, MUCH.files)
-        or _is_short(share.came.bytes, share.wanted.bytes, ENOUGH, MUCH.bytes)
-        or _is_short(share.came.files, share.wanted.files, NOTHING, LITTLE.files)
-    )
+    came, wanted = share.came, share.wanted
+    if _is_short(came.files, wanted.files, ENOUGH, MUCH.files) or _is_short(
+        came.bytes, wanted.bytes, ENOUGH, MUCH.bytes
+    ):
+        return True
+    if wanted.files > 0:
+        return _is_short(came.files, wanted.files, NOTHING, LITTLE.files)
+    return _is_short(came.bytes, wanted.bytes, NOTHING, LITTLE.bytes)
 
 
 def _is_short(came: int, wanted: int, part: float, slack: int) -> bool:

@@ -51,9 +51,9 @@ PRIVATE_KEY = "a private key"
 HASH = "a password hash"
 
 # A key is its first line and data: programs that read keys have the bare line, and are not keys. Between the two are
-# the ends of lines, or what JSON (and JSON within it), shells and programs write for them, and lines of a header.
-_GAP = rb"(?:[\s\"']|\\+(?:[nrt]|u000[aAdD]|\s))"
-_HEADER = rb"[\w-]{1,30}: (?:[^\n\\]{0,200}(?=[\n\\])|[^\s\\]{0,100})" + _GAP + rb"+"
+# the ends of lines, or what JSON (and JSON within it), shells, programs, URLs and XML write for them, and a header.
+_GAP = rb"(?:[\s\"']|\\+(?:[nrt]|u000[aAdD]|\s)|%0[aAdD]|&#(?:10|13|x[aAdD]);)"
+_HEADER = rb"[\w-]{1,30}: (?:(?:[^\n\\]|\\\r?\n){0,200}(?=[\n\\])|[^\s\\]{0,100})" + _GAP + rb"+"
 _PEM = (
     rb"----[- ]BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?[- ]----" + _GAP + rb"*(?:" + _HEADER + rb"){0,8}"
     rb"(?:[A-Za-z0-9+]|\\*/){32}"
@@ -78,13 +78,16 @@ _CRYPT = (
 # A setting on a line of its own, which is no comment.
 _LINE = rb"\n[ \t]*"
 # What stands for a value in scripts, templates and documentation.
-_VALUE = rb"(?!\$[({]|%[(s]|\{\{|\{[\w.]*\}|(?:\$[A-Z0-9_]+|<[^<>\n]*>|@\w+@)(?:[\"'\s]|$))[!-~\x80-\xff]"
+_VALUE = (
+    rb"(?!\$\([^)\n]*\)|\$\{[^}\n]*\}|%\(|\{\{|\{[\w.]*\}|(?:\$[A-Z_]+|%s|<[^<>\n]*>|@\w+@)(?:[\"'\s\\]|$))"
+    rb"[!-~\x80-\xff]"
+)
 # nm-settings-keyfile(5), iwd.network(5): here a value is all the rest of its line, whatever it consists of.
 _OTHER_LINES = rb"[ \t]*\r?\n(?:(?!\[).*\n){0,100}?[ \t]*"
 _KEYFILE = (
     rb"\n\[(?:wifi-security|802-11-wireless-security|802-1x|gsm|cdma|pppoe|adsl|macsec|Security)\]" + _OTHER_LINES
-    + rb"(?:psk|wep-key\d|password|leap-password|(?:phase2-)?private-key-password|pin|mka-cak|Passphrase|PreSharedKey"
-    rb"|(?:phase2-)?(?:ca|client)-cert-password)[ \t]*=[ \t]*" + _VALUE,
+    + rb"(?:psk|wep-key\d|password(?:-raw)?|leap-password|(?:phase2-)?private-key-password|pin|mka-cak"
+    rb"|(?:phase2-)?(?:ca|client)-cert-password|Passphrase|PreSharedKey)[ \t]*=[ \t]*" + _VALUE,
     rb"\n\[vpn-secrets\]" + _OTHER_LINES + rb"[^\s#;\[=][^#;=\n]*=[ \t]*" + _VALUE,
 )  # fmt: skip
 # wpa_supplicant.conf(5): text in quotes, or hexadecimal digits, in a block.
@@ -105,7 +108,7 @@ _SETTING = (
     + rb"(?<![\"#$])[^\s#]*)(?:[ \t]+[#;].*|[ \t]*)\r?$"
 )
 # netrc(5): an entry, its words in any order. "and" behind one is a sentence about passwords.
-_LOGIN = rb"\s+(?:login|account)\s+(?!and\b|or\b|anonymous\b)[!-~]+"
+_LOGIN = rb"\s+(?:login|account|port)\s+(?!and\b|or\b|anonymous\b)[!-~]+"
 _WORD = rb"\s+password\s+" + _VALUE + rb"[!-~\x80-\xff]*"
 _NETRC = (
     rb"machine[ \t]+[!-~]+(?:" + _LOGIN + rb"){1,2}" + _WORD,
@@ -116,14 +119,18 @@ _NETRC = (
 # Settings in INI files, the environment, YAML and JSON. Two digits tell what was drawn at random from the names of
 # variables.
 _IS = rb"\\*[\"']?\s*[=:]\s*\\*[\"']?"
-_ACCESS = _IS + rb"(?:[A-Za-z0-9/+]{40}|(?=[A-Za-z/+]*[0-9])[A-Za-z0-9/+]{20})"
+_ACCESS = rb"(?:" + _IS + rb"|[ \t]+)" + rb"(?:[A-Za-z0-9/+]{40}|(?=[A-Za-z/+]*[0-9])[A-Za-z0-9/+]{20})"
 _CLIENT = _IS + rb"(?=(?:[A-Za-z~._+/=-]*[0-9]){2})[A-Za-z0-9~._+/=-]{20}"
 _CLOUD = (
-    rb"ecret_?[Aa]ccess_?[Kk]ey" + _ACCESS,
-    rb"SECRET_ACCESS_KEY" + _ACCESS,
+    rb"ecret_?(?:[Aa]ccess_?)?[Kk]ey" + _ACCESS,
+    rb"SECRET_(?:ACCESS_)?KEY" + _ACCESS,
+    rb"AKIA[A-Z0-9]{16}:[A-Za-z0-9/+]{40}",
     rb"lient_?[Ss]ecret" + _CLIENT,
     rb"CLIENT_SECRET" + _CLIENT,
-    rb"AccountKey=[A-Za-z0-9+/]{86}==",
+    rb"ccount_?[Kk]ey" + _IS + rb"[A-Za-z0-9+/]{86}==",
+    rb"STORAGE_(?:ACCOUNT_|ACCESS_)*KEY" + _IS + rb"[A-Za-z0-9+/]{86}==",
+    _LINE + rb"key[ \t]*=[ \t]*[A-Za-z0-9+/]{86}==",
+    rb"\"appId\"[^{}]{1,500}\"password\"\s*:\s*\"[^\"\n]{16}",
     rb"SharedAccessKey=[A-Za-z0-9+/]{43}=",
     rb"\"refresh_token\\*\"\s*:\s*\\*\"[^\"\n]{20}",
 )

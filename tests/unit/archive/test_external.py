@@ -164,6 +164,7 @@ ROOT = Share(("/",), Usage(10 << 30, 200_000), Usage(10 << 30, 199_000))
         ("/srv", Usage(8 << 30, 9), Usage(7 << 30, 9), "7.0 GiB of 8.0 GiB", False),
         # A small one of which nothing came, and small ones of which much has gone since: old kernels, logs.
         ("/srv", Usage(50 << 20, 400), Usage(8192, 2), "2 of 400 files", True),
+        ("/srv", Usage(400 << 20, 0), Usage(8192, 0), "8.0 KiB of 400.0 MiB", True),
         ("/boot", Usage(300 << 20, 350), Usage(90 << 20, 340), "90.0 MiB of 300.0 MiB", False),
         ("/var/log", Usage(900 << 20, 300), Usage(40 << 20, 130), "130 of 300 files and 40.0 MiB of 900.0 MiB", False),
         ("/tmp", Usage(2 << 30, 3000), Usage(8192, 2), "2 of 3000 files and 8.0 KiB of 2.0 GiB", False),
