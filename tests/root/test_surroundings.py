@@ -222,7 +222,10 @@ def test_what_a_user_mounts_meanwhile_is_missing_and_ends_no_backup(make_run: Ma
     with mounts.noted(), unanswered(tree / "mnt", "65534", ""):
         saved = stream.pack(make_run().sh, [f".{tree}"], [], "none", None, lambda _: None)
     assert saved.lost == {f".{tree}/mnt": "Cannot stat: Permission denied"}
-    assert mounts.lies_in(f"{tree}/mnt/file") and not mounts.lies_in(f"{tree}/mnt2") and not mounts.lies_in("/")
+    held = [
+        path for path in ("/", f"{tree}/mnt/file", f"{tree}/mnt", f"{tree}/mnt2") if mounts.holds(path, [f"{tree}"])
+    ]
+    assert held == [f"{tree}/mnt/file", f"{tree}/mnt"] and not mounts.holds(f"{tree}/mnt/a", [f"{tree}/mnt/a"])
 
 
 # Work at a place where no signal wakes it.

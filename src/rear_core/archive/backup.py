@@ -232,14 +232,14 @@ def warn(run: Run, complaints: dict[str, int]) -> None:
 
 
 def tell_missed(run: Run, missed: Mapping[str, str]) -> None:
-    """Name what could not be saved, as somebody exchanged it, mounted something over it or held it meanwhile."""
+    """Name what could not be saved, as somebody exchanged it, mounted something over it, held or locked it."""
     for path, reason in missed.items():
         run.report.log(f"not saved: {path[1:]}: {reason}")
     if missed:
         path, reason = next(iter(missed.items()))
         few = f"{path[1:100]}{'...' if len(path) > 100 else ''}: {reason}"
         run.report.warn(
-            f"{len(missed)} files were changed by others under tar's eyes and are not saved, the first is {few}"
+            f"{len(missed)} files are not saved, as users exchanged, held or locked them; the first is {few}"
         )
 
 

@@ -26,15 +26,12 @@ NOT_POSSIBLE = (
 )  # fmt: skip
 
 # Why a single file is not saved while all others are: whoever owns it has put something else in its place after tar had
-# looked at it, or holds it by a lease (fcntl(2)). A disk that fails has other reasons.
+# looked at it, holds it by a lease (fcntl(2)), or has not unlocked it (fscrypt). A disk that fails has other reasons.
 EXCHANGED = re.compile(
     "Cannot (?:open|stat|readlink): (?:Too many levels of symbolic links|Not a directory|No such file or directory)"
     "|Cannot readlink: Invalid argument"
-    "|Cannot open: (?:No such device or address|Resource temporarily unavailable)"
+    "|Cannot open: (?:No such device or address|Resource temporarily unavailable|Required key not available)"
 )
-# To root that is only said of what somebody else serves.
-FORBIDDEN = re.compile("Cannot (?:open|stat|readlink|savedir): Permission denied")
-
 # A line of the program by any path; in the name of a file each colon and backslash has a backslash before it, and what
 # would end the line is an escape. The words that follow say what happened, and then the reason.
 LINE = re.compile(r"(?:/\S*/)?tar: (.*)")
@@ -108,18 +105,21 @@ def not_restored(text: str) -> dict[str, str] | None:
     return found or None
 
 
-def not_saved(text: str, starts: Collection[str], served: Callable[[str], bool]) -> dict[str, str] | None:
+def not_saved(text: str, starts: Collection[str], foreign: Callable[[str], bool]) -> dict[str, str] | None:
     """What tar could not save as it was changed meanwhile, with its reasons, when it saved all else; otherwise None.
 
-    `starts` are what it was to save, which must be there; `served` tells of a path whether a user has mounted it.
+    `starts` are what it was to save, which must be there; `foreign` tells of a path whether it is in what somebody has
+    mounted and nobody wants to save: root may not look at it, or gets any error from whoever serves it.
     """
     found: dict[str, str] = {}
     for name, words in said(text):
         if _is_harmless(name, words):
             continue
         path = path_of(name)
-        meanwhile = EXCHANGED.fullmatch(words) or (FORBIDDEN.fullmatch(words) and served(path))
-        if not name or path.rstrip("/") in starts or not meanwhile:
+        # What is about no file of ours, as a pipe that breaks, begins otherwise.
+        if not path.startswith("./") or path.rstrip("/") in starts:
+            return None
+        if not EXCHANGED.fullmatch(words) and not foreign(path):
             return None
         found[path] = words
     return found or None
@@ -133,6 +133,13 @@ def first_error(text: str) -> str:
         if not harmless:
             return program[1] if program else line
     return ""
+
+
+def says_full(text: str) -> bool:
+    """Whether tar found no room for a file: of its first write to a full disk only a part is taken."""
+    return any(
+        re.fullmatch(r".*: No space left on device|Wrote only \d+ of \d+ bytes?.*", words) for _, words in said(text)
+    )
 
 
 def _kind(words: str) -> str:

@@ -346,7 +346,7 @@ def failure(run: Run, error: ProgramFailed) -> RearError:
     reason = (diagnostics.first_error(error.output) if error.status > 0 else "") or error.message
     hint = "see the log, put it right and run it again"
     # The first write to a full disk takes a part of what it should, and only the next one says why.
-    if "No space left on device" in error.output or "Wrote only" in error.output:
+    if diagnostics.says_full(error.output):
         reason = f"No space left on device: {reason.partition(': ')[0]}"
         hint = "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE"
     return RearError(f"the files could not be restored to {run.target}: {reason}", hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
 
@@ -35,10 +35,9 @@ class Served:
             os.close(reading)
             self._look()
 
-    def lies_in(self, path: str) -> bool:
-        """Whether a path is such a mount point, or below one and no other file system's."""
-        places = (path[:end] for end in range(len(path), 0, -1) if path[end:] == "" or path[end] == "/")
-        return next((self._own[place] for place in places if place in self._own), False)
+    def holds(self, path: str, starts: Iterable[str]) -> bool:
+        """Whether a path is such a mount point, or below one, and none of what is saved begins there."""
+        return is_foreign(path, self._own, starts)
 
     def _work(self, ended: int) -> None:
         # The kernel tells of a change by these two (proc(5), /proc/pid/mounts).
@@ -52,3 +51,20 @@ class Served:
     def _look(self) -> None:
         for point in mount_points():
             self._own[point.target] = self._own.get(point.target, False) or is_served(point.fstype)
+
+
+def is_foreign(path: str, mounts: Mapping[str, bool], starts: Iterable[str]) -> bool:
+    """Whether a path lies in a mount that is served, as `mounts` say, and that is not saved because one is wished for.
+
+    >>> is_foreign("/home/ada/mnt/file", {"/home": False, "/home/ada/mnt": True}, ["/home"])
+    True
+    >>> is_foreign("/srv/nas/a/file", {"/srv/nas": True}, ["/", "/srv/nas/a"])
+    False
+    """
+    mount = max((mount for mount in mounts if _lies_in(path, mount)), key=len, default="")
+    wished = any(_lies_in(start, mount) and _lies_in(path, start) for start in starts)
+    return mounts.get(mount, False) and not wished
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

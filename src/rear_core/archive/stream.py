@@ -106,8 +106,12 @@ def pack(
     read_again.check(diagnostics.shrunk(tar_ended.stderr), root)
     if tar_ended.status != 2:
         return _streamed(tar_ended, members)
-    lost = diagnostics.not_saved(tar_ended.stderr, starts, lambda path: mounts.lies_in(os.fspath(root / path)))
-    return _in_part(tar_ended, members, lost)
+    places = [os.fspath(root / start) for start in starts]
+
+    def foreign(path: str) -> bool:
+        return mounts.holds(os.fspath(root / path), places)
+
+    return _in_part(tar_ended, members, diagnostics.not_saved(tar_ended.stderr, starts, foreign))
 
 
 def _locale(patterns: Sequence[str]) -> dict[str, str]:

@@ -106,7 +106,9 @@ END = "tar: Exiting with failure status due to previous errors\n"
         ("tar: ./home/other: Cannot stat: Permission denied\n", None),
         ("tar: ./home/a: Cannot open: Not a directory\ntar: ./b: Cannot open: Input/output error\n", None),
         ("tar: ./home/a: Read error at byte 0, while reading 512 bytes: Input/output error\n", None),
-        ("tar: ./home/fuse: Cannot open: Too many open files\n", None),
+        ("tar: ./home/a: Cannot open: Required key not available\n", ["./home/a"]),
+        ("tar: ./home/fuse: Cannot open: Transport endpoint is not connected\n", ["./home/fuse"]),
+        ("tar: ./home/a: Cannot open: Too many open files\n", None),
         ("tar: ./home: Cannot stat: No such file or directory\n", None),
         ("tar: ./home/: Cannot open: Not a directory\n", None),
         ("tar: -: Cannot write: No space left on device\ntar: Error is not recoverable: exiting now\n", None),
@@ -116,6 +118,12 @@ END = "tar: Exiting with failure status due to previous errors\n"
 def test_what_was_exchanged_is_told_from_what_cannot_be_read(said: str, lost: list[str] | None) -> None:
     found = diagnostics.not_saved(said + END, ["./home"], lambda path: path == "./home/fuse")
     assert (found and list(found)) == lost
+
+
+def test_a_full_disk_is_told_by_tar_and_not_by_a_name() -> None:
+    assert diagnostics.says_full("tar: ./a\\: b: Cannot mkdir: No space left on device\n")
+    assert diagnostics.says_full("/usr/bin/tar: ./a: Wrote only 4096 of 10240 bytes\n")
+    assert not diagnostics.says_full("tar: ./Wrote only 1 of 2 bytes/a: Cannot open: Input/output error\n")
 
 
 def test_what_is_named_is_not_counted_among_the_complaints() -> None:
