@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab import debian
-from lab.loops import disk_with_boot
+from lab.loops import MBR, attached, disk_with_boot
 from rear_core.boot.chroot import has_program, run_inside, show_kernel
 from rear_core.boot.grub_bios import GRUB_BIOS, read_boot_sector
 from rear_core.boot.grub_efi import GRUB_EFI
@@ -91,6 +91,34 @@ def test_grub_for_bios_starts_from_the_disk(run: Run, tmp_path: Path, table: str
     found = read_boot_sector(Path(disk))
     assert found is not None and found.core_start == core_start and found.core_sectors > 20
     assert (run.target / "boot/grub/i386-pc/normal.mod").is_file()
+
+
+def test_grub_for_bios_starts_from_a_partition(run: Run, tmp_path: Path) -> None:
+    run.sh.run("truncate", "--size=160M", tmp_path / "disk")
+    run.sh.run("sfdisk", tmp_path / "disk", input=MBR)
+    disk = attached(run.undo, tmp_path / "disk", sh=run.sh)
+    # A kernel need not know such tables.
+    run.sh.run("partx", "--add", disk)
+    run.undo.callback(run.sh.run, "partx", "--delete", disk)
+    run.sh.run("mkfs.ext4", "-q", f"{disk}p1")
+    run.sh.run("mount", f"{disk}p1", run.target / "boot")
+    run.undo.callback(run.sh.run, "umount", run.target / "boot")
+    partition = Partition("partition:1", ("table:x",), 1, MIB, 159 * MIB, "83", device="/dev/sda1")
+    made_again(
+        run,
+        [
+            Disk("disk:one", (), 160 * MIB, device="/dev/sda"), PartitionTable("table:x", ("disk:one",), "dos"),
+            partition, Ext("fs:1", ("partition:1",), "1"), Mount("mount:/boot", ("fs:1",), "/boot", "ext4"),
+        ],
+        disk,
+    )  # fmt: skip
+    facts = {"boot_sectors": [{**BIOS_FACTS["boot_sectors"][0], "device": "/dev/sda1"}]}
+    show_kernel(run)
+    assert GRUB_BIOS.install is not None and GRUB_BIOS.verify is not None
+    assert GRUB_BIOS.install(run, facts) == [f"GRUB for BIOS installed to {device}" for device in (disk, f"{disk}p1")]
+    assert GRUB_BIOS.verify(run, facts) == []
+    found = read_boot_sector(Path(f"{disk}p1"))
+    assert found is not None and found.core_start > 2048 and found.core_sectors > 20
 
 
 def test_a_disk_without_room_for_grub_is_an_error(run: Run, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ grub-core/boot/i386/pc; include/grub/i386/pc/boot.h names the offsets.
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,14 +36,35 @@ class BootSector:
     core_sectors: int
 
 
-def read_boot_sector(device: Path) -> BootSector | None:
-    """GRUB in the boot sector of a disk, partition or image; None when something else or nothing is there."""
+def read_boot_sector(device: Path, disk: Path | None = None) -> BootSector | None:
+    """GRUB in the boot sector of a disk, partition or image; None when something else or nothing is there.
+
+    `disk` is the one that a partition is part of, which is found for block devices.
+    """
     with device.open("rb") as file:
         sector = file.read(SECTOR)
-        if len(sector) < SECTOR or sector[-2:] != b"\x55\xaa" or not all(word in sector for word in WORDS):
-            return None
-        (core_start,) = struct.unpack_from("<Q", sector, KERNEL_SECTOR)
+    if len(sector) < SECTOR or sector[-2:] != b"\x55\xaa" or not all(word in sector for word in WORDS):
+        return None
+    (core_start,) = struct.unpack_from("<Q", sector, KERNEL_SECTOR)
+    # Also in a partition the number is that of the disk: the firmware reads disks.
+    with (disk or whole_disk(device)).open("rb") as file:
         return BootSector(core_start, _core_sectors(_read_sector(file, core_start)))
+
+
+def whole_disk(device: Path, sysfs: Path = Path("/sys")) -> Path:
+    """The disk that a partition is part of; of anything else, itself."""
+    number = device.stat().st_rdev
+    known = sysfs / f"dev/block/{os.major(number)}:{os.minor(number)}"
+    if (known / "partition").exists():
+        return _node(known.resolve().parent)
+    if (known / "dm/uuid").exists() and (known / "dm/uuid").read_text().startswith("part"):  # of a multipath disk
+        return _node(next((known / "slaves").iterdir()))
+    return device
+
+
+def _node(known: Path) -> Path:
+    """The device node of what sysfs has: the `cciss!c0d0` of old controllers is /dev/cciss/c0d0."""
+    return Path("/dev", known.name.replace("!", "/"))
 
 
 def _read_sector(file: IO[bytes], number: int) -> bytes:
@@ -87,7 +109,7 @@ def detect(run: Run) -> Facts | None:
                     "device": device["name"],
                     "core_start": sector.core_start,
                     "core_sectors": sector.core_sectors,
-                    "core_place": core_place(sector, _partitions_of(device["name"], devices)),
+                    "core_place": core_place(sector, _partitions_of(device["pkname"] or device["name"], devices)),
                 }
             )
     return {"boot_sectors": found} if found else None
@@ -131,7 +153,9 @@ def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:
     partitions = []
     for device in devices:
         if device["type"] == "part" and device["pkname"] == disk:
-            numbers = Path("/sys/class/block") / Path(device["kname"]).name
+            numbers = Path("/sys/class/block") / device["kname"].replace("/dev/", "", 1).replace("/", "!")
+            if not (numbers / "start").exists():
+                continue  # of a multipath disk
             start, size = (int((numbers / name).read_text()) for name in ("start", "size"))
             partitions.append(Partition(device["name"], start, size, device["parttype"] or ""))
     return partitions

@@ -16,6 +16,7 @@ from rear_core.boot.grub_bios import (
     core_place,
     detect,
     read_boot_sector,
+    whole_disk,
 )
 from rear_core.plugins import Plugins
 from rear_core.run import Run
@@ -65,6 +66,35 @@ def test_an_overwritten_core_is_seen(tmp_path: Path) -> None:
 def test_a_core_beyond_the_end_of_the_disk_is_missing(tmp_path: Path) -> None:
     image = disk(tmp_path / "d", boot_sector(1 << 40))
     assert read_boot_sector(image) == BootSector(1 << 40, 0)
+
+
+def test_a_boot_sector_of_a_partition_counts_the_sectors_of_its_disk(tmp_path: Path) -> None:
+    whole = disk(tmp_path / "d", b"", 2100, first_core_sector((2101, 60)))
+    partition = disk(tmp_path / "p", boot_sector(2100), 64)
+    assert read_boot_sector(partition, whole) == BootSector(2100, 61)
+    assert read_boot_sector(partition) == BootSector(2100, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("sda/sda1", {"partition": "1"}, "/dev/sda"),
+        ("cciss!c0d0/cciss!c0d0p1", {"partition": "1"}, "/dev/cciss/c0d0"),
+        ("dm-3", {"dm/uuid": "part1-mpath-3600", "slaves/dm-2": ""}, "/dev/dm-2"),
+        ("dm-3", {"dm/uuid": "LVM-abc", "slaves/sda1": ""}, "node"),
+        ("sda", {}, "node"),
+    ],
+)
+def test_a_partition_knows_its_disk(tmp_path: Path, name: str, files: dict[str, str], expected: str) -> None:
+    node, known = tmp_path / "node", tmp_path / "devices" / name
+    node.touch()
+    known.mkdir(parents=True)
+    for file, text in files.items():
+        (known / file).parent.mkdir(exist_ok=True)
+        (known / file).write_text(text)
+    (tmp_path / "dev/block").mkdir(parents=True)
+    (tmp_path / "dev/block/0:0").symlink_to(known)  # the number of what is no device
+    assert whole_disk(node, tmp_path) == (node if expected == "node" else Path(expected))
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 512, boot_sector(1, b"SYSLINUX"), boot_sector(1)[:511]])
