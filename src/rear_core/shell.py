@@ -97,7 +97,7 @@ class Shell:
         # Output goes to a file, not a pipe: a daemon that a program leaves behind keeps a pipe open for ever.
         with _memory_file() as out, _memory_file() as err, _memory_file() as given, _stopped_at_failure() as running:
             if input is not None:
-                given.write(input.encode())
+                given.write(input.encode(errors="surrogateescape"))
                 given.seek(0)
             process = self._start(
                 arguments,

@@ -20,6 +20,10 @@ def test_arguments_reach_the_program_unchanged() -> None:
     assert Shell().query("printf", "%s\n", "a b", "$HOME", "*") == "a b\n$HOME\n*\n"
 
 
+def test_input_may_hold_names_that_are_no_utf8() -> None:
+    assert Shell().query("od", "-An", "-tx1", input=os.fsdecode(b"\xe9")) == " e9\n"
+
+
 def test_a_failure_carries_command_status_and_last_lines() -> None:
     with pytest.raises(ProgramFailed) as caught:
         Shell().run("sh", "-c", "echo one; echo two >&2; exit 7")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,11 @@ def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
     assert "Not as it was:\n  partition 1 shrank" in text
     assert "Note: the image is old" in text
     assert "many times longer" in text
+
+
+def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
+    keep(replace(GOOD, differences=[os.fsdecode(b"caf\xe9")]), tmp_path)
+    assert "\n  caf\\xe9\n" in (tmp_path / "report.txt").read_text()
 
 
 def test_what_it_cannot_prove_is_always_said() -> None:

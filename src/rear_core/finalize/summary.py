@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..report import visible
 from . import files
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Pat
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     content = {"version": VERSION, "date": stamp, **facts, **asdict(recovery)}
     _write(folder / f"recovery-{stamp}.json", json.dumps(content, indent=2) + "\n")
-    _write(folder / f"recovery-{stamp}.txt", "\n".join(lines(recovery)) + "\n")
+    _write(folder / f"recovery-{stamp}.txt", "\n".join(map(visible, lines(recovery))) + "\n")
     if log is not None and log.is_file():
         copy = folder / f"recovery-{stamp}.log"
         shutil.copyfile(log, copy)
@@ -59,6 +60,7 @@ def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Pat
 
 
 def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     files.label(path)

@@ -43,7 +43,9 @@ def present(sh: Shell, sysfs: Path = Path("/sys/class/net")) -> tuple[list[Link]
     for link in links:
         kind = link.get("linkinfo", {}).get("info_kind", "")
         cable = contained and kind == "veth" and "link_netnsid" in link
-        if cable or (kind in ("", "ipoib") and (sysfs / link["ifname"] / "device").exists()):
+        # A modem that speaks IP and nothing below it has no address: no recorded card is found in it.
+        known = "address" in link
+        if known and (cable or (kind in ("", "ipoib") and (sysfs / link["ifname"] / "device").exists())):
             cards.append(_card(link, kind, sysfs))
         else:
             others.append(link["ifname"])
@@ -137,7 +139,7 @@ def summary(network: Network, todo: Plan, remarks: dict[str, list[str]], sh: She
     cards = {found.link: f" ({found.card}, {found.reason})" for found in todo.matches}
     lines = []
     for link in network.links:
-        found = [a for a in shown.get(link.name, []) if a["scope"] != "link"]
+        found = [a for a in shown.get(link.name, []) if a["scope"] != "link" and "local" in a]
         addresses = " ".join(f"{a['local']}/{a['prefixlen']}" for a in found)
         state = [addresses or ("up" if link.up else "down"), *remarks.get(link.name, [])]
         failures = [remark for remark in state if remark.startswith("FAILED")]

@@ -147,7 +147,7 @@ class Network:
 
 def dumps(network: Network) -> str:
     """The network as JSON that a human can read and edit; what is usual is not written."""
-    return json.dumps({"version": VERSION, **_encode(network)}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"version": VERSION, **_encode(network)}, indent=2) + "\n"
 
 
 def loads(text: str, source: str = "network.json") -> Network:

@@ -171,7 +171,7 @@ def _describe_link(
         driver="" if stacked else physical.driver or kind,
         mac=mac,
         permanent_mac="" if permanent == mac else permanent,
-        mtu=link["IFLA_MTU"],
+        mtu=link.get("IFLA_MTU", 1500),
         up=bool(link["flags"] & UP),
         master=names.get(link.get("IFLA_MASTER", 0), ""),
         parent=names.get(link.get("IFLA_LINK", 0), "") if kind in ("vlan", "macvlan") else "",
@@ -195,9 +195,11 @@ def _permanent_mac(link: Message, sysfs: Path) -> str:
 def _describe_addresses(messages: Iterable[Message], kept: Mapping[int, str]) -> Iterable[Address]:
     for message in messages:
         flags = message.get("IFA_FLAGS", message["flags"])
-        local = message.get("IFA_LOCAL", message["IFA_ADDRESS"])
+        # The kernel does not send what is 0.0.0.0: an address, or the other end of one.
+        other = message.get("IFA_ADDRESS", "0.0.0.0")
+        local = message.get("IFA_LOCAL", other)
         six = message["family"] == socket.AF_INET6
-        if message["index"] not in kept or ipaddress.ip_address(local).is_link_local:
+        if message["index"] not in kept or _is_nobodys(local):
             continue
         # In IPv4 the same bit says "secondary".
         if six and flags & TEMPORARY:
@@ -207,7 +209,7 @@ def _describe_addresses(messages: Iterable[Message], kept: Mapping[int, str]) ->
         yield Address(
             link,
             f"{local}/{message['prefixlen']}",
-            peer="" if message["IFA_ADDRESS"] == local else message["IFA_ADDRESS"],
+            peer="" if other == local else other,
             broadcast=message.get("IFA_BROADCAST", ""),
             label="" if label == link else label,
             scope=SCOPES.get(message["scope"], str(message["scope"])),
@@ -216,6 +218,12 @@ def _describe_addresses(messages: Iterable[Message], kept: Mapping[int, str]) ->
             deprecated=bool(flags & DEPRECATED and flags & PERMANENT),
             noprefixroute=bool(flags & NOPREFIXROUTE),
         )
+
+
+def _is_nobodys(address: str) -> bool:
+    """Whether an address is none, or one that each link makes by itself."""
+    found = ipaddress.ip_address(address)
+    return found.is_link_local or found.is_unspecified
 
 
 def _leased(addresses: Sequence[Address], routes: Iterable[Route]) -> tuple[set[str], tuple[Address, ...]]:

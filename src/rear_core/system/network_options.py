@@ -94,23 +94,24 @@ def options(link: Message, names: Mapping[int, str]) -> dict[str, str]:
         return found
     if kind == "vlan":
         return _vlan(data)
-    if kind == "macvlan":
-        return {"mode": str(data["IFLA_MACVLAN_MODE"])}
-    if kind == "vrf":
-        return {"table": str(data["IFLA_VRF_TABLE"])}
-    return {}
+    attribute, word = {"macvlan": ("IFLA_MACVLAN_MODE", "mode"), "vrf": ("IFLA_VRF_TABLE", "table")}.get(kind, ("", ""))
+    return {word: str(data[attribute])} if attribute in data else {}
 
 
 def member_options(link: Message) -> dict[str, str]:
     """The options of a link as a port of a bridge."""
     info = link.get("IFLA_LINKINFO", {})
-    return _words(info["IFLA_INFO_SLAVE_DATA"], BRIDGE_PORT) if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else {}
+    data = info.get("IFLA_INFO_SLAVE_DATA")
+    is_port = info.get("IFLA_INFO_SLAVE_KIND") == "bridge" and isinstance(data, dict)
+    return _words(data, BRIDGE_PORT) if is_port else {}
 
 
 def bridge_vlans(messages: Iterable[Message], names: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
     """The VLANs of each port of a filtering bridge, and of the bridge itself, in words of `bridge vlan`."""
     found: dict[str, tuple[str, ...]] = {}
     for message in messages:
+        if message["index"] not in names:
+            continue  # It came after the links were listed.
         vlans = message.get("IFLA_AF_SPEC", {}).get("IFLA_BRIDGE_VLAN_INFO", [])
         found[names[message["index"]]] = tuple(
             str(vlan["vid"])
@@ -131,7 +132,7 @@ def _words(data: Message, table: Mapping[str, Option]) -> dict[str, str]:
 
 
 def _bond(data: Message, names: Mapping[int, str]) -> dict[str, str]:
-    mode = MODES[data["IFLA_BOND_MODE"]]
+    mode = MODES[data.get("IFLA_BOND_MODE", 0)]
     found = {"mode": mode, **_words(data, BOND), **_words(data, BOND_IN_MODE.get(mode, {}))}
     targets = [str(target) for target in data.get("IFLA_BOND_ARP_IP_TARGET", ())]
     if targets:
@@ -150,7 +151,7 @@ def _vlan(data: Message) -> dict[str, str]:
     protocol = VLAN_PROTOCOLS.get(data.get("IFLA_VLAN_PROTOCOL", 0x8100), "802.1Q")
     if protocol != "802.1Q":
         found["protocol"] = protocol
-    found["id"] = str(data["IFLA_VLAN_ID"])
+    found["id"] = str(data.get("IFLA_VLAN_ID", 0))
     flags = data.get("IFLA_VLAN_FLAGS", {"flags": 0x1})["flags"]
     for flag, (word, default) in VLAN_FLAGS.items():
         if bool(flags & flag) != default:

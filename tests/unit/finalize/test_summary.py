@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def test_report_and_log_are_kept_for_root_alone(tmp_path: Path) -> None:
     assert (content["hostname"], content["done"], content["problems"]) == ("web1", ["x"], [])
     assert {stat.S_IMODE(path.stat().st_mode) for path in kinds.values()} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_names_that_are_no_letters_are_shown_by_their_bytes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"LABEL=caf\xe9\x1b[2K is on no device")
+    keep(tmp_path, Recovery(differences=[name], missing=[name]), {}, None)
+    kinds = {path.suffix: path for path in (tmp_path / "var/log/rear").iterdir()}
+    assert kinds[".txt"].read_bytes().count(b"\n  LABEL=caf\\xe9\\x1b[2K is on no device\n") == 2
+    assert json.loads(kinds[".json"].read_text())["differences"] == [name]
 
 
 def test_times_are_short() -> None:

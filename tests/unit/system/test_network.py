@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,12 @@ JSON = st.recursive(
 @given(NETWORKS)
 def test_a_network_is_read_back_as_it_was_written(network: Network) -> None:
     assert loads(dumps(network)) == network
+
+
+def test_any_name_can_be_written(tmp_path: Path) -> None:
+    network = Network(hostname=os.fsdecode(b"caf\xe9"))
+    save(network, tmp_path / "network.json")
+    assert load(tmp_path / "network.json") == network
 
 
 @given(JSON)

@@ -183,6 +183,31 @@ def test_leased_and_announced_addresses_are_marked(kernel: Kernel) -> None:
     assert found.links[0].dhcp
 
 
+def test_an_address_that_the_kernel_does_not_send_is_no_address(kernel: Kernel) -> None:
+    index = kernel.card("eth0")
+    nobodys = {"index": index, "family": socket.AF_INET, "prefixlen": 0, "scope": 0, "flags": 0x80}
+    # `ip address add 10.0.0.2 peer 0.0.0.0/0`, and 0.0.0.0 itself.
+    kernel.found["addresses"] = [
+        {**nobodys, "IFA_LOCAL": "10.0.0.2"}, nobodys, {**nobodys, "index": 99, "IFA_LOCAL": "10.0.0.3"},
+    ]  # fmt: skip
+    assert kernel.describe().addresses == (Address("eth0", "10.0.0.2/0", peer="0.0.0.0"),)
+
+
+def test_what_a_kernel_leaves_out_of_a_link_is_its_default(kernel: Kernel) -> None:
+    index = kernel.card("eth0")
+    del kernel.found["links"][0]["IFLA_MTU"]
+    kernel.card("eth1", IFLA_LINKINFO={"IFLA_INFO_SLAVE_KIND": "bridge"})
+    kernel.link("macvlan0", "macvlan", {}, IFLA_LINK=index)
+    kernel.link("bond0", "bond", {})
+    kernel.card("eth2", IFLA_MASTER=4)
+    # A port that came after the links were listed.
+    kernel.found["vlans"] = [{"index": 99}]
+    assert [(link.name, link.mtu, dict(link.options)) for link in kernel.describe().links] == [
+        ("eth0", 1500, {}), ("eth1", 1500, {}), ("macvlan0", 1500, {}), ("bond0", 1500, {"mode": "balance-rr"}),
+        ("eth2", 1500, {}),
+    ]  # fmt: skip
+
+
 def test_a_lease_without_end_shows_in_its_routes(kernel: Kernel) -> None:
     index = kernel.card("eth0")
     kernel.address(index, "192.0.2.7/24")

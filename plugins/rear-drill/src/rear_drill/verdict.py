@@ -12,6 +12,7 @@ from pathlib import Path
 from rear_core.archive.progress import size
 from rear_core.finalize.summary import duration
 from rear_core.removal import remove_tree
+from rear_core.report import visible
 
 VERSION = 1
 KEPT = 20
@@ -110,8 +111,9 @@ def _some(listed: list[str]) -> Iterator[str]:
 
 def keep(verdict: Verdict, folder: Path) -> None:
     """Write report.txt and report.json for root alone; of older rehearsals the last ones are kept."""
-    for name, text in (("report.json", dumps(verdict)), ("report.txt", "\n".join(lines(verdict)) + "\n")):
-        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    for name, text in (("report.json", dumps(verdict)), ("report.txt", "\n".join(map(visible, lines(verdict))) + "\n")):
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     for old in sorted(path for path in folder.parent.iterdir() if path.is_dir())[:-KEPT]:
         remove_tree(old)

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network of a rescue system as it finds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rear_core.rescue.network import present
+from rear_core.testing.fake_shell import FakeShell
+
+
+def test_a_link_without_an_address_is_no_card(tmp_path: Path) -> None:
+    for name in ("eth0", "wwan0"):
+        (tmp_path / name / "device").mkdir(parents=True)
+    card = {"ifname": "eth0", "link_type": "ether", "address": "52:54:00:00:00:01", "mtu": 1500, "flags": ["UP"]}
+    modem = {"ifname": "wwan0", "link_type": "none", "mtu": 1500, "flags": ["NOARP"]}
+    sh = FakeShell({"ip -json -details link show": json.dumps([card, modem])})
+    cards, others = present(sh, tmp_path)
+    assert [(found.name, found.mac) for found in cards] == [("eth0", "52:54:00:00:00:01")]
+    assert others == ["wwan0"]
