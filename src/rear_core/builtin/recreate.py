@@ -433,10 +433,15 @@ def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None
 
 
 def after_restore(run: Run) -> None:
-    """Swap files, and what becomes read-only."""
+    """Swap files, and what becomes read-only: the system starts without what cannot be made."""
     from ..storage.execute import execute
 
-    execute(run.sh, the_plan(run).restored, tell=run.report.detail)
+    for name, commands in the_plan(run).later.items():
+        try:
+            execute(run.sh, commands, tell=run.report.detail)
+        except RearError as error:
+            run.report.warn(f"{name}: {error.message}")
+            run.recovery.differences.append(f"{name}: {error.message}")
 
 
 def mount_present(run: Run) -> None:

@@ -63,14 +63,15 @@ class Rebuilt:
 @dataclass(frozen=True)
 class Plan:
     """Commands that make a layout again: first what is `cleared` is made blank (disks, and parts of those that keep
-    something in place), then everything is built and mounted; `restored` has to wait until the files are back."""
+    something in place), then everything is built and mounted; `later`, by the names of items, has to wait until the
+    files are back."""
 
     site: Site
     mapping: Mapping[str, str]
     teardown: tuple[Command, ...] = ()
     build: tuple[Command, ...] = ()
     mount: tuple[Command, ...] = ()
-    restored: tuple[Command, ...] = ()
+    later: Mapping[str, tuple[Command, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     hardware_changed: bool = False
     cleared: tuple[str, ...] = ()
@@ -83,6 +84,11 @@ class Plan:
             # How it was tried makes no difference to what is built.
             del command["trial"]
         return hashlib.sha256(json.dumps(commands, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def restored(self) -> tuple[Command, ...]:
+        """What has to wait until the files are back, of all items."""
+        return tuple(command for commands in self.later.values() for command in commands)
 
     @property
     def volumes(self) -> tuple[Luks, ...]:
@@ -154,7 +160,7 @@ def plan(
         tuple(teardown(machine, cleared)),
         tuple(commands(site, kinds, lambda item: not isinstance(item, Mount) and item.id not in in_place.ids)),
         tuple(commands(site, kinds, lambda item: isinstance(item, Mount))),
-        tuple(_after(site, kinds, in_place.ids)),
+        _after(site, kinds, in_place.ids),
         tuple(notes),
         _hardware_changed(layout, disks, present),
         tuple(cleared),
@@ -223,11 +229,13 @@ def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], 
             yield from kind.recreate(item, site)
 
 
-def _after(site: Site, kinds: Sequence[StorageKind], staying: frozenset[str]) -> Iterator[Command]:
+def _after(site: Site, kinds: Sequence[StorageKind], staying: frozenset[str]) -> dict[str, tuple[Command, ...]]:
+    found = {}
     for item in site.layout.order():
         later = _kind(kinds, item).restored
-        if later and item.id not in staying:
-            yield from later(item, site)
+        if later and item.id not in staying and (commands := tuple(later(item, site))):
+            found[str(item)] = commands
+    return found
 
 
 def _kind(kinds: Sequence[StorageKind], item: Item) -> StorageKind:
@@ -259,15 +267,16 @@ def script(made: Plan, disks: Sequence[str] = ()) -> str:
             "passphrase() { printf 'Passphrase of %s: ' \"$1\" >&2; IFS= read -rs word </dev/tty; echo >&2;"
             ' printf %s "$word"; }'
         ]
+    restored = made.restored
     chapters = (
         ("Take down what is there", made.teardown), ("Build", made.build), ("Mount", made.mount),
-        ("When the files are back (not done by this script)", made.restored),
+        ("When the files are back (not done by this script)", restored),
     )  # fmt: skip
     for title, commands in chapters:
         lines += ["", f"## {title}"] if commands else []
         for command in commands:
             typed = _typed(command)
-            lines += [f"# {line}" for line in typed] if commands is made.restored else ["", *typed]
+            lines += [f"# {line}" for line in typed] if commands is restored else ["", *typed]
         if commands is made.build:
             lines += ["", "# `rear recover` takes it from here.", f"rear layout made {made.id}"]
     return "\n".join(lines) + "\n"

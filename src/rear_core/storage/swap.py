@@ -143,7 +143,8 @@ def restored(item: Item, site: Site) -> Iterator[Command]:
     if item.needs and getattr(site.item(item.needs[0]), "fstype", "") == "btrfs":
         yield Command(("chattr", "+C", path), f"{item} must not be copied on write")
     yield Command(("chmod", "600", path), f"nobody but root may read {item}")
-    yield Command(("fallocate", f"--length={item.size}", path), f"give {item} its size")
+    # Where the file system cannot (ext3, ext2) the blocks are written: a swap file may have no holes.
+    yield Command(("fallocate", "--posix", f"--length={item.size}", path), f"give {item} its size")
     options = [f"--uuid={item.uuid}"] * bool(item.uuid) + [f"--label={item.label}"] * bool(item.label)
     yield Command(("mkswap", *options, path), f"make {item} one")
 

@@ -60,6 +60,6 @@ mount -t vfat /dev/mmcblk0p1 /mnt/local/boot
 # # nobody but root may read swap file /var/swap
 # chmod 600 /mnt/local/var/swap
 # # give swap file /var/swap its size
-# fallocate --length=104857600 /mnt/local/var/swap
+# fallocate --posix --length=104857600 /mnt/local/var/swap
 # # make swap file /var/swap one
 # mkswap /mnt/local/var/swap

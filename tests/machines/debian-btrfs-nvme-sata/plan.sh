@@ -128,6 +128,6 @@ mount -t btrfs -o subvol=/ /dev/nvme0n1 /mnt/local/srv/top
 # # nobody but root may read swap file /swapfile
 # chmod 600 /mnt/local/swapfile
 # # give swap file /swapfile its size
-# fallocate --length=67108864 /mnt/local/swapfile
+# fallocate --posix --length=67108864 /mnt/local/swapfile
 # # make swap file /swapfile one
 # mkswap /mnt/local/swapfile

@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said of a machine that no recovery can make again, when it is described and when it is recovered."""
+"""What is said of a machine that no recovery can make again, as a whole or in a part."""
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from rear_core.builtin.recreate import check_description, why_no_root
+from rear_core.builtin.recreate import after_restore, check_description, why_no_root
 from rear_core.errors import Refused
+from rear_core.report import Report
+from rear_core.run import Recovery
+from rear_core.shell import Outcome
 from rear_core.storage.layout import Layout, LeftOut, make
+from rear_core.storage.mapping import Assignment
 from rear_core.storage.mount import Mount
+from rear_core.storage.plan import plan
+from rear_core.storage.present import Machine
+from rear_core.storage.swap import SwapFile
+from rear_core.storage.technologies import CORE_KINDS
+from rear_core.testing.fake_shell import Answer, FakeShell
 
 
 @pytest.mark.parametrize(
@@ -35,3 +45,24 @@ def test_a_machine_whose_root_file_system_is_not_described_is_not_recovered(
 
 def test_nothing_is_said_where_it_is_described() -> None:
     assert why_no_root(Layout((Mount("mount:/", (), "/", "ext4"),))) == ""
+
+
+def test_a_swap_file_that_cannot_be_made_is_told_and_does_not_end_a_recovery() -> None:
+    files = [SwapFile(f"swap file:/{name}", (), f"/{name}", 1 << 20) for name in ("one", "two")]
+    answers: dict[str, Answer] = {
+        line.format(name): ""
+        for name in ("one", "two")
+        for line in (
+            "mkdir --parents /mnt/local", "truncate --size=0 /mnt/local/{}", "chmod 600 /mnt/local/{}",
+            "fallocate --posix --length=1048576 /mnt/local/{}", "mkswap /mnt/local/{}",
+        )
+    }  # fmt: skip
+    full = Outcome(("fallocate",), 1, "", "fallocate failed: No space left on device\n", 0)
+    sh = FakeShell({**answers, "fallocate --posix --length=1048576 /mnt/local/one": full})
+    made = plan(make(files), Assignment((), {}), Machine({}, (), frozenset(), ()), CORE_KINDS)
+    run = cast(Any, SimpleNamespace(sh=sh, plan=made, report=Report(terminal=io.StringIO()), recovery=Recovery()))
+    after_restore(run)
+    (told,) = run.recovery.differences
+    assert told.startswith("swap file /one: fallocate") and "No space left on device" in told
+    assert "mkswap /mnt/local/one" not in sh.asked
+    assert sh.asked[-1] == "mkswap /mnt/local/two"
