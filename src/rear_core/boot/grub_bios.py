@@ -19,6 +19,8 @@ from .loader import BootLoader, Facts
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..storage.layout import Item, Layout
+    from ..storage.plan import Rebuilt
 
 SECTOR = 512
 KERNEL_SECTOR = 0x5C
@@ -161,43 +163,69 @@ def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:
     return partitions
 
 
-def boot_devices(run: Run, facts: Facts) -> list[str]:
-    """The disks and partitions to install GRUB to: those that had it, and every disk of the array that holds /boot."""
+def below_boot(layout: Layout) -> set[str]:
+    """The ids of all that the file system with the kernels lies on."""
+    from ..storage.command import Site
+
+    mount = layout.get("mount:/boot") or layout.get("mount:/")
+    return Site(layout, {}).below(mount.needs[0]) if mount and mount.needs else set()
+
+
+def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:
+    """The disks and partitions to install GRUB to, by their paths: those that had it, and every disk of the array that
+    holds /boot. What is kept in place, or is not of this system, keeps its boot sector."""
     from ..storage.disk import Disk
     from ..storage.disk import Partition as PartitionItem
     from ..storage.md import Array
 
     assert run.layout is not None and run.rebuilt is not None
-    # Of GRUB's boot sector on a machine that UEFI starts nothing may be left but the sector.
-    in_use = [
-        sector["device"]
-        for sector in facts["boot_sectors"]
-        if sector["core_place"] != "missing" or run.system.firmware.mode == "bios"
-    ]
-    items = [item for item in run.layout if getattr(item, "device", None) in in_use]
+    own = _own(run.rebuilt)
+    items = [item for item in run.layout if item.id in own and getattr(item, "device", "") in _in_use(run, facts)]
     disks = [item for item in items if isinstance(item, Disk)]
     partitions = [item for item in items if isinstance(item, PartitionItem)]
-    holder = next((id for id in ("mount:/boot", "mount:/") if id in run.layout), "")
-    below = [run.layout[id] for id in sorted(run.rebuilt.site.below(holder))] if holder else []
+    below = [run.layout[id] for id in sorted(below_boot(run.rebuilt.site.layout))]
     if disks and any(isinstance(item, Array) for item in below):
         disks += [item for item in below if isinstance(item, Disk)]
     if partitions and not disks:
         # Other code in the disk's first sector started GRUB in the partition, as SUSE sets it up. It was lost.
-        paths = {path for item in partitions for path in run.rebuilt.disks(item.id)}
-        disks = [i for i in run.layout if isinstance(i, Disk) and paths.intersection(run.rebuilt.disks(i.id))]
-    made = [item for item in (*disks, *partitions) if run.rebuilt.disks(item.id)]
-    return list(dict.fromkeys(run.rebuilt.device(item.id) for item in made))
+        lost = {id for item in partitions for id in run.rebuilt.site.below(item.id) if id not in run.rebuilt.in_place}
+        disks = [item for item in run.layout if isinstance(item, Disk) and item.id in lost]
+    return {run.rebuilt.device(item.id): item for item in (*disks, *partitions)}
+
+
+def _in_use(run: Run, facts: Facts) -> list[str]:
+    """The recorded devices with GRUB; on a machine that UEFI starts nothing may be left of it but the sector."""
+    bios = run.system.firmware.mode == "bios"
+    return [sector["device"] for sector in facts["boot_sectors"] if bios or sector["core_place"] != "missing"]
+
+
+def _own(rebuilt: Rebuilt) -> set[str]:
+    """The ids of what has a boot sector that may be written: disks, and partitions with something of this system.
+
+    Of what is kept in place, only that on which /boot is made again.
+    """
+    from ..storage.disk import Disk
+    from ..storage.filesystem import FileSystem
+    from ..storage.mount import Mount
+
+    site, staying = rebuilt.site, rebuilt.in_place
+    stays = any(id in staying for id in below_boot(site.layout) if isinstance(site.item(id), FileSystem))
+    boot = set() if stays else below_boot(site.layout)
+    disks = {item.id for item in site.layout if isinstance(item, Disk)}
+    mounts = [item for item in site.layout if isinstance(item, Mount) and item.needs]
+    return boot | (disks.union(*(site.below(mount.needs[0]) for mount in mounts)) - staying)
 
 
 def install(run: Run, facts: Facts) -> list[str]:
     """Install GRUB to the boot sectors with the recovered system's own `grub-install`."""
+    from ..storage.disk import Disk
     from .chroot import run_inside
 
     program = install_program(run)
     done = []
-    for device in boot_devices(run, facts):
+    for device, item in boot_devices(run, facts).items():
         # GRUB warns of block lists in the boot sector of a partition, and wants to be told twice.
-        force = ("--force",) if _is_partition(run, device) else ()
+        force = () if isinstance(item, Disk) else ("--force",)
         run_inside(run, program, "--target=i386-pc", *force, device)
         done.append(f"GRUB for BIOS installed to {device}")
     return done
@@ -219,29 +247,28 @@ def install_program(run: Run) -> str:
 
 def verify(run: Run, facts: Facts) -> list[str]:
     """Which of the boot sectors would not start GRUB."""
-    problems = []
     devices = boot_devices(run, facts)
-    for device in devices:
-        try:
-            sector = read_boot_sector(Path(device))
-        except OSError as error:
-            problems.append(f"the boot sector of {device} cannot be read: {error.strerror}")
-            continue
-        if sector is None:
-            problems.append(f"GRUB is not in the boot sector of {device}")
-        elif not sector.core_sectors:
-            problems.append(f"GRUB's boot sector of {device} leads to no core image")
-    if run.system.firmware.mode == "bios" and not devices:
-        problems.append("none of the disks that GRUB started from was made again")
-    return problems
+    if run.system.firmware.mode == "bios" and not devices and all(map(_fault, _kept(run, facts))):
+        return ["none of the disks that GRUB started from was made again"]
+    return [fault for device in devices if (fault := _fault(Path(device)))]
 
 
-def _is_partition(run: Run, device: str) -> bool:
-    from ..storage.disk import Partition as PartitionItem
+def _fault(device: Path) -> str:
+    """What keeps the boot sector of a device from starting GRUB, "" for nothing."""
+    try:
+        sector = read_boot_sector(device)
+    except OSError as error:
+        return f"the boot sector of {device} cannot be read: {error.strerror}"
+    if sector is None:
+        return f"GRUB is not in the boot sector of {device}"
+    return "" if sector.core_sectors else f"GRUB's boot sector of {device} leads to no core image"
 
+
+def _kept(run: Run, facts: Facts) -> list[Path]:
+    """The devices that had GRUB and stayed in place with it."""
     assert run.layout is not None and run.rebuilt is not None
-    partitions = [item for item in run.layout if isinstance(item, PartitionItem) and run.rebuilt.disks(item.id)]
-    return device in {run.rebuilt.device(item.id) for item in partitions}
+    items = [item for item in run.layout if getattr(item, "device", "") in _in_use(run, facts)]
+    return [Path(run.rebuilt.device(item.id)) for item in items if item.id in run.rebuilt.in_place]
 
 
 GRUB_BIOS = BootLoader("GRUB BIOS", detect, "bios", install, verify)

@@ -35,7 +35,7 @@ class Rebuilt:
     `mapping` has the path of each recorded disk's successor by the id of the recorded disk;
     `changed_identifiers` the new identifier of each one that could not be kept (UUIDs of volume groups and
     logical volumes); `differences` and `notes` what the user should know about the rest. `hardware_changed`
-    says that a disk has another name or hangs on another kind of bus.
+    says that a disk has another name or hangs on another kind of bus. `in_place` are the ids of what stayed as it was.
     """
 
     site: Site
@@ -44,6 +44,7 @@ class Rebuilt:
     hardware_changed: bool = False
     notes: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
+    in_place: frozenset[str] = frozenset()
 
     def device(self, id: str) -> str:
         """The path of an item: /dev/vda1, /dev/mapper/vg-lv; of a file system, the device that it lies on."""
@@ -64,7 +65,7 @@ class Rebuilt:
 class Plan:
     """Commands that make a layout again: first what is `cleared` is made blank (disks, and parts of those that keep
     something in place), then everything is built and mounted; `later`, by the names of items, has to wait until the
-    files are back."""
+    files are back. `in_place` are the ids of what stays as it is."""
 
     site: Site
     mapping: Mapping[str, str]
@@ -75,6 +76,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     hardware_changed: bool = False
     cleared: tuple[str, ...] = ()
+    in_place: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -112,7 +114,7 @@ class Plan:
 
     def rebuilt(self) -> Rebuilt:
         """What the plan leaves behind when all of it was done."""
-        return Rebuilt(self.site, self.mapping, {}, self.hardware_changed, self.notes)
+        return Rebuilt(self.site, self.mapping, {}, self.hardware_changed, self.notes, in_place=self.in_place)
 
 
 def plan(
@@ -164,6 +166,7 @@ def plan(
         tuple(notes),
         _hardware_changed(layout, disks, present),
         tuple(cleared),
+        in_place.ids,
     )
 
 

@@ -30,9 +30,11 @@ from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, make
 from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
-from rear_core.storage.plan import Rebuilt
+from rear_core.storage.plan import Rebuilt, without
 from rear_core.storage.vfat import Fat
 from rear_core.system import Firmware, OperatingSystem, System
+from unit.boot.test_grub_bios import boot_sector, first_core_sector
+from unit.boot.test_grub_bios import disk as image
 
 
 def disk(letter: str) -> list[Item]:
@@ -53,12 +55,16 @@ def mirror(*members: str) -> Array:
     return Array("md:x", members, "raid1", 2, "1.0", "x", device="/dev/md0")
 
 
-def open_run(items: list[Item], mode: str = "bios", disks: tuple[str, ...] = ("a", "b")) -> Run:
+def open_run(
+    items: list[Item], mode: str = "bios", disks: tuple[str, ...] = ("a", "b"), in_place: tuple[str, ...] = ()
+) -> Run:
+    """Of the two disks only some are made again, and some of what is on them stays."""
     run = Run(evaluate(Sources(), [], {}), Plugins([]))
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware(mode))
     run.layout = make(items)
     mapping = {f"disk:{letter}": f"/dev/vd{letter}" for letter in disks}
-    run.rebuilt = Rebuilt(Site(run.layout, mapping), mapping)
+    made = without(run.layout, {"disk:a", "disk:b"} - mapping.keys())
+    run.rebuilt = Rebuilt(Site(made, mapping), mapping, in_place=frozenset(in_place))
     return run
 
 
@@ -87,17 +93,55 @@ MIRRORED = [
     ],
 )
 def test_grub_goes_to_every_boot_disk(items: list[Item], recorded: list[str], expected: list[str]) -> None:
-    assert boot_devices(open_run(items), sectors(*recorded)) == expected
+    assert list(boot_devices(open_run(items), sectors(*recorded))) == expected
 
 
 def test_a_leftover_boot_sector_on_a_uefi_machine_is_not_renewed() -> None:
     facts = sectors("/dev/sda", place="missing")
-    assert boot_devices(open_run(PLAIN, "uefi"), facts) == []
-    assert boot_devices(open_run(PLAIN, "bios"), facts) == ["/dev/vda"]
+    assert list(boot_devices(open_run(PLAIN, "uefi"), facts)) == []
+    assert list(boot_devices(open_run(PLAIN, "bios"), facts)) == ["/dev/vda"]
 
 
 def test_a_machine_whose_boot_disk_is_not_made_again_is_told() -> None:
     run = open_run(PLAIN, disks=("b",))
+    assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was made again"]
+
+
+SECOND = [*PLAIN, Ext("fs:2", ("partition:a2",), "2")]
+A_STAYS = ("disk:a", "table:a", "partition:a1", "partition:a2")
+B_STAYS = ("disk:b", "table:b", "partition:b1", "partition:b2")
+
+
+@pytest.mark.parametrize(
+    ("in_place", "recorded", "expected"),
+    [
+        ((), ["/dev/sda", "/dev/sda2"], ["/dev/vda"]),
+        ((*A_STAYS, "fs:2"), ["/dev/sda", "/dev/sda2"], ["/dev/vda"]),
+        ((*A_STAYS, "fs:2"), ["/dev/sda2"], []),
+        # What starts GRUB in the partition of this system is still there.
+        ((*A_STAYS, "fs:2"), ["/dev/sda1", "/dev/sda2"], ["/dev/vda1"]),
+        (B_STAYS, ["/dev/sda", "/dev/sdb", "/dev/sdb1"], ["/dev/vda"]),
+        ((*A_STAYS, "fs:1", "fs:2"), ["/dev/sda", "/dev/sda1", "/dev/sdb"], ["/dev/vdb"]),
+    ],
+    ids=["lost", "kept beside /", "no other", "both in partitions", "kept disk", "/ itself is kept"],
+)
+def test_a_boot_sector_of_another_system_is_never_overwritten(
+    in_place: tuple[str, ...], recorded: list[str], expected: list[str]
+) -> None:
+    assert list(boot_devices(open_run(SECOND, in_place=in_place), sectors(*recorded))) == expected
+
+
+def test_a_disk_that_stays_with_its_grub_starts_the_machine(tmp_path: Path) -> None:
+    items = [*disk("a"), *disk("b"), Ext("fs:1", ("partition:b1",), "1"), Mount("mount:/", ("fs:1",), "/", "ext4")]
+    run = open_run(items, in_place=A_STAYS)
+    assert run.layout is not None
+    mapping = {
+        "disk:a": str(image(tmp_path / "a", boot_sector(1), 1, first_core_sector((2, 60)))),
+        "disk:b": "/dev/vdb",
+    }
+    run.rebuilt = Rebuilt(Site(run.layout, mapping), mapping, in_place=frozenset(A_STAYS))
+    assert verify(run, sectors("/dev/sda")) == []
+    image(tmp_path / "a", b"")
     assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was made again"]
 
 

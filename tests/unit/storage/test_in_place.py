@@ -8,16 +8,22 @@ from dataclasses import replace
 import pytest
 
 from rear_core.errors import Refused
+from rear_core.rescue.contents import Contents
 from rear_core.storage.btrfs import Btrfs, Subvolume
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.fate import Exclusions, contents, stakes
-from rear_core.storage.in_place import carrying, check, staying
+from rear_core.storage.in_place import InPlace, carrying, check, staying
+from rear_core.storage.inventory import Device
+from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout, make
 from rear_core.storage.luks import Luks
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.mount import Mount
+from rear_core.storage.plan import plan
+from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.swap import Swap
 
 GIB, HOME = 1 << 30, Exclusions(mounts=["/home"])
@@ -106,3 +112,14 @@ def test_what_shares_its_file_system_with_what_comes_back_is_not_kept() -> None:
     layout = make([*items, *tree, *mounts])
     with pytest.raises(Refused, match="/ lies on the same file system"):
         check(layout, kept(layout), contents(layout, HOME), layout)
+
+
+def test_a_plan_tells_what_it_leaves_in_place() -> None:
+    layout = make((*DISKS[:1], TABLE, partition(1)))
+    device = Device("/dev/vda", "vda", "254:0", "disk", 10 * GIB)
+    machine = Machine({device.path: device}, (), frozenset(), (PresentDisk(device.path, device.size),))
+    assigned = Assignment((Match(DISKS[0], "/dev/vda", keeps=True),), {})
+    ids = frozenset(item.id for item in layout)
+    kind = StorageKind("disks", (Disk, PartitionTable, Partition), lambda survey: (), lambda layout: Contents())
+    made = plan(layout, assigned, machine, [kind], in_place=InPlace(ids))
+    assert made.rebuilt().in_place == ids
