@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -194,9 +194,10 @@ def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:
 
 
 def _in_use(run: Run, facts: Facts) -> list[str]:
-    """The recorded devices with GRUB; on a machine that UEFI starts nothing may be left of it but the sector."""
-    bios = run.system.firmware.mode == "bios"
-    return [sector["device"] for sector in facts["boot_sectors"] if bios or sector["core_place"] != "missing"]
+    """The recorded devices with GRUB; of one whose boot sector leads to no core nothing may be left but the sector."""
+    sectors = facts["boot_sectors"]
+    sound = [sector["device"] for sector in sectors if sector["core_place"] != "missing"]
+    return sound if sound or run.system.firmware.mode != "bios" else [sector["device"] for sector in sectors]
 
 
 def _own(rebuilt: Rebuilt) -> set[str]:
@@ -217,18 +218,43 @@ def _own(rebuilt: Rebuilt) -> set[str]:
 
 
 def install(run: Run, facts: Facts) -> list[str]:
-    """Install GRUB to the boot sectors with the recovered system's own `grub-install`."""
+    """Install GRUB to the boot sectors with the recovered system's own `grub-install`.
+
+    Where one of them does not take it the others are tried all the same.
+    """
+    from ..errors import RearError
     from ..storage.disk import Disk
     from .chroot import run_inside
 
     program = install_program(run)
-    done = []
-    for device, item in boot_devices(run, facts).items():
+    done, failed = [], {}
+    devices = boot_devices(run, facts)
+    for device, item in devices.items():
         # GRUB warns of block lists in the boot sector of a partition, and wants to be told twice.
         force = () if isinstance(item, Disk) else ("--force",)
-        run_inside(run, program, "--target=i386-pc", *force, device)
-        done.append(f"GRUB for BIOS installed to {device}")
+        try:
+            run_inside(run, program, "--target=i386-pc", *force, device)
+        except RearError as error:
+            failed[device] = f"GRUB for BIOS cannot be installed to {device}: {error.message}"
+        else:
+            done.append(f"GRUB for BIOS installed to {device}")
+    if failed and not done:
+        raise RearError("; ".join(failed.values()))
+    needed = _needed(run, devices, failed) if run.system.firmware.mode == "bios" else []
+    for device, line in failed.items():
+        (run.recovery.problems if device in needed else run.recovery.differences).append(line)
     return done
+
+
+def _needed(run: Run, devices: Mapping[str, Item], failed: Collection[str]) -> list[str]:
+    """Of the devices without GRUB those that the machine needs: the disks of /boot, or all of them where none has it.
+
+    A partition is not needed beside GRUB on its disk.
+    """
+    assert run.rebuilt is not None
+    sound = devices.keys() - set(failed)
+    boot = {run.rebuilt.mapping.get(id) for id in below_boot(run.rebuilt.site.layout)} - sound
+    return [device for device in failed if not sound or run.rebuilt.disk(devices[device].id) in boot]
 
 
 def install_program(run: Run) -> str:
@@ -246,11 +272,12 @@ def install_program(run: Run) -> str:
 
 
 def verify(run: Run, facts: Facts) -> list[str]:
-    """Which of the boot sectors would not start GRUB."""
+    """Which of the boot sectors would not start GRUB, as far as the machine needs them."""
     devices = boot_devices(run, facts)
+    faults = {device: fault for device in devices if (fault := _fault(Path(device)))}
     if run.system.firmware.mode == "bios" and not devices and all(map(_fault, _kept(run, facts))):
         return ["none of the disks that GRUB started from was made again"]
-    return [fault for device in devices if (fault := _fault(Path(device)))]
+    return [faults[device] for device in _needed(run, devices, faults)]
 
 
 def _fault(device: Path) -> str:

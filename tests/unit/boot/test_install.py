@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rear_core.boot.efi_variables import BootEntries, BootEntry
-from rear_core.boot.grub_bios import boot_devices, verify
+from rear_core.boot.grub_bios import boot_devices, install, verify
 from rear_core.boot.grub_efi_install import (
     SystemPartition,
     WantedEntry,
@@ -24,6 +24,7 @@ from rear_core.errors import RearError
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
+from rear_core.shell import Outcome
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
@@ -33,6 +34,7 @@ from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt, without
 from rear_core.storage.vfat import Fat
 from rear_core.system import Firmware, OperatingSystem, System
+from rear_core.testing.fake_shell import FakeShell
 from unit.boot.test_grub_bios import boot_sector, first_core_sector
 from unit.boot.test_grub_bios import disk as image
 
@@ -105,6 +107,53 @@ def test_a_leftover_boot_sector_on_a_uefi_machine_is_not_renewed() -> None:
 def test_a_machine_whose_boot_disk_is_not_made_again_is_told() -> None:
     run = open_run(PLAIN, disks=("b",))
     assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was made again"]
+
+
+def test_a_leftover_boot_sector_does_not_count_beside_grub() -> None:
+    left, right = sectors("/dev/sda", place="missing"), sectors("/dev/sdb", place="BIOS boot partition /dev/sdb1")
+    facts = {"boot_sectors": left["boot_sectors"] + right["boot_sectors"]}
+    assert list(boot_devices(open_run(PLAIN, "bios"), facts)) == ["/dev/vdb"]
+
+
+@pytest.mark.parametrize(
+    ("items", "recorded", "failing", "problem", "difference"),
+    [
+        (PLAIN, ["/dev/sda", "/dev/sdb"], "/dev/vdb", "", "/dev/vdb"),
+        (PLAIN, ["/dev/sda", "/dev/sdb"], "/dev/vda", "/dev/vda", ""),
+        (PLAIN, ["/dev/sda", "/dev/sda1"], "/dev/vda1", "", "/dev/vda1"),
+        (PLAIN, ["/dev/sda", "/dev/sda1"], "/dev/vda", "/dev/vda", ""),
+        (MIRRORED, ["/dev/sda"], "/dev/vdb", "/dev/vdb", ""),
+    ],
+    ids=["another disk", "the disk of /boot", "partition", "disk of the partition", "mirror"],
+)
+def test_one_that_takes_no_grub_keeps_the_others_from_nothing(
+    tmp_path: Path, items: list[Item], recorded: list[str], failing: str, problem: str, difference: str
+) -> None:
+    run = installing(tmp_path, items, failing)
+    devices = boot_devices(run, sectors(*recorded))
+    assert install(run, sectors(*recorded)) == [f"GRUB for BIOS installed to {d}" for d in devices if d != failing]
+    for lines, device in (run.recovery.problems, problem), (run.recovery.differences, difference):
+        assert [f"to {device}: chroot failed" in line for line in lines] == ([True] if device else [])
+
+
+def test_a_machine_whose_only_disk_takes_no_grub_is_told_why(tmp_path: Path) -> None:
+    run = installing(tmp_path, PLAIN, "/dev/vda")
+    with pytest.raises(RearError, match=r"to /dev/vda: .*no room"):
+        install(run, sectors("/dev/sda"))
+
+
+def installing(target: Path, items: list[Item], failing: str) -> Run:
+    """A run whose grub-install fails for one device."""
+    (target / "usr/sbin").mkdir(parents=True)
+    (target / "usr/sbin/grub-install").touch()
+    run = open_run(items)
+    run.options = Options(target=target)
+    force = {path: "--force " if path[-1].isdigit() else "" for path in ("/dev/vda", "/dev/vdb", "/dev/vda1")}
+    answers = {path: Outcome((), int(path == failing), "", "no room", 0) for path in force}
+    run.sh = FakeShell(
+        {f"chroot {target} grub-install --target=i386-pc {force[path]}{path}": answers[path] for path in force}
+    )
+    return run
 
 
 SECOND = [*PLAIN, Ext("fs:2", ("partition:a2",), "2")]
