@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ def detect(run: Run) -> Facts | None:
             run.report.warn(f"cannot read the EFI system partition on {mount['target']}: {error.strerror}")
             continue
         if installations:
-            partitions.append(_describe(mount, installations, variables))
+            partitions.append(_describe(mount, installations, variables, _partuuids(run, mount)))
     if not partitions:
         if run.system.firmware.mode == "uefi":
             run.report.warn("no mounted EFI system partition has GRUB on it; mount the one in use")
@@ -94,7 +94,9 @@ def detect(run: Run) -> Facts | None:
     }
 
 
-def _describe(mount: dict[str, Any], installations: list[Installation], variables: BootEntries) -> dict[str, Any]:
+def _describe(
+    mount: dict[str, Any], installations: list[Installation], variables: BootEntries, partuuids: list[str]
+) -> dict[str, Any]:
     return {
         "mountpoint": mount["target"],
         "device": mount["source"],
@@ -107,7 +109,7 @@ def _describe(mount: dict[str, Any], installations: list[Installation], variable
                 "shim": found.shim,
                 "entries": [
                     {"number": entry.number, "label": entry.label, "active": entry.active}
-                    for entry in entries_for(found, mount["partuuid"] or "", variables)
+                    for entry in entries_for(found, partuuids, variables)
                 ],
             }
             for found in installations
@@ -115,12 +117,13 @@ def _describe(mount: dict[str, Any], installations: list[Installation], variable
     }
 
 
-def entries_for(found: Installation, partuuid: str, variables: BootEntries) -> Iterator[BootEntry]:
-    """The boot entries that start this installation on the partition of that GUID."""
+def entries_for(found: Installation, partuuids: Sequence[str], variables: BootEntries) -> Iterator[BootEntry]:
+    """The boot entries that start this installation on the partition of that GUID, or on the several of a mirror."""
     folder = PureWindowsPath("/", found.loader).parent
+    here = {"", *(partuuid.lower() for partuuid in partuuids)}  # "" on a disk without GPT
     for entry in variables.entries:
         # PureWindowsPath compares as FAT does, without regard to case.
-        on_it = entry.partition in ("", partuuid.lower())  # "" on a disk without GPT
+        on_it = entry.partition in here
         if on_it and PureWindowsPath(entry.loader).parent == folder:
             yield entry
 
@@ -134,6 +137,19 @@ def _mounted_fat(run: Run) -> list[dict[str, Any]]:
         return []
     mounts: list[dict[str, Any]] = run.sh.json(*command)["filesystems"]
     return mounts
+
+
+def _partuuids(run: Run, mount: dict[str, Any]) -> list[str]:
+    """The GUID of the partition that is mounted, or those of all members of an array, which itself has none."""
+    if mount["partuuid"]:
+        return [mount["partuuid"]]
+    # $ lsblk --noheadings --list --inverse --output PARTUUID /dev/md127
+    #
+    # 1f3b7c3e-6a54-4a3a-9f5e-0d2c5b7f9a11
+    # 8d0c2a4f-77b1-4a0e-b0a6-5f1d2c3b4a59
+    # Exit status 32: it is no block device.
+    command = ("lsblk", "--noheadings", "--list", "--inverse", "--output", "PARTUUID", mount["source"])
+    return run.sh.query(*command, ok=(0, 32)).split()
 
 
 def _child(directory: Path, name: str) -> Path | None:

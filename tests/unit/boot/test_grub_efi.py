@@ -87,7 +87,7 @@ def test_entries_match_by_partition_and_folder_without_regard_to_case() -> None:
             BootEntry("0005", "disk with MBR", True, "\\EFI\\debian\\grubx64.efi"),
         )
     )
-    assert [entry.number for entry in entries_for(installation, GUID.upper(), variables)] == ["0001", "0005"]
+    assert [entry.number for entry in entries_for(installation, [GUID.upper()], variables)] == ["0001", "0005"]
 
 
 def test_a_mounted_partition_is_described(tmp_path: Path) -> None:
@@ -103,6 +103,26 @@ def test_a_mounted_partition_is_described(tmp_path: Path) -> None:
     assert (partition["device"], partition["partuuid"]) == ("/dev/sda1", GUID)
     [installation] = partition["installations"]
     assert (installation["vendor"], installation["shim"]) == ("debian", True)
+
+
+def test_entries_are_found_on_the_members_of_a_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    esp(tmp_path, "EFI/redhat/shimx64.efi", "EFI/redhat/grubx64.efi")
+    second = GUID.replace("1", "2")
+    entries = tuple(
+        BootEntry(number, "Red Hat", True, "\\EFI\\redhat\\shimx64.efi", guid)
+        for number, guid in (("0001", GUID), ("0002", second), ("0003", GUID.replace("1", "3")))
+    )
+    monkeypatch.setattr(grub_efi, "read_boot_entries", lambda: BootEntries(entries, ("0001", "0002"), "0002"))
+    mounts = {"filesystems": [{"target": str(tmp_path), "source": "/dev/md127", "partuuid": None}]}
+    members = "lsblk --noheadings --list --inverse --output PARTUUID /dev/md127"
+    sh = FakeShell({FINDMNT: json.dumps(mounts), members: f"\n{GUID}\n\n{second}\n\n"})
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
+    run.system = System(OperatingSystem("rhel"), "web1", "x86_64", "6.1", Firmware("uefi", True))
+    facts = detect(run)
+    assert facts is not None
+    [installation] = facts["partitions"][0]["installations"]
+    assert [entry["number"] for entry in installation["entries"]] == ["0001", "0002"]
+    assert run.report.warnings == []
 
 
 def test_a_uefi_machine_without_a_mounted_partition_is_warned_about() -> None:
