@@ -46,7 +46,7 @@ class WantedEntry:
 def install(run: Run, facts: Facts) -> list[str]:
     """Bring back what the firmware starts; the files themselves came with the backup or are installed anew."""
     done = []
-    for partition in facts["partitions"]:
+    for partition in made_again(run, facts):
         for found in partition["installations"]:
             if not _has_files(run, partition, found):
                 _install_files(run, partition, found)
@@ -62,11 +62,17 @@ def install(run: Run, facts: Facts) -> list[str]:
     return done
 
 
+def made_again(run: Run, facts: Facts) -> list[dict[str, Any]]:
+    """The recorded EFI system partitions that are mounted; of one whose disk is left out there is a folder at most."""
+    assert run.rebuilt is not None
+    return [found for found in facts["partitions"] if f"mount:{found['mountpoint']}" in run.rebuilt.site.layout]
+
+
 def wanted_entries(run: Run, facts: Facts) -> list[WantedEntry]:
     """The recorded entries, on each partition that holds their files, in the order in which firmware tried them."""
     wanted = [
         WantedEntry(entry["number"], entry["label"], found["loader"], place)
-        for partition in facts["partitions"]
+        for partition in made_again(run, facts)
         for found in partition["installations"]
         for entry in found["entries"]
         for place in places(run, partition["mountpoint"])
@@ -79,12 +85,10 @@ def places(run: Run, mountpoint: str) -> Iterator[SystemPartition]:
     """The partition an EFI system partition is on now; several when it is mirrored."""
     from ..storage.disk import Partition
 
-    assert run.layout is not None and run.rebuilt is not None
-    id = f"mount:{mountpoint}"
-    if id not in run.layout:
-        return
-    filesystem = next(need for need in run.layout[id].needs if not need.startswith("mount:"))
-    for item in (run.layout[id] for id in sorted(run.rebuilt.site.below(filesystem))):
+    assert run.rebuilt is not None
+    layout = run.rebuilt.site.layout
+    filesystem = next(need for need in layout[f"mount:{mountpoint}"].needs if not need.startswith("mount:"))
+    for item in (layout[id] for id in sorted(run.rebuilt.site.below(filesystem))):
         disks = run.rebuilt.disks(item.id)
         if isinstance(item, Partition) and len(disks) == 1:
             guid = run.rebuilt.changed_identifiers.get(item.uuid, item.uuid)
@@ -188,7 +192,7 @@ def install_command(run: Run, mountpoint: str, found: dict[str, Any]) -> tuple[s
 def _provide_fallback(run: Run, facts: Facts) -> list[str]:
     """Copy the loader to where firmware finds it without an entry, where nothing is there yet."""
     done = []
-    for partition in facts["partitions"]:
+    for partition in made_again(run, facts):
         esp = _esp(run, partition)
         if fallback_path(run, esp):
             continue
@@ -218,9 +222,12 @@ def verify(run: Run, facts: Facts) -> list[str]:
     """What keeps the firmware from starting GRUB."""
     if run.system.firmware.mode != "uefi":
         return []
+    partitions = made_again(run, facts)
+    if not partitions:
+        return ["no EFI system partition that GRUB started from was made again"]
     problems = [
         f"{partition['mountpoint']}/{found[name]} is missing"
-        for partition in facts["partitions"]
+        for partition in partitions
         for found in partition["installations"]
         for name in dict.fromkeys(("loader", "grub"))
         if not (_esp(run, partition) / found[name]).is_file()
@@ -228,9 +235,9 @@ def verify(run: Run, facts: Facts) -> list[str]:
     variables = read_boot_entries()
     entries = [matching(entry, variables) for entry in wanted_entries(run, facts)]
     started = any(entry and entry.active and entry.number in variables.order for entry in entries)
-    if not started and not any(fallback_path(run, _esp(run, partition)) for partition in facts["partitions"]):
+    if not started and not any(fallback_path(run, _esp(run, partition)) for partition in partitions):
         problems.append("the firmware has no boot entry for GRUB, and no file is where it looks without one")
-    shims = [found["shim"] for partition in facts["partitions"] for found in partition["installations"]]
+    shims = [found["shim"] for partition in partitions for found in partition["installations"]]
     if run.system.firmware.secure_boot and not any(shims):
         problems.append("Secure Boot is on, and GRUB is not started by a signed shim: switch it off in the firmware")
     return problems

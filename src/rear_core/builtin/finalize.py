@@ -201,6 +201,11 @@ def recorded_loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
 
 def install_boot_loaders(run: Run) -> None:
     """Install each recorded boot loader; one that fails is a problem, and does not keep the others from it."""
+    assert run.layout is not None and run.rebuilt is not None
+    if "mount:/boot" in run.layout and "mount:/boot" not in run.rebuilt.site.layout:
+        # Whatever is installed to a folder in its place, nothing leads from there to a kernel.
+        run.recovery.problems.append("no boot loader was installed: the file system of /boot was not made again")
+        return
     for loader, facts in recorded_loaders(run):
         if loader.install is None:
             continue

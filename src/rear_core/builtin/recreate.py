@@ -204,11 +204,18 @@ def kept(run: Run, layout: Layout, assignment: Assignment, keeping: set[str]) ->
 
 
 def check_root(recorded: Layout, made: Plan) -> None:
-    """Refuse to recover a system without its root file system: all its files would be restored into memory."""
+    """Refuse to recover a system without its root file system: all its files would be restored into memory; and one
+    that nothing could start, as the disk of its kernels is not there."""
+    from ..storage.command import Site
+    from ..storage.disk import Disk
+
+    hint = "take a disk for it by DISK_MAPPING, or use rear mountonly"
     if why_no_root(made.site.layout) and not why_no_root(recorded):
-        raise Refused(
-            "the disk of the root file system is left out", "take a disk for it by DISK_MAPPING, or use rear mountonly"
-        )
+        raise Refused("the disk of the root file system is left out", hint)
+    boot = recorded.get("mount:/boot")
+    below = Site(recorded, {}).below(boot.id) if boot and boot.id not in made.site.layout else set()
+    if any(isinstance(recorded[id], Disk) and id not in made.mapping for id in below):
+        raise Refused("the disk of /boot is left out", hint)
 
 
 def the_layout(run: Run) -> Layout:

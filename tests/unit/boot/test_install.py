@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rear_core.boot import grub_efi_install
 from rear_core.boot.efi_variables import BootEntries, BootEntry
 from rear_core.boot.grub_bios import boot_devices, install, verify
 from rear_core.boot.grub_efi_install import (
@@ -223,7 +224,47 @@ def test_entries_are_wanted_in_the_order_of_the_firmware() -> None:
 def test_a_mirrored_system_partition_gets_an_entry_for_each_member() -> None:
     run = open_run(MIRRORED_ESP, "uefi")
     assert sorted(place.guid for place in places(run, "/boot/efi")) == ["guid-a1", "guid-b2"]
-    assert list(places(run, "/efi")) == []
+
+
+@pytest.fixture
+def mirrored_by_hand(tmp_path: Path) -> tuple[Run, dict[str, Any]]:
+    """Two EFI system partitions that a hook keeps the same; the disk of the second is left out."""
+    items = [
+        *ESP, Fat("fs:f", ("partition:b1",), "f"), Mount("mount:/boot/efi2", ("fs:f",), "/boot/efi2", "vfat")
+    ]  # fmt: skip
+    run = open_run(items, "uefi", disks=("a",))
+    run.options = Options(target=tmp_path)
+    (tmp_path / "boot/efi/EFI/debian").mkdir(parents=True)
+    for name in ("shimx64.efi", "grubx64.efi"):
+        (tmp_path / "boot/efi/EFI/debian" / name).touch()
+    one = facts({"number": "0001", "label": "debian", "active": True})
+    return run, {**one, "partitions": [{**one["partitions"][0], "mountpoint": m} for m in ("/boot/efi", "/boot/efi2")]}
+
+
+def test_a_system_partition_that_was_not_made_again_needs_no_files_and_no_entry(
+    mirrored_by_hand: tuple[Run, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recorded = mirrored_by_hand
+    there = BootEntry("0001", "debian", True, "\\EFI\\debian\\shimx64.efi", "guid-a1")
+    monkeypatch.setattr(grub_efi_install, "read_boot_entries", lambda: BootEntries((there,), ("0001",), ""))
+    run.sh = FakeShell({"lsblk --noheadings --output PARTUUID": "guid-a1\n"})
+    assert [entry.partition for entry in wanted_entries(run, recorded)] == [HERE]
+    assert grub_efi_install.install(run, recorded) == []
+    assert grub_efi_install.verify(run, recorded) == []
+    assert not (run.target / "boot/efi2").exists()
+
+
+def test_a_machine_without_any_of_its_system_partitions_is_told(
+    mirrored_by_hand: tuple[Run, dict[str, Any]],
+) -> None:
+    run, recorded = mirrored_by_hand
+    second = {**recorded, "partitions": recorded["partitions"][1:]}
+    assert grub_efi_install.verify(run, second) == ["no EFI system partition that GRUB started from was made again"]
+
+
+def test_a_boot_file_system_that_was_not_made_again_is_no_fault_of_rear() -> None:
+    items = [*PLAIN, Ext("fs:2", ("partition:b1",), "2"), Mount("mount:/boot", ("fs:2", "mount:/"), "/boot", "ext4")]
+    assert list(boot_devices(open_run(items, disks=("a",)), sectors("/dev/sda", "/dev/sdb"))) == ["/dev/vda"]
 
 
 def test_a_changed_partition_identifier_is_looked_for_under_its_new_name() -> None:

@@ -16,7 +16,11 @@ from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
+from rear_core.storage.command import Site
+from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, make
+from rear_core.storage.mount import Mount
+from rear_core.storage.plan import Rebuilt
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.system.identity import computed, known
 from rear_core.workflow import WORKFLOWS, plan
@@ -76,6 +80,14 @@ def test_a_machine_with_all_for_both_is_recovered_on_either(
     was, mode = recorded.upper(), present.upper()
     assert run.report.warnings == [f"the machine was started by {was}; here GRUB {loader} will start it by {mode}"]
     assert run.recovery.differences == [f"firmware: {mode} instead of {was}"]
+
+
+def test_without_boot_no_boot_loader_is_installed(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "bios", "bios", BIOS)
+    run.layout = make([*MBR, Mount("mount:/boot", ("fs:gone", "mount:/"), "/boot", "ext4"), Ext("fs:gone", (), "x")])
+    run.rebuilt = Rebuilt(Site(make(MBR), {"disk:a": "/dev/vda"}), {"disk:a": "/dev/vda"})
+    finalize.install_boot_loaders(run)
+    assert run.recovery.problems == ["no boot loader was installed: the file system of /boot was not made again"]
 
 
 @pytest.mark.parametrize(("recorded", "marked"), [({"selinux": True}, True), ({"selinux": False}, False), ({}, True)])

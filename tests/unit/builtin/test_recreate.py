@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from rear_core.builtin.recreate import after_restore, check_description, why_no_root
+from rear_core.builtin.recreate import after_restore, check_description, check_root, why_no_root
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.run import Recovery
 from rear_core.shell import Outcome
+from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk
+from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mapping import Assignment
 from rear_core.storage.mount import Mount
-from rear_core.storage.plan import plan
+from rear_core.storage.plan import Plan, plan, without
 from rear_core.storage.present import Machine
 from rear_core.storage.swap import SwapFile
 from rear_core.storage.technologies import CORE_KINDS
@@ -66,3 +70,30 @@ def test_a_swap_file_that_cannot_be_made_is_told_and_does_not_end_a_recovery() -
     assert told.startswith("swap file /one: fallocate") and "No space left on device" in told
     assert "mkswap /mnt/local/one" not in sh.asked
     assert sh.asked[-1] == "mkswap /mnt/local/two"
+
+
+BOOT = [
+    *(Disk(f"disk:{letter}", (), 1 << 30) for letter in "ab"),
+    Ext("fs:1", ("disk:a",), "1"), Mount("mount:/", ("fs:1",), "/", "ext4"),
+    Ext("fs:2", ("disk:b",), "2"), Mount("mount:/boot", ("fs:2", "mount:/"), "/boot", "ext4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gone", "disks", "said"),
+    [
+        ("disk:a", "b", "disk of the root file system is left out"),
+        ("disk:b", "a", "disk of /boot is left out"),
+        ("mount:/boot", "ab", ""),
+        ("none", "ab", ""),
+    ],
+    ids=["root", "boot", "boot is excluded", "nothing"],
+)
+def test_a_system_without_the_disk_of_its_root_or_its_kernels_is_not_recovered(
+    gone: str, disks: str, said: str
+) -> None:
+    recorded = make(BOOT)
+    mapping = {f"disk:{letter}": f"/dev/vd{letter}" for letter in disks}
+    made = Plan(Site(without(recorded, {gone}), mapping), mapping)
+    with pytest.raises(Refused, match=said) if said else nullcontext():
+        check_root(recorded, made)
