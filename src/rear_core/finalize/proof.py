@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import RearError
@@ -13,7 +12,7 @@ from ..storage.layout import Layout
 from ..storage.plan import Rebuilt
 from . import boot_entry, drivers, files, initramfs
 from .devices import Storage
-from .references import command_line
+from .references import CRYPTTAB, ON_DEMAND, command_line, opened_at_start
 
 MODULES = "/lib/modules"
 
@@ -27,11 +26,11 @@ def problems_of_entry(target: Path, entry: boot_entry.Entry | None, storage: Sto
         for path in (entry.kernel, *entry.initramfs)
         if not _is_filled(boot_entry.locate(target, path))
     ]
-    words = " ".join(entry.arguments)
+    words, opened = " ".join(entry.arguments), opened_at_start(target, storage)
     problems += [
         f"{found.tag + '=' if found.tag else ''}{found.value} in the parameters of the kernel is on no device"
         for found in command_line(words)
-        if storage.now(found.tag, found.value) is None
+        if storage.now(found.tag, found.value) is None and found.value not in opened
     ]
     folder = modules_of(target, entry)
     if folder is None or not (folder / "modules.dep").is_file():
@@ -93,8 +92,16 @@ def missing_key_files(target: Path) -> list[str]:
     """Key files that /etc/crypttab names and the recovered system does not have."""
     path = files.inside(target, "/etc/crypttab")
     text = files.read(path) if path.is_file() else ""
-    named: Iterable[str] = re.findall(r"^[ \t]*[^#\s]\S*[ \t]+\S+[ \t]+(/(?!dev/)[^\s:]+)", text, re.MULTILINE)
+    named = [name for line in CRYPTTAB.finditer(text) if (name := _key_file(line))]
     return [f"the key file {name} of /etc/crypttab is missing" for name in named if not _has(target, name)]
+
+
+def _key_file(line: re.Match[str]) -> str:
+    """The key file that the start of the system needs, "" where it is on another device, made then, or not needed."""
+    key, options = line["key"] or "", (line["options"] or "").split(",")
+    elsewhere = ":" in key or key.startswith(("/dev/", "/run/")) or not key.startswith("/")
+    by_script = any(option.startswith("keyscript=") for option in options)
+    return "" if elsewhere or by_script or ON_DEMAND.intersection(options) else key
 
 
 def _has(target: Path, name: str) -> bool:

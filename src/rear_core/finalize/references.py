@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..storage.luks import RANDOM
 from ..storage.mount import NETWORK, VIRTUAL
 from ..storage.spared import SYSTEM
 from . import boot_entry, files
@@ -22,6 +23,14 @@ NAME = re.compile(
 ON_DEMAND = {"noauto", "nofail"}
 # Options of mount that name another device: log and realtime section of XFS, journal of ext4, a device of Btrfs.
 OTHER_DEVICE = re.compile(r"(?<![\w.-])(?:logdev|rtdev|journal_path|device)=([^\s,\"']+)")
+
+# The lines of crypttab(5): `vault UUID=... /etc/key luks,header=/dev/sda1`. Behind a path there may be the device that
+# it is on (`/key:LABEL=stick`), for Debian's passdev before it (`/dev/disk/by-label/stick:/key`).
+CRYPTTAB = re.compile(
+    r"^[ \t]*(?P<name>[^#\s]\S*)[ \t]+(?P<device>\S+)(?:[ \t]+(?P<key>\S+))?(?:[ \t]+(?P<options>\S+))?", re.MULTILINE
+)
+KEY = re.compile(r"(?:/(?!dev/)[^\s:]*:)?(\S+?)(?::/\S*)?(?=\s|$)")
+HEADER = re.compile(r"(?<![\w.-])header=(?:/(?!dev/)[^\s,:]*:)?([^\s,]+)")
 
 
 @dataclass(frozen=True)
@@ -74,10 +83,28 @@ def fstab_targets(target: Path) -> list[str]:
 
 
 def crypttab(text: str) -> Iterator[Reference]:
-    """The second fields of /etc/crypttab."""
-    for match in re.finditer(r"^[ \t]*[^#\s]\S*[ \t]+(\S+)(?:[ \t]+\S+)?(?:[ \t]+(\S+))?", text, re.MULTILINE):
-        options = set((match[2] or "").split(","))
-        yield from _at(match, 1, bool(options & ON_DEMAND))
+    """The devices of /etc/crypttab: the encrypted ones, and those that their headers and keys are on.
+
+    A key may be on what is plugged in at the start alone.
+    """
+    for line in CRYPTTAB.finditer(text):
+        optional = bool(ON_DEMAND.intersection((line["options"] or "").split(",")))
+        yield from _at(line, "device", optional)
+        for header in HEADER.finditer(text, *line.span("options")) if line["options"] else ():
+            yield from _at(header, 1, optional)
+        key = KEY.match(text, *line.span("key")) if line["key"] else None
+        if key and key[1] not in RANDOM:
+            yield from _at(key, 1, True)
+
+
+def opened_at_start(target: Path, storage: Storage) -> frozenset[str]:
+    """The names below /dev/mapper that the system makes by /etc/crypttab as it starts, of devices that are here."""
+    path = files.inside(target, "/etc/crypttab")
+    found: set[str] = set()
+    for line in CRYPTTAB.finditer(files.read(path) if path.is_file() else ""):
+        if all(one.value in found or storage.now(one.tag, one.value) for one in _at(line, "device", False)):
+            found.add(f"/dev/mapper/{line['name']}")
+    return frozenset(found)
 
 
 def mdadm_conf(text: str) -> Iterator[Reference]:
@@ -130,7 +157,7 @@ def install_devices(text: str) -> Iterator[Reference]:
         yield from _at(match, 1, True)
 
 
-def _at(match: re.Match[str], group: int, optional: bool) -> Iterator[Reference]:
+def _at(match: re.Match[str], group: int | str, optional: bool) -> Iterator[Reference]:
     """The reference in a group of a match, none when it does not name a block device."""
     quoted = match[group]
     word = quoted.strip("\"'")
@@ -177,13 +204,15 @@ def put_right(target: Path, storage: Storage) -> list[Finding]:
     """Rewrite what changed in all files; returns that and what leads nowhere."""
     findings = []
     done: set[Path] = set()
+    opened = opened_at_start(target, storage)
     for pattern, references in FILES:
         for name, path in files.find(target, pattern):
             if path in done:
                 continue
             done.add(path)
             text = files.read(path)
-            changed, found = corrected(name, text, references(text), storage)
+            named = (reference for reference in references(text) if reference.value not in opened)
+            changed, found = corrected(name, text, named, storage)
             changed, found = eased(name, changed, found)
             findings += found
             if changed != text:

@@ -77,6 +77,13 @@ def test_a_device_in_the_parameters_must_be_there(target: Path, argument: str, w
     assert [line.split()[0].rpartition("LV=")[2] for line in found] == ([wrong] if wrong else [])
 
 
+def test_what_crypttab_opens_may_stand_in_the_parameters(target: Path) -> None:
+    (target / "etc").mkdir()
+    (target / "etc/crypttab").write_text("swap /dev/sda2 none luks\n")
+    entry = Entry("x", "", ENTRY.kernel, ENTRY.initramfs, ("resume=/dev/mapper/swap", "root=/dev/mapper/root"))
+    assert problems(target, entry) == ["/dev/mapper/root in the parameters of the kernel is on no device"]
+
+
 def test_a_link_to_the_kernel_tells_its_version(target: Path) -> None:
     (target / "boot/vmlinuz").symlink_to("vmlinuz-6.1")
     assert problems(target, Entry("x", "", "/boot/vmlinuz", ENTRY.initramfs, ENTRY.arguments)) == []
@@ -133,4 +140,8 @@ def test_a_lost_key_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "etc/crypttab").write_text(
         "a UUID=1 /etc/there.key luks\nb UUID=2 /etc/lost.key luks\nc UUID=3 none\nd UUID=4 /dev/urandom swap\n"
     )
+    with (tmp_path / "etc/crypttab").open("a") as file:
+        # On another device, made at the start, of what the start does not need, and the word for a script.
+        file.write("e UUID=1 /key:LABEL=STICK luks\nf UUID=1 /run/keys/f luks\ng UUID=1 /lost luks,nofail\n")
+        file.write("h UUID=1 /lost noauto\ni UUID=1 /lost luks,keyscript=/bin/ask\n")
     assert missing_key_files(tmp_path) == ["the key file /etc/lost.key of /etc/crypttab is missing"]

@@ -49,6 +49,13 @@ def names(parser: Parser, text: str) -> list[str]:
         (references.fstab, "/swapfile none swap sw 0 0", []),
         (references.crypttab, "crypt UUID=1-2 none luks", ["UUID:1-2"]),
         (references.crypttab, "swap /dev/sda2 /dev/urandom swap,nofail", [":/dev/sda2?"]),
+        (references.crypttab, "a UUID=1-2 /key:LABEL=STICK luks,header=/dev/sda1",
+         ["UUID:1-2", "LABEL:STICK?", ":/dev/sda1"]),
+        (references.crypttab, "a UUID=1-2 none nofail,header=/h:UUID=3-4,size=5", ["UUID:1-2?", "UUID:3-4?"]),
+        (references.crypttab, "a UUID=1-2 /dev/sdb1 luks,keyfile-size=32", ["UUID:1-2", ":/dev/sdb1?"]),
+        (references.crypttab, "a UUID=1-2 /dev/disk/by-label/STICK:/key luks,keyscript=passdev",
+         ["UUID:1-2", "LABEL:STICK?"]),
+        (references.crypttab, "a UUID=1-2 /etc/a.key luks,header=/etc/h.img", ["UUID:1-2"]),
         (references.crypttab, "# name device\ncrypt /dev/md/data", [":/dev/md/data"]),
         (references.mdadm_conf, "ARRAY /dev/md/0 metadata=1.2 name=a:0 UUID=aa:bb:cc:dd\n", ["MD:aa:bb:cc:dd?"]),
         (references.mdadm_conf, "# ARRAY /dev/md0 UUID=aa:bb\nMAILADDR root", []),
@@ -114,6 +121,36 @@ def test_a_line_whose_device_is_not_there_does_not_keep_the_system_from_starting
     assert all(found.optional and "given nofail" in str(found) for found in findings)
     assert not put_right(tmp_path, storage())[0].eased
     assert path.read_text() == f"{eased}\n"
+
+
+@pytest.mark.parametrize(
+    ("crypttab", "optional"),
+    [
+        ("cryptswap /dev/sda2 /dev/urandom swap", None),
+        ("cryptswap /dev/mapper/first /dev/urandom swap", None),
+        ("cryptswap /dev/sdz9 /dev/urandom swap", True),
+        ("", True),
+    ],
+)
+def test_what_crypttab_opens_as_the_system_starts_is_there(
+    tmp_path: Path, crypttab: str, optional: bool | None
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/crypttab").write_text(f"first PARTUUID=8f2d0b5c-02 none plain\n{crypttab}\n")
+    (tmp_path / "etc/fstab").write_text("/dev/mapper/cryptswap none swap sw 0 0\n")
+    found = [finding for finding in put_right(tmp_path, storage()) if finding.file == "/etc/fstab"]
+    assert [finding.optional for finding in found] == ([] if optional is None else [optional])
+    assert ("nofail" in (tmp_path / "etc/fstab").read_text()) == bool(optional)
+
+
+def test_a_key_that_is_not_plugged_in_leaves_its_line_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/crypttab").write_text(f"crypt UUID={CRYPT} /key:LABEL=STICK luks,header=/dev/sda2\n")
+    findings = {finding.old: finding for finding in put_right(tmp_path, storage())}
+    assert findings["LABEL=STICK"].optional and not findings["LABEL=STICK"].eased
+    assert findings["/dev/sda2"].new == "/dev/vda2"
+    line = f"crypt UUID={CRYPT} /key:LABEL=STICK luks,header=/dev/vda2\n"
+    assert (tmp_path / "etc/crypttab").read_text() == line
 
 
 @pytest.mark.parametrize("target", ["/", "/usr", "/boot"])
