@@ -30,7 +30,7 @@ def problems_of_entry(target: Path, entry: boot_entry.Entry | None, storage: Sto
     problems += [
         f"{found.tag + '=' if found.tag else ''}{found.value} in the parameters of the kernel is on no device"
         for found in command_line(words)
-        if storage.now(found.tag, found.value) is None and found.value not in opened
+        if not found.optional and found.value not in opened and storage.now(found.tag, found.value) is None
     ]
     folder = modules_of(target, entry)
     if folder is None or not (folder / "modules.dep").is_file():

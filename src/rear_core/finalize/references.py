@@ -114,8 +114,11 @@ def mdadm_conf(text: str) -> Iterator[Reference]:
 
 
 def command_line(text: str) -> Iterator[Reference]:
-    """The root, swap, LUKS, LVM and md devices that words for the kernel name, wherever they stand in a text."""
-    word = r"(?<![\w.])(?:root|resume|real_root|RESUME|cryptdevice)=[\"']?((?:%s)=[^\s\"':]+|/dev/[^\s\"':]+)"
+    """The root, swap, LUKS, LVM and md devices that words for the kernel name, wherever they stand in a text.
+
+    Without the swap space to wake up from, the system starts as after any other shutdown.
+    """
+    word = r"(?<![\w.])(root|resume|real_root|RESUME|cryptdevice)=[\"']?((?:%s)=[^\s\"':]+|/dev/[^\s\"':]+)"
     patterns = (
         ("", word % "|".join(TAGS)),
         ("UUID", r"(?<![\w.])rd\.luks\.(?:uuid|name)=[\"']?(?:luks-)?([0-9a-fA-F-]{36})"),
@@ -134,13 +137,17 @@ def command_line(text: str) -> Iterator[Reference]:
             elif tag:
                 yield Reference(match.start(1), match.end(1), tag, match[1])
             else:
-                yield from _at(match, 1, False)
+                yield from _at(match, 2, match[1].lower() == "resume")
+
+
+def kernel_words(text: str) -> Iterator[Reference]:
+    """Words for the kernel of which nobody knows whether it gets them: `proof` reads those of the default entry."""
+    return (replace(reference, optional=True) for reference in command_line(text))
 
 
 def grub_cfg(text: str) -> Iterator[Reference]:
-    """Kernel words and searched UUIDs of grub.cfg. Of its entries only the default one must boot: see `proof`."""
-    for reference in command_line(text):
-        yield Reference(reference.start, reference.end, reference.tag, reference.value, optional=True)
+    """Kernel words and searched UUIDs of grub.cfg."""
+    yield from kernel_words(text)
     for match in re.finditer(r"(?:--fs-uuid\b[^\n]*?|search\.fs_uuid)[ \t]+([0-9a-fA-F-]{8,})(?=\s|$)", text):
         yield Reference(match.start(1), match.end(1), "UUID", match[1], optional=True)
 
@@ -182,20 +189,20 @@ FILES: tuple[tuple[str, Callable[[str], Iterable[Reference]]], ...] = (
     ("/etc/crypttab", crypttab),
     ("/etc/mdadm.conf", mdadm_conf),
     ("/etc/mdadm/mdadm.conf", mdadm_conf),
-    ("/etc/default/grub", command_line),
-    ("/etc/default/grub.d/*.cfg", command_line),
-    ("/etc/kernel/cmdline", command_line),
-    ("/etc/initramfs-tools/conf.d/*", command_line),
-    ("/etc/dracut.conf.d/*.conf", command_line),
-    ("/boot/loader/entries/*.conf", command_line),
+    ("/etc/default/grub", kernel_words),
+    ("/etc/default/grub.d/*.cfg", kernel_words),
+    ("/etc/kernel/cmdline", kernel_words),
+    ("/etc/initramfs-tools/conf.d/*", kernel_words),
+    ("/etc/dracut.conf.d/*.conf", kernel_words),
+    ("/boot/loader/entries/*.conf", kernel_words),
     ("/boot/grub/grub.cfg", grub_cfg),
     ("/boot/grub2/grub.cfg", grub_cfg),
     ("/boot/efi/EFI/*/grub.cfg", grub_cfg),
     ("/boot/grub/device.map", device_map),
     ("/boot/grub2/device.map", device_map),
-    ("/boot/grub/grubenv", command_line),
-    ("/boot/grub2/grubenv", command_line),
-    ("/boot/efi/EFI/*/grubenv", command_line),
+    ("/boot/grub/grubenv", kernel_words),
+    ("/boot/grub2/grubenv", kernel_words),
+    ("/boot/efi/EFI/*/grubenv", kernel_words),
     ("/etc/default/grub_installdevice", install_devices),
 )  # fmt: skip
 

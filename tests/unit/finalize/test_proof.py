@@ -67,7 +67,7 @@ def test_a_lost_kernel_initramfs_or_modules_are_named(target: Path) -> None:
     [
         (f"root=UUID={SWAP}", ""),
         ("root=UUID=1-2", "UUID=1-2"),
-        ("resume=/dev/sdz9", "/dev/sdz9"),
+        ("resume=/dev/sdz9", ""),
         ("root=LABEL=lost", "LABEL=lost"),
         ("rd.lvm.lv=vg0/lost", "vg0/lost"),
     ],
@@ -80,7 +80,7 @@ def test_a_device_in_the_parameters_must_be_there(target: Path, argument: str, w
 def test_what_crypttab_opens_may_stand_in_the_parameters(target: Path) -> None:
     (target / "etc").mkdir()
     (target / "etc/crypttab").write_text("swap /dev/sda2 none luks\n")
-    entry = Entry("x", "", ENTRY.kernel, ENTRY.initramfs, ("resume=/dev/mapper/swap", "root=/dev/mapper/root"))
+    entry = Entry("x", "", ENTRY.kernel, ENTRY.initramfs, ("cryptdevice=/dev/mapper/swap", "root=/dev/mapper/root"))
     assert problems(target, entry) == ["/dev/mapper/root in the parameters of the kernel is on no device"]
 
 

@@ -60,8 +60,9 @@ def names(parser: Parser, text: str) -> list[str]:
         (references.mdadm_conf, "ARRAY /dev/md/0 metadata=1.2 name=a:0 UUID=aa:bb:cc:dd\n", ["MD:aa:bb:cc:dd?"]),
         (references.mdadm_conf, "# ARRAY /dev/md0 UUID=aa:bb\nMAILADDR root", []),
         (references.command_line, 'GRUB_CMDLINE_LINUX="root=UUID=1-2 quiet"', ["UUID:1-2"]),
-        (references.command_line, "GRUB_CMDLINE_LINUX='resume=/dev/sda2'", [":/dev/sda2"]),
-        (references.command_line, "RESUME=UUID=1-2\n", ["UUID:1-2"]),
+        (references.command_line, "GRUB_CMDLINE_LINUX='resume=/dev/sda2'", [":/dev/sda2?"]),
+        (references.command_line, "RESUME=UUID=1-2\n", ["UUID:1-2?"]),
+        (references.kernel_words, "rd.lvm.lv=vg0/root root=UUID=1-2", ["LV:vg0/root?", "UUID:1-2?"]),
         (references.command_line, "RESUME=none\nRESUME=auto", []),
         (references.command_line, '#GRUB_CMDLINE="root=UUID=1-2"', []),
         (references.command_line, "cryptdevice=UUID=1-2:root root=/dev/mapper/root", ["UUID:1-2", ":/dev/mapper/root"]),
@@ -159,6 +160,23 @@ def test_what_the_system_itself_needs_stays_a_problem(tmp_path: Path, target: st
     (tmp_path / "etc/fstab").write_text(f"LABEL=lost {target} ext4 rw 0 1\n")
     assert not any(found.optional for found in put_right(tmp_path, storage()))
     assert (tmp_path / "etc/fstab").read_text() == f"LABEL=lost {target} ext4 rw 0 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("etc/initramfs-tools/conf.d/resume", "RESUME=UUID=9-9"),
+        ("etc/default/grub", 'GRUB_CMDLINE_LINUX="rd.lvm.lv=vg0/gone"'),
+        ("etc/kernel/cmdline", "root=UUID=9-9 ro"),
+        ("boot/loader/entries/rescue.conf", "options root=UUID=9-9 rd.lvm.lv=vg0/gone"),
+    ],
+)
+def test_what_no_start_may_ever_read_is_told_and_is_no_problem(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(f"{text}\n")
+    findings = put_right(tmp_path, storage())
+    assert findings and all(found.optional and not found.new for found in findings)
+    assert (tmp_path / name).read_text() == f"{text}\n"
 
 
 PIECES = st.sampled_from(
