@@ -16,11 +16,14 @@ COPIED = ("/etc/crypttab", "/etc/mdadm", "/etc/initramfs-tools/", "/etc/dracut",
 
 
 def reasons_for_new_initramfs(run: Run) -> list[str]:
-    """Why the initramfs that was restored does not fit this machine; none where the machine is the same."""
+    """Why the initramfs that was restored does not fit this machine; none where the machine is the same.
+
+    It is read in each recovery: another controller may be behind the same name of a disk.
+    """
     assert run.layout is not None and run.rebuilt is not None
     reasons = [f"{name} was changed" for name in dict.fromkeys(run.recovery.rewritten) if name.startswith(COPIED)]
     entry = boot_entry.default_entry(run.target)
-    if run.rebuilt.hardware_changed and entry is not None:
+    if entry is not None:
         needed = proof.needed_modules(run.layout, run.rebuilt)
         try:
             missing = proof.missing_modules(run.sh, run.target, entry, needed)

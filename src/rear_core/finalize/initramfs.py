@@ -26,11 +26,18 @@ DECOMPRESSORS = {
     b"\x02\x21\x4c\x18": "lz4",
     b"\x89LZO": "lzop",
 }
+# What was found in each file, by its path and what changes with its content.
+_read: dict[tuple[object, ...], frozenset[str]] = {}
 
 
 def modules_in(sh: Shell, path: Path, target: Path) -> frozenset[str]:
-    """The names of the kernel modules in an initramfs of the recovered system."""
-    return frozenset(name_of(name) for name in names(sh, path, target) if ".ko" in name.rpartition("/")[2])
+    """The names of the kernel modules in an initramfs of the recovered system; the same file is not read again."""
+    found = path.stat()
+    version = (path, found.st_ino, found.st_size, found.st_ctime_ns)
+    if version not in _read:
+        modules = (name_of(name) for name in names(sh, path, target) if ".ko" in name.rpartition("/")[2])
+        _read[version] = frozenset(modules)
+    return _read[version]
 
 
 def names(sh: Shell, path: Path, target: Path) -> list[str]:

@@ -38,8 +38,10 @@ def open_run(target: Path, carried: str, *, changed: bool) -> Run:
     ("carried", "changed", "reasons"),
     [
         ("ext4", True, []),
+        ("ext4", False, []),
         ("xfs", True, ["it lacks the driver ext4"]),
-        ("xfs", False, []),
+        # Another controller, whose disk has the same name.
+        ("xfs", False, ["it lacks the driver ext4"]),
     ],
 )
 def test_other_hardware_that_lacks_a_driver_is_a_reason(
@@ -48,8 +50,9 @@ def test_other_hardware_that_lacks_a_driver_is_a_reason(
     assert reasons_for_new_initramfs(open_run(tmp_path, carried, changed=changed)) == reasons
 
 
-def test_an_unreadable_initramfs_is_a_reason_on_other_hardware_alone(tmp_path: Path) -> None:
-    run = open_run(tmp_path, "ext4", changed=True)
+@pytest.mark.parametrize("changed", [True, False])
+def test_an_unreadable_initramfs_is_a_reason(tmp_path: Path, changed: bool) -> None:
+    run = open_run(tmp_path, "ext4", changed=changed)
     (tmp_path / "boot/initrd.img").write_bytes(b"broken")
     (reason,) = reasons_for_new_initramfs(run)
     assert reason.startswith("it cannot be read (initrd.img is no initramfs")

@@ -6,13 +6,14 @@ from __future__ import annotations
 import io
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rear_core.errors import RearError
 from rear_core.finalize.initramfs import modules_in, names
 from rear_core.rescue.initramfs import COMPRESSORS, Member, write_archive
-from rear_core.shell import Shell
+from rear_core.shell import Outcome, Shell
 
 REAL = sorted(Path("/boot").glob("initrd.img-*"))
 
@@ -66,3 +67,19 @@ def test_something_else_and_a_broken_archive_are_errors(tmp_path: Path) -> None:
 def test_a_real_one_reads_as_the_distribution_reads_it(tmp_path: Path) -> None:
     listed = Shell().query("lsinitramfs", REAL[0]).splitlines()
     assert sorted(names(Shell(), REAL[0], tmp_path)) == sorted(listed)
+
+
+def test_only_what_was_made_anew_is_read_again(tmp_path: Path) -> None:
+    class Counting(Shell):
+        count = 0
+
+        def run(self, *argv: Any, **options: Any) -> Outcome:
+            Counting.count += 1
+            return super().run(*argv, **options)
+
+    sh, path = Counting(), tmp_path / "initrd"
+    for module in ("ahci", "nvme"):
+        (tmp_path / "new").write_bytes(compressed(tmp_path, "gzip", archive(f"lib/{module}.ko")))
+        (tmp_path / "new").replace(path)
+        assert [modules_in(sh, path, tmp_path) for _ in range(2)] == [{module}] * 2
+    assert Counting.count == 2
