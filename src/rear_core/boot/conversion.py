@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from ..storage.command import Site
 from ..storage.disk import Disk, Partition, PartitionTable
 from ..storage.layout import Item, Layout
 from ..storage.vfat import Fat
-from .grub_bios import BIOS_BOOT_PARTITION
+from .grub_bios import BIOS_BOOT_PARTITION, below_boot
 from .loader import Facts
 
 # By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
@@ -37,25 +38,13 @@ def _codes(layout: Layout, table: PartitionTable) -> set[str]:
 
 def _tables_of_boot(layout: Layout) -> list[PartitionTable]:
     """The partition tables of the disks that hold the kernels."""
-    holder = next((id for id in ("mount:/boot", "mount:/") if id in layout), "")
-    below = _below(layout, holder) if holder else set()
-    disks = {id for id in below if isinstance(layout[id], Disk)}
+    disks = {id for id in below_boot(layout) if isinstance(layout[id], Disk)}
     return [item for item in layout if isinstance(item, PartitionTable) and disks.intersection(item.needs)]
 
 
 def _is_system_partition(layout: Layout, item: Item) -> bool:
     """Whether a FAT file system lies on a partition that firmware looks at."""
-    below = [layout[id] for id in _below(layout, item.id)] if isinstance(item, Fat) else []
+    below = [layout[id] for id in Site(layout, {}).below(item.id)] if isinstance(item, Fat) else []
     labels = [table.label for table in below if isinstance(table, PartitionTable)]
     codes = [partition.code.lower() for partition in below if isinstance(partition, Partition)]
     return any(SYSTEM_PARTITION.get(label) in codes for label in labels)
-
-
-def _below(layout: Layout, id: str) -> set[str]:
-    found, waiting = {id}, [id]
-    while waiting:
-        for need in layout[waiting.pop()].needs:
-            if need not in found:
-                found.add(need)
-                waiting.append(need)
-    return found

@@ -51,6 +51,10 @@ BOTH = system(*disk("a", "gpt", BIOS_BOOT, ESP, LINUX), root="partition:a3", esp
          ["an EFI system partition"]),
         # Only the disk that GRUB reads the kernel from counts.
         ("bios", system(*disk("a", "dos", "83"), *disk("b", "gpt", LINUX), root="partition:a1"), []),
+        ("bios", [*system(*disk("a", "gpt", LINUX), *disk("b", "dos", "83"), root="partition:a1"),
+                  Ext("fs:boot", ("partition:b1",), "3"),
+                  Mount("mount:/boot", ("fs:boot", "mount:/"), "/boot", "ext4")],
+         []),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(mode: str, items: list[Item], lacks: list[str]) -> None:
