@@ -88,9 +88,14 @@ def moments(number: signal.Signals) -> list[float]:
 
 @pytest.mark.parametrize("moment", moments(signal.SIGTERM))
 def test_sigterm_undoes_everything_at_once(machine: Machine, moment: float) -> None:
-    with machine.start(moment) as process:
-        machine.kill(signal.SIGTERM)
-        output, _ = process.communicate(timeout=60)
+    for _ in range(5):
+        with machine.start(moment) as process:
+            machine.kill(signal.SIGTERM)
+            output, _ = process.communicate(timeout=60)
+        if process.returncode:
+            break
+        # It took less time than the one that was measured.
+        moment *= 0.8
     assert process.returncode == 130, output
     assert "stopped by SIGTERM" in output
     assert machine.digest() == machine.image

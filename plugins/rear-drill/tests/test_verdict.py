@@ -51,8 +51,10 @@ def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
 
 
 def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
-    keep(replace(GOOD, differences=[os.fsdecode(b"caf\xe9")]), tmp_path)
-    assert "\n  caf\\xe9\n" in (tmp_path / "report.txt").read_text()
+    folder = tmp_path / "2026-11-01"
+    folder.mkdir()
+    keep(replace(GOOD, differences=[os.fsdecode(b"caf\xe9")]), folder)
+    assert "\n  caf\\xe9\n" in (folder / "report.txt").read_text()
 
 
 def test_what_it_cannot_prove_is_always_said() -> None:
