@@ -221,7 +221,7 @@ def install_boot_loaders(run: Run) -> None:
 
 def prove(run: Run) -> None:
     """Look for anything that keeps the recovered system from starting."""
-    from ..finalize import boot_entry, proof
+    from ..finalize import boot_entry, lvm_devices, proof
     from ..finalize.devices import storage_of
 
     assert run.layout is not None and run.rebuilt is not None
@@ -234,6 +234,7 @@ def prove(run: Run) -> None:
     entry = boot_entry.default_entry(run.target)
     problems += proof.problems_of_entry(run.target, entry, storage_of(run))
     problems += proof.missing_key_files(run.target)
+    lvm_devices.check_filters(run)
     if entry is not None:
         needed = proof.needed_modules(run.layout, run.rebuilt)
         problems += proof.problems_of_initramfs(run.sh, run.target, entry, needed)
