@@ -69,7 +69,7 @@ class Tree:
 
     def text(self, path: str, text: str, mode: int = 0o644) -> None:
         """An own file; replaces one that is there."""
-        self.data(path, text.encode(), mode)
+        self.data(path, text.encode(errors="surrogateescape"), mode)
 
     def data(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """An own file of bytes; replaces one that is there."""

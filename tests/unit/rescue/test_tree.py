@@ -93,3 +93,8 @@ def test_modes_are_kept_and_set(tmp_path: Path) -> None:
     tree.text("/etc/shadow", "root:*:::::::\n", 0o600)
     assert tree.inside(program).stat().st_mode & 0o7777 == 0o4755
     assert tree.inside("/etc/shadow").stat().st_mode & 0o7777 == 0o600
+
+
+def test_a_text_may_have_letters_that_are_no_utf8(tmp_path: Path) -> None:
+    Tree(tmp_path).text("/etc/passwd", os.fsdecode(b"games:x:5:60:J\xe9:/:/bin/false\n"))
+    assert b"J\xe9" in (tmp_path / "etc/passwd").read_bytes()
