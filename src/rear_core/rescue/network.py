@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import ConfigurationError, ExitCode, ProgramFailed, RearError
 from ..report import Report, explanation
 from ..shell import Shell
-from ..system.network import CARD, Link, Network, hardware, load
+from ..system.network import CARD, Link, Network, hardware, load, odd_card
 from .network_lease import write_resolver
 from .network_parameter import find, override, parse
 from .network_plan import CLIENTS, LEASE_SCRIPT, Command, Match, Plan, default_metrics, match, plan
@@ -43,9 +43,10 @@ def present(sh: Shell, sysfs: Path = Path("/sys/class/net")) -> tuple[list[Link]
     for link in links:
         kind = link.get("linkinfo", {}).get("info_kind", "")
         cable = contained and kind == "veth" and "link_netnsid" in link
-        # A modem that speaks IP and nothing below it has no address: no recorded card is found in it.
-        known = "address" in link
-        if known and (cable or (kind in ("", "ipoib") and (sysfs / link["ifname"] / "device").exists())):
+        is_card = kind in ("", "ipoib") and (sysfs / link["ifname"] / "device").exists()
+        # A modem that speaks IP and nothing below it has no address, and is recorded as little as a radio.
+        is_card = is_card and "address" in link and not odd_card(sysfs, link["ifname"])
+        if cable or is_card:
             cards.append(_card(link, kind, sysfs))
         else:
             others.append(link["ifname"])

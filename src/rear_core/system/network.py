@@ -202,6 +202,13 @@ def hardware(sysfs: Path, name: str) -> Link:
     )
 
 
+def odd_card(sysfs: Path, name: str) -> str:
+    """What a card is that is neither described nor takes the place of another one, "" for all others."""
+    if (sysfs / name / "phy80211").exists() or (sysfs / name / "wireless").exists():
+        return "a radio"
+    return "a virtual function made by the driver of its card" if (sysfs / name / "device/physfn").exists() else ""
+
+
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
         given = [(getattr(value, f.name), f) for f in fields(value)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ProgramFailed, RearError
 from ..shell import Shell
-from .network import CARD, Address, LeftOut, Link, Network, Resolver, Route, hardware
+from .network import CARD, Address, LeftOut, Link, Network, Resolver, Route, hardware, odd_card
 from .network_options import bridge_vlans, member_options, options
 from .network_routes import describe_routes, describe_rules
 
@@ -126,10 +126,8 @@ def _reason(link: Message, sysfs: Path, contained: bool) -> str:
         return REASONS.get(kind, f"links of kind {kind} are not set up in the rescue system")
     if not (sysfs / name / "device").exists():
         return "no hardware"
-    if (sysfs / name / "phy80211").exists() or (sysfs / name / "wireless").exists():
-        return "a radio"
-    if (sysfs / name / "device/physfn").exists():
-        return "a virtual function made by the driver of its card"
+    if odd := odd_card(sysfs, name):
+        return odd
     return "" if link["ifi_type"] in (ETHERNET, INFINIBAND) else "neither Ethernet nor InfiniBand"
 
 
