@@ -32,7 +32,7 @@ def lines(recovery: Recovery) -> list[str]:
     else:
         text.append(
             "It can boot: kernel, initramfs and boot loader are in place, the drivers of its disks and every"
-            " device that its configuration names are there."
+            " device that it needs to start are there."
         )
     return [*text, "Time: " + ", ".join(f"{phase} {duration(spent)}" for phase, spent in recovery.seconds.items())]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.devices import Device, Storage, decoded, read_devices
+from rear_core.finalize.devices import TAGS, Device, Storage, decoded, read_devices
+from rear_core.finalize.proof import needed_modules
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import make
-from rear_core.storage.plan import Rebuilt
+from rear_core.storage.plan import Rebuilt, without
 from rear_core.testing.fake_shell import FakeShell
 from unit.finalize.storage import ARRAY, CRYPT, DEVICES, LAYOUT, ROOT, SWAP, storage
 
@@ -123,6 +124,19 @@ def test_a_link_of_the_same_kind_takes_the_place_of_one_that_is_gone() -> None:
     storage = Storage(make(items), Rebuilt(Site(make(items), disks), disks), [Device("/dev/vda", names)])
     assert storage.now("", BY_ID + "wwn-0x5000c500a1b2c3d4") == BY_ID + "wwn-0x1234567812345678"
     assert storage.now("", BY_ID + "ata-old_one") == BY_ID + "ata-new_X1"
+
+
+@pytest.mark.parametrize("gone", [{"disk:one"}, {"disk:two"}, {"disk:one", "disk:two", "disk:left"}])
+def test_whatever_was_left_out_every_name_has_an_answer(gone: set[str]) -> None:
+    disks = {id: f"/dev/vd{id[-1]}" for id in ("disk:one", "disk:two", "disk:left") if id not in gone}
+    rebuilt = Rebuilt(Site(without(LAYOUT, gone), disks), disks)
+    storage = Storage(LAYOUT, rebuilt, DEVICES)
+    assert needed_modules(LAYOUT, rebuilt, Path("/nowhere")) == {"ext4"}
+    for item in LAYOUT:
+        assert (storage.place(item) != "") == (item.id in rebuilt.site.layout)
+        for tag in (*TAGS, "MD", "LV", ""):
+            for name in ("uuid", "label", "device", "name"):
+                storage.now(tag, str(getattr(item, name, "")))
 
 
 def test_what_was_left_out_with_its_disk_leads_nowhere() -> None:
