@@ -65,10 +65,13 @@ REMOVE = """
 for link in mac0 blue dummy7 br0.30 br0 inner bond0.10 bond1 bond0; do ip link delete dev $link; done
 """
 # teamd's own dump takes the dot in the name of a port for a level. A card of this kernel keeps its address while it
-# is up.
+# is up. The address of a team is that of its port, unless udev comes later and gives it one of its own.
 MAKE_TEAMS = (
     NAMES
     + """
+mkdir -p /run/systemd/network
+printf '[Match]\\nOriginalName=team*\\n[Link]\\nMACAddressPolicy=none\\n' >/run/systemd/network/00-team.link
+udevadm control --reload
 ip link set dev card1 up
 ip link add link card1 name card1.5 type vlan id 5
 team() { teamd --daemonize --team-dev "$1" --config "$2"; }
