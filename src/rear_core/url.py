@@ -136,7 +136,9 @@ def without_password(text: str) -> str:
     head, at, tail = text.rpartition("@")
     if not at:
         return text
-    scheme, slashes, rest = head.partition("://") if "://" in head else ("", "", head)
+    scheme, slashes, rest = head.partition("://")
+    if not slashes or ":" in scheme:
+        scheme, slashes, rest = "", "", head
     user, colon, _ = rest.partition(":")
     if scheme.strip(BLANKS).lower() in ("http", "https"):
         return f"{scheme}{slashes}***@{tail}"

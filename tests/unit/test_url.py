@@ -117,6 +117,7 @@ def test_any_text_is_a_url_or_has_a_problem(text: str) -> None:
         ("https://TOKEN@host/x", "https://***@host/x"),
         (" HTTP://TOKEN:x@host/x", " HTTP://***@host/x"),
         ("user:geheim@host/x", "user:***@host/x"),
+        ("user:geheim://@host/x", "user:***@host/x"),
         ("sftp:/user:geheim@host/x", "sftp:***@host/x"),
         ("file:///srv/a:b", "file:///srv/a:b"),
     ],
