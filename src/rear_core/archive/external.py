@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from .. import durable
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from .progress import Progress, size
+from .shares import Share, Usage, usage, weigh
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -53,34 +54,6 @@ class FileSystem:
     uid: int = 0
     gid: int = 0
     files: int = 0
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What is in use of a file system: 0 files where nobody counts them (btrfs, vfat)."""
-
-    bytes: int = 0
-    files: int = 0
-
-
-@dataclass(frozen=True)
-class Share:
-    """How much of a file system, or of several on one device, was to come back, and how much of that came."""
-
-    paths: tuple[str, ...]
-    wanted: Usage
-    came: Usage
-
-
-# The client saved at another moment than the machine was described. Below the first part, what came is worth a
-# warning, below the second it is a lack; but not where no more is gone than comes and goes by itself: a log, an old
-# kernel, a journal.
-NEARLY, ENOUGH = 0.95, 0.5
-LITTLE, MUCH = Usage(64 << 20, 20), Usage(1 << 30, 200)
-# Less than this part is nothing, also of a small file system.
-NOTHING = 0.05
-# What lies there is not meant to last.
-PASSING = {"/tmp", "/var/tmp"}
 
 
 @dataclass(frozen=True)
@@ -189,7 +162,7 @@ def _described(path: str, used: int, mounted: set[str]) -> FileSystem:
     top = os.stat(path)
     names = sorted(os.listdir(path)) if stat.S_ISDIR(top.st_mode) else []
     own = [name for name in names if name != "lost+found" and f"{path.rstrip('/')}/{name}" not in mounted]
-    mode, count = stat.S_IMODE(top.st_mode), _usage(Path(path)).files if path in mounted else 0
+    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if path in mounted else 0
     return FileSystem(path, used, tuple(own[:NAMES]), mode, top.st_uid, top.st_gid, count)
 
 
@@ -277,7 +250,7 @@ def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
     places = [_below(run, file_system.path) for file_system in found.file_systems]
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
-    start, before = _used(places), {place.stat().st_dev: _usage(place) for place in places}
+    start, before = _used(places), {place.stat().st_dev: usage(place) for place in places}
     total = sum(file_system.bytes for file_system in found.file_systems)
     progress = Progress(run.report, "Restoring", total, events=run.options.json_progress)
     yield Client(run, progress, lambda: max(_used(places) - start, 0)), found
@@ -290,15 +263,9 @@ def _below(run: Run, path: str) -> Path:
     return run.target / path.lstrip("/")
 
 
-def _usage(place: Path) -> Usage:
-    """What is in use of the file system of a place."""
-    status = os.statvfs(place)
-    return Usage((status.f_blocks - status.f_bfree) * status.f_frsize, status.f_files - status.f_ffree)
-
-
 def _used(places: Sequence[Path]) -> int:
     """The bytes in use on the file systems of these places."""
-    return sum(_usage(place).bytes for place in {place.stat().st_dev: place for place in places}.values())
+    return sum(usage(place).bytes for place in {place.stat().st_dev: place for place in places}.values())
 
 
 def _shares(run: Run, found: Found, before: Mapping[int, Usage]) -> list[Share]:
@@ -311,7 +278,7 @@ def _shares(run: Run, found: Found, before: Mapping[int, Usage]) -> list[Share]:
         groups.setdefault(_below(run, file_system.path).stat().st_dev, []).append(file_system)
     shares = []
     for device, group in groups.items():
-        start, now = before.get(device, Usage()), _usage(_below(run, group[0].path))
+        start, now = before.get(device, Usage()), usage(_below(run, group[0].path))
         held = Usage(sum(system.bytes for system in group), sum(system.files for system in group) if now.files else 0)
         wanted = Usage(held.bytes - start.bytes, held.files - start.files)
         came = Usage(max(now.bytes - start.bytes, 0), max(now.files - start.files, 0))
@@ -352,7 +319,7 @@ def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
         run.report.say(f"Restored {len(found.file_systems)} file systems to {run.target}")
         return
     for share in shares:
-        _weigh(run, share)
+        weigh(run, share)
     came = sum(share.came.bytes for share in shares)
     run.report.say(f"Restored {size(came)} to {len(found.file_systems)} file systems")
 
@@ -360,43 +327,3 @@ def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
 def few(names: Sequence[str]) -> str:
     """The first of many names, to be told."""
     return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-
-
-def _weigh(run: Run, share: Share) -> None:
-    """Have the run fail where too little of a file system came, and warn where it is less than there was."""
-    files = f"{share.came.files} of {share.wanted.files} files"
-    amount = f"{size(share.came.bytes)} of {size(max(share.wanted.bytes, 0))}"
-    short = [
-        text
-        for text, is_short in (
-            (files, _is_short(share.came.files, share.wanted.files, NEARLY, LITTLE.files)),
-            (amount, _is_short(share.came.bytes, share.wanted.bytes, NEARLY, LITTLE.bytes)),
-        )
-        if is_short
-    ]
-    if not short:
-        return
-    said = f"only {' and '.join(short)} came back of {' '.join(share.paths)}, as counted when the machine was described"
-    if _is_lacking(share):
-        run.lack(said)
-    else:
-        run.report.warn(said)
-
-
-def _is_lacking(share: Share) -> bool:
-    """Whether that is no longer the machine that was described."""
-    if PASSING.issuperset(share.paths):
-        return False
-    came, wanted = share.came, share.wanted
-    if _is_short(came.files, wanted.files, ENOUGH, MUCH.files) or _is_short(
-        came.bytes, wanted.bytes, ENOUGH, MUCH.bytes
-    ):
-        return True
-    if wanted.files > 0:
-        return _is_short(came.files, wanted.files, NOTHING, LITTLE.files)
-    return _is_short(came.bytes, wanted.bytes, NOTHING, LITTLE.bytes)
-
-
-def _is_short(came: int, wanted: int, part: float, slack: int) -> bool:
-    """Whether less than a part came, and more than the slack is gone."""
-    return came < wanted * part and wanted - came > slack

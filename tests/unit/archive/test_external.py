@@ -14,7 +14,8 @@ import pytest
 
 from rear_core import builtin
 from rear_core.archive import external
-from rear_core.archive.external import FileSystem, Found, Share, Usage
+from rear_core.archive.external import FileSystem, Found
+from rear_core.archive.shares import Share, Usage, usage
 from rear_core.errors import ConfigurationError, RearError, Refused
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -202,7 +203,7 @@ def test_what_changes_from_day_to_day_is_not_worth_a_word(
 def test_what_came_is_measured_by_device_and_above_what_was_there(tmp_path: Path, tree: Path) -> None:
     run = make_run(tmp_path)
     run.target.joinpath("home/anna/file").write_bytes(bytes(1 << 20))
-    now = external._usage(run.target)
+    now = usage(run.target)
     start = Usage(now.bytes - (1 << 20), now.files - 1 if now.files else 0)
     systems = (FileSystem("/", now.bytes, files=now.files), FileSystem("/home", 5 << 30, files=9000))
     (share,) = external._shares(run, Found("x", systems), {run.target.stat().st_dev: start})
