@@ -144,11 +144,8 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
         reason = reason or _why_unreadable(survey, device)
         if not reason and not named and _is_empty(survey, device):
             reason = "an empty disk" if begins_empty(survey.sh, device) else "data that nobody knows are on it"
-        if excluded:
-            identity = tuple(filter(None, (device.wwn, device.serial)))
-            survey.left_out.append(LeftOut(path, reason, identity=identity))
-        elif reason:
-            survey.leave_out(path, reason)
+        if reason:
+            survey.leave_out(path, reason, identity=filter(None, (device.wwn, device.serial)) if excluded else ())
         else:
             chosen[path] = device
     return chosen

@@ -12,14 +12,14 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 from .. import questions
-from ..errors import Interrupted, Refused
+from ..errors import Interrupted, ProgramFailed, Refused
 from ..report import visible
 from . import present
 from .disk import Disk
 from .ext import is_empty, read_superblock
 from .fate import LOST, REMADE, WAS_EMPTY, Exclusions, Stake, contents, stakes
 from .layout import Layout
-from .mapping import NONE, STRONG, Assignment, Match, assign, marks, recorded_marks, score
+from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, recorded_marks, score
 from .present import Machine, mark
 from .resize import minimum
 from .spared import backup_disks, disks_of_urls, urls
@@ -85,7 +85,8 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         known = [id for id, (item, known_marks) in recorded.items() if score(item, disk, known_marks)[0] >= STRONG]
         # Names change: one that is recorded is not the one that was left out under this name.
         named = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
-        excluded = named or any(not {disk.wwn, disk.serial}.isdisjoint(entry.identity) for entry in layout.left_out)
+        own = {disk.wwn, "" if is_generic(disk.serial) else disk.serial}
+        excluded = named or any(not own.isdisjoint(entry.identity) for entry in layout.left_out)
         reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
@@ -96,11 +97,17 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
 def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
     """The machine with what nobody recorded and lies on its disks without being started, as a volume does."""
     kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
-    found = [kind.within(run.sh, machine.devices, layout) for kind in kinds if kind.within]
+    found = []
+    for kind in kinds:
+        try:
+            found += [kind.within(run.sh, machine.devices, layout)] if kind.within else []
+        except (ProgramFailed, ValueError) as error:
+            # What is broken may be why the machine is recovered.
+            run.report.warn(f"whether {kind.name} has more on the disks than was recorded is not known: {error}")
     disks = []
     for disk in machine.disks:
         ids = {id for device in machine.above(disk.path) for some in found for id in some.get(device.path, ())}
-        holds = ", ".join([disk.holds, *sorted(id.partition(":")[2] for id in ids)])
+        holds = ", ".join(filter(None, [disk.holds, *sorted(id.partition(":")[2] for id in ids)]))
         disks.append(replace(disk, marks=disk.marks | {*map(mark, ids)}, holds=holds))
     return replace(machine, disks=tuple(disks))
 

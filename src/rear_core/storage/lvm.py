@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..errors import ProgramFailed
+from ..errors import ProgramMissing
 from ..rescue.contents import Contents
 from ..shell import Shell
 from .inventory import Device
@@ -170,15 +170,14 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     try:
         # 5: a disk of a group is missing.
         text = sh.query("lvm", "fullreport", "--reportformat", "json", *columns, ok=(0, 5))
-        report = json.loads(text or "{}").get("report", ())
-    except (ProgramFailed, ValueError):
-        # Without LVM nothing of it was recorded, and what is broken tells nothing.
+    except ProgramMissing:
+        # Then nothing of LVM was recorded.
         return {}
     uuids = {item.name: item.uuid for item in layout if isinstance(item, VolumeGroup)}
     known = {*(item.id for item in layout), *(entry.name for entry in layout.left_out)}
     path = names(devices.values())
     found: dict[str, list[str]] = {}
-    for part in report:
+    for part in json.loads(text)["report"]:
         for group in part.get("vg", ()):
             name = group["vg_name"]
             ids = [f"lv:{name}/{row['lv_name']}" for row in part.get("lv", ())]

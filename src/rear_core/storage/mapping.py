@@ -135,7 +135,7 @@ def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozense
     if recorded.wwn and recorded.wwn == present.wwn:
         found.append((100, "same WWN"))
     if recorded.serial and recorded.serial == present.serial:
-        generic = _is_generic(present.serial)
+        generic = is_generic(present.serial)
         found.append((30, "same serial number, a generic one") if generic else (90, "same serial number"))
     if known & present.marks:
         found.append((80, "it carries what is recorded for this disk"))
@@ -156,7 +156,7 @@ def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozense
     return total, tuple(reason for _, reason in found)
 
 
-def _is_generic(serial: str) -> bool:
+def is_generic(serial: str) -> bool:
     """Whether it is one that many disks have: QEMU's default for the first IDE disk of any machine, or a blank."""
     return re.fullmatch(r"QM\d{5}|0+|0123456789ABCDEF|", serial) is not None
 

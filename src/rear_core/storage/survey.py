@@ -80,14 +80,21 @@ class Survey:
         return ""
 
     def leave_out(
-        self, name: str, reason: str, *, lost: bool = False, on: Iterable[str] = (), device: str = ""
+        self,
+        name: str,
+        reason: str,
+        *,
+        lost: bool = False,
+        on: Iterable[str] = (),
+        device: str = "",
+        identity: Iterable[str] = (),
     ) -> None:
         """Say what the layout does not describe; `lost` for what somebody may miss after a recovery.
 
         `on` are the devices that it lies on, or the ids of their items; `device` is its own, with which goes what is
-        on it.
+        on it, and `identity` what is known of a disk besides its name.
         """
-        entry = LeftOut(name, reason, lost, tuple(on))
+        entry = LeftOut(name, reason, lost, tuple(on), tuple(identity))
         self.left_out.append(entry)
         if device:
             self.without[device] = entry

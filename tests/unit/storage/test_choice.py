@@ -373,6 +373,10 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
         decide(run(here("root", "new"), tmp_path), recorded)
     # A run that was killed while it made the group again may have left anything in it.
     assert len(decide(run(here("lvol0", uuid="new"), tmp_path), recorded)[0].disks) == 2
+    broken = Outcome(("lvm",), 3, "", "cannot read its metadata", 0)
+    again = run(both("LVM2_member", "PV000001", {f"lvm fullreport --reportformat json {columns}": broken}), tmp_path)
+    decide(again, recorded)
+    assert [line for line in again.report.warnings if "lvm has more on the disks" in line]
 
 
 def test_a_partition_that_nobody_recorded_is_a_question_whatever_is_in_it(tmp_path: Path) -> None:
@@ -422,6 +426,10 @@ def test_an_excluded_disk_is_locked_under_whatever_name_it_has_now(tmp_path: Pat
     disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="C", fstype="ext4", uuid=OLD)
     found = look(run(machine(*disks), tmp_path), recorded)
     assert [disk.locked for disk in found.disks] == ["", "EXCLUDE_DEVICES names it"]
+    # One that QEMU gives to all.
+    generic = make(layout().items, [LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", identity=("QM00003",))])
+    disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="QM00003")
+    assert [disk.locked for disk in look(run(machine(*disks), tmp_path), generic).disks] == ["", ""]
 
 
 def test_a_blank_disk_in_the_place_of_one_with_something_of_both_is_no_question(tmp_path: Path) -> None:
