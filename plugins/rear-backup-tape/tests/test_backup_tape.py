@@ -200,6 +200,14 @@ def known_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda identity: monkeypatch.setattr(place, "computed", lambda: identity)
 
 
+def used(make_tapes: MakeTapes, tree: Path) -> tuple[StandInDrive, Cartridge]:
+    """A drive with a tape that has a backup of this machine."""
+    drive = StandInDrive(labelled())
+    save(make_tapes(drive), tree)
+    assert drive.cartridge
+    return drive, drive.cartridge
+
+
 def without_identity(cartridge: Cartridge) -> None:
     """Make the header that of a tape from before machines had an identity."""
     header = json.loads(cartridge.records[21] or b"")
@@ -211,20 +219,18 @@ def test_the_tape_of_another_machine_of_that_name_is_not_written_to(
     make_tapes: MakeTapes, tree: Path, known_as: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_as("first")
-    drive = StandInDrive(labelled())
-    save(make_tapes(drive), tree)
-    assert drive.cartridge
-    before = [*drive.cartridge.records]
+    drive, cartridge = used(make_tapes, tree)
+    before = [*cartridge.records]
     known_as("second")
     with pytest.raises(Refused, match=r"of web1, which is another machine \(identity first, this one is second\)"):
         save(make_tapes(drive), tree)
-    assert drive.cartridge.records == before
+    assert cartridge.records == before
     # As a further volume it is not taken either.
     at_terminal(monkeypatch, "", "")
     last = labelled()
-    save(tapes := make_tapes(StandInDrive(labelled(room=200_000), [drive.cartridge, last])), tree)
+    save(tapes := make_tapes(StandInDrive(labelled(room=200_000), [cartridge, last])), tree)
     assert "another machine" in said(tapes)
-    assert drive.cartridge.records == before
+    assert cartridge.records == before
     known_as("first")
     save(make_tapes(drive), tree)
 
@@ -233,10 +239,8 @@ def test_a_tape_from_before_is_read_and_asked_about_once_before_it_is_written_ov
     make_tapes: MakeTapes, tree: Path, known_as: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_as("first")
-    drive = StandInDrive(labelled())
-    save(make_tapes(drive), tree)
-    assert drive.cartridge
-    without_identity(drive.cartridge)
+    drive, cartridge = used(make_tapes, tree)
+    without_identity(cartridge)
     assert restored(make_tapes(drive), tree) == (tree / "noise").read_bytes()
     with pytest.raises(Refused, match="does not say whether that is this machine"):
         save(make_tapes(drive), tree)

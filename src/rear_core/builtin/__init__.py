@@ -6,7 +6,10 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("core", "system", "scripts", "storage", "network", "rescue", "build", "pack", "backup", "recreate", "finalize")
+NAMES = (
+    "core", "system", "scripts", "storage", "stakes", "network", "rescue", "build", "pack", "backup", "recreate",
+    "finalize",
+)  # fmt: skip
 
 
 def modules() -> list[ModuleType]:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import durable, questions
+from .. import questions
 from ..errors import ConfigurationError, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
@@ -52,14 +51,6 @@ def rear_settings() -> Iterable[Setting]:
 
 
 @hookimpl
-def rear_analyse_dr(run: Run) -> Iterable[Step]:
-    yield Step(25, "Note how full the file systems are", save_usage)
-    yield Step(26, "See what a recovery gives back of each disk", tell_stakes)
-    if "build" in run.phases:
-        yield Step(27, "Try how the file systems are made again", try_filesystems)
-
-
-@hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     if "recreate" in run.phases:
         yield Step(5, "Read the description of the storage", load_description)
@@ -83,60 +74,6 @@ def rear_finalize() -> Iterable[Step]:
     yield Step(90, "Make what had to wait for the files", after_restore)
 
 
-def save_usage(run: Run) -> None:
-    """Write recovery/usage.json: the bytes that files take, by mount point; smaller disks depend on it."""
-    from ..storage.mount import mounted
-
-    assert run.layout is not None
-    used: dict[str, int] = {}
-    for target in mounted(run.layout):
-        status = os.statvfs(target)
-        used[target] = (status.f_blocks - status.f_bfree) * status.f_frsize
-    durable.write(run.recovery_dir / "usage.json", json.dumps(used, indent=2, sort_keys=True) + "\n")
-
-
-def why_no_root(layout: Layout) -> str:
-    """Why the layout has no root file system, "" where it has one."""
-    from ..storage.mount import Mount
-
-    if any(isinstance(item, Mount) and item.target == "/" for item in layout):
-        return ""
-    reasons = (entry.reason for entry in layout.left_out if entry.name in ("/", "mount /"))
-    return next(reasons, "it lies on no disk that rear knows")
-
-
-def tell_stakes(run: Run) -> None:
-    """Say which disks a recovery leaves alone, and warn of those that it takes although not all of them comes back."""
-    from ..storage.choice import at_stake
-    from ..storage.spared import backup_disks
-
-    assert run.layout is not None
-    if reason := why_no_root(run.layout):
-        run.report.warn(f"no recovery can make this machine again: its root file system is not described ({reason})")
-    spared = backup_disks(run, run.layout)
-    for id, stake in at_stake(run, run.layout).items():
-        if id in spared:
-            run.report.detail(f"{stake.disk} is left alone by a recovery: it holds the backup")
-        elif stake.why_alone:
-            run.report.say(f"{stake.disk} is left alone by a recovery: {stake.why_alone}")
-        elif stake.lost:
-            run.report.warn(
-                f"{stake.disk} is taken by a recovery, which destroys what is not saved:"
-                f" {'; '.join(map(str, stake.lost))}. `rear recover` will ask, and with -n it ends:"
-                " save it, or name it in GIVE_UP"
-            )
-        run.report.log(f"{stake.disk}: {stake}")
-
-
-def try_filesystems(run: Run) -> None:
-    """Make every file system in a sparse file, as a recovery will on a disk; `Refused` when one cannot be made."""
-    from ..storage.trial import try_commands
-    from .storage import kinds
-
-    assert run.layout is not None
-    try_commands(run, run.layout, kinds(run))
-
-
 def load_description(run: Run) -> None:
     """Read recovery/layout.json, which somebody may have edited; `Refused` with the line of what is wrong there."""
     from .storage import load_layout
@@ -149,6 +86,8 @@ def load_description(run: Run) -> None:
 
 def check_description(run: Run) -> None:
     """Refuse to recover what was described without its root file system: all files would be restored into memory."""
+    from ..storage.mount import why_no_root
+
     if reason := why_no_root(the_layout(run)):
         raise Refused(
             f"the description has no root file system: {reason}",
@@ -208,6 +147,7 @@ def check_root(recorded: Layout, made: Plan) -> None:
     that nothing could start, as the disk of its kernels is not there."""
     from ..storage.command import Site
     from ..storage.disk import Disk
+    from ..storage.mount import why_no_root
 
     hint = "take a disk for it by DISK_MAPPING, or use rear mountonly"
     if why_no_root(made.site.layout) and not why_no_root(recorded):

@@ -99,6 +99,14 @@ def mounted(layout: Layout) -> list[str]:
     return [item.target for item in layout if isinstance(item, Mount) and item.mounted]
 
 
+def why_no_root(layout: Layout) -> str:
+    """Why the layout has no root file system, "" where it has one."""
+    if any(isinstance(item, Mount) and item.target == "/" for item in layout):
+        return ""
+    reasons = (entry.reason for entry in layout.left_out if entry.name in ("/", "mount /"))
+    return next(reasons, "it lies on no disk that rear knows")
+
+
 def capture(survey: Survey) -> Iterator[Item]:
     """The mounts of described file systems, those above first, then what fstab has besides."""
     seen: dict[tuple[str, str], str] = {}

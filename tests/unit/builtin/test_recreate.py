@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from rear_core.builtin.recreate import after_restore, check_description, check_root, why_no_root
+from rear_core.builtin.recreate import after_restore, check_description, check_root
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.run import Recovery
@@ -20,7 +20,7 @@ from rear_core.storage.disk import Disk
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mapping import Assignment
-from rear_core.storage.mount import Mount
+from rear_core.storage.mount import Mount, why_no_root
 from rear_core.storage.plan import Plan, plan, without
 from rear_core.storage.present import Machine
 from rear_core.storage.swap import SwapFile
