@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .made import ARGON2, LUKS1, PBKDF2, Made, gpt, luks, lvm, md
+from .made import ARGON2, LUKS1, PBKDF2, Made, gpt, luks, luks_by_phantom, lvm, md
 
 # Small disks, as new arrays write to all of them.
 MD = tuple(replace(row, size=128) for row in (
@@ -109,6 +109,7 @@ LUKS = (
     Made("luks1 on a larger disk", luks(LUKS1, "$a"), larger=64),
     Made("luks2 pbkdf2 on a partition", gpt("a") + luks(PBKDF2, "${a}1")),
     Made("luks2 argon2id on md", md("1", "", "$a $b", luks(ARGON2, "/dev/md/data")), disks=2),
+    Made("luks2, opened by a partition that is none", luks_by_phantom("a") + "mount /dev/mapper/vault /srv/data\n"),
     Made("luks2 argon2id on a volume", lvm("a", "lvcreate -qq -y -n lv -L 96m vg", luks(ARGON2, "/dev/vg/lv"))),
     Made("luks2 with sectors of 4096 bytes, label", luks(f"{PBKDF2} --sector-size 4096 --label l", "$a")),
     Made("luks2 with flags", luks(PBKDF2, "$a") + "cryptsetup refresh --persistent --allow-discards"

@@ -83,6 +83,34 @@ ARGON2 = (
 )
 
 
+# Gives a LUKS2 volume a UUID with which the first sector of its header (LUKS2 On-Disk Format Specification, 2.1) is a
+# table of Acorn's. Its size of the header is then read as a partition that begins where the volume does.
+UNLUCKY_UUID = r"""
+import hashlib, subprocess, sys, uuid
+
+with open(sys.argv[1], "rb") as device:
+    header = bytearray(device.read(16384))
+header[16:24] = (int.from_bytes(header[16:24], "big") + 1).to_bytes(8, "big")
+while True:
+    name = str(uuid.uuid4())
+    header[168:208] = name.encode().ljust(40, b"\0")
+    header[448:512] = bytes(64)
+    header[448:480] = hashlib.sha256(header).digest()
+    if (0x2A + sum(header[:511])) % 256 == header[511]:
+        break
+subprocess.run(["cryptsetup", "luksUUID", "-q", "--uuid", name, sys.argv[1]], check=True)
+"""
+
+
+def luks_by_phantom(disk: str) -> str:
+    """Commands that make a volume on which the kernel sees a partition, and open it by that."""
+    return (
+        f"{PBKDF2} ${disk} $key\n/opt/rear/bin/python - ${disk} <<'END'{UNLUCKY_UUID}END\n"
+        f"blockdev --rereadpt ${disk}; udevadm settle\n"
+        f"cryptsetup open --key-file $key ${{{disk}}}1 vault\nmkfs.ext4 -q /dev/mapper/vault\n"
+    )
+
+
 def luks(how: str, device: str) -> str:
     """Commands that make a volume, and a file system in it."""
     return f"{how} {device} $key\ncryptsetup open --key-file $key {device} vault\nmkfs.ext4 -q /dev/mapper/vault\n"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ..shell import Shell
 from .command import Command, Site
 from .execute import is_block_device
+from .inventory import is_part, read_devices
 from .kinds import StorageKind
 from .layout import Layout, make
 from .luks import Luks
@@ -25,12 +26,23 @@ def activate(sh: Shell, layout: Layout, ask: Callable[[Luks], str], tell: Callab
             sh.run("mdadm", "--assemble", "--scan", f"--uuid={item.uuid}", ok=(0, 1, 2))
         elif isinstance(item, Luks) and item.name and not is_block_device(f"/dev/mapper/{item.name}"):
             tell(f"open {item}")
-            device = f"/dev/disk/by-uuid/{item.uuid}"
-            sh.run("cryptsetup", "open", "--key-file=-", device, item.name, input=ask(item))
+            sh.run("cryptsetup", "open", "--key-file=-", _holding(sh, item), item.name, input=ask(item))
         elif isinstance(item, VolumeGroup):
             tell(f"activate {item}")
             sh.run("lvm", "vgchange", "--activate=y", item.name)
     sh.run("udevadm", "settle", "--timeout=60")
+
+
+def _holding(sh: Shell, volume: Luks) -> str:
+    """The device that holds a volume, or the link that cryptsetup says is missing.
+
+    The link may be that of something which begins where the device does: a leg of a mirrored logical volume, a
+    partition that only the kernel sees.
+    """
+    sh.run("udevadm", "settle", "--timeout=60")
+    devices = read_devices(sh, lambda _line: None)
+    holding = (d.path for d in devices.values() if d.uuid == volume.uuid and not is_part(devices, d))
+    return next(holding, f"/dev/disk/by-uuid/{volume.uuid}")
 
 
 def mounting(

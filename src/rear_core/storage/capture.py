@@ -60,7 +60,7 @@ def capture(
     kinds = kinds or CORE_KINDS
     devices = read_devices(sh, warn)
     survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
-    survey.devices = without_phantoms(survey)
+    survey.devices, survey.mounts = without_phantoms(survey)
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in kind.capture(survey)]
     _name_unknown_contents(survey, found)

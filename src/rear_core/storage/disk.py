@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from .command import Command, Site
 from .inventory import Device, partition_number
 from .kinds import StorageKind
 from .layout import Item, Layout
-from .survey import Survey
+from .survey import Mounted, Survey
 
 # What sfdisk says of a disk that it could read.
 NO_TABLE = "does not contain a recognized partition table"
@@ -221,25 +221,44 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
     return {} if any(row["start"] == 0 for row in table.get("partitions", ())) else table
 
 
-def without_phantoms(survey: Survey) -> dict[str, Device]:
-    """The devices without the partitions that only the kernel sees, which it makes of what is no table.
+def without_phantoms(survey: Survey) -> tuple[dict[str, Device], list[Mounted]]:
+    """The devices and mounts without the partitions that only the kernel sees, which it makes of what is no table.
 
     It knows some old tables by a checksum of one byte (Linux, block/partitions/acorn.c), which one of 256 LUKS headers
-    has.
+    has. Such a partition can begin where its device does and show the same content, by which udev may give it the link
+    below /dev/disk/by-uuid: what was opened or mounted by that stands on the device.
     """
-    phantoms = {path for device in survey.devices.values() for path in _phantoms(survey, device)}
-    return {
-        path: replace(device, children=tuple(child for child in device.children if child not in phantoms))
+    seen = {path: device for device in survey.devices.values() for path in _phantoms(survey, device)}
+
+    def known(paths: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(seen[path].path if path in seen else path for path in paths))
+
+    def children(device: Device) -> Iterator[str]:
+        for child in device.children:
+            yield from survey.devices[child].children if child in seen else (child,)
+
+    devices = {
+        path: replace(device, children=tuple(dict.fromkeys(children(device))), parents=known(device.parents))
         for path, device in survey.devices.items()
-        if path not in phantoms
+        if path not in seen
     }
+    numbers = {survey.devices[path].number: device.number for path, device in seen.items()}
+    mounts = [
+        replace(mount, source=known([mount.source])[0], number=numbers.get(mount.number, mount.number))
+        for mount in survey.mounts
+    ]
+    return devices, mounts
 
 
 def _phantoms(survey: Survey, device: Device) -> list[str]:
+    def has_own(part: Device) -> bool:
+        if part.fstype and (part.fstype, part.uuid) == (device.fstype, device.uuid):
+            return False
+        return bool(part.fstype or part.children or survey.mount_point(part))
+
     parts = [part for child in device.children if (part := survey.devices[child]).type == "part"]
-    own = any(part.children or survey.mount_point(part) or (part.fstype and part.uuid != device.uuid) for part in parts)
     carries = device.fstype or device.parents or survey.mount_point(device)
-    if not parts or own or not carries:
+    if not parts or not carries or any(map(has_own, parts)):
         return []
     answer = survey.sh.run("sfdisk", "--json", device.path, ok=(0, 1))
     if NO_TABLE not in answer.output:
