@@ -16,8 +16,8 @@ help: ## this list
 rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs what is missing)
 	@$(AS_ROOT) tools/rescue
 
-# Whatever the environment says: without bytecode each of three processes would compile all tests anew.
-check: export PYTHONDONTWRITEBYTECODE =
+# Whatever the environment says: without bytecode each process would compile all tests, and each `rear` all of it, anew.
+check test test-vm test-faults: export PYTHONDONTWRITEBYTECODE =
 check: .venv/for-check ## unit tests, lint and types
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --quiet --check $(SOURCES)
