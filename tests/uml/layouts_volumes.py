@@ -21,6 +21,8 @@ MD = tuple(replace(row, size=128) for row in (
     Made("md raid1, fail fast", md("1", "--failfast", "$a $b"), disks=2),
     Made("md raid5, journal", md("5", "--write-journal=$d", "$a $b $c"), disks=4),
     Made("md raid1, degraded", md("1", "--bitmap=none", "$a missing"), disks=1),
+    Made("md raid1 of one member", md("1 --force", "", "$a")),
+    Made("md raid0 of one member", md("0 --force", "", "$a")),
     Made("md raid1, larger disks", gpt("a", "b") + md("1", "", "${a}1 ${b}1"), disks=2, larger=64),
     Made("md raid4", md("4", "", "$a $b $c"), disks=3),
     Made("md raid5, 0.90", md("5", "--metadata=0.90 --chunk=128", "$a $b $c"), disks=3),

@@ -79,7 +79,8 @@ pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_si
 for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {print $1 ":" $2}'); do
     device=${part%%:*}
     case ${part##*:} in
-        crypto_LUKS) cryptsetup luksDump $device | grep -vE '^(LUKS h|Epoch)|[Ss]alt|[Dd]igest(| ID):|^\s+([0-9a-f]{2} )+' ;;
+        crypto_LUKS) cryptsetup luksDump $device |
+            grep -vE '^(LUKS h|Epoch)|[Ss]alt|[Dd]igest(| ID):|^\s+([0-9a-f]{2} )+' ;;
         jbd) dumpe2fs -h $device 2>/dev/null | grep -E '^(Filesystem (volume|UUID|features)|Block|Journal u)' ;;
         ext[234])
             dumpe2fs -h $device 2>/dev/null | grep -vE '^(Last|Mount count|Lifetime|Free|Checksum:)|time|created|mmp_' |

@@ -213,6 +213,8 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     options = [
         f"--metadata={item.metadata}",
         f"--level={item.level}",
+        # One is taken for a mistake, and has to be allowed before it is named.
+        *["--force"] * (item.members == 1),
         f"--raid-devices={item.members}",
         f"--uuid={item.uuid}",
     ]
