@@ -241,6 +241,33 @@ def test_a_volume_that_came_into_a_recorded_group_since_is_not_overwritten_unask
     assert lab.checksums() == before
 
 
+EMPTY = {
+    "volume": "pvcreate -qq $p; vgcreate -qq more $p; lvcreate -qq -y -n empty -L 16m more\n"
+    "mkfs.ext4 -q /dev/more/empty",
+    "array": "mdadm --quiet --create /dev/md/empty --run --force --level=1 --raid-devices=1 --metadata=1.2 $p\n"
+    "mdadm --wait /dev/md/empty || true; mkfs.ext4 -q /dev/md/empty",
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, kind: str) -> None:
+    """It lies in what does not run in the rescue system, and runs to be read alone."""
+    lab.plug(f"{SYSTEM}\np=${{d}}2\n{EMPTY[kind]}")
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    device = {"volume": "/dev/more/empty", "array": "/dev/md/empty"}[kind]
+    lab.guest.check(f"mount {device} /srv/empty --mkdir; date >/srv/empty/file; umount /srv/empty; sync")
+    lab.shuffle()
+    lab.guest.check("udevadm settle; ! vgs more 2>/dev/null || vgchange -qq -an more")
+    before = lab.checksums()
+    assert "it was empty when it was described, and is not empty any more" in lab.recreate().output
+    assert lab.checksums() == before
+    assert lab.guest.sh("lsblk -no TYPE /dev/disk/lab/0f00 | grep -E 'lvm|raid'").output == ""
+    lab.configure("GIVE_UP=( '*' )")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+
+
 @dataclass(frozen=True)
 class Shared:
     """A disk $d with the file system `system` on /srv/data, which comes back, and with contents that would be lost: on

@@ -18,6 +18,7 @@ from ..step import Step
 if TYPE_CHECKING:
     from ..run import Run
     from ..storage.command import Command
+    from ..storage.fate import Stake
     from ..storage.in_place import InPlace
     from ..storage.layout import Layout
     from ..storage.luks import Luks
@@ -97,20 +98,19 @@ def check_description(run: Run) -> None:
 
 def make_plan(run: Run) -> None:
     """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
-    from ..storage.choice import at_stake, decide
+    from ..storage.choice import decide
     from ..storage.held import HeldDisks
 
     if run.layout is None:
         return
     layout = run.layout
-    assignment, machine = decide(run, layout)
-    known = at_stake(run, layout)
+    assignment, machine, known = decide(run, layout)
     for match in assignment.matches:
         run.report.say(str(match))
         if match.path and known[match.recorded.id].lost and not match.keeps:
             run.report.say(f"  what is not given back: {'; '.join(map(str, known[match.recorded.id].lost))}")
-    keeping = {match.recorded.id for match in assignment.matches if match.keeps}
-    in_place, machine = kept(run, layout, assignment, keeping) if keeping else (None, machine)
+    keeping = any(match.keeps for match in assignment.matches)
+    in_place, machine = kept(run, layout, assignment, known) if keeping else (None, machine)
     run.plan = planned(run, layout, assignment, machine, in_place)
     check_root(layout, run.plan)
     taken = set(run.plan.mapping.values())
@@ -121,17 +121,16 @@ def make_plan(run: Run) -> None:
         run.report.detail("Disks have other names or hang on another kind of bus than before")
 
 
-def kept(run: Run, layout: Layout, assignment: Assignment, keeping: set[str]) -> tuple[InPlace, Machine]:
+def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, Stake]) -> tuple[InPlace, Machine]:
     """What stays on disks that keep in place what would be lost, active where something stands on it that is made
     again; and the machine as it then is. `Refused` where that cannot be."""
     from ..storage import in_place
     from ..storage.activate import activate
-    from ..storage.choice import at_stake, look
+    from ..storage.choice import look
     from ..storage.disk import Disk
     from ..storage.mapping import STRONG
 
-    known = at_stake(run, layout)
-    ids = in_place.staying(layout, [known[id] for id in keeping])
+    ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
     sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
     if others := [str(item) for item in layout if isinstance(item, Disk) and item.id in ids and item.id not in sure]:
         raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
@@ -404,7 +403,7 @@ def mount_present(run: Run) -> None:
     from .storage import kinds
 
     recorded = the_layout(run)
-    assignment, _ = decide(run, recorded, takes=False)
+    assignment = decide(run, recorded, takes=False).assignment
     layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
     for item in recorded:
         if isinstance(item, Mount) and item.id not in layout:

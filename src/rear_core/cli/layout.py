@@ -99,15 +99,14 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     from ..storage.spared import backup_disks
 
     found = recreate.the_layout(run)
-    stakes = choice.at_stake(run, found)
-    machine = choice.look(run, found, stakes, lock=in_rescue_system(run))
+    machine, stakes = choice.at_stake_now(run, found, lock=in_rescue_system(run))
     answers = {**backup_disks(run, found), **choice.chosen(run)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
     if assignment.problems:
         choice.refuse(run, assignment)
     disks = list(choice.destinies(assignment, stakes))
-    keeping = {match.recorded.id for match in assignment.matches if match.keeps}
-    in_place, machine = recreate.kept(run, found, assignment, keeping) if keeping else (None, machine)
+    keeping = any(match.keeps for match in assignment.matches)
+    in_place, machine = recreate.kept(run, found, assignment, stakes) if keeping else (None, machine)
     return recreate.planned(run, found, assignment, machine, in_place), disks
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 from ..shell import Shell
 from .command import Command, Site
@@ -12,7 +13,7 @@ from .inventory import is_part, read_devices
 from .kinds import StorageKind
 from .layout import Layout, make
 from .luks import Luks
-from .lvm import VolumeGroup
+from .lvm import LogicalVolume, VolumeGroup
 from .md import Array
 from .mount import Mount
 
@@ -31,6 +32,32 @@ def activate(sh: Shell, layout: Layout, ask: Callable[[Luks], str], tell: Callab
             tell(f"activate {item}")
             sh.run("lvm", "vgchange", "--activate=y", item.name)
     sh.run("udevadm", "settle", "--timeout=60")
+
+
+@contextmanager
+def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator[None]:
+    """A block in which that of a layout runs which can without anything being written: arrays, plain volumes.
+
+    A mirrored or cached volume, or one of a pool, is not started: LVM would write to it. Nor is a closed LUKS volume.
+    """
+    with ExitStack() as undo:
+        for item in layout.order():
+            if isinstance(item, Array):
+                argv = ["mdadm", "--assemble", "--readonly", "--scan", f"--uuid={item.uuid}"]
+                stop = ["mdadm", "--stop", f"/dev/disk/by-id/md-uuid-{item.uuid}"]
+            elif isinstance(item, LogicalVolume) and not item.flexible and not is_block_device(item.device):
+                volume = f"{item.group}/{item.name}"
+                read_only = f'activation {{ read_only_volume_list=["{volume}"] }}'
+                argv = ["lvm", "lvchange", "--activate=y", f"--config={read_only}", volume]
+                stop = ["lvm", "lvchange", "--activate=n", volume]
+            else:
+                continue
+            tell(f"start {item}, to be read")
+            # Where it is not there, as on a new disk, or runs already, it is no failure.
+            if sh.run(*argv, ok=(0, 1, 2, 5)).status == 0:
+                undo.callback(sh.run, *stop, ok=(0, 1, 2, 5))
+                sh.run("udevadm", "settle", "--timeout=60")
+        yield
 
 
 def _holding(sh: Shell, volume: Luks) -> str:

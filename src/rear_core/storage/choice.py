@@ -9,16 +9,19 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import questions
 from ..errors import Interrupted, ProgramFailed, Refused
 from ..report import visible
 from . import present
+from .activate import readable
+from .command import Site
 from .disk import Disk
 from .ext import is_empty, read_superblock
-from .fate import LOST, REMADE, WAS_EMPTY, Exclusions, Stake, contents, stakes
-from .layout import Layout
+from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Exclusions, Stake, contents, given_up_by, stakes
+from .inventory import is_part, read_devices
+from .layout import Layout, make
 from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, recorded_marks, score
 from .present import Machine, mark
 from .resize import minimum
@@ -33,26 +36,33 @@ QUITS = "ended before anything was written, as asked"
 ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
 
 
-def decide(run: Run, layout: Layout, *, takes: bool = True) -> tuple[Assignment, Machine]:
+class Decision(NamedTuple):
+    """Which disk becomes which, what is there now, and what is at stake on each recorded disk, by its id."""
+
+    assignment: Assignment
+    machine: Machine
+    stakes: Mapping[str, Stake]
+
+
+def decide(run: Run, layout: Layout, *, takes: bool = True) -> Decision:
     """A match for every recorded disk that is sure or confirmed; `Refused` when that cannot be or stays open.
 
     Without `takes`, nothing is going to be written to the disks: what would be lost does not matter.
     """
     answers = {**backup_disks(run, layout), **chosen(run)}
     if not takes:
-        return _confirmed(run, layout, look(run, layout), answers, {})
-    stakes = at_stake(run, layout)
-    machine = look(run, layout, stakes)
+        return Decision(_confirmed(run, layout, (machine := look(run, layout)), answers, {}), machine, {})
+    machine, stakes = at_stake_now(run, layout)
     assignment = assigned(run, layout, machine, answers, stakes)
     refuse(run, assignment)
     for disk in replaced(layout, machine, assignment, stakes) if questions.is_interactive(run) else ():
         answers = {**answers, disk.id: ask_for_empty(run, disk, assignment.spare)}
-    return _confirmed(run, layout, machine, answers, stakes)
+    return Decision(_confirmed(run, layout, machine, answers, stakes), machine, stakes)
 
 
 def _confirmed(
     run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str], stakes: Mapping[str, Stake]
-) -> tuple[Assignment, Machine]:
+) -> Assignment:
     assignment = assigned(run, layout, machine, answers, stakes)
     refuse(run, assignment)
     kept: set[str] = set()
@@ -64,9 +74,11 @@ def _confirmed(
         after = assigned(run, layout, machine, tried, stakes, kept)
         for problem in after.problems:
             print(visible(f"That cannot be: {problem}"), file=sys.stderr)
+        if answer == KEEP and match.recorded.id in {question.recorded.id for question in after.questions}:
+            print("That cannot be: what was not recorded cannot be kept, only left alone (none)", file=sys.stderr)
         if not after.problems:
             answers, assignment = tried, after
-    return assignment, machine
+    return assignment
 
 
 def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *, lock: bool = True) -> Machine:
@@ -132,25 +144,13 @@ def assigned(
     kept: Collection[str] = (),
 ) -> Assignment:
     """The recorded disks matched with those that are here; those of `kept` keep in place what would be lost."""
-    lost = {id: [*map(str, stake.lost), *filled(run, machine, stake)] for id, stake in stakes.items()}
+    lost = {id: [*map(str, stake.lost)] for id, stake in stakes.items()}
     disks = machine.disks
     if "*" in run.settings["GIVE_UP"]:
         disks = tuple(replace(disk, marks=disk.marks & recorded_marks(layout)) for disk in disks)
     kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
     alone, sizes = left_alone(stakes), minimum(layout, usage(run))
     return assign(layout, disks, sizes, answers, alone=alone, lost=lost, keeps=kept)
-
-
-def filled(run: Run, machine: Machine, stake: Stake) -> list[str]:
-    """What would be made again empty, as it was, and has files now."""
-    were_empty = {name: item for item in stake.given_back if item.reason == WAS_EMPTY for name in item.names if name}
-    found = []
-    for device in machine.devices.values():
-        if device.uuid in were_empty:
-            text = run.sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))
-            if not is_empty(read_superblock(text)):
-                found.append(f"{were_empty[device.uuid].title}, which is not empty any more")
-    return found
 
 
 def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
@@ -169,6 +169,47 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
         backups={folder: kept[not settings["BACKUP_ALLOW_SYSTEM_DISK"]]},
     )
     return stakes(layout, found)
+
+
+def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machine, dict[str, Stake]]:
+    """The disks that are here, as of `look`, and what is at stake on the recorded ones, now that they can be looked at:
+    what would be made again empty, as it was, and has files by now, is lost."""
+    stakes = at_stake(run, layout)
+    machine = look(run, layout, stakes, lock=lock)
+    were_empty = {
+        content.items[0]
+        for stake in stakes.values()
+        for content in stake.contents
+        if (content.fate, content.reason) == (REMADE, WAS_EMPTY)
+    }
+    if not (filled := _filled(run, layout, machine, were_empty, start=lock)):
+        return machine, stakes
+    for id, stake in stakes.items():
+        now = [
+            given_up_by(replace(content, fate=LOST, reason=NOT_EMPTY), run.settings["GIVE_UP"])
+            if filled.intersection(content.items) and content.reason == WAS_EMPTY
+            else content
+            for content in stake.contents
+        ]
+        stakes[id] = replace(stake, contents=tuple(now))
+    return look(run, layout, stakes, lock=lock), stakes
+
+
+def _filled(run: Run, layout: Layout, machine: Machine, were_empty: Collection[str], *, start: bool) -> frozenset[str]:
+    """The ids of those file systems that are not empty any more; with `start`, also where what they lie in has to run
+    for as long as it is looked at."""
+    ids = {str(getattr(layout[id], "uuid", "")): id for id in were_empty}
+    seen = {device.uuid for device in machine.devices.values()}
+    site = Site(layout, {})
+    hidden = {below for uuid, id in ids.items() if start and uuid not in seen for below in site.below(id)}
+    with readable(run.sh, make(item for item in layout if item.id in hidden), run.report.log):
+        devices = read_devices(run.sh, run.report.log) if hidden else machine.devices
+        texts = {
+            ids[device.uuid]: run.sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))
+            for device in devices.values()
+            if device.uuid in ids and not is_part(devices, device)
+        }
+    return frozenset(id for id, text in texts.items() if not is_empty(read_superblock(text)))
 
 
 def destinies(assignment: Assignment, stakes: Mapping[str, Stake]) -> Iterator[str]:

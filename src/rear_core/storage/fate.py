@@ -24,6 +24,7 @@ from .swap import Swap
 SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
 FATES = (SAVED, REMADE, GIVEN_UP, LOST)
 WAS_EMPTY = "it was empty"
+NOT_EMPTY = "it was empty when it was described, and is not empty any more"
 NOT_MOUNTED = "it was not mounted, and is not saved"
 # By the file system hierarchy standard nobody relies on what is in there.
 TEMPORARY = ("/tmp", "/var/tmp")
@@ -189,11 +190,12 @@ def contents(
     site = Site(layout, {})
     gone = excluded(layout, exclusions)
     found = [*_described(layout, gone, not_saved, backups or {}, site), *_unknown(layout, site)]
-    return [_given_up(content, given_up) for content in found if content.disks]
+    return [given_up_by(content, given_up) for content in found if content.disks]
 
 
-def _given_up(content: Content, given_up: Sequence[str]) -> Content:
-    if content.fate == LOST and set(given_up) & {"*", *content.names}:
+def given_up_by(content: Content, names: Sequence[str]) -> Content:
+    """The content, given up where it would be lost and GIVE_UP has one of its names."""
+    if content.fate == LOST and set(names) & {"*", *content.names}:
         return replace(content, fate=GIVEN_UP, reason=f"{content.reason}; GIVE_UP names it")
     return content
 

@@ -18,9 +18,10 @@ from rear_core.errors import Interrupted, Refused
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
-from rear_core.storage.choice import at_stake, chosen, decide, destinies, look, usage
+from rear_core.storage.choice import Decision, at_stake, chosen, decide, destinies, look, usage
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
+from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
@@ -103,7 +104,7 @@ def layout() -> Layout:
 
 def test_known_disks_are_taken_without_a_word(tmp_path: Path) -> None:
     here = run(machine(node("vda", serial="B"), node("vdb", serial="A")), tmp_path)
-    assignment, _ = decide(here, layout())
+    assignment, *_ = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vdb", "disk:B": "/dev/vda"}
 
 
@@ -133,7 +134,7 @@ def test_a_tie_is_a_question_with_the_first_blank_disk_as_its_default(
 ) -> None:
     here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, unattended=False)
     monkeypatch.setattr(sys, "stdin", Terminal("\n/dev/none\n/dev/vdc\n"))
-    assignment, _ = decide(here, layout())
+    assignment, *_ = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vda", "disk:B": "/dev/vdc"}
     said = capsys.readouterr().err
     assert "Which disk becomes disk A (/dev/sda)? A path, none, or quit [/dev/vda]: " in said
@@ -151,7 +152,7 @@ def test_without_an_answer_nothing_is_chosen(tmp_path: Path, monkeypatch: pytest
 
 def test_the_setting_answers(tmp_path: Path) -> None:
     here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, DISK_MAPPING=("A=/dev/vdc", "/dev/sdb=none"))
-    assignment, _ = decide(here, layout())
+    assignment, *_ = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vdc"}
     assert chosen(here) == {"A": "/dev/vdc", "/dev/sdb": "none"}
 
@@ -222,7 +223,7 @@ def test_a_recorded_disk_with_the_backup_stays_as_it_is(tmp_path: Path) -> None:
     shell = machine(node("vda", serial="A"), node("vdb", serial="B"))
     here = run(shell, tmp_path, BACKUP_URL="file:///srv/backup/machine")
     assert backup_disks(here, layout()) == {"disk:B": "none"}
-    assignment, found = decide(here, layout())
+    assignment, found, _ = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vda"}
     assert [disk.locked for disk in found.disks] == ["", "it holds the backup"]
 
@@ -281,7 +282,7 @@ def other(*left_out: LeftOut, mounted: bool = False) -> Layout:
 
 def test_a_disk_of_which_nothing_comes_back_is_left_alone_without_a_word(tmp_path: Path) -> None:
     disks = node("vda", serial="B", fstype="ntfs", uuid="WINDOWS0"), node("vdb", serial="A")
-    assignment, found = decide(run(machine(*disks), tmp_path), other(WINDOWS))
+    assignment, found, _ = decide(run(machine(*disks), tmp_path), other(WINDOWS))
     assert assignment.disks == {"disk:A": "/dev/vdb"}
     assert "nothing on it comes back: ntfs on /dev/sdb" in assignment.spare["/dev/vda"]
     assert [disk.path for disk in found.disks if disk.spared] == ["/dev/vda"]
@@ -321,10 +322,10 @@ def test_what_would_be_lost_can_be_kept_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mixed = other(WINDOWS, mounted=True)
-    assignment, _ = decide(run(both(), tmp_path, KEEP_IN_PLACE=True), mixed)
+    assignment, *_ = decide(run(both(), tmp_path, KEEP_IN_PLACE=True), mixed)
     assert [match.recorded.id for match in assignment.matches if match.keeps] == ["disk:B"]
     monkeypatch.setattr(sys, "stdin", Terminal("keep\n"))
-    assignment, _ = decide(run(both(), tmp_path, unattended=False), mixed)
+    assignment, *_ = decide(run(both(), tmp_path, unattended=False), mixed)
     assert [match.recorded.id for match in assignment.matches if match.keeps] == ["disk:B"]
     assert "keep (to make only the rest again)" in capsys.readouterr().err
     # What is not recorded cannot be kept: nobody knows what it stands on.
@@ -443,9 +444,9 @@ def test_a_disk_that_would_be_left_alone_and_was_replaced_is_made_again_empty_on
 ) -> None:
     disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="NEW")
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    assignment, _ = decide(run(machine(*disks), tmp_path, unattended=False), other(WINDOWS))
+    assignment, *_ = decide(run(machine(*disks), tmp_path, unattended=False), other(WINDOWS))
     assert assignment.disks.get("disk:B") == taken
-    unattended, _ = decide(run(machine(*disks), tmp_path), other(WINDOWS))
+    unattended, *_ = decide(run(machine(*disks), tmp_path), other(WINDOWS))
     assert "disk:B" not in unattended.disks
 
 
@@ -458,7 +459,7 @@ def test_what_is_only_mounted_may_lie_on_a_disk_that_a_recovery_leaves_alone(tmp
 def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) -> None:
     here = run(both(), tmp_path)
     stakes = at_stake(here, other(WINDOWS))
-    assignment, _ = decide(here, other(WINDOWS))
+    assignment, *_ = decide(here, other(WINDOWS))
     assert list(destinies(assignment, stakes)) == [
         "taken: disk A (/dev/sda) -> /dev/vda (same serial number, it carries what is recorded for this disk,"
         " same size): saved: /",
@@ -467,15 +468,34 @@ def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) ->
     ]
 
 
-@pytest.mark.parametrize(("free", "asked"), [(89, False), (88, True)], ids=["still empty", "filled"])
-def test_a_file_system_that_was_empty_is_looked_at_again(tmp_path: Path, free: int, asked: bool) -> None:
-    shell = both(uuid=OLD)
-    superblock = f"Filesystem state: clean\nInode count: 100\nFree inodes: {free}\nFirst inode: 11\n"
-    shell._answers["dumpe2fs -h /dev/vdb"] = superblock
+SUPERBLOCK = "Filesystem state: clean\nInode count: 100\nFree inodes: {free}\nFirst inode: 11\n"
+EMPTY, FILLED = SUPERBLOCK.format(free=89), SUPERBLOCK.format(free=88)
+
+
+@pytest.mark.parametrize(("superblock", "taken"), [(EMPTY, True), (FILLED, False)], ids=["still empty", "filled"])
+def test_a_disk_whose_only_file_system_was_empty_is_left_alone_when_it_is_not_any_more(
+    tmp_path: Path, superblock: str, taken: bool
+) -> None:
+    shell = both(uuid=OLD, more={"dumpe2fs -h /dev/vdb": superblock})
     items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
-    recorded = make([*items, Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)])
-    if asked:
-        with pytest.raises(Refused, match="which is not empty any more"):
-            decide(run(shell, tmp_path), recorded)
-    else:
-        assert len(decide(run(shell, tmp_path), recorded)[0].disks) == 2
+    decision = decide(run(shell, tmp_path), make([*items, Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)]))
+    assert ("disk:B" in decision.assignment.disks) == taken
+    assert [disk.path for disk in decision.machine.disks if disk.spared] == ([] if taken else ["/dev/vdb"])
+
+
+def test_a_file_system_that_was_empty_and_is_not_any_more_is_a_question_beside_what_comes_back(tmp_path: Path) -> None:
+    parts = [node(f"vdb{n}", 5, type="part", fstype="ext4", uuid=uuid) for n, uuid in ((1, DATA), (2, OLD))]
+    disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B", children=parts)
+    recorded = make([*other(mounted=True), Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)])
+
+    def decided(superblock: str, **settings: Any) -> Decision:
+        shell = machine(*disks, more={"dumpe2fs -h /dev/vdb2": superblock})
+        return decide(run(shell, tmp_path, **settings), recorded)
+
+    assert len(decided(EMPTY).assignment.disks) == 2
+    assert len(decided(FILLED, GIVE_UP=(OLD,)).assignment.disks) == 2
+    with pytest.raises(Refused, match="and is not empty any more"):
+        decided(FILLED)
+    kept = decided(FILLED, KEEP_IN_PLACE=True)
+    assert [match.recorded.id for match in kept.assignment.matches if match.keeps] == ["disk:B"]
+    assert f"fs:{OLD}" in staying(recorded, [kept.stakes["disk:B"]])
