@@ -30,6 +30,11 @@ CRYPTTAB = re.compile(
     r"^[ \t]*(?P<name>[^#\s]\S*)[ \t]+(?P<device>\S+)(?:[ \t]+(?P<key>\S+))?(?:[ \t]+(?P<options>\S+))?", re.MULTILINE
 )
 KEY = re.compile(r"(?:/(?!dev/)[^\s:]*:)?(\S+?)(?::/\S*)?(?=\s|$)")
+# The lines of mdadm.conf(5): three letters of their first words are enough, and they go on with those that begin with a
+# blank: `DEVICE partitions /dev/sda1`, `ARRAY /dev/md0 devices=/dev/sda1,/dev/sdb1 UUID=...`.
+MDADM_CONF = re.compile(r"^(?P<word>ARR|DEV)\w*[ \t].*(?:\n[ \t].*)*", re.MULTILINE | re.IGNORECASE)
+DEVICES = re.compile(r"\s(/dev/[^\s*?\[]+)(?!\S)")
+MEMBERS = re.compile(r"(?i)(?:\sdevices=|,)(/dev/[^\s,*?\[]+)(?![^\s,])")
 HEADER = re.compile(r"(?<![\w.-])header=(?:/(?!dev/)[^\s,:]*:)?([^\s,]+)")
 
 
@@ -108,9 +113,16 @@ def opened_at_start(target: Path, storage: Storage) -> frozenset[str]:
 
 
 def mdadm_conf(text: str) -> Iterator[Reference]:
-    """The arrays of mdadm.conf; one that is gone does no harm there."""
-    for match in re.finditer(r"^ARRAY\s[^\n]*?\bUUID=([0-9a-fA-F:]+)", text, re.MULTILINE):
-        yield Reference(match.start(1), match.end(1), "MD", match[1], optional=True)
+    """The arrays of mdadm.conf, and the devices that may be members; one that is gone does no harm there.
+
+    What a pattern among these was to match is not known.
+    """
+    for line in MDADM_CONF.finditer(text):
+        is_array = line["word"].upper() == "ARR"
+        for match in re.finditer(r"(?i)\buuid=([0-9a-f:]+)", line[0]) if is_array else ():
+            yield Reference(line.start() + match.start(1), line.start() + match.end(1), "MD", match[1], optional=True)
+        for match in (MEMBERS if is_array else DEVICES).finditer(text, *line.span()):
+            yield from _at(match, 1, True)
 
 
 def command_line(text: str) -> Iterator[Reference]:
