@@ -144,17 +144,24 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
 def check_root(recorded: Layout, made: Plan) -> None:
     """Refuse to recover a system without its root file system: all its files would be restored into memory; and one
     that nothing could start, as the disk of its kernels is not there."""
+    from ..boot.conversion import missing
     from ..storage.command import Site
     from ..storage.disk import Disk
     from ..storage.mount import why_no_root
+    from ..storage.plan import without
+    from ..system.firmware import read_firmware
 
     hint = "take a disk for it by DISK_MAPPING, or use rear mountonly"
     if why_no_root(made.site.layout) and not why_no_root(recorded):
         raise Refused("the disk of the root file system is left out", hint)
     boot = recorded.get("mount:/boot")
     below = Site(recorded, {}).below(boot.id) if boot and boot.id not in made.site.layout else set()
-    if any(isinstance(recorded[id], Disk) and id not in made.mapping for id in below):
+    left_out = {item.id for item in recorded if isinstance(item, Disk)} - made.mapping.keys()
+    if left_out & below:
         raise Refused("the disk of /boot is left out", hint)
+    mode = read_firmware().mode
+    if not missing(mode, recorded) and (lack := missing(mode, without(recorded, left_out))):
+        raise Refused(f"{' and '.join(lack)}, by which the machine starts, is on a disk that is left out", hint)
 
 
 def the_layout(run: Run) -> Layout:

@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import pytest
 
+from rear_core.boot.conversion import SYSTEM_PARTITION
 from rear_core.builtin.recreate import after_restore, check_description, check_root
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.run import Recovery
 from rear_core.shell import Outcome
 from rear_core.storage.command import Site
-from rear_core.storage.disk import Disk
+from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mapping import Assignment
@@ -25,6 +26,8 @@ from rear_core.storage.plan import Plan, plan, without
 from rear_core.storage.present import Machine
 from rear_core.storage.swap import SwapFile
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.vfat import Fat
+from rear_core.system import firmware
 from rear_core.testing.fake_shell import Answer, FakeShell
 
 
@@ -73,7 +76,10 @@ def test_a_swap_file_that_cannot_be_made_is_told_and_does_not_end_a_recovery() -
 
 
 BOOT = [
-    *(Disk(f"disk:{letter}", (), 1 << 30) for letter in "ab"),
+    *(Disk(f"disk:{letter}", (), 1 << 30) for letter in "abcd"),
+    *(PartitionTable(f"table:{letter}", (f"disk:{letter}",), "gpt") for letter in "cd"),
+    *(Partition(f"part:{n}", (f"table:{n}",), 1, 1 << 20, 1 << 26, SYSTEM_PARTITION["gpt"]) for n in "cd"),
+    *(Fat(f"fs:{letter}", (f"part:{letter}",), letter) for letter in "cd"),
     Ext("fs:1", ("disk:a",), "1"), Mount("mount:/", ("fs:1",), "/", "ext4"),
     Ext("fs:2", ("disk:b",), "2"), Mount("mount:/boot", ("fs:2", "mount:/"), "/boot", "ext4"),
 ]  # fmt: skip
@@ -82,18 +88,22 @@ BOOT = [
 @pytest.mark.parametrize(
     ("gone", "disks", "said"),
     [
-        ("disk:a", "b", "disk of the root file system is left out"),
-        ("disk:b", "a", "disk of /boot is left out"),
-        ("mount:/boot", "ab", ""),
-        ("none", "ab", ""),
+        ("disk:a", "bcd", "disk of the root file system is left out"),
+        ("disk:b", "acd", "disk of /boot is left out"),
+        ("mount:/boot", "abcd", ""),
+        ("disk:c", "abd", ""),
+        ("disk:c disk:d", "ab", "an EFI system partition, by which the machine starts, is on a disk that is left out"),
+        ("fs:c fs:d", "abcd", ""),
+        ("none", "abcd", ""),
     ],
-    ids=["root", "boot", "boot is excluded", "nothing"],
+    ids=["root", "boot", "boot is excluded", "one of two ESPs", "all ESPs", "all ESPs are excluded", "nothing"],
 )
 def test_a_system_without_the_disk_of_its_root_or_its_kernels_is_not_recovered(
-    gone: str, disks: str, said: str
+    monkeypatch: pytest.MonkeyPatch, gone: str, disks: str, said: str
 ) -> None:
+    monkeypatch.setattr(firmware, "read_firmware", lambda: firmware.Firmware("uefi"))
     recorded = make(BOOT)
     mapping = {f"disk:{letter}": f"/dev/vd{letter}" for letter in disks}
-    made = Plan(Site(without(recorded, {gone}), mapping), mapping)
+    made = Plan(Site(without(recorded, {*gone.split()}), mapping), mapping)
     with pytest.raises(Refused, match=said) if said else nullcontext():
         check_root(recorded, made)
