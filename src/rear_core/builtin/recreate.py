@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import questions
 from ..errors import ConfigurationError, RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
 from ..step import Step
+from ..storage import passphrases
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -21,12 +20,9 @@ if TYPE_CHECKING:
     from ..storage.fate import Stake
     from ..storage.in_place import InPlace
     from ..storage.layout import Layout
-    from ..storage.luks import Luks
     from ..storage.mapping import Assignment
     from ..storage.plan import Plan
     from ..storage.present import Machine
-
-TRIES = 3
 
 
 def _pairs(values: Iterable[str]) -> str:
@@ -135,7 +131,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     if others := [str(item) for item in layout if isinstance(item, Disk) and item.id in ids and item.id not in sure]:
         raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
-    activate(run.sh, active, lambda volume: existing_passphrase(run, volume), run.report.detail)
+    activate(run.sh, active, lambda volume: passphrases.existing(run, volume), run.report.detail)
     now = described(run, assignment.disks, layout)
     found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
     return found, look(run, layout, known)
@@ -213,44 +209,8 @@ def check_tools(run: Run) -> None:
 
 
 def get_passphrases(run: Run) -> None:
-    """Have a passphrase for every LUKS volume, one that the tool takes and that can be typed at boot.
-
-    None for volumes that a run before this one has made: they have theirs.
-    """
-    from ..storage.luks_recreate import passphrase_problem
-
-    volumes = run.plan.volumes if run.plan and not is_built(run) else ()
-    known = str(run.settings["LUKS_PASSPHRASE"])
-    for volume in volumes:
-        if volume.id in run.passphrases:
-            continue
-        if known:
-            if problem := passphrase_problem(known):
-                raise Refused(f"LUKS_PASSPHRASE is not good enough: {problem}", "choose another one")
-            run.passphrases[volume.id] = known
-        elif not questions.is_interactive(run):
-            raise Refused(
-                f"{volume} needs a passphrase, and nobody can be asked",
-                "set LUKS_PASSPHRASE in /etc/rear/local.conf of the rescue system or in the environment,"
-                " or recover without -n",
-            )
-        else:
-            run.passphrases[volume.id] = ask_passphrase(run, volume)
-    for word in run.passphrases.values():
-        run.report.mask(word)
-
-
-def ask_passphrase(run: Run, volume: Luks) -> str:
-    """A passphrase that was typed twice."""
-    from ..storage.luks_recreate import passphrase_problem
-
-    for _ in range(TRIES):
-        word = questions.ask_secret(run, f"New passphrase for {volume}: ")
-        problem = passphrase_problem(word)
-        if not problem and questions.ask_secret(run, "Once more: ") == word:
-            return word
-        print(f"Not taken: {problem or 'they are not the same'}", file=sys.stderr)
-    raise Refused(f"no passphrase for {volume}", "run it again")
+    """Have a passphrase for every LUKS volume that is made; volumes that a run before this one has made have theirs."""
+    passphrases.get_new(run, run.plan.volumes if run.plan and not is_built(run) else ())
 
 
 def journal_path(run: Run) -> Path:
@@ -415,15 +375,6 @@ def mount_present(run: Run) -> None:
     for item in recorded:
         if isinstance(item, Mount) and item.id not in layout:
             run.report.warn(f"{item} is left out, as its disk is")
-    activate(run.sh, layout, lambda volume: existing_passphrase(run, volume), run.report.detail)
+    activate(run.sh, layout, lambda volume: passphrases.existing(run, volume), run.report.detail)
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)
-
-
-def existing_passphrase(run: Run, volume: Luks) -> str:
-    """The passphrase that a volume has."""
-    if known := str(run.settings["LUKS_PASSPHRASE"]):
-        return known
-    if not questions.is_interactive(run):
-        raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal and without -n")
-    return questions.ask_secret(run, f"Passphrase for {volume}: ")
