@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     if others := [str(item) for item in layout if isinstance(item, Disk) and item.id in ids and item.id not in sure]:
         raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
-    activate(run.sh, active, lambda volume: passphrases.existing(run, volume), run.report.detail)
+    activate(run.sh, active, partial(passphrases.unlock, run), run.report.detail)
     now = described(run, assignment.disks, layout)
     found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
     return found, look(run, layout, known)
@@ -375,6 +376,6 @@ def mount_present(run: Run) -> None:
     for item in recorded:
         if isinstance(item, Mount) and item.id not in layout:
             run.report.warn(f"{item} is left out, as its disk is")
-    activate(run.sh, layout, lambda volume: passphrases.existing(run, volume), run.report.detail)
+    activate(run.sh, layout, partial(passphrases.unlock, run), run.report.detail)
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)

@@ -17,9 +17,14 @@ from .lvm import LogicalVolume, VolumeGroup
 from .md import Array
 from .mount import Mount
 
+# By cryptsetup(8), when no key slot takes the passphrase.
+NO_KEY = 2
 
-def activate(sh: Shell, layout: Layout, ask: Callable[[Luks], str], tell: Callable[[str], None]) -> None:
-    """Start what the layout has and what does not run yet; `ask` gets the passphrase of a volume."""
+
+def activate(
+    sh: Shell, layout: Layout, unlock: Callable[[Luks, Callable[[str], bool]], None], tell: Callable[[str], None]
+) -> None:
+    """Start what the layout has and what does not run yet; `unlock` is given a volume and what tries a passphrase."""
     for item in layout.order():
         if isinstance(item, Array):
             tell(f"assemble {item}")
@@ -27,7 +32,7 @@ def activate(sh: Shell, layout: Layout, ask: Callable[[Luks], str], tell: Callab
             sh.run("mdadm", "--assemble", "--scan", f"--uuid={item.uuid}", ok=(0, 1, 2))
         elif isinstance(item, Luks) and item.name and not is_block_device(f"/dev/mapper/{item.name}"):
             tell(f"open {item}")
-            sh.run("cryptsetup", "open", "--key-file=-", _holding(sh, item), item.name, input=ask(item))
+            unlock(item, _trying(sh, item))
         elif isinstance(item, VolumeGroup):
             tell(f"activate {item}")
             sh.run("lvm", "vgchange", "--activate=y", item.name)
@@ -58,6 +63,12 @@ def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator
                 undo.callback(sh.run, *stop, ok=(0, 1, 2, 5))
                 sh.run("udevadm", "settle", "--timeout=60")
         yield
+
+
+def _trying(sh: Shell, volume: Luks) -> Callable[[str], bool]:
+    """What opens a volume with a passphrase, and tells whether it has it."""
+    argv = ("cryptsetup", "open", "--key-file=-", _holding(sh, volume), volume.name)
+    return lambda word: sh.run(*argv, input=word, ok=(0, NO_KEY)).status == 0
 
 
 def _holding(sh: Shell, volume: Luks) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .. import questions
@@ -54,10 +54,16 @@ def ask(run: Run, volume: Luks) -> str:
     raise Refused(f"no passphrase for {volume}", "run it again")
 
 
-def existing(run: Run, volume: Luks) -> str:
-    """The passphrase that a volume has."""
-    if known := str(run.settings["LUKS_PASSPHRASE"]):
-        return known
+def unlock(run: Run, volume: Luks, opens: Callable[[str], bool]) -> None:
+    """Open a volume that is there by LUKS_PASSPHRASE, or by what somebody types; `Refused` when nothing `opens` it."""
+    known = str(run.settings["LUKS_PASSPHRASE"])
+    if known and opens(known):
+        return
     if not questions.is_interactive(run):
-        raise Refused(f"{volume} needs its passphrase, and nobody can be asked", "run it on a terminal and without -n")
-    return questions.ask_secret(run, f"Passphrase for {volume}: ")
+        problem = "LUKS_PASSPHRASE does not open it" if known else "LUKS_PASSPHRASE is not set"
+        raise Refused(f"{volume} needs its passphrase: {problem}, and nobody can be asked", "set the one it has")
+    for _ in range(TRIES):
+        if opens(questions.ask_secret(run, f"Passphrase that {volume} has: ")):
+            return
+        print("That does not open it", file=sys.stderr)
+    raise Refused(f"no passphrase that opens {volume}", "run it again")
