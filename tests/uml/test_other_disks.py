@@ -268,6 +268,25 @@ def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, k
     assert answer.status == 0, answer.output
 
 
+def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> None:
+    lab.plug("true")
+    lab.plug(
+        "mdadm --quiet --create /dev/md/both --run --level=1 --raid-devices=2 /dev/disk/lab/0f00 $d\n"
+        "mdadm --wait /dev/md/both || true; mkfs.ext4 -q -L system /dev/md/both; mount /dev/md/both /srv/data --mkdir\n"
+    )
+    lab.configure("DISK_MAPPING=( 0f01=none )")
+    lab.describe()
+    lab.shuffle()
+    # Its other member is still there, with the same identifiers.
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+    assert "it is made degraded, without the members 1" in answer.output
+    assert "which is not taken, has the same RAID array" in answer.output
+    assert "degraded" in lab.guest.check("mdadm --detail /dev/md*[0-9] | grep 'State :'")
+    assert [was == now for was, now in zip(before, lab.checksums())] == [False, True]
+
+
 @dataclass(frozen=True)
 class Shared:
     """A disk $d with the file system `system` on /srv/data, which comes back, and with contents that would be lost: on

@@ -4,7 +4,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ class StorageKind:
     is there already; `restored(item, site)` those that must wait until the files are back.
     `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
+    `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
     `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
     paths: that is not erased unasked.
     """
@@ -44,6 +45,7 @@ class StorageKind:
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
+    lacking: Callable[[Any, Collection[str]], Item | None] | None = None
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
 
 
@@ -71,6 +73,12 @@ def notes(site: Site, kinds: Iterable[StorageKind]) -> list[str]:
     """What will not be as it was, each item by name."""
     asked = {cls: kind.notes for kind in kinds for cls in kind.items if kind.notes}
     return [f"{item}: {what}" for item in site.layout if type(item) in asked for what in asked[type(item)](item, site)]
+
+
+def lacking(item: Item, gone: Collection[str], kinds: Iterable[StorageKind]) -> Item | None:
+    """An item as it runs without what is gone of its needs, None where it cannot."""
+    asked = next((kind.lacking for kind in kinds if isinstance(item, kind.items)), None)
+    return asked(item, gone) if asked else None
 
 
 def contents(layout: Layout, kinds: Sequence[StorageKind]) -> list[Contents]:

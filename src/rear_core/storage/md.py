@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
 from .command import Command, Site
@@ -270,10 +270,34 @@ def refuses(item: Array, _site: Site) -> Iterator[str]:
         yield "an array that a cluster shares, which cannot be made again"
 
 
+def lacking(item: Array, gone: Collection[str]) -> Array | None:
+    """The array degraded, its spares in the places of members; None where more are gone than its level survives,
+    whichever they are."""
+    roles = [role for role in range(item.members) if role not in item.missing]
+    others = list(item.needs[len(roles) :])
+    journal = [others.pop()] if item.journal else []
+    spares = [need for need in others if need not in gone]
+    members: dict[int, str] = {}
+    for role, need in zip(roles, item.needs):
+        if need not in gone:
+            members[role] = need
+        elif spares:
+            members[role] = spares.pop(0)
+    copies = int(_layout(item)[1:]) if item.level == "raid10" else 0
+    survives = {"raid1": item.members - 1, "raid4": 1, "raid5": 1, "raid6": 2, "raid10": copies - 1}
+    missing = tuple(role for role in range(item.members) if role not in members)
+    if len(missing) > survives.get(item.level, 0):
+        return None
+    journal = [need for need in journal if need not in gone]
+    needs = (*(members[role] for role in sorted(members)), *spares, *journal)
+    return replace(item, needs=needs, missing=missing, spares=len(spares), journal=bool(journal))
+
+
 def notes(item: Array, _site: Site) -> Iterator[str]:
     """What mdadm cannot be told when it makes an array."""
     if item.missing:
-        yield "it was degraded and is made without its missing members"
+        roles = ", ".join(map(str, item.missing))
+        yield f"it is made degraded, without the members {roles}, which `mdadm --add` gives it when they are there"
     if item.write_mostly and not _can_flag(item):
         yield f"members {', '.join(map(str, item.write_mostly))} were write-mostly, which has to be set by hand"
     if item.failfast and len(item.failfast) < item.members:
@@ -291,4 +315,4 @@ def _layout(item: Array) -> str:
     return item.layout if item.level in ("raid5", "raid6") and not item.layout.startswith("-") else ""
 
 
-KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)
+KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking)

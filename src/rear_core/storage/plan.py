@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import Refused
@@ -15,7 +15,7 @@ from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
 from .in_place import InPlace
-from .kinds import StorageKind, refusals
+from .kinds import StorageKind, lacking, refusals
 from .kinds import notes as notes_of
 from .layout import Item, Layout, make
 from .luks import Luks
@@ -23,7 +23,7 @@ from .mapping import Assignment
 from .md import Array
 from .mount import Mount
 from .multipath import MultipathDisk
-from .present import Machine, PresentDisk
+from .present import Machine, PresentDisk, mark
 from .resize import fit
 from .teardown import teardown
 
@@ -129,7 +129,7 @@ def plan(
     """
     excluded = excluded or {}
     left_out = {match.recorded.id for match in assignment.matches if not match.path}
-    kept = without(layout, left_out | excluded.keys())
+    kept = without(without(layout, left_out, kinds), excluded.keys())
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
     fitted = fit(kept, {id: present[path].size for id, path in disks.items()}, used or {})
@@ -153,7 +153,7 @@ def plan(
     if problems := refusals(site, kinds):
         raise Refused("; ".join(problems), "leave its disks out by DISK_MAPPING, or take it out of layout.json")
     lost = [f"Left out: {entry.name} ({entry.reason})" for entry in layout.left_out if entry.lost]
-    notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds)]
+    notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds), *_doubles(site, machine)]
     blank = {path for id, path in disks.items() if id not in in_place.ids}
     cleared = sorted({*blank, *in_place.cleared(site)})
     return Plan(
@@ -170,13 +170,30 @@ def plan(
     )
 
 
-def without(layout: Layout, ids: set[str]) -> Layout:
-    """The layout without some items and everything that needs them."""
+def _doubles(site: Site, machine: Machine) -> Iterator[str]:
+    """What is made again while a disk that is not taken still has it: the system finds both when it starts."""
+    made = {mark(uuid): str(item) for item in site.layout if len(uuid := str(getattr(item, "uuid", ""))) >= 8}
+    for disk in machine.disks:
+        same = sorted({made[known] for known in disk.marks & made.keys()})
+        if same and disk.path not in site.disks.values():
+            yield (
+                f"{disk.path}, which is not taken, has the same {', '.join(same)}: unplug or erase it before the system"
+                " starts, which could take that for its own"
+            )
+
+
+def without(layout: Layout, ids: Collection[str], kinds: Sequence[StorageKind] = ()) -> Layout:
+    """The layout without some items and everything that needs them; what runs without them stays, as its kind says."""
     gone = set(ids)
+    kept = []
     for item in layout.order():
-        if gone.intersection(item.needs):
-            gone.add(item.id)
-    return make((item for item in layout if item.id not in gone), layout.left_out)
+        if item.id not in gone and gone.intersection(item.needs):
+            now = lacking(item, gone, kinds)
+            kept += [now] if now else []
+            gone |= set() if now else {item.id}
+        elif item.id not in gone:
+            kept.append(item)
+    return make(kept, layout.left_out)
 
 
 def _now(item: Item, in_place: InPlace) -> Item:

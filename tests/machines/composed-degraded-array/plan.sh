@@ -4,7 +4,7 @@
 #   disk 0x55cd2e4150000001 (/dev/sda)
 #   disk 0x55cd2e4150000004 (/dev/sdd)
 # Note: Left out: zfs_member on /dev/sdd (what lies on it (zfs_member) is not described)
-# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it was degraded and is made without its missing members
+# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it is made degraded, without the members 1, which `mdadm --add` gives it when they are there
 set -e
 
 ## Build

@@ -45,6 +45,9 @@ def test_the_flags_of_members() -> None:
 ARRAY = Array("md:u", ("disk:1", "disk:2"), "raid1", 2, "1.2", "u", device="/dev/md0", bitmap="internal")
 
 
+RAID5 = replace(ARRAY, needs=("disk:1", "disk:2", "disk:3"), members=3)
+
+
 def made(array: Array) -> tuple[str, ...]:
     """The words of mdadm after the name of the array."""
     disks = [Disk(f"disk:{number}", (), 1 << 30, f"/dev/sd{number}") for number in range(1, 5)]
@@ -74,6 +77,33 @@ def test_a_bitmap_keeps_its_chunk() -> None:
     assert "--bitmap-chunk=8192" in made(replace(ARRAY, bitmap_chunk=8 << 20))
     assert not [word for word in made(ARRAY) if word.startswith("--bitmap-chunk")]
     assert "/var/bitmap" in said(replace(ARRAY, bitmap="/var/bitmap"))[0]
+
+
+@pytest.mark.parametrize(
+    ("array", "gone", "needs", "missing"),
+    [
+        (ARRAY, "1", "2", (0,)),
+        (ARRAY, "1 2", None, ()),
+        (replace(ARRAY, needs=("disk:2",), missing=(0,)), "2", None, ()),
+        (replace(ARRAY, needs=("disk:1", "disk:2", "disk:3"), spares=1), "1", "3 2", ()),
+        (replace(ARRAY, needs=("disk:1", "disk:2", "disk:3"), spares=1), "1 3", "2", (0,)),
+        (replace(ARRAY, needs=("disk:1", "disk:2", "disk:3"), spares=1), "3", "1 2", ()),
+        (replace(ARRAY, level="raid0"), "1", None, ()),
+        (replace(RAID5, level="raid5"), "2", "1 3", (1,)),
+        (replace(RAID5, level="raid5"), "1 2", None, ()),
+        (replace(RAID5, level="raid6"), "1 2", "3", (0, 1)),
+        (replace(RAID5, level="raid10", layout="near=1, far=2"), "3", "1 2", (2,)),
+        (replace(RAID5, level="raid10", layout="near=2"), "2 3", None, ()),
+        (replace(RAID5, level="raid5", journal=True, members=2), "3", "1 2", ()),
+    ],
+)
+def test_what_an_array_can_do_without(array: Array, gone: str, needs: str | None, missing: tuple[int, ...]) -> None:
+    now = md.lacking(array, {f"disk:{number}" for number in gone.split()})
+    assert (needs is None) == (now is None)
+    if now is not None and needs is not None:
+        assert now.needs == tuple(f"disk:{number}" for number in needs.split())
+        assert now.missing == missing and now.members == array.members
+        assert now.spares == len(now.needs) + len(missing) - now.members and not now.journal
 
 
 def said(array: Array) -> list[str]:
