@@ -37,6 +37,7 @@ LAYERS = (
         "trust",
         "removal",
         "mounts",
+        "patterns",
         "url",
         "errors",
     ),

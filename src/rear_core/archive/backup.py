@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import patterns
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import other_paths
 from ..rescue.contents import Contents
@@ -96,10 +97,11 @@ def selected(run: Run, place: Place) -> coverage.Selection:
 
 def check_included(run: Run) -> None:
     """Raise `ConfigurationError` for what is named to be saved and is not there, or is left out by another setting."""
+    excluded = run.settings["BACKUP_PROG_EXCLUDE"]
     for path in run.settings["BACKUP_PROG_INCLUDE"]:
         if not os.path.lexists(path):
             raise ConfigurationError(f"BACKUP_PROG_INCLUDE names {path}, which is not there", "it takes no patterns")
-        if pattern := coverage.leaving_out(path, run.settings["BACKUP_PROG_EXCLUDE"]):
+        if pattern := patterns.leaving_out(path, excluded) or patterns.emptying(path, excluded):
             raise ConfigurationError(
                 f"BACKUP_PROG_INCLUDE names {path}, which {pattern!r} of BACKUP_PROG_EXCLUDE leaves out",
                 "change one of the two",

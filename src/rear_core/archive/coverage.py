@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import re
@@ -14,9 +13,10 @@ from pathlib import Path
 
 from ..errors import RearError
 from ..mounts import backing_file, mount_points
+from ..patterns import leaving_out
 from ..storage.btrfs import Subvolume
 from ..storage.capture import NOT_DISKS
-from ..storage.fate import Exclusions, Stake, excluded
+from ..storage.fate import Exclusions, Stake, excluded, why_emptied
 from ..storage.layout import Layout
 from ..storage.mount import NETWORK, VIRTUAL, Mount
 from ..storage.survey import Mounted
@@ -125,7 +125,8 @@ def select(
         )
     if not saved and not wishes.include:
         raise RearError("nothing is to be saved: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
-    starts = list(dict.fromkeys([*saved, *_nested(layout, saved, visible), *_included(wishes, saved, visible)]))
+    more = (*_nested(layout, saved, visible), *_emptied(covered, wishes), *_included(wishes, saved, visible))
+    starts = list(dict.fromkeys([*saved, *more]))
     return Selection(
         tuple("." + path.rstrip("/") for path in sorted(starts)),
         tuple(_parts(layout, wishes, saved, visible, below)),
@@ -154,7 +155,8 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
         private = (why for path, why in wishes.private.items() if _lies_in(mount.target, os.fspath(path)))
         reason = next(private, "") or _why_left_out(layout, mount)
         return covered(EXCLUDED if reason else UNEXPLAINED, reason or "the layout does not describe it")
-    return covered(EXCLUDED, gone[item.id]) if item.id in gone else covered(SAVED)
+    reason = gone.get(item.id, "") or why_emptied(mount.target, wishes.exclude)
+    return covered(EXCLUDED if reason else SAVED, reason)
 
 
 def _why_left_out(layout: Layout, mount: Mounted) -> str:
@@ -173,12 +175,6 @@ def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted]
     if file and (_holder(file, visible) not in saved or leaving_out(file, wishes.exclude)):
         return replace(entry, reason=f"a loop device, {BEHIND_IS_LOST}: {file}")
     return entry
-
-
-def leaving_out(path: str, patterns: Iterable[str]) -> str:
-    """The first of the patterns that leaves out a path, all that is in it, or a folder above it; "" for none."""
-    places = [path, f"{path.rstrip('/')}/*", *map(os.fspath, Path(path).parents)]
-    return next((pattern for pattern in patterns if any(fnmatch.fnmatchcase(place, pattern) for place in places)), "")
 
 
 def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]) -> list[Covered]:
@@ -212,6 +208,17 @@ def _nested(layout: Layout, saved: Sequence[str], visible: Mapping[str, Mounted]
                 if within and _holder(path, visible) == item.target:
                     found.append(path)
     return found
+
+
+def _emptied(covered: Iterable[Covered], wishes: Wishes) -> list[str]:
+    """File systems of which a pattern leaves out all but the folder itself, whose owner and mode come back: /tmp."""
+    return [
+        entry.name
+        for entry in covered
+        if entry.verdict == EXCLUDED
+        and entry.reason == why_emptied(entry.name, wishes.exclude)
+        and not leaving_out(entry.name, wishes.exclude)
+    ]
 
 
 def _included(wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounted]) -> list[str]:
@@ -298,7 +305,6 @@ def bytes_below(path: str) -> int:
 
 def _matching(pattern: str, start: str) -> Iterator[str]:
     """The paths that a pattern of tar means, those in one that matches left away."""
-    matches = re.compile(fnmatch.translate(pattern)).match
     mounted = _mounted()
     try:
         device = os.lstat(start).st_dev
@@ -309,7 +315,9 @@ def _matching(pattern: str, start: str) -> Iterator[str]:
         paths = {name: path for name, path in paths.items() if path not in mounted}
         folders[:] = [name for name in folders if name in paths]
         inside = {name for name in folders if _device(paths[name]) == device}
-        chosen = {name for name in paths if (name in inside or name not in folders) and matches(paths[name])}
+        chosen = {
+            name for name in paths if (name in inside or name not in folders) and leaving_out(paths[name], [pattern])
+        }
         yield from (paths[name] for name in sorted(chosen))
         folders[:] = [name for name in folders if name in inside - chosen]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .. import patterns
 from .btrfs import Subvolume
 from .command import Site
 from .disk import BOOT_LOADERS, Disk, Partition
@@ -261,12 +262,16 @@ def _fate(
         return backups[mount.target]
     if not mount.mounted:
         return (REMADE, WAS_EMPTY) if below.empty else (LOST, NOT_MOUNTED)
-    # A backup leaves out what a pattern matches: here all that is in it.
-    patterns = {pattern[:-2] if pattern.endswith("/*") else pattern.rstrip("/") for pattern in not_saved}
-    if mount.target != "/" and any(fnmatch.fnmatchcase(mount.target, pattern) for pattern in patterns):
-        temporary = mount.target in TEMPORARY
-        return (REMADE, "temporary files") if temporary else (LOST, "BACKUP_PROG_EXCLUDE names all that is in it")
+    if reason := why_emptied(mount.target, not_saved):
+        return (REMADE if mount.target in TEMPORARY else LOST), reason
     return SAVED, ""
+
+
+def why_emptied(target: str, not_saved: Sequence[str]) -> str:
+    """Why nothing of what is mounted there is saved by these patterns of BACKUP_PROG_EXCLUDE, "" when some is."""
+    if not patterns.emptying(target, not_saved):
+        return ""
+    return "temporary files" if target in TEMPORARY else "BACKUP_PROG_EXCLUDE names all that is in it"
 
 
 def _unmounted(item: FileSystem, gone: Mapping[str, str], disks: frozenset[str], layout: Layout) -> Content:

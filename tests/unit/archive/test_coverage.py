@@ -187,6 +187,26 @@ def test_what_fstab_names_and_nobody_mounted_is_told() -> None:
     assert verdicts(select(items=(*ITEMS, FileSystem("fs:old", ()), old)))["/old"] == (EXCLUDED, coverage.NOT_MOUNTED)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "starts"),
+    [
+        ("/home/*", (".", "./home")),
+        ("/home/[!.]*", (".", "./home")),
+        ("/home", (".",)),
+        ("/ho*", (".",)),
+        ("/home/cache/*", (".", "./home")),
+    ],
+)
+def test_a_file_system_of_which_a_pattern_leaves_out_everything_is_not_saved(
+    pattern: str, starts: tuple[str, ...]
+) -> None:
+    """Its folder is, where only what is in it is left out: it has an owner and a mode."""
+    selection = select(wishes=Wishes(TARGET, exclude=[pattern]))
+    assert selection.starts == starts
+    emptied = (EXCLUDED, "BACKUP_PROG_EXCLUDE names all that is in it")
+    assert verdicts(selection)["/home"] == ((SAVED, "") if "cache" in pattern else emptied)
+
+
 def test_a_bind_mount_is_not_saved_a_second_time() -> None:
     bind = Mounted("/jail/lib", "/dev/sda1", "ext4", "rw", "/lib", "8:1")
     selection = select(mounts=(*MOUNTS, bind), left_out=[LeftOut("/jail/lib", "a bind mount of /lib on /dev/sda1")])
