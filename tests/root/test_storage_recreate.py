@@ -199,7 +199,7 @@ def test_a_reused_disk_is_made_blank_first(loop: Callable[..., str]) -> None:
     run("mkfs.ext4", "-q", "-L", "precious", new)
     run("sfdisk", "--quiet", "--force", new, input=MBR)
     made = planned(described(old), new)
-    assert [command.argv[0] for command in made.teardown] == ["wipefs"]
+    assert [command.argv[0] for command in made.teardown] == ["wipefs", "dd"]
     assert made.teardown[0].destroys
     assert outcome(made.site.layout, rebuilt(made)) == ({}, [])
     assert run("wipefs", "--noheadings", "--output", "TYPE", new) == "swap"

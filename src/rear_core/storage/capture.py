@@ -10,10 +10,11 @@ from fnmatch import fnmatch
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
-from .disk import BOOT_LOADERS, EXTENDED, Partition, PartitionTable, read_table, without_phantoms
+from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
 from .inventory import Device, begins_empty, is_part, probe, read_devices
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, resolved, validate
+from .marks import NO_DATA, found_on
 from .present import media_label
 from .survey import Survey, names, read_fstab, read_mounts
 from .technologies import CORE_KINDS
@@ -38,9 +39,6 @@ KERNELS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "xfs": "xfs", "btrfs": "
 # Signatures that are seen by the layout as part of something else, or are no contents.
 KNOWN_MEMBERS = ("mpath_member", "LVM2_member", "linux_raid_member", "crypto_LUKS", "swap")
 
-# Partitions without a file system whose contents nobody misses: boot loaders, which are installed anew, what Microsoft
-# reserves, and those of an MBR that hold others.
-NO_DATA = (*BOOT_LOADERS, *EXTENDED, "e3c9e316-0b5c-4db8-817d-f92df00215ae")
 # A removable disk that carries one of these belongs to the machine, as on a board that runs from an SD card.
 SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/home")
 
@@ -68,9 +66,17 @@ def capture(
     for kind in kinds:
         if kind.last:
             survey.items = _settled(survey, [*survey.items, *kind.capture(survey)])
-    layout = make(survey.items, [_placed(survey, entry) for entry in survey.left_out])
+    items = [_marked(survey, item) if isinstance(item, Disk) else item for item in survey.items]
+    layout = make(items, [_placed(survey, entry) for entry in survey.left_out])
     validate(layout, "the layout of this machine")
     return layout
+
+
+def _marked(survey: Survey, disk: Disk) -> Disk:
+    """A disk with all that is found on it, described or not: what is not among it tomorrow has come since."""
+    device = survey.devices[disk.device]
+    found = found_on(survey.sh, device, _stack(survey, device), read_table(survey, device))
+    return replace(disk, marks=tuple(sorted(found)))
 
 
 def _settled(survey: Survey, items: list[Item]) -> list[Item]:
@@ -145,7 +151,8 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
         if not reason and not named and _is_empty(survey, device):
             reason = "an empty disk" if begins_empty(survey.sh, device) else "data that nobody knows are on it"
         if reason:
-            survey.leave_out(path, reason, identity=filter(None, (device.wwn, device.serial)) if excluded else ())
+            wwn, serial = (device.wwn, device.serial) if excluded else ("", "")
+            survey.leave_out(path, reason, wwn=wwn, serial=serial)
         else:
             chosen[path] = device
     return chosen

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -21,9 +22,10 @@ from .disk import Disk
 from .ext import is_empty, read_superblock
 from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Exclusions, Stake, contents, given_up_by, stakes
 from .inventory import is_part, read_devices
-from .layout import Layout, make
-from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, recorded_marks, score
-from .present import Machine, mark
+from .layout import Layout, LeftOut, make
+from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
+from .marks import mark
+from .present import Machine, PresentDisk
 from .resize import minimum
 from .spared import backup_disks, disks_of_urls, urls
 
@@ -92,18 +94,26 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
     alone = left_alone(stakes or {})
     recorded = {item.id: (item, marks(layout, item)) for item in layout if isinstance(item, Disk)}
+    shared = shared_serials([item for item, _ in recorded.values()], machine.disks)
     disks = []
     for disk in machine.disks:
-        known = [id for id, (item, known_marks) in recorded.items() if score(item, disk, known_marks)[0] >= STRONG]
-        # Names change: one that is recorded is not the one that was left out under this name.
-        named = not known and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
-        own = {disk.wwn, "" if is_generic(disk.serial) else disk.serial}
-        excluded = named or any(not own.isdisjoint(entry.identity) for entry in layout.left_out)
+        known = [id for id, (item, found) in recorded.items() if score(item, disk, found, shared)[0] >= STRONG]
+        # Names change: one that is recorded is not the one that was left out under this name. A copy of it may be.
+        itself = any(score(item, disk, shared=shared)[0] >= STRONG for item, _ in recorded.values())
+        named = not itself and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
+        excluded = named or any(is_left_out(disk, entry, shared) for entry in layout.left_out)
         reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
         disks.append(replace(disk, locked=disk.locked or reason if lock else "", spared=spared))
     return replace(machine, disks=tuple(disks))
+
+
+def is_left_out(disk: PresentDisk, entry: LeftOut, shared: Collection[str]) -> bool:
+    """Whether a disk is one that a setting left out: by its WWN, or by its serial number where one has no WWN."""
+    if entry.wwn and disk.wwn:
+        return entry.wwn == disk.wwn
+    return entry.serial == disk.serial and not is_generic(entry.serial) and entry.serial not in shared
 
 
 def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
@@ -145,12 +155,10 @@ def assigned(
 ) -> Assignment:
     """The recorded disks matched with those that are here; those of `kept` keep in place what would be lost."""
     lost = {id: [*map(str, stake.lost)] for id, stake in stakes.items()}
-    disks = machine.disks
-    if "*" in run.settings["GIVE_UP"]:
-        disks = tuple(replace(disk, marks=disk.marks & recorded_marks(layout)) for disk in disks)
     kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
     alone, sizes = left_alone(stakes), minimum(layout, usage(run))
-    return assign(layout, disks, sizes, answers, alone=alone, lost=lost, keeps=kept)
+    gives_up = "*" in run.settings["GIVE_UP"]
+    return assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
 
 
 def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
@@ -260,7 +268,9 @@ def usage(run: Run) -> dict[str, int]:
 def refuse(run: Run, assignment: Assignment) -> None:
     """Raise `Refused` for an assignment that cannot be, or whose questions nobody is there to answer."""
     example = next((m.recorded for m in assignment.matches if not m.sure), None)
-    advice = ANSWER.format(disk=(example.serial or example.device) if example else "SERIAL")
+    serials = Counter(match.recorded.serial for match in assignment.matches)
+    alone = example is not None and serials[example.serial] == 1
+    advice = ANSWER.format(disk=(example.serial * alone or example.wwn or example.device) if example else "SERIAL")
     if assignment.problems:
         spare = "; ".join(f"{path}: {reason}" for path, reason in assignment.spare.items())
         raise Refused("; ".join(assignment.problems) + (f". Disks not used: {spare}" if spare else ""), advice)

@@ -27,7 +27,7 @@ BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26
 @dataclass(frozen=True)
 class Disk(Item):
     """A disk. Sizes are bytes; `device`, `transport` and what else its place decides are no part of its
-    identity."""
+    identity. `marks` are those of all that was found on it, described or not."""
 
     type = "disk"
     noun = "disk"
@@ -45,6 +45,7 @@ class Disk(Item):
     minimum_io: int = field(default=0, compare=False)
     optimal_io: int = field(default=0, compare=False)
     alignment_offset: int = field(default=0, compare=False)
+    marks: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ def _phantoms(survey: Survey, device: Device) -> list[str]:
 def contents(_layout: Layout) -> Contents:
     """What writes partition tables, and tells the kernel."""
     return Contents(
-        programs=["sfdisk", "lsblk", "blkid", "wipefs", "blockdev", "udevadm", "cmp"],
+        programs=["sfdisk", "lsblk", "blkid", "wipefs", "blockdev", "udevadm", "cmp", "dd"],
         optional_programs=["partx", "sgdisk", "parted"],
     )
 

@@ -59,14 +59,15 @@ class LeftOut:
     """Something the machine has that the layout does not describe, and why; `lost` for what somebody may miss.
 
     `on` are the ids of the items that it lies on, where it is there: a recovery that takes their disks destroys it.
-    `identity` are the WWN and serial number of a disk that a setting leaves out: tomorrow its name is another one's.
+    `wwn` and `serial` are those of a disk that a setting leaves out: tomorrow its name is another one's.
     """
 
     name: str
     reason: str
     lost: bool = False
     on: tuple[str, ...] = ()
-    identity: tuple[str, ...] = ()
+    wwn: str = ""
+    serial: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .compare import human_size
 from .disk import Disk
 from .layout import Item, Layout
-from .present import PresentDisk, mark
+from .marks import mark, unrecorded
+from .present import PresentDisk
 
 # From here on a match needs no question, unless another disk matches as well.
 STRONG = 80
@@ -67,16 +69,19 @@ def assign(
     alone: Mapping[str, str] | None = None,
     lost: Mapping[str, Sequence[str]] | None = None,
     keeps: Collection[str] = (),
+    gives_up: bool = False,
 ) -> Assignment:
     """Match the recorded disks to present ones.
 
     `minimum` are the bytes that each recorded disk must have, by id. `answers` name a present disk, or `none`,
     by id, serial number, WWN or recorded path of a disk; they decide whatever the scores say, but never about
     locks and sizes. `alone` says by id why a disk is left alone unless an answer takes it, `lost` what it holds that
-    nothing gives back: that, or something that was not recorded, makes a match a question, unless `keeps` has its id.
+    nothing gives back: that, or what came onto it since it was recorded, makes a match a question, unless `keeps` has
+    its id; with `gives_up` what came since does not matter.
     """
     recorded = [item for item in layout if isinstance(item, Disk)]
     known_marks = {disk.id: marks(layout, disk) for disk in recorded}
+    shared = shared_serials(recorded, present)
     alone, lost = alone or {}, lost or {}
     by_path = {disk.path: disk for disk in present}
     problems: list[str] = []
@@ -90,17 +95,19 @@ def assign(
     for path in sorted(taken):
         if len(twice := [str(match.recorded) for match in found.values() if match.path == path]) > 1:
             problems.append(f"{path} was chosen for {' and for '.join(twice)}")
-    all_marks = recorded_marks(layout)
-    for match in _strong(recorded, present, known_marks, minimum):
+    for match in _strong(recorded, present, known_marks, minimum, shared):
         if match.recorded.id not in found and match.path not in taken:
+            # A layout of before has no marks of disks.
+            then = match.recorded.marks or recorded_marks(layout)
+            came = frozenset() if gives_up else unrecorded(by_path[match.path].marks, then)
             found[match.recorded.id] = _careful(
-                match, by_path[match.path], lost.get(match.recorded.id, ()), all_marks, match.recorded.id in keeps
+                match, by_path[match.path], lost.get(match.recorded.id, ()), came, match.recorded.id in keeps
             )
             taken.add(match.path)
     open_disks = [disk for disk in recorded if disk.id not in found]
     # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
     candidates = [p for p in present if p.path not in taken and not p.locked]
-    for match in _weak(open_disks, [c for c in candidates if _may_be_guessed(c)], minimum):
+    for match in _weak(open_disks, [c for c in candidates if _may_be_guessed(c)], minimum, shared):
         found[match.recorded.id] = match
     for disk in open_disks:
         if disk.id not in found:
@@ -111,12 +118,12 @@ def assign(
     return Assignment(matches, spare, tuple(problems))
 
 
-def _careful(match: Match, present: PresentDisk, lost: Sequence[str], known: frozenset[str], keep: bool) -> Match:
+def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: frozenset[str], keep: bool) -> Match:
     """The match, as a question when the disk holds what would not be there again afterwards."""
-    if lost and present.holds and keep and not present.marks - known:
+    if lost and present.holds and keep and not came:
         return replace(match, reasons=(*match.reasons, f"it keeps in place: {'; '.join(lost)}"), keeps=True)
     reasons = [f"it holds what is lost then: {'; '.join(lost)}"] if lost and present.holds else []
-    if present.marks - known:
+    if came:
         reasons.append(f"it holds something that was not recorded: {present.holds}")
     loses = bool(reasons)
     if not match.sure and present.holds and not loses:
@@ -129,14 +136,30 @@ def recorded_marks(layout: Layout) -> frozenset[str]:
     return frozenset(mark(uuid) for item in layout if (uuid := getattr(item, "uuid", "")))
 
 
-def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozenset()) -> tuple[int, tuple[str, ...]]:
-    """How well a present disk fits the identity of a recorded one, and why."""
+def shared_serials(recorded: Iterable[Disk], present: Iterable[PresentDisk]) -> frozenset[str]:
+    """The serial numbers that several disks have: the namespaces of an NVMe controller, disks behind one bridge."""
+    counts = [Counter(disk.serial for disk in disks) for disks in (recorded, present)]
+    return frozenset(serial for count in counts for serial, times in count.items() if serial and times > 1)
+
+
+def score(
+    recorded: Disk,
+    present: PresentDisk,
+    known: frozenset[str] = frozenset(),
+    shared: frozenset[str] = frozenset(),
+) -> tuple[int, tuple[str, ...]]:
+    """How well a present disk fits the identity of a recorded one, and why.
+
+    A WWN says more than a serial number, which is none where several disks have it, and no proof against another WWN.
+    """
     found: list[tuple[int, str]] = []
     if recorded.wwn and recorded.wwn == present.wwn:
         found.append((100, "same WWN"))
     if recorded.serial and recorded.serial == present.serial:
-        generic = is_generic(present.serial)
-        found.append((30, "same serial number, a generic one") if generic else (90, "same serial number"))
+        other = bool(recorded.wwn and present.wwn and recorded.wwn != present.wwn)
+        weak = "another WWN" if other else "a generic one" if is_generic(present.serial) else "which several have"
+        strong = not other and not is_generic(present.serial) and present.serial not in shared
+        found.append((90, "same serial number") if strong else (30, f"same serial number, {weak}"))
     if known & present.marks:
         found.append((80, "it carries what is recorded for this disk"))
     same_size, same_model = recorded.size == present.size, bool(recorded.model) and recorded.model == present.model
@@ -157,8 +180,8 @@ def score(recorded: Disk, present: PresentDisk, known: frozenset[str] = frozense
 
 
 def is_generic(serial: str) -> bool:
-    """Whether it is one that many disks have: QEMU's default for the first IDE disk of any machine, or a blank."""
-    return re.fullmatch(r"QM\d{5}|0+|0123456789ABCDEF|", serial) is not None
+    """Whether it is one that many disks have: QEMU's own, Proxmox's for the places of disks, or a blank."""
+    return re.fullmatch(r"QM\d{5}|0+|0123456789ABCDEF|drive-\w+|", serial) is not None
 
 
 def marks(layout: Layout, disk: Disk) -> frozenset[str]:
@@ -176,11 +199,14 @@ def marks(layout: Layout, disk: Disk) -> frozenset[str]:
 
 def _answered(recorded: Sequence[Disk], answers: Mapping[str, str], problems: list[str]) -> Iterator[tuple[Disk, str]]:
     for name, answer in answers.items():
-        disk = next((d for d in recorded if name in (d.id, d.id.partition(":")[2], d.serial, d.wwn, d.device)), None)
-        if disk is None:
+        found = [d for d in recorded if name in (d.id, d.id.partition(":")[2], d.wwn, d.device)]
+        found = found or [d for d in recorded if name == d.serial]
+        if not found:
             problems.append(f"no disk {name} is recorded, there are {', '.join(map(str, recorded))}")
+        elif len(found) > 1:
+            problems.append(f"{name} is the serial number of {' and of '.join(map(str, found))}: name a WWN or a path")
         else:
-            yield disk, answer
+            yield found[0], answer
 
 
 def _explicit(
@@ -200,15 +226,17 @@ def _explicit(
 
 def _strong(
     recorded: Sequence[Disk], present: Sequence[PresentDisk], known: Mapping[str, frozenset[str]],
-    minimum: Mapping[str, int],
+    minimum: Mapping[str, int], shared: frozenset[str],
 ) -> list[Match]:  # fmt: skip
     """The pairs that know each other, best first; where two are as good, neither is sure."""
     pairs = [
-        Match(disk, p.path, *score(disk, p, known[disk.id]), sure=True)
+        Match(disk, p.path, *score(disk, p, known[disk.id], shared), sure=True)
         for disk in recorded
         for p in present
         # A clone on a removable disk carries the same identifiers.
-        if not p.locked and p.size >= minimum[disk.id] and (_may_be_guessed(p) or score(disk, p)[0] >= STRONG)
+        if not p.locked
+        and p.size >= minimum[disk.id]
+        and (_may_be_guessed(p) or score(disk, p, shared=shared)[0] >= STRONG)
     ]
     pairs = sorted((pair for pair in pairs if pair.score >= STRONG), key=lambda pair: -pair.score)
     chosen: list[Match] = []
@@ -226,13 +254,15 @@ def _strong(
     return chosen
 
 
-def _weak(recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int]) -> list[Match]:
+def _weak(
+    recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int], shared: frozenset[str]
+) -> list[Match]:
     """Pairs by likeness for disks that nobody knows.
 
     Sure only where nothing can be lost and nothing is left to choose: as many candidates as are needed, or ones
     of just the right size, and all of them blank.
     """
-    pairs = _paired(recorded, candidates, minimum)
+    pairs = _paired(recorded, candidates, minimum, shared)
     blank = all(present.holds == "" for _, present in pairs)
     sizes = {disk.size for disk, _ in pairs}
     exact = all(disk.size == present.size for disk, present in pairs)
@@ -242,18 +272,22 @@ def _weak(recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: 
     )  # fmt: skip
     found = []
     for disk, present in pairs:
-        points, reasons = score(disk, present)
+        points, reasons = score(disk, present, shared=shared)
         state = f"it holds {present.holds}" if present.holds else "blank"
         found.append(Match(disk, present.path, points, (*reasons, state), sure))
     return found
 
 
 def _paired(
-    recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int]
+    recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int], shared: frozenset[str]
 ) -> list[tuple[Disk, PresentDisk]]:
     """The best pairs first; those that are alike in the order of their sizes and names."""
     possible = [
-        ((-score(disk, p)[0], bool(p.holds), abs(p.size - disk.size), disk.size, disk.device, p.path), disk, p)
+        (
+            (-score(disk, p, shared=shared)[0], bool(p.holds), abs(p.size - disk.size), disk.size, disk.device, p.path),
+            disk,
+            p,
+        )
         for disk in recorded
         for p in candidates
         if p.size >= minimum[disk.id]

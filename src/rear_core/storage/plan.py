@@ -20,10 +20,11 @@ from .kinds import notes as notes_of
 from .layout import Item, Layout, make
 from .luks import Luks
 from .mapping import Assignment
+from .marks import mark
 from .md import Array
 from .mount import Mount
 from .multipath import MultipathDisk
-from .present import Machine, PresentDisk, mark
+from .present import Machine, PresentDisk
 from .resize import fit
 from .teardown import teardown
 

@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import NO_TABLE
-from .inventory import Device, begins_empty, is_part, partition_number, probe, read_devices
+from .inventory import Device, begins_empty, is_part, probe, read_devices
+from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
 
 # How file systems of rescue media begin their labels.
@@ -110,9 +111,9 @@ def _is_candidate(devices: Mapping[str, Device], device: Device) -> bool:
 def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDisk:
     leg = machine.devices[device.parents[0]] if device.type == "mpath" else device
     stack = machine.above(device.path)
-    marks = {mark(part.uuid) for part in stack if part.uuid}
     table, unreadable = _table(sh, device)
-    marks |= {mark(identifier) for identifier in _identifiers(table)}
+    holds = _contents(device, stack, table) or ("" if begins_empty(sh, device) else "data that nobody knows")
+    marks = found_on(sh, device, stack, table) | ({RAW} if holds == "data that nobody knows" else set())
     return PresentDisk(
         path=device.path,
         size=device.size,
@@ -124,15 +125,10 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
         removable=leg.removable,
         logical_sector_size=device.logical_sector_size,
         physical_sector_size=device.physical_sector_size,
-        marks=frozenset(marks),
-        holds=_contents(device, stack, table) or ("" if begins_empty(sh, device) else "data that nobody knows"),
+        marks=marks,
+        holds=holds,
         locked=(unreadable or _why_locked(machine, stack, target)) if target else "",
     )
-
-
-def mark(identifier: str) -> str:
-    """An identifier as it is compared: tools write the same one with colons, hyphens, capitals or 0x."""
-    return re.sub(r"[-:]|^0x", "", identifier.lower())
 
 
 def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:
@@ -143,16 +139,6 @@ def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:
         raise
     except ProgramFailed as error:
         return {}, "" if NO_TABLE in error.output else f"it cannot be read, nobody knows what it holds: {error.message}"
-
-
-def _identifiers(table: Mapping[str, Any]) -> list[str]:
-    """Those of a table and of its partitions, if it has any."""
-    rows, id = table.get("partitions", ()), str(table.get("id", ""))
-    if not rows or not id.strip("0x"):
-        return []
-    disk = str(table.get("device", ""))
-    # The kernel makes those of an MBR of the disk's id and the number.
-    return [id, *(row.get("uuid") or f"{id[2:]}-{partition_number(row['node'], disk):02x}" for row in rows)]
 
 
 def _contents(device: Device, stack: Sequence[Device], table: Mapping[str, Any]) -> str:

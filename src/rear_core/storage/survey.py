@@ -87,14 +87,15 @@ class Survey:
         lost: bool = False,
         on: Iterable[str] = (),
         device: str = "",
-        identity: Iterable[str] = (),
+        wwn: str = "",
+        serial: str = "",
     ) -> None:
         """Say what the layout does not describe; `lost` for what somebody may miss after a recovery.
 
         `on` are the devices that it lies on, or the ids of their items; `device` is its own, with which goes what is
-        on it, and `identity` what is known of a disk besides its name.
+        on it; `wwn` and `serial` are those of a disk.
         """
-        entry = LeftOut(name, reason, lost, tuple(on), tuple(identity))
+        entry = LeftOut(name, reason, lost, tuple(on), wwn, serial)
         self.left_out.append(entry)
         if device:
             self.without[device] = entry

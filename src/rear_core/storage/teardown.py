@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import Refused
 from ..mounts import mounted_below
 from .command import Command
-from .inventory import Device, volume_group
+from .inventory import PROBED, Device, volume_group
 from .present import Machine
 
 
@@ -21,12 +21,16 @@ def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
     _check_others(machine, devices, disks)
     above = [device for device in devices if device.path not in disks]
     commands = [*_unmount(machine, devices), *_stop(machine, _top_first(machine, above))]
+    raw = {disk.path for disk in machine.disks if disk.holds}
     for disk, stack in stacks.items():
         # Partitions of arrays and volumes are gone with them.
         lasting = [device for device in stack if device.path == disk or device.parents == (disk,)]
-        for device in lasting:
-            if device.path == disk or device.type == "part":
-                commands += [_wipe(device, disk)] if device.fstype or device.children else []
+        wiped = [
+            _wipe(device, disk)
+            for device in lasting
+            if (device.path == disk or device.type == "part") and (device.fstype or device.children)
+        ]
+        commands += [*wiped, *([_clear(machine.devices[disk])] if wiped or disk in raw else [])]
     return commands
 
 
@@ -74,6 +78,14 @@ def _stop(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
             yield Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
         elif device.type.startswith(("raid", "linear", "md", "container")):
             yield Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
+
+
+def _clear(device: Device) -> Command:
+    """Let it begin as a blank one does: what is left of a table or boot loader is data that nobody knows to whoever
+    looks at the disk before something is on it again."""
+    path, size = device.path, min(PROBED, device.size)
+    argv = ("dd", "if=/dev/zero", f"of={path}", f"bs={size}", "count=1", "conv=nocreat,notrunc,fsync", "status=none")
+    return Command(argv, f"{path} is to begin as a blank one", destroys=f"what {path} begins with", devices=(path,))
 
 
 def _wipe(device: Device, disk: str) -> Command:

@@ -62,7 +62,7 @@ def test_an_excluded_disk_takes_what_lies_on_it_along(described: Callable[..., L
     assert "disk:lab3" not in layout
     assert "mount:/srv/boot" not in layout and "mount:/srv/home" not in layout
     assert "/srv/home" in reasons
-    assert [entry.identity for entry in layout.left_out if entry.name == "/dev/vdd"] == [("lab3",)]
+    assert [entry.serial for entry in layout.left_out if entry.name == "/dev/vdd"] == ["lab3"]
 
 
 def test_rescue_media_on_any_bus_are_left_out() -> None:

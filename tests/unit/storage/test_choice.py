@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,6 +26,7 @@ from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
 from rear_core.storage.spared import backup_disks, check_backup_survives
 from rear_core.storage.technologies import CORE_KINDS
@@ -235,6 +237,35 @@ def test_a_disk_of_the_system_is_made_again_when_its_backups_are_elsewhere(tmp_p
     assert backup_disks(here, layout()) == {"disk:B": "none"}
 
 
+def test_what_is_recorded_though_not_described_is_kept_in_place_or_given_up(tmp_path: Path) -> None:
+    """Windows beside Linux, as it was when the machine was described."""
+    parts = [
+        node("vdb1", 5, type="part", fstype="ext4", uuid=DATA),
+        node("vdb2", 5, type="part", fstype="ntfs", uuid="6A0"),
+    ]
+    here = machine(node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B", children=parts))
+    ntfs = LeftOut("ntfs on /dev/sdb2", "what lies on it (ntfs) is not described", True, ("disk:B",))
+    mixed = other(ntfs, mounted=True)
+    mixed = make((replace(i, marks=(mark(DATA), "6a0")) if i.id == "disk:B" else i for i in mixed), [ntfs])  # type: ignore[call-arg]
+    kept = decide(run(here, tmp_path, KEEP_IN_PLACE=True), mixed).assignment
+    assert [match.recorded.id for match in kept.matches if match.keeps] == ["disk:B"]
+    assert len(decide(run(here, tmp_path, GIVE_UP=("ntfs on /dev/sdb2",)), mixed).assignment.disks) == 2
+
+
+def test_an_excluded_copy_of_a_recorded_disk_stays_locked(tmp_path: Path) -> None:
+    """Nobody knows the serial numbers, and both carry the same identifiers."""
+    recorded = make(replace(item, serial="") if isinstance(item, Disk) else item for item in layout())
+    here = run(machine(node("vda"), node("vdb", fstype="ext4", uuid=ROOT)), tmp_path, EXCLUDE_DEVICES=("/dev/vdb",))
+    assert [disk.locked for disk in look(here, recorded).disks] == ["", "EXCLUDE_DEVICES names it"]
+
+
+def test_an_excluded_namespace_locks_no_other_of_its_controller(tmp_path: Path) -> None:
+    excluded = LeftOut("/dev/nvme0n2", "EXCLUDE_DEVICES names it", wwn="eui.2", serial="S5X")
+    disks = node("nvme0n1", serial="S5X", wwn="eui.1"), node("nvme0n3", serial="S5X", wwn="eui.2")
+    found = look(run(machine(*disks), tmp_path), make(layout().items, [excluded]))
+    assert [disk.locked for disk in found.disks] == ["", "EXCLUDE_DEVICES names it"]
+
+
 @pytest.mark.parametrize("label, lost", [("ROOT", True), ("DATA", False), ("STICK", False)])
 @pytest.mark.parametrize("phases", [("backup",), ("build",)])
 def test_a_backup_on_a_disk_of_the_system_is_no_backup(
@@ -398,6 +429,7 @@ def test_a_partition_that_nobody_recorded_is_a_question_whatever_is_in_it(tmp_pa
         more: dict[str, Answer] = {
             "sfdisk --json /dev/vdb": json.dumps({"partitiontable": found}),
             "blkid --probe --output export /dev/vdb2": Outcome((), 2, "", "", 0),
+            "cmp --silent --bytes=1048576 /dev/vdb2 /dev/zero": Outcome((), 1, "", "", 0),
         }
         disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B", children=children)
         return machine(*disks, more=more)
@@ -422,13 +454,13 @@ def test_enter_takes_no_disk_that_holds_something_where_two_match_alike(
 
 
 def test_an_excluded_disk_is_locked_under_whatever_name_it_has_now(tmp_path: Path) -> None:
-    excluded = LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", identity=("WWN-C", "C"))
+    excluded = LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", wwn="WWN-C", serial="C")
     recorded = make(layout().items, [excluded])
     disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="C", fstype="ext4", uuid=OLD)
     found = look(run(machine(*disks), tmp_path), recorded)
     assert [disk.locked for disk in found.disks] == ["", "EXCLUDE_DEVICES names it"]
     # One that QEMU gives to all.
-    generic = make(layout().items, [LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", identity=("QM00003",))])
+    generic = make(layout().items, [LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", serial="QM00003")])
     disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="QM00003")
     assert [disk.locked for disk in look(run(machine(*disks), tmp_path), generic).disks] == ["", ""]
 

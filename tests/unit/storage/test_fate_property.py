@@ -16,8 +16,9 @@ from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import STRONG, Assignment, assign, marks, score
+from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
-from rear_core.storage.present import PresentDisk, mark
+from rear_core.storage.present import PresentDisk
 from rear_core.storage.swap import Swap
 
 GIB = 1 << 30

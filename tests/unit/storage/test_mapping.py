@@ -63,6 +63,50 @@ def test_disks_are_known_by_their_serial_numbers(present: list[PresentDisk], exp
     assert "same serial number" in found.matches[0].reasons
 
 
+def test_namespaces_of_one_controller_are_told_apart_by_their_wwn() -> None:
+    """They share its serial number, and one that came since is none of those that are gone."""
+    one, two = (disk(f"/dev/nvme0n{n}", serial="S5X", wwn=f"eui.{n}") for n in (1, 2))
+    one, two = replace(one, id="disk:eui.1"), replace(two, id="disk:eui.2")
+    present = [here(f"/dev/nvme0n{n}", serial="S5X", wwn=f"eui.{n}", holds="ext4") for n in (2, 3)]
+    found = matched([one, two], present)
+    assert [str(match.recorded.device) for match in found.matches if match.sure] == ["/dev/nvme0n2"]
+    alone = matched([one], [present[1]])
+    assert [match.path for match in alone.questions] == ["/dev/nvme0n3"]
+    assert "same serial number, another WWN" in str(alone.questions[0])
+    assert "S5X is the serial number of disk eui.1" in matched([one, two], present, {"S5X": "none"}).problems[0]
+
+
+def test_a_serial_number_of_a_place_is_no_proof() -> None:
+    """Proxmox gives its disks the names of the places where they are plugged in."""
+    found = matched([disk("/dev/sda", serial="drive-scsi0")], [here("/dev/sda", serial="drive-scsi0", holds=SYSTEM)])
+    assert [match.path for match in found.questions] == ["/dev/sda"]
+
+
+def test_what_lay_on_another_recorded_disk_has_come_onto_this_one() -> None:
+    system, data = replace(A, marks=("aaaaaaaa",)), replace(B, marks=("bbbbbbbb",))
+    moved = here("/dev/sda", serial="AAA", holds=SYSTEM, marks=frozenset({"bbbbbbbb"}))
+    found = matched([system, data], [moved, here("/dev/sdb")])
+    assert "it holds something that was not recorded" in str(next(m for m in found.matches if m.recorded == system))
+    same = replace(moved, marks=frozenset({"aaaaaaaa"}))
+    assert not matched([system], [same]).questions
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "asked"),
+    [
+        ("blank/2", "blank/2", False), ("blank/2", "data/2", True), ("", "blank/2", False), ("data/2", "data/2", False),
+        # The partition of a file system, while it is made again.
+        ("", "data/2", False),
+        ("minix/1048576", "minix/1048576", False), ("", "minix/1048576", True), ("minix/1048576", "minix/2048", True),
+        ("", "data/0", True),
+    ],
+)  # fmt: skip
+def test_what_has_no_identifier_is_known_by_its_place(then: str, now: str, asked: bool) -> None:
+    recorded = replace(A, marks=("aaaaaaaa", *then.split()))
+    present = here("/dev/sda", serial="AAA", holds=SYSTEM, marks=frozenset({"aaaaaaaa", *now.split()}))
+    assert bool(matched([recorded], [present]).questions) == asked
+
+
 def test_the_wwn_beats_the_name() -> None:
     recorded = disk("/dev/sda", wwn="0x5000")
     found = matched([recorded], [here("/dev/sda", holds=SYSTEM), here("/dev/sdb", wwn="0x5000", holds=SYSTEM)])
@@ -80,7 +124,7 @@ def test_a_disk_is_known_by_what_lies_on_it() -> None:
 def test_a_clone_makes_it_a_question() -> None:
     found = matched([A], [here("/dev/sda", serial="AAA"), here("/dev/sdb", serial="AAA")])
     assert [match.path for match in found.questions] == ["/dev/sda"]
-    assert "match as well" in str(found.questions[0])
+    assert "which several have" in str(found.questions[0])
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,10 @@ def machine(*devices: Device, mounts: tuple[str, ...] = (), swaps: tuple[str, ..
     return Machine(found, mounted, frozenset(swaps), ())
 
 
+def clear(path: str) -> str:
+    return f"dd if=/dev/zero of={path} bs=1048576 count=1 conv=nocreat,notrunc,fsync status=none"
+
+
 STACK = (
     device("/dev/sda", "disk"),
     device("/dev/sdb", "disk"),
@@ -54,8 +58,10 @@ def test_a_stack_is_taken_down_from_the_top() -> None:
         "mdadm --stop /dev/md0",
         "wipefs --all --force /dev/sda1",
         "wipefs --all --force /dev/sda",
+        clear("/dev/sda"),
         "wipefs --all --force /dev/sdb1",
         "wipefs --all --force /dev/sdb",
+        clear("/dev/sdb"),
     ]
 
 
@@ -81,7 +87,7 @@ def test_a_blank_disk_needs_nothing() -> None:
 
 
 def test_a_file_system_on_a_whole_disk_is_wiped() -> None:
-    (command,) = teardown(machine(device("/dev/sda", "disk", fstype="xfs", label="srv")), ["/dev/sda"])
+    command, _ = teardown(machine(device("/dev/sda", "disk", fstype="xfs", label="srv")), ["/dev/sda"])
     assert command.destroys == "xfs srv on /dev/sda" and command.devices == ("/dev/sda",)
 
 
@@ -96,4 +102,5 @@ def test_both_paths_of_a_multipath_disk_may_go() -> None:
     assert commands == [
         "wipefs --all --force /dev/mapper/mpatha-part1",
         "wipefs --all --force /dev/mapper/mpatha",
+        clear("/dev/mapper/mpatha"),
     ]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lies on a disk, in words that are the same tomorrow: identifiers, and the kind and place of what has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..shell import Shell
+from .disk import BOOT_LOADERS, EXTENDED
+from .inventory import Device, begins_empty, partition_number
+
+# Partitions without a file system whose contents nobody misses: boot loaders, which are installed anew, what Microsoft
+# reserves, and those of an MBR that hold others.
+NO_DATA = (*BOOT_LOADERS, *EXTENDED, "e3c9e316-0b5c-4db8-817d-f92df00215ae")
+BLANK, DATA = "blank/", "data/"
+# A disk without a table or a signature that does not begin with zeros.
+RAW = f"{DATA}0"
+
+
+def mark(identifier: str) -> str:
+    """An identifier as it is compared: tools write the same one with colons, hyphens, capitals or 0x."""
+    return re.sub(r"[-:]|^0x", "", identifier.lower())
+
+
+def found_on(sh: Shell, disk: Device, stack: Sequence[Device], table: Mapping[str, Any]) -> frozenset[str]:
+    """Of a disk and what stands on it: `ext4`'s UUID as it is compared, `minix/1048576` for what has none by type and
+    bytes, and of partitions by number that have no signature `blank/2`, or `data/2` where they do not begin with zeros.
+    """
+    found = {mark(identifier) for identifier in identifiers(table)}
+    codes = {
+        partition_number(row["node"], disk.path): str(row.get("type", "")).lower()
+        for row in table.get("partitions", ())
+    }
+    for device in stack:
+        number = partition_number(device.path, disk.path) if device.path in disk.children else 0
+        if device.uuid:
+            found.add(mark(device.uuid))
+        elif device.fstype:
+            found.add(f"{device.fstype}/{device.size}")
+        elif number and not device.children and codes.get(number, NO_DATA[0]) not in NO_DATA:
+            found.add(f"{BLANK if begins_empty(sh, device) else DATA}{number}")
+    return frozenset(found)
+
+
+def identifiers(table: Mapping[str, Any]) -> list[str]:
+    """Those of a partition table, as `sfdisk --json` has it, and of its partitions, if it has any."""
+    rows, id = table.get("partitions", ()), str(table.get("id", ""))
+    if not rows or not id.strip("0x"):
+        return []
+    disk = str(table.get("device", ""))
+    # The kernel makes those of an MBR of the disk's id and the number.
+    return [id, *(row.get("uuid") or f"{id[2:]}-{partition_number(row['node'], disk):02x}" for row in rows)]
+
+
+def unrecorded(now: Iterable[str], recorded: Iterable[str]) -> frozenset[str]:
+    """What lies on a disk and did not when it was described.
+
+    A partition that begins with other than zeros counts where it was blank: that of a file system does as well while a
+    recovery makes it again, which begins by making the disk blank.
+    """
+    then = frozenset(recorded)
+    found = {word for word in now if word not in then and not word.startswith(BLANK)}
+    return frozenset(
+        word for word in found if not word.startswith(DATA) or word == RAW or word.replace(DATA, BLANK) in then
+    )
