@@ -121,7 +121,7 @@ def save_layout(run: Run) -> None:
     """
     from ..storage.command import Site
     from ..storage.disk import Disk
-    from ..storage.fate import Exclusions, unknown_components
+    from ..storage.fate import Exclusions, unknown_names
     from ..storage.kinds import notes, refusals
     from ..storage.layout import save
 
@@ -129,8 +129,8 @@ def save_layout(run: Run) -> None:
     for entry in layout.left_out:
         tell = run.report.say if entry.lost else run.report.detail
         tell(f"Left out: {entry.name} ({entry.reason})")
-    for name in unknown_components(layout, Exclusions.of(run.settings)):
-        run.report.warn(f"EXCLUDE_COMPONENTS: nothing that is described has the name {name}")
+    for name in unknown_names(layout, Exclusions.of(run.settings)):
+        run.report.warn(f"{name} has no effect: nothing that is described has this name")
     run.layout = layout
     save(layout, run.recovery_dir / "layout.json")
     site = Site(layout, {item.id: item.device for item in layout if isinstance(item, Disk)})

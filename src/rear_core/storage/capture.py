@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatch
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
-from .inventory import Device, begins_empty, is_part, probe, read_devices
+from .inventory import Device, begins_empty, is_part, meaning, probe, read_devices
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, resolved, validate
 from .marks import NO_DATA, found_on
@@ -59,6 +58,7 @@ def capture(
     devices = read_devices(sh, warn)
     survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
     survey.devices, survey.mounts = without_phantoms(survey)
+    _warn_of_names(survey, survey.devices, exclude)
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in kind.capture(survey)]
     _name_unknown_contents(survey, found)
@@ -143,8 +143,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
             if any(parent in chosen for parent in device.parents):
                 chosen[path] = _recognised(survey, device)
             continue
-        named = _matches(path, include)
-        excluded = _matches(path, exclude)
+        named, excluded = meaning(device, include), _excluding(survey, device, exclude)
         reason = "EXCLUDE_DEVICES names it" if excluded else "" if named else _why_not(survey, device)
         device = device if reason else _recognised(survey, device)
         reason = reason or _why_unreadable(survey, device)
@@ -158,8 +157,20 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
     return chosen
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(path, pattern) for pattern in patterns)
+def _excluding(survey: Survey, disk: Device, patterns: Sequence[str]) -> list[str]:
+    """The patterns that mean a disk, be it by one of its paths or its map."""
+    maps = [survey.devices[child] for child in disk.children if survey.devices[child].type == "mpath"]
+    names = [disk, *maps, *(survey.devices[leg] for found in maps for leg in found.parents)]
+    return [pattern for device in names for pattern in meaning(device, patterns)]
+
+
+def _warn_of_names(survey: Survey, devices: Mapping[str, Device], patterns: Sequence[str]) -> None:
+    """Say which names of EXCLUDE_DEVICES keep no disk out; a pattern may be there for a day to come."""
+    disks = [device for device in devices.values() if not device.parents]
+    used = {pattern for disk in disks for pattern in _excluding(survey, disk, patterns)}
+    for name in patterns:
+        if name not in used and not re.search(r"[*?[]", name):
+            survey.warn(f"EXCLUDE_DEVICES: {name} is no disk here, and keeps none out; EXCLUDE_COMPONENTS names parts")
 
 
 def _recognised(survey: Survey, device: Device) -> Device:

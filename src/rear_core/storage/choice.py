@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import questions
@@ -21,7 +20,7 @@ from .command import Site
 from .disk import Disk
 from .ext import is_empty, read_superblock
 from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Exclusions, Stake, contents, given_up_by, stakes
-from .inventory import is_part, read_devices
+from .inventory import is_part, meaning, read_devices
 from .layout import Layout, LeftOut, make
 from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
 from .marks import mark
@@ -100,7 +99,7 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         known = [id for id, (item, found) in recorded.items() if score(item, disk, found, shared)[0] >= STRONG]
         # Names change: one that is recorded is not the one that was left out under this name. A copy of it may be.
         itself = any(score(item, disk, shared=shared)[0] >= STRONG for item, _ in recorded.values())
-        named = not itself and any(fnmatch(disk.path, pattern) for pattern in run.settings["EXCLUDE_DEVICES"])
+        named = not itself and meaning(machine.devices[disk.path], run.settings["EXCLUDE_DEVICES"])
         excluded = named or any(is_left_out(disk, entry, shared) for entry in layout.left_out)
         reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")

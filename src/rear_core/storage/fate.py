@@ -140,9 +140,18 @@ def _spread_up(layout: Layout, found: dict[str, str]) -> None:
             found.setdefault(item.id, reason)
 
 
-def unknown_components(layout: Layout, exclusions: Exclusions) -> list[str]:
-    """The names of EXCLUDE_COMPONENTS that nothing has."""
-    return sorted({*exclusions.components} - {name for item in layout for name in _component_names(layout, item)})
+def unknown_names(layout: Layout, exclusions: Exclusions) -> Iterator[str]:
+    """The settings with those of their names that nothing has: `EXCLUDE_VG=data`."""
+    groups = {item.name for item in layout if isinstance(item, VolumeGroup)}
+    arrays = {name for item in layout if isinstance(item, Array) for name in _array_names(item)}
+    known = {
+        "EXCLUDE_COMPONENTS": (exclusions.components, {n for item in layout for n in _component_names(layout, item)}),
+        "EXCLUDE_VG": (exclusions.groups, groups),
+        "ONLY_INCLUDE_VG": (exclusions.only_groups, groups),
+        "EXCLUDE_MD": (exclusions.arrays, arrays),
+    }
+    for setting, (wanted, there) in known.items():
+        yield from (f"{setting}={name}" for name in sorted({*wanted} - there))
 
 
 def _why_excluded(layout: Layout, item: Item, exclusions: Exclusions) -> str:
@@ -156,9 +165,17 @@ def _why_excluded(layout: Layout, item: Item, exclusions: Exclusions) -> str:
             return "EXCLUDE_VG names it"
         if exclusions.only_groups and item.name not in exclusions.only_groups:
             return f"ONLY_INCLUDE_VG does not name {item.name}"
-    if isinstance(item, Array) and {item.name, item.device, item.device[len("/dev/") :]} & {*exclusions.arrays}:
+    if isinstance(item, Array) and {*_array_names(item)} & {*exclusions.arrays}:
         return "EXCLUDE_MD names it"
     return "AUTOEXCLUDE_MULTIPATH leaves it out" if exclusions.multipath and isinstance(item, MultipathDisk) else ""
+
+
+def _array_names(item: Array) -> Iterator[str]:
+    """/dev/md127, md127, and for one that has the name host:data, also data, md/data and /dev/md/data."""
+    name = item.name.rpartition(":")[2]
+    for path in (item.device, *([f"/dev/md/{name}"] if name else [])):
+        yield from (path, path[len("/dev/") :])
+    yield from filter(None, (item.name, name))
 
 
 def _component_names(layout: Layout, item: Item) -> Iterator[str]:
@@ -189,8 +206,7 @@ def contents(
     becomes of the file systems that backups are kept in, and why, by mount point.
     """
     site = Site(layout, {})
-    gone = excluded(layout, exclusions)
-    found = [*_described(layout, gone, not_saved, backups or {}, site), *_unknown(layout, site)]
+    found = [*_described(layout, exclusions, not_saved, backups or {}, site), *_unknown(layout, site)]
     return [given_up_by(content, given_up) for content in found if content.disks]
 
 
@@ -203,18 +219,23 @@ def given_up_by(content: Content, names: Sequence[str]) -> Content:
 
 def _described(
     layout: Layout,
-    gone: Mapping[str, str],
+    exclusions: Exclusions,
     not_saved: Sequence[str],
     backups: Mapping[str, tuple[str, str]],
     site: Site,
 ) -> Iterator[Content]:
     """What is in the layout: file systems by where they are mounted, and swap space."""
+    gone = excluded(layout, exclusions)
     mounts = [item for item in layout if isinstance(item, Mount)]
     for item in layout:
         disks = _disks(site, item.id)
         if isinstance(item, Swap):
             yield _swap(item, gone, disks)
-        if isinstance(item, Partition) and item.code.lower() in BOOT_LOADERS:
+        if not isinstance(item, (Mount, Swap)) and (reason := _why_excluded(layout, item, exclusions)):
+            # Whatever it carries, and be it nothing yet: it is not to be touched.
+            own_names = tuple(str(getattr(item, word, "")) for word in ("device", "name"))
+            yield Content(str(item), disks, LOST, reason, (item.id,), own_names)
+        if isinstance(item, Partition) and item.code.lower() in BOOT_LOADERS and item.id not in gone:
             yield Content(f"boot loader on {item.device}", disks, REMADE, items=(item.id,), beside=True)
         if not isinstance(item, FileSystem) or isinstance(item, Journal):
             continue
@@ -278,7 +299,7 @@ def _unmounted(item: FileSystem, gone: Mapping[str, str], disks: frozenset[str],
     device = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
     title = f"{item.noun} {item.label}".strip() + f" on {device}"
     names = (device, item.label, item.uuid)
-    if item.empty:
+    if item.empty and item.id not in gone:
         return Content(title, disks, REMADE, WAS_EMPTY, (item.id,), names)
     return Content(title, disks, LOST, gone.get(item.id, NOT_MOUNTED), (item.id,), names)
 

@@ -9,6 +9,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from glob import glob
 from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing, RearError
@@ -100,6 +102,16 @@ def partition_number(node: str, disk: str) -> int:
     """
     match = re.search(r"\d+$", node[len(disk) :])
     return int(match.group()) if match else 0
+
+
+def meaning(device: Device, patterns: Iterable[str]) -> list[str]:
+    """Those of the patterns that mean a device: by its path, its kernel name or a link to it (/dev/disk/by-id/...)."""
+    names = {device.path, f"/dev/{device.kernel_name}"}
+    return [
+        pattern
+        for pattern in patterns
+        if any(fnmatch(name, pattern) for name in names) or names & {*map(os.path.realpath, glob(pattern))}
+    ]
 
 
 def volume_group(device: Device) -> str:

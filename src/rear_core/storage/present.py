@@ -6,13 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
 from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import NO_TABLE
-from .inventory import Device, begins_empty, is_part, probe, read_devices
+from .inventory import Device, begins_empty, is_part, meaning, probe, read_devices
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
 
@@ -86,7 +85,7 @@ def look(
     disks = [
         _disk(sh, bare, device, target if lock else "")
         for device in devices.values()
-        if any(fnmatch(device.path, pattern) for pattern in include) or _is_candidate(devices, device)
+        if meaning(device, include) or _is_candidate(devices, device)
     ]
     return Machine(devices, mounts, swaps, tuple(sorted(disks, key=lambda disk: disk.path)))
 

@@ -14,6 +14,7 @@ from rear_core.shell import Outcome
 from rear_core.storage.capture import capture
 from rear_core.storage.inventory import COLUMNS, _type
 from rear_core.storage.layout import Layout
+from rear_core.storage.multipath import MultipathDisk
 from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINES = Path(__file__).parents[2] / "machines"
@@ -63,6 +64,26 @@ def test_an_excluded_disk_takes_what_lies_on_it_along(described: Callable[..., L
     assert "mount:/srv/boot" not in layout and "mount:/srv/home" not in layout
     assert "/srv/home" in reasons
     assert [entry.serial for entry in layout.left_out if entry.name == "/dev/vdd"] == ["lab3"]
+
+
+def test_an_excluded_disk_is_known_by_a_link_a_map_and_one_of_its_paths(
+    tmp_path: Path, described: Callable[..., Layout]
+) -> None:
+    (tmp_path / "link").symlink_to("/dev/vdd")
+    assert "disk:lab3" not in described("debian-raid-luks", exclude=[str(tmp_path / "link")])
+    (disk,) = [item for item in described("debian-multipath") if item.type == "multipath disk"]
+    assert isinstance(disk, MultipathDisk)
+    for name in (disk.device, f"/dev/{disk.paths[0].rpartition('/')[2]}"):
+        layout = described("debian-multipath", exclude=[name])
+        assert disk.id not in layout
+        assert {path for path in disk.paths if path in {entry.name for entry in layout.left_out}} == {*disk.paths}
+
+
+def test_names_that_keep_no_disk_out_are_told(described: Callable[..., Layout]) -> None:
+    warnings: list[str] = []
+    described("debian-raid-luks", exclude=["/dev/vdd", "/dev/vdd1", "vdd", "/dev/nvme*"], warn=warnings.append)
+    names = [line.split()[1] for line in warnings if line.startswith("EXCLUDE_DEVICES: ")]
+    assert names == ["/dev/vdd1", "vdd"]
 
 
 def test_rescue_media_on_any_bus_are_left_out() -> None:

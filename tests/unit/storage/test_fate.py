@@ -19,7 +19,7 @@ from rear_core.storage.fate import (
     contents,
     excluded,
     stakes,
-    unknown_components,
+    unknown_names,
 )
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks
@@ -76,12 +76,16 @@ def test_a_disk_that_holds_only_what_is_not_described_is_left_alone(entry: LeftO
 
 def test_names_that_nothing_has_are_told() -> None:
     swap = Swap("swap:s", ("disk:B",), fstab_spec="UUID=s")
-    layout = make((*ROOT, OTHER, swap))
+    layout = make((*ROOT, OTHER, swap, *GROUP))
     known = ["swap:/dev/sdb", "swap:UUID=s", "fs:/", "/dev/sdb"]
-    assert unknown_components(layout, Exclusions(components=[*known, "pv:/dev/sdz", "swap:/dev/sdbb"])) == [
-        "pv:/dev/sdz",
-        "swap:/dev/sdbb",
-    ]
+    group = next(item.name for item in GROUP if isinstance(item, VolumeGroup))
+    exclusions = Exclusions(
+        components=[*known, "pv:/dev/sdz", "swap:/dev/sdbb"], groups=[group, "grp"], only_groups=["sys"], arrays=["md0"]
+    )
+    assert list(unknown_names(layout, exclusions)) == [
+        "EXCLUDE_COMPONENTS=pv:/dev/sdz", "EXCLUDE_COMPONENTS=swap:/dev/sdbb",
+        "EXCLUDE_VG=grp", "ONLY_INCLUDE_VG=sys", "EXCLUDE_MD=md0",
+    ]  # fmt: skip
     given_up = {content.title: content.fate for content in contents(layout, Exclusions(components=["swap:/dev/sdb"]))}
     assert given_up["swap s"] == GIVEN_UP
 
@@ -89,6 +93,31 @@ def test_names_that_nothing_has_are_told() -> None:
 def test_a_disk_that_holds_nothing_is_left_alone() -> None:
     assert alone() == "nothing is on it"
     assert alone(*GROUP) == "nothing is on it"
+
+
+@pytest.mark.parametrize("more", [(), (Ext("fs:db", ("lv:data/db",), empty=True),)], ids=["blank", "empty"])
+@pytest.mark.parametrize(
+    ("exclusions", "setting"),
+    [
+        (Exclusions(groups=["data"]), "EXCLUDE_VG"),
+        (Exclusions(only_groups=["sys"]), "ONLY_INCLUDE_VG"),
+        (Exclusions(components=["/dev/sdb"]), "EXCLUDE_COMPONENTS"),
+    ],
+    ids=["group", "other groups", "disk"],
+)
+def test_what_a_setting_names_is_lost_with_its_disk_though_there_be_nothing_in_it(
+    more: tuple[Item, ...], exclusions: Exclusions, setting: str
+) -> None:
+    reason = alone(*GROUP, *more, exclusions=exclusions)
+    assert reason.startswith("nothing on it comes back") and setting in reason
+    home = (Ext("fs:home", ("disk:B",)), Mount("mount:/home", ("fs:home", "mount:/"), "/home", "ext4"))
+    assert LOST in fates(OTHER, *GROUP, *more, *home, exclusions=exclusions).values()
+
+
+@pytest.mark.parametrize("name", ["data", "md/data", "/dev/md/data", "lab:data", "/dev/md126", "md126"])
+def test_an_array_is_excluded_by_any_of_its_names(name: str) -> None:
+    array = Array("md:x", ("disk:A", "disk:B"), "raid1", 2, "1.2", "x", device="/dev/md126", name="lab:data")
+    assert array.id in excluded(make((*ROOT, OTHER, array)), Exclusions(arrays=[name]))
 
 
 def test_a_partition_for_a_boot_loader_comes_back_without_a_file_system() -> None:
