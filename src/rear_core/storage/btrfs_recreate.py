@@ -107,4 +107,7 @@ def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
     yield Command(argv, f"mount the top of {item.noun} {item.label or item.uuid}")
 
 
-KIND = StorageKind("btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored, notes=notes)
+KIND = StorageKind(
+    "btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored, notes=notes,
+    exclusive=(Btrfs,),
+)  # fmt: skip

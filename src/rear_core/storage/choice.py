@@ -128,8 +128,10 @@ def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
     disks = []
     for disk in machine.disks:
         ids = {id for device in machine.above(disk.path) for some in found for id in some.get(device.path, ())}
-        holds = ", ".join(filter(None, [disk.holds, *sorted(id.partition(":")[2] for id in ids)]))
-        disks.append(replace(disk, marks=disk.marks | {*map(mark, ids)}, holds=holds))
+        names = frozenset(id for id in ids if id in layout)
+        new = sorted(ids - names)
+        holds = ", ".join(filter(None, [disk.holds, *(id.partition(":")[2] for id in new)]))
+        disks.append(replace(disk, marks=disk.marks | {*map(mark, new)}, names=names, holds=holds))
     return replace(machine, disks=tuple(disks))
 
 

@@ -33,7 +33,8 @@ class StorageKind:
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
     `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
     `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
-    paths: that is not erased unasked.
+    paths: that is not erased unasked. It may name what is recorded, where something else has its name.
+    `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
     """
 
     name: str
@@ -46,6 +47,7 @@ class StorageKind:
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
     lacking: Callable[[Any, Collection[str]], Item | None] | None = None
+    exclusive: tuple[type[Item], ...] = ()
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
 
 

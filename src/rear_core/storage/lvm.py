@@ -161,11 +161,12 @@ def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
 def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:
     """The volumes that nobody recorded, by the physical volumes of their groups: LVM knows them without starting any.
 
-    A group of a recorded name that has another UUID is one that was being made again.
+    Of a group of a recorded name that has another UUID, or a physical volume that nobody recorded, the id of that: it
+    was being made again, or is of another machine, or has got another disk since.
     """
     if not any(device.fstype == "LVM2_member" for device in devices.values()):
         return {}
-    options = {"vg": "vg_name,vg_uuid", "pv": "pv_name", "lv": "lv_name"}
+    options = {"vg": "vg_name,vg_uuid", "pv": "pv_name,pv_uuid", "lv": "lv_name"}
     columns = [word for part, some in options.items() for word in ("--configreport", part, "--options", some)]
     try:
         # 5: a disk of a group is missing.
@@ -181,8 +182,11 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
         for group in part.get("vg", ()):
             name = group["vg_name"]
             ids = [f"lv:{name}/{row['lv_name']}" for row in part.get("lv", ())]
-            new = [id for id in ids if id not in known] if uuids.get(name, group["vg_uuid"]) == group["vg_uuid"] else []
-            found.update({path(row["pv_name"]): new for row in part.get("pv", ()) if new})
+            other = uuids.get(name, group["vg_uuid"]) != group["vg_uuid"]
+            new = [] if other else [id for id in ids if id not in known]
+            for row in part.get("pv", ()):
+                own = name in uuids and (other or f"pv:{row['pv_uuid']}" not in known)
+                found[path(row["pv_name"])] = [*new, *[f"vg:{name}"] * own]
     return found
 
 

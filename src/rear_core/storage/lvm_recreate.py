@@ -260,5 +260,5 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
-    refuses=refuses, notes=notes, within=within,
+    refuses=refuses, notes=notes, within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

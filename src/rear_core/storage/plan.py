@@ -28,6 +28,11 @@ from .present import Machine, PresentDisk
 from .resize import fit
 from .teardown import teardown
 
+CLASH = (
+    "unplug it, have it forgotten (echo 1 >/sys/block/.../device/delete), erase it (wipefs --all) or take it by"
+    " DISK_MAPPING"
+)
+
 
 @dataclass(frozen=True)
 class Rebuilt:
@@ -154,7 +159,11 @@ def plan(
     if problems := refusals(site, kinds):
         raise Refused("; ".join(problems), "leave its disks out by DISK_MAPPING, or take it out of layout.json")
     lost = [f"Left out: {entry.name} ({entry.reason})" for entry in layout.left_out if entry.lost]
-    notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds), *_doubles(site, machine)]
+    exclusive = tuple(cls for kind in kinds for cls in kind.exclusive)
+    if clashes := list(_doubles(site, machine, lambda item: isinstance(item, exclusive))):
+        raise Refused("; ".join(clashes), CLASH)
+    doubles = [f"{line}: the system may start from that" for line in _doubles(site, machine, lambda _: True)]
+    notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds), *doubles]
     blank = {path for id, path in disks.items() if id not in in_place.ids}
     cleared = sorted({*blank, *in_place.cleared(site)})
     return Plan(
@@ -171,16 +180,15 @@ def plan(
     )
 
 
-def _doubles(site: Site, machine: Machine) -> Iterator[str]:
-    """What is made again while a disk that is not taken still has it: the system finds both when it starts."""
-    made = {mark(uuid): str(item) for item in site.layout if len(uuid := str(getattr(item, "uuid", ""))) >= 8}
+def _doubles(site: Site, machine: Machine, counts: Callable[[Item], bool]) -> Iterator[str]:
+    """What is made again while a disk that is not taken has it as well, by its identifier or its name."""
+    items = [item for item in site.layout if counts(item)]
+    made = {mark(uuid): str(item) for item in items if len(uuid := str(getattr(item, "uuid", ""))) >= 8}
+    named = {item.id: str(item) for item in items}
     for disk in machine.disks:
-        same = sorted({made[known] for known in disk.marks & made.keys()})
+        same = {made[known] for known in disk.marks & made.keys()} | {named[id] for id in disk.names & named.keys()}
         if same and disk.path not in site.disks.values():
-            yield (
-                f"{disk.path}, which is not taken, has the same {', '.join(same)}: unplug or erase it before the system"
-                " starts, which could take that for its own"
-            )
+            yield f"{disk.path}, which is not taken, has {', '.join(sorted(same))} as well"
 
 
 def without(layout: Layout, ids: Collection[str], kinds: Sequence[StorageKind] = ()) -> Layout:

@@ -21,8 +21,12 @@ MEDIA_LABELS = ("REAR-", "RELAXRECOVER")
 
 @dataclass(frozen=True)
 class PresentDisk:
-    """A disk that is there now. `marks` are the identifiers found on it, `holds` says what lies on it ("" for a
-    blank disk), `locked` why it must not be written to, `spared` why it is only taken when somebody names it."""
+    """A disk that is there now.
+
+    `marks` are the identifiers found on it, `names` the ids of recorded items that something else on it has the name
+    of, `holds` says what lies on it ("" for a blank disk), `locked` why it must not be written to, `spared` why it is
+    only taken when somebody names it.
+    """
 
     path: str
     size: int
@@ -35,6 +39,7 @@ class PresentDisk:
     logical_sector_size: int = 512
     physical_sector_size: int = 512
     marks: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
     holds: str = ""
     locked: str = ""
     spared: str = ""

@@ -23,11 +23,14 @@ from rear_core.storage.choice import Decision, at_stake, chosen, decide, destini
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.in_place import staying
-from rear_core.storage.inventory import COLUMNS
-from rear_core.storage.layout import Layout, LeftOut, make
+from rear_core.storage.inventory import COLUMNS, Device
+from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
+from rear_core.storage.plan import Plan, plan
+from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.spared import backup_disks, check_backup_survives
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.testing.fake_shell import Answer, FakeShell
@@ -391,12 +394,13 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
     items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
     mount = Mount("mount:/data", (f"fs:{DATA}", "mount:/"), "/data", "ext4")
     recorded = make([*items, pv, group, volume, Ext(f"fs:{DATA}", ("lv:sys/root",), DATA), mount], [])
-    options = ("vg", "vg_name,vg_uuid"), ("pv", "pv_name"), ("lv", "lv_name")
+    options = ("vg", "vg_name,vg_uuid"), ("pv", "pv_name,pv_uuid"), ("lv", "lv_name")
     columns = " ".join(f"--configreport {part} --options {names}" for part, names in options)
 
-    def here(*volumes: str, uuid: str = "VG000001") -> FakeShell:
+    def here(*volumes: str, uuid: str = "VG000001", pv_uuid: str = "PV000001") -> FakeShell:
         names = [{"lv_name": volume} for volume in volumes]
-        report = {"vg": [{"vg_name": "sys", "vg_uuid": uuid}], "pv": [{"pv_name": "/dev/vdb"}], "lv": names}
+        pvs = [{"pv_name": "/dev/vdb", "pv_uuid": pv_uuid}]
+        report = {"vg": [{"vg_name": "sys", "vg_uuid": uuid}], "pv": pvs, "lv": names}
         more = {f"lvm fullreport --reportformat json {columns}": json.dumps({"report": [report]})}
         return both("LVM2_member", "PV000001", more)
 
@@ -405,6 +409,10 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
         decide(run(here("root", "new"), tmp_path), recorded)
     # A run that was killed while it made the group again may have left anything in it.
     assert len(decide(run(here("lvol0", uuid="new"), tmp_path), recorded)[0].disks) == 2
+    # Where it is that of a disk which is not taken, the group cannot be made beside it.
+    for shell in (here("root", uuid="other"), here("root", pv_uuid="PV000002")):
+        (disk,) = [disk for disk in look(run(shell, tmp_path), recorded).disks if disk.names]
+        assert disk.path == "/dev/vdb" and disk.names == frozenset({"vg:sys"})
     broken = Outcome(("lvm",), 3, "", "cannot read its metadata", 0)
     again = run(both("LVM2_member", "PV000001", {f"lvm fullreport --reportformat json {columns}": broken}), tmp_path)
     decide(again, recorded)
@@ -531,3 +539,22 @@ def test_a_file_system_that_was_empty_and_is_not_any_more_is_a_question_beside_w
     kept = decided(FILLED, KEEP_IN_PLACE=True)
     assert [match.recorded.id for match in kept.assignment.matches if match.keeps] == ["disk:B"]
     assert f"fs:{OLD}" in staying(recorded, [kept.stakes["disk:B"]])
+
+
+def test_what_cannot_be_made_beside_another_of_its_name_is_refused_and_all_else_is_told() -> None:
+    device = Device("/dev/vda", "vda", "", "disk", 10 * GIB)
+    old = Disk("disk:A", (), 10 * GIB, "/dev/sda")
+    assignment = Assignment((Match(old, device.path, sure=True),), {})
+
+    def planned(*items: Item, **found: frozenset[str]) -> Plan:
+        disks = (PresentDisk(device.path, device.size), PresentDisk("/dev/vdb", GIB, **cast(Any, found)))
+        return plan(make([old, *items]), assignment, Machine({device.path: device}, (), frozenset(), disks), CORE_KINDS)
+
+    volume = PhysicalVolume("pv:PV000001", (old.id,), "PV000001", 9 * GIB)
+    group = VolumeGroup("vg:sys", (volume.id,), "sys", "VG1", 4 << 20)
+    for found in ({"marks": frozenset({"pv000001"})}, {"names": frozenset({"vg:sys"})}):
+        with pytest.raises(Refused, match="/dev/vdb, which is not taken, has ") as refused:
+            planned(volume, group, **found)
+        assert "DISK_MAPPING" in refused.value.hint
+    made = planned(Ext(f"fs:{ROOT}", (old.id,), ROOT, version=4), marks=frozenset({mark(ROOT)}))
+    assert [note for note in made.notes if "/dev/vdb, which is not taken" in note]
