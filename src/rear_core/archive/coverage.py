@@ -15,8 +15,8 @@ from ..errors import RearError
 from ..mounts import backing_file, mount_points
 from ..patterns import leaving_out
 from ..storage.btrfs import Subvolume
-from ..storage.capture import NOT_DISKS
 from ..storage.fate import Exclusions, Stake, excluded, why_emptied
+from ..storage.inventory import NOT_DISKS
 from ..storage.layout import Layout
 from ..storage.mount import NETWORK, VIRTUAL, Mount
 from ..storage.survey import Mounted

@@ -64,13 +64,16 @@ def rear_settings() -> Iterable[Setting]:
         "AUTOEXCLUDE_PATH",
         list,
         check=normal_paths,
-        help="Folders: what is mounted on and below them is neither saved nor made again.",
+        help="Folders: what is mounted on and below them is neither saved nor made again. Relax-and-Recover does so"
+        " with /media /mnt /run /tmp unless told otherwise; here disks that stay in the machine are saved wherever"
+        " they are mounted.",
     )
     yield Setting(
         "AUTOEXCLUDE_MULTIPATH",
         bool,
         default=False,
-        help="Whether multipath disks are left alone: what lies on them is neither saved nor made again.",
+        help="Whether multipath disks are left alone: what lies on them is neither saved nor made again."
+        " Relax-and-Recover does so unless told otherwise.",
     )
     yield Setting(
         "GIVE_UP",

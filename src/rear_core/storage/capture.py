@@ -10,27 +10,13 @@ from dataclasses import replace
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
-from .inventory import Device, begins_empty, is_part, meaning, probe, read_devices
+from .inventory import NETWORK_TRANSPORTS, Device, begins_empty, is_part, meaning, probe, read_devices, why_no_disk
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, resolved, validate
 from .marks import NO_DATA, found_on
 from .present import media_label
 from .survey import Survey, names, read_fstab, read_mounts
 from .technologies import CORE_KINDS
-
-# What is not on a disk of this machine, by the beginning of the kernel's name.
-NOT_DISKS = {
-    "loop": "a loop device: the file behind it is saved where it lies",
-    "zram": "compressed memory",
-    "ram": "a RAM disk",
-    "sr": "an optical drive",
-    "fd": "a floppy drive",
-    "nbd": "a network block device",
-    "rbd": "a network block device",
-    "drbd": "a replicated device: the disk below it is described",
-    "zd": "a ZFS volume: ZFS is not described",
-}
-NETWORK = ("iscsi", "nvme-tcp", "nvme-rdma", "tcp", "rdma")
 
 # File systems that blkid and the kernel call the same, and what the kernel makes of them.
 KERNELS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat"}
@@ -193,9 +179,8 @@ def _recognised(survey: Survey, device: Device) -> Device:
 
 def _why_not(survey: Survey, disk: Device) -> str:
     """Why a disk is left out whatever is on it, "" for one of this machine's own."""
-    for prefix, reason in NOT_DISKS.items():
-        if disk.kernel_name.startswith(prefix) and disk.kernel_name[len(prefix) :].isdigit():
-            return reason
+    if reason := why_no_disk(disk):
+        return reason
     if not disk.is_disk:
         return f"not a disk ({disk.type})"
     if re.search(r"boot\d+$|rpmb$", disk.kernel_name):
@@ -206,7 +191,7 @@ def _why_not(survey: Survey, disk: Device) -> str:
         return ""
     if label := next((device.label for device in _stack(survey, disk) if media_label(device)), ""):
         return f"it is rescue media (labelled {label})"
-    if disk.transport in NETWORK:
+    if disk.transport in NETWORK_TRANSPORTS:
         return f"a network disk ({disk.transport}) that fstab does not name: INCLUDE_DEVICES can name it"
     if disk.removable or disk.transport == "usb":
         return "a removable disk that fstab does not name: INCLUDE_DEVICES can name it"

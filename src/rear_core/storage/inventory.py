@@ -26,6 +26,21 @@ COLUMNS = (
 PROBED = 1 << 20
 
 
+# What is not on a disk of this machine, by the beginning of the kernel's name.
+NOT_DISKS = {
+    "loop": "a loop device: the file behind it is saved where it lies",
+    "zram": "compressed memory",
+    "ram": "a RAM disk",
+    "sr": "an optical drive",
+    "fd": "a floppy drive",
+    "nbd": "a network block device",
+    "rbd": "a network block device",
+    "drbd": "a replicated device: the disk below it is described",
+    "zd": "a ZFS volume: ZFS is not described",
+}
+NETWORK_TRANSPORTS = ("iscsi", "nvme-tcp", "nvme-rdma", "tcp", "rdma")
+
+
 @dataclass(frozen=True)
 class Device:
     """A block device as the kernel has it now; `parents` and `children` are paths."""
@@ -102,6 +117,12 @@ def partition_number(node: str, disk: str) -> int:
     """
     match = re.search(r"\d+$", node[len(disk) :])
     return int(match.group()) if match else 0
+
+
+def why_no_disk(device: Device) -> str:
+    """Why a device is none of the machine's disks by its name, "" for one that may be."""
+    name = device.kernel_name
+    return next((NOT_DISKS[p] for p in NOT_DISKS if name.startswith(p) and name[len(p) :].isdigit()), "")
 
 
 def meaning(device: Device, patterns: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from .compare import human_size
 from .disk import Disk
+from .inventory import NETWORK_TRANSPORTS
 from .layout import Item, Layout
 from .marks import mark, unrecorded
 from .present import PresentDisk
@@ -107,6 +108,9 @@ def assign(
     open_disks = [disk for disk in recorded if disk.id not in found]
     # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
     candidates = [p for p in present if p.path not in taken and not p.locked]
+    # What a network brings is no place for what was on a disk of the machine's own.
+    foreign = {*NETWORK_TRANSPORTS} - {disk.transport for disk in recorded}
+    candidates = [p for p in candidates if p.transport not in foreign]
     for match in _weak(open_disks, [c for c in candidates if _may_be_guessed(c)], minimum, shared):
         found[match.recorded.id] = match
     for disk in open_disks:

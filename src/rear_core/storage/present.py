@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import NO_TABLE
-from .inventory import Device, begins_empty, is_part, meaning, probe, read_devices
+from .inventory import Device, begins_empty, is_part, meaning, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
 
@@ -107,7 +107,7 @@ def _probed(sh: Shell, device: Device) -> Device:
 
 def _is_candidate(devices: Mapping[str, Device], device: Device) -> bool:
     """Whether a device is a disk that can be written to, and not a path to one."""
-    if re.match(r"(loop|ram|zram|sr|fd|nbd)\d", device.kernel_name) or device.read_only or not device.size:
+    if why_no_disk(device) or device.read_only or not device.size:
         return False
     return device.is_disk and all(devices[child].type != "mpath" for child in device.children)
 

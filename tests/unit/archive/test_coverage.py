@@ -14,9 +14,9 @@ from rear_core.archive import coverage
 from rear_core.archive.coverage import EXCLUDED, RECREATED, SAVED, Selection, Wishes
 from rear_core.errors import RearError
 from rear_core.storage.btrfs import Subvolume
-from rear_core.storage.capture import NOT_DISKS
 from rear_core.storage.fate import Exclusions
 from rear_core.storage.filesystem import FileSystem
+from rear_core.storage.inventory import NOT_DISKS
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.lvm import VolumeGroup
 from rear_core.storage.mount import Mount

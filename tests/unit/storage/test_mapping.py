@@ -76,6 +76,12 @@ def test_namespaces_of_one_controller_are_told_apart_by_their_wwn() -> None:
     assert "S5X is the serial number of disk eui.1" in matched([one, two], present, {"S5X": "none"}).problems[0]
 
 
+def test_a_blank_disk_of_a_network_takes_no_place_of_one_that_was_in_the_machine() -> None:
+    lun = here("/dev/sdb", transport="iscsi")
+    assert "no disk can take the place" in matched([disk("/dev/sda", transport="sata")], [lun]).problems[0]
+    assert pairs(matched([disk("/dev/sda", transport="iscsi")], [lun])) == {"/dev/sda": "/dev/sdb"}
+
+
 def test_a_serial_number_of_a_place_is_no_proof() -> None:
     """Proxmox gives its disks the names of the places where they are plugged in."""
     found = matched([disk("/dev/sda", serial="drive-scsi0")], [here("/dev/sda", serial="drive-scsi0", holds=SYSTEM)])
