@@ -131,7 +131,7 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         size=device.size,
         chunk=int(chunk.group(1)) << 10 if chunk else 0,
         layout=detail.get("Layout", ""),
-        component_size=int(detail.get("Used Dev Size", "0").split()[0]) << 10,
+        component_size=_number(detail.get("Used Dev Size", "")) << 10,
         data_offset=_data_offset(survey, next(iter(active.values()), "")),
         spares=len(spares),
         missing=missing,
@@ -188,8 +188,14 @@ def _data_offset(survey: Survey, member: str) -> int:
     if not member:
         return 0
     lost = f"the data offset of the array on {member} is not known, a new array may be a little smaller"
-    offset = read_detail(survey.ask("mdadm", "--examine", member, lost=lost)).get("Data Offset", "0")
-    return int(offset.split()[0]) * 512
+    offset = read_detail(survey.ask("mdadm", "--examine", member, lost=lost)).get("Data Offset", "")
+    return _number(offset) * 512
+
+
+def _number(text: str) -> int:
+    """The number that a value begins with, 0 for `unknown` and others: an array is made as mdadm then chooses."""
+    found = re.match(r"\d+", text)
+    return int(found.group()) if found else 0
 
 
 def contents(_layout: Layout) -> Contents:

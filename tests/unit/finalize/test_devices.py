@@ -30,6 +30,8 @@ NEW = "99999999-9999-9999-9999-999999999999"
         ("LABEL", r"my\040root", r"my\040root"),
         ("LABEL", r"my\x20root", r"my\x20root"),
         ("LABEL", "DVD", "DVD"),
+        ("LABEL", "MY ROOT", None),
+        ("LABEL", "dvd", None),
         ("PARTUUID", "8f2d0b5c-02", "8f2d0b5c-02"),
         ("UUID", CRYPT, CRYPT),
         ("UUID", "gone", None),

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,9 @@ from rear_core.storage.layout import Layout, make
 from rear_core.storage.md import Array, read_flags
 from rear_core.storage.survey import Survey
 from rear_core.storage.technologies import CORE_KINDS
-from rear_core.testing.fake_shell import Answer, FakeShell
+from rear_core.testing.fake_shell import Answer, FakeShell, _read
+
+MACHINES = Path(__file__).parents[2] / "machines"
 
 DETAIL = """\
            Version : 1.2
@@ -165,3 +169,21 @@ def test_arrays_of_firmware_raid_are_refused_by_name(export: str) -> None:
     layout = capture(FakeShell({**firmware_raid(), "mdadm --detail --export /dev/md126": export}))
     (problem,) = refusals(Site(layout, {}), CORE_KINDS)
     assert "/dev/md126" in problem and "firmware RAID (imsm)" in problem
+
+
+def test_a_size_that_mdadm_does_not_know_is_left_to_the_new_array() -> None:
+    recording: dict[str, Answer] = dict(
+        _read(path) for path in (MACHINES / "debian-raid-luks" / "commands").glob("*.txt")
+    )
+    for command, known, unknown in (
+        ("mdadm --detail /dev/md125", r"Used Dev Size : .*", "Used Dev Size : unknown"),
+        ("mdadm --examine /dev/sda", r"Data Offset : .*", "Data Offset : unknown"),
+    ):
+        shown = recording[command]
+        assert isinstance(shown, Outcome)
+        changed = re.sub(known, unknown, shown.stdout)
+        assert changed != shown.stdout
+        recording[command] = replace(shown, stdout=changed)
+    arrays = [item for item in capture(FakeShell(recording)) if isinstance(item, Array)]
+    (found,) = [array for array in arrays if array.device == "/dev/md125"]
+    assert (found.component_size, found.data_offset) == (0, 0)

@@ -9,6 +9,7 @@ import pytest
 
 from rear_core.shell import Outcome
 from rear_core.storage import mount, survey
+from rear_core.storage.disk import Partition
 from rear_core.storage.inventory import Device
 from rear_core.testing.fake_shell import FakeShell
 
@@ -77,3 +78,33 @@ def test_a_server_is_not_woken() -> None:
     shell = automounts(("/archive", "systemd-1"), fstab=json.dumps({"filesystems": [{**row, "freq": 0, "passno": 0}]}))
     mount.wake(shell, lambda line: None)
     assert not [line for line in shell.asked if line.startswith("stat")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ("LABEL=DATA", "/dev/sda1"),
+        ("LABEL=data", "/dev/sdb1"),
+        ('LABEL="data"', "/dev/sdb1"),
+        ("LABEL=Data", ""),
+        ("PARTLABEL=Root", "/dev/sda1"),
+        ("PARTLABEL=root", "/dev/sdb1"),
+        ("UUID=66FC-EA5D", "/dev/sda1"),
+        ("UUID=66fc-ea5d", "/dev/sda1"),
+        ("PARTUUID=8F2D0B5C-02", "/dev/sdb1"),
+        ("/dev/disk/by-label/data", "/dev/sdb1"),
+        (r"/dev/disk/by-partlabel/my\x20root", "/dev/sdc1"),
+        ("/dev/disk/by-uuid/66FC-EA5D", "/dev/sda1"),
+    ],
+)
+def test_labels_mean_what_is_spelled_just_so_and_identifiers_do_not_mind(spec: str, path: str) -> None:
+    rows = (("sda1", "DATA", "66FC-EA5D", "Root"), ("sdb1", "data", "5-5", "root"), ("sdc1", "", "6-6", "my root"))
+    devices = {
+        f"/dev/{name}": Device(f"/dev/{name}", name, "", "part", 1, "vfat", uuid, label) for name, label, uuid, _ in rows
+    }
+    here = survey.Survey(FakeShell({}), devices, [], [], pytest.fail)
+    here.items = [
+        Partition(f"partition:{n}", (), n, 0, 1, "83", uuid=f"8f2d0b5c-{n:02x}", name=row[3], device=f"/dev/{row[0]}")
+        for n, row in enumerate(rows, 1)
+    ]
+    assert mount.find_device(here, spec) == path
