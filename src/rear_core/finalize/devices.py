@@ -17,6 +17,7 @@ from ..storage.luks import Luks
 from ..storage.lvm import LogicalVolume
 from ..storage.md import Array
 from ..storage.plan import Rebuilt
+from ..storage.survey import is_called
 from ..storage.swap import Swap
 
 if TYPE_CHECKING:
@@ -148,17 +149,16 @@ class Storage:
 def _is_called(device: Device, tag: str, value: str) -> bool:
     if not tag:
         return value in device.names
-    return decoded(value).lower() == device.tags.get(tag, "").lower()
+    return is_called(tag, decoded(value), device.tags.get(tag, ""))
 
 
 def _meant(item: Item, tag: str, value: str) -> bool:
     """Whether a name of the recorded machine stood for this item."""
     if tag in ("UUID", "LABEL"):
         own = getattr(item, tag.lower()) if isinstance(item, (FileSystem, Swap, Luks)) else ""
-        return bool(own) and own.lower() == decoded(value).lower()
+        return is_called(tag, decoded(value), own)
     if isinstance(item, Partition) and tag:
-        own = item.uuid if tag == "PARTUUID" else item.name
-        return bool(own) and own.lower() == decoded(value).lower()
+        return is_called(tag, decoded(value), item.uuid if tag == "PARTUUID" else item.name)
     return not tag and value in _paths(item)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import ProgramFailed
+from ..mounts import unescaped
 from ..rescue.contents import Contents
 from ..shell import Shell
 from .btrfs import Btrfs, Subvolume
@@ -14,7 +15,7 @@ from .command import Command, Site
 from .filesystem import FileSystem
 from .kinds import StorageKind
 from .layout import Item, Layout
-from .survey import FstabEntry, Mounted, Survey, read_fstab, read_mounts
+from .survey import FstabEntry, Mounted, Survey, is_called, read_fstab, read_mounts
 from .xfs import Xfs
 from .xfs import devices as xfs_devices
 
@@ -229,7 +230,7 @@ def find_device(survey: Survey, spec: str) -> str:
     value = value.strip("\"'")
     for part in ("uuid", "label", "partuuid", "partlabel"):
         if spec.startswith(f"/dev/disk/by-{part}/"):
-            tag, equals, value = part.upper(), "=", spec.rpartition("/")[2]
+            tag, equals, value = part.upper(), "=", unescaped(spec.rpartition("/")[2])
     for item in survey.items:
         path = getattr(item, "device", "")
         device = survey.devices.get(path)
@@ -239,7 +240,7 @@ def find_device(survey: Survey, spec: str) -> str:
             "PARTUUID": getattr(item, "uuid", "") if item.type == "partition" else "",
             "PARTLABEL": getattr(item, "name", "") if item.type == "partition" else "",
         }
-        if equals and value and known.get(tag, "").lower() == value.lower():
+        if equals and is_called(tag, value, known.get(tag, "")):
             return str(path)
         if path and (spec == path or item.id == f"lv:{spec[len('/dev/') :]}"):
             return str(path)

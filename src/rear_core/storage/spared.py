@@ -55,7 +55,7 @@ def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
     if url is None or url.scheme not in ("file", "usb"):
         return {}
     if url.scheme == "usb":
-        holders = [item.id for item in layout if unescaped(url.path).lower() in _names(item)]
+        holders = [item.id for item in layout if _spelled(unescaped(url.path)) in _names(item)]
     else:
         holders = _recorded_below(layout, url.path)
     disks = _disks(layout, holders)
@@ -119,14 +119,19 @@ def _disks(layout: Layout, ids: list[str]) -> set[str]:
 
 
 def _names(item: Item) -> set[str]:
-    """The paths below /dev that a recorded partition, volume or file system had, in small letters."""
+    """The paths below /dev that a recorded partition, volume or file system had."""
     labels = {getattr(item, name, "") for name in ("label", "name")}
     paths = {f"/dev/disk/by-{kind}/{label}" for kind in ("label", "partlabel") for label in labels if label}
     if uuid := getattr(item, "uuid", ""):
         paths |= {f"/dev/disk/by-uuid/{uuid}", f"/dev/disk/by-partuuid/{uuid}"}
     if item.type == "lv":
         paths.add(f"/dev/{item.id.partition(':')[2]}")
-    return {path.lower() for path in (*paths, str(getattr(item, "device", "")))}
+    return {_spelled(path) for path in (*paths, str(getattr(item, "device", "")))}
+
+
+def _spelled(path: str) -> str:
+    """A path below /dev with its identifier in small letters: in labels, large ones are others."""
+    return path.lower() if path.startswith(("/dev/disk/by-uuid/", "/dev/disk/by-partuuid/")) else path
 
 
 def _recorded_below(layout: Layout, path: str) -> list[str]:

@@ -139,6 +139,13 @@ def names(devices: Iterable[Device]) -> Callable[[str], str]:
     return path
 
 
+def is_called(tag: str, name: str, own: str) -> bool:
+    """Whether a name after a tag as `LABEL=` is a device's own: DATA and data are two labels, and one identifier."""
+    if tag in ("UUID", "PARTUUID"):
+        name, own = name.lower(), own.lower()
+    return bool(own) and name == own
+
+
 def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
     """What is mounted; sources among `devices` by their paths.
 

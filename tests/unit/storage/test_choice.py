@@ -224,6 +224,15 @@ def test_a_disk_that_is_not_recorded_leaves_all_others(tmp_path: Path) -> None:
     assert backup_disks(here, layout()) == {}
 
 
+@pytest.mark.parametrize(("label", "left"), [("Backup", {"disk:B": "none"}), ("BACKUP", {}), ("backup", {})])
+def test_a_label_in_other_letters_is_that_of_another_disk(tmp_path: Path, label: str, left: dict[str, str]) -> None:
+    labelled = (
+        replace(item, label="Backup") if isinstance(item, Ext) and item.uuid == DATA else item for item in layout()
+    )
+    here = run(machine(), tmp_path, BACKUP_URL=f"usb:///dev/disk/by-label/{label}")
+    assert backup_disks(here, make(labelled)) == left
+
+
 def test_a_recorded_disk_with_the_backup_stays_as_it_is(tmp_path: Path) -> None:
     shell = machine(node("vda", serial="A"), node("vdb", serial="B"))
     here = run(shell, tmp_path, BACKUP_URL="file:///srv/backup/machine")

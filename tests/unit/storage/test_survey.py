@@ -100,7 +100,8 @@ def test_a_server_is_not_woken() -> None:
 def test_labels_mean_what_is_spelled_just_so_and_identifiers_do_not_mind(spec: str, path: str) -> None:
     rows = (("sda1", "DATA", "66FC-EA5D", "Root"), ("sdb1", "data", "5-5", "root"), ("sdc1", "", "6-6", "my root"))
     devices = {
-        f"/dev/{name}": Device(f"/dev/{name}", name, "", "part", 1, "vfat", uuid, label) for name, label, uuid, _ in rows
+        f"/dev/{name}": Device(f"/dev/{name}", name, "", "part", 1, "vfat", uuid, label)
+        for name, label, uuid, _ in rows
     }
     here = survey.Survey(FakeShell({}), devices, [], [], pytest.fail)
     here.items = [
