@@ -119,7 +119,7 @@ def _luks(survey: Survey, device: Device) -> Luks:
         "needs": (device.path,),
         "uuid": _field(header, "UUID"),
         "name": name,
-        "key_file": key_file if key_file != "none" else "",
+        "key_file": key_file,
         "crypttab_options": options,
         "device": opened.path if opened else "",
     }

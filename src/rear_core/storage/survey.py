@@ -115,9 +115,13 @@ class Survey:
 
     @cached_property
     def crypttab(self) -> dict[str, list[str]]:
-        """The fields of /etc/crypttab by name of the mapping: device, key file, options."""
+        """The fields of /etc/crypttab by name of the mapping: device, key file, options; "" where one is empty."""
         lines = [line.split() for line in self.file("/etc/crypttab").splitlines()]
-        return {words[0]: [*words[1:], "", "", ""][:3] for words in lines if words and not words[0].startswith("#")}
+        return {
+            words[0]: ["" if word in ("none", "-") else word for word in [*words[1:], "", "", ""][:3]]
+            for words in lines
+            if words and not words[0].startswith("#")
+        }
 
 
 def names(devices: Iterable[Device]) -> Callable[[str], str]:

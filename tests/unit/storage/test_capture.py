@@ -12,8 +12,11 @@ import pytest
 from rear_core.errors import ProgramFailed, ProgramMissing
 from rear_core.shell import Outcome
 from rear_core.storage.capture import capture
+from rear_core.storage.command import Site
 from rear_core.storage.inventory import COLUMNS, _type
 from rear_core.storage.layout import Layout
+from rear_core.storage.luks import Luks
+from rear_core.storage.luks_recreate import notes
 from rear_core.storage.multipath import MultipathDisk
 from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
@@ -280,6 +283,23 @@ def test_what_is_kept_in_nothing_is_not_lost() -> None:
     layout = capture(FakeShell(recording))
     assert not [name for name in lost(layout) if "swap" in name]
     assert [entry.name for entry in layout.left_out if "it lies in /dev/mapper/cryptswap" in entry.reason]
+
+
+@pytest.mark.parametrize(
+    ("line", "key_file", "options"),
+    [
+        ("vault /dev/md/system none luks", "", "luks"),
+        ("vault /dev/md/system - luks", "", "luks"),
+        ("vault /dev/md/system /etc/keys/vault -", "/etc/keys/vault", ""),
+        ("vault /dev/md/system - none", "", ""),
+        ("vault /dev/md/system", "", ""),
+    ],
+)
+def test_a_field_of_crypttab_with_a_hyphen_is_empty(line: str, key_file: str, options: str) -> None:
+    layout = capture(FakeShell({**answers("debian-raid-luks"), "cat /etc/crypttab": f"{line}\n"}))
+    (vault,) = [item for item in layout if isinstance(item, Luks) and item.name == "vault"]
+    assert (vault.key_file, vault.crypttab_options) == (key_file, options)
+    assert not [line for line in notes(vault, Site(layout, {})) if "key file" in line] or key_file
 
 
 def test_what_a_snapshot_shows_is_lost_with_it_and_nobody_is_asked() -> None:
