@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..errors import ProgramMissing
@@ -150,12 +150,27 @@ def capture(survey: Survey) -> Iterator[Item]:
 
 
 def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
-    """The full report, one part for each volume group and one for what is in none."""
-    columns = [word for part, names in REPORT.items() for word in ("--configreport", part, "--options", names)]
+    """The full report, one part for each volume group and one for what is in none, with the paths of devices.
+
+    LVM shows each by the name that `preferred_names` of lvm.conf chooses, as a link below /dev/disk/by-id.
+    """
+    columns = [word for part, some in REPORT.items() for word in ("--configreport", part, "--options", some)]
     report: list[dict[str, list[Row]]] = survey.sh.json(
         "lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", *columns
     )["report"]
-    return report
+    path = names(survey.devices.values())
+    return [{part: [_with_paths(row, path) for row in rows] for part, rows in each.items()} for each in report]
+
+
+def _with_paths(row: Row, path: Callable[[str], str]) -> Row:
+    """A row of a report with its devices by their paths: `pv_name`, and `/dev/vdb:0-4` among `seg_pe_ranges`."""
+    found = dict(row)
+    if "pv_name" in found:
+        found["pv_name"] = path(found["pv_name"])
+    if "seg_pe_ranges" in found:
+        ranges = (extents.rpartition(":") for extents in found["seg_pe_ranges"].split())
+        found["seg_pe_ranges"] = " ".join(f"{path(name)}{colon}{numbers}" for name, colon, numbers in ranges)
+    return found
 
 
 def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:

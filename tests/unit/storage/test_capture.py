@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from rear_core.errors import ProgramFailed, ProgramMissing
 from rear_core.shell import Outcome
+from rear_core.storage import survey
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
-from rear_core.storage.inventory import COLUMNS, _type
+from rear_core.storage.inventory import COLUMNS, _type, read_devices
 from rear_core.storage.layout import Layout
 from rear_core.storage.luks import Luks
 from rear_core.storage.luks_recreate import notes
@@ -333,6 +335,20 @@ def test_a_physical_volume_that_lvm_does_not_show_is_lost() -> None:
     recording = answers("debian-lvm-thin")
     changed(recording, "vdb2", lambda row: row.update(fstype="LVM2_member", uuid="abc") or True)
     assert "its filters leave it out" in lost(capture(FakeShell(recording)))["physical volume on /dev/vdb2"]
+
+
+def test_physical_volumes_are_known_by_the_names_that_lvm_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `preferred_names = [ "^/dev/disk/by-" ]` in lvm.conf."""
+    recording = answers("debian-lvm-thin")
+    before = capture(FakeShell(recording))
+    (report,) = [command for command in recording if command.startswith("lvm fullreport")]
+    shown = recording[report]
+    assert isinstance(shown, Outcome)
+    names = re.sub(r"/dev/(vd\w+)", r"/dev/disk/by-path/pci-0000:00:04.0-\1", shown.stdout)
+    assert names != shown.stdout
+    numbers = {device.kernel_name: device.number for device in read_devices(FakeShell(recording), print).values()}
+    monkeypatch.setattr(survey, "device_number", lambda name: numbers[name.rpartition("-")[2]])
+    assert capture(FakeShell({**recording, report: names})) == before
 
 
 def test_a_damaged_header_of_luks_is_lost_where_nothing_is_open() -> None:
