@@ -15,7 +15,7 @@ from .command import Command, Site
 from .filesystem import FileSystem
 from .kinds import StorageKind
 from .layout import Item, Layout
-from .survey import FstabEntry, Mounted, Survey, is_called, read_fstab, read_mounts
+from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
 from .xfs import Xfs
 from .xfs import devices as xfs_devices
 
@@ -231,6 +231,7 @@ def find_device(survey: Survey, spec: str) -> str:
     for part in ("uuid", "label", "partuuid", "partlabel"):
         if spec.startswith(f"/dev/disk/by-{part}/"):
             tag, equals, value = part.upper(), "=", unescaped(spec.rpartition("/")[2])
+    spec = names(survey.devices.values())(spec)
     for item in survey.items:
         path = getattr(item, "device", "")
         device = survey.devices.get(path)

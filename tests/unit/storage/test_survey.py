@@ -109,3 +109,11 @@ def test_labels_mean_what_is_spelled_just_so_and_identifiers_do_not_mind(spec: s
         for n, row in enumerate(rows, 1)
     ]
     assert mount.find_device(here, spec) == path
+
+
+@pytest.mark.parametrize("spec", ["/dev/disk/by-id/wwn-0x5000c500a1b2c3d4-part3", "/dev/dm-3", "/dev/mapper/vg-lv"])
+def test_a_device_is_found_by_whatever_link_fstab_names(monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+    monkeypatch.setattr(survey, "device_number", lambda _name: "8:3")
+    here = survey.Survey(FakeShell({}), {device.path: device for device in DEVICES}, [], [], pytest.fail)
+    here.items = [Partition(f"p:{n}", (), n, 0, 1, "83", device=device.path) for n, device in enumerate(DEVICES)]
+    assert mount.find_device(here, spec) == ("/dev/sda3" if "by-id" in spec else "/dev/mapper/vg-lv")
