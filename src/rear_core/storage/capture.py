@@ -10,7 +10,17 @@ from dataclasses import replace
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
-from .inventory import NETWORK_TRANSPORTS, Device, begins_empty, is_part, meaning, probe, read_devices, why_no_disk
+from .inventory import (
+    NETWORK_TRANSPORTS,
+    Device,
+    begins_empty,
+    is_part,
+    meaning,
+    pathless,
+    probe,
+    read_devices,
+    why_no_disk,
+)
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, resolved, validate
 from .marks import NO_DATA, found_on
@@ -123,6 +133,7 @@ def _distinct(survey: Survey, items: list[Item]) -> list[Item]:
 def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> dict[str, Device]:
     """The devices on disks that matter; the reason of every other disk is noted."""
     chosen: dict[str, Device] = {}
+    gone = pathless(survey.devices)
     for path, device in survey.devices.items():
         if device.parents:
             # Those below come first. An array with one member on a stick is still the machine's.
@@ -130,6 +141,9 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
                 chosen[path] = _recognised(survey, device)
             continue
         named, excluded = meaning(device, include), _excluding(survey, device, exclude)
+        if path in gone and not excluded:
+            survey.leave_out(path, "all paths of this multipath disk are gone", lost=True, device=path)
+            continue
         reason = "EXCLUDE_DEVICES names it" if excluded else "" if named else _why_not(survey, device)
         device = device if reason else _recognised(survey, device)
         reason = reason or _why_unreadable(survey, device)

@@ -12,7 +12,7 @@ from ..errors import ProgramFailed
 from ..rescue.contents import Contents
 from . import hybrid
 from .command import Command, Site
-from .inventory import Device, partition_number
+from .inventory import Device, partition_number, pathless
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Mounted, Survey
@@ -229,7 +229,9 @@ def without_phantoms(survey: Survey) -> tuple[dict[str, Device], list[Mounted]]:
     has. Such a partition can begin where its device does and show the same content, by which udev may give it the link
     below /dev/disk/by-uuid: what was opened or mounted by that stands on the device.
     """
-    seen = {path: device for device in survey.devices.values() for path in _phantoms(survey, device)}
+    gone = pathless(survey.devices)
+    readable = [device for path, device in survey.devices.items() if path not in gone]
+    seen = {path: device for device in readable for path in _phantoms(survey, device)}
 
     def known(paths: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(seen[path].path if path in seen else path for path in paths))

@@ -156,6 +156,18 @@ def begins_empty(sh: Shell, device: Device) -> bool:
         return False
 
 
+def pathless(devices: Mapping[str, Device]) -> frozenset[str]:
+    """The multipath disks whose paths are all gone, and what stands on them alone.
+
+    Whatever reads one may wait for ever: multipathd has requests queue until a path comes back.
+    """
+    found: set[str] = set()
+    for path, device in devices.items():
+        if found.issuperset(device.parents) if device.parents else device.type == "mpath":
+            found.add(path)
+    return frozenset(found)
+
+
 def is_part(devices: Mapping[str, Device], device: Device) -> bool:
     """Whether a device is a hidden part of a logical volume, as pool_tdata or mirror_rimage_0.
 

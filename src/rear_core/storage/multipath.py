@@ -31,7 +31,8 @@ def capture(survey: Survey) -> Iterator[Item]:
     Partition tables on them are read as those of any disk.
     """
     for device in survey.of_type("mpath"):
-        leg = survey.devices[device.parents[0]]
+        # A path can be left out, or unreadable, while others are not.
+        leg = next(survey.devices[path] for path in device.parents if path in survey.devices)
         name = identity(survey, leg)
         yield MultipathDisk(
             id=f"disk:{name}",

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
 from .disk import NO_TABLE
-from .inventory import Device, begins_empty, is_part, meaning, probe, read_devices, why_no_disk
+from .inventory import Device, begins_empty, is_part, meaning, pathless, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
 
@@ -83,12 +83,16 @@ def look(
     devices that count as disks although they are of another kind.
     """
     found = read_devices(sh, warn)
-    devices = {path: device if is_part(found, device) else _probed(sh, device) for path, device in found.items()}
+    gone = pathless(found)
+    devices = {
+        path: device if path in gone or is_part(found, device) else _probed(sh, device)
+        for path, device in found.items()
+    }
     mounts = tuple(read_mounts(sh, devices.values()))
     swaps = frozenset(sh.query("swapon", "--show=NAME", "--noheadings", "--raw").split())
     bare = Machine(devices, mounts, swaps, ())
     disks = [
-        _disk(sh, bare, device, target if lock else "")
+        _unreadable(device) if device.path in gone else _disk(sh, bare, device, target if lock else "")
         for device in devices.values()
         if meaning(device, include) or _is_candidate(devices, device)
     ]
@@ -133,6 +137,13 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
         holds=holds,
         locked=(unreadable or _why_locked(machine, stack, target)) if target else "",
     )
+
+
+def _unreadable(device: Device) -> PresentDisk:
+    """A multipath disk without paths, of which nothing is read."""
+    locked = "all its paths are gone, nobody knows what it holds"
+    marks = frozenset({RAW})
+    return PresentDisk(device.path, device.size, marks=marks, holds="data that nobody knows", locked=locked)
 
 
 def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:

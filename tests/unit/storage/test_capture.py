@@ -16,7 +16,7 @@ from rear_core.storage import survey
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
 from rear_core.storage.inventory import COLUMNS, _type, read_devices
-from rear_core.storage.layout import Layout
+from rear_core.storage.layout import Layout, LeftOut
 from rear_core.storage.luks import Luks
 from rear_core.storage.luks_recreate import notes
 from rear_core.storage.multipath import MultipathDisk
@@ -24,6 +24,7 @@ from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINES = Path(__file__).parents[2] / "machines"
 LSBLK = f"lsblk --json --bytes --output {COLUMNS}"
+PART = {"name": "mpathz-part1", "kname": "dm-10", "maj:min": "253:10", "type": "part", "size": 1 << 30}
 MISSING = Outcome((), 127, "", "", 0)
 
 
@@ -349,6 +350,32 @@ def test_physical_volumes_are_known_by_the_names_that_lvm_prefers(monkeypatch: p
     numbers = {device.kernel_name: device.number for device in read_devices(FakeShell(recording), print).values()}
     monkeypatch.setattr(survey, "device_number", lambda name: numbers[name.rpartition("-")[2]])
     assert capture(FakeShell({**recording, report: names})) == before
+
+
+@pytest.mark.parametrize("include", [(), ["/dev/mapper/mpathz"]])
+@pytest.mark.parametrize("known", [{}, {"fstype": "xfs", "uuid": "xx"}, {"children": [PART]}])
+def test_a_multipath_disk_without_paths_is_lost_and_never_read(known: dict[str, object], include: list[str]) -> None:
+    """Nobody recorded that it is: what reads it may wait for ever for a path."""
+    recording = answers("debian-multipath")
+    before = capture(FakeShell(recording))
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    tree = json.loads(lsblk.stdout)
+    dead = {"name": "mpathz", "kname": "dm-9", "maj:min": "253:9", "type": "mpath", "size": 10 << 30, **known}
+    recording[LSBLK] = json.dumps({"blockdevices": [*tree["blockdevices"], dead]})
+    layout = capture(FakeShell(recording), include=include)
+    assert layout.items == before.items
+    assert lost(layout)["/dev/mapper/mpathz"] == "all paths of this multipath disk are gone"
+
+
+@pytest.mark.parametrize("path", ["sdb", "sdc"])
+def test_a_multipath_disk_is_described_by_a_path_that_is_not_left_out(path: str) -> None:
+    recording = answers("debian-multipath")
+    before = capture(FakeShell(recording))
+    changed(recording, path, lambda row: row.update(size=0) or True)
+    layout = capture(FakeShell(recording))
+    assert layout.items == before.items
+    assert {*layout.left_out} - {*before.left_out} == {LeftOut(f"/dev/{path}", "no medium is in it")}
 
 
 def test_a_damaged_header_of_luks_is_lost_where_nothing_is_open() -> None:

@@ -51,8 +51,15 @@ class Settings(dict[str, Any]):
 DECLARED = (*backup.rear_settings(), *storage.rear_settings())
 
 
-def node(name: str, size: int = 10, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "kname": name, "maj:min": f"8:{ord(name[-1])}", "type": "disk", "size": size * GIB, **fields}
+def node(kname: str, size: int = 10, **fields: Any) -> dict[str, Any]:
+    return {
+        "name": kname,
+        "kname": kname,
+        "maj:min": f"8:{ord(kname[-1])}",
+        "type": "disk",
+        "size": size * GIB,
+        **fields,
+    }
 
 
 NO_TABLE = "does not contain a recognized partition table"
@@ -190,6 +197,26 @@ def test_what_is_locked(tmp_path: Path, disk: dict[str, Any], mounts: dict[str, 
 def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(tmp_path: Path) -> None:
     here = run(machine(node("vda", serial="A"), node("vdb")), tmp_path, EXCLUDE_DEVICES=("/dev/vd?",))
     assert [disk.locked for disk in look(here, layout()).disks] == ["", "EXCLUDE_DEVICES names it"]
+
+
+def test_a_multipath_disk_without_paths_is_locked_and_never_read(tmp_path: Path) -> None:
+    """Nobody recorded that it is, nor what stands on it."""
+    dead = node("dm-1", name="mpathz", type="mpath", children=[node("dm-2", name="mpathz-part1", type="part")])
+    shell = machine(node("vda", serial="A"))
+    lsblk = next(command for command in shell._answers if command.startswith("lsblk"))
+    shell._answers[lsblk] = json.dumps({"blockdevices": [node("vda", serial="A"), dead]})
+    disks = {disk.path: disk for disk in look(run(shell, tmp_path, INCLUDE_DEVICES=["*"]), layout()).disks}
+    assert disks["/dev/mapper/mpathz"].locked == "all its paths are gone, nobody knows what it holds"
+    assert disks["/dev/mapper/mpathz"].holds and not disks["/dev/vda"].locked
+
+
+@pytest.mark.parametrize("described", [("sdb", "sdc"), ("sdc",)])
+def test_a_multipath_disk_has_the_identity_of_its_paths(tmp_path: Path, described: tuple[str, ...]) -> None:
+    map = node("dm-0", name="mpatha", type="mpath", fstype="ext4", uuid=DATA)
+    shell = machine(*[node(name, serial="S1", wwn="0x5000", children=[map]) for name in described])
+    shell._answers["sfdisk --json /dev/mapper/mpatha"] = Outcome((), 1, "", NO_TABLE, 0)
+    (disk,) = look(run(shell, tmp_path), layout()).disks
+    assert (disk.path, disk.serial, disk.wwn, disk.locked) == ("/dev/mapper/mpatha", "S1", "0x5000", "")
 
 
 BLKID = "blkid --cache-file /dev/null --match-token LABEL=DATA --output device"
