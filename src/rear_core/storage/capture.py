@@ -77,18 +77,23 @@ def _marked(survey: Survey, disk: Disk) -> Disk:
 
 def _settled(survey: Survey, items: list[Item]) -> list[Item]:
     """The items with device paths in `needs` replaced by ids; what stands on something left out goes, too."""
-    path, ids = names(survey.devices.values()), {getattr(item, "device", ""): item.id for item in items}
+    path, ids = names(survey.devices.values()), _by_device(items)
     # Each tool has names of its own for what lies below.
     items = [replace(item, needs=tuple(map(path, item.needs))) for item in items]
-    items = [resolved(item, ids) for item in items]
     while True:
         known = {item.id for item in items}
-        lost = [item for item in items if not known.issuperset(item.needs)]
+        lost = [item for item in items if not known.issuperset(resolved(item, ids).needs)]
         if not lost:
             return _distinct(survey, items)
         for item in lost:
-            _go_with(survey, item, sorted({*item.needs} - known))
+            found = resolved(item, ids)
+            _go_with(survey, found, sorted({*found.needs} - known))
         items = [item for item in items if item not in lost]
+
+
+def _by_device(items: Sequence[Item]) -> dict[str, str]:
+    """The ids of items by their devices."""
+    return {device: item.id for item in items if (device := getattr(item, "device", ""))}
 
 
 def _go_with(survey: Survey, item: Item, missing: Sequence[str]) -> None:
@@ -119,15 +124,21 @@ def _placed(survey: Survey, entry: LeftOut) -> LeftOut:
 
 
 def _distinct(survey: Survey, items: list[Item]) -> list[Item]:
-    """The items with ids made different where a clone has the UUID of its original."""
-    seen: set[str] = set()
-    needed = {need for item in items for need in item.needs}
-    for number, item in enumerate(items):
-        if item.id in seen and item.id not in needed:
-            survey.warn(f"there are two of {item}; the one that lies on {', '.join(item.needs)} is a clone")
-            items[number] = item = replace(item, id=f"{item.id} on {', '.join(item.needs)}")
-        seen.add(item.id)
-    return items
+    """The items with ids in the place of devices, made different where a clone has the UUID of its original."""
+    first: dict[str, Item] = {}
+    # What is open or mounted is the original: nothing needs a clone that is closed.
+    for item in sorted(items, key=lambda item: not getattr(item, "device", "")):
+        first.setdefault(item.id, item)
+    made, ids = items, _by_device(items)
+    for item in items:
+        if first[item.id] is not item:
+            below = ", ".join(resolved(item, ids).needs)
+            survey.warn(f"there are two of {item}; the one that lies on {below} is a clone")
+            clone = replace(item, id=f"{item.id} on {below}")
+            made = [clone if other is item else other for other in made]
+            # What lies in it needs the clone.
+            ids = _by_device(made)
+    return [resolved(item, ids) for item in made]
 
 
 def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> dict[str, Device]:

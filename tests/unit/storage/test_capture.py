@@ -378,6 +378,31 @@ def test_a_multipath_disk_is_described_by_a_path_that_is_not_left_out(path: str)
     assert {*layout.left_out} - {*before.left_out} == {LeftOut(f"/dev/{path}", "no medium is in it")}
 
 
+def test_a_clone_of_an_open_luks_volume_is_another_one() -> None:
+    recording = answers("debian-raid-luks")
+    before = capture(FakeShell(recording))
+    vault = next(item for item in before if isinstance(item, Luks) and item.name == "vault")
+    for options in ("", "--dump-json-metadata "):
+        recording[f"cryptsetup luksDump {options}/dev/sdz"] = recording[f"cryptsetup luksDump {options}/dev/md126"]
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    clone = {"name": "sdz", "kname": "sdz", "maj:min": "65:144", "type": "disk", "size": 1 << 30, "tran": "sata"}
+    clone.update(fstype="crypto_LUKS", uuid=vault.uuid, serial="old")
+    for nodes in (
+        [clone, *json.loads(lsblk.stdout)["blockdevices"]],
+        [*json.loads(lsblk.stdout)["blockdevices"], clone],
+    ):
+        recording[LSBLK] = json.dumps({"blockdevices": nodes})
+        layout = capture(FakeShell(recording))
+        both = [item for item in layout if isinstance(item, Luks) and item.uuid == vault.uuid]
+        (opened,) = [item for item in both if item.name]
+        assert len(both) == 2 and opened.needs == vault.needs
+        inside = {item.id: item.needs for item in before if vault.id in item.needs}
+        assert {id: layout[id].needs for id in inside} == {
+            id: tuple(opened.id if need == vault.id else need for need in needs) for id, needs in inside.items()
+        }
+
+
 def test_a_damaged_header_of_luks_is_lost_where_nothing_is_open() -> None:
     recording = answers("debian-raid-luks")
     recording["cryptsetup luksDump /dev/vde5"] = Outcome((), 1, "", "Device /dev/vde5 is not a valid LUKS device.", 0)
