@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import ProgramMissing
 from ..rescue.contents import Contents
 from ..shell import Shell
-from .inventory import Device
+from .inventory import Device, volume_group
 from .layout import Item, Layout
 from .lvm_parts import CACHED, Hidden, Part, Row, Segment
 from .survey import Survey, names
+
+# The rows of a group, or of what is in none, by their kind.
+Report = dict[str, list[Row]]
 
 # The columns of each part of the report.
 REPORT = {
@@ -136,10 +139,9 @@ def capture(survey: Survey) -> Iterator[Item]:
     paths = {device.path for device in survey.carrying("LVM2_member")}
     if not paths:
         return
-    for report in read_report(survey):
-        volumes = [row for row in report.get("pv", ()) if row["pv_name"] in paths]
-        if not volumes:
-            continue
+    found = (report for report in read_report(survey) if any(row["pv_name"] in paths for row in report.get("pv", ())))
+    for report in _of_different_names(survey, [*found]):
+        volumes = [row for row in report["pv"] if row["pv_name"] in paths]
         yield from map(_physical, volumes)
         for group in report.get("vg", ()):
             if len(volumes) < len(report["pv"]):
@@ -149,13 +151,13 @@ def capture(survey: Survey) -> Iterator[Item]:
             yield from _logical_volumes(survey, group, report, described)
 
 
-def read_report(survey: Survey) -> list[dict[str, list[Row]]]:
+def read_report(survey: Survey) -> list[Report]:
     """The full report, one part for each volume group and one for what is in none, with the paths of devices.
 
     LVM shows each by the name that `preferred_names` of lvm.conf chooses, as a link below /dev/disk/by-id.
     """
     columns = [word for part, some in REPORT.items() for word in ("--configreport", part, "--options", some)]
-    report: list[dict[str, list[Row]]] = survey.sh.json(
+    report: list[Report] = survey.sh.json(
         "lvm", "fullreport", "--reportformat", "json", "--units", "b", "--nosuffix", "--all", *columns
     )["report"]
     path = names(survey.devices.values())
@@ -171,6 +173,53 @@ def _with_paths(row: Row, path: Callable[[str], str]) -> Row:
         ranges = (extents.rpartition(":") for extents in found["seg_pe_ranges"].split())
         found["seg_pe_ranges"] = " ".join(f"{path(name)}{colon}{numbers}" for name, colon, numbers in ranges)
     return found
+
+
+def _of_different_names(survey: Survey, reports: Sequence[Report]) -> Iterator[Report]:
+    """The parts of the report without the groups that have the name of another one, as on the disk of another machine.
+
+    Only one can be made again under a name: that in use.
+    """
+    best: dict[str, Report] = {}
+    for report in reports:
+        for group in report.get("vg", ()):
+            other = best.setdefault(group["vg_name"], report)
+            if _use(survey, report) > _use(survey, other):
+                best[group["vg_name"]] = report
+    for report in reports:
+        for group in report.get("vg", ()):
+            if best[group["vg_name"]] is not report:
+                _leave_out(survey, group, [row["pv_name"] for row in report["pv"]])
+                break
+        else:
+            yield report
+
+
+def _use(survey: Survey, report: Report) -> tuple[int, int]:
+    """How many devices on the physical volumes of a group are mounted, and how many there are."""
+    above = _above(survey, [row["pv_name"] for row in report["pv"]])
+    used = {name for mount in survey.mounts for name in (mount.number, mount.source)}
+    return sum(not used.isdisjoint((device.number, device.path)) for device in above), len(above)
+
+
+def _above(survey: Survey, paths: Sequence[str]) -> list[Device]:
+    """All devices that stand on these."""
+    found: dict[str, Device] = {}
+    waiting = [child for path in paths if path in survey.devices for child in survey.devices[path].children]
+    while waiting:
+        path = waiting.pop()
+        found[path] = survey.devices[path]
+        waiting += found[path].children
+    return list(found.values())
+
+
+def _leave_out(survey: Survey, group: Row, paths: Sequence[str]) -> None:
+    """Leave out a group with its physical volumes and all that runs of it."""
+    name, uuid = group["vg_name"], group["vg_uuid"]
+    reason = f"another volume group has the same name: `vgrename {uuid} NAME` gives it one of its own"
+    survey.leave_out(f"volume group {name} ({uuid})", reason, lost=True, on=paths)
+    volumes = [d.path for d in _above(survey, paths) if d.type == "lvm" and volume_group(d) == name]
+    survey.without.update(dict.fromkeys([*paths, *volumes], survey.left_out[-1]))
 
 
 def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:
@@ -239,9 +288,7 @@ def _group(row: Row, volumes: list[Row]) -> VolumeGroup:
     )
 
 
-def _logical_volumes(
-    survey: Survey, group: Row, report: dict[str, list[Row]], described: Collection[str]
-) -> Iterator[LogicalVolume]:
+def _logical_volumes(survey: Survey, group: Row, report: Report, described: Collection[str]) -> Iterator[LogicalVolume]:
     uuids = {row["pv_name"]: row["pv_uuid"] for row in report["pv"]}
     segments: dict[str, list[Row]] = {}
     for segment in report["seg"]:

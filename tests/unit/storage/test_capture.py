@@ -378,6 +378,55 @@ def test_a_multipath_disk_is_described_by_a_path_that_is_not_left_out(path: str)
     assert {*layout.left_out} - {*before.left_out} == {LeftOut(f"/dev/{path}", "no medium is in it")}
 
 
+def second_group(recording: dict[str, Answer], *, runs: bool) -> None:
+    """Give the machine a second volume group `data`, on a disk that comes first; its volumes run or not."""
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    old = {"name": "sda", "kname": "sda", "maj:min": "8:0", "type": "disk", "size": 1 << 30, "tran": "sata"}
+    old.update(fstype="LVM2_member", uuid="OLD-PV", serial="old")
+    volume = {"name": "data-old", "kname": "dm-99", "maj:min": "253:99", "type": "lvm", "size": 1 << 25}
+    if runs:
+        old.update(children=[{**volume, "fstype": "ext4", "uuid": "OLD-FS"}])
+    recording[LSBLK] = json.dumps({"blockdevices": [old, *json.loads(lsblk.stdout)["blockdevices"]]})
+    (command,) = [command for command in recording if command.startswith("lvm fullreport")]
+    shown = recording[command]
+    assert isinstance(shown, Outcome)
+    report = json.loads(shown.stdout)["report"]
+    full = next(part for part in report if part.get("vg"))
+    first = next(row for row in full["lv"] if row["lv_name"] == "linear")
+    names = {"linear": "linear", "old": "data-old"}
+    second = {
+        "vg": [{**full["vg"][0], "vg_uuid": "OLD-VG"}],
+        "pv": [{**full["pv"][0], "pv_name": "/dev/sda", "pv_uuid": "OLD-PV"}],
+        "lv": [{**first, "lv_name": name, "lv_uuid": name, "lv_dm_path": f"/dev/mapper/data-{name}"} for name in names],
+        "seg": [
+            {**row, "lv_uuid": name, "seg_pe_ranges": "/dev/sda:0-7"}
+            for row in full["seg"]
+            if row["lv_uuid"] == first["lv_uuid"]
+            for name in names
+        ],
+    }
+    recording[command] = json.dumps({"report": [second, *report]})
+    recording["sfdisk --json /dev/sda"] = Outcome((), 1, "", "does not contain a recognized partition table", 0)
+    recording["dumpe2fs -h /dev/mapper/data-old"] = "Filesystem UUID: OLD-FS\nBlock count: 1\n"
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_of_two_volume_groups_with_one_name_that_in_use_is_described(runs: bool) -> None:
+    recording = answers("debian-lvm-thin")
+    before = capture(FakeShell(recording))
+    second_group(recording, runs=runs)
+    layout = capture(FakeShell(recording))
+    assert {item.id for item in layout} == {item.id for item in before} | {"disk:old"}
+    assert all(layout[item.id] == item for item in before)
+    found = [entry for entry in layout.left_out if entry.on == ("disk:old",)]
+    assert all(entry.lost for entry in found)
+    assert [entry.name for entry in found] == [
+        *(["file system OLD-FS"] if runs else []), "volume group data (OLD-VG)",
+    ]  # fmt: skip
+    assert "vgrename OLD-VG" in found[-1].reason
+
+
 def test_a_clone_of_an_open_luks_volume_is_another_one() -> None:
     recording = answers("debian-raid-luks")
     before = capture(FakeShell(recording))
