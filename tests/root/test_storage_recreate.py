@@ -189,6 +189,29 @@ def test_a_partition_table_comes_back_the_same(loop: Callable[..., str], table: 
     assert _partuuids(layout) == _partuuids(now(made))
 
 
+OLD_GPT = """label: gpt
+first-lba: 34
+1 : start=34, size=2014, type=21686148-6449-6E6F-744E-656564454649
+2 : start=2048, size=32MiB, type=U
+3 : start=67584, size=98301
+"""
+
+
+@pytest.mark.parametrize(("table", "before", "after"), [(OLD_GPT, 512, 4096), (GPT, 4096, 512), (MBR, 512, 4096)])
+def test_partitions_come_back_on_a_disk_with_other_sectors(
+    loop: Callable[..., str], table: str, before: int, after: int
+) -> None:
+    old = loop("old", 128, "--sector-size", str(before))
+    new = loop("new", 128, "--sector-size", str(after))
+    run("sfdisk", "--quiet", old, input=table.replace("start=2048", f"start={MIB // before}"))
+    layout = described(old)
+    made = planned(layout, new)
+    execute(Shell(), [*made.teardown, *made.build])
+    assert _partuuids(layout) == _partuuids(now(made))
+    moved = sorted(item.number for item in layout if isinstance(item, Partition) and now(made)[item.id] != item)
+    assert moved == ([1, 3] if table == OLD_GPT else [])
+
+
 def _partuuids(layout: Layout) -> list[str]:
     return [item.uuid for item in layout if isinstance(item, Partition)]
 

@@ -271,6 +271,28 @@ def _phantoms(survey: Survey, device: Device) -> list[str]:
     return paths
 
 
+def sector_size(site: Site, id: str) -> int:
+    """The bytes of a logical sector of a device: the most that one of the disks below it has."""
+    disks = (site.item(below) for below in site.below(id))
+    return max((disk.logical_sector_size for disk in disks if isinstance(disk, Disk)), default=512)
+
+
+def has_other_sectors(site: Site, id: str) -> bool:
+    """Whether the sectors of a device had another size when its partitions were recorded."""
+    tables = [table for below in site.below(id) if isinstance(table := site.item(below), PartitionTable)]
+    return any(table.sector_size != sector_size(site, table.id) for table in tables)
+
+
+def tail_sectors(table: PartitionTable, sector: int) -> int:
+    """How many sectors a GPT takes at the end of its disk: a header, and 128 bytes for each entry."""
+    return 1 - -(table.entries or 128) * 128 // sector if table.label == "gpt" else 0
+
+
+def first_sector(table: PartitionTable, sector: int) -> int:
+    """The first sector that partitions may use: before them lie the MBR, and what a GPT has at the end as well."""
+    return 1 + tail_sectors(table, sector)
+
+
 def contents(_layout: Layout) -> Contents:
     """What writes partition tables, and tells the kernel."""
     return Contents(
@@ -305,14 +327,17 @@ def script(table: PartitionTable, site: Site) -> str:
 
     A disk with other sectors has the same bytes in other numbers.
     """
-    disk = site.item(table.needs[0])
-    sector = disk.logical_sector_size if isinstance(disk, Disk) else table.sector_size
+    sector = sector_size(site, table.id)
     lines = [f"label: {table.label}", *([f"label-id: {table.uuid}"] if table.uuid else []), "unit: sectors"]
     if table.label == "gpt" and sector == table.sector_size:
         lines += [f"first-lba: {table.first_lba}"] * bool(table.first_lba)
         lines += [f"last-lba: {table.last_lba}"] * bool(table.last_lba and table.needs[0] not in site.resized)
+    if table.label == "gpt":
         lines += [f"table-length: {table.entries}"] * (table.entries not in (0, 128))
     partitions = [item for item in site.layout if isinstance(item, Partition) and table.id in item.needs]
+    if table.label == "gpt" and sector != table.sector_size and any(p.start < 1 << 20 for p in partitions):
+        # sfdisk has the first one begin at 1 MiB.
+        lines.append(f"first-lba: {first_sector(table, sector)}")
     if table.label == "dos" and any(partition.start % (1 << 20) for partition in partitions):
         # Sectors of old tables begin anywhere, and sfdisk would move the first usable one to 1 MiB.
         lines.append(f"grain: {sector}")
@@ -329,7 +354,7 @@ def script(table: PartitionTable, site: Site) -> str:
 
 def _mbr(table: PartitionTable, site: Site) -> str:
     """The input of sfdisk for the MBR before a GPT."""
-    sector = table.sector_size
+    sector = sector_size(site, table.id)
     partitions = [item for item in site.layout if isinstance(item, Partition) and table.id in item.needs]
     places = {item.number: (item.start // sector, item.size // sector) for item in partitions}
     return hybrid.script(table.mbr_id, table.mbr, places, site.size(table.needs[0]) // sector)
@@ -340,4 +365,11 @@ def _quoted(text: str) -> str:
     return '"' + re.sub(r'["\\\\$`]', lambda found: f"\\x{ord(found[0]):02x}", text) + '"'
 
 
-KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate)
+def refuses(item: Item, site: Site) -> Iterator[str]:
+    """An MBR before a GPT that counts in sectors of another size what no partition of the GPT is."""
+    own = isinstance(item, PartitionTable) and any(entry.start > 1 and not entry.partition for entry in item.mbr)
+    if own and has_other_sectors(site, item.id):
+        yield "the MBR before its GPT has partitions of its own, which cannot be made in sectors of another size"
+
+
+KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses)

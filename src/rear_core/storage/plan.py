@@ -26,6 +26,7 @@ from .mount import Mount
 from .multipath import MultipathDisk
 from .present import Machine, PresentDisk
 from .resize import fit
+from .sectors import align, with_sectors
 from .teardown import teardown
 
 CLASH = (
@@ -138,9 +139,10 @@ def plan(
     kept = without(without(layout, left_out, kinds), excluded.keys())
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
-    fitted = fit(kept, {id: present[path].size for id, path in disks.items()}, used or {})
+    kept = with_sectors(kept, {id: present[path].logical_sector_size for id, path in disks.items()})
+    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}))
     if fitted.problems:
-        raise Refused("; ".join(fitted.problems), "choose larger disks by DISK_MAPPING, or edit layout.json")
+        raise Refused("; ".join(fitted.problems), "choose other disks by DISK_MAPPING, or edit layout.json")
     on_site = make(
         [
             _on(item, present[disks[item.id]]) if isinstance(item, Disk) else _now(item, in_place)
