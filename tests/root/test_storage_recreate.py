@@ -212,6 +212,16 @@ def test_partitions_come_back_on_a_disk_with_other_sectors(
     assert moved == ([1, 3] if table == OLD_GPT else [])
 
 
+def test_file_systems_come_back_on_a_disk_with_larger_sectors(loop: Callable[..., str]) -> None:
+    old = loop("small", 64), loop("fat", 300)
+    new = loop("new small", 64, "--sector-size", "4096"), loop("new fat", 300, "--sector-size", "4096")
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-J", "size=1", old[0])
+    run("mkfs.vfat", "-F", "32", "-i", "ABCD1234", old[1])
+    found = {item.type: item for item in rebuilt(planned(described(*old), *new))}
+    assert getattr(found["ext"], "block_size", 0) == 4096
+    assert (getattr(found["vfat"], "bits", 0), getattr(found["vfat"], "sector_size", 0)) == (32, 4096)
+
+
 def _partuuids(layout: Layout) -> list[str]:
     return [item.uuid for item in layout if isinstance(item, Partition)]
 

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .command import Command, Site
+from .disk import sector_size
 from .ext import Ext, Journal, capture, contents
 from .kinds import StorageKind
 
@@ -20,6 +22,7 @@ def recreate(item: Ext | Journal, site: Site) -> Iterator[Command]:
     if isinstance(item, Journal):
         yield _journal(item, site)
         return
+    item = _in_sectors(item, site)
     options = ["-t", f"ext{item.version or 4}", *(["-U", item.uuid] if item.uuid else [])]
     options += ["-L", item.label] if item.label else []
     options += _geometry(item, site) if item.blocks else []
@@ -48,6 +51,27 @@ def recreate(item: Ext | Journal, site: Site) -> Iterator[Command]:
     if item.blocks:
         tuned = ("tune2fs", *_tuned(item, site), device)
         yield Command(tuned, f"tune {item.noun} {item.label or item.uuid}", trial=tuned)
+
+
+def _in_sectors(item: Ext, site: Site) -> Ext:
+    """The file system with blocks of a sector of its disk where they were smaller, which no kernel would mount."""
+    sector = sector_size(site, item.id)
+    if not item.blocks or item.block_size >= sector:
+        return item
+    times = sector // item.block_size
+    return replace(
+        item,
+        block_size=sector,
+        blocks=item.blocks // times,
+        reserved_blocks=item.reserved_blocks // times,
+        stride=item.stride // times,
+        stripe_width=item.stripe_width // times,
+        # What follows from the size of a block, and the least that a journal can have.
+        blocks_per_group=0,
+        reserved_gdt_blocks=0,
+        cluster_size=item.cluster_size if item.cluster_size > sector else 0,
+        journal_size=item.journal_size if item.journal_size >= 1024 * sector else 0,
+    )
 
 
 def _journal(item: Journal, site: Site) -> Command:
@@ -116,14 +140,21 @@ def _grows_to(item: Ext) -> int:
     return 0 if usual == item.reserved_gdt_blocks else (now + item.reserved_gdt_blocks - 1) * per_block + 1
 
 
-def refuses(item: Ext | Journal, _site: Site) -> Iterator[str]:
-    """A file system whose journal is on a device that is not described."""
+def refuses(item: Ext | Journal, site: Site) -> Iterator[str]:
+    """A file system whose journal is on a device that is not described, or blocks that are smaller than sectors."""
+    if 0 < item.block_size < sector_size(site, item.id) and (isinstance(item, Journal) or len(item.needs) > 1):
+        yield f"with a journal on another device, blocks of {item.block_size} bytes need disks with sectors as small"
     if isinstance(item, Ext) and item.journal_uuid and not item.journal_size and len(item.needs) == 1:
         yield f"its journal {item.journal_uuid} is on a device that is not here, or left out"
 
 
-def notes(item: Ext | Journal, _site: Site) -> Iterator[str]:
+def notes(item: Ext | Journal, site: Site) -> Iterator[str]:
     """What mke2fs cannot make."""
+    if isinstance(item, Ext) and (made := _in_sectors(item, site)) is not item:
+        yield (
+            f"its blocks have {made.block_size} bytes as the sectors of its disk, and no longer {item.block_size}:"
+            " small files take more room"
+        )
     if unknown := [word for word in item.features if word in NOT_MADE] if isinstance(item, Ext) else []:
         yield f"it is made without {', '.join(unknown)}"
     if isinstance(item, Ext) and "," in item.mount_options:

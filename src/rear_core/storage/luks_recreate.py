@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .command import Command, Site
+from .disk import sector_size
 from .kinds import StorageKind
 from .luks import Luks, capture, contents
 
@@ -76,8 +77,11 @@ def passphrase_problem(passphrase: str) -> str:
     return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
 
 
-def refuses(item: Luks, _site: Site) -> Iterator[str]:
-    """Volumes that hold more than encrypted data, or are being made into others."""
+def refuses(item: Luks, site: Site) -> Iterator[str]:
+    """Volumes that hold more than encrypted data, are being made into others, or begin within a sector."""
+    sector = sector_size(site, item.id)
+    if item.offset % sector:
+        yield f"its data begin at byte {item.offset}, where no sector of {sector} bytes does"
     if item.other:
         yield f"a volume with {', '.join(item.other)} cannot be made again"
 

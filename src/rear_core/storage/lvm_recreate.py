@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .command import Command, Site
+from .disk import sector_size
 from .kinds import StorageKind
 from .layout import Item
 from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup, capture, contents, within
@@ -88,6 +89,9 @@ def _volume_group(item: VolumeGroup, site: Site) -> Iterator[Command]:
     options += [f"--maxlogicalvolumes={item.max_logical_volumes}"] * bool(item.max_logical_volumes)
     options += [f"--maxphysicalvolumes={item.max_physical_volumes}"] * bool(item.max_physical_volumes)
     options += [f"--addtag={tag}" for tag in item.tags]
+    # LVM refuses disks whose sectors have different sizes, which only file systems mind that were there before.
+    mixed = len({sector_size(site, need) for need in item.needs}) > 1
+    options += ["--config=devices/allow_mixed_block_sizes=1"] * mixed
     volumes = [site.device(need) for need in item.needs]
     yield Command(("lvm", "vgcreate", *options, item.name, *volumes), f"make {item.noun} {item.name}")
     for need in item.needs:

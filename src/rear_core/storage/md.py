@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
 from .command import Command, Site
+from .disk import sector_size
 from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -216,6 +217,9 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     host, _, name = item.name.rpartition(":")
     devices = tuple(site.device(need) for need in item.needs)
     same_size = not any(site.is_resized(need) for need in item.needs)
+    # In larger sectors a member can have some bytes less.
+    sector = sector_size(site, item.id)
+    size = item.component_size // sector * sector
     options = [
         f"--metadata={item.metadata}",
         f"--level={item.level}",
@@ -228,8 +232,8 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
         options += [f"--homehost={host or 'any'}", f"--name={name}"] if name else []
         if same_size and item.data_offset and item.metadata not in ("1.0",):
             options.append(f"--data-offset={item.data_offset >> 10}")
-    if same_size and item.component_size and item.level not in ("raid0", "linear"):
-        options.append(f"--size={item.component_size >> 10}")
+    if same_size and size and item.level not in ("raid0", "linear"):
+        options.append(f"--size={size >> 10}")
     options += [f"--spare-devices={item.spares}"] * bool(item.spares)
     options += [f"--chunk={item.chunk >> 10}"] * bool(item.chunk)
     options += [f"--layout={_layout(item)}"] * bool(_layout(item))

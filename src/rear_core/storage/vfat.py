@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 
 from ..rescue.contents import Contents
 from .command import Command, Site
+from .disk import has_other_sectors, sector_size
 from .filesystem import FileSystem, identity
 from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
+
+# The clusters from which on a FAT has 32 bits are 65525; what lies before the first one is no cluster.
+FAT32_CLUSTERS = 66000
 
 
 @dataclass(frozen=True)
@@ -109,12 +113,13 @@ def contents(_layout: Layout) -> Contents:
 
 
 def recreate(item: Fat, site: Site) -> Iterator[Command]:
-    """Make the file system with the same number of bits and volume id; its geometry too, where the size is the same."""
+    """Make the file system with the same number of bits and volume id; its geometry too, where sizes are the same."""
     device = site.device(item.id)
-    options = ["-F", str(item.bits)] if item.bits else []
+    anew = _is_counted_anew(item, site)
+    options = [*_counted_anew(item, site)] if anew else ["-F", str(item.bits)] if item.bits else []
     options += ["-i", item.uuid.replace("-", "")] if item.uuid else []
     options += ["-n", item.label] if item.label else []
-    if item.sector_size and not site.is_resized(item.id):
+    if item.sector_size and not site.is_resized(item.id) and not anew:
         options += ["-s", str(item.cluster_size // item.sector_size), "-S", str(item.sector_size)]
         options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
         options += ["-b", str(item.backup_sector)] if item.backup_sector != 6 else []
@@ -135,4 +140,26 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
         yield Command(argv, f"give {device} the identifier of its MBR")
 
 
-KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate)
+def _is_counted_anew(item: Fat, site: Site) -> bool:
+    """Whether its clusters cannot be what they were, as sectors have another size: their number decides about the bits.
+
+    Firmware takes one of 32 bits with too few clusters for one of 16.
+    """
+    return has_other_sectors(site, item.id) or 0 < item.sector_size < sector_size(site, item.id)
+
+
+def _counted_anew(item: Fat, site: Site) -> Iterator[str]:
+    """32 bits where it had them and has enough clusters for them, which can be smaller; else what mkfs.vfat takes."""
+    size, sector = site.size(item.needs[0]), sector_size(site, item.id)
+    enough = [per for per in (item.cluster_size // sector, 1) if per and size // (per * sector) >= FAT32_CLUSTERS]
+    if item.bits == 32 and enough:
+        yield from ("-F", "32", "-s", str(enough[0]))
+
+
+def notes(item: Fat, site: Site) -> Iterator[str]:
+    """What is computed for the new device."""
+    if item.sector_size and _is_counted_anew(item, site):
+        yield "its clusters are not what they were, as the sectors of its disk have another size"
+
+
+KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..rescue.contents import Contents
 from .command import Command, Site
-from .disk import Disk
+from .disk import sector_size
 from .filesystem import FileSystem, identity
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -134,8 +134,7 @@ def recreate(item: Xfs, site: Site) -> Iterator[Command]:
     for option, part, word in (("-i", meta, "isize"), ("-b", data, "bsize"), ("-n", naming, "bsize")):
         options[option] = [*options.get(option, []), *([f"size={part[word]}"] if word in part else [])]
     options["-n"] += ["version=ci"] * (naming.get("ascii-ci") == "1")
-    disks = [disk for id in site.below(item.id) if isinstance(disk := site.item(id), Disk)]
-    if int(meta.get("sectsz", 0)) >= max((disk.logical_sector_size for disk in disks), default=512):
+    if int(meta.get("sectsz", 0)) >= sector_size(site, item.id):
         options["-s"] = [f"size={meta['sectsz']}"]
     others = {word.partition("=")[0]: word for word in devices(item, site)}
     options["-l"] += [others["logdev"]] if "logdev" in others else []
@@ -191,8 +190,12 @@ def _geometry(item: Xfs, site: Site) -> dict[str, list[str]]:
     return found
 
 
-def refuses(item: Xfs, _site: Site) -> Iterator[str]:
-    """A log that is elsewhere, nobody knows where, or a realtime section, which does not say what it belongs to."""
+def refuses(item: Xfs, site: Site) -> Iterator[str]:
+    """Blocks that are smaller than a sector; a log that is elsewhere, nobody knows where, or a realtime section, which
+    does not say what it belongs to."""
+    block, sector = _numbers(item.data).get("bsize", 0), sector_size(site, item.id)
+    if 0 < block < sector:
+        yield f"its blocks of {block} bytes are smaller than the sectors of its disk, which have {sector}"
     for name, path in (("log", item.log_device), ("realtime section", item.realtime_device)):
         if path and not path.startswith("/"):
             yield f"its {name} is on another device, which only a mounted file system names: mount it, then try again"

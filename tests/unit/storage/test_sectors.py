@@ -9,7 +9,7 @@ import pytest
 
 from rear_core.errors import Refused
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
+from rear_core.storage.ext import Ext, Journal
 from rear_core.storage.hybrid import MbrEntry
 from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Item, make
@@ -17,11 +17,14 @@ from rear_core.storage.luks import Luks
 from rear_core.storage.lvm import PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import assign
 from rear_core.storage.md import Array
+from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.resize import minimum
 from rear_core.storage.swap import Swap
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.vfat import Fat
+from rear_core.storage.xfs import Xfs
 
 MIB, SIZE = 1 << 20, 1 << 30
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
@@ -163,6 +166,93 @@ def test_an_mbr_counts_no_further_in_smaller_sectors() -> None:
         planned(items, 512, size=4 << 40)
 
 
+def ext(**fields: object) -> Ext:
+    made = Ext("fs:1", ("partition:1",), "1", version=4, blocks=102400, block_size=1024, inodes=25688, inode_size=128)
+    return replace(made, features=("has_journal",), **fields)  # type: ignore[arg-type]
+
+
+def test_blocks_are_no_smaller_than_sectors() -> None:
+    item = ext(reserved_blocks=5120, blocks_per_group=8192, journal_size=4 * MIB, reserved_gdt_blocks=256, stride=16)
+    made = planned(recorded(part(1, MIB, 100 * MIB), item), 4096)
+    made_by = words(made, "mke2fs")
+    assert " -b 4096 -N 25688 -I 128 -J size=4 -E stride=4 " in made_by and made_by.endswith(" -m 5.0000 /dev/vda1")
+    assert " -r 1280 " in words(made, "tune2fs")
+    assert [
+        note
+        for note in made.notes
+        if "its blocks have 4096 bytes as the sectors of its disk, and no longer 1024" in note
+    ]
+    assert " -J " not in words(planned(recorded(part(1, MIB, 100 * MIB), ext(journal_size=MIB)), 4096), "mke2fs")
+    assert " -b 1024 " in words(planned(recorded(part(1, MIB, 100 * MIB), item), 512), "mke2fs")
+
+
+@pytest.mark.parametrize(
+    ("items", "why"),
+    [
+        (
+            [Xfs("fs:1", ("partition:1",), "1", data=("bsize=1024", "blocks=102400"))],
+            "blocks of 1024 bytes are smaller",
+        ),
+        (
+            [
+                Journal("journal:1", ("partition:2",), "j", blocks=1, block_size=1024),
+                ext(needs=("partition:1", "journal:1")),
+            ],
+            "with a journal on another device, blocks of 1024 bytes",
+        ),
+        ([luks(2049 * 512)], "its data begin at byte 1049088"),
+    ],
+)
+def test_what_cannot_be_made_in_larger_sectors_is_refused_by_name(items: list[Item], why: str) -> None:
+    layout = recorded(part(1, MIB, 100 * MIB), part(2, 101 * MIB, 100 * MIB), *items)
+    with pytest.raises(Refused, match=why):
+        planned(layout, 4096)
+    assert planned(layout, 512).build
+
+
+@pytest.mark.parametrize(
+    ("size", "sector", "now", "expected"),
+    [
+        (100, 512, 4096, "mkfs.vfat -I /dev/vda1"),
+        (500, 512, 4096, "mkfs.vfat -I -F 32 -s 1 /dev/vda1"),
+        (500, 4096, 512, "mkfs.vfat -I -F 32 -s 8 /dev/vda1"),
+        (500, 512, 512, "mkfs.vfat -I -F 32 -s 8 -S 512 -R 32 -f 2 -M 0xf8 /dev/vda1"),
+    ],
+)
+def test_a_fat_has_enough_clusters_for_its_bits(size: int, sector: int, now: int, expected: str) -> None:
+    item = Fat(
+        "fs:1",
+        ("partition:1",),
+        bits=32,
+        sector_size=sector,
+        cluster_size=4096,
+        reserved_sectors=32,
+        fats=2,
+        media=0xF8,
+    )
+    made = planned(recorded(part(1, MIB, size * MIB), item, sector=sector), now)
+    assert words(made, "mkfs.vfat") == expected
+    assert bool([note for note in made.notes if "its clusters" in note]) is (sector != now)
+
+
+def test_an_array_takes_no_more_of_its_members_than_they_have() -> None:
+    array = Array("md:1", ("partition:1",), "raid1", 1, "1.2", "1", device="/dev/md0", component_size=99 * MIB + 1024)
+    layout = recorded(part(1, MIB, 100 * MIB + 1024), array)
+    assert f"--size={99 << 10} " in words(planned(layout, 4096), "mdadm")
+    assert f"--size={(99 << 10) + 1} " in words(planned(layout, 512), "mdadm")
+
+
+def test_a_group_may_lie_on_disks_with_sectors_of_two_sizes() -> None:
+    second = Disk("disk:B", (), SIZE, "/dev/sdb", serial="B")
+    group = (
+        PhysicalVolume("pv:1", ("partition:1",), "1"), PhysicalVolume("pv:2", ("disk:B",), "2"),
+        VolumeGroup("vg:1", ("pv:1", "pv:2"), "vg", "1", MIB),
+    )  # fmt: skip
+    layout = [*recorded(part(1, MIB, 100 * MIB)), second, *group]
+    assert "--config=devices/allow_mixed_block_sizes=1" in words(planned(layout, 512, 4096), "vgcreate")
+    assert "--config" not in words(planned(layout, 4096, 4096), "vgcreate")
+
+
 def test_the_mbr_before_a_gpt_counts_in_the_new_sectors_or_is_refused() -> None:
     mbr = (MbrEntry(1, 1, 2047, "ee"), MbrEntry(2, 2048, 204800, "83", partition=1))
     made = planned(recorded(part(1, MIB, 100 * MIB), mbr=mbr), 4096)
@@ -171,3 +261,8 @@ def test_the_mbr_before_a_gpt_counts_in_the_new_sectors_or_is_refused() -> None:
     own = replace(mbr[1], partition=0)
     with pytest.raises(Refused, match="has partitions of its own"):
         planned(recorded(part(1, MIB, 100 * MIB), mbr=(mbr[0], own)), 4096)
+
+
+def test_mounts_of_what_is_cut_stay() -> None:
+    items = [part(1, MIB, 100 * MIB + 512), ext(), Mount("mount:/", ("fs:1",), "/", "ext4")]
+    assert planned(recorded(*items), 4096).room == 100 * MIB
