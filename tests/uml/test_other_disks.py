@@ -249,6 +249,19 @@ EMPTY = {
 }
 
 
+def test_a_volume_that_was_blank_and_has_files_now_is_not_overwritten_unasked(lab: Lab) -> None:
+    lab.plug(f"{SYSTEM}\np=${{d}}2\npvcreate -qq $p; vgcreate -qq more $p; lvcreate -qq -y -n blank -L 16m more")
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    lab.guest.check("mkfs.ext4 -q /dev/more/blank; mount /dev/more/blank /srv/more --mkdir; date >/srv/more/file")
+    lab.guest.check("umount /srv/more; sync")
+    lab.shuffle()
+    lab.guest.check("udevadm settle; ! vgs more 2>/dev/null || vgchange -qq -an more")
+    before = lab.checksums()
+    assert "logical volume more/blank (/dev/mapper/more-blank) (it was empty when it was" in lab.recreate().output
+    assert lab.checksums() == before
+
+
 @pytest.mark.parametrize("kind", EMPTY)
 def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, kind: str) -> None:
     """It lies in what does not run in the rescue system, and runs to be read alone."""

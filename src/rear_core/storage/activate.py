@@ -50,7 +50,7 @@ def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator
             if isinstance(item, Array):
                 argv = ["mdadm", "--assemble", "--readonly", "--scan", f"--uuid={item.uuid}"]
                 stop = ["mdadm", "--stop", f"/dev/disk/by-id/md-uuid-{item.uuid}"]
-            elif isinstance(item, LogicalVolume) and not item.flexible and not is_block_device(item.device):
+            elif isinstance(item, LogicalVolume) and item.is_plain and not is_block_device(item.device):
                 volume = f"{item.group}/{item.name}"
                 read_only = f'activation {{ read_only_volume_list=["{volume}"] }}'
                 argv = ["lvm", "lvchange", "--activate=y", f"--config={read_only}", volume]

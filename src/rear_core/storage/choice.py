@@ -17,11 +17,12 @@ from ..report import visible
 from . import present
 from .activate import readable
 from .command import Site
-from .disk import Disk
-from .ext import is_empty, read_superblock
-from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Exclusions, Stake, contents, given_up_by, stakes
-from .inventory import is_part, meaning, read_devices
+from .disk import BLANK, Disk
+from .ext import Ext, is_empty, read_superblock
+from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Exclusions, Stake, contents, given_up_by, stakes
+from .inventory import Device, begins_empty, is_part, meaning, read_devices
 from .layout import Layout, LeftOut, make
+from .lvm import LogicalVolume
 from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
 from .marks import mark
 from .present import Machine, PresentDisk
@@ -182,7 +183,7 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
 
 def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machine, dict[str, Stake]]:
     """The disks that are here, as of `look`, and what is at stake on the recorded ones, now that they can be looked at:
-    what would be made again empty, as it was, and has files by now, is lost."""
+    what would be made again empty, as it was, and holds something by now, is lost."""
     stakes = at_stake(run, layout)
     machine = look(run, layout, stakes, lock=lock)
     were_empty = {
@@ -191,34 +192,54 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
         for content in stake.contents
         if (content.fate, content.reason) == (REMADE, WAS_EMPTY)
     }
-    if not (filled := _filled(run, layout, machine, were_empty, start=lock)):
+    filled = _filled(run, layout, machine, were_empty | _blank_volumes(layout), start=lock)
+    if not filled:
         return machine, stakes
+    given_up, site = run.settings["GIVE_UP"], Site(layout, {})
     for id, stake in stakes.items():
         now = [
-            given_up_by(replace(content, fate=LOST, reason=NOT_EMPTY), run.settings["GIVE_UP"])
+            given_up_by(replace(content, fate=LOST, reason=NOT_EMPTY), given_up)
             if filled.intersection(content.items) and content.reason == WAS_EMPTY
             else content
             for content in stake.contents
         ]
+        volumes = [layout[volume] for volume in filled - were_empty if id in site.below(volume)]
+        lost = [Content(f"{v}", frozenset({id}), LOST, NOT_EMPTY, (v.id,), (v.place(""),)) for v in volumes]
+        now += [given_up_by(content, given_up) for content in lost]
         stakes[id] = replace(stake, contents=tuple(now))
     return look(run, layout, stakes, lock=lock), stakes
 
 
+def _blank_volumes(layout: Layout) -> set[str]:
+    """The ids of volumes that were blank: somebody may have made a file system there since."""
+    marks = {word for item in layout if isinstance(item, Disk) for word in item.marks}
+    volumes = (item for item in layout if isinstance(item, LogicalVolume))
+    return {item.id for item in volumes if item.is_plain and f"{BLANK}{item.device}" in marks}
+
+
 def _filled(run: Run, layout: Layout, machine: Machine, were_empty: Collection[str], *, start: bool) -> frozenset[str]:
-    """The ids of those file systems that are not empty any more; with `start`, also where what they lie in has to run
-    for as long as it is looked at."""
-    ids = {str(getattr(layout[id], "uuid", "")): id for id in were_empty}
-    seen = {device.uuid for device in machine.devices.values()}
+    """The ids of those file systems and volumes that are not empty any more; with `start`, also where what they lie in
+    has to run for as long as it is looked at."""
+    wanted = {str(getattr(layout[id], "uuid", "") if isinstance(layout[id], Ext) else id): id for id in were_empty}
     site = Site(layout, {})
-    hidden = {below for uuid, id in ids.items() if start and uuid not in seen for below in site.below(id)}
+
+    def seen(devices: Mapping[str, Device]) -> dict[str, Device]:
+        volumes = {item.device: item.id for item in layout if isinstance(item, LogicalVolume)}
+        found = [device for device in devices.values() if not is_part(devices, device)]
+        names = {name: device for device in found for name in (device.uuid, volumes.get(device.path)) if name}
+        return {id: names[name] for name, id in wanted.items() if name in names}
+
+    hidden = {below for id in {*wanted.values()} - seen(machine.devices).keys() for below in site.below(id) if start}
     with readable(run.sh, make(item for item in layout if item.id in hidden), run.report.log):
         devices = read_devices(run.sh, run.report.log) if hidden else machine.devices
-        texts = {
-            ids[device.uuid]: run.sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))
-            for device in devices.values()
-            if device.uuid in ids and not is_part(devices, device)
-        }
-    return frozenset(id for id, text in texts.items() if not is_empty(read_superblock(text)))
+        return frozenset(id for id, device in seen(devices).items() if _holds_something(run, device))
+
+
+def _holds_something(run: Run, device: Device) -> bool:
+    """Whether a device has more than zeros and a file system of ext without files."""
+    if device.fstype.startswith("ext"):
+        return not is_empty(read_superblock(run.sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))))
+    return bool(device.fstype) or not begins_empty(run.sh, device)
 
 
 def destinies(assignment: Assignment, stakes: Mapping[str, Stake]) -> Iterator[str]:

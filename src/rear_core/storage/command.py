@@ -6,7 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .inventory import PROBED
 from .layout import Item, Layout
+
+# It is there, and stays as long as it is.
+TO_A_DEVICE = ("conv=nocreat,notrunc,fsync", "status=none")
 
 
 @dataclass(frozen=True)
@@ -77,3 +81,10 @@ class Site:
             return True
         item = self._items[id]
         return not item.bounded and any(self.is_resized(need) for need in item.needs)
+
+
+def zeros(path: str, size: int, why: str) -> Command:
+    """Let a device of so many bytes begin as a blank one: to whoever looks at it next, what is left there from before
+    would be data that nobody knows."""
+    argv = ("dd", "if=/dev/zero", f"of={path}", f"bs={min(PROBED, size)}", "count=1", *TO_A_DEVICE)
+    return Command(argv, f"{path} {why}", destroys=f"what {path} begins with", devices=(path,))

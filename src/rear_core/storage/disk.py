@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
 from . import hybrid
-from .command import Command, Site
+from .command import Command, Site, zeros
 from .inventory import Device, partition_number, pathless
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -22,6 +22,8 @@ NO_TABLE = "does not contain a recognized partition table"
 EXTENDED = ("5", "f", "85", "c5")
 # Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
 BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
+# How the marks of a disk begin that say which of its partitions are blank, or hold data without a signature.
+BLANK, DATA = "blank/", "data/"
 
 
 @dataclass(frozen=True)
@@ -320,6 +322,10 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
         reason = f"give {disk} the MBR that it had before its GPT"
         yield Command(nested, reason, input=_mbr(item, site), trial=nested if item.sector_size == 512 else ())
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for the partitions of {disk}")
+    marks = getattr(site.item(item.needs[0]), "marks", ())
+    for partition in site.layout:
+        if isinstance(partition, Partition) and item.id in partition.needs and f"{BLANK}{partition.number}" in marks:
+            yield zeros(site.device(partition.id), partition.size, "was blank")
 
 
 def script(table: PartitionTable, site: Site) -> str:

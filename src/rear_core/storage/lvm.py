@@ -112,6 +112,11 @@ class LogicalVolume(Item):
         return any(segment.kind not in ("linear", "striped") for segment in self.segments)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether all of it is linear or striped, so that starting it writes nothing."""
+        return not self.flexible and not self.is_pool
+
+    @property
     def is_pool(self) -> bool:
         """Thin pools, and those for caches and VDO."""
         return "pool" in self.layout.split(",")

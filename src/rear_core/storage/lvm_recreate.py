@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .command import Command, Site
-from .disk import sector_size
+from .command import Command, Site, zeros
+from .disk import BLANK, sector_size
 from .kinds import StorageKind
 from .layout import Item
 from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup, capture, contents, within
@@ -38,6 +38,11 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
                 closed = ("lvm", "pvchange", "--allocatable=n", site.device(need))
                 yield Command(closed, f"nothing more is to be put on {site.item(need)}")
         yield from _identity(item, volumes)
+        marks = {word for other in site.layout for word in getattr(other, "marks", ())}
+        for volume in volumes:
+            is_active = not (volume.read_only or volume.skip_activation)
+            if volume.is_plain and is_active and f"{BLANK}{volume.device}" in marks:
+                yield zeros(site.device(volume.id), volume.size, "was blank")
 
 
 def refuses(item: Item, _site: Site) -> Iterator[str]:

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..shell import Shell
-from .disk import BOOT_LOADERS, EXTENDED
+from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED
 from .inventory import Device, begins_empty, partition_number
 
 # Partitions without a file system whose contents nobody misses: boot loaders, which are installed anew, what Microsoft
 # reserves, and those of an MBR that hold others.
 NO_DATA = (*BOOT_LOADERS, *EXTENDED, "e3c9e316-0b5c-4db8-817d-f92df00215ae")
-BLANK, DATA = "blank/", "data/"
 # A disk without a table or a signature that does not begin with zeros.
 RAW = f"{DATA}0"
 
@@ -25,8 +24,9 @@ def mark(identifier: str) -> str:
 
 
 def found_on(sh: Shell, disk: Device, stack: Sequence[Device], table: Mapping[str, Any]) -> frozenset[str]:
-    """Of a disk and what stands on it: `ext4`'s UUID as it is compared, `minix/1048576` for what has none by type and
-    bytes, and of partitions by number that have no signature `blank/2`, or `data/2` where they do not begin with zeros.
+    """Of a disk and what stands on it: the UUID of `ext4` as it is compared, `minix/1048576` for what has none by type
+    and bytes, and of partitions and volumes without a signature `blank/2` and `blank//dev/mapper/vg-lv`, or `data/2`
+    where they do not begin with zeros.
     """
     found = {mark(identifier) for identifier in identifiers(table)}
     codes = {
@@ -34,13 +34,16 @@ def found_on(sh: Shell, disk: Device, stack: Sequence[Device], table: Mapping[st
         for row in table.get("partitions", ())
     }
     for device in stack:
-        number = partition_number(device.path, disk.path) if device.path in disk.children else 0
+        place = device.path if device.type == "lvm" else ""
+        if device.path in disk.children:
+            number = partition_number(device.path, disk.path)
+            place = "" if codes.get(number, NO_DATA[0]) in NO_DATA else f"{number}"
         if device.uuid:
             found.add(mark(device.uuid))
         elif device.fstype:
             found.add(f"{device.fstype}/{device.size}")
-        elif number and not device.children and codes.get(number, NO_DATA[0]) not in NO_DATA:
-            found.add(f"{BLANK if begins_empty(sh, device) else DATA}{number}")
+        elif place and not device.children:
+            found.add(f"{BLANK if begins_empty(sh, device) else DATA}{place}")
     return frozenset(found)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..errors import Refused
 from ..mounts import mounted_below
-from .command import Command
-from .inventory import PROBED, Device, volume_group
+from .command import Command, zeros
+from .inventory import Device, volume_group
 from .present import Machine
 
 
@@ -30,7 +30,9 @@ def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
             for device in lasting
             if (device.path == disk or device.type == "part") and (device.fstype or device.children)
         ]
-        commands += [*wiped, *([_clear(machine.devices[disk])] if wiped or disk in raw else [])]
+        commands += wiped
+        if wiped or disk in raw:
+            commands.append(zeros(disk, machine.devices[disk].size, "is to begin as a blank one"))
     return commands
 
 
@@ -78,14 +80,6 @@ def _stop(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
             yield Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
         elif device.type.startswith(("raid", "linear", "md", "container")):
             yield Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
-
-
-def _clear(device: Device) -> Command:
-    """Let it begin as a blank one does: what is left of a table or boot loader is data that nobody knows to whoever
-    looks at the disk before something is on it again."""
-    path, size = device.path, min(PROBED, device.size)
-    argv = ("dd", "if=/dev/zero", f"of={path}", f"bs={size}", "count=1", "conv=nocreat,notrunc,fsync", "status=none")
-    return Command(argv, f"{path} is to begin as a blank one", destroys=f"what {path} begins with", devices=(path,))
 
 
 def _wipe(device: Device, disk: str) -> Command:
