@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from ..storage.luks import RANDOM
@@ -24,10 +25,18 @@ ON_DEMAND = {"noauto", "nofail"}
 # Options of mount that name another device: log and realtime section of XFS, journal of ext4, a device of Btrfs.
 OTHER_DEVICE = re.compile(r"(?<![\w.-])(?:logdev|rtdev|journal_path|device)=([^\s,\"']+)")
 
+# A field of fstab(5) and crypttab(5); one that begins with `#` is a comment, and the end of its line.
+FIELD = r"[^#\s]\S*"
+FSTAB = re.compile(
+    rf"^[ \t]*(?P<device>{FIELD})[ \t]+(?P<place>{FIELD})(?:[ \t]+(?P<type>{FIELD}))?"
+    rf"(?:[ \t]+(?P<options>{FIELD}))?",
+    re.MULTILINE,
+)
 # The lines of crypttab(5): `vault UUID=... /etc/key luks,header=/dev/sda1`. Behind a path there may be the device that
 # it is on (`/key:LABEL=stick`), for Debian's passdev before it (`/dev/disk/by-label/stick:/key`).
 CRYPTTAB = re.compile(
-    r"^[ \t]*(?P<name>[^#\s]\S*)[ \t]+(?P<device>\S+)(?:[ \t]+(?P<key>\S+))?(?:[ \t]+(?P<options>\S+))?", re.MULTILINE
+    rf"^[ \t]*(?P<name>{FIELD})[ \t]+(?P<device>{FIELD})(?:[ \t]+(?P<key>{FIELD}))?(?:[ \t]+(?P<options>{FIELD}))?",
+    re.MULTILINE,
 )
 KEY = re.compile(r"(?:/(?!dev/)[^\s:]*:)?(\S+?)(?::/\S*)?(?=\s|$)")
 # The lines of mdadm.conf(5): three letters of their first words are enough, and they go on with those that begin with a
@@ -71,12 +80,12 @@ class Finding:
 
 def fstab(text: str) -> Iterator[Reference]:
     """The first fields of /etc/fstab that name a device of this machine, and options that name another one."""
-    for match in re.finditer(r"^[ \t]*([^#\s]\S*)[ \t]+\S+[ \t]+(\S+)(?:[ \t]+(\S+))?", text, re.MULTILINE):
-        options = set((match[3] or "").split(","))
-        if match[2] not in NETWORK | VIRTUAL:
-            yield from _at(match, 1, bool(options & ON_DEMAND))
-            for option in OTHER_DEVICE.finditer(text, match.start(3), match.end(3)) if match[3] else ():
-                yield from _at(option, 1, bool(options & ON_DEMAND))
+    for line in FSTAB.finditer(text):
+        optional = bool(ON_DEMAND.intersection((line["options"] or "").split(",")))
+        if line["type"] not in NETWORK | VIRTUAL:
+            yield from _at(line, "device", optional)
+            for option in OTHER_DEVICE.finditer(text, *line.span("options")) if line["options"] else ():
+                yield from _at(option, 1, optional)
 
 
 def fstab_targets(target: Path) -> list[str]:
@@ -261,23 +270,27 @@ def eased(name: str, text: str, findings: Sequence[Finding]) -> tuple[str, list[
     """
     if name not in ("/etc/fstab", "/etc/crypttab"):
         return text, list(findings)
+    parser, missing = (fstab, "auto") if name == "/etc/fstab" else (crypttab, "none")
     lines, told = text.split("\n"), []
     for finding in findings:
         line = lines[finding.line - 1]
         needed = name == "/etc/fstab" and decoded(line.split()[1]) in SYSTEM
         if not finding.new and not finding.optional and not needed:
-            lines[finding.line - 1] = _with_nofail(line, "defaults" if name == "/etc/fstab" else "none")
-            finding = replace(finding, optional=True, eased=True)
+            changed = with_nofail(line, missing)
+            # It is read once more: what is said to start must have been understood.
+            if all(reference.optional for reference in parser(changed)):
+                lines[finding.line - 1] = changed
+                finding = replace(finding, optional=True, eased=True)
         told.append(finding)
     return "\n".join(lines), told
 
 
-def _with_nofail(line: str, missing: str) -> str:
+def with_nofail(line: str, missing: str) -> str:
     """The line with the option in its fourth field; `missing` stands for a third field that is not there."""
-    fields = re.findall(r"\s*[^\s#]\S*", line)[:4]
-    rest = line[len("".join(fields)) :]
-    options = fields[3].strip().split(",") if len(fields) == 4 else []
+    fields = list(takewhile(lambda field: field[0][0] != "#", re.finditer(r"\S+", line)))[:4]
+    options = fields[3][0].split(",") if len(fields) == 4 else []
     if "nofail" in options:
         return line
-    fields = fields if len(fields) > 2 else [*fields, f" {missing}"]
-    return "".join([*fields, ",nofail" if options else " nofail"]) + rest
+    words = [] if len(fields) > 2 else [missing]
+    end = fields[-1].end()
+    return line[:end] + (",nofail" if options else " ".join(["", *words, "nofail"])) + line[end:]

@@ -57,6 +57,9 @@ def names(parser: Parser, text: str) -> list[str]:
          ["UUID:1-2", "LABEL:STICK?"]),
         (references.crypttab, "a UUID=1-2 /etc/a.key luks,header=/etc/h.img", ["UUID:1-2"]),
         (references.crypttab, "# name device\ncrypt /dev/md/data", [":/dev/md/data"]),
+        (references.crypttab, "a UUID=1-2 # nofail,header=/dev/sda1", ["UUID:1-2"]),
+        (references.fstab, "UUID=1 /x # xfs noauto", ["UUID:1"]),
+        (references.fstab, "UUID=1 /x xfs #logdev=/dev/sdb1,noauto", ["UUID:1"]),
         (references.mdadm_conf, "ARRAY /dev/md/0 metadata=1.2 name=a:0 UUID=aa:bb:cc:dd\n", ["MD:aa:bb:cc:dd?"]),
         (references.mdadm_conf, "# ARRAY /dev/md0 UUID=aa:bb\nMAILADDR root", []),
         (references.mdadm_conf, "array /dev/md0\n devices=/dev/sda1,/dev/sdb[12],/dev/sdc\n  uuid=aa:b\nX /dev/sdd\n",
@@ -113,8 +116,15 @@ def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
         ("/etc/crypttab", "vault UUID=9-9 none luks", "vault UUID=9-9 none luks,nofail"),
         ("/etc/crypttab", "vault UUID=9-9", "vault UUID=9-9 none nofail"),
         ("/etc/crypttab", "vault UUID=9-9 /key", "vault UUID=9-9 /key nofail"),
+        ("/etc/fstab", "UUID=dead-1 /data ext4 # archive", "UUID=dead-1 /data ext4 nofail # archive"),
+        ("/etc/fstab", "UUID=dead-1 /data # ext4 rw", "UUID=dead-1 /data auto nofail # ext4 rw"),
+        ("/etc/fstab", "\tUUID=9 /x xfs rw#1 0 2 # rw, old", "\tUUID=9 /x xfs rw#1,nofail 0 2 # rw, old"),
+        ("/etc/crypttab", "data UUID=dead-beef none # luks, the archive",
+         "data UUID=dead-beef none nofail # luks, the archive"),
+        ("/etc/crypttab", "data UUID=dead-beef #nofail", "data UUID=dead-beef none nofail #nofail"),
+        ("/etc/crypttab", "data UUID=9 none luks # nofail", "data UUID=9 none luks,nofail # nofail"),
     ],
-)
+)  # fmt: skip
 def test_a_line_whose_device_is_not_there_does_not_keep_the_system_from_starting(
     tmp_path: Path, name: str, line: str, eased: str
 ) -> None:
