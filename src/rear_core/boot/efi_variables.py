@@ -18,15 +18,17 @@ from ..system.firmware import GLOBAL_VARIABLE, read_efi_variable
 ACTIVE = 1
 MEDIA, HARD_DRIVE, FILE_PATH = 4, 1, 4
 END_OF_PATH = 0x7F
-GUID_SIGNATURE = 2
+# How the node of a partition tells which one it is.
+MBR_SIGNATURE, GUID_SIGNATURE = 1, 2
 
 
 @dataclass(frozen=True)
 class BootEntry:
     """A Boot#### variable.
 
-    `loader` is a path as in `\\EFI\\debian\\shimx64.efi`, `partition` the GUID of the partition it is on.
-    Entries for network cards and the like have neither.
+    `loader` is a path as in `\\EFI\\debian\\shimx64.efi`, `partition` the PARTUUID of the partition it is on: on GPT
+    its GUID, on an MBR the id of the disk and the number (`12345678-01`). Entries for network cards and the like have
+    neither.
     """
 
     number: str
@@ -82,7 +84,7 @@ def parse_load_option(number: str, value: bytes) -> BootEntry:
 
 
 def _parse_device_path(path: bytes) -> tuple[str, str]:
-    """Loader and partition GUID of a device path; each is empty when the path does not say."""
+    """Loader and PARTUUID of a device path; each is empty when the path does not say."""
     loader = partition = ""
     offset = 0
     while offset + 4 <= len(path):
@@ -90,13 +92,24 @@ def _parse_device_path(path: bytes) -> tuple[str, str]:
         if kind == END_OF_PATH or length < 4:
             break
         node = path[offset + 4 : offset + length]
-        if (kind, subkind) == (MEDIA, HARD_DRIVE) and len(node) >= 38 and node[37] == GUID_SIGNATURE:
-            # partition number (4 bytes), start (8), size (8), signature (16), format (1), signature type (1)
-            partition = str(uuid.UUID(bytes_le=node[20:36]))
+        if (kind, subkind) == (MEDIA, HARD_DRIVE) and len(node) >= 38:
+            partition = _partuuid(node)
         elif (kind, subkind) == (MEDIA, FILE_PATH):
             loader += _utf16(node + b"\0\0", 0)[0]
         offset += length
     return loader, partition
+
+
+def _partuuid(node: bytes) -> str:
+    """What the kernel calls the partition of a Hard Drive media device path; "" when neither GUID nor disk id is told.
+
+    On an MBR only the first four bytes of the signature count.
+    """
+    # partition number (4 bytes), start (8), size (8), signature (16), format (1), signature type (1)
+    if node[37] == GUID_SIGNATURE:
+        return str(uuid.UUID(bytes_le=node[20:36]))
+    number, disk = struct.unpack_from("<I16xI", node)
+    return f"{disk:08x}-{number:02x}" if node[37] == MBR_SIGNATURE and disk else ""
 
 
 def _utf16(value: bytes, offset: int) -> tuple[str, int]:

@@ -118,9 +118,9 @@ def _describe(
 
 
 def entries_for(found: Installation, partuuids: Sequence[str], variables: BootEntries) -> Iterator[BootEntry]:
-    """The boot entries that start this installation on the partition of that GUID, or on the several of a mirror."""
+    """The boot entries that start this installation on that partition, or on the several of a mirror."""
     folder = PureWindowsPath("/", found.loader).parent
-    here = {"", *(partuuid.lower() for partuuid in partuuids)}  # "" on a disk without GPT
+    here = {"", *(partuuid.lower() for partuuid in partuuids)}  # "" where an entry tells none
     for entry in variables.entries:
         # PureWindowsPath compares as FAT does, without regard to case.
         on_it = entry.partition in here
@@ -140,7 +140,7 @@ def _mounted_fat(run: Run) -> list[dict[str, Any]]:
 
 
 def _partuuids(run: Run, mount: dict[str, Any]) -> list[str]:
-    """The GUID of the partition that is mounted, or those of all members of an array, which itself has none."""
+    """The PARTUUID of the partition that is mounted, or those of all members of an array, which itself has none."""
     if mount["partuuid"]:
         return [mount["partuuid"]]
     # $ lsblk --noheadings --list --inverse --output PARTUUID /dev/md127

@@ -26,11 +26,11 @@ PLATFORMS = {
 
 @dataclass(frozen=True)
 class SystemPartition:
-    """A partition that firmware can start from: where it is now."""
+    """A partition that firmware can start from: where it is now, and its PARTUUID."""
 
     disk: str
     number: int
-    guid: str
+    partuuid: str
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,17 @@ def places(run: Run, mountpoint: str) -> Iterator[SystemPartition]:
     for item in (layout[id] for id in sorted(run.rebuilt.site.below(filesystem))):
         disks = run.rebuilt.disks(item.id)
         if isinstance(item, Partition) and len(disks) == 1:
-            guid = run.rebuilt.changed_identifiers.get(item.uuid, item.uuid)
-            yield SystemPartition(disks[0], item.number, guid.lower())
+            partuuid = run.rebuilt.changed_identifiers.get(item.uuid, item.uuid)
+            yield SystemPartition(disks[0], item.number, partuuid.lower())
 
 
 def matching(entry: WantedEntry, variables: BootEntries) -> BootEntry | None:
     """The firmware's entry that starts the same file on the same partition."""
-    for found in variables.entries:
-        if found.partition == entry.partition.guid and _same_file(found.loader, entry.loader):
-            return found
-    return None
+    return next((found for found in variables.entries if _starts(found, entry)), None)
+
+
+def _starts(found: BootEntry, entry: WantedEntry) -> bool:
+    return found.partition == entry.partition.partuuid and _same_file(found.loader, entry.loader)
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -118,12 +119,39 @@ def stale(wanted: Sequence[WantedEntry], variables: BootEntries, here: set[str])
     ]  # fmt: skip
 
 
+def repeated(wanted: Sequence[WantedEntry], variables: BootEntries) -> list[BootEntry]:
+    """Entries that start the same as another one of the same label, where the machine had not as many.
+
+    The first ones in the order of the firmware are left.
+    """
+    kept: list[tuple[WantedEntry, BootEntry]] = []
+    more = []
+    for found in sorted(variables.entries, key=lambda entry: _rank(entry, variables)):
+        alike = [entry for entry in wanted if entry.label == found.label and _starts(found, entry)]
+        # Those of a partition without an id cannot be told apart.
+        if not alike or not found.partition:
+            continue
+        same = [one for entry, one in kept if entry == alike[0]]
+        if len(same) < len(alike):
+            kept.append((alike[0], found))
+        else:
+            more.append(found)
+    return more
+
+
+def _rank(entry: BootEntry, variables: BootEntries) -> tuple[bool, int]:
+    order = variables.order
+    return not entry.active, order.index(entry.number) if entry.number in order else len(order)
+
+
 def _register(run: Run, wanted: Sequence[WantedEntry]) -> list[str]:
     done = []
     here = {uuid.lower() for uuid in run.sh.query("lsblk", "--noheadings", "--output", "PARTUUID").split()}
-    for old in stale(wanted, read_boot_entries(), here):
+    before = read_boot_entries()
+    reasons = {"of a lost partition": stale(wanted, before, here), "that was there twice": repeated(wanted, before)}
+    for old, reason in [(old, reason) for reason, entries in reasons.items() for old in entries]:
         _efibootmgr(run, "--bootnum", old.number, "--delete-bootnum")
-        done.append(f"boot entry {old.number} {old.label!r} of a lost partition removed")
+        done.append(f"boot entry {old.number} {old.label!r} {reason} removed")
     # Each new entry comes first in the order.
     for entry in reversed(wanted):
         variables = read_boot_entries()

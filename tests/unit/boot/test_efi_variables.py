@@ -28,6 +28,11 @@ def hard_drive(guid: str = ESP) -> bytes:
     return node(4, 1, struct.pack("<IQQ", 1, 2048, 1048576) + uuid.UUID(guid).bytes_le + bytes([2, 2]))
 
 
+def mbr_partition(disk_id: int, number: int) -> bytes:
+    """What efibootmgr writes for a disk with an MBR."""
+    return node(4, 1, struct.pack("<IQQI12x", number, 2048, 1048576, disk_id) + bytes([1, 1]))
+
+
 def file_path(path: str) -> bytes:
     return node(4, 4, (path + "\0").encode("utf-16-le"))
 
@@ -45,6 +50,16 @@ def write_variable(root: Path, name: str, value: bytes) -> None:
 def test_an_entry_tells_label_loader_and_partition() -> None:
     option = load_option("debian", hard_drive() + file_path(SHIM) + END, data=b"\x01\x02")
     assert parse_load_option("0003", option) == BootEntry("0003", "debian", True, SHIM, ESP)
+
+
+@pytest.mark.parametrize(
+    ("disk_id", "number", "partuuid"),
+    [(0x12345678, 1, "12345678-01"), (0x00AB12CD, 11, "00ab12cd-0b"), (0, 1, "")],
+    ids=["primary", "logical", "disk without an id"],
+)
+def test_a_partition_of_an_mbr_is_told_as_the_kernel_does(disk_id: int, number: int, partuuid: str) -> None:
+    option = load_option("debian", mbr_partition(disk_id, number) + file_path(SHIM) + END)
+    assert parse_load_option("0003", option) == BootEntry("0003", "debian", True, SHIM, partuuid)
 
 
 def test_an_entry_without_a_file_has_neither_loader_nor_partition() -> None:

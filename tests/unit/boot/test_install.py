@@ -18,6 +18,7 @@ from rear_core.boot.grub_efi_install import (
     install_command,
     matching,
     places,
+    repeated,
     stale,
     wanted_entries,
 )
@@ -223,7 +224,7 @@ def test_entries_are_wanted_in_the_order_of_the_firmware() -> None:
 
 def test_a_mirrored_system_partition_gets_an_entry_for_each_member() -> None:
     run = open_run(MIRRORED_ESP, "uefi")
-    assert sorted(place.guid for place in places(run, "/boot/efi")) == ["guid-a1", "guid-b2"]
+    assert sorted(place.partuuid for place in places(run, "/boot/efi")) == ["guid-a1", "guid-b2"]
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ def test_a_changed_partition_identifier_is_looked_for_under_its_new_name() -> No
     run = open_run(ESP, "uefi")
     assert run.rebuilt is not None
     run.rebuilt.changed_identifiers["guid-a1"] = "GUID-NEW"
-    assert [place.guid for place in places(run, "/boot/efi")] == ["guid-new"]
+    assert [place.partuuid for place in places(run, "/boot/efi")] == ["guid-new"]
 
 
 def test_an_entry_matches_by_partition_and_file_whatever_its_case_and_label() -> None:
@@ -285,6 +286,48 @@ def test_an_entry_matches_by_partition_and_file_whatever_its_case_and_label() ->
     assert matching(wanted, BootEntries((*others, right))) == right
     assert matching(wanted, BootEntries(others)) is None
     assert [entry.number for entry in stale([wanted], BootEntries((*others, right)), {"guid-a1"})] == ["0001"]
+
+
+SHIM = "\\EFI\\debian\\shimx64.efi"
+ON_MBR = SystemPartition("/dev/vda", 1, "12345678-01")
+
+
+def test_an_entry_on_an_mbr_disk_is_found_again() -> None:
+    wanted = WantedEntry("0001", "debian", "EFI/debian/shimx64.efi", ON_MBR)
+    old, new = (BootEntry(n, "debian", True, SHIM, uuid) for n, uuid in (("1", "87654321-01"), ("2", "12345678-01")))
+    variables = BootEntries((old, new))
+    assert matching(wanted, variables) == new
+    assert stale([wanted], variables, {"12345678-01"}) == [old]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "removed"),
+    [((), []), (("0001",), ["0001", "0003", "0006"]), (("0001", "0003"), ["0003", "0006"])],
+    ids=["no GRUB", "one entry", "two entries"],
+)
+def test_entries_that_earlier_recoveries_made_once_more_are_removed(
+    recorded: tuple[str, ...], removed: list[str]
+) -> None:
+    wanted = [WantedEntry(number, "debian", "EFI/debian/shimx64.efi", ON_MBR) for number in recorded]
+    entries = (
+        *(BootEntry(number, "debian", True, SHIM, "12345678-01") for number in ("0001", "0002", "0003")),
+        BootEntry("0004", "debian", True, SHIM, "12345678-02"),
+        BootEntry("0005", "my debian", True, SHIM, "12345678-01"),
+        BootEntry("0006", "debian", False, SHIM, "12345678-01"),
+    )
+    found = repeated(wanted, BootEntries(entries, ("0006", "0005", "0002", "0001", "0003")))
+    assert [entry.number for entry in found] == removed
+
+
+def test_an_entry_that_was_made_twice_becomes_one_and_is_not_made_again(
+    mirrored_by_hand: tuple[Run, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recorded = mirrored_by_hand
+    there = tuple(BootEntry(number, "debian", True, SHIM, "guid-a1") for number in ("0001", "0002"))
+    monkeypatch.setattr(grub_efi_install, "read_boot_entries", lambda: BootEntries(there, ("0002", "0001")))
+    delete = "efibootmgr --quiet --bootnum 0001 --delete-bootnum"
+    run.sh = FakeShell({"lsblk --noheadings --output PARTUUID": "guid-a1\n", delete: ""})
+    assert grub_efi_install.install(run, recorded) == ["boot entry 0001 'debian' that was there twice removed"]
 
 
 FOUND = {"vendor": "x", "loader": "EFI/x/shim.efi", "grub": "EFI/x/grub.efi", "shim": True}
