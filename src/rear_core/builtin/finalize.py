@@ -232,6 +232,8 @@ def prove(run: Run) -> None:
     for loader, facts in usable:
         problems += loader.verify(run, facts) if loader.verify else []
     entry = boot_entry.default_entry(run.target)
+    if other := boot_entry.starts_another(run.target):
+        run.recovery.differences.append(f"GRUB starts {other!r} by default, which loads no kernel of this system")
     problems += proof.problems_of_entry(run.target, entry, storage_of(run))
     problems += proof.missing_key_files(run.target)
     lvm_devices.check_filters(run)

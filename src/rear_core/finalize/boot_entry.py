@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import RearError
@@ -16,57 +16,114 @@ from . import files
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
 LOAD = ("linux", "linux16", "linuxefi", "kernel")
 INITRAMFS = ("initrd", "initrd16", "initrdefi")
+# Xen is loaded first; the kernel is its first module, and the initramfs its second.
+HYPERVISOR = ("multiboot", "multiboot2", "xen_hypervisor")
+MODULE = ("module", "module2", "xen_module")
 SET_DEFAULT = re.compile(r"\s*set default=[\"']?([^\"']*)")
 ENVIRONMENT_SIZE = 1024
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the boot menu; paths are as GRUB reads them, from the root of the file system that /boot is on."""
+    """An entry of the boot menu, or a submenu with `entries`.
+
+    Paths are as GRUB reads them, from the root of the file system that /boot is on.
+    """
 
     title: str
     id: str = ""
     kernel: str = ""
     initramfs: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    hypervisor: str = ""
+    entries: tuple[Entry, ...] = ()
 
 
 def default_entry(target: Path) -> Entry | None:
-    """The entry that is started when nobody chooses, None when no configuration has one with a kernel."""
+    """The entry that is started when nobody chooses, None when no configuration has one with a kernel.
+
+    Where GRUB starts something else by default, as another system, it is the first one with a kernel.
+    """
     return next(iter(entries(target)), None)
+
+
+def starts_another(target: Path) -> str:
+    """The title of the default entry where that loads no kernel, "" where it does."""
+    _, default = _menu_of(target)
+    return default.title if default and not default.kernel else ""
 
 
 def entries(target: Path) -> list[Entry]:
     """The entries with a kernel of the first configuration that has any, the default one first."""
+    found, default = _menu_of(target)
+    return sorted((entry for entry in leaves(found) if entry.kernel), key=lambda entry: entry is not default)
+
+
+def _menu_of(target: Path) -> tuple[list[Entry], Entry | None]:
+    """The menu of the first configuration that has a kernel, and what GRUB starts of it by default."""
     for path in [path for pattern in CONFIGURATIONS for _, path in files.find(target, pattern)]:
         text = files.read(path)
         environment = read_environment(path.with_name("grubenv"))
-        found = list(menu(text))
-        if re.search(r"^\s*blscfg\b", text, re.MULTILINE):
-            found += boot_loader_specification(target, environment)
-        found = [entry for entry in found if entry.kernel]
-        if default := choose(found, default_of(text, environment)):
-            return [default, *(entry for entry in found if entry is not default)]
-    return []
+        found = menu(text, boot_loader_specification(target, environment))
+        if any(entry.kernel for entry in leaves(found)):
+            return found, choose(found, default_of(text, environment))
+    return [], None
 
 
-def menu(text: str) -> Iterator[Entry]:
-    """The entries of grub.cfg in their order, also those of submenus."""
-    entry: Entry | None = None
-    for line in text.splitlines():
-        words = _words(line)
-        if not words:
-            continue
-        if words[0] == "menuentry" and len(words) > 1:
-            if entry:
-                yield entry
-            entry = Entry(words[1], _option(words, "--id", "$menuentry_id_option"))
-        elif entry and words[0] in LOAD and len(words) > 1:
-            entry = Entry(entry.title, entry.id, words[1], (), tuple(words[2:]))
-        elif entry and words[0] in INITRAMFS:
-            entry = Entry(entry.title, entry.id, entry.kernel, tuple(words[1:]), entry.arguments)
-    if entry:
-        yield entry
+def leaves(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries themselves, also those inside of submenus."""
+    for entry in entries:
+        yield from leaves(entry.entries) if entry.entries else (entry,)
+
+
+def menu(text: str, listed: Sequence[Entry] = ()) -> list[Entry]:
+    """The entries and submenus of grub.cfg in their order; `listed` are those that its command `blscfg` adds."""
+    return _entries(_commands(text), listed)
+
+
+def _entries(commands: Iterator[list[str]], listed: Sequence[Entry]) -> list[Entry]:
+    """What the commands add to a menu, to the end of the block that they are in."""
+    found: list[Entry] = []
+    for words in commands:
+        if words[0] == "}":
+            break
+        if words[0] == "blscfg":
+            found += listed
+        elif words[0] == "menuentry" and len(words) > 1:
+            found.append(_entry(words, commands))
+        elif words[0] == "submenu" and len(words) > 1:
+            found.append(Entry(words[1], _id(words), entries=tuple(_entries(commands, ()))))
+        elif words[-1] == "{":
+            found += _entries(commands, listed)
+    return found
+
+
+def _entry(start: list[str], commands: Iterator[list[str]]) -> Entry:
+    entry, modules = Entry(start[1], _id(start)), []
+    for words in commands:
+        if words[0] == "}":
+            break
+        files_named = [word for word in words[1:] if not word.startswith("--")]
+        if words[-1] == "{":
+            _entries(commands, ())
+        elif words[0] in LOAD and len(words) > 1:
+            entry = replace(entry, kernel=words[1], initramfs=(), arguments=tuple(words[2:]))
+        elif words[0] in INITRAMFS:
+            entry = replace(entry, initramfs=tuple(words[1:]))
+        elif words[0] in HYPERVISOR and files_named:
+            entry = replace(entry, hypervisor=files_named[0])
+        elif words[0] in MODULE and files_named:
+            modules.append(files_named)
+    if entry.hypervisor and modules:
+        (kernel, *arguments), others = modules[0], modules[1:]
+        entry = replace(
+            entry, kernel=kernel, arguments=tuple(arguments), initramfs=tuple(module[0] for module in others)
+        )
+    return entry
+
+
+def _id(words: list[str]) -> str:
+    return next((value for name, value in zip(words, words[1:]) if name in ("--id", "$menuentry_id_option")), "")
 
 
 def boot_loader_specification(target: Path, environment: dict[str, str]) -> list[Entry]:
@@ -113,14 +170,19 @@ def _defaults(text: str) -> Iterator[str]:
 
 
 def choose(entries: Sequence[Entry], default: str) -> Entry | None:
-    """The entry that a default means; GRUB takes the first one when there is none of that name."""
-    last = default.rpartition(">")[2]
-    for entry in entries:
-        if last in (entry.title, entry.id) and last:
-            return entry
-    if default.isdigit() and int(default) < len(entries):
-        return entries[int(default)]
-    return entries[0] if entries else None
+    """The entry that a default means; GRUB takes the first one of a menu when there is none of that name or number.
+
+    `1>2` is the third entry of the submenu that is the second one (GRUB manual, "default"). What stands behind the name
+    of an entry that is no submenu counts for nothing; in a title `>` is written twice.
+    """
+    part, rest = re.fullmatch(r"((?:>>|[^>])*)>?(.*)", default, re.DOTALL).groups()  # type: ignore[union-attr]
+    name = part.replace(">>", ">").strip()
+    if name.isdigit():
+        entry = entries[int(name)] if int(name) < len(entries) else None
+    else:
+        entry = next((entry for entry in entries if name and name in (entry.title, entry.id)), None)
+    entry = entry or next(iter(entries), None)
+    return choose(entry.entries, rest) if entry and entry.entries else entry
 
 
 def read_environment(path: Path) -> dict[str, str]:
@@ -153,15 +215,28 @@ def locate(target: Path, path: str) -> Path | None:
     return None
 
 
+def _commands(text: str) -> Iterator[list[str]]:
+    """The words of each command; one that opens a block ends in `{`, and its end is a command `}`."""
+    for line in text.replace("\\\n", " ").splitlines():
+        command: list[str] = []
+        for word in _words(line):
+            if word in (";", "{", "}"):
+                command += ["{"] if word == "{" else []
+                yield from (words for words in (command, ["}"] if word == "}" else []) if words)
+                command = []
+            elif command or word not in ("then", "else", "do"):
+                command.append(word)
+        if command:
+            yield command
+
+
 def _words(line: str) -> list[str]:
+    words = shlex.shlex(line, posix=True, punctuation_chars=";")
+    words.whitespace_split = True
     try:
-        return shlex.split(line, comments=True)
+        return list(words)
     except ValueError:
         return []  # half of a command of several lines
-
-
-def _option(words: list[str], *names: str) -> str:
-    return next((value for name, value in zip(words, words[1:]) if name in names), "")
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

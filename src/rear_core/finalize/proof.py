@@ -23,8 +23,8 @@ def problems_of_entry(target: Path, entry: boot_entry.Entry | None, storage: Sto
         return ["GRUB's configuration has no entry with a kernel"]
     problems = [
         f"{path} of the entry {entry.title!r} is missing or empty"
-        for path in (entry.kernel, *entry.initramfs)
-        if not _is_filled(boot_entry.locate(target, path))
+        for path in (entry.hypervisor, entry.kernel, *entry.initramfs)
+        if path and not _is_filled(boot_entry.locate(target, path))
     ]
     words, opened = " ".join(entry.arguments), opened_at_start(target, storage)
     problems += [

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.boot_entry import Entry, choose, default_entry, default_of, entries, locate, menu
+from rear_core.finalize.boot_entry import (
+    Entry,
+    choose,
+    default_entry,
+    default_of,
+    entries,
+    locate,
+    menu,
+    starts_another,
+)
 
 # Written by Debian's grub-mkconfig, shortened.
 GRUB_CFG = """
@@ -63,7 +72,16 @@ def configure(target: Path, default: str, environment: str = "") -> Entry | None
         ("0", "", NEWEST),
         ("Debian GNU/Linux", "", NEWEST),
         ("gnulinux-advanced-1-2>gnulinux-6.1.0-12", "", OLDER),
-        ("${saved_entry}", "saved_entry=gnulinux-6.1.0-12\n", OLDER),
+        ("${saved_entry}", "saved_entry=gnulinux-advanced-1-2>gnulinux-6.1.0-12\n", OLDER),
+        # GRUB looks for a name in the menu that it shows, and not inside of submenus.
+        ("${saved_entry}", "saved_entry=gnulinux-6.1.0-12\n", NEWEST),
+        ("1>0", "", OLDER),
+        ("1", "", OLDER),
+        ("1>5", "", OLDER),
+        ("Advanced options for Debian GNU/Linux>0", "", OLDER),
+        ("1>Debian GNU/Linux, with Linux 6.1.0-12-amd64", "", OLDER),
+        ("0>1", "", NEWEST),
+        ("9", "", NEWEST),
         ("${saved_entry}", "", NEWEST),
         ("no such entry", "", NEWEST),
     ],
@@ -74,7 +92,7 @@ def test_the_default_is_what_grub_would_take(target: Path, default: str, environ
 
 
 def test_an_entry_has_all_that_is_loaded(target: Path) -> None:
-    assert configure(target, "gnulinux-6.1.0-12") == Entry(
+    assert configure(target, "1>0") == Entry(
         "Debian GNU/Linux, with Linux 6.1.0-12-amd64", "gnulinux-6.1.0-12", OLDER,
         ("/boot/ucode.img", "/boot/initrd.img-6.1.0-12-amd64"), ("root=UUID=1-2", "ro", "quiet"),
     )  # fmt: skip
@@ -134,8 +152,73 @@ def test_what_is_set_behind_the_counting_of_starts_is_the_default(more: str, exp
 
 
 def test_all_entries_are_told_the_default_one_first(target: Path) -> None:
-    configure(target, "gnulinux-6.1.0-12")
+    configure(target, "1>0")
     assert [entry.kernel for entry in entries(target)] == [OLDER, NEWEST]
+
+
+def test_a_default_without_a_kernel_is_told_and_the_first_kernel_counts(target: Path) -> None:
+    entry = configure(target, "2")
+    assert entry is not None and entry.kernel == NEWEST
+    assert starts_another(target) == "UEFI Firmware Settings"
+    configure(target, "1>0")
+    assert starts_another(target) == ""
+
+
+# Written by Debian's 20_linux_xen, shortened.
+XEN = """
+menuentry 'Debian GNU/Linux, with Xen hypervisor' $menuentry_id_option 'xen-gnulinux-simple-1-2' {
+        insmod part_gpt; insmod ext2
+        if [ "$grub_platform" = "pc" -o "$grub_platform" = "" ]; then
+            xen_rm_opts=
+        else
+            xen_rm_opts="no-real-mode edd=off"
+        fi
+        multiboot2      /boot/xen-4.17-amd64.gz placeholder   ${xen_rm_opts}
+        module2 /boot/vmlinuz-6.1.0-13-amd64 root=UUID=1-2 ro  quiet
+        module2 --nounzip   /boot/initrd.img-6.1.0-13-amd64
+}
+"""
+
+
+def test_under_xen_the_first_module_is_the_kernel() -> None:
+    assert menu(XEN) == [
+        Entry(
+            "Debian GNU/Linux, with Xen hypervisor", "xen-gnulinux-simple-1-2", NEWEST,
+            ("/boot/initrd.img-6.1.0-13-amd64",), ("root=UUID=1-2", "ro", "quiet"), "/boot/xen-4.17-amd64.gz",
+        )
+    ]  # fmt: skip
+
+
+def test_entries_are_counted_as_they_stand_in_the_menu() -> None:
+    """Submenus and entries without a kernel have their numbers as well, and blscfg adds where it stands."""
+    text = """
+function gfxmode {
+    set gfxpayload="${1}"
+}
+menuentry memtest { insmod x; chainloader /memtest }
+blscfg
+submenu \\
+  'a >b' {
+    if true; then
+        menuentry 'c' { linux /c ; }
+        submenu d {
+            menuentry e {
+                linux /e
+            }
+            menuentry f { linux /f
+            }
+        }
+    fi
+}
+menuentry g { linux /g }
+"""
+    found = menu(text, [Entry("listed", "", "/listed")])
+    assert [entry.title for entry in found] == ["memtest", "listed", "a >b", "g"]
+    for default, kernel in {
+        "0": "", "1": "/listed", "2": "/c", "2>1": "/e", "2>1>1": "/f", "a >>b>d>f": "/f", "a >b>d": "", "3": "/g",
+    }.items():  # fmt: skip
+        entry = choose(found, default)
+        assert entry is not None and entry.kernel == kernel, default
 
 
 def test_a_system_without_grub_has_no_entry(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,11 @@ def test_a_lost_kernel_initramfs_or_modules_are_named(target: Path) -> None:
         "/boot/initrd.img-6.1 of the entry 'Debian' is missing or empty",
         "the modules of the kernel /boot/vmlinuz-6.1 are missing in /lib/modules",
     ]
+
+
+def test_a_lost_hypervisor_is_named(target: Path) -> None:
+    (found,) = problems(target, replace(ENTRY, hypervisor="/boot/xen.gz"))
+    assert found == "/boot/xen.gz of the entry 'Debian' is missing or empty"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,19 @@ def test_every_kernel_of_the_menu_that_has_modules_gets_an_image(run: Run) -> No
     assert run.sh.asked == [dracut_of(run, "6.1"), dracut_of(run, "6.0")]
 
 
+def test_the_image_of_a_kernel_that_is_pinned_in_a_submenu_must_succeed(run: Run) -> None:
+    entries = {
+        version: f"menuentry {version} {{\n linux /vmlinuz-{version}\n initrd /initramfs-{version}.img\n}}\n"
+        for version in ("6.1", "6.0")
+    }
+    menu = f"set default='1>1'\n{entries['6.1']}submenu more {{\n{entries['6.1']}{entries['6.0']}}}\n"
+    put(run.target, "boot/grub2/grub.cfg", menu)
+    assert list(dracut.images(run.target).values()) == ["6.0", "6.1"]
+    run.sh = FakeShell({dracut_of(run, "6.0"): FAILED})
+    with pytest.raises(RearError):
+        dracut.make_images(run)
+
+
 def test_a_lost_image_is_made_where_the_menu_looks_for_it(run: Run) -> None:
     (run.target / "boot/initramfs-6.1.img").unlink()
     assert list(dracut.images(run.target)) == ["/boot/initramfs-6.1.img", "/boot/initramfs-6.0.img"]
