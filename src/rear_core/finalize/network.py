@@ -14,7 +14,7 @@ from pathlib import Path
 from ..rescue.network_plan import match
 from ..system.network import CARD, Link, Network
 from . import files
-from .references import KERNEL_WORDS
+from .names import KERNEL_WORDS
 
 MAC = r"(?<!\w)[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?!\w)"
 PLACE = r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"

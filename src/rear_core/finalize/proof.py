@@ -12,7 +12,8 @@ from ..storage.layout import Layout
 from ..storage.plan import Rebuilt
 from . import boot_entry, drivers, files, initramfs
 from .devices import Storage
-from .references import CRYPTTAB, ON_DEMAND, command_line, opened_at_start
+from .names import CRYPTTAB, ON_DEMAND, command_line
+from .references import opened_at_start
 
 MODULES = "/lib/modules"
 

@@ -13,86 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.errors import RearError
-from rear_core.finalize import references
+from rear_core.finalize import names as parsers
 from rear_core.finalize.boot_entry import padded
-from rear_core.finalize.references import Finding, Reference, corrected, put_right
+from rear_core.finalize.names import Reference
+from rear_core.finalize.references import Finding, corrected, put_right
 from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP, storage
 
 NEW = "99999999-9999-9999-9999-999999999999"
 Parser = Callable[[str], Iterable[Reference]]
 
 
-def names(parser: Parser, text: str) -> list[str]:
-    found = []
-    for reference in sorted(parser(text), key=lambda reference: reference.start):
-        assert text[reference.start : reference.end] == reference.value
-        found.append(f"{reference.tag}:{reference.value}{'?' if reference.optional else ''}")
-    return found
-
-
-@pytest.mark.parametrize(
-    ("parser", "text", "expected"),
-    [
-        (references.fstab, "UUID=1-2 / ext4 defaults 0 1", ["UUID:1-2"]),
-        (references.fstab, 'UUID="1-2"\t/\text4', ["UUID:1-2"]),
-        (references.fstab, "LABEL=my\\040root / ext4 rw", ["LABEL:my\\040root"]),
-        (references.fstab, "/dev/disk/by-uuid/1-2 / ext4 rw", ["UUID:1-2"]),
-        (references.fstab, "/dev/sda1 / ext4 rw\n/dev/vg/x /x xfs nofail,rw", [":/dev/sda1", ":/dev/vg/x?"]),
-        (references.fstab, "PARTLABEL=esp /boot/efi vfat umask=0077 0 2", ["PARTLABEL:esp"]),
-        (references.fstab, "/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0", [":/dev/sr0?"]),
-        (references.fstab, "# UUID=1-2 / ext4 rw\n\n  \n", []),
-        (references.fstab, "srv:/home /home nfs rw\n//srv/x /x cifs rw\ntmpfs /tmp tmpfs size=1G\n/a /b none bind", []),
-        (references.fstab, "UUID=1 /x xfs logdev=/dev/sdb1,rtdev=/dev/sdc 0 2", ["UUID:1", ":/dev/sdb1", ":/dev/sdc"]),
-        (references.fstab, "UUID=1 /x ext4 nofail,journal_path=/dev/sdb", ["UUID:1?", ":/dev/sdb?"]),
-        (references.command_line, "rootflags=subvol=@,logdev=/dev/sdb root=UUID=1-2", [":/dev/sdb", "UUID:1-2"]),
-        (references.command_line, "# rootflags=logdev=/dev/sdb", []),
-        (references.fstab, "/swapfile none swap sw 0 0", []),
-        (references.crypttab, "crypt UUID=1-2 none luks", ["UUID:1-2"]),
-        (references.crypttab, "swap /dev/sda2 /dev/urandom swap,nofail", [":/dev/sda2?"]),
-        (references.crypttab, "a UUID=1-2 /key:LABEL=STICK luks,header=/dev/sda1",
-         ["UUID:1-2", "LABEL:STICK?", ":/dev/sda1"]),
-        (references.crypttab, "a UUID=1-2 none nofail,header=/h:UUID=3-4,size=5", ["UUID:1-2?", "UUID:3-4?"]),
-        (references.crypttab, "a UUID=1-2 /dev/sdb1 luks,keyfile-size=32", ["UUID:1-2", ":/dev/sdb1?"]),
-        (references.crypttab, "a UUID=1-2 /dev/disk/by-label/STICK:/key luks,keyscript=passdev",
-         ["UUID:1-2", "LABEL:STICK?"]),
-        (references.crypttab, "a UUID=1-2 /etc/a.key luks,header=/etc/h.img", ["UUID:1-2"]),
-        (references.crypttab, "# name device\ncrypt /dev/md/data", [":/dev/md/data"]),
-        (references.crypttab, "a UUID=1-2 # nofail,header=/dev/sda1", ["UUID:1-2"]),
-        (references.fstab, "UUID=1 /x # xfs noauto", ["UUID:1"]),
-        (references.fstab, "UUID=1 /x xfs #logdev=/dev/sdb1,noauto", ["UUID:1"]),
-        (references.mdadm_conf, "ARRAY /dev/md/0 metadata=1.2 name=a:0 UUID=aa:bb:cc:dd\n", ["MD:aa:bb:cc:dd?"]),
-        (references.mdadm_conf, "# ARRAY /dev/md0 UUID=aa:bb\nMAILADDR root", []),
-        (references.mdadm_conf, "array /dev/md0\n devices=/dev/sda1,/dev/sdb[12],/dev/sdc\n  uuid=aa:b\nX /dev/sdd\n",
-         [":/dev/sda1?", ":/dev/sdc?", "MD:aa:b?"]),
-        (references.mdadm_conf, "DEVICE partitions /dev/sda1 /dev/sd[ab]2\n\t/dev/disk/by-id/x-part1\n",
-         [":/dev/sda1?", ":/dev/disk/by-id/x-part1?"]),
-        (references.command_line, 'GRUB_CMDLINE_LINUX="root=UUID=1-2 quiet"', ["UUID:1-2"]),
-        (references.command_line, "GRUB_CMDLINE_LINUX='resume=/dev/sda2'", [":/dev/sda2?"]),
-        (references.command_line, "RESUME=UUID=1-2\n", ["UUID:1-2?"]),
-        (references.kernel_words, "rd.lvm.lv=vg0/root root=UUID=1-2", ["LV:vg0/root?", "UUID:1-2?"]),
-        (references.command_line, "RESUME=none\nRESUME=auto", []),
-        (references.command_line, '#GRUB_CMDLINE="root=UUID=1-2"', []),
-        (references.command_line, "cryptdevice=UUID=1-2:root root=/dev/mapper/root", ["UUID:1-2", ":/dev/mapper/root"]),
-        (references.command_line, f"rd.luks.uuid=luks-{ROOT} rd.luks.name={SWAP}=x", [f"UUID:{ROOT}", f"UUID:{SWAP}"]),
-        (references.command_line, "rd.lvm.lv=vg0/root rd.md.uuid=" + ARRAY, ["LV:vg0/root", f"MD:{ARRAY}"]),
-        (references.command_line, "options root=PARTUUID=8f2d0b5c-01 ro", ["PARTUUID:8f2d0b5c-01"]),
-        (references.grub_cfg, f"  search --no-floppy --fs-uuid --set=root --hint-bios=hd0,msdos1  {ROOT}\n",
-         [f"UUID:{ROOT}?"]),
-        (references.grub_cfg, f"search.fs_uuid {ROOT} root hd0,gpt2\n", [f"UUID:{ROOT}?"]),
-        (references.grub_cfg, "linux /boot/vmlinuz-6.1 root=UUID=1-2 ro quiet", ["UUID:1-2?"]),
-        (references.install_devices, "/dev/disk/by-id/ata-x-part2\nactivate\ngeneric_mbr\n",
-         [":/dev/disk/by-id/ata-x-part2?"]),
-        (references.command_line, "# GRUB Environment Block\nkernelopts=root=UUID=1-2 ro\n####", ["UUID:1-2"]),
-        (references.device_map, "(hd0)\t/dev/disk/by-id/ata-x\n", [":/dev/disk/by-id/ata-x?"]),
-    ],
-)  # fmt: skip
-def test_names_are_found(parser: Parser, text: str, expected: list[str]) -> None:
-    assert names(parser, text) == expected
-
-
 def test_only_the_changed_name_of_a_line_is_replaced() -> None:
     text = f"# /etc/fstab\nUUID={ROOT}  /  ext4  errors=remount-ro 0 1\n\tUUID={SWAP}\tnone swap sw # {SWAP}\n"
-    changed, findings = corrected("/etc/fstab", text, references.fstab(text), storage({SWAP: NEW}))
+    changed, findings = corrected("/etc/fstab", text, parsers.fstab(text), storage({SWAP: NEW}))
     assert changed == text.replace(f"UUID={SWAP}", f"UUID={NEW}")
     assert findings == [Finding("/etc/fstab", 3, f"UUID={SWAP}", NEW, False)]
     assert str(findings[0]) == f"/etc/fstab, line 3: UUID={SWAP} is now {NEW}"
@@ -100,7 +33,7 @@ def test_only_the_changed_name_of_a_line_is_replaced() -> None:
 
 def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
     text = "LABEL=lost /lost xfs defaults 0 0\n"
-    changed, findings = corrected("/etc/fstab", text, references.fstab(text), storage())
+    changed, findings = corrected("/etc/fstab", text, parsers.fstab(text), storage())
     assert changed == text
     assert [str(found) for found in findings] == ["/etc/fstab, line 1: LABEL=lost is on no device"]
     assert not findings[0].optional
@@ -199,7 +132,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.lists(PIECES).map("".join), st.sampled_from([parser for _, parser in references.FILES]))
+@given(st.lists(PIECES).map("".join), st.sampled_from([parser for _, parser in parsers.FILES]))
 def test_whatever_stands_in_a_file_only_names_that_changed_are_replaced(text: str, parser: Parser) -> None:
     changed, findings = corrected("/f", text, parser(text), storage({SWAP: NEW}))
     back = changed.replace(NEW, SWAP).replace("/dev/vda1", "/dev/sda1")

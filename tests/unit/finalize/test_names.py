@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of block devices are found in the syntax of each file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from rear_core.finalize import names as parsers
+from rear_core.finalize.names import Reference
+from unit.finalize.storage import ARRAY, ROOT, SWAP
+
+Parser = Callable[[str], Iterable[Reference]]
+
+
+def names(parser: Parser, text: str) -> list[str]:
+    found = []
+    for reference in sorted(parser(text), key=lambda reference: reference.start):
+        assert text[reference.start : reference.end] == reference.value
+        found.append(f"{reference.tag}:{reference.value}{'?' if reference.optional else ''}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parser", "text", "expected"),
+    [
+        (parsers.fstab, "UUID=1-2 / ext4 defaults 0 1", ["UUID:1-2"]),
+        (parsers.fstab, 'UUID="1-2"\t/\text4', ["UUID:1-2"]),
+        (parsers.fstab, "LABEL=my\\040root / ext4 rw", ["LABEL:my\\040root"]),
+        (parsers.fstab, "/dev/disk/by-uuid/1-2 / ext4 rw", ["UUID:1-2"]),
+        (parsers.fstab, "/dev/sda1 / ext4 rw\n/dev/vg/x /x xfs nofail,rw", [":/dev/sda1", ":/dev/vg/x?"]),
+        (parsers.fstab, "PARTLABEL=esp /boot/efi vfat umask=0077 0 2", ["PARTLABEL:esp"]),
+        (parsers.fstab, "/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0", [":/dev/sr0?"]),
+        (parsers.fstab, "# UUID=1-2 / ext4 rw\n\n  \n", []),
+        (parsers.fstab, "srv:/home /home nfs rw\n//srv/x /x cifs rw\ntmpfs /tmp tmpfs size=1G\n/a /b none bind", []),
+        (parsers.fstab, "UUID=1 /x xfs logdev=/dev/sdb1,rtdev=/dev/sdc 0 2", ["UUID:1", ":/dev/sdb1", ":/dev/sdc"]),
+        (parsers.fstab, "UUID=1 /x ext4 nofail,journal_path=/dev/sdb", ["UUID:1?", ":/dev/sdb?"]),
+        (parsers.command_line, "rootflags=subvol=@,logdev=/dev/sdb root=UUID=1-2", [":/dev/sdb", "UUID:1-2"]),
+        (parsers.command_line, "# rootflags=logdev=/dev/sdb", []),
+        (parsers.fstab, "/swapfile none swap sw 0 0", []),
+        (parsers.crypttab, "crypt UUID=1-2 none luks", ["UUID:1-2"]),
+        (parsers.crypttab, "swap /dev/sda2 /dev/urandom swap,nofail", [":/dev/sda2?"]),
+        (parsers.crypttab, "a UUID=1-2 /key:LABEL=STICK luks,header=/dev/sda1",
+         ["UUID:1-2", "LABEL:STICK?", ":/dev/sda1"]),
+        (parsers.crypttab, "a UUID=1-2 none nofail,header=/h:UUID=3-4,size=5", ["UUID:1-2?", "UUID:3-4?"]),
+        (parsers.crypttab, "a UUID=1-2 /dev/sdb1 luks,keyfile-size=32", ["UUID:1-2", ":/dev/sdb1?"]),
+        (parsers.crypttab, "a UUID=1-2 /dev/disk/by-label/STICK:/key luks,keyscript=passdev",
+         ["UUID:1-2", "LABEL:STICK?"]),
+        (parsers.crypttab, "a UUID=1-2 /etc/a.key luks,header=/etc/h.img", ["UUID:1-2"]),
+        (parsers.crypttab, "# name device\ncrypt /dev/md/data", [":/dev/md/data"]),
+        (parsers.crypttab, "a UUID=1-2 # nofail,header=/dev/sda1", ["UUID:1-2"]),
+        (parsers.fstab, "UUID=1 /x # xfs noauto", ["UUID:1"]),
+        (parsers.fstab, "UUID=1 /x xfs #logdev=/dev/sdb1,noauto", ["UUID:1"]),
+        (parsers.mdadm_conf, "ARRAY /dev/md/0 metadata=1.2 name=a:0 UUID=aa:bb:cc:dd\n", ["MD:aa:bb:cc:dd?"]),
+        (parsers.mdadm_conf, "# ARRAY /dev/md0 UUID=aa:bb\nMAILADDR root", []),
+        (parsers.mdadm_conf, "array /dev/md0\n devices=/dev/sda1,/dev/sdb[12],/dev/sdc\n  uuid=aa:b\nX /dev/sdd\n",
+         [":/dev/sda1?", ":/dev/sdc?", "MD:aa:b?"]),
+        (parsers.mdadm_conf, "DEVICE partitions /dev/sda1 /dev/sd[ab]2\n\t/dev/disk/by-id/x-part1\n",
+         [":/dev/sda1?", ":/dev/disk/by-id/x-part1?"]),
+        (parsers.command_line, 'GRUB_CMDLINE_LINUX="root=UUID=1-2 quiet"', ["UUID:1-2"]),
+        (parsers.command_line, "GRUB_CMDLINE_LINUX='resume=/dev/sda2'", [":/dev/sda2?"]),
+        (parsers.command_line, "RESUME=UUID=1-2\n", ["UUID:1-2?"]),
+        (parsers.kernel_words, "rd.lvm.lv=vg0/root root=UUID=1-2", ["LV:vg0/root?", "UUID:1-2?"]),
+        (parsers.command_line, "RESUME=none\nRESUME=auto", []),
+        (parsers.command_line, '#GRUB_CMDLINE="root=UUID=1-2"', []),
+        (parsers.command_line, "cryptdevice=UUID=1-2:root root=/dev/mapper/root", ["UUID:1-2", ":/dev/mapper/root"]),
+        (parsers.command_line, f"rd.luks.uuid=luks-{ROOT} rd.luks.name={SWAP}=x", [f"UUID:{ROOT}", f"UUID:{SWAP}"]),
+        (parsers.command_line, "rd.lvm.lv=vg0/root rd.md.uuid=" + ARRAY, ["LV:vg0/root", f"MD:{ARRAY}"]),
+        (parsers.command_line, "options root=PARTUUID=8f2d0b5c-01 ro", ["PARTUUID:8f2d0b5c-01"]),
+        (parsers.grub_cfg, f"  search --no-floppy --fs-uuid --set=root --hint-bios=hd0,msdos1  {ROOT}\n",
+         [f"UUID:{ROOT}?"]),
+        (parsers.grub_cfg, f"search.fs_uuid {ROOT} root hd0,gpt2\n", [f"UUID:{ROOT}?"]),
+        (parsers.grub_cfg, "linux /boot/vmlinuz-6.1 root=UUID=1-2 ro quiet", ["UUID:1-2?"]),
+        (parsers.install_devices, "/dev/disk/by-id/ata-x-part2\nactivate\ngeneric_mbr\n",
+         [":/dev/disk/by-id/ata-x-part2?"]),
+        (parsers.command_line, "# GRUB Environment Block\nkernelopts=root=UUID=1-2 ro\n####", ["UUID:1-2"]),
+        (parsers.device_map, "(hd0)\t/dev/disk/by-id/ata-x\n", [":/dev/disk/by-id/ata-x?"]),
+    ],
+)  # fmt: skip
+def test_names_are_found(parser: Parser, text: str, expected: list[str]) -> None:
+    assert names(parser, text) == expected
