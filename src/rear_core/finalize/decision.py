@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from ..run import Run
 
 # Configuration of which an initramfs has its own copy.
-COPIED = ("/etc/crypttab", "/etc/mdadm", "/etc/initramfs-tools/", "/etc/dracut", "/etc/kernel/cmdline", "/etc/lvm/")
+COPIED = (
+    "/etc/crypttab", "/etc/integritytab", "/etc/veritytab", "/etc/mdadm", "/etc/lvm/", "/etc/initramfs-tools/",
+    "/etc/dracut", "/etc/cmdline", "/etc/kernel/cmdline",
+)  # fmt: skip
 
 
 def reasons_for_new_initramfs(run: Run) -> list[str]:

@@ -15,7 +15,18 @@ from pathlib import Path
 from ..storage.spared import SYSTEM
 from . import boot_entry, files
 from .devices import Storage, decoded
-from .names import CRYPTTAB, FILES, Reference, at, crypttab, fstab
+from .names import CRYPTTAB, FILES, INTEGRITYTAB, VERITYTAB, Reference, at, crypttab, fstab, integritytab, veritytab
+
+# The tables whose lines can be given `nofail`: what reads them, which field has the options, and what stands for a
+# field before that which is not there.
+EASED = {
+    "/etc/fstab": (fstab, 4, "auto"),
+    "/etc/crypttab": (crypttab, 4, "none"),
+    "/etc/integritytab": (integritytab, 4, "-"),
+    "/etc/veritytab": (veritytab, 5, "-"),
+}
+# The tables of which systemd makes devices below /dev/mapper, in this order.
+OPENED = {"/etc/integritytab": INTEGRITYTAB, "/etc/veritytab": VERITYTAB, "/etc/crypttab": CRYPTTAB}
 
 
 @dataclass(frozen=True)
@@ -47,12 +58,13 @@ def fstab_targets(target: Path) -> list[str]:
 
 
 def opened_at_start(target: Path, storage: Storage) -> frozenset[str]:
-    """The names below /dev/mapper that the system makes by /etc/crypttab as it starts, of devices that are here."""
-    path = files.inside(target, "/etc/crypttab")
+    """The names below /dev/mapper that the system makes by its tables as it starts, of devices that are here."""
     found: set[str] = set()
-    for line in CRYPTTAB.finditer(files.read(path) if path.is_file() else ""):
-        if all(one.value in found or storage.now(one.tag, one.value) for one in at(line, "device", False)):
-            found.add(f"/dev/mapper/{line['name']}")
+    for name, lines in OPENED.items():
+        path = files.inside(target, name)
+        for line in lines.finditer(files.read(path) if path.is_file() else ""):
+            if all(one.value in found or storage.now(one.tag, one.value) for one in at(line, "device", False)):
+                found.add(f"/dev/mapper/{line['name']}")
     return frozenset(found)
 
 
@@ -92,19 +104,19 @@ def corrected(name: str, text: str, references: Iterable[Reference], storage: St
 
 
 def eased(name: str, text: str, findings: Sequence[Finding]) -> tuple[str, list[Finding]]:
-    """The text with `nofail` in the lines of fstab(5) and crypttab(5) whose devices are not there.
+    """The text with `nofail` in the lines of fstab(5), crypttab(5) and the like whose devices are not there.
 
     What the system itself needs is left as it is: without it there is none.
     """
-    if name not in ("/etc/fstab", "/etc/crypttab"):
+    if name not in EASED:
         return text, list(findings)
-    parser, missing = (fstab, "auto") if name == "/etc/fstab" else (crypttab, "none")
+    parser, field, missing = EASED[name]
     lines, told = text.split("\n"), []
     for finding in findings:
         line = lines[finding.line - 1]
         needed = name == "/etc/fstab" and decoded(line.split()[1]) in SYSTEM
         if not finding.new and not finding.optional and not needed:
-            changed = with_nofail(line, missing)
+            changed = with_nofail(line, field, missing)
             # It is read once more: what is said to start must have been understood.
             if all(reference.optional for reference in parser(changed)):
                 lines[finding.line - 1] = changed
@@ -113,12 +125,11 @@ def eased(name: str, text: str, findings: Sequence[Finding]) -> tuple[str, list[
     return "\n".join(lines), told
 
 
-def with_nofail(line: str, missing: str) -> str:
-    """The line with the option in its fourth field; `missing` stands for a third field that is not there."""
-    fields = list(takewhile(lambda field: field[0][0] != "#", re.finditer(r"\S+", line)))[:4]
-    options = fields[3][0].split(",") if len(fields) == 4 else []
+def with_nofail(line: str, field: int, missing: str) -> str:
+    """The line with the option in the field of that number; `missing` stands for each before it that is not there."""
+    fields = list(takewhile(lambda word: word[0][0] != "#", re.finditer(r"\S+", line)))[:field]
+    options = fields[-1][0].split(",") if len(fields) == field else []
     if "nofail" in options:
         return line
-    words = [] if len(fields) > 2 else [missing]
-    end = fields[-1].end()
+    end, words = fields[-1].end(), [missing] * (field - 1 - len(fields))
     return line[:end] + (",nofail" if options else " ".join(["", *words, "nofail"])) + line[end:]

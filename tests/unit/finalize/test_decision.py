@@ -61,4 +61,5 @@ def test_an_unreadable_initramfs_is_a_reason(tmp_path: Path, changed: bool) -> N
 def test_files_that_the_initramfs_has_copies_of_are_a_reason(tmp_path: Path) -> None:
     run = open_run(tmp_path, "ext4", changed=False)
     run.recovery.rewritten += ["/boot/grub/grub.cfg", "/etc/crypttab", "/etc/crypttab", "/etc/default/grub"]
-    assert reasons_for_new_initramfs(run) == ["/etc/crypttab was changed"]
+    run.recovery.rewritten += ["/etc/cmdline.d/root.conf"]
+    assert reasons_for_new_initramfs(run) == ["/etc/crypttab was changed", "/etc/cmdline.d/root.conf was changed"]

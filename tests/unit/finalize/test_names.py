@@ -9,7 +9,7 @@ import pytest
 
 from rear_core.finalize import names as parsers
 from rear_core.finalize.names import Reference
-from unit.finalize.storage import ARRAY, ROOT, SWAP
+from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP
 
 Parser = Callable[[str], Iterable[Reference]]
 
@@ -38,6 +38,29 @@ def names(parser: Parser, text: str) -> list[str]:
         (parsers.fstab, "UUID=1 /x ext4 nofail,journal_path=/dev/sdb", ["UUID:1?", ":/dev/sdb?"]),
         (parsers.command_line, "rootflags=subvol=@,logdev=/dev/sdb root=UUID=1-2", [":/dev/sdb", "UUID:1-2"]),
         (parsers.command_line, "# rootflags=logdev=/dev/sdb", []),
+        (parsers.fstab, "UUID=1 /x xfs x-systemd.requires=/dev/sdb1,x-systemd.after=/dev/sdc,x-systemd.before=a",
+         ["UUID:1", ":/dev/sdb1", ":/dev/sdc?"]),
+        (parsers.integritytab, "a /dev/sda1 /etc/key data-device=/dev/sdb1,allow-discards\nb UUID=1-2 - nofail",
+         [":/dev/sda1", ":/dev/sdb1", "UUID:1-2?"]),
+        (parsers.veritytab, "a /dev/sda1 PARTUUID=1-2 4f00 fec-device=/dev/sdb1 # x\nb /dev/sdc /dev/sdd 4f00 noauto",
+         [":/dev/sda1", "PARTUUID:1-2", ":/dev/sdb1", ":/dev/sdc?", ":/dev/sdd?"]),
+        (parsers.mount_unit, "[Mount]\nWhat=/dev/sda1\nWhere=/x\nOptions=rw,logdev=/dev/sdb1\n#What=/dev/sdc",
+         [":/dev/sda1?", ":/dev/sdb1?"]),
+        (parsers.mount_unit, "[Mount]\nWhat = UUID=1-2\n", ["UUID:1-2?"]),
+        (parsers.mount_unit, "[Mount]\nWhat=server:/x\nWhere=/dev/x\n", []),
+        (parsers.command_line, "fips=1 boot=/dev/sda1 mount.usr=UUID=1-2 boot=live x.boot=/dev/sdb",
+         [":/dev/sda1", "UUID:1-2"]),
+        (parsers.command_line, f"rd.luks.key=/k:/dev/sde1:UUID={CRYPT}", [":/dev/sde1?", f"UUID:{CRYPT}?"]),
+        (parsers.command_line, f"luks.key={CRYPT}=/k:LABEL=stick", [f"UUID:{CRYPT}", "LABEL:stick?"]),
+        (parsers.command_line, f"rd.luks.key={CRYPT}=/dev/sde1 rd.luks.key='/dev/sdf'",
+         [f"UUID:{CRYPT}", ":/dev/sde1?", ":/dev/sdf?"]),
+        (parsers.command_line, f"luks.data={CRYPT}=/dev/sda2 rd.luks.options={CRYPT}=discard,header=/h:LABEL=x",
+         [f"UUID:{CRYPT}", ":/dev/sda2", f"UUID:{CRYPT}", "LABEL:x"]),
+        (parsers.command_line, "rd.luks.options=discard rd.luks.key=/etc/key", []),
+        (parsers.dracut_conf, "add_device+=\" /dev/sda1 UUID=1-2 \"\n#add_device+=/dev/sdb\nadd_drivers+=/dev/x\n",
+         [":/dev/sda1?", "UUID:1-2?"]),
+        (parsers.dracut_conf, "kernel_cmdline=\"root=/dev/sda1\"\nfstab_lines+='/dev/sda2 /x ext4'\n",
+         [":/dev/sda1?", ":/dev/sda2?"]),
         (parsers.fstab, "/swapfile none swap sw 0 0", []),
         (parsers.crypttab, "crypt UUID=1-2 none luks", ["UUID:1-2"]),
         (parsers.crypttab, "swap /dev/sda2 /dev/urandom swap,nofail", [":/dev/sda2?"]),

@@ -52,6 +52,9 @@ def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
         ("/etc/fstab", "UUID=dead-1 /data ext4 # archive", "UUID=dead-1 /data ext4 nofail # archive"),
         ("/etc/fstab", "UUID=dead-1 /data # ext4 rw", "UUID=dead-1 /data auto nofail # ext4 rw"),
         ("/etc/fstab", "\tUUID=9 /x xfs rw#1 0 2 # rw, old", "\tUUID=9 /x xfs rw#1,nofail 0 2 # rw, old"),
+        ("/etc/integritytab", "data UUID=9-9", "data UUID=9-9 - nofail"),
+        ("/etc/veritytab", "data UUID=9-9 UUID=8-8 4f00", "data UUID=9-9 UUID=8-8 4f00 nofail"),
+        ("/etc/veritytab", "data UUID=9-9 UUID=8-8 4f00 noexec#", "data UUID=9-9 UUID=8-8 4f00 noexec#,nofail"),
         ("/etc/crypttab", "data UUID=dead-beef none # luks, the archive",
          "data UUID=dead-beef none nofail # luks, the archive"),
         ("/etc/crypttab", "data UUID=dead-beef #nofail", "data UUID=dead-beef none nofail #nofail"),
@@ -74,6 +77,7 @@ def test_a_line_whose_device_is_not_there_does_not_keep_the_system_from_starting
 @pytest.mark.parametrize(
     ("crypttab", "optional"),
     [
+        ("cryptswap /dev/mapper/whole /dev/urandom swap", None),
         ("cryptswap /dev/sda2 /dev/urandom swap", None),
         ("cryptswap /dev/mapper/first /dev/urandom swap", None),
         ("cryptswap /dev/sdz9 /dev/urandom swap", True),
@@ -84,6 +88,7 @@ def test_what_crypttab_opens_as_the_system_starts_is_there(
     tmp_path: Path, crypttab: str, optional: bool | None
 ) -> None:
     (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/integritytab").write_text("whole /dev/vda2 - journal-commit-time=9\n")
     (tmp_path / "etc/crypttab").write_text(f"first PARTUUID=8f2d0b5c-02 none plain\n{crypttab}\n")
     (tmp_path / "etc/fstab").write_text("/dev/mapper/cryptswap none swap sw 0 0\n")
     found = [finding for finding in put_right(tmp_path, storage()) if finding.file == "/etc/fstab"]
@@ -99,6 +104,31 @@ def test_a_key_that_is_not_plugged_in_leaves_its_line_as_it_is(tmp_path: Path) -
     assert findings["/dev/sda2"].new == "/dev/vda2"
     line = f"crypt UUID={CRYPT} /key:LABEL=STICK luks,header=/dev/vda2\n"
     assert (tmp_path / "etc/crypttab").read_text() == line
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("etc/default/grub", 'GRUB_CMDLINE_LINUX="fips=1 boot=/dev/sda1"'),
+        ("etc/systemd/system/data.mount", "[Mount]\nWhat=/dev/sda1\nWhere=/data"),
+        ("etc/systemd/system/data.mount.d/device.conf", "[Mount]\nWhat=/dev/sda1"),
+        ("etc/dracut.conf", 'add_device+=" /dev/sda1 "'),
+        ("etc/dracut.conf.d/a.conf", 'add_device+=" /dev/sda1 "'),
+        ("etc/cmdline.d/root.conf", "root=/dev/sda1"),
+        ("etc/initramfs-tools/initramfs.conf", "MODULES=most\nRESUME=/dev/sda1"),
+        ("etc/grub.d/40_custom", "#!/bin/sh\nexec tail -n +3 $0\nmenuentry x {\n linux /vmlinuz root=/dev/sda1\n}"),
+        ("boot/grub/custom.cfg", "menuentry x {\n linux /vmlinuz root=/dev/sda1\n}"),
+        ("boot/grub2/custom.cfg", "menuentry x {\n linux /vmlinuz root=/dev/sda1\n}"),
+        ("etc/integritytab", "data /dev/sda1"),
+        ("etc/veritytab", "data /dev/sda1 /dev/vda2 4f00"),
+    ],
+)
+def test_a_name_that_changed_is_put_right_wherever_it_is_known_to_stand(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{text}\n")
+    assert [finding.new for finding in put_right(tmp_path, storage())] == ["/dev/vda1"]
+    assert path.read_text() == text.replace("/dev/sda1", "/dev/vda1") + "\n"
 
 
 @pytest.mark.parametrize("target", ["/", "/usr", "/boot"])
