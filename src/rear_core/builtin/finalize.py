@@ -29,6 +29,9 @@ FIRMWARE_ADVICE = {
     " the boot menu choose the entry of the medium with `UEFI`; give a virtual machine UEFI (OVMF, generation 2)",
 }
 
+# How many stale names the report has.
+MENTIONS = 20
+
 
 @hookimpl
 def rear_rescue_contents() -> Contents:
@@ -144,7 +147,7 @@ def enter(run: Run) -> None:
 
 def put_names_right(run: Run) -> None:
     """Rewrite identifiers that changed, and note those that lead nowhere."""
-    from ..finalize import references
+    from ..finalize import leftovers, references
     from ..finalize.devices import storage_of
 
     recovery = run.recovery
@@ -153,7 +156,10 @@ def put_names_right(run: Run) -> None:
     for old, new in sorted(run.rebuilt.changed_identifiers.items()):
         recovery.differences.append(f"{owners.get(old, 'item')}: UUID {new} instead of {old}")
     recovery.differences += run.rebuilt.notes
-    for finding in references.put_right(run.target, storage_of(run)):
+    storage = storage_of(run)
+    left = leftovers.find(run.target, storage, references.opened_at_start(run.target, storage))
+    findings = references.put_right(run.target, storage)
+    for finding in findings:
         run.report.detail(str(finding))
         if finding.new:
             recovery.done.append(str(finding))
@@ -163,6 +169,15 @@ def put_names_right(run: Run) -> None:
             recovery.differences.append(str(finding))
         else:
             recovery.problems.append(str(finding))
+    _tell_leftovers(run, [str(one) for one in leftovers.unknown(run.target, left, findings)])
+
+
+def _tell_leftovers(run: Run, lines: list[str]) -> None:
+    for line in lines:
+        run.report.log(line)
+    run.recovery.differences += lines[:MENTIONS]
+    if len(lines) > MENTIONS:
+        run.recovery.differences.append(f"{len(lines) - MENTIONS} more names of disks are stale: they are in the log")
 
 
 def put_lvm_right(run: Run) -> None:

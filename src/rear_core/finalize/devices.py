@@ -108,6 +108,16 @@ class Storage:
             return value
         return device.tags.get(tag) if tag else _other_name(device, value)
 
+    def is_stale(self, tag: str, value: str) -> bool:
+        """Whether a name that stood for a described device means another one now, or none.
+
+        Of a disk that was left as it is nobody knows what the kernel calls it now: its name counts where there is one.
+        """
+        item = self._item(tag, value)
+        if item is None or (not self.place(item) and any(_is_called(device, tag, value) for device in self._devices)):
+            return False
+        return self.now(tag, value) != value
+
     def place(self, item: Item, *, backing: bool = True) -> str:
         """The device that carries an item now, "" when it was not made; of LUKS the closed one if `backing`."""
         lies_on = isinstance(item, (FileSystem, Swap)) or (backing and isinstance(item, Luks))

@@ -17,12 +17,14 @@ from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, make
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.system.identity import computed, known
+from rear_core.testing.fake_shell import FakeShell
 from rear_core.workflow import WORKFLOWS, plan
 from unit.boot.test_conversion import BOTH, ESP, LINUX, disk
 from unit.boot.test_conversion import system as machine
@@ -123,6 +125,33 @@ def test_files_are_put_right_before_the_boot_loader_reads_them(tmp_path: Path) -
     order = ["Enter the recovered system", "Put the names of disks and partitions right", "Install the boot loader",
              "Prove that the recovered system can boot", "Report"]  # fmt: skip
     assert [title for title in titles if title in order] == order
+
+
+def test_names_that_nobody_rewrites_are_told_beside_those_that_changed(tmp_path: Path) -> None:
+    """Also where two disks have changed places, so that each new name is an old one as well."""
+    run = open_run(tmp_path, "bios", "bios")
+    run.layout = make([Disk("disk:one", (), 1 << 33, device="/dev/sda"), Disk("disk:two", (), 1, device="/dev/sdb")])
+    disks = {"disk:one": "/dev/sdb", "disk:two": "/dev/sda"}
+    run.rebuilt = Rebuilt(Site(run.layout, disks), disks)
+    run.sh = FakeShell(
+        {
+            "lsblk --json --list --paths --output NAME,KNAME": json.dumps(
+                {"blockdevices": [{"name": f"/dev/sd{letter}", "kname": f"/dev/sd{letter}"} for letter in "ab"]}
+            ),
+            "blkid --cache-file /dev/null --output export": "",
+        }
+    )
+    (run.target / "etc").mkdir()
+    (run.target / "etc/fstab").write_text("/dev/sda /a ext4\n/dev/sdb /b ext4\n")
+    (run.target / "etc/daemon.conf").write_text("/dev/sda\n" * 30)
+    finalize.put_names_right(run)
+    assert run.recovery.done == [
+        "/etc/fstab, line 1: /dev/sda is now /dev/sdb",
+        "/etc/fstab, line 2: /dev/sdb is now /dev/sda",
+    ]
+    assert run.recovery.differences[:1] == ["/etc/daemon.conf, line 1: /dev/sda, which is now /dev/sdb, is left"]
+    assert run.recovery.differences[20:] == ["10 more names of disks are stale: they are in the log"]
+    assert run.recovery.problems == []
 
 
 def test_a_machine_keeps_its_identity_on_other_hardware(tmp_path: Path) -> None:
