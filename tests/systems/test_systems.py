@@ -234,7 +234,7 @@ def perform(run: Run, recorded: Recorded) -> None:
         old = Network(links=tuple(_card(name, mac) for name, mac in zip(recorded.names, MACS)))
         here = [_card("eth7", NEW_MAC, "pci0000:00/0000:00:05.0")]
         replaced, lost = cards.replaced_cards(old, here), cards.lost_cards(old, here)
-        run.recovery.done += cards.put_right(run.target, replaced)
+        run.recovery.done += map(str, cards.put_right(run.target, replaced))
         run.recovery.differences += cards.mentions(run.target, replaced, lost)
 
     steps: list[tuple[int, Callable[[Run], None]]] = [

@@ -190,6 +190,7 @@ def put_lvm_right(run: Run) -> None:
 def put_cards_right(run: Run) -> None:
     """Give new network cards the names of those whose place they took."""
     from ..finalize import network as cards
+    from ..finalize.decision import COPIED
     from ..rescue.network import present
     from ..system.network import load
 
@@ -204,7 +205,10 @@ def put_cards_right(run: Run) -> None:
         change = f"at {new.bus} instead of {old.bus}" if same else f"{new.hardware_mac} instead of {old.hardware_mac}"
         run.recovery.differences.append(f"network card {name}: {change}")
     run.recovery.differences += [f"network card {link.name}: no card has taken its place" for link in lost]
-    run.recovery.done += cards.put_right(run.target, replaced)
+    changes = cards.put_right(run.target, replaced)
+    run.recovery.done += map(str, changes)
+    # Of these an initramfs has a copy.
+    run.recovery.rewritten += [change.file for change in changes if change.file.startswith(COPIED)]
     run.recovery.differences += cards.mentions(run.target, replaced, lost)
 
 

@@ -9,42 +9,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..rescue.network_plan import match
 from ..system.network import CARD, Link, Network
 from . import files
-from .names import KERNEL_WORDS
+from .names import DRACUT_CONF, GRUB_CFG, KERNEL_WORDS
 
-MAC = r"(?<!\w)[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?!\w)"
+# Six bytes, as 52:54:00:aa:bb:01, 52-54-00-aa-bb-01, 5254.00aa.bb01 or 525400aabb01.
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 PLACE = r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
+# The rest of a line, and of those that go on where it ends in a backslash.
+REST = r"(?:.*\\\n)*.*$"
+KERNEL = (*KERNEL_WORDS, *DRACUT_CONF, *GRUB_CFG)
+LINKS = ("/etc/systemd/network/*.link", "/etc/systemd/network/*.link.d/*.conf")
+NETWORKS = ("/etc/systemd/network/*.network", "/etc/systemd/network/*.network.d/*.conf")
+RULES = "/etc/udev/rules.d/*.rules"
+NETPLAN = ("/etc/netplan/*.yaml", "/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*")
 # Where a card is recognised by its address. An address that a card is to be given is written otherwise, and stays.
 BY_ADDRESS = (
-    ("/etc/systemd/network/*.link", r"^[ \t]*(?:PermanentMACAddress|MACAddress)[ \t]*=.*$", "[Match]"),
-    ("/etc/systemd/network/*.network", r"^[ \t]*(?:PermanentMACAddress|MACAddress)[ \t]*=.*$", "[Match]"),
+    *((place, rf"^[ \t]*(?:PermanentMACAddress|MACAddress)[ \t]*={REST}", "[Match]") for place in (*LINKS, *NETWORKS)),
     ("/etc/NetworkManager/system-connections/*", r"^[ \t]*mac-address(?:-blacklist|-denylist)?[ \t]*=.*$", ""),
-    ("/etc/NetworkManager/NetworkManager.conf", r"\bmac:\S+", ""),
-    ("/etc/NetworkManager/conf.d/*.conf", r"\bmac:\S+", ""),
-    ("/etc/udev/rules.d/*-persistent-net*.rules", r"^[^#\n]*ATTRS?\{address\}==.*$", ""),
-    ("/etc/netplan/*.yaml", r"^[^#\n]*\bmacaddress:.*$", "match:"),
+    *((place, r"\bmac:\S+|^[ \t]*no-auto-default[ \t]*=.*$", "")
+      for place in ("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf")),
+    (RULES, r"^[^#\n]*ATTRS?\{address\}==.*$", ""),
+    *((place, r"^[^#\n]*\bmacaddress[\"']?[ \t]*:(?:[ \t]*\n)?.*$", "match:") for place in NETPLAN),
     ("/etc/network/interfaces", r"^[^#\n]*\bmac/.*$", ""),
     ("/etc/network/interfaces.d/*", r"^[^#\n]*\bmac/.*$", ""),
     ("/etc/sysconfig/network-scripts/ifcfg-*", r"^[ \t]*HWADDR[ \t]*=.*$", ""),
     ("/etc/wicked/ifconfig/*.xml", r"<permanent-address>.*?</permanent-address>", ""),
-    *((place, r"(?<![\w.])ifname=\S+", "") for place in KERNEL_WORDS),
+    *((place, r"(?<![\w.])(?:ifname|BOOTIF)=\S+", "") for place in KERNEL),
 )  # fmt: skip
 # Where it is recognised by its place on the PCI bus.
 BY_PLACE = (
-    ("/etc/systemd/network/*.link", r"^[ \t]*Path[ \t]*=.*$", "[Match]"),
-    ("/etc/systemd/network/*.network", r"^[ \t]*Path[ \t]*=.*$", "[Match]"),
+    *((place, rf"^[ \t]*Path[ \t]*={REST}", "[Match]") for place in (*LINKS, *NETWORKS)),
     ("/etc/NetworkManager/system-connections/*", r"^[ \t]*path[ \t]*=.*$", "[match]"),
-    ("/etc/udev/rules.d/*-persistent-net*.rules", r"^[^#\n]*KERNELS==.*$", ""),
+    (RULES, r"^[^#\n]*KERNELS==.*$", ""),
 )
 # Where else cards are named.
 CONFIGURATION = (
-    "/etc/network/interfaces", "/etc/network/interfaces.d/*", "/etc/netplan/*.yaml", "/etc/systemd/network/*",
-    "/etc/NetworkManager/system-connections/*", "/etc/sysconfig/network-scripts/ifcfg-*",
-    "/etc/sysconfig/network/ifcfg-*", "/etc/wicked/ifconfig/*.xml", "/etc/udev/rules.d/*-persistent-net*.rules",
+    "/etc/network/interfaces", "/etc/network/interfaces.d/*", *NETPLAN, "/etc/systemd/network/*",
+    "/etc/systemd/network/*.d/*.conf", "/etc/NetworkManager/system-connections/*",
+    "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
+    "/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*", "/etc/wicked/ifconfig/*.xml", RULES,
+    *KERNEL,
 )  # fmt: skip
 # MACAddress and not PermanentMACAddress, which older releases of systemd do not know.
 LINK = """# Made by the recovery: {reason}.
@@ -81,32 +90,41 @@ def _identity(card: Link) -> tuple[str, str, int]:
     return card.hardware_mac.lower(), card.bus, card.port
 
 
-def put_right(target: Path, replaced: Replaced) -> list[str]:
+@dataclass(frozen=True)
+class Change:
+    """What was done to a file."""
+
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+def put_right(target: Path, replaced: Replaced) -> list[Change]:
     """Name new cards as the old ones were, and exchange addresses in the configuration; returns what was done."""
     addresses = {old.hardware_mac.lower(): new.hardware_mac.lower() for old, new in replaced.values()}
-    done = _exchange(target, BY_ADDRESS, MAC, addresses, "the address of the new network card")
-    done += _exchange(target, BY_PLACE, PLACE, _places(replaced), "the place of the new network card")
+    done = _exchange(target, BY_ADDRESS, addresses, "the address of the new network card")
+    done += _exchange(target, BY_PLACE, _places(replaced), "the place of the new network card")
     for name, (old, new) in sorted(replaced.items()):
         if not is_named(target, name, new):
             place = files.inside(target, f"/etc/systemd/network/10-rear-{name}.link")
             same = old.hardware_mac.lower() == new.hardware_mac.lower()
             reason = "this card has moved" if same else f"this card took the place of {old.hardware_mac}"
             files.create(place, LINK.format(reason=reason, mac=new.hardware_mac, name=name))
-            done.append(f"/etc/systemd/network/{place.name}: the card {new.hardware_mac} is called {name}")
+            done.append(Change(f"/etc/systemd/network/{place.name}", f"the card {new.hardware_mac} is called {name}"))
     return done
 
 
-def _exchange(
-    target: Path, rows: Iterable[tuple[str, str, str]], word: str, new: Mapping[str, str], what: str
-) -> list[str]:
+def _exchange(target: Path, rows: Iterable[tuple[str, str, str]], new: Mapping[str, str], what: str) -> list[Change]:
     done = []
     for pattern, line, section in rows:
         for name, path in files.find(target, pattern):
             text = files.read(path)
-            changed = exchanged(text, line, section, new, word)
+            changed = exchanged(text, line, section, new)
             if changed != text:
                 files.replace(path, changed)
-                done.append(f"{name}: {what}")
+                done.append(Change(name, what))
     return done
 
 
@@ -120,74 +138,83 @@ def _places(replaced: Replaced) -> dict[str, str]:
     return {was: now.pop() for was, now in found.items() if len(now) == 1}
 
 
-def exchanged(text: str, line: str, section: str, new: Mapping[str, str], word: str = MAC) -> str:
-    """The text with old addresses replaced, where the pattern `line` matches and, if given, only behind that heading.
-
-    `word` is the pattern of an address.
-    """
+def exchanged(text: str, line: str, section: str, new: Mapping[str, str]) -> str:
+    """The text with old addresses or places replaced, where the pattern `line` matches and, if given, only behind that
+    heading. They are written as the old ones were."""
+    by_digits = {_digits(old): _digits(address) for old, address in new.items()}
 
     def other(found: re.Match[str]) -> str:
-        address = new.get(found[0].lower().replace("-", ":"), found[0])
-        return address.replace(":", "-") if "-" in found[0] else address
+        digits = iter(by_digits[_digits(found[0])])
+        return "".join(character if character in ":-." else next(digits) for character in found[0])
 
     def in_line(found: re.Match[str]) -> str:
-        if section and _heading(text, found.start(), section) != section:
-            return found[0]
-        return re.sub(word, other, found[0])
+        is_below = not section or _is_below(text, found.start(), section)
+        return re.sub(_spellings(new), other, found[0], flags=re.IGNORECASE) if is_below else found[0]
 
     return re.sub(line, in_line, text, flags=re.MULTILINE)
+
+
+def _digits(address: str) -> str:
+    return re.sub(r"[:.-]", "", address).lower()
+
+
+def _spellings(addresses: Iterable[str]) -> str:
+    """A pattern of these addresses however they are written, and of places as they are."""
+    known = [
+        "[:.-]?".join(address.split(":")) if MAC.fullmatch(address) else re.escape(address) for address in addresses
+    ]
+    return rf"(?<![0-9A-Za-z])(?:{'|'.join(known) or '(?!)'})(?![0-9A-Za-z])"
 
 
 def mentions(target: Path, replaced: Replaced, lost: Sequence[Link]) -> list[str]:
     """Where the configuration still has the address of a card that is gone, or the name of one without a successor."""
     here = {new.hardware_mac.lower() for _, new in replaced.values()}
-    gone = {old.hardware_mac.lower() for old, _ in replaced.values()} - here
+    gone = _spellings(sorted({old.hardware_mac.lower() for old, _ in replaced.values()} - here))
     names = "|".join(re.escape(link.name) for link in lost) or "(?!)"
     found = []
-    for pattern in CONFIGURATION:
-        for name, path in files.find(target, pattern):
-            if card := re.search(rf"(?:^|-)({names})(?:\.|$)", path.name):
-                found.append(f"{name}: no card has taken the place of {card[1]}")
-            for number, line in enumerate(files.read(path).splitlines(), 1):
-                if line.lstrip().startswith(("#", ";")):
-                    continue
-                found += [
-                    f"{name}, line {number}: {mac} is the address of a network card that is gone, and is left"
-                    for mac in re.findall(MAC, line)
-                    if mac.lower().replace("-", ":") in gone
-                ]
-                if card := re.search(rf"(?<![\w.-])(?:{names})(?![\w-])", line):
-                    found.append(f"{name}, line {number}: no card has taken the place of {card[0]}")
+    for name, path in dict(pair for pattern in CONFIGURATION for pair in files.find(target, pattern)).items():
+        if card := re.search(rf"(?:^|-)({names})(?:\.|$)", path.name):
+            found.append(f"{name}: no card has taken the place of {card[1]}")
+        for number, line in enumerate(files.read(path).splitlines(), 1):
+            if line.lstrip().startswith(("#", ";")):
+                continue
+            found += [
+                f"{name}, line {number}: {mac} is the address of a network card that is gone, and is left"
+                for mac in re.findall(gone, line, re.IGNORECASE)
+            ]
+            if card := re.search(rf"(?<![\w.-])(?:{names})(?![\w-])", line):
+                found.append(f"{name}, line {number}: no card has taken the place of {card[0]}")
     return found
 
 
-def _heading(text: str, position: int, section: str) -> str:
-    """The heading that a place in the text is behind: of an INI file, or of a block of YAML."""
+def _is_below(text: str, position: int, section: str) -> bool:
+    """Whether a place in the text is behind a heading: of an INI file ([Match]), or of a block of YAML (match:)."""
     if section.startswith("["):
         headings = re.findall(r"^[ \t]*(\[[^\]\n]+\])", text[:position], re.MULTILINE)
-        return headings[-1] if headings else ""
-    if section in text[position:].split("\n", 1)[0]:
-        return section
+        return headings[-1:] == [section]
+    # In YAML a key may be quoted, have a comment behind it, and stand in one line with what it is for.
+    key = re.compile(rf"(?<![\w-])[\"']?{section[:-1]}[\"']?[ \t]*:")
+    if key.search(text[position:].split("\n", 1)[0]):
+        return True
     indent = len(text[position:]) - len(text[position:].lstrip(" "))
     for above in reversed(text[:position].splitlines()):
-        if above.strip() and len(above) - len(above.lstrip(" ")) < indent:
-            return above.strip()
-    return ""
+        words = above.strip()
+        if words and not words.startswith("#") and len(above) - len(above.lstrip(" ")) < indent:
+            return bool(key.match(words))
+    return False
 
 
 def is_named(target: Path, name: str, card: Link) -> bool:
     """Whether the configuration of udev calls the card, by its address or its place, by that name."""
-    known = (card.hardware_mac.lower(), *re.findall(PLACE, card.bus)[-1:])
-    for _, path in files.find(target, "/etc/systemd/network/*.link"):
-        text = files.read(path)
-        if _has_one(text, known) and re.search(rf"^[ \t]*Name[ \t]*=[ \t]*{re.escape(name)}[ \t]*$", text, re.M):
+    known = _spellings((card.hardware_mac.lower(), *re.findall(PLACE, card.bus)[-1:]))
+    for link, path in files.find(target, LINKS[0]):
+        more = [files.read(part) for _, part in files.find(target, f"{link}.d/*.conf")]
+        text = "\n".join((files.read(path), *more))
+        named = re.search(rf"^[ \t]*Name[ \t]*=[ \t]*{re.escape(name)}[ \t]*$", text, re.MULTILINE)
+        if named and re.search(known, text, re.IGNORECASE):
             return True
-    for _, path in files.find(target, "/etc/udev/rules.d/*-persistent-net*.rules"):
-        for line in files.read(path).splitlines():
-            if _has_one(line, known) and f'NAME="{name}"' in line:
+    for _, path in files.find(target, RULES):
+        for line in files.read(path).replace("\\\n", " ").splitlines():
+            if f'NAME="{name}"' in line and re.search(known, line, re.IGNORECASE):
                 return True
     return False
-
-
-def _has_one(text: str, words: Iterable[str]) -> bool:
-    return any(word in text.lower() for word in words)

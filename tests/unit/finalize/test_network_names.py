@@ -30,7 +30,7 @@ def test_the_same_card_in_its_place_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("present", [card("eth0", NEW), card("enp0s3", OLD, "pci0/0000:00:07.0")])
 def test_another_card_or_place_is_named_as_the_old_one(tmp_path: Path, present: Link) -> None:
-    done = put_right(tmp_path, replaced_cards(RECORDED, [present]))
+    done = list(map(str, put_right(tmp_path, replaced_cards(RECORDED, [present]))))
     link = tmp_path / "etc/systemd/network/10-rear-enp0s3.link"
     assert f"MACAddress={present.mac}\n" in link.read_text()
     assert "Name=enp0s3\n" in link.read_text()
@@ -60,6 +60,25 @@ FILES = {
     "etc/default/grub": ('GRUB_CMDLINE_LINUX="quiet ifname=lan0:{mac} ip=lan0:dhcp"\n', True),
     "boot/loader/entries/a.conf": ("options root=UUID=1 ifname=lan0:{mac}\n", True),
     "boot/grub2/grubenv": ("kernelopts=root=UUID=1 ifname=lan0:{mac} ro\n", True),
+    "etc/systemd/network/10-lan.link.d/mac.conf": ("[Match]\nMACAddress={mac}\n", True),
+    "etc/systemd/network/lan.network.d/mac.conf": (
+        "[Match]\nMACAddress=" + OTHER + " \\\n  {mac}\n[Link]\nMACAddress={mac}x\n", True),
+    "etc/NetworkManager/conf.d/auto.conf": ("[main]\nno-auto-default={mac},\n", True),
+    "etc/udev/rules.d/10-names.rules": (
+        'SUBSYSTEM=="net", \\\n  ATTR{{address}}=="{mac}", \\\n  NAME="enp0s3"\n', True),
+    "etc/netplan/04.yaml": (
+        "network:\n  ethernets:\n    lan0:\n      match:  # the board\n# old\n        macaddress: {mac}\n", True),
+    "etc/netplan/05.yaml": (
+        "network:\n  ethernets:\n    lan0:\n      'match':\n        \"macaddress\":\n          '{mac}'\n", True),
+    "etc/netplan/06.yaml": (
+        "network:\n  ethernets:\n    lan0:\n      match: {{\n        macaddress: {mac}\n      }}\n", True),
+    "etc/netplan/07.yaml": (
+        "network:\n  ethernets:\n    match0:\n      rematch: 1\n      macaddress: {mac}\n", False),
+    "etc/cloud/cloud.cfg.d/50-network.cfg": (
+        "network:\n  ethernets:\n    lan0:\n      match:\n        macaddress: {mac}\n", True),
+    "etc/dracut.conf.d/net.conf": ('kernel_cmdline="ifname=lan0:{mac}"\n', True),
+    "etc/cmdline.d/net.conf": ("ifname=lan0:{mac} BOOTIF=01-52-54-00-00-00-99\n", True),
+    "boot/grub/grub.cfg": ("linux /vmlinuz ifname=lan0:{mac}\n", True),
     "etc/network/interfaces": ("iface enp0s3 inet dhcp\n  hwaddress ether {mac}\n", False),
 }  # fmt: skip
 
@@ -125,11 +144,60 @@ def test_what_still_names_old_cards_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_addresses_with_hyphens_keep_them() -> None:
-    text = f"[Match]\nMACAddress={OLD.replace(':', '-')}\n"
-    assert exchanged(text, r"^MACAddress=.*$", "[Match]", {OLD: NEW}) == text.replace(
-        OLD.replace(":", "-"), NEW.replace(":", "-")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("52-54-00-00-00-01", "52-54-00-aa-bb-cc"),
+        ("5254.0000.0001", "5254.00aa.bbcc"),
+        ("525400000001", "525400aabbcc"),
+        ("01-52-54-00-00-00-01", "01-52-54-00-aa-bb-cc"),
+        ("'52:54:00:00:00:01'", "'52:54:00:aa:bb:cc'"),
+        ("1525400000001", "1525400000001"),
+    ],
+)
+def test_an_address_stays_written_as_it_was(old: str, new: str) -> None:
+    assert exchanged(f"[Match]\nMACAddress={old}\n", r"^MACAddress=.*$", "[Match]", {OLD: NEW}) == (
+        f"[Match]\nMACAddress={new}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("etc/cloud/cloud.cfg.d/50-network.cfg", "    mac_address: '{}'"),
+        ("etc/systemd/network/25-lan.network.d/spoof.conf", "[Link]\nMACAddress={}"),
+        ("etc/udev/rules.d/99-wake.rules", 'ENV{{MAC}}=="{}"'),
+        ("etc/cmdline.d/net.conf", "x=01-{}"),
+    ],
+)
+@pytest.mark.parametrize("old", ["52-54-00-00-00-01", "5254.0000.0001", "525400000001", OLD])
+def test_an_address_that_is_left_is_told_however_it_is_written(tmp_path: Path, name: str, text: str, old: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text.format(old) + "\n")
+    replaced = replaced_cards(RECORDED, [card("eth0", NEW)])
+    put_right(tmp_path, replaced)
+    number = text.count("\n") + 1
+    assert mentions(tmp_path, replaced, []) == [
+        f"/{name}, line {number}: {old} is the address of a network card that is gone, and is left"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("etc/systemd/network/10-lan.link", "[Match]\nMACAddress=5254.00aa.bbcc\n[Link]\nName=enp0s3\n"),
+        ("etc/systemd/network/10-lan.link.d/name.conf", "[Match]\nMACAddress=52-54-00-aa-bb-cc\n[Link]\nName=enp0s3\n"),
+        ("etc/udev/rules.d/10-names.rules", 'ATTR{address}=="52:54:00:aa:bb:cc", \\\n NAME="enp0s3"\n'),
+    ],
+)
+def test_a_card_that_is_named_in_any_form_gets_no_second_rule(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    (tmp_path / "etc/systemd/network").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "etc/systemd/network/10-lan.link").touch()
+    assert put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)])) == []
 
 
 def test_a_card_that_the_configuration_names_already_gets_no_second_rule(tmp_path: Path) -> None:
@@ -137,7 +205,7 @@ def test_a_card_that_the_configuration_names_already_gets_no_second_rule(tmp_pat
     folder.mkdir(parents=True)
     (folder / "10-lan.link").write_text(f"[Match]\nMACAddress={OLD}\n[Link]\nName=enp0s3\n")
     done = put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
-    assert done == ["/etc/systemd/network/10-lan.link: the address of the new network card"]
+    assert list(map(str, done)) == ["/etc/systemd/network/10-lan.link: the address of the new network card"]
     assert [path.name for path in folder.iterdir()] == ["10-lan.link"]
 
 
