@@ -59,10 +59,15 @@ CONFIGURATION = (
 LINK = """# Made by the recovery: {reason}.
 [Match]
 MACAddress={mac}
-
+{kinds}
 [Link]
 Name={name}
 """
+# A VLAN, bridge or bond on a card has the card's address, and must not get its name. systemd.link(5) of 247 and later
+# knows cards by these types; before, as in 239 of RHEL 8, `Type=` is udev's DEVTYPE alone, which no Ethernet card has.
+HARDWARE = "Type=ether infiniband dsa\n"
+KNOWS_HARDWARE = 247
+SYSTEMD = tuple(f"{folder}/systemd/libsystemd-shared-*" for folder in ("/usr/lib", "/usr/lib/*", "/lib", "/lib/*"))
 
 Replaced = Mapping[str, tuple[Link, Link]]
 
@@ -111,9 +116,17 @@ def put_right(target: Path, replaced: Replaced) -> list[Change]:
             place = files.inside(target, f"/etc/systemd/network/10-rear-{name}.link")
             same = old.hardware_mac.lower() == new.hardware_mac.lower()
             reason = "this card has moved" if same else f"this card took the place of {old.hardware_mac}"
-            files.create(place, LINK.format(reason=reason, mac=new.hardware_mac, name=name))
+            kinds = HARDWARE if systemd_release(target) >= KNOWS_HARDWARE else ""
+            files.create(place, LINK.format(reason=reason, mac=new.hardware_mac, kinds=kinds, name=name))
             done.append(Change(f"/etc/systemd/network/{place.name}", f"the card {new.hardware_mac} is called {name}"))
     return done
+
+
+def systemd_release(target: Path) -> int:
+    """The release of systemd by the name of its library, libsystemd-shared-252.so; 0 where there is none."""
+    names = [path.name for pattern in SYSTEMD for _, path in files.find(target, pattern)]
+    releases = [int(found[1]) for name in names if (found := re.match(r"libsystemd-shared-(\d+)", name))]
+    return max(releases, default=0)
 
 
 def _exchange(target: Path, rows: Iterable[tuple[str, str, str]], new: Mapping[str, str], what: str) -> list[Change]:

@@ -37,6 +37,27 @@ def test_another_card_or_place_is_named_as_the_old_one(tmp_path: Path, present: 
     assert done == [f"/etc/systemd/network/10-rear-enp0s3.link: the card {present.mac} is called enp0s3"]
 
 
+@pytest.mark.parametrize(
+    ("library", "kinds"),
+    [
+        ("usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so", "Type=ether infiniband dsa\n"),
+        ("usr/lib/systemd/libsystemd-shared-252-18.el9.so", "Type=ether infiniband dsa\n"),
+        ("lib/systemd/libsystemd-shared-247.so", "Type=ether infiniband dsa\n"),
+        # There `Type=ether` would match no card at all.
+        ("usr/lib/systemd/libsystemd-shared-239.so", ""),
+        ("usr/lib/libc.so.6", ""),
+    ],
+)
+def test_what_lies_on_a_card_and_has_its_address_does_not_get_its_name(
+    tmp_path: Path, library: str, kinds: str
+) -> None:
+    (tmp_path / library).parent.mkdir(parents=True)
+    (tmp_path / library).touch()
+    put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
+    text = (tmp_path / "etc/systemd/network/10-rear-enp0s3.link").read_text()
+    assert text.partition("\n")[2] == f"[Match]\nMACAddress={NEW}\n{kinds}\n[Link]\nName=enp0s3\n"
+
+
 FILES = {
     "etc/systemd/network/10-lan.link": ("[Match]\nPermanentMACAddress={mac}\n[Link]\nName=lan0\n", True),
     "etc/systemd/network/lan.network": ("[Match]\nMACAddress={mac} " + OTHER + "\n[Link]\nMTUBytes=9000\n", True),
