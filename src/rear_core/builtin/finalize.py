@@ -60,6 +60,7 @@ def rear_restore(run: Run) -> Iterable[Step]:
 def rear_finalize() -> Iterable[Step]:
     yield Step(10, "Make the directories that no backup has", make_directories)
     yield Step(20, "Enter the recovered system", enter)
+    yield Step(25, "Put the WWIDs of multipath disks right", put_multipath_right)
     yield Step(30, "Put the names of disks and partitions right", put_names_right)
     yield Step(33, "Tell LVM which disks are its own", put_lvm_right)
     yield Step(35, "Put the names of network cards right", put_cards_right)
@@ -143,6 +144,18 @@ def enter(run: Run) -> None:
     from ..boot.chroot import show_kernel
 
     show_kernel(run)
+
+
+def put_multipath_right(run: Run) -> None:
+    """Give new multipath disks the names that the old ones had, before anything else asks for names."""
+    from ..finalize import multipath
+    from ..finalize.devices import changed_wwids
+
+    changed = changed_wwids(run)
+    run.recovery.differences += [f"multipath disk {old}: WWID {new} instead" for old, new in sorted(changed.items())]
+    for name in multipath.put_right(run.target, changed):
+        run.recovery.rewritten.append(name)
+        run.recovery.done.append(f"{name}: the WWIDs of the new disks")
 
 
 def put_names_right(run: Run) -> None:

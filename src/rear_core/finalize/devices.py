@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from ..storage.layout import Item, Layout
 from ..storage.luks import Luks
 from ..storage.lvm import LogicalVolume
 from ..storage.md import Array
+from ..storage.multipath import MultipathDisk
 from ..storage.plan import Rebuilt
 from ..storage.survey import is_called
 from ..storage.swap import Swap
+from . import multipath
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -29,14 +31,25 @@ TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
 
 @dataclass(frozen=True)
 class Device:
-    """A block device that is here: all its paths, and the identifiers that can be written for it, by tag."""
+    """A block device that is here: all its paths, and the identifiers that can be written for it, by tag.
+
+    `wwid` is that of the multipath disk that it is, or is a partition of. Where the recovered system calls it otherwise
+    than the rescue system does, `path` and `recovered` are what it is called there.
+    """
 
     path: str
     names: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
+    wwid: str = ""
+    recovered: frozenset[str] = frozenset()
+
+    @property
+    def written(self) -> frozenset[str]:
+        """The paths that may stand in the recovered system's configuration."""
+        return self.recovered or self.names
 
 
-def read_devices(sh: Shell, dev: Path = Path("/dev")) -> list[Device]:
+def read_devices(sh: Shell, dev: Path = Path("/dev"), sysfs: Path = Path("/sys")) -> list[Device]:
     """All block devices of this machine, with the links to them below /dev."""
     # $ lsblk --json --list --paths --output NAME,KNAME
     # {"blockdevices": [{"name":"/dev/mapper/vg-root", "kname":"/dev/dm-0"}, ...]}
@@ -51,9 +64,37 @@ def read_devices(sh: Shell, dev: Path = Path("/dev")) -> list[Device]:
             path=row["name"],
             names=frozenset({row["name"], row["kname"], *links.get(row["kname"], ())}),
             tags=tags.get(row["name"]) or tags.get(row["kname"], {}),
+            wwid=_wwid(sysfs / "class/block" / Path(row["kname"]).name / "dm/uuid"),
         )
         for row in rows
     ]
+
+
+def _wwid(uuid: Path) -> str:
+    """The WWID of a multipath disk (mpath-3600...) or partition of one (part1-mpath-3600...) by its UUID as a map."""
+    found = re.fullmatch(r"(?:part\d+-)?mpath-(\S+)\s*", uuid.read_text()) if uuid.is_file() else None
+    return found[1] if found else ""
+
+
+def as_recovered(devices: Iterable[Device], called: Mapping[str, str]) -> list[Device]:
+    """The devices with the paths that they have in the recovered system, by its names of multipath disks.
+
+    The rescue system may have given `mpatha` to another disk.
+    """
+    devices = list(devices)
+    # Of a disk and its partitions the disk has the shortest path.
+    disks = {wwid: min((one.path for one in devices if one.wwid == wwid), key=len, default="") for wwid in called}
+    return [
+        _called(device, disks[device.wwid].rpartition("/")[2], called[device.wwid]) if device.wwid in called else device
+        for device in devices
+    ]
+
+
+def _called(device: Device, old: str, new: str) -> Device:
+    of_disk = re.compile(rf"^(/dev/mapper/|/dev/disk/by-id/dm-name-){re.escape(old)}(?=$|(?:-part|p|)\d+$)")
+    names = frozenset(of_disk.sub(rf"\g<1>{new}", name) for name in device.names)
+    path = of_disk.sub(rf"\g<1>{new}", device.path)
+    return replace(device, path=path, recovered=names) if names != device.names else device
 
 
 def read_tags(sh: Shell) -> dict[str, dict[str, str]]:
@@ -77,7 +118,26 @@ def read_tags(sh: Shell) -> dict[str, dict[str, str]]:
 def storage_of(run: Run) -> Storage:
     """The names of the recorded machine and the devices that are here."""
     assert run.layout is not None and run.rebuilt is not None
-    return Storage(run.layout, run.rebuilt, read_devices(run.sh))
+    used = {item.name for item in run.layout if isinstance(item, MultipathDisk)}
+    devices = as_recovered(read_devices(run.sh), multipath.names(run.target, used)) if used else read_devices(run.sh)
+    return Storage(run.layout, run.rebuilt, devices)
+
+
+def changed_wwids(run: Run) -> dict[str, str]:
+    """The WWIDs of multipath disks that others took the place of: those that have it now, by the recorded ones."""
+    assert run.layout is not None and run.rebuilt is not None
+    recorded = [item for item in run.layout if isinstance(item, MultipathDisk) and run.rebuilt.disks(item.id)]
+    if not recorded:
+        return {}
+    by_name = {name: wwid for wwid, name in multipath.names(run.target, {item.name for item in recorded}).items()}
+    found, devices = {}, read_devices(run.sh)
+    for item in recorded:
+        # A disk without a name is called by its WWID; what `mpatha` was is nowhere but in the bindings.
+        old = by_name.get(item.name, "" if re.fullmatch("mpath[a-z]+", item.name) else item.name)
+        new = next((device.wwid for device in devices if run.rebuilt.device(item.id) in device.names), "")
+        if old and new and new != old:
+            found[old] = new
+    return found
 
 
 class Storage:
@@ -140,6 +200,8 @@ class Storage:
     def _by_id(self, link: str) -> Item | None:
         """The item that a link below /dev/disk/by-id stood for, by what udev writes into such names."""
         name, _, number = link.partition("-part")
+        if of_map := re.fullmatch(r"dm-uuid-part(\d+)-mpath-(.+)", link):
+            number, name = of_map[1], of_map[2]
         for item in self._layout:
             if isinstance(item, Disk) and _is_identity(item, name):
                 return self._partition(item, int(number)) if number.isdigit() else item
@@ -158,7 +220,7 @@ class Storage:
 
 def _is_called(device: Device, tag: str, value: str) -> bool:
     if not tag:
-        return value in device.names
+        return value in device.written
     return is_called(tag, decoded(value), device.tags.get(tag, ""))
 
 
@@ -199,7 +261,7 @@ def _other_name(device: Device, old: str) -> str:
     """A path for a device whose old one is gone: a link of the same kind where there is one."""
     folder, _, name = old.rpartition("/")
     scheme = f"{folder}/{name.partition('-')[0]}-"
-    alike = [other for other in device.names if other.startswith(folder + "/") and folder != "/dev"]
+    alike = [other for other in device.written if other.startswith(folder + "/") and folder != "/dev"]
     return min(alike, key=lambda other: (not other.startswith(scheme), other), default=device.path)
 
 
