@@ -128,8 +128,10 @@ def eased(name: str, text: str, findings: Sequence[Finding]) -> tuple[str, list[
 def with_nofail(line: str, field: int, missing: str) -> str:
     """The line with the option in the field of that number; `missing` stands for each before it that is not there."""
     fields = list(takewhile(lambda word: word[0][0] != "#", re.finditer(r"\S+", line)))[:field]
-    options = fields[-1][0].split(",") if len(fields) == field else []
+    end, options = fields[-1].end(), fields[-1][0].split(",") if len(fields) == field else []
     if "nofail" in options:
         return line
-    end, words = fields[-1].end(), [missing] * (field - 1 - len(fields))
+    if options in (["-"], ["none"]):  # an empty field
+        return line[: fields[-1].start()] + "nofail" + line[end:]
+    words = [missing] * (field - 1 - len(fields))
     return line[:end] + (",nofail" if options else " ".join(["", *words, "nofail"])) + line[end:]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 
 from ..errors import ProgramFailed
 from ..mounts import device_number
@@ -116,11 +117,15 @@ class Survey:
     @cached_property
     def crypttab(self) -> dict[str, list[str]]:
         """The fields of /etc/crypttab by name of the mapping: device, key file, options; "" where one is empty."""
-        lines = [line.split() for line in self.file("/etc/crypttab").splitlines()]
+        # A word that begins with # is a comment, and the end of its line.
+        lines = [
+            list(takewhile(lambda word: not word.startswith("#"), line.split()))
+            for line in self.file("/etc/crypttab").splitlines()
+        ]
         return {
             words[0]: ["" if word in ("none", "-") else word for word in [*words[1:], "", "", ""][:3]]
             for words in lines
-            if words and not words[0].startswith("#")
+            if words
         }
 
 

@@ -55,6 +55,8 @@ def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
         ("/etc/integritytab", "data UUID=9-9", "data UUID=9-9 - nofail"),
         ("/etc/veritytab", "data UUID=9-9 UUID=8-8 4f00", "data UUID=9-9 UUID=8-8 4f00 nofail"),
         ("/etc/veritytab", "data UUID=9-9 UUID=8-8 4f00 noexec#", "data UUID=9-9 UUID=8-8 4f00 noexec#,nofail"),
+        ("/etc/crypttab", "data UUID=9-9 - -", "data UUID=9-9 - nofail"),
+        ("/etc/crypttab", "data UUID=9-9 none none # x", "data UUID=9-9 none nofail # x"),
         ("/etc/crypttab", "data UUID=dead-beef none # luks, the archive",
          "data UUID=dead-beef none nofail # luks, the archive"),
         ("/etc/crypttab", "data UUID=dead-beef #nofail", "data UUID=dead-beef none nofail #nofail"),

@@ -296,9 +296,11 @@ def test_what_is_kept_in_nothing_is_not_lost() -> None:
         ("vault /dev/md/system /etc/keys/vault -", "/etc/keys/vault", ""),
         ("vault /dev/md/system - none", "", ""),
         ("vault /dev/md/system", "", ""),
+        ("vault /dev/md/system # luks, the archive", "", ""),
+        ("vault /dev/md/system none luks#1 # x", "", "luks#1"),
     ],
 )
-def test_a_field_of_crypttab_with_a_hyphen_is_empty(line: str, key_file: str, options: str) -> None:
+def test_a_field_of_crypttab_with_a_hyphen_or_a_comment_is_empty(line: str, key_file: str, options: str) -> None:
     layout = capture(FakeShell({**answers("debian-raid-luks"), "cat /etc/crypttab": f"{line}\n"}))
     (vault,) = [item for item in layout if isinstance(item, Luks) and item.name == "vault"]
     assert (vault.key_file, vault.crypttab_options) == (key_file, options)
