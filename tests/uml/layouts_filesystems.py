@@ -151,7 +151,7 @@ SECTORS = (
 MULTIPATH = (
     Made("multipath, gpt, ext4", gpt("a") + "mkfs.ext4 -q $a-part1; mount $a-part1 /srv/data\n", paths=2),
     Made("multipath with friendly names", gpt("a") + "mkfs.ext4 -q $a-part1; mount $a-part1 /srv/data\n", paths=2,
-         multipath="defaults {\n user_friendly_names yes\n find_multipaths no\n}\n"),
+         multipath="defaults {\n user_friendly_names yes\n find_multipaths no\n}\nblacklist {\n wwid .*0c01.*\n}\n"),
     Made("multipath, whole disk", "mkfs.ext4 -q $a\n", paths=2),
     Made("multipath, lvm over two disks", lvm("ab", "lvcreate -qq -y -n lv -L 300m vg", "mkfs.ext4 -q /dev/vg/lv"),
          disks=2, paths=2),

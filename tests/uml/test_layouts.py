@@ -287,6 +287,9 @@ def made_again(guest: guests.Machine, layout: Made, folder: Path) -> tuple[list[
     known = {item.get("serial") for item in recorded}
     pairs = [f"{serial}={device}" for serial, device in zip(_serials("0a", layout), new) if serial in known]
     guest.put("/root/lab/local.conf", CONF.format(" ".join(pairs)).encode())
+    if layout.paths > 1:
+        # Nobody makes the maps in the rescue system but rear.
+        guest.check("multipath -F; udevadm settle")
     text = guest.python(RECREATE, timeout=240)
     facts: dict[str, Any] = json.loads(text[text.index("FACTS ") + 6 :].splitlines()[0])
     guest.check(f"(\n{STOP}\n)")

@@ -88,6 +88,9 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
 
     Those on which nothing is at stake that comes back are only taken when somebody names them.
     """
+    for kind in run.plugins.call("rear_storage_kinds") if lock else ():
+        if kind.appear and any(isinstance(item, kind.items) for item in layout):
+            kind.appear(run.sh)
     target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
     machine = present.look(run.sh, run.report.warn, target, lock=lock, include=include)
     machine = _looked_into(run, layout, machine)

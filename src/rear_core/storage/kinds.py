@@ -31,6 +31,7 @@ class StorageKind:
     is there already; `restored(item, site)` those that must wait until the files are back.
     `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
+    `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
     `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
     `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
     paths: that is not erased unasked. It may name what is recorded, where something else has its name.
@@ -46,6 +47,7 @@ class StorageKind:
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
+    appear: Callable[[Shell], None] | None = None
     lacking: Callable[[Any, Collection[str]], Item | None] | None = None
     exclusive: tuple[type[Item], ...] = ()
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None

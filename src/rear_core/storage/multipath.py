@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..rescue.contents import Contents
+from ..shell import Shell
 from .disk import Disk, identity, tables
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -67,4 +68,12 @@ def contents(_layout: Layout) -> Contents:
     )
 
 
-KIND = StorageKind("multipath", (MultipathDisk,), capture, contents, recreate=lambda _disk, _site: ())
+def appear(sh: Shell) -> None:
+    """Make the maps of all disks that have several paths; without one each path would be a disk that looks the same."""
+    sh.run("modprobe", "dm-multipath")
+    # 1: there are none, or not all could be made.
+    sh.run("multipath", "-v1", ok=(0, 1))
+    sh.run("udevadm", "settle", "--timeout=60")
+
+
+KIND = StorageKind("multipath", (MultipathDisk,), capture, contents, recreate=lambda _disk, _site: (), appear=appear)
