@@ -8,28 +8,34 @@ rewrites it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.plan_script import expected, run_by_bash
+from rear_core.errors import Refused
 from rear_core.storage.command import Command
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import item_types
-from rear_core.storage.layout import Layout, load
+from rear_core.storage.layout import Layout, LeftOut, load, make
 from rear_core.storage.mapping import assign
 from rear_core.storage.mount import Mount
 from rear_core.storage.multipath import MultipathDisk
-from rear_core.storage.plan import Plan, plan, script
+from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.resize import minimum
+from rear_core.storage.script import script
 from rear_core.storage.technologies import CORE_KINDS
 
 MACHINES = sorted(path.parent for path in Path(__file__).parent.glob("*/layout.json"))
 MIB = 1 << 20
+POISON = "\nEND\nEND1\nid>PWN #\n"
 
 
 @pytest.fixture(params=MACHINES, ids=lambda path: path.name)
@@ -72,6 +78,33 @@ def test_a_machine_is_made_again_as_expected(machine: Path, request: pytest.Fixt
     if request.config.getoption("--update-golden"):
         (machine / "plan.sh").write_text(text)
     assert text == (machine / "plan.sh").read_text()
+
+
+def test_no_text_of_a_disk_becomes_a_line_of_the_script(machine: Path) -> None:
+    """Every text would end a comment or a here-document, as far as there is a plan with it."""
+    layout = recorded(machine)
+    here = blank(layout)
+    devices = {path: replace(device, fstype="ext4", label=POISON) for path, device in here.devices.items()}
+    disks = tuple(replace(disk, model=POISON, vendor=POISON, transport=POISON) for disk in here.disks)
+    here = replace(here, devices=devices, disks=disks)
+    for item in layout:
+        for name in [field.name for field in fields(item) if field.name not in ("id", "needs", "device")]:
+            poisoned = replace(layout[item.id], **{name: _poisoned(getattr(layout[item.id], name))})
+            changed = make([poisoned if other.id == item.id else other for other in layout], layout.left_out)
+            # Most texts that a program has chosen are refused.
+            with suppress(AssertionError, ValueError, LookupError, Refused):
+                planned(changed, here)
+                layout = changed
+    layout = make(layout, [LeftOut(POISON, POISON, lost=True)])
+    made = planned(layout, here)
+    assert any(POISON.strip() in command.destroys for command in made.teardown)
+    assert run_by_bash(script(made, [POISON])) == expected(made)
+
+
+def _poisoned(value: Any) -> Any:
+    if isinstance(value, tuple) and value:
+        return (_poisoned(value[0]), *value[1:])
+    return value + POISON if isinstance(value, str) and value else value
 
 
 def test_everything_is_made_before_it_is_used(machine: Path) -> None:

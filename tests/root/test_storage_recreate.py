@@ -325,6 +325,9 @@ def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str
     run("e2label", device, "other")
     differs = subprocess.run([str(word) for word in (*rear, "layout", "diff")], capture_output=True, text=True)
     assert differs.returncode == 1 and "label changed from data to other" in differs.stdout
+    run("e2label", device, "x\nid>PWN #")
+    script = run(*rear, "layout", "plan", "--script")
+    assert "# DESTROYS ext4 x\\nid>PWN # on" in script and "\nid>PWN" not in script
     layout.write_text(layout.read_text().replace(f'"needs": ["disk:{device}"]', '"needs": ["disk:lost"]'))
     broken = subprocess.run([str(word) for word in (*rear, "layout", "plan")], capture_output=True, text=True)
     assert broken.returncode == 2 and "which is not there" in broken.stderr

@@ -82,7 +82,7 @@ def plan(options: Options, as_script: bool) -> None:
         click.echo(explain(error), err=True)
         sys.exit(error.exit_code)
     if as_script:
-        from ..storage.plan import script
+        from ..storage.script import script
 
         click.echo(script(made, disks), nl=False)
         return
@@ -123,7 +123,7 @@ def in_rescue_system(run: Run) -> bool:
 
 def readable(made: Plan) -> Iterator[str]:
     """A line for each command's reason, what it destroys, and the command itself."""
-    import shlex
+    from ..storage.script import joined
 
     chapters = (
         ("Take down", made.teardown), ("Make", made.build), ("Mount", made.mount), ("After the files", made.restored),
@@ -132,8 +132,8 @@ def readable(made: Plan) -> Iterator[str]:
         for number, command in enumerate(commands, 1):
             lost = f"  DESTROYS {command.destroys}" if command.destroys else ""
             yield f"{title} {number}: {command.reason}{lost}"
-            yield f"    {shlex.join(command.argv)}"
-            yield from (f"    | {line}" for line in command.input.splitlines())
+            yield f"    {joined(command.argv)}"
+            yield from (f"    | {line}" for line in command.input.rstrip("\n").split("\n") if command.input)
     yield from (f"Note: {note}" for note in made.notes)
     yield f"Plan {made.id}"
 

@@ -367,8 +367,8 @@ def _mbr(table: PartitionTable, site: Site) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of sfdisk, which reads \\x22 as a quotation mark."""
-    return '"' + re.sub(r'["\\\\$`]', lambda found: f"\\x{ord(found[0]):02x}", text) + '"'
+    """A string of sfdisk, which reads \\x22 as a quotation mark and \\x0a as an end of line: names may have both."""
+    return '"' + re.sub(r'["\\\\$`\x01-\x1f\x7f]', lambda found: f"\\x{ord(found[0]):02x}", text) + '"'
 
 
 def refuses(item: Item, site: Site) -> Iterator[str]:

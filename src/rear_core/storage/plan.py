@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -281,43 +280,3 @@ def _hardware_changed(layout: Layout, disks: Mapping[str, str], present: Mapping
             if (item.device, item.transport) != (successor.path, successor.transport):
                 return True
     return False
-
-
-def script(made: Plan, disks: Sequence[str] = ()) -> str:
-    """The plan as a shell script that can be edited and run instead; it ends at the first failure.
-
-    After it, `rear recover` goes on with what it made. `disks` says what becomes of each of them.
-    """
-    lines = ["#!/bin/bash", "# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:"]
-    lines += [f"#   {made.site.item(id)}" for id in sorted(made.mapping)]
-    lines += [f"# {line}" for line in disks]
-    lines += [f"# Note: {note}" for note in made.notes]
-    lines += ["set -e"]
-    if made.volumes:
-        lines += [
-            "passphrase() { printf 'Passphrase of %s: ' \"$1\" >&2; IFS= read -rs word </dev/tty; echo >&2;"
-            ' printf %s "$word"; }'
-        ]
-    restored = made.restored
-    chapters = (
-        ("Take down what is there", made.teardown), ("Build", made.build), ("Mount", made.mount),
-        ("When the files are back (not done by this script)", restored),
-    )  # fmt: skip
-    for title, commands in chapters:
-        lines += ["", f"## {title}"] if commands else []
-        for command in commands:
-            typed = _typed(command)
-            lines += [f"# {line}" for line in typed] if commands is restored else ["", *typed]
-        if commands is made.build:
-            lines += ["", "# `rear recover` takes it from here.", f"rear layout made {made.id}"]
-    return "\n".join(lines) + "\n"
-
-
-def _typed(command: Command) -> list[str]:
-    lines = [f"# {command.reason}"]
-    lines += [f"# DESTROYS {command.destroys}"] if command.destroys else []
-    lines += [f"test -b {shlex.quote(device)}" for device in command.devices]
-    typed = shlex.join(command.argv)
-    if command.passphrase:
-        typed = f"passphrase {shlex.quote(command.passphrase)} | {typed}"
-    return [*lines, f"{typed} <<'END'", *command.input.splitlines(), "END"] if command.input else [*lines, typed]
