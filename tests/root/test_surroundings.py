@@ -140,7 +140,7 @@ def test_a_backup_of_nothing_is_no_success_and_removes_none(rear: Rear, tmp_path
         assert sorted((tmp_path / "backups/web1").iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["TMPDIR", "VAR_DIR", "CACHE_DIR"])
+@pytest.mark.parametrize("name", ["TMPDIR", "VAR_DIR", "CACHE_DIR", "SHARE_DIR"])
 def test_a_folder_of_another_user_is_nothing_to_work_in(rear: Rear, tmp_path: Path, name: str) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()

@@ -297,6 +297,31 @@ def test_a_script_that_others_can_change_is_refused(run: Run) -> None:
         execute(run, WORKFLOW)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_script_in_a_folder_of_another_user_is_refused(run: Run) -> None:
+    """A link of root's leads there, and the script itself is root's."""
+    theirs = run.config_dir.parent / "theirs"
+    (theirs / "scripts").mkdir(parents=True)
+    script(run, "../theirs/scripts", "10_x.sh", "true")
+    (run.config_dir / "analyse_dr").symlink_to(theirs / "scripts")
+    execute(run, WORKFLOW)
+    os.chown(theirs, 65534, 65534)
+    with pytest.raises(ConfigurationError, match=r"others can change it: .*theirs belongs to another user"):
+        execute(run, WORKFLOW)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("inside", [".", "etc/motd"])
+def test_a_skeleton_tree_that_others_can_change_is_refused(run: Run, inside: str) -> None:
+    path = run.share_dir / "skel/default/etc/motd"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    os.chown(run.share_dir / "skel/default" / inside, 65534, 65534)
+    with pytest.raises(ConfigurationError, match=r"others can change it: .* belongs to another user"):
+        lay_skeletons(run)
+    assert not list(run.rootfs_dir.iterdir())
+
+
 def test_skeleton_trees_are_laid_down_special_over_general(run: Run) -> None:
     for flavour in ("default", "NFS"):
         path = run.share_dir / "skel" / flavour / "etc" / "motd"

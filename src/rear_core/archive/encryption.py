@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError, RearError, Refused
 from ..shell import Argument
+from ..trust import changeable
 
 CIPHER = "aes-256-ctr"
 # What OWASP asks of scrypt: 128 MiB of memory for each guess.
@@ -131,6 +132,10 @@ def read_passphrase(path: Path) -> str:
         found = path.stat()
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise ConfigurationError(f"BACKUP_KEY_FILE {path} can be read by others", f"chmod 600 {path}")
+        if problem := changeable(path):
+            raise ConfigurationError(
+                f"BACKUP_KEY_FILE {path} is not root's alone: {problem}", "chown root and chmod go-w what is named"
+            )
         text = path.read_text(errors="surrogateescape")
     except OSError as error:
         raise ConfigurationError(f"cannot read BACKUP_KEY_FILE {path}: {error.strerror}") from error

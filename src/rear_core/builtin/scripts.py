@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..rescue.tree import Tree
 from ..step import PHASES, RECOVERING, Step
+from ..trust import changeable, changeable_in
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -203,13 +203,11 @@ def take_scripts(run: Run) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    for checked in (path, path.parent):
-        found = checked.stat()
-        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ConfigurationError(
-                f"the script {path} would run as root, but others can change {checked}",
-                f"chown root {checked}; chmod go-w {checked}",
-            )
+    if problem := changeable(path):
+        raise ConfigurationError(
+            f"the script {path} would run as root, but others can change it: {problem}",
+            "check what is in it; chown root and chmod go-w what is named",
+        )
 
 
 def _runner(path: Path, phase: str) -> Callable[[Run], None]:
@@ -264,7 +262,8 @@ def listed_contents(run: Run) -> Contents:
 def lay_skeletons(run: Run) -> None:
     """Merge the skeleton trees into the tree of the rescue system, the more special over the more general.
 
-    A plugin's trees are in `skel/` of its package.
+    A plugin's trees are in `skel/` of its package. Raises `ConfigurationError` for one in SHARE_DIR that someone else
+    could have changed.
     """
     shared = run.shared("skel")
     if not shared:
@@ -273,4 +272,9 @@ def lay_skeletons(run: Run) -> None:
         for tree in [*run.plugins.folders("skel"), *shared]:
             source = tree / flavour
             if source.is_dir():
+                if tree in shared and (problem := changeable_in(source)):
+                    raise ConfigurationError(
+                        f"the rescue system would have what is in {source}, but others can change it: {problem}",
+                        "check what is in it; chown root and chmod go-w what is named",
+                    )
                 run.sh.run("cp", "--archive", "--no-preserve=ownership", "--force", f"{source}/.", run.rootfs_dir)

@@ -23,8 +23,11 @@ from ..settings.files import names_for
 from ..settings.model import Setting
 from ..shell import Shell
 from ..system.os_release import OperatingSystem, read_os_release
-from ..trust import changeable
+from ..trust import changeable, changeable_in
 from ..workflow import WORKFLOWS
+
+# Where the core has its skeleton tree and templates.
+CORE = Path(__file__).parents[1]
 
 
 def open_run(options: Options) -> Run:
@@ -139,15 +142,25 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
 
 def _check_folders(run: Run) -> None:
     """Refuse to work in folders where another user could put something else in the place of what is root's."""
-    for name in ("TMPDIR", "VAR_DIR", "CACHE_DIR"):
+    for name in ("TMPDIR", "VAR_DIR", "CACHE_DIR", "SHARE_DIR"):
         if problem := changeable(Path(run.settings[name])):
-            raise Refused(f"{name}={run.settings[name]} is not root's alone: {problem}", f"set {name} to another place")
+            raise Refused(
+                f"{name}={run.settings[name]} is not root's alone: {problem}",
+                f"chown root and chmod go-w what is named, or set {name} to another place",
+            )
+    if problem := changeable(run.recovery_dir):
+        raise Refused(
+            f"the description in {run.recovery_dir} is not root's alone: {problem}",
+            "chown root and chmod go-w what is named, then make it anew by `rear savelayout`",
+        )
 
 
 def _not_roots(run: Run) -> Iterator[str]:
     """Warnings of what root runs here and others can change: a checkout or an environment of a user."""
     modules = [plugin.module.__file__ for plugin in run.plugins.active if plugin.module and plugin.module.__file__]
-    problems = {changeable(Path(path).absolute()) for path in (sys.executable, __file__, *modules)}
+    problems = {changeable(Path(path)) for path in (sys.executable, __file__, *modules)}
+    trees = [folder for name in ("skel", "templates") for folder in (*run.plugins.folders(name), CORE / name)]
+    problems.update(map(changeable_in, trees))
     for problem in sorted(problems - {""}):
         yield f"rear runs as root what is not root's alone: {problem}; install rear where only root can write"
 

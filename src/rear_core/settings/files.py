@@ -41,7 +41,7 @@ def load(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.
 
     An extra file without a slash in its name is NAME or NAME.conf in the configuration directory.
     """
-    if os.geteuid() == 0 and (problem := changeable(config_dir.absolute())):
+    if os.geteuid() == 0 and (problem := changeable(config_dir)):
         raise ConfigurationError(
             f"the configuration in {config_dir} is not root's alone: {problem}",
             "check what is in it; chown root and chmod go-w what is named",
@@ -68,11 +68,16 @@ def _extra_file(config_dir: Path, given: str) -> Path:
 
 def read_trusted(path: Path) -> bytes:
     """The content of a file that, when root reads it, only root can have written."""
+    if os.geteuid() == 0 and (problem := changeable(path)):
+        raise ConfigurationError(
+            f"{path} is not root's alone: {problem}", "check what is in it; chown root and chmod go-w what is named"
+        )
     try:
-        # Non-blocking, so that a named pipe cannot stop the run; what is checked is the very file read.
+        # Non-blocking, so that a named pipe cannot stop the run.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            _check(path, os.fstat(descriptor))
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigurationError(f"{path}: not a regular file", "put a text file in its place, or remove it")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
@@ -80,14 +85,3 @@ def read_trusted(path: Path) -> bytes:
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise ConfigurationError(message, "remove it or make it readable") from error
-
-
-def _check(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise ConfigurationError(f"{path}: not a regular file", "put a text file in its place, or remove it")
-    if os.geteuid() != 0:
-        return
-    if found.st_uid != 0:
-        raise ConfigurationError(f"{path}: belongs to another user than root", f"check it; chown root {path}")
-    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0):
-        raise ConfigurationError(f"{path}: others than root can write it", f"check it; chmod go-w {path}")

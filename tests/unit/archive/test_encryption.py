@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_a_passphrase_file_must_belong_to_its_reader_alone(tmp_path: Path) -> No
         encryption.read_passphrase(path)
     with pytest.raises(ConfigurationError, match="cannot read"):
         encryption.read_passphrase(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_passphrase_file_that_others_could_exchange_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "theirs/key"
+    path.parent.mkdir()
+    path.write_text(f"{SECRET}\n")
+    path.chmod(0o600)
+    os.chown(path.parent, 65534, 65534)
+    with pytest.raises(ConfigurationError, match="theirs belongs to another user"):
+        encryption.read_passphrase(path)
 
 
 def test_an_empty_passphrase_file_is_not_taken_for_no_encryption(tmp_path: Path) -> None:
