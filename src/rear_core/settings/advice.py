@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _WORD = re.compile(r"[^\s;&|<>()'\"`$\\]+")
@@ -53,8 +54,12 @@ def about_substitution(text: str, at: int) -> Advice:
     )
 
 
-def about_command(text: str, at: int, previous: str) -> Advice:
-    """About what stands where an assignment should; `previous` is the name assigned in the same command."""
+def about_command(text: str, at: int, before: Sequence[str]) -> Advice:
+    """About what stands where an assignment should; `before` are the names that are assigned before it on its line.
+
+    Behind a value no word is shown: it may be part of a passphrase without quotes, as may every name but the first.
+    """
+    previous = "" if not before else before[0] if len(before) == 1 else "NAME"
     found = _WORD.match(text, at)
     word = found[0] if found else text[at]
     rest = text[at + len(word) :]
@@ -85,15 +90,15 @@ def about_command(text: str, at: int, previous: str) -> Advice:
             "put scripts into the directory of the phase they belong to, below the configuration directory",
         )
     if _NAME.fullmatch(word) and re.match(r"[ \t]+\+?=", rest):
-        return Advice("a blank before =", f"write {word}=value without blanks around =")
+        return Advice("a blank before =", f"write {'NAME' if before else word}=value without blanks around =")
     if re.match(rf"{_NAME.pattern}\[", word):
         return Advice("a list has no indices", "write NAME=( all values ) or NAME+=( another )")
     if "=" in word:
-        return Advice(f"{word.split('=')[0]!r} is not a name", "a name has letters, digits and _ only")
+        name = "this" if before else repr(word.split("=")[0])
+        return Advice(f"{name} is not a name", "a name has letters, digits and _ only")
     if previous:
-        # The word is not shown: it may be part of a password.
         return Advice(
-            f"a blank in the value of {previous}, or a command",
-            f'quote a value with blanks: {previous}="several words"; a list is {previous}=( several words )',
+            f"a blank or semicolon in the value of {previous}, or a command",
+            f'quote a value with either: {previous}="several words"; a list is {previous}=( several words )',
         )
     return Advice(f"not an assignment: {word!r}", "write NAME=value or NAME=( .. ); a remark begins with #")

@@ -21,6 +21,8 @@ Variable = Union[str, "tuple[str, ...]"]
 DEFAULT = "default"
 ENVIRONMENT = "environment"
 
+QUOTE_IT = "a value with $, ; or blanks needs single quotes: NAME='value'; check what is referred to"
+
 _YES = frozenset(["yes", "y", "true", "t", "1", "on"])
 _NO = frozenset(["no", "n", "false", "f", "0", "off", ""])
 
@@ -129,6 +131,8 @@ class _Evaluation:
         self.canonical = {alias: name for name, setting in self.declared.items() for alias in setting.aliases}
         self.canonical.update({name: name for name in self.declared})
         self.written_as: dict[str, str] = {}
+        # Whether what is assigned now may be part of a passphrase: only its place is told then, and what is wrong.
+        self.hides = False
 
     def settings(self) -> Settings:
         return Settings(self.declared, self.values, self.origins, self.variables, self.warnings)
@@ -143,6 +147,7 @@ class _Evaluation:
 
     def assign(self, assignment: Assignment) -> None:
         """Carry out an assignment."""
+        self.hides = self.may_be_secret(assignment.name) or self.follows_secret(assignment)
         name = self.canonical.get(assignment.name)
         if name is None:
             self.assign_undeclared(assignment)
@@ -152,6 +157,15 @@ class _Evaluation:
             except ConfigurationError:
                 if self.strict:
                     raise
+
+    def may_be_secret(self, name: str) -> bool:
+        """Whether a value of this name may hold a passphrase: one of a secret, a URL, or what is no setting."""
+        setting = self.declared.get(self.canonical.get(name, ""))
+        return setting is None or setting.secret or setting.type is Url
+
+    def follows_secret(self, assignment: Assignment) -> bool:
+        """Whether an assignment may be the rest of a passphrase before it, which has a semicolon or blank."""
+        return any(map(self.may_be_secret, assignment.before))
 
     def assign_declared(self, assignment: Assignment, setting: Setting) -> None:
         """Carry out an assignment to a setting."""
@@ -174,6 +188,7 @@ class _Evaluation:
             given = given.strip(BLANKS)
         problem, value = convert(setting, given)
         if problem:
+            problem = "has a value that is not taken" if self.follows_secret(assignment) else problem
             raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", _hint(setting))
         origin = (assignment.origin,)
         self.store(setting, value, given, tuple(dict.fromkeys(origins + origin)) if extends else origin)
@@ -215,6 +230,8 @@ class _Evaluation:
             if advice:
                 self.warnings.append(f"{assignment.origin}: {name} has no effect: {advice}")
             elif name not in self.own_names:
+                if self.follows_secret(assignment):
+                    fail(assignment.place, "what is assigned here is not a setting", QUOTE_IT)
                 self.fail_as_unknown(assignment.place, f"{name} is not a setting", name)
         before = self.variables.get(name)
         if isinstance(before, tuple) != assignment.is_array and before is not None and name in self.own_names:
@@ -273,10 +290,14 @@ class _Evaluation:
         value = self.variables.get(name)
         if value is None:
             if reference.default is None and self.strict and not self.may_be_unset(reference):
+                if self.hides:
+                    fail(reference.place, "this reference has no value here", QUOTE_IT)
                 self.fail_as_unknown(reference.place, f"${reference.name} has no value here", reference.name)
             value = () if reference.every else ""
         if isinstance(value, tuple):
             if not reference.every:
+                if self.hides:
+                    fail(reference.place, "this reference is to a list", QUOTE_IT)
                 fail(
                     reference.place,
                     f"{reference.name} is a list",

@@ -63,7 +63,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Assignment:
-    """`NAME=word` or `NAME=( words )`, with `append` the same with `+=`; line and column count from 1."""
+    """`NAME=word` or `NAME=( words )`, with `append` the same with `+=`; line and column count from 1.
+
+    `before` are the names that are assigned before it on its line: without quotes it may be a part of their values.
+    """
 
     name: str
     append: bool
@@ -72,6 +75,7 @@ class Assignment:
     source: str
     line: int
     column: int
+    before: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -120,6 +124,7 @@ class _Reader:
     def assignments(self) -> list[Assignment]:
         """Everything up to the end of the text."""
         found: list[Assignment] = []
+        on_line: tuple[str, ...] = ()  # names that are assigned on this line
         command_started = declaring = False
         while True:
             self.skip(_BLANKS)
@@ -130,26 +135,29 @@ class _Reader:
                 self.skip(_COMMENT)
             elif char == "\n" or (char == ";" and command_started):
                 self.at += 1
+                on_line = () if char == "\n" else on_line
                 command_started = declaring = False
             elif not command_started and self.skip_declaring_word():
                 command_started = declaring = True
             elif not (declaring and self.skip_declared_name()):
-                found.append(self.assignment(declaring, found[-1] if command_started and found else None))
+                found.append(self.assignment(declaring, on_line))
+                on_line += (found[-1].name,)
                 command_started = True
 
-    def assignment(self, declaring: bool, previous: Assignment | None) -> Assignment:
-        """One assignment; `previous` is the one before it in the same command."""
+    def assignment(self, declaring: bool, before: tuple[str, ...]) -> Assignment:
+        """One assignment; `before` are the names that are assigned before it on its line."""
         start = self.at
         target = _TARGET.match(self.text, start)
         if not target:
-            self.fail(start, *about_command(self.text, start, previous.name if previous else ""))
+            self.fail(start, *about_command(self.text, start, before))
         self.at = target.end()
         is_array = self.peek() == "("
         words = self.array() if is_array else (self.word(expands_braces=declaring),)
         if self.peek() in ("(", ")") or (is_array and not _AFTER_LIST.match(self.text, self.at)):
-            self.fail(self.at, f"unexpected {self.peek()!r} after the value", 'quote it: NAME="a(b)c"')
+            what = f"unexpected {self.peek()!r}" if self.peek() in ("(", ")") else "unexpected text"
+            self.fail(self.at, f"{what} after the value", 'quote it: NAME="a(b)c"')
         line, column = self.position(start)
-        return Assignment(target[1], bool(target[2]), is_array, words, self.source, line, column)
+        return Assignment(target[1], bool(target[2]), is_array, words, self.source, line, column, before)
 
     def skip_declaring_word(self) -> bool:
         """Whether `export`, `declare -a` or the like stood here; what follows are names and assignments."""
@@ -277,7 +285,7 @@ class _Reader:
         if name:
             self.at = name.end()
             if _BROKEN_NAME.match(self.text, self.at):
-                self.fail(start, "this name goes on in the next line", f"write ${{{name[0]}}}")
+                self.fail(start, "this name goes on in the next line", "write ${NAME}, or '$' in single quotes")
             parts.append(Reference(name[0], quoted, self.place(start)))
         elif following == "{":
             reference = _REFERENCE.match(self.text, start)
@@ -293,7 +301,9 @@ class _Reader:
         elif following == '"' and not quoted:
             self.fail(start, 'strings for translation ($"..") are not read', 'remove the $: "text"')
         elif following and following in "0123456789@*#?-$!":
-            self.fail(start, f"${following} has no meaning here", "write the value, or '$' in single quotes")
+            self.fail(
+                start, "a $ before a digit or a sign has no meaning here", "write the value, or '$' in single quotes"
+            )
         elif self.text.startswith("\\\n", start + 1):
             self.fail(start, "this line ends within a reference", "write it in one line")
         elif quoted:
@@ -331,12 +341,12 @@ class _Reader:
             self.at = code.end()
             return chr(number)
         if letter not in _ESCAPES:
-            self.fail(start, f"this escape in $'..' is not read: \\{letter}", "write the character itself")
+            self.fail(start, "this escape in $'..' is not read", "write the character itself")
         self.at = start + 2
         return _ESCAPES[letter]
 
     def fail(self, at: int, what: str, hint: str) -> NoReturn:
-        """Raise the error for a place in the text."""
+        """Raise the error for a place in the text; it shows nothing of a value, which may be a passphrase."""
         raise ConfigurationError(f"{self.place(at)}: {what}", hint)
 
     def fail_as_unbalanced(self, opened: int, quote: str) -> NoReturn:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
@@ -165,6 +165,41 @@ def test_a_bad_environment_variable_is_named() -> None:
 def test_the_value_of_a_secret_is_not_in_the_error() -> None:
     error = failure("PASSWORD=hunter2")
     assert error.message == "local.conf:1:1: PASSWORD has a value, no choice"
+
+
+# What an unquoted passphrase can look like; WORD is the part that must not be shown.
+PARTS = ["WORD", "x", "OUTPUT", "${", "+=", *"$};!&|=()[]'\"\\`- "]
+BEGINNINGS = ["PASSWORD=", "BACKUPKEY=", "PASSWORD=( ", 'export PASSWORD="']
+
+
+@pytest.mark.parametrize("name", ["PASSWORD", "BACKUPKEY"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Tr0ub$WORD", "abc;WORD!Rest9", '"${WORD}tail"', "x;WORD=y", "x WORD=y", "x;WORD", "x; WORD = y", "x;my-WORD=y",
+        "x;WORD=a b", "x y=1;WORD=2", "x;TIMEOUT=WORD", "x;OUTPUT=WORD", "x;OUTPUT_URL=WORD", "x$MODULES;WORD",
+        "(a)WORD", "$WORD\\\ny", "x;WORD= ( y )", "x;WORD[1]=y", "x;WORD() y", '"a\nb";WORD=y', '"a\n$WORD"',
+    ],
+)  # fmt: skip
+def test_no_part_of_what_may_be_a_passphrase_is_in_the_error(name: str, value: str) -> None:
+    error = failure(f"{name}={value}\nX=$BACKUPKEY")
+    assert error.message.startswith("local.conf:") and error.hint
+    assert "WORD" not in (error.message + error.hint).replace("PASSWORD", "")
+
+
+@given(st.sampled_from(BEGINNINGS), st.lists(st.sampled_from(PARTS)))
+@example("PLACE=sftp://user:", ["x", "$", "WORD", "@host/x"])
+@example("PLACE=sftp://user:", ["x", ";", "WORD", "=", "@host/x"])
+def test_no_error_of_a_line_with_a_passphrase_shows_a_word_of_it(begin: str, parts: list[str]) -> None:
+    try:
+        read(f"{begin}{''.join(parts)}\nX=$BACKUPKEY")
+    except ConfigurationError as error:
+        assert "WORD" not in (error.message + error.hint).replace("PASSWORD", "")
+
+
+def test_a_reference_elsewhere_is_named() -> None:
+    assert "$NOTHING has no value" in failure("OUTPUT=$NOTHING").message
+    assert "Foo is not a setting" in failure("OUTPUT=ISO;Foo=x").message
 
 
 def test_a_name_that_others_refer_to_is_the_administrators_own() -> None:
