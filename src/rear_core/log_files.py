@@ -34,7 +34,7 @@ def new(command: str, keep: int, folder: Path = FOLDER) -> Path:
         raise Refused(f"{folder} is a link or belongs to someone else", "remove it, or set LOGFILE to another place")
     folder.chmod(0o700)
     logs = sorted(path for path in folder.iterdir() if (named := NAME.fullmatch(path.name)) and named[1] == command)
-    for old in logs[: len(logs) - keep + 1]:
+    for old in logs[: max(0, len(logs) - keep + 1)]:
         old.unlink()
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     names = (f"{stamp}{'' if number == 1 else f'.{number}'}-{command}.log" for number in itertools.count(1))

@@ -25,6 +25,13 @@ def test_of_each_command_the_newest_logs_are_kept(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("keep", range(1, 11))
+def test_no_log_goes_before_as_many_are_there_as_are_kept(tmp_path: Path, keep: int) -> None:
+    for run in range(1, 13):
+        log_files.new("mkbackup", keep, tmp_path).touch()
+        assert len([*tmp_path.iterdir()]) == min(run, keep)
+
+
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "log").symlink_to(tmp_path / "theirs")
