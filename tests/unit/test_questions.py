@@ -145,6 +145,34 @@ def test_a_secret_is_not_shown_and_may_be_any_word() -> None:
     assert console.exitstatus == 0
 
 
+WORD = """
+from types import SimpleNamespace as Space
+from rear_core import questions
+from rear_core.cli import output
+from rear_core.storage.luks_recreate import passphrase_problem
+output.take_over()
+run = Space(options=Space(unattended=False), settings={})
+if questions.confirm(run, "Erase it", default=False, quits="ended"):
+    word = questions.ask_secret(run, "Passphrase: ")
+    print(ascii(word), passphrase_problem(word))
+"""
+
+
+def test_a_byte_that_is_no_letter_in_the_locale_is_no_answer_and_no_fault() -> None:
+    console = pexpect.spawn(sys.executable, ["-c", WORD], timeout=30, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    console.expect_exact("quit: ")
+    console.sendline(b"y\xe9s")
+    console.expect_exact("is no answer")
+    console.expect_exact("quit: ")
+    console.sendline(b"yes")
+    console.expect_exact("Passphrase: ")
+    console.sendline(b"caf\xe9")
+    console.expect_exact(b"'caf\\udce9' it has characters that cannot be typed")
+    console.expect(pexpect.EOF)
+    console.close()
+    assert console.exitstatus == 0
+
+
 ASKED: dict[str, Callable[[Run], object]] = {
     "a line": lambda here: questions.ask(here, "Which disk: ", quits=QUITS),
     "a word": lambda here: confirmed(here, True),

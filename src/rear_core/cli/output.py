@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TextIO
@@ -40,7 +41,8 @@ class Output:
 def take_over() -> list[Output]:
     """Put them in the place of Python's own.
 
-    Where a standard stream was closed something else is opened: the next file would get its number.
+    Where a standard stream was closed something else is opened: the next file would get its number. A byte that is
+    typed and no letter in the locale is no error, nor is a letter that is shown and cannot be written there.
     """
     found = []
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -51,6 +53,7 @@ def take_over() -> list[Output]:
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
             if number:
                 setattr(sys, name, os.fdopen(number, "w", closefd=False))
+        _take_any(getattr(sys, name), "backslashreplace" if number else "surrogateescape")
         if number:
             found.append(Output(getattr(sys, name)))
             setattr(sys, name, found[-1])
@@ -65,3 +68,8 @@ def leave(outputs: list[Output]) -> str:
         if output.problem:
             setattr(sys, name, None)
     return next((output.problem for output in outputs if output.problem), "")
+
+
+def _take_any(stream: TextIO | None, errors: str) -> None:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=errors)

@@ -42,7 +42,8 @@ def find_secrets(
     in programs, words and settings mean nothing: only keys and hashes are looked for there.
     """
     is_allowed, is_secret, is_library = matcher(allowed), matcher(files), matcher(libraries)
-    words = {what: re.compile(re.escape(value.encode())) for what, value in values.items() if len(value) >= 4}
+    values = {what: value for what, value in values.items() if len(value) >= 4}
+    words = {what: re.compile(re.escape(value.encode(errors="surrogateescape"))) for what, value in values.items()}
     found = []
     for path in _regular_files(os.fspath(tree)):
         inside = path[len(os.fspath(tree)) :]

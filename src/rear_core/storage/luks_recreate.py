@@ -70,7 +70,7 @@ def passphrase_problem(passphrase: str) -> str:
     """What the tool, or a keyboard at boot, would not accept; "" for a good passphrase."""
     if not passphrase:
         return "it is empty"
-    if len(passphrase.encode()) > 512:
+    if len(passphrase.encode(errors="surrogateescape")) > 512:
         return "it is longer than 512 bytes"
     if not passphrase.isprintable():
         return "it has characters that cannot be typed"

@@ -104,3 +104,12 @@ def test_outside_of_steps_too_only_what_no_machine_did_is_a_bug(
     told = capsys.readouterr().err
     assert ended.value.code == 1
     assert said in told and ("BUG" in told) is said.startswith("BUG")
+
+
+def test_a_letter_that_the_locale_does_not_have_is_shown_as_an_escape(tmp_path: Path) -> None:
+    code = (
+        "from rear_core.cli import output; put = output.take_over(); print('\\u0142\\xf6x'); print(output.leave(put))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "iso-8859-1"}
+    ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, check=True)
+    assert ended.stdout == b"\\u0142\xf6x\n\n"

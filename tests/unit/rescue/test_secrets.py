@@ -122,3 +122,8 @@ def test_files_that_a_plugin_calls_secret_are_found_whatever_they_contain(tmp_pa
     what = "a password or key of a program"
     assert find_secrets(tmp_path, {}, (), ["*/TSM.KDB"]) == [Secret("/etc/adsm/TSM.KDB", what)]
     assert find_secrets(tmp_path, {}, ["/etc/adsm/TSM.*"], ["*/TSM.KDB"]) == []
+
+
+def test_a_value_that_is_not_utf8_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"key: caf\xe9-au-lait\n")
+    assert find_secrets(tmp_path, {"BACKUP_KEY": "caf\udce9-au-lait"}) == [Secret("/file", "BACKUP_KEY")]
