@@ -30,7 +30,7 @@ from rear_core.plugins import Found, Plugins
 from rear_core.report import Report, explain
 from rear_core.rescue.contents import Contents
 from rear_core.run import Options, Run
-from rear_core.settings import evaluate
+from rear_core.settings import Sources, evaluate, parse
 from rear_core.settings.files import load
 from rear_core.shell import Shell
 from rear_core.step import Step
@@ -338,6 +338,25 @@ def test_skeleton_trees_of_the_original_are_left_alone(run: Run) -> None:
     lay_skeletons(run)
     assert not list(run.rootfs_dir.iterdir())
     assert "Relax-and-Recover" in run.report.warnings[0]
+
+
+def test_a_listed_file_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    from rear_core.builtin.rescue import check_files
+
+    (tmp_path / "there.conf").touch()
+    given = f"RESCUE_FILES=( {tmp_path}/there.conf {tmp_path}/*.conf {tmp_path}/gone '{tmp_path}/*.key' etc/x )\n"
+    declared = Plugins(builtin.modules()).call("rear_settings")
+    run.settings = evaluate(Sources(assignments=tuple(parse(given, "local.conf"))), declared, {})
+    check_files(run)
+    named = [line.split(": ")[1] for line in run.report.warnings]
+    assert [line.split(" is ")[0] for line in named] == [f"{tmp_path}/gone", f"{tmp_path}/*.key", "'etc/x'"]
+
+
+def test_what_is_listed_by_default_is_no_warning(run: Run) -> None:
+    from rear_core.builtin.rescue import check_files
+
+    check_files(run)
+    assert run.report.warnings == []
 
 
 def test_all_that_is_missing_is_named_at_once(run: Run) -> None:

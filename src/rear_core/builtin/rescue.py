@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -131,6 +132,7 @@ def rear_rescue_contents(run: Run) -> Contents:
 def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases:
         yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
+        yield Step(20, "Check that the files that are listed are there", check_files)
         yield Step(30, "Check that there is room to build the rescue system", check_space)
         yield Step(30, "Check that there is room to keep its packed parts", check_cache)
 
@@ -156,6 +158,16 @@ def check_programs(run: Run) -> None:
     if absent:
         absent = list(dict.fromkeys(absent))
         raise Refused(f"not installed: {', '.join(absent)}", run.plugins.install_advice(absent))
+
+
+def check_files(run: Run) -> None:
+    """Warn of each path or pattern of the configuration that no file has: it was mistyped, or is not there yet."""
+    for name in ("RESCUE_FILES", "RESCUE_LIBRARIES"):
+        for pattern in run.settings[name]:
+            if not pattern.startswith("/"):
+                run.report.warn(f"{name}: {pattern!r} is no full path")
+            elif not any(glob.iglob(pattern)):
+                run.report.warn(f"{name}: {pattern} is not there, and will be missing in the rescue system")
 
 
 def check_space(run: Run) -> None:

@@ -212,7 +212,7 @@ class _Reader:
         """A word up to the next blank or separator, its quotes taken away."""
         start = self.at
         parts: list[str | Reference] = []
-        unquoted = ""  # the word as the shell looks at it for braces and indices; x for whatever is quoted
+        unquoted = ""  # the word as the shell looks at it for ~, braces and indices; x for whatever is quoted
         while self.peek() and self.peek() not in _END_OF_WORD:
             char = self.peek()
             if char == "\\":
@@ -231,6 +231,8 @@ class _Reader:
                 unquoted += char
                 continue
             unquoted += "x"
+        if unquoted.startswith("~") or (not in_array and ":~" in unquoted):
+            self.fail_as_home(start)
         if expands_braces and re.search(r"\{.*(,|\.\.).*\}", unquoted, re.DOTALL):
             self.fail(start, "a shell would expand these braces", "write each word, or quote the braces")
         if in_array and re.match(r"\[.*\]\+?=", unquoted, re.DOTALL):
@@ -293,6 +295,8 @@ class _Reader:
                 self.fail_as_expansion()
             self.at = reference.end()
             every, default = reference[2] or "", reference[3]
+            if not quoted and default and ("~" in default[:1] or ":~" in default):
+                self.fail_as_home(start)
             parts.append(Reference(reference[1], quoted, self.place(start), every, default))
         elif following == "'" and not quoted:
             self.escaped_string(parts)
@@ -355,6 +359,9 @@ class _Reader:
 
     def fail_as_substitution(self) -> NoReturn:
         self.fail(self.at, *about_substitution(self.text, self.at))
+
+    def fail_as_home(self, at: int) -> NoReturn:
+        self.fail(at, "a shell would expand this ~", "write the path of the home directory, or quote the ~")
 
     def fail_as_expansion(self) -> NoReturn:
         if self.text.find("}", self.at) < 0:

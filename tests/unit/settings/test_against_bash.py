@@ -60,6 +60,7 @@ def ours(text: str) -> dict[str, object]:
         'L+=( 1 ) L+=( 2 )\nexport A=$B"#"#x # remark',
         "A=\\\n1\\\n2\nL=( a \\\n b# #c\n d )",
         "A=\"\\a\\$\\`\\\"\\\\\" B='\\'\\'",
+        "A='~' B=x~ L=( x:~ '~root' \\~ *~ )",
         "A=[x]* B={a,b}\nL=( '{a,b}' {} {a} [x] *? )",
     ],
 )
