@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rear_core import RearError
 from rear_drill import qemu, rehearsal
+from rear_drill.console import Answer
 from rear_drill.image import Entry
 
 
@@ -76,3 +78,26 @@ def test_consoles_are_understood(said: str, group: int | None) -> None:
     found = re.search(f"({rehearsal.STUCK})|({rehearsal.PASSPHRASE})|{rehearsal.LOGIN}", f"\r\n{said}")
     assert found
     assert (1 if found[1] else 2 if found[2] else None) == group
+
+
+class Console:
+    """A machine whose `rear recover` ends with this status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def check(self, command: str, timeout: float = 0) -> str:
+        return ""
+
+    def sh(self, command: str, timeout: float = 0) -> Answer:
+        return Answer(self.status, "ERROR: odd")
+
+
+@pytest.mark.parametrize(("status", "done"), [(0, True), (4, True), (1, False), (3, False)])
+def test_a_recovery_that_could_not_tell_everything_is_one(status: int, done: bool) -> None:
+    machine: Any = Console(status)
+    if done:
+        rehearsal.recover(machine, plan(10))
+        return
+    with pytest.raises(RearError, match=f"exit status {status}: odd"):
+        rehearsal.recover(machine, plan(10))

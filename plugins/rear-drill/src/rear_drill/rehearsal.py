@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rear_core import RearError, Run
-from rear_core.errors import Interrupted
+from rear_core.errors import ExitCode, Interrupted
 from rear_core.rescue.python import SITE
 
 from .image import Entry
@@ -151,7 +151,7 @@ def recover(vm: Machine, plan: Plan) -> None:
     put(vm, CONFIGURATION, plan.configuration.encode())
     put(vm, KEY, f"{plan.key}\n".encode())
     answer = vm.sh(f"rear -n -C {CONFIGURATION} recover", plan.left())
-    if answer.status:
+    if answer.status not in (ExitCode.DONE, ExitCode.UNTOLD):
         raise RearError(f"`rear recover` ended with exit status {answer.status}: {reason(answer.output)}")
 
 

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the main console of the rescue system does after an unattended recovery."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import rear_core
+
+MENU = Path(rear_core.__file__).parent / "skel/default/usr/lib/rear/menu"
+# All that it would run, but for the recovery that ends with this status.
+STAND_INS = """
+rm() { :; }
+bash() { echo shell; }
+exec() { echo "exec $*"; exit; }
+rear() { echo "rear $*"; return %d; }
+"""
+
+
+def after(status: int) -> list[str]:
+    """What the console shows once the recovery has ended with a status, and nobody presses a key."""
+    functions = MENU.read_text().partition("\n/usr/lib/rear/welcome\n")[0]
+    code = f"{functions}\n{STAND_INS % status}\nunattended"
+    ended = subprocess.run(["/bin/bash", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    return ended.stdout.splitlines()[1:]
+
+
+@pytest.mark.parametrize("status", [0, 4])
+def test_a_recovery_that_is_done_restarts_the_machine(status: int) -> None:
+    asked, said, then = after(status)
+    assert asked == "rear -n recover" and then == "exec reboot"
+    assert said.startswith("The recovery is complete") and "Rebooting in 30 seconds" in said
+    assert ("could be shown" in said) == (status == 4)
+
+
+@pytest.mark.parametrize("status", [1, 2, 3, 130])
+def test_a_recovery_that_failed_leaves_the_machine_as_it_is(status: int) -> None:
+    assert after(status)[1:] == [
+        f"The recovery failed with exit status {status}. The machine is left as it is.", "shell",
+    ]  # fmt: skip
