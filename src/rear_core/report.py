@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +18,6 @@ from .errors import OF_THE_MACHINE, Problems, RearError, Refused
 # Lines after which a warning has been forgotten.
 MUCH = 4
 MASK = "********"
-# What moves the cursor, ends a line, hides or turns round the letters beside it, or is no letter at all.
-UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
@@ -28,7 +26,18 @@ def visible(text: str) -> str:
     >>> visible("disk\x1b[2K\rThe backup is complete\n"), visible(os.fsdecode(b"caf\xe9"))
     ('disk\\x1b[2K\\rThe backup is complete\\n', 'caf\\xe9')
     """
-    return UNSEEN.sub(lambda found: _escaped(found[0]), text)
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_seen(letter) else _escaped(letter) for letter in text)
+
+
+def _is_seen(letter: str) -> bool:
+    """Whether a letter shows what it is, as a tab and blanks of any width do.
+
+    All others that Python does not print move the cursor, end a line, hide or turn round the letters beside them, or
+    are no letters at all: the categories C and Z of Unicode.
+    """
+    return letter.isprintable() or letter == "\t" or unicodedata.category(letter) == "Zs"
 
 
 def _escaped(letter: str) -> str:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -85,12 +87,22 @@ def test_a_warning_is_among_the_last_words_when_much_was_said_since(
         ("a\nERROR: nothing", r"a\nERROR: nothing"),
         ("\x9b2J\x7f", r"\x9b2J\x7f"),
         ("gpj\u202eexe", r"gpj\u202eexe"),
+        ("soft\xadhyphen, vowel\u180eseparator", r"soft\xadhyphen, vowel\u180eseparator"),
+        ("note\ufff9a\ufffb and a tag \U000e0041", r"note\ufff9a\ufffb and a tag \U000e0041"),
+        ("one\u2028two\u2029\ue000\uffff", r"one\u2028two\u2029\ue000\uffff"),
+        ("no\xa0break, wide\u3000blank", "no\xa0break, wide\u3000blank"),
         ("caf\udce9", r"caf\xe9"),
         ("Größe\tof 名前 🙂", "Größe\tof 名前 🙂"),
     ],
 )
 def test_what_would_act_on_a_terminal_is_shown_as_an_escape(name: str, shown: str) -> None:
     assert visible(name) == shown
+
+
+def test_no_category_without_a_shape_is_shown_as_it_is() -> None:
+    unseen = [letter for letter in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(letter)[0] == "C"]
+    assert [letter for letter in unseen if visible(letter) == letter] == ["\t"]
+    assert visible("\u2028\u2029").isascii()
 
 
 @given(st.text(st.characters(), min_size=1, max_size=30))

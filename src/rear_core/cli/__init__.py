@@ -69,7 +69,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
     try:
         commands = open_run(options).plugins.call("rear_commands")
     except RearError as error:
-        click.echo(f"Commands of plugins are not known: {error.message}", err=True)
+        click.echo(visible(f"Commands of plugins are not known: {error.message}"), err=True)
         return {}
     return {command.name: command for command in commands if command.name not in COMMANDS}
 

@@ -52,7 +52,7 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
     from ..settings import quote
 
     for name, entry in settings.items():
-        click.echo(f"{name}={quote(entry['value'])}  # {entry['origin']}")
+        click.echo(f"{name}={quote(entry['value'])}  # {visible(entry['origin'])}")
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -119,7 +119,7 @@ def configured(options: Options) -> dict[str, list[str]]:
         names = {kind: settings[kind.upper()] for kind in ("backup", "output")}
         family = settings["OS_FAMILY"]
     except RearError as error:
-        click.echo(f"The configuration cannot be read, its defaults are taken: {error.message}", err=True)
+        click.echo(visible(f"The configuration cannot be read, its defaults are taken: {error.message}"), err=True)
         defaults = {setting.name: setting.default for setting in core.call("rear_settings")}
         names = {kind: defaults[kind.upper()] for kind in ("backup", "output")}
         family = ""
@@ -172,7 +172,7 @@ def show(plugin: Found, options: Options) -> None:
     try:
         run = open_run(options)
     except RearError as error:
-        click.echo(f"  programs: not known while the configuration cannot be used: {error.message}")
+        click.echo(visible(f"  programs: not known while the configuration cannot be used: {error.message}"))
         return
     run.plugins = alone
     for contents in alone.call("rear_rescue_contents", run=run):
@@ -232,7 +232,7 @@ def check_configuration(options: Options) -> None:
         click.echo(visible(warning), err=True)
     for name, setting in run.settings.declared.items():
         if setting.changed and run.settings[name] != setting.default:
-            click.echo(f"{run.settings.origin(name)}: {name}: {setting.changed}", err=True)
+            click.echo(visible(f"{run.settings.origin(name)}: {name}: {setting.changed}"), err=True)
     if run.plugins.without_family:
         raise run.plugins.without_family
     click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is good")
