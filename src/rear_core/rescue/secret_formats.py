@@ -17,19 +17,49 @@ class Format:
 
     Each of the `patterns` begins with a plain letter or word: so it is found ten times as quickly. One for the start
     of a line begins with the end of the line above. What is `anywhere` also counts in the libraries that a
-    distribution and Python brought.
+    distribution and Python brought. Only a file with the word `among` is searched.
     """
 
-    def __init__(self, what: str, *patterns: bytes, anywhere: bool = False) -> None:
+    def __init__(self, what: str, *patterns: bytes, anywhere: bool = False, among: bytes = b"") -> None:
         self.what = what
         self.anywhere = anywhere
+        # By an expression: to look for a plain word in a mapped file takes ten times as long.
+        self._among = re.compile(re.escape(among))
         # One by one: alternatives are looked for at each letter.
         self._patterns = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
+        self._lines = [pattern for pattern in self._patterns if pattern.pattern.startswith(b"\\n")]
 
     def is_in(self, data: Data) -> bool:
         """Whether a file has such a secret."""
-        head = b"\n" + data[:FIRST_LINES]
-        return any(pattern.search(data) or pattern.match(head) for pattern in self._patterns)
+        if not self._among.search(data):
+            return False
+        if any(pattern.search(data) for pattern in self._patterns):
+            return True
+        head = b"\n" + data[:FIRST_LINES] if self._lines else b""
+        return any(pattern.match(head) for pattern in self._lines)
+
+
+class Setting:
+    """A secret by the name of its setting, of which only the last part counts, in capitals or not.
+
+    Each of the `patterns` begins with plain letters, as with `Format`; what stands before them on their line must end
+    in `begin`, or for the group `json` in a name in quotes.
+    """
+
+    def __init__(self, what: str, *patterns: bytes, begin: bytes) -> None:
+        self.what = what
+        self._patterns = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
+        self._begin = re.compile(begin)
+
+    def is_in(self, data: Data) -> bool:
+        """Whether a file has such a setting."""
+        return any(self._begins(data, found) for pattern in self._patterns for found in pattern.finditer(data))
+
+    def _begins(self, data: Data, found: re.Match[bytes]) -> bool:
+        start = max(0, found.start() - LONGEST_NAME)
+        before = (b"" if start else b"\n") + data[start : found.start()]
+        begin = IN_JSON if found.lastgroup == "json" else self._begin
+        return bool(begin.search(before))
 
 
 class Beginning:
@@ -47,6 +77,8 @@ class Beginning:
 
 # Nothing is above the first line of a file: it is looked at again behind an empty one.
 FIRST_LINES = 4096
+LONGEST_NAME = 200
+IN_JSON = re.compile(rb"\"[\w.-]*\Z")
 PRIVATE_KEY = "a private key"
 HASH = "a password hash"
 
@@ -62,6 +94,14 @@ _PEM = (
 _KINDS = (b"", b"RSA ", b"EC ", b"DSA ", b"ENCRYPTED ", b"OPENSSH ", b"PGP ")
 _STARTS = [base64.b64encode((b"-----BEGIN %bPRIVATE KEY" % kind)[: 21 + len(kind) // 3 * 3]) for kind in _KINDS]
 _PEM_IN_BASE64 = rb"LS0tLS1CRUdJTi(?:" + b"|".join(start[14:] for start in _STARTS) + rb")[A-Za-z0-9+/\s]{40}"
+# In UTF-16 of either order, each letter is followed by a zero byte but for the last one.
+_PEM_IN_UTF16 = (
+    b"\0".join([*map(bytes, zip(b"BEGIN "))])
+    + rb"(?:\0[A-Z0-9 ]){0,60}?\0"
+    + b"\0".join([*map(bytes, zip(b"PRIVATE KEY"))])
+    + rb"(?:\0[A-Z ])*(?:\0-){5}"
+    rb"(?:\0[\s])+(?:\0[A-Za-z0-9+/]){32}"
+)
 # What gpg-agent keeps, in binary form or as text. For keys on cards there is but a "shadowed" one.
 _EXPRESSION = rb"private-key(?<!shadowed-private-key)\s*\((?:\d+:)?\w+\s*\((?:\d+:[a-z]|\w+\s+[#\w])"
 # crypt(5): method, options, salt, hash. Lengths keep examples in program texts out.
@@ -77,36 +117,35 @@ _CRYPT = (
 
 # A setting on a line of its own, which is no comment.
 _LINE = rb"\n[ \t]*"
-# What stands for a value in scripts, templates and documentation.
+# What stands for a value in scripts, templates and documentation. All that may be long ends somewhere, here and below:
+# a file of one line with many names would take for ever.
 _VALUE = (
-    rb"(?!\$\([^)\n]*\)|\$\{[^}\n]*\}|%\(|\{\{|\{[\w.]*\}|(?:\$[A-Z_]+|%s|<[^<>\n]*>|@\w+@)(?:[\"'\s\\]|$))"
+    rb"(?!\$\([^)\n]{0,200}\)|\$\{[^}\n]{0,200}\}|%\(|\{\{|\{[\w.]*\}"
+    rb"|(?:\$[A-Z_]+|%s|<[^<>\n]{0,200}>|@\w+@)(?:[\"'\s\\]|$))"
     rb"[!-~\x80-\xff]"
 )
-# nm-settings-keyfile(5), iwd.network(5): here a value is all the rest of its line, whatever it consists of.
+# nm-settings-keyfile(5), iwd.network(5), systemd.netdev(5): here a value is all the rest of its line, whatever it is.
 _OTHER_LINES = rb"[ \t]*\r?\n(?:(?!\[).*\n){0,100}?[ \t]*"
 _KEYFILE = (
-    rb"\n\[(?:wifi-security|802-11-wireless-security|802-1x|gsm|cdma|pppoe|adsl|macsec|Security)\]" + _OTHER_LINES
+    rb"\n\[(?:wifi-security|802-11-wireless-security|802-1x|gsm|cdma|pppoe|adsl|macsec|Security"
+    rb"|MACsec(?:Transmit|Receive)Association)\]" + _OTHER_LINES
     + rb"(?:psk|wep-key\d|password(?:-raw)?|leap-password|(?:phase2-)?private-key-password|pin|mka-cak"
-    rb"|(?:phase2-)?(?:ca|client)-cert-password|Passphrase|PreSharedKey)[ \t]*=[ \t]*" + _VALUE,
+    rb"|(?:phase2-)?(?:ca|client)-cert-password|Passphrase|PreSharedKey|Key)[ \t]*=[ \t]*" + _VALUE,
     rb"\n\[vpn-secrets\]" + _OTHER_LINES + rb"[^\s#;\[=][^#;=\n]*=[ \t]*" + _VALUE,
 )  # fmt: skip
 # wpa_supplicant.conf(5): text in quotes, or hexadecimal digits, in a block.
 _BLOCK = (
     rb"network=\{(?:[^}#\"]|\"[^\"\n]*\"|#.*\n){0,4000}?(?<=[\s{])"
-    rb"(?:psk|sae_password|password|private_key2?_passwd|wep_key\d|pin)="
+    rb"(?:psk|sae_password|password|private_key2?_passwd|wep_key\d|pin|mka_cak)="
     rb"(?:\"" + _VALUE + rb"[^\"\n]*\"|hash:[0-9a-fA-F]{32}|[0-9a-fA-F]{10,64}(?![^\s}]))"
 )
 # netplan(5)
 _ACCESS_POINT = rb"access-points:[ \t]*\r?\n(?:.*\n){1,20}?[ \t]+password:[ \t]*[\"']?" + _VALUE
-# The same and hostapd's settings in any file, where a word behind a dollar sign is a variable. What programs call,
-# pick or leave empty is no value.
-_SETTING = (
-    _LINE + rb"(?:psk|sae_password|wep-?key\d|wep_key\d|password|leap-password|(?:phase2-)?private-key-password|pin"
-    rb"|private_key2?_passwd|wpa_passphrase|wpa_psk|WPA_PSK)[ \t]*=[ \t]*"
-    rb"(?:\"[^\"\n$][^\"\n]{0,62}\"|(?!self\.|None\b|NULL\b|[\w.]+[(\[].*[)\]])"
-    + _VALUE
-    + rb"(?<![\"#$])[^\s#]*)(?:[ \t]+[#;].*|[ \t]*)\r?$"
-)
+# Settings of networks in any file; what programs call is no value.
+_PIN = (
+    _LINE + rb"(?:pin|wep[-_]?key\d)[ \t]*=[ \t]*\"?(?!self\.|[\w.]+[(\[].*[)\]])" + _VALUE
+    + rb"(?<![\"#$])[^\s#]{3,}[ \t]*\r?$"
+)  # fmt: skip
 # netrc(5): an entry, its words in any order. "and" behind one is a sentence about passwords.
 _LOGIN = rb"\s+(?:login|account|port)\s+(?!and\b|or\b|anonymous\b)[!-~]+"
 _WORD = rb"\s+password\s+" + _VALUE + rb"[!-~\x80-\xff]*"
@@ -134,10 +173,53 @@ _CLOUD = (
     rb"SharedAccessKey=[A-Za-z0-9+/]{43}=",
     rb"\"refresh_token\\*\"\s*:\s*\\*\"[^\"\n]{20}",
 )
+_SAS = rb"sig=(?:[A-Za-z0-9+/]|%2[BbFf]){40,44}(?:=|%3[Dd])"
 _KEY_OF_32_BYTES = rb"[ \t]*=[ \t]*(?:[A-Za-z0-9+/]{43}=|[0-9a-fA-F]{64}\b)"
+# In YAML of netplan the name of the program is somewhere else in the file.
+_NETPLAN_KEY = _LINE + rb"(?:key|private|shared):[ \t]*[\"']?[A-Za-z0-9+/]{43}="
+# RFC 7517, in a file that says "kty": d is the private part of a key, k all of a symmetric one.
+_JWK = (
+    rb"\"d\"\s*:\s*\"[\w-]{20}",
+    rb"\"k\"\s*:\s*\"[\w-]{20}",
+)
+
+# A setting on a line of its own: in a shell, a unit of systemd, an image, INI or YAML.
+_NAME = rb"\n[ \t]*(?:- )?(?:(?:export|declare -x|setenv|ENV)[ \t]+|Environment=)?[\"']?"
+# What is no value: words that stand for one or for none, the sources of nsswitch.conf(5) and types of programs; a name
+# that says the same; asterisks; calls, members, paths, small numbers, ports; what runs, goes on below or is empty.
+_WORDS = (
+    rb"prompt|ask|none|no|yes|true|false|nil|null|undefined|required|optional|disabled|enabled|default|changeme|example"
+    rb"|files|compat|db|sss|nis|ldap|systemd|winbind|str|string|bytes|bool|int"
+)
+_NO_VALUE = (
+    rb"(?![\"']?(?:(?i:" + _WORDS + rb")\b(?!\S{0,200}[\w!@$%&*])"
+    rb"|(?:[\w.>-]*[_.>-])?(?i:pass(?:word|wd|phrase)?|psk|token|secret)[\"';,)]*\s"
+    rb"|[*xX.]{3,}[\"']?\s|self\.|[\w.]+[(\[].{0,200}[)\]]|[A-Za-z_]+(?:\.[A-Za-z_]+)+[;,]?\s"
+    rb"|/(?:[\w.-]+/)*[\w.-]*[\"']?\s|\d{1,3}\s|\d+/(?:tcp|udp)\b|[`&|>]|''|\"\"))"
+)  # fmt: skip
+_END = rb"(?:[ \t]+[#;].*|[ \t]*)\r?$"
+_QUOTED = rb"\"" + _VALUE + rb"[^\"\n]{3,62}\"|'" + _VALUE + rb"[^'\n]{3,62}'"
+_GIVEN = _NO_VALUE + rb"(?:" + _QUOTED + rb"|" + _VALUE + rb"(?<![\"'#])\S{3,200})"
+_IN_A_LINE = rb"\d?(?:[ \t]*=[ \t]*|[\"']?[ \t]*:[ \t]+)" + _GIVEN + _END
+# Without a sign between the two a sentence looks the same: there a value has a digit, or is in quotes.
+_BEHIND_A_BLANK = rb"[ \t]+" + _NO_VALUE + rb"(?:" + _QUOTED + rb"|(?=\S{0,200}\d)" + _VALUE + rb"\S{5,200})[ \t]*\r?$"
+_JSON_GIVEN = _IS.replace(rb"[=:]", rb":").replace(rb"[\"']?", rb"\"")
+_JSON = rb"(?P<json>" + _JSON_GIVEN + _NO_VALUE + rb"(?=[^\"\s]{0,200}\d)" + _VALUE + rb"[^\"\s\\]{3,200}\\*\")"
+# A name may end in "pass" alone, but not in a word such as "bypass"; requirepass is one of Redis.
+_PASS = rb"(?:(?i:w(?:or)?d|phrase)|(?<![A-Za-z][pP]ass)|(?<=[a-z]Pass)|(?<![A-Za-z]PASS)(?<=PASS)|(?<=requirepass))"
+_PASSWORD = _PASS + rb"(?:" + _JSON + rb"|" + _IN_A_LINE + rb"|" + _BEHIND_A_BLANK + rb")"
+_OF_A_TOKEN = rb"[A-Za-z0-9._~+/=-]"
+_RANDOM = rb"(?=(?:[A-Za-z._~+/=-]{0,40}\d){2})(?:" + _OF_A_TOKEN + rb"{200}|" + _OF_A_TOKEN + rb"{16,199}"
+_TOKEN = (
+    rb"(?:(?P<json>" + _JSON_GIVEN + _RANDOM + rb"\\*\"))"
+    rb"|(?:[ \t]*=[ \t]*|[\"']?[ \t]*:[ \t]+)[\"']?" + _RANDOM + rb"[\"']?[ \t]*\r?$))"
+)  # fmt: skip
+_PSK = rb"(?:[ \t]*=[ \t]*" + _GIVEN + _END + rb"|[ \t]+(?!\d+\s)" + _GIVEN + rb"[ \t]*\r?$)"
+PASSWORD = "a password or token in a setting"
 
 FORMATS = (
-    Format(PRIVATE_KEY, _PEM, _PEM_IN_BASE64, _EXPRESSION, anywhere=True),
+    Format(PRIVATE_KEY, _PEM, _PEM_IN_BASE64, _PEM_IN_UTF16, _EXPRESSION, anywhere=True),
+    Format(PRIVATE_KEY, *_JWK, among=b'"kty"'),
     Format(HASH, _CRYPT, anywhere=True),
     Format(HASH, rb"\{(?:SSHA\d*|SMD5)\}[A-Za-z0-9+/]{26,}={0,2}"),
     Format("a password hash of GRUB", rb"grub\.pbkdf2\.sha\d+\.\d+\.[0-9A-Fa-f]{32,}\.[0-9A-Fa-f]{32,}"),
@@ -148,14 +230,28 @@ FORMATS = (
         rb"rivate[-_]?[Kk]ey" + _KEY_OF_32_BYTES,
         rb"reshared[-_]?[Kk]ey" + _KEY_OF_32_BYTES,
     ),
+    Format("a key of WireGuard", _NETPLAN_KEY, among=b"wireguard"),
     Format(
         "a key of OpenVPN",
-        rb"-----BEGIN OpenVPN Static key V1-----\s+[0-9a-f]{32}",
-        rb"-----BEGIN OpenVPN tls-crypt-v2 \w+ key-----\s+[A-Za-z0-9+/]{32}",
+        rb"-----BEGIN OpenVPN (?:Static key V1-----\s+[0-9a-f]{32}|tls-crypt-v2 \w+ key-----\s+[A-Za-z0-9+/]{32})",
     ),
-    Format("a key or password of a network", *_KEYFILE, _BLOCK, _ACCESS_POINT, _SETTING),
-    Format("a password of netrc", *_NETRC),
-    Format("a key of a cloud", *_CLOUD),
+    Format("a key or password of a network", *_KEYFILE, _BLOCK, _ACCESS_POINT, _PIN),
+    Format("a password of netrc", *_NETRC, among=b"password"),
+    Format("a key of a cloud", *_CLOUD, _SAS),
+    Format("a login of a registry", rb"\"auth\\*\"\s*:\s*\\*\"(?=[A-Za-z0-9+/]*[A-Z0-9])[A-Za-z0-9+/]{8,}={0,2}\\*\""),
+    Format("a key of BIND", rb"secret[ \t]+\"?[A-Za-z0-9+/]{16,}={0,2}\"?;"),
+    Format("a key of NVMe", rb"DHHC-1:\d\d:[A-Za-z0-9+/]{40,}={0,2}:"),
+)
+# Looked for in files without any of the others, which have more to tell.
+SETTINGS = (
+    Setting(PASSWORD, rb"ass(?<=[pP]ass)" + _PASSWORD, begin=_NAME + rb"[\w.-]*[pP]\Z"),
+    Setting(PASSWORD, rb"ASS(?<=PASS)" + _PASSWORD, begin=_NAME + rb"[\w.-]*P\Z"),
+    Setting(PASSWORD, rb"oken" + _TOKEN, begin=_NAME + rb"[\w.-]*[tT]\Z"),
+    Setting(PASSWORD, rb"OKEN" + _TOKEN, begin=_NAME + rb"[\w.-]*T\Z"),
+    Setting(PASSWORD, rb"psk" + _PSK, begin=_NAME + rb"[\w.-]*\Z"),
+    Setting(PASSWORD, rb"PSK" + _PSK, begin=_NAME + rb"[\w.-]*\Z"),
+    # ipsec.secrets(5)
+    Setting(PASSWORD, rb"PSK[ \t]+(?:\"[^\"\n]{4,}\"|0[xs]\S{8,})", begin=rb"\n[^#\n]*:[ \t]*\Z"),
 )
 
 # DER (X.690), or BER, where a length may also be open.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .elf import MAGIC as ELF_MAGIC
-from .secret_formats import BEGINNINGS, FORMATS
+from .secret_formats import BEGINNINGS, FORMATS, SETTINGS
 from .tree import matcher
 
 # Programs know how keys begin, and cryptographic libraries have some to test themselves with.
@@ -64,8 +64,10 @@ def _secrets_in(path: str, words: Mapping[str, re.Pattern[bytes]], *, library: b
             if data[:8].startswith(PROGRAMS):
                 return
             # A file may be of several formats of one kind.
-            yield from dict.fromkeys(format_.what for format_ in (ANYWHERE if library else ALL) if format_.is_in(data))
+            found = dict.fromkeys(format_.what for format_ in (ANYWHERE if library else ALL) if format_.is_in(data))
+            yield from found
             if not library:
+                yield from dict.fromkeys(setting.what for setting in ([] if found else SETTINGS) if setting.is_in(data))
                 yield from (what for what, word in words.items() if word.search(data))
 
 
