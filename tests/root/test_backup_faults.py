@@ -13,17 +13,21 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab.archives import SECRET, MakeRun, flip, save
+from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive
-from rear_core.archive import generations, manifest, stream
+from rear_core.archive import backup, generations, manifest, stream
+from rear_core.archive.place import Folder
+from rear_core.archive.volumes import Target
 from rear_core.errors import RearError, Refused
+from rear_core.run import Run
 from rear_core.shell import Shell
 
 pytestmark = pytest.mark.root
@@ -207,6 +211,49 @@ def test_a_file_that_changes_is_a_warning_that_is_counted(tmp_path: Path, make_r
     assert run.report.warnings == ["1 files changed while they were saved; the log names them"]
     archive.check(run, tmp_path / "backups")
     archive.restore(run, tmp_path / "backups")
+
+
+class Cutting(Folder):
+    """A folder of backups; as soon as something is written there a user cuts his file."""
+
+    def __init__(self, run: Run, directory: Path, cut: Callable[[], None]) -> None:
+        super().__init__(run, directory)
+        self.cut = cut
+
+    @contextmanager
+    def new(self, archive: str) -> Iterator[Target]:
+        with super().new(archive) as target:
+            write = target.write
+
+            def writing(block: memoryview) -> int:
+                self.cut()
+                return write(block)
+
+            target.write = writing  # type: ignore[method-assign]
+            yield target
+
+
+def test_a_file_that_made_the_archive_unreadable_is_missed_and_all_else_is_saved(
+    tmp_path: Path, make_run: MakeRun, tree: Path
+) -> None:
+    sparse = tree / "0 disk.img"
+    with sparse.open("wb") as file:
+        for number in range(300):
+            file.seek(number << 17)
+            file.write(os.urandom(1 << 16))
+    run = make_run("BACKUP_COMPRESSION=none\nBACKUP_KEEP=1\n")
+    first = save(run, tmp_path / "backups", tree)
+    starts = (f".{sparse}", f".{tree}")
+    place = Cutting(run, tmp_path / "backups", lambda: os.truncate(sparse, (100 << 17) + 30_001))
+    backup.store(run, place, replace(chosen(tree), starts=starts))
+    assert not first.exists()
+    warnings = run.report.warnings
+    archive.check(run, tmp_path / "backups")
+    archive.restore(run, tmp_path / "backups")
+    if "cannot be read again" in warnings[0]:
+        assert "1 files are not saved" in warnings[1] and "0 disk.img" in warnings[1]
+        made = json.loads((place.home / place.names()[-1] / manifest.NAME).read_text())
+        assert made["warnings"] == {"missed": 1}
 
 
 def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path, make_run: MakeRun) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 COVERAGE = "coverage.json"
+TRIES = 3
 
 
 def save(run: Run, place: Path | Place) -> None:
@@ -38,15 +39,32 @@ def save(run: Run, place: Path | Place) -> None:
 
 
 def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
-    """Save a selection; whatever goes wrong, a folder keeps its earlier backups as they are."""
-    where = opened(run, place)
+    """Save a selection; whatever goes wrong, a folder keeps its earlier backups as they are.
+
+    Files by which the archive became unreadable are left out when it is made once more.
+    """
+    where, missed = opened(run, place), dict[str, str]()
+    # A medium that was written to may have to be exchanged first.
+    for _ in range(TRIES if where.folder else 1):
+        try:
+            _store(run, where, selection, missed)
+            break
+        except stream.Unreadable as error:
+            failed = error
+            missed.update(dict.fromkeys(error.files, "by what somebody did to it meanwhile the archive was unreadable"))
+            run.report.warn(f"{error.message}; the backup does not count")
+    else:
+        raise failed
+
+
+def _store(run: Run, where: Place, selection: coverage.Selection, missed: Mapping[str, str]) -> None:
     secret = passphrase(run)
     secured, keys = encryption.new(secret) if secret else (None, None)
     suffix = stream.COMPRESSORS[run.settings["BACKUP_COMPRESSION"]].suffix + (".enc" if keys else "")
     name = f"backup.tar{suffix}"
     try:
         with watch(run, where).watching() as watching, where.new(name) as target:
-            made = archive(run, selection, target, name, secured, keys, watching)
+            made = archive(run, selection, target, name, secured, keys, watching, missed)
     except ProgramFailed as error:
         raise failure(error, where) from error
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
@@ -142,8 +160,9 @@ def archive(
     secured: encryption.Encryption | None,
     keys: encryption.Keys | None,
     watching: Watch,
+    missed: Mapping[str, str],
 ) -> manifest.Manifest:
-    """Write archive, coverage report and, last, the manifest of a backup."""
+    """Write archive, coverage report and, last, the manifest of a backup; `missed` are left out, with the reasons."""
     compression = run.settings["BACKUP_COMPRESSION"]
     progress = Progress(run.report, "Saving", selection.bytes, events=run.options.json_progress)
     position = Position()
@@ -157,9 +176,10 @@ def archive(
         writer(block)
         progress.at(position.read())
 
-    patterns = [part.pattern for part in selection.parts]
+    patterns = [part.pattern for part in selection.parts] + [coverage.literal(path[1:]) for path in missed]
     with watching.programs():
         streamed = stream.pack(run.sh, selection.starts, patterns, compression, keys, take, started=started)
+    streamed = replace(streamed, lost={**missed, **streamed.lost})
     writer.end()
     progress.end()
     if not streamed.members:

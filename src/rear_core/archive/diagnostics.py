@@ -17,6 +17,8 @@ COMPLAINTS = {
 # Its last line, after which it ends with status 2.
 FAILED = "Exiting with failure status due to previous errors"
 
+NO_ARCHIVE = "This does not look like a tar archive"
+
 # Why a single file is not restored while all others are: its name or attributes are not possible here. The rest, as a
 # full or failing disk, ends the restore.
 NOT_POSSIBLE = (
@@ -83,9 +85,9 @@ def complaints(text: str, told: Collection[str] = ()) -> dict[str, int]:
     return found
 
 
-def shrunk(text: str) -> list[str]:
-    """The paths of files that were shorter than they had been."""
-    return [path_of(name) for name, words in said(text) if _kind(words) == "shrank"]
+def told(text: str, kind: str) -> list[str]:
+    """The paths of files of which tar complained, by one of the names of `COMPLAINTS`."""
+    return [path_of(name) for name, words in said(text) if name and _kind(words) == kind]
 
 
 def not_restored(text: str) -> dict[str, str] | None:
@@ -140,6 +142,11 @@ def says_full(text: str) -> bool:
     return any(
         re.fullmatch(r".*: No space left on device|Wrote only \d+ of \d+ bytes?.*", words) for _, words in said(text)
     )
+
+
+def says_damaged(text: str) -> bool:
+    """Whether tar found something else in an archive where the next file should begin."""
+    return any(not name and words in ("Skipping to next header", NO_ARCHIVE) for name, words in said(text))
 
 
 def _kind(words: str) -> str:

@@ -326,9 +326,9 @@ def restore(run: Run, place: Path | Place) -> None:
     progress.end()
     if (streamed.members, streamed.bytes) != (found.members, found.bytes):
         raise RearError(
-            f"{streamed.members} files and {streamed.bytes} bytes came out of the backup, which has {found.members} and"
-            f" {found.bytes}",
-            f"{run.target} is not complete: see the log",
+            f"the archive is damaged inside: {streamed.members} files and {streamed.bytes} bytes came out of it, and"
+            f" {found.members} and {found.bytes} were put in",
+            f"{run.target} is not complete: choose another backup with --backup DATE",
         )
     for kind, count in streamed.complaints.items():
         run.report.warn(f"tar complained {count} times ({kind}) while it restored; the log says of what")
@@ -349,4 +349,7 @@ def failure(run: Run, error: ProgramFailed) -> RearError:
     if diagnostics.says_full(error.output):
         reason = f"No space left on device: {reason.partition(': ')[0]}"
         hint = "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE"
+    elif diagnostics.says_damaged(error.output):
+        reason = f"the archive is damaged inside: {reason}"
+        hint = "choose another backup with --backup DATE"
     return RearError(f"the files could not be restored to {run.target}: {reason}", hint)

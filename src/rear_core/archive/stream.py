@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import signal
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
 
-from ..errors import ProgramFailed
-from ..shell import BLOCK, Argument, Outcome, Shell, widen
+from ..errors import ProgramFailed, RearError
+from ..shell import Argument, Outcome, Shell
 from . import diagnostics, read_again
-from .diagnostics import unescaped
 from .encryption import Keys, cipher
+from .members import Listing, Members, with_index
 from .served import Served
 
 # Extended attributes carry everything: ACLs and capabilities in the kernel's binary form, with numbers, and SELinux
@@ -33,9 +32,6 @@ EXTRACT = (
     "tar", "--extract", "--file=-", *ATTRIBUTES, "--preserve-permissions", "--same-owner",
     "--delay-directory-restore", "--warning=no-timestamp", "--totals", "--verbose",
 )  # fmt: skip
-
-# A path of so many bytes can be saved, but not opened again (PATH_MAX, limits.h).
-LONGEST_PATH = 4095
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,20 @@ class Streamed:
     lost: Mapping[str, str] = field(default_factory=dict)
 
 
+class Unreadable(RearError):
+    """An archive that tar cannot read again, as `files`, relative to its root, were changed while they were saved."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        few = (
+            f": {files[0][1:101]}" + (f" or one of {len(files) - 1} others" if len(files) > 1 else "") if files else ""
+        )
+        super().__init__(
+            f"the archive cannot be read again, as somebody changed a file while it was saved{few}",
+            "exclude it, or run it again; the log names all that changed, and earlier backups are as they were",
+        )
+        self.files = tuple(files)
+
+
 def pack(
     sh: Shell,
     starts: Sequence[str],
@@ -88,30 +98,42 @@ def pack(
     tar: list[Argument] = [
         *CREATE, f"--directory={root}", *(f"--exclude=.{pattern}" for pattern in excluded), "--", *starts
     ]  # fmt: skip
-    members, mounts = Members(), Served()
+    env = _locale(excluded)
+    members, listing, mounts = Members(), Listing(sh, env), Served()
     with ExitStack() as stack:
         stack.enter_context(mounts.noted())
         index = stack.enter_context(members.counted())
-        stages: list[Sequence[Argument]] = [_with_index(tar, index), COMPRESSORS[compression].pack]
-        descriptors = [index]
+        copy = stack.enter_context(listing.reading())
+        stages: list[Sequence[Argument]] = [
+            with_index(tar, index), ("tee", f"/proc/self/fd/{copy}"), COMPRESSORS[compression].pack
+        ]  # fmt: skip
+        descriptors = [index, copy]
         if keys:
             command, descriptor = stack.enter_context(cipher(keys))
             stages.append(command)
             descriptors.append(descriptor)
         outcomes = sh.pipe(
             *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1, 2)},
-            env=_locale(excluded),
+            env=env,
         )  # fmt: skip
     tar_ended = outcomes[0]
-    read_again.check(diagnostics.shrunk(tar_ended.stderr), root)
-    if tar_ended.status != 2:
-        return _streamed(tar_ended, members)
+    read_again.check(diagnostics.told(tar_ended.stderr, "shrank"), root)
     places = [os.fspath(root / start) for start in starts]
 
     def foreign(path: str) -> bool:
         return mounts.holds(os.fspath(root / path), places)
 
-    return _in_part(tar_ended, members, diagnostics.not_saved(tar_ended.stderr, starts, foreign))
+    lost = diagnostics.not_saved(tar_ended.stderr, starts, foreign) if tar_ended.status == 2 else {}
+    streamed = _in_part(tar_ended, members, lost)
+    if not listing.finds(members):
+        raise Unreadable(_suspects(tar_ended.stderr, listing))
+    return streamed
+
+
+def _suspects(said: str, listing: Listing) -> list[str]:
+    """The files by which an archive became unreadable: those that shrank or changed, or where the list ended."""
+    last = [diagnostics.path_of(listing.members.last)] if listing.members.last else []
+    return diagnostics.told(said, "shrank") or diagnostics.told(said, "changed") or last
 
 
 def _locale(patterns: Sequence[str]) -> dict[str, str]:
@@ -120,46 +142,6 @@ def _locale(patterns: Sequence[str]) -> dict[str, str]:
     That is the same unless a pattern is to match one character, of which UTF-8 may have several bytes.
     """
     return {} if any(sign in pattern for sign in "?[" for pattern in patterns) else {"LC_ALL": "C"}
-
-
-class Members:
-    """The members of an archive, counted while tar lists them: the list of millions would not fit into memory.
-
-    `too_long` are those whose paths cannot be restored.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.too_long: list[str] = []
-
-    @contextmanager
-    def counted(self) -> Iterator[int]:
-        """A block in which tar writes its list to a descriptor; at its end all of it was counted."""
-        reading, writing = os.pipe()
-        counting = Thread(target=self._count, args=[reading], daemon=True)
-        counting.start()
-        try:
-            yield writing
-        finally:
-            os.close(writing)
-            counting.join()
-
-    def _count(self, descriptor: int) -> None:
-        rest = b""
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            widen(file)
-            while names := file.read(BLOCK):
-                # tar writes odd bytes of a name as escapes: each line is a member.
-                *lines, rest = (rest + names).split(b"\n")
-                self.count += len(lines)
-                long = [line for line in lines if len(line) > LONGEST_PATH and len(unescaped(line)) > LONGEST_PATH]
-                self.too_long += [line.decode(errors="replace") for line in long]
-                # It writes each by itself. To wake up for each would cost as much as to save a small file.
-                time.sleep(0.02)
-
-
-def _with_index(tar: Sequence[Argument], descriptor: int) -> list[Argument]:
-    return [tar[0], f"--index-file=/proc/self/fd/{descriptor}", *tar[1:]]
 
 
 def unpack(
@@ -175,16 +157,19 @@ def unpack(
     members = Members()
     with ExitStack() as stack:
         index = stack.enter_context(members.counted())
-        tar = _with_index([*EXTRACT, f"--directory={target}"], index)
+        tar = with_index([*EXTRACT, f"--directory={target}"], index)
         stages: list[Sequence[Argument]] = [COMPRESSORS[compression].unpack, tar]
         descriptors = [index]
         if keys:
             command, descriptor = stack.enter_context(cipher(keys, decrypt=True))
             stages.insert(0, command)
             descriptors.append(descriptor)
+        # Where tar takes the archive to end too early it is not blamed on those who still had more.
+        ended_by_tar = {os.fspath(stage[0]): (0, -signal.SIGPIPE) for stage in stages[:-1] if stage}
         outcomes = sh.pipe(
-            *filter(None, stages), feed=source, started=started, pass_fds=descriptors, ok={"tar": (0, 2)}
-        )
+            *filter(None, stages), feed=source, started=started, pass_fds=descriptors,
+            ok={**ended_by_tar, "tar": (0, 2)},
+        )  # fmt: skip
     tar_ended = outcomes[-1]
     if tar_ended.status == 0:
         return _streamed(tar_ended, members)

@@ -83,7 +83,7 @@ def test_no_name_passes_for_a_message(tmp_path: Path, locale: str) -> None:
     assert {diagnostics.path_of(name) for name, _ in diagnostics.said(text)} == names
     assert diagnostics.first_error(text) == ""
     shrank = text.replace(": socket ignored\n", ": File shrank by 1 byte; padding with zeros\n")
-    assert set(diagnostics.shrunk(shrank)) == names
+    assert set(diagnostics.told(shrank, "shrank")) == names
     lost = text.replace(": socket ignored\n", ": Cannot mkdir: File name too long\n")
     assert set(diagnostics.not_restored(lost) or ()) == names
     failed = text.replace(": socket ignored\n", ": Cannot open: Input/output error\n")

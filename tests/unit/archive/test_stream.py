@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,3 +48,62 @@ def test_what_was_to_be_saved_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     with pytest.raises(ProgramFailed):
         packed(tmp_path, "./there", "./gone")
+
+
+def sparse_file(path: Path) -> None:
+    """40 MB, of which every other 64 KiB are a hole."""
+    with path.open("wb") as file:
+        for number in range(300):
+            file.seek(number << 17)
+            file.write(b"x" * (1 << 16))
+        file.truncate(300 << 17)
+
+
+def cut_while_saved(root: Path, size: int) -> stream.Streamed:
+    """Save a sparse file that is cut to a size when the first bytes of it have come, and a few files after it."""
+    sparse_file(root / "sparse")
+    for number in range(10):
+        (root / f"later {number}").write_bytes(b"y" * 20_000)
+    names = ["./sparse", *(f"./{path.name}" for path in root.iterdir() if path.name != "sparse")]
+    return stream.pack(
+        Shell(), names, [], "none", None, lambda _: os.truncate(root / "sparse", size), root=root
+    )  # fmt: skip
+
+
+def test_an_archive_that_tar_cannot_read_again_does_not_count_and_names_the_file(tmp_path: Path) -> None:
+    """GNU tar 1.34 writes a block too many for the sparse file; later ones may not."""
+    try:
+        saved = cut_while_saved(tmp_path, (100 << 17) + 30_001)
+    except stream.Unreadable as error:
+        assert error.files == ("./sparse",) and "/sparse" in error.message
+    else:
+        assert saved.members == 11
+
+
+def test_a_sparse_file_that_is_cut_where_no_harm_is_done_only_shrank(tmp_path: Path) -> None:
+    saved = cut_while_saved(tmp_path, 100 << 17)
+    assert (saved.members, saved.complaints) == (11, {"shrank": 1})
+
+
+@pytest.mark.parametrize("locale", ["", "?"])
+def test_names_of_any_bytes_are_found_again_in_the_archive(tmp_path: Path, locale: str) -> None:
+    for name in (b"line\nend", b"\xff\xfe", b"back\\slash", "größe".encode(), b"a" * 255, b" ", b"*?[x]", b"-dash"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"data")
+    os.link(tmp_path / " ", tmp_path / "hard")
+    (tmp_path / "link").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    excluded = [f"/{locale}none"]
+    assert stream.pack(Shell(), ["."], excluded, "zstd", None, lambda _: None, root=tmp_path).members > 10
+
+
+def test_where_tar_takes_an_archive_to_end_too_early_no_other_program_is_blamed(tmp_path: Path) -> None:
+    data = bytearray()
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    for number in range(3):
+        (tmp_path / "from" / f"{number}").write_bytes(os.urandom(4 << 20))
+    saved = stream.pack(Shell(), ["."], [], "none", None, data.extend, root=tmp_path / "from")
+    at = data.index(b"./PaxHeaders", 1000)
+    damaged = subprocess.run(["zstd", "-c"], input=bytes(data[:at] + bytes(512) + data[at:]), capture_output=True)
+    blocks = [memoryview(damaged.stdout)]
+    assert stream.unpack(Shell(), blocks, "zstd", None, tmp_path / "to").members < saved.members
