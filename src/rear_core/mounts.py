@@ -87,11 +87,11 @@ def other_paths(path: str) -> list[str]:
     own, place = mount_of(path), os.path.realpath(path)
     if own is None:
         return []
-    within = os.path.normpath(f"{own.root}/{os.path.relpath(place, own.target)}")
+    within = os.path.normpath(os.path.join(own.root, os.path.relpath(place, own.target)))
     found = []
     for mount in mount_points():
         if mount.number == own.number and f"{within}/".startswith(f"{mount.root.rstrip('/')}/"):
-            seen = os.path.normpath(f"{mount.target}/{os.path.relpath(within, mount.root)}")
+            seen = os.path.normpath(os.path.join(mount.target, os.path.relpath(within, mount.root)))
             if seen != place and _same(seen, place):
                 found.append(seen)
     return found

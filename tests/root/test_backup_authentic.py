@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab.archives import SECRET, MakeRun, chosen, flip, save
+from lab.loops import mounted
 from rear_core import archive, questions
 from rear_core.archive import backup, generations, manifest, place, read_back, sample, signature
 from rear_core.archive.volumes import Volume
@@ -320,6 +321,32 @@ def test_the_private_key_is_left_out_of_what_is_saved(tmp_path: Path, make_run: 
     archive.check(run, tmp_path / "backups")
     archive.restore(run, tmp_path / "backups")
     assert [path.name for path in Path(f"{run.target}{run.var_dir}").iterdir()] == ["other"]
+
+
+def test_the_private_key_is_left_out_by_all_its_paths(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(f"BACKUP_PROG_INCLUDE=( {tmp_path}/tree )\nBACKUP_PROG_EXCLUDE=()\nEXCLUDE_MOUNTPOINTS=( '/*' )\n")
+    signature.make_key(run)
+    (run.var_dir / "other").write_text("saved")
+    run.layout = layout.make([])
+    with mounted(tmp_path / "tree" / "var", "--bind", os.fspath(run.var_dir)):
+        (tmp_path / "tree" / "file").write_text("saved")
+        patterns = [part.pattern for part in backup.selected(run, place.Folder(run, tmp_path / "backups")).parts]
+    assert f"{tmp_path}/tree/var/{signature.key_path(run).name}" in patterns
+
+
+def test_backups_behind_a_link_are_not_saved_again(tmp_path: Path, make_run: MakeRun) -> None:
+    for folder in ("data/store", "backups"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "backups" / "web1").symlink_to(tmp_path / "data" / "store")
+    (tmp_path / "data" / "file").write_text("saved")
+    run = make_run(f"BACKUP_PROG_INCLUDE=( {tmp_path}/data )\nBACKUP_PROG_EXCLUDE=()\nEXCLUDE_MOUNTPOINTS=( '/*' )\n")
+    signature.make_key(run)
+    run.layout = layout.make([])
+    archive.save(run, tmp_path / "backups")
+    archive.check(run, tmp_path / "backups")
+    archive.restore(run, tmp_path / "backups")
+    found = {path.name for path in Path(f"{run.target}{tmp_path}/data").rglob("*")}
+    assert found == {"file", "store"} and run.report.warnings == []
 
 
 @pytest.mark.parametrize("harm", ["empty", "text", "open", "folder", "link"])

@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import other_paths
 from ..rescue.contents import Contents
 from . import coverage, diagnostics, encryption, manifest, signature, stream
-from .place import Place, identity, opened
+from .place import Folder, Place, identity, opened
 from .progress import Progress, size
 from .volumes import Target, Writer
 from .watch import Watch, watch
@@ -103,14 +103,26 @@ def selected(run: Run, place: Place) -> coverage.Selection:
     }
     if run.report.log_path:
         private[run.report.log_path] = "the log of this run"
-    if place.folder:
-        private.update({Path(path): "the backups themselves" for path in other_paths(os.fspath(place.folder))})
     wishes = coverage.Wishes(
         place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
-        Exclusions.of(settings), {path.resolve(): reason for path, reason in private.items()},
+        Exclusions.of(settings), private, _home(place),
     )  # fmt: skip
+    kept = dict.fromkeys(wishes.kept, "the backups themselves")
+    seen_elsewhere = {
+        Path(other): reason
+        for path, reason in {**private, **kept}.items()
+        for other in other_paths(os.fspath(path))
+    }  # fmt: skip
+    private = {path.resolve(): reason for path, reason in {**private, **seen_elsewhere}.items()}
+    wishes = replace(wishes, private=private)
     found = coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
+
+
+def _home(place: Place) -> Path | None:
+    """Where the backups of this machine really are, if that is not in the folder of all: a link may lead there."""
+    home = place.home.resolve() if isinstance(place, Folder) else None
+    return home if home and (home.is_mount() or place.folder not in home.parents) else None
 
 
 def check_included(run: Run) -> None:
@@ -184,6 +196,10 @@ def archive(
     progress.end()
     if not streamed.members:
         raise RearError("there was nothing to save: no file is left by what is excluded", "look at the coverage report")
+    unseen = [start for start in streamed.unseen if start not in missed]
+    if unseen:
+        problem = f"{unseen[0][1:]} was to be saved, and is not in the archive"
+        raise RearError(problem, "see what the log says is left out")
     warnings = dict(streamed.complaints)
     if streamed.lost:
         warnings["missed"] = len(streamed.lost)

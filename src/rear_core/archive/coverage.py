@@ -24,19 +24,27 @@ from ..storage.swap import Swap, SwapFile
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
 NOT_MOUNTED = "not mounted, so not saved"
+BY_PATTERN = "BACKUP_PROG_EXCLUDE names it"
 BEHIND_IS_LOST = "and the file behind it is not saved"
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What the settings say about the selection; `target` is the folder that backups are kept in, None when they are
-    on other media, `private` folders of rear itself with the reason that their contents stay out."""
+    on other media, `home` where this machine's really are, `private` folders of rear itself with the reason that their
+    contents stay out."""
 
     target: Path | None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     exclusions: Exclusions = field(default_factory=Exclusions)
     private: Mapping[Path, str] = field(default_factory=dict)
+    home: Path | None = None
+
+    @property
+    def kept(self) -> list[Path]:
+        """The folders that backups are kept in: a link may lead from one to the other."""
+        return list(dict.fromkeys(path for path in (self.target, self.home) if path))
 
 
 @dataclass(frozen=True)
@@ -125,13 +133,27 @@ def select(
         )
     if not saved and not wishes.include:
         raise RearError("nothing is to be saved: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
-    more = (*_nested(layout, saved, visible), *_emptied(covered, wishes), *_included(wishes, saved, visible))
-    starts = list(dict.fromkeys([*saved, *more]))
+    wanted = list(dict.fromkeys([*saved, *_emptied(covered, wishes), *_included(wishes, saved, visible)]))
+    parts = tuple(_parts(layout, wishes, saved, wanted, visible, below))
+    _check_starts(wanted, parts)
+    patterns = [part.pattern for part in parts]
+    nested = [path for path in _nested(layout, saved, visible) if not leaving_out(path, patterns)]
     return Selection(
-        tuple("." + path.rstrip("/") for path in sorted(starts)),
-        tuple(_parts(layout, wishes, saved, visible, below)),
+        tuple("." + path.rstrip("/") for path in sorted({*wanted, *nested})),
+        parts,
         (*covered, *_not_mounted(layout, visible)),
     )
+
+
+def _check_starts(starts: Iterable[str], parts: Iterable[Part]) -> None:
+    """Raise `RearError` for what is to be saved where something is left out: tar would leave it out without a word."""
+    ours = {part.pattern: part for part in parts if part.reason != BY_PATTERN}
+    for start in starts:
+        if pattern := leaving_out(start, ours):
+            raise RearError(
+                f"{start} is to be saved, and lies in what is left out: {pattern}: {ours[pattern].reason}",
+                "move it, name another path of it in BACKUP_PROG_INCLUDE, or its mount point in EXCLUDE_MOUNTPOINTS",
+            )
 
 
 def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, str]) -> Covered:
@@ -149,7 +171,7 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
         return covered(EXCLUDED, NOT_MOUNTED if waiting else "in memory or made by the kernel")
     if reason := wishes.exclusions.of_mount(mount.target):
         return covered(EXCLUDED, reason)
-    if wishes.target and mount.target == os.fspath(wishes.target) != "/":
+    if mount.target != "/" and Path(mount.target) in wishes.kept:
         return covered(EXCLUDED, "it holds the backup")
     if item is None:
         private = (why for path, why in wishes.private.items() if _lies_in(mount.target, os.fspath(path)))
@@ -227,9 +249,14 @@ def _included(wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounte
 
 
 def _parts(
-    layout: Layout, wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounted], below: Callable[[str], int]
+    layout: Layout,
+    wishes: Wishes,
+    saved: Sequence[str],
+    starts: Sequence[str],
+    visible: Mapping[str, Mounted],
+    below: Callable[[str], int],
 ) -> Iterable[Part]:
-    """What is left out of saved file systems."""
+    """What is left out of saved file systems, and of other folders that tar starts in."""
 
     def counted(path: str) -> int:
         return below(path) if _holder(path, visible) in saved else 0
@@ -238,24 +265,29 @@ def _parts(
         if isinstance(item, SwapFile):
             counts = _holder(item.path, visible) in saved
             yield Part(literal(item.path), "a swap file: it is made again", item.size if counts else 0)
-    kept = {wishes.target: "backups are kept there"} if wishes.target else {}
+    kept = dict.fromkeys(wishes.kept, "backups are kept there")
     for private, reason in {**kept, **wishes.private}.items():
         # Of a folder only what is in it.
         inside = "" if private.is_file() else "/*"
         yield Part(literal(os.fspath(private)) + inside, reason, counted(os.fspath(private)))
     for mount in visible.values():
         # To root it may be forbidden, and whoever serves it may never answer: tar is not even to look at it.
-        if mount.target not in saved and is_served(mount.fstype):
+        # Where something in it is wished for it is looked at anyway, and the pattern would leave that out as well.
+        wished = any(_lies_in(start, mount.target) for start in starts)
+        if is_served(mount.fstype) and not wished:
             yield Part(literal(mount.target), f"{mount.fstype} is mounted there", 0)
-    numbers = {visible[path].number for path in saved}
     for mount in visible.values():
         # A bind mount is the same file system to tar: it would go on into it.
-        if mount.target not in saved and mount.number in numbers:
+        above = [start for start in starts if start != mount.target and _lies_in(mount.target, start)]
+        entered = any(visible[_holder(start, visible)].number == mount.number for start in above)
+        whole = [visible[path] for path in saved if visible[path].number == mount.number]
+        elsewhere = any(_lies_in(mount.root, other.root) for other in whole)
+        if mount.target not in saved and entered and elsewhere:
             yield Part(literal(mount.target) + "/*", "the same file system is saved elsewhere", 0)
     for pattern in wishes.exclude:
         folder = pattern[:-2] if pattern.endswith("/*") else pattern
         known = "\\" not in folder
-        yield Part(pattern.rstrip("/"), "BACKUP_PROG_EXCLUDE names it", counted(folder or "/") if known else None)
+        yield Part(pattern.rstrip("/"), BY_PATTERN, counted(folder or "/") if known else None)
 
 
 def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Covered]:

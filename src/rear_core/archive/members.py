@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Thread
 
@@ -24,7 +24,10 @@ class Members:
     `too_long` are those whose paths cannot be restored, `last` is the last one, `names` a checksum of them all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, starts: Iterable[str] = ()) -> None:
+        # Of a folder tar writes a slash at the end.
+        self._starts = {os.fsencode(start) + end: start for start in starts for end in (b"", b"/")}
+        self._seen: set[str] = set()
         self.count = 0
         self.last = ""
         self.names = hashlib.sha256()
@@ -35,6 +38,16 @@ class Members:
         """A block in which tar writes its list to a descriptor; at its end all of it was counted."""
         with _read_by(self._count) as writing:
             yield writing
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The `starts` that are not among them."""
+        return tuple(dict.fromkeys(start for start in self._starts.values() if start not in self._seen))
+
+    def _look_for_starts(self, lines: Sequence[bytes]) -> None:
+        if self.unseen:
+            names = {unescaped(line) if b"\\" in line else line for line in lines}
+            self._seen.update(self._starts[name] for name in self._starts.keys() & names)
 
     def _count(self, descriptor: int) -> None:
         rest = b""
@@ -47,6 +60,7 @@ class Members:
                 if lines:
                     self.last = lines[-1].decode(errors="replace")
                 self.count += len(lines)
+                self._look_for_starts(lines)
                 long = [line for line in lines if len(line) > LONGEST_PATH and len(unescaped(line)) > LONGEST_PATH]
                 self.too_long += [line.decode(errors="replace") for line in long]
                 # It writes each by itself. To wake up for each would cost as much as to save a small file.

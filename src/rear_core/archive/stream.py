@@ -56,7 +56,7 @@ class Streamed:
     """What went through tar: its members, the bytes of its stream, and how often it complained of what.
 
     `too_long` are members whose paths cannot be restored, `lost` those that were not, with the reason of each; after
-    `pack` what could not be saved as it was changed meanwhile.
+    `pack` what could not be saved as it was changed meanwhile. `unseen` was to be saved, and is not among the members.
     """
 
     members: int
@@ -64,6 +64,7 @@ class Streamed:
     complaints: dict[str, int]
     too_long: tuple[str, ...] = ()
     lost: Mapping[str, str] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
 
 class Unreadable(RearError):
@@ -99,7 +100,7 @@ def pack(
         *CREATE, f"--directory={root}", *(f"--exclude=.{pattern}" for pattern in excluded), "--", *starts
     ]  # fmt: skip
     env = _locale(excluded)
-    members, listing, mounts = Members(), Listing(sh, env), Served()
+    members, listing, mounts = Members(starts), Listing(sh, env), Served()
     with ExitStack() as stack:
         stack.enter_context(mounts.noted())
         index = stack.enter_context(members.counted())
@@ -194,4 +195,4 @@ def _streamed(tar: Outcome, members: Members, lost: Collection[str] = ()) -> Str
     if not totals:
         raise ProgramFailed(tar.argv, tar.status, tar.stderr, "did not say how much it wrote")
     said = diagnostics.complaints(tar.stderr, lost)
-    return Streamed(members.count, int(totals[-1]), said, tuple(members.too_long))
+    return Streamed(members.count, int(totals[-1]), said, tuple(members.too_long), unseen=members.unseen)

@@ -214,6 +214,70 @@ def test_a_bind_mount_is_not_saved_a_second_time() -> None:
     assert {entry.name: entry.bytes for entry in selection.covered}["/jail/lib"] == 0
 
 
+NAS = Mounted("/srv/nas", "nas:/x", "nfs4", "", "/", "0:60")
+DISK = Mounted("/big", "/dev/sdd1", "xfs", "", "/", "8:49")
+
+
+def patterns_of(selection: Selection) -> set[str]:
+    return {part.pattern for part in selection.parts}
+
+
+@pytest.mark.parametrize("above", [NAS, Mounted("/srv/nas", "auto.misc", "autofs", "indirect", "/", "0:61")])
+def test_what_is_wished_for_below_a_served_mount_is_not_left_out_with_it(above: Mounted) -> None:
+    left_out = [LeftOut("/srv/nas", "a network file system")]
+    wishes = Wishes(TARGET, include=["/srv/nas/a"])
+    selection = select(mounts=(*MOUNTS, above), wishes=wishes, left_out=left_out)
+    assert "./srv/nas/a" in selection.starts
+    assert patterns_of(selection) == {"/srv/backup/*"}
+    assert "/srv/nas" in patterns_of(select(mounts=(*MOUNTS, above), left_out=left_out))
+
+
+def test_a_file_system_below_the_folder_of_the_backups_is_an_error_that_names_it() -> None:
+    item = Mount("mount:/srv/backup/data", ("fs:d", "mount:/"), "/srv/backup/data", "ext4")
+    mounts = (*MOUNTS, Mounted("/srv/backup/data", "/dev/sdc1", "ext4", "", "/", "8:33"))
+    with pytest.raises(RearError, match=r"/srv/backup/data is to be saved, .* /srv/backup/\*: backups are kept there"):
+        select(items=(*ITEMS, FileSystem("fs:d", ()), item), mounts=mounts)
+
+
+def test_only_bind_mounts_that_tar_would_enter_are_left_out() -> None:
+    bind = Mounted("/export", "/dev/sdd1", "xfs", "", "/projects", "8:49")
+    wishes = Wishes(TARGET, include=["/big/important", "/export"], exclusions=Exclusions(mounts=["/big"]))
+    selection = select(mounts=(*MOUNTS, DISK, bind), wishes=wishes)
+    assert selection.starts == (".", "./big/important", "./export", "./home")
+    assert patterns_of(selection) == {"/srv/backup/*"}
+
+
+@pytest.mark.parametrize(("root", "patterns"), [("/projects/lib", {"/big/important/lib/*"}), ("/other", set[str]())])
+def test_a_bind_mount_in_a_folder_that_is_wished_for_is_left_out_where_it_is_saved_elsewhere(
+    root: str, patterns: set[str]
+) -> None:
+    export = Mounted("/export", "/dev/sdd1", "xfs", "", "/projects", "8:49")
+    bind = Mounted("/big/important/lib", "/dev/sdd1", "xfs", "", root, "8:49")
+    exclusions = Exclusions(mounts=["/big", "/big/important/lib"])
+    wishes = Wishes(TARGET, include=["/big/important", "/export"], exclusions=exclusions)
+    selection = select(mounts=(*MOUNTS, DISK, export, bind), wishes=wishes)
+    assert patterns_of(selection) == {"/srv/backup/*", *patterns}
+
+
+def test_a_subvolume_in_what_is_left_out_is_no_start() -> None:
+    items = (
+        FileSystem("fs:b", ()), Subvolume("subvolume:b/@", ("fs:b",), "@"),
+        Subvolume("subvolume:b/@/srv/backup/old", ("subvolume:b/@",), "@/srv/backup/old"),
+        Mount("mount:/", ("subvolume:b/@",), "/", "btrfs"),
+    )  # fmt: skip
+    assert select(items=items, mounts=[Mounted("/", "/dev/sda2", "btrfs", "", "/@", "0:30")]).starts == (".",)
+
+
+def test_where_the_backups_of_this_machine_really_are_is_left_out() -> None:
+    """A link may lead there from the folder of all, or a disk of its own be mounted in it."""
+    assert "/home/rear/*" in patterns_of(select(wishes=Wishes(TARGET, home=Path("/home/rear"))))
+    item = Mount("mount:/srv/backup/web1", ("fs:b", "mount:/"), "/srv/backup/web1", "ext4")
+    mounts = (*MOUNTS, Mounted("/srv/backup/web1", "/dev/sdc1", "ext4", "", "/", "8:33"))
+    wishes = Wishes(TARGET, home=Path("/srv/backup/web1"))
+    selection = select(items=(*ITEMS, FileSystem("fs:b", ()), item), mounts=mounts, wishes=wishes)
+    assert verdicts(selection)["/srv/backup/web1"] == (EXCLUDED, "it holds the backup")
+
+
 def test_subvolumes_that_nobody_mounted_are_saved_where_they_lie() -> None:
     items = (
         FileSystem("fs:b", ()), Subvolume("subvolume:b/@", ("fs:b",), "@"),

@@ -50,6 +50,15 @@ def test_what_was_to_be_saved_must_be_there(tmp_path: Path) -> None:
         packed(tmp_path, "./there", "./gone")
 
 
+def test_what_was_to_be_saved_and_is_not_in_the_archive_is_named(tmp_path: Path) -> None:
+    for name in ("a", "größe", "back\\slash", "file"):
+        (tmp_path / name).mkdir() if name != "file" else (tmp_path / name).touch()
+    starts = [".", "./a", "./größe", "./back\\slash", "./file"]
+    for excluded in (["/a"], ["/?"]):
+        saved = stream.pack(Shell(), starts, excluded, "none", None, lambda _: None, root=tmp_path)
+        assert saved.unseen == ("./a",)
+
+
 def sparse_file(path: Path) -> None:
     """40 MB, of which every other 64 KiB are a hole."""
     with path.open("wb") as file:
