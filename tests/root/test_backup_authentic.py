@@ -17,7 +17,7 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive, questions
-from rear_core.archive import backup, generations, manifest, place, read_back, sample, signature
+from rear_core.archive import backup, encryption, generations, manifest, place, read_back, sample, signature
 from rear_core.archive.volumes import Volume
 from rear_core.builtin.system import write_description
 from rear_core.errors import RearError, Refused
@@ -206,12 +206,37 @@ def test_one_without_a_signature_is_a_question(
             archive.check(run, tmp_path / "backups")
 
 
-def test_the_passphrase_is_proof_enough(tmp_path: Path, signing: Run, make_run: MakeRun, tree: Path) -> None:
-    save(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups", tree)
+@pytest.mark.parametrize("known", [True, False])
+def test_whoever_has_the_passphrase_is_not_yet_this_machine(
+    tmp_path: Path, make_run: MakeRun, tree: Path, known: bool
+) -> None:
+    """A fleet may share it; where no key of the machine is known it is all the proof there is."""
+    run = make_run(f"BACKUP_KEY='{SECRET}'\n")
+    if known:
+        signature.make_key(run)
+        write_description(run, {})
+    generation = save(run, tmp_path / "backups", tree)
+    archive.check(run, tmp_path / "backups")
+    sealed = manifest.loads((generation / manifest.NAME).read_text())
+    assert sealed.manifest.encryption
+    keys = encryption.unlock(SECRET, sealed.manifest.encryption)
+    (generation / manifest.NAME).write_text(manifest.dumps(sealed.manifest, keys))
+    if known:
+        with pytest.raises(Refused, match="it has no signature"):
+            archive.check(run, tmp_path / "backups")
+    else:
+        archive.check(run, tmp_path / "backups")
+
+
+def test_an_encrypted_one_by_a_key_that_is_known_is_believed(
+    tmp_path: Path, signing: Run, make_run: MakeRun, tree: Path
+) -> None:
+    run = make_run(f"BACKUP_KEY='{SECRET}'\n")
+    save(run, tmp_path / "backups", tree)
     signature.key_path(signing).unlink()
     signature.make_key(signing)
     write_description(signing, {})
-    archive.check(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups")
+    archive.check(run, tmp_path / "backups")
 
 
 def test_an_old_one_under_a_newer_name_is_refused(tmp_path: Path, signing: Run, tree: Path) -> None:

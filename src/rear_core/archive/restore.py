@@ -58,8 +58,9 @@ def examine(run: Run, where: Place) -> tuple[Backup, str]:
     run.report.say(f"Backup: {name}{choice}")
     sealed = read_manifest(where, name)
     keys = unlock(run, sealed)
-    # Whoever has the passphrase has made an encrypted one.
-    authentic = bool(keys) or check_signature(run, sealed)
+    # Other machines may have the same passphrase: it is proof only where no key of this one is known.
+    signed = check_signature(run, sealed)
+    authentic = signed or (bool(keys) and not signers(run))
     found = sealed.manifest
     check_owner(run, name, found)
     compare_layouts(run, found)
