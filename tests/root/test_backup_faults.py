@@ -97,6 +97,17 @@ def test_an_open_backup_is_refused_where_a_key_is_configured(tmp_path: Path, mak
         archive.check(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups")
 
 
+def test_files_that_come_back_without_attributes_are_named(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
+    os.setxattr(tree / "noise", "trusted.rear", b"value")
+    save(make_run(), tmp_path / "backups", tree)
+    run = make_run(target=tmp_path / "memory" / "new")
+    archive.check(run, tmp_path / "backups")
+    with mounted(tmp_path / "memory", "-t", "ramfs", "none"):
+        archive.restore(run, tmp_path / "backups")
+    assert len(run.recovery.missing) == 1
+    assert re.search("1 files came back without an attribute, .*/noise: .*trusted.rear", run.recovery.missing[0])
+
+
 def test_damage_between_check_and_restore_is_a_failure(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
     run = make_run()
     generation = save(run, tmp_path / "backups", tree)

@@ -34,6 +34,9 @@ EXCHANGED = re.compile(
     "|Cannot readlink: Invalid argument"
     "|Cannot open: (?:No such device or address|Resource temporarily unavailable|Required key not available)"
 )
+# What tar says of an attribute, after the call that failed: it ends with status 0, and the name is as it is.
+ATTRIBUTE = re.compile("Cannot set '(.*)' extended attribute for file '(.*)': (.*)")
+ATTRIBUTE_CALLS = ("setxattrat", "lsetxattrat")
 # A line of the program by any path; in the name of a file each colon and backslash has a backslash before it, and what
 # would end the line is an escape. The words that follow say what happened, and then the reason.
 LINE = re.compile(r"(?:/\S*/)?tar: (.*)")
@@ -80,7 +83,7 @@ def complaints(text: str, told: Collection[str] = ()) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, words in said(text):
         kind = _kind(words) if name else ""
-        if words != FAILED and (kind or path_of(name) not in told):
+        if words != FAILED and not _attribute(name, words) and (kind or path_of(name) not in told):
             found[kind or "other"] = found.get(kind or "other", 0) + 1
     return found
 
@@ -105,6 +108,23 @@ def not_restored(text: str) -> dict[str, str] | None:
             return None
         found[path_of(name)] = words
     return found or None
+
+
+def without_attributes(text: str) -> dict[str, str]:
+    """Files whose attributes, as capabilities or access lists, tar could not restore, with what it said last.
+
+    >>> without_attributes("tar: setxattrat: Cannot set 'user.x' extended attribute for file './a': Input/output error")
+    {"./a": "Cannot set 'user.x': Input/output error"}
+    """
+    found = (_attribute(name, words) for name, words in said(text))
+    return {each[2]: f"Cannot set {each[1]!r}: {each[3]}" for each in found if each}
+
+
+def _attribute(name: str, words: str) -> re.Match[str] | None:
+    found = ATTRIBUTE.fullmatch(words) if name in ATTRIBUTE_CALLS else None
+    # Where a file system holds no labels, as vfat, SELinux has one for all of it, and nothing is lost.
+    lost = found and (found[1], found[3]) != ("security.selinux", "Operation not supported")
+    return found if lost else None
 
 
 def not_saved(text: str, starts: Collection[str], foreign: Callable[[str], bool]) -> dict[str, str] | None:
@@ -155,4 +175,6 @@ def _kind(words: str) -> str:
 
 def _is_harmless(name: str, words: str) -> bool:
     """Whether tar went on after this, and would have ended with status 0 or 1."""
+    if name in ATTRIBUTE_CALLS and ATTRIBUTE.fullmatch(words):
+        return True
     return bool(_kind(words)) or words.startswith("Warning: ") if name else words == FAILED

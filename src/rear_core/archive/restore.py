@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -334,12 +334,18 @@ def restore(run: Run, place: Path | Place) -> None:
     for kind, count in streamed.complaints.items():
         run.report.warn(f"tar complained {count} times ({kind}) while it restored; the log says of what")
     run.report.say(f"Restored {streamed.members - len(streamed.lost)} files, {size(streamed.bytes)}, to {run.target}")
-    for name, reason in streamed.lost.items():
-        run.report.log(f"not restored: {name}: {reason}")
-    if streamed.lost:
-        name, reason = next(iter(streamed.lost.items()))
+    lack(run, streamed.lost, "were not restored")
+    lack(run, streamed.bare, "came back without an attribute")
+
+
+def lack(run: Run, files: Mapping[str, str], what: str) -> None:
+    """Name files that are not as they were, with the reason of each."""
+    for name, reason in files.items():
+        run.report.log(f"{what}: {name}: {reason}")
+    if files:
+        name, reason = next(iter(files.items()))
         shown = name if len(name) < 100 else f"{name[:100]}..."
-        run.lack(f"{len(streamed.lost)} files were not restored, the first is {shown}: {reason}")
+        run.lack(f"{len(files)} files {what}, the first is {shown}: {reason}")
 
 
 def failure(run: Run, error: ProgramFailed) -> RearError:

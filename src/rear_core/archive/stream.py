@@ -57,6 +57,7 @@ class Streamed:
 
     `too_long` are members whose paths cannot be restored, `lost` those that were not, with the reason of each; after
     `pack` what could not be saved as it was changed meanwhile. `unseen` was to be saved, and is not among the members.
+    `bare` are files that were restored without an attribute.
     """
 
     members: int
@@ -65,6 +66,7 @@ class Streamed:
     too_long: tuple[str, ...] = ()
     lost: Mapping[str, str] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
+    bare: Mapping[str, str] = field(default_factory=dict)
 
 
 class Unreadable(RearError):
@@ -172,9 +174,8 @@ def unpack(
             ok={**ended_by_tar, "tar": (0, 2)},
         )  # fmt: skip
     tar_ended = outcomes[-1]
-    if tar_ended.status == 0:
-        return _streamed(tar_ended, members)
-    return _in_part(tar_ended, members, diagnostics.not_restored(tar_ended.stderr))
+    lost = diagnostics.not_restored(tar_ended.stderr) if tar_ended.status else {}
+    return replace(_in_part(tar_ended, members, lost), bare=diagnostics.without_attributes(tar_ended.stderr))
 
 
 def _in_part(tar: Outcome, members: Members, lost: Mapping[str, str] | None) -> Streamed:

@@ -129,3 +129,23 @@ def test_a_full_disk_is_told_by_tar_and_not_by_a_name() -> None:
 def test_what_is_named_is_not_counted_among_the_complaints() -> None:
     text = f"tar: ./a: Cannot open: Not a directory\ntar: ./b: Warning: Cannot fgetxattr: No data available\n{END}"
     assert diagnostics.complaints(text, ["./a"]) == {"other": 1}
+
+
+ATTRIBUTES = """\
+/usr/bin/tar: setxattrat: Cannot set 'security.capability' extended attribute for file './bin/ping': Invalid argument
+tar: setxattrat: Cannot set 'user.x' extended attribute for file './a: b's': No space left on device
+tar: lsetxattrat: Cannot set 'trusted.y' extended attribute for file './link': Operation not supported
+tar: setxattrat: Cannot set 'security.selinux' extended attribute for file './boot/efi/x': Operation not supported
+"""
+
+
+def test_a_file_without_an_attribute_is_named_unless_its_file_system_has_none() -> None:
+    lost = {"./bin/ping": "security.capability", "./a: b's": "user.x", "./link": "trusted.y"}
+    found = diagnostics.without_attributes(ATTRIBUTES)
+    assert list(found) == list(lost) and all(lost[name] in reason for name, reason in found.items())
+    assert diagnostics.complaints(ATTRIBUTES) == {"other": 1}
+
+
+def test_an_attribute_is_not_taken_for_a_file_that_is_lost() -> None:
+    text = f"{ATTRIBUTES}tar: ./c: Cannot mkdir: File name too long\n{END}"
+    assert list(diagnostics.not_restored(text) or ()) == ["./c"]
