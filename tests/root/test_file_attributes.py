@@ -74,6 +74,19 @@ def test_a_project_is_that_of_all_that_is_in_its_folder(two: list[Path]) -> None
     assert run("lsattr", "-p", "-d", new / "a/b/c/d/too deep").split()[0] == "42"
 
 
+@pytest.mark.parametrize("two", ["xfs"], indirect=True)
+def test_a_project_is_given_to_folders_of_any_depth(two: list[Path]) -> None:
+    new = two[1]
+    deep = new / "srv"
+    for _ in range(1900):
+        deep = deep / "a"
+        deep.mkdir()
+    assert list(file_attributes.put_back(new, [Attributes("/srv", "P", 42)])) == []
+    assert run("lsattr", "-p", "-d", deep).split()[0] == "42"
+    assert run("lsattr", "-p", "-d", new / "srv/own").split()[0] == "42"
+    assert run("lsattr", "-p", "-d", new / "a").split()[0] == "0"
+
+
 def test_what_is_not_there_has_none_and_what_leads_elsewhere_gets_none(two: list[Path], tmp_path: Path) -> None:
     new = two[1]
     elsewhere = two[0]

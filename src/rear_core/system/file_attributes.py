@@ -177,16 +177,38 @@ def _descended(target: Path, path: str) -> Iterator[int]:
 
 
 def _spread(folder: int, project: int, device: int) -> None:
-    """Give all that is in an open folder its project, down to the bottom of its file system."""
-    for name in _names(folder):
-        with _opened(name, folder) as file:
-            status = os.fstat(file) if file is not None else None
-            if file is None or status is None or status.st_dev != device:
-                continue
-            is_folder = stat.S_ISDIR(status.st_mode)
-            write(file, "P" if is_folder else "", project)
-            if is_folder:
-                _spread(file, project, device)
+    """Give all that is in an open folder its project, down to the bottom of its file system.
+
+    One folder is open at a time: those of users may be in each other deeper than there are descriptors, or calls.
+    """
+    here, waiting = os.dup(folder), [_names(folder)]
+    try:
+        while True:
+            if waiting[-1]:
+                other = _given(waiting[-1].pop(), here, project, device)
+                if other is None:
+                    continue
+                waiting.append(_names(other))
+            else:
+                waiting.pop()
+                if not waiting:
+                    return
+                other = os.open("..", FOLDER, dir_fd=here)
+            os.close(here)
+            here = other
+    finally:
+        os.close(here)
+
+
+def _given(name: str, folder: int, project: int, device: int) -> int | None:
+    """Give what is in an open folder its project; a descriptor, if that is a folder."""
+    with _opened(name, folder) as file:
+        status = os.fstat(file) if file is not None else None
+        if file is None or status is None or status.st_dev != device:
+            return None
+        is_folder = stat.S_ISDIR(status.st_mode)
+        write(file, "P" if is_folder else "", project)
+        return os.dup(file) if is_folder else None
 
 
 def save(path: Path, attributes: Iterable[Attributes]) -> None:

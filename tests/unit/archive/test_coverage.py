@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -325,6 +326,18 @@ def test_bytes_of_a_pattern_are_those_of_all_it_matches_once(tmp_path: Path) -> 
     assert 300_000 <= coverage.bytes_below(f"{tmp_path}/logs/*.log") < 340_000
     assert 100_000 <= coverage.bytes_below(f"{tmp_path}/[!l]*") < 120_000
     assert coverage.bytes_below(f"{tmp_path}/none/*.log") == 0
+
+
+def test_folders_of_a_user_may_be_deeper_than_calls_can_be(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(1200):
+        deep = deep / "a"
+        deep.mkdir()
+    try:
+        (deep / "x.log").write_bytes(os.urandom(100_000))
+        assert 100_000 <= coverage.bytes_below(f"{tmp_path}/*/x.log") < 120_000
+    finally:
+        subprocess.run(["rm", "--recursive", tmp_path / "a"], check=True)
 
 
 def test_the_layout_of_these_tests_is_one() -> None:
