@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rear_core import patterns
-from rear_core.archive.stream import CREATE
+from rear_core.archive.stream import CREATE, exclusion
 
 # Of letters that are several bytes tar itself is of two minds.
 NAMES = ("a", "b", "ab", ".a", "A", "-", "[a]", "a\\b", "a b", "^", "0", "*")
@@ -43,7 +43,7 @@ def everything(tree: Path) -> Iterator[str]:
 
 def saved(tree: Path, pattern: str) -> set[str]:
     """The paths that tar takes, as it takes them for a backup."""
-    argv = [*CREATE, "--quoting-style=literal", f"--directory={tree}", f"--exclude=.{pattern}", "--", "."]
+    argv = [*CREATE, "--quoting-style=literal", f"--directory={tree}", exclusion(pattern), "--", "."]
     argv[argv.index("--file=-")] = "--file=/dev/null"
     said = subprocess.run(argv, capture_output=True, check=True).stdout.decode()
     return {line[1:].rstrip("/") for line in said.splitlines()} - {""}

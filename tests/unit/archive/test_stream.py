@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import signal
 import subprocess
+import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +60,45 @@ def test_what_was_to_be_saved_and_is_not_in_the_archive_is_named(tmp_path: Path)
     for excluded in (["/a"], ["/?"]):
         saved = stream.pack(Shell(), starts, excluded, "none", None, lambda _: None, root=tmp_path)
         assert saved.unseen == ("./a",)
+
+
+def test_deep_folders_of_a_user_do_not_take_longer_for_what_is_left_out(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(1200):
+        deep = deep / "a"
+        deep.mkdir()
+    for number in range(200):
+        (deep / f"{number:03}").touch()
+    took = []
+    for excluded in ([], ["/b"]):
+        began = time.monotonic()
+        assert stream.pack(Shell(), ["."], excluded, "none", None, lambda _: None, root=tmp_path).members == 1401
+        took.append(time.monotonic() - began)
+    # Measured: 0.1 and 5 seconds.
+    assert took[1] < 5 * took[0] + 1
+    subprocess.run(["rm", "--recursive", tmp_path / "a"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("/a", {"./", "./a b", "./[x]", "./^", "./é"}),
+        ("/\\[x\\]", {"./", "./a/", "./a/f", "./a b", "./^", "./é"}),
+        ("/^", {"./", "./a/", "./a/f", "./a b", "./[x]", "./é"}),
+        ("/é", {"./", "./a/", "./a/f", "./a b", "./[x]", "./^"}),
+        ("/*", {"./"}),
+        ("/a/*", {"./", "./a/", "./a b", "./[x]", "./^", "./é"}),
+    ],
+)
+def test_a_pattern_leaves_out_what_it_names_and_all_that_is_in_it(tmp_path: Path, pattern: str, left: set[str]) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("a/f", "a b", "[x]", "^", "é"):
+        (tmp_path / name).touch()
+    data = bytearray()
+    stream.pack(Shell(), ["."], [pattern], "none", None, data.extend, root=tmp_path)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        found = {f"{member.name}/" if member.isdir() else member.name for member in archive}
+    assert found == left
 
 
 def sparse_file(path: Path) -> None:
