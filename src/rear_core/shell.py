@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any, Union
 
 from .errors import ProgramFailed, ProgramMissing, RearError
@@ -151,13 +152,15 @@ class Shell:
         cwd: Path | None = None,
         timeout: float | None = None,
         ok: Mapping[str, Sequence[int]] | None = None,
+        keep: Mapping[str, Callable[[str], bool]] | None = None,
     ) -> list[Outcome]:
         """Connect programs with pipes; the first stage that failed is raised.
 
         `ok` names other good statuses by program, as in `{"tar": (0, 1)}`. A stage killed by SIGPIPE is blamed
         only when every later stage succeeded, as its reader's failure is the cause. Python can stand at one
         end: `feed` gives the first stage its blocks, `take` gets those of the last one, of up to 1 MiB.
-        `started` is told the process ids; all stages inherit `pass_fds`.
+        `started` is told the process ids; all stages inherit `pass_fds`. `keep` is told each line that a program
+        complains of, and says whether it is kept for log and outcome: there may be millions.
         """
         assert feed is None or take is None
         commands = [[os.fspath(argument) for argument in stage] for stage in stages]
@@ -165,16 +168,18 @@ class Shell:
         began = time.monotonic()
         with ExitStack() as opened, _stopped_at_failure() as processes:
             errors = [opened.enter_context(_memory_file()) for _ in commands]
+            sifting: list[Thread] = []
             try:
                 source: Any = subprocess.PIPE if feed is not None else stdin or subprocess.DEVNULL
                 for number, (command, err) in enumerate(zip(commands, errors)):
                     last = number == len(commands) - 1
                     piped = not last or take is not None
                     sink = subprocess.PIPE if piped else stdout or subprocess.DEVNULL
-                    process = self._start(
-                        command, running=processes, stdin=source, stdout=sink, stderr=err, env=env, cwd=cwd,
-                        pass_fds=pass_fds,
-                    )  # fmt: skip
+                    with _sifted(err, (keep or {}).get(command[0]), opened, sifting) as complaints:
+                        process = self._start(
+                            command, running=processes, stdin=source, stdout=sink, stderr=complaints, env=env,
+                            cwd=cwd, pass_fds=pass_fds,
+                        )  # fmt: skip
                     for end in (process.stdin, process.stdout):
                         if end is not None:
                             opened.callback(_close, end)
@@ -192,6 +197,8 @@ class Shell:
                     _wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired as error:
                 raise ProgramFailed(commands[0], 124, "", f"no end after {timeout:g} seconds") from error
+            for thread in sifting:
+                thread.join()
             outcomes = [
                 Outcome(tuple(command), process.returncode, "", _text(err), time.monotonic() - began)
                 for command, process, err in zip(commands, processes, errors)
@@ -306,6 +313,31 @@ def _stopped_at_failure() -> Iterator[list[subprocess.Popen[bytes]]]:
 def _memory_file() -> IO[bytes]:
     """A file without a name, in memory: what programs print is little, and a work area may be slow or full."""
     return open(os.memfd_create("rear"), "w+b")
+
+
+@contextmanager
+def _sifted(
+    kept: IO[bytes], keep: Callable[[str], bool] | None, opened: ExitStack, threads: list[Thread]
+) -> Iterator[IO[bytes]]:
+    """A file for what a program complains of, of which a thread keeps what is to be kept."""
+    if keep is None:
+        yield kept
+        return
+    reading, writing = os.pipe()
+    thread = Thread(target=_sift, args=[reading, kept, keep], daemon=True)
+    thread.start()
+    threads.append(thread)
+    # After a failure the program has been ended, unless nothing ends it: then it is left, with the thread.
+    opened.callback(thread.join, 5)
+    with open(writing, "wb", buffering=0) as file:
+        yield file
+
+
+def _sift(reading: int, kept: IO[bytes], keep: Callable[[str], bool]) -> None:
+    with open(reading, "rb") as lines, suppress(ValueError):
+        for line in lines:
+            if keep(line.decode(errors="surrogateescape")):
+                kept.write(line)
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int:

@@ -211,3 +211,22 @@ with Shell().background("sh", "-c", "echo $$ >" + sys.argv[1] + "; exec sleep 60
             break
         time.sleep(0.1)
     assert not _alive(pid)
+
+
+def test_of_what_a_stage_complains_only_what_is_kept_is_in_outcome_and_log() -> None:
+    lines: list[str] = []
+    seen: list[str] = []
+
+    def keep(line: str) -> bool:
+        seen.append(line)
+        return line.startswith("a")
+
+    script = "for word in a b a c; do echo $word >&2; done"
+    (outcome,) = Shell(lines.append).pipe(["sh", "-c", script], keep={"sh": keep})
+    assert outcome.stderr == "a\na\n" and seen == ["a\n", "b\n", "a\n", "c\n"]
+    assert lines[1:] == ["  sh: a", "  sh: a"]
+
+
+def test_a_stage_that_is_heard_and_does_not_end_is_ended() -> None:
+    with pytest.raises(ProgramFailed, match="no end after"):
+        Shell().pipe(["sleep", "60"], keep={"sleep": bool}, timeout=0.2)

@@ -202,16 +202,19 @@ def archive(
         raise RearError(problem, "see what the log says is left out")
     warnings = dict(streamed.complaints)
     if streamed.lost:
-        warnings["missed"] = len(streamed.lost)
+        warnings["missed"] = len(streamed.lost) + streamed.more.get("lost", 0)
     warn(run, streamed.complaints)
-    tell_missed(run, streamed.lost)
+    for kind in streamed.complaints:
+        _log_more(run, streamed, kind)
+    tell_missed(run, streamed)
     if streamed.too_long:
         run.report.warn(
-            f"{len(streamed.too_long)} files cannot be restored, as their paths are too long; move or exclude what"
-            f" is in {_beginning(streamed.too_long[0])}"
+            f"{len(streamed.too_long) + streamed.more.get('too long', 0)} files cannot be restored, as their paths are"
+            f" too long; move or exclude what is in {_beginning(streamed.too_long[0])}"
         )
         for path in streamed.too_long:
             run.report.log(f"too long to be restored: {path}")
+        _log_more(run, streamed, "too long")
     several, report = len(writer.volumes) > 1, selection.dumps()
     made = manifest.Manifest(
         created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
@@ -226,6 +229,11 @@ def archive(
     target.add(COVERAGE, report)
     target.add(manifest.NAME, manifest.dumps(made, keys, lambda text: signature.sign(run, text)))
     return made
+
+
+def _log_more(run: Run, streamed: stream.Streamed, kind: str) -> None:
+    if kind in streamed.more:
+        run.report.log(f"{kind}: and {streamed.more[kind]} more, which are not named")
 
 
 def _beginning(name: str) -> str:
@@ -269,15 +277,17 @@ def warn(run: Run, complaints: dict[str, int]) -> None:
             run.report.warn(f"{count} files {words[kind]}; the log names them")
 
 
-def tell_missed(run: Run, missed: Mapping[str, str]) -> None:
+def tell_missed(run: Run, streamed: stream.Streamed) -> None:
     """Name what could not be saved, as somebody exchanged it, mounted something over it, held or locked it."""
+    missed, more = streamed.lost, streamed.more.get("lost", 0)
     for path, reason in missed.items():
         run.report.log(f"not saved: {path[1:]}: {reason}")
+    _log_more(run, streamed, "lost")
     if missed:
         path, reason = next(iter(missed.items()))
         few = f"{path[1:100]}{'...' if len(path) > 100 else ''}: {reason}"
         run.report.warn(
-            f"{len(missed)} files are not saved, as users exchanged, held or locked them; the first is {few}"
+            f"{len(missed) + more} files are not saved, as users exchanged, held or locked them; the first is {few}"
         )
 
 

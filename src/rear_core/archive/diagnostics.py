@@ -37,6 +37,8 @@ EXCHANGED = re.compile(
 # What tar says of an attribute, after the call that failed: it ends with status 0, and the name is as it is.
 ATTRIBUTE = re.compile("Cannot set '(.*)' extended attribute for file '(.*)': (.*)")
 ATTRIBUTE_CALLS = ("setxattrat", "lsetxattrat")
+# So many lines of a kind are kept.
+FIRST = 1000
 # A line of the program by any path; in the name of a file each colon and backslash has a backslash before it, and what
 # would end the line is an escape. The words that follow say what happened, and then the reason.
 LINE = re.compile(r"(?:/\S*/)?tar: (.*)")
@@ -88,6 +90,38 @@ def complaints(text: str, told: Collection[str] = ()) -> dict[str, int]:
     return found
 
 
+class Heard:
+    """Keeps of each kind of thing after which tar goes on the first lines alone: users can cause millions of them.
+
+    `lost` says whether it is about a file that is missing while all others are there; `more` is how many lines were
+    not kept, by the names of `COMPLAINTS`, or "lost" and "attributes". What else it says is always kept, and which
+    files shrank, as those are read once more.
+    """
+
+    def __init__(self, lost: Callable[[str, str], bool]) -> None:
+        self._lost = lost
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, line: str) -> bool:
+        kind = next((self._kind(name, words) for name, words in said(line.rstrip("\n"))), "")
+        if not kind:
+            return True
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        return self._counts[kind] <= FIRST
+
+    @property
+    def more(self) -> dict[str, int]:
+        return {kind: count - FIRST for kind, count in self._counts.items() if count > FIRST}
+
+    def _kind(self, name: str, words: str) -> str:
+        kind = _kind(words) if name else ""
+        if kind:
+            return kind if kind != "shrank" else ""
+        if _attribute(name, words):
+            return "attributes"
+        return "lost" if name and self._lost(name, words) else ""
+
+
 def told(text: str, kind: str) -> list[str]:
     """The paths of files of which tar complained, by one of the names of `COMPLAINTS`."""
     return [path_of(name) for name, words in said(text) if name and _kind(words) == kind]
@@ -103,8 +137,7 @@ def not_restored(text: str) -> dict[str, str] | None:
     for name, words in said(text):
         if _is_harmless(name, words):
             continue
-        failed = re.fullmatch(r"(?:Cannot|Could not) .*: (.*)", words)
-        if not name or failed is None or failed[1] not in NOT_POSSIBLE:
+        if not is_not_possible(name, words):
             return None
         found[path_of(name)] = words
     return found or None
@@ -125,6 +158,18 @@ def _attribute(name: str, words: str) -> re.Match[str] | None:
     # Where a file system holds no labels, as vfat, SELinux has one for all of it, and nothing is lost.
     lost = found and (found[1], found[3]) != ("security.selinux", "Operation not supported")
     return found if lost else None
+
+
+def is_not_possible(name: str, words: str) -> bool:
+    """Whether tar could not restore a file as this file system cannot have it."""
+    failed = re.fullmatch(r"(?:Cannot|Could not) .*: (.*)", words)
+    return bool(name) and failed is not None and failed[1] in NOT_POSSIBLE
+
+
+def is_exchanged(name: str, words: str, starts: Collection[str]) -> bool:
+    """Whether tar could not save a file, which is none of `starts`, as its owner has changed or held it."""
+    path = path_of(name)
+    return path.startswith("./") and path.rstrip("/") not in starts and bool(EXCHANGED.fullmatch(words))
 
 
 def not_saved(text: str, starts: Collection[str], foreign: Callable[[str], bool]) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from threading import Thread
 
 from ..errors import RearError
 from ..shell import BLOCK, Argument, Shell, widen
-from .diagnostics import unescaped
+from .diagnostics import FIRST, unescaped
 
 # A path of so many bytes can be saved, but not opened again (PATH_MAX, limits.h).
 LONGEST_PATH = 4095
@@ -21,7 +21,8 @@ LONGEST_PATH = 4095
 class Members:
     """The members of an archive, counted while tar lists them: the list of millions would not fit into memory.
 
-    `too_long` are those whose paths cannot be restored, `last` is the last one, `names` a checksum of them all.
+    `too_long` are the first of those whose paths cannot be restored, `too_many` how many there are besides, `last` is
+    the last one, `names` a checksum of them all.
     """
 
     def __init__(self, starts: Iterable[str] = ()) -> None:
@@ -32,6 +33,7 @@ class Members:
         self.last = ""
         self.names = hashlib.sha256()
         self.too_long: list[str] = []
+        self.too_many = 0
 
     @contextmanager
     def counted(self) -> Iterator[int]:
@@ -62,7 +64,9 @@ class Members:
                 self.count += len(lines)
                 self._look_for_starts(lines)
                 long = [line for line in lines if len(line) > LONGEST_PATH and len(unescaped(line)) > LONGEST_PATH]
-                self.too_long += [line.decode(errors="replace") for line in long]
+                room = FIRST - len(self.too_long)
+                self.too_long += [line.decode(errors="replace") for line in long[:room]]
+                self.too_many += len(long[room:])
                 # It writes each by itself. To wake up for each would cost as much as to save a small file.
                 time.sleep(0.02)
 

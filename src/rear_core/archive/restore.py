@@ -333,19 +333,22 @@ def restore(run: Run, place: Path | Place) -> None:
         )
     for kind, count in streamed.complaints.items():
         run.report.warn(f"tar complained {count} times ({kind}) while it restored; the log says of what")
-    run.report.say(f"Restored {streamed.members - len(streamed.lost)} files, {size(streamed.bytes)}, to {run.target}")
-    lack(run, streamed.lost, "were not restored")
-    lack(run, streamed.bare, "came back without an attribute")
+    lost = len(streamed.lost) + streamed.more.get("lost", 0)
+    run.report.say(f"Restored {streamed.members - lost} files, {size(streamed.bytes)}, to {run.target}")
+    lack(run, streamed.lost, streamed.more.get("lost", 0), "were not restored")
+    lack(run, streamed.bare, streamed.more.get("attributes", 0), "came back without an attribute")
 
 
-def lack(run: Run, files: Mapping[str, str], what: str) -> None:
-    """Name files that are not as they were, with the reason of each."""
+def lack(run: Run, files: Mapping[str, str], more: int, what: str) -> None:
+    """Name files that are not as they were, with the reason of each; `more` are not named."""
     for name, reason in files.items():
         run.report.log(f"{what}: {name}: {reason}")
     if files:
         name, reason = next(iter(files.items()))
         shown = name if len(name) < 100 else f"{name[:100]}..."
-        run.lack(f"{len(files)} files {what}, the first is {shown}: {reason}")
+        if more:
+            run.report.log(f"{what}: and {more} more")
+        run.lack(f"{len(files) + more} files {what}, the first is {shown}: {reason}")
 
 
 def failure(run: Run, error: ProgramFailed) -> RearError:

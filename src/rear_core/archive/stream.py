@@ -58,6 +58,8 @@ class Streamed:
     `too_long` are members whose paths cannot be restored, `lost` those that were not, with the reason of each; after
     `pack` what could not be saved as it was changed meanwhile. `unseen` was to be saved, and is not among the members.
     `bare` are files that were restored without an attribute.
+    Of `too_long`, `lost` and `bare` only the first are named: `more` has how many there are besides, as "too long",
+    "lost" and "attributes".
     """
 
     members: int
@@ -67,6 +69,7 @@ class Streamed:
     lost: Mapping[str, str] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
     bare: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, int] = field(default_factory=dict)
 
 
 class Unreadable(RearError):
@@ -103,6 +106,7 @@ def pack(
     ]  # fmt: skip
     env = _locale(excluded)
     members, listing, mounts = Members(starts), Listing(sh, env), Served()
+    heard = diagnostics.Heard(lambda name, words: diagnostics.is_exchanged(name, words, starts))
     with ExitStack() as stack:
         stack.enter_context(mounts.noted())
         index = stack.enter_context(members.counted())
@@ -117,7 +121,7 @@ def pack(
             descriptors.append(descriptor)
         outcomes = sh.pipe(
             *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1, 2)},
-            env=env,
+            env=env, keep={"tar": heard},
         )  # fmt: skip
     tar_ended = outcomes[0]
     read_again.check(diagnostics.told(tar_ended.stderr, "shrank"), root)
@@ -127,7 +131,7 @@ def pack(
         return mounts.holds(os.fspath(root / path), places)
 
     lost = diagnostics.not_saved(tar_ended.stderr, starts, foreign) if tar_ended.status == 2 else {}
-    streamed = _in_part(tar_ended, members, lost)
+    streamed = _in_part(tar_ended, members, lost, heard)
     if not listing.finds(members):
         raise Unreadable(_suspects(tar_ended.stderr, listing))
     return streamed
@@ -166,7 +170,7 @@ def unpack(
     started: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> Streamed:
     """Bring back below `target` what an archive holds; tar itself sees to it that no member lands elsewhere."""
-    members = Members()
+    members, heard = Members(), diagnostics.Heard(diagnostics.is_not_possible)
     with ExitStack() as stack:
         index = stack.enter_context(members.counted())
         tar = with_index([*EXTRACT, f"--directory={target}"], index)
@@ -180,18 +184,21 @@ def unpack(
         ended_by_tar = {os.fspath(stage[0]): (0, -signal.SIGPIPE) for stage in stages[:-1] if stage}
         outcomes = sh.pipe(
             *filter(None, stages), feed=source, started=started, pass_fds=descriptors,
-            ok={**ended_by_tar, "tar": (0, 2)},
+            ok={**ended_by_tar, "tar": (0, 2)}, keep={"tar": heard},
         )  # fmt: skip
     tar_ended = outcomes[-1]
     lost = diagnostics.not_restored(tar_ended.stderr) if tar_ended.status else {}
-    return replace(_in_part(tar_ended, members, lost), bare=diagnostics.without_attributes(tar_ended.stderr))
+    return replace(_in_part(tar_ended, members, lost, heard), bare=diagnostics.without_attributes(tar_ended.stderr))
 
 
-def _in_part(tar: Outcome, members: Members, lost: Mapping[str, str] | None) -> Streamed:
+def _in_part(tar: Outcome, members: Members, lost: Mapping[str, str] | None, heard: diagnostics.Heard) -> Streamed:
     """What went through a tar that failed at `lost` alone; None means that nobody knows what is missing."""
     if lost is None:
         raise ProgramFailed(tar.argv, tar.status, tar.stderr)
-    return replace(_streamed(tar, members, lost), lost=lost)
+    streamed = _streamed(tar, members, lost)
+    said = {kind: count + heard.more.get(kind, 0) for kind, count in streamed.complaints.items()}
+    more = {**heard.more, "too long": members.too_many}
+    return replace(streamed, lost=lost, complaints=said, more={kind: n for kind, n in more.items() if n})
 
 
 def _streamed(tar: Outcome, members: Members, lost: Collection[str] = ()) -> Streamed:

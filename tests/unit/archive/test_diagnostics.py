@@ -149,3 +149,17 @@ def test_a_file_without_an_attribute_is_named_unless_its_file_system_has_none() 
 def test_an_attribute_is_not_taken_for_a_file_that_is_lost() -> None:
     text = f"{ATTRIBUTES}tar: ./c: Cannot mkdir: File name too long\n{END}"
     assert list(diagnostics.not_restored(text) or ()) == ["./c"]
+
+
+def test_only_what_tar_goes_on_after_is_not_kept_beyond_the_first() -> None:
+    heard = diagnostics.Heard(lambda name, words: diagnostics.is_exchanged(name, words, ["./home"]))
+    many = diagnostics.FIRST + 5
+
+    def kept(line: str) -> int:
+        return sum(heard(f"tar: {line}\n") for _ in range(many))
+
+    assert kept("./a: socket ignored") == kept("./a: Cannot open: Not a directory") == diagnostics.FIRST
+    assert kept("./a: Cannot open: Input/output error") == kept("./home: Cannot open: Not a directory") == many
+    # Each of these is read once more.
+    assert kept("./a: File shrank by 1 byte; padding with zeros") == kept("Error is not recoverable") == many
+    assert heard.more == {"sockets": 5, "lost": 5}

@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import signal
+import stat
 import subprocess
 import tarfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.archive import stream
+from rear_core.archive import diagnostics, stream
 from rear_core.errors import ProgramFailed
 from rear_core.shell import Shell
 
@@ -99,6 +100,15 @@ def test_a_pattern_leaves_out_what_it_names_and_all_that_is_in_it(tmp_path: Path
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {f"{member.name}/" if member.isdir() else member.name for member in archive}
     assert found == left
+
+
+def test_of_what_a_user_makes_by_the_million_the_first_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    for number in range(diagnostics.FIRST + 200):
+        os.mknod(tmp_path / f"{number}", stat.S_IFSOCK | 0o600)
+    lines: list[str] = []
+    saved = stream.pack(Shell(lines.append), ["."], [], "none", None, lambda _: None, root=tmp_path)
+    assert saved.complaints == {"sockets": diagnostics.FIRST + 200} and saved.more == {"sockets": 200}
+    assert sum("socket ignored" in line for line in lines) == diagnostics.FIRST
 
 
 def sparse_file(path: Path) -> None:
