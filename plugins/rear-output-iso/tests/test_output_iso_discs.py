@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,7 @@ import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run, builtin
 from rear_core.builtin import core
 from rear_core.media.carried import Carried, CarriedFile, room
-from rear_core.media.delivery import beside
+from rear_core.media.delivery import beside, checksum
 from rear_core.media.grub import find_modules
 from rear_core.media.iso import file_extents, volume_size
 from rear_core.plugins import Plugins, discover
@@ -24,7 +29,7 @@ from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.workflow import WORKFLOWS
 from rear_output_iso.burn import burn, read_back
-from rear_output_iso.discs import DISCS, MIB, size_of
+from rear_output_iso.discs import DISCS, MIB, further_paths, image_path, put_all_in_place, size_of
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +136,74 @@ def test_a_piece_that_was_damaged_leaves_the_previous_set_as_it_was(tmp_path: Pa
     with pytest.raises(RearError, match="missing or damaged"):
         make(run)
     assert {path.name: path.read_bytes() for path in (tmp_path / "output").iterdir()} == before
+
+
+class Ended(BaseException):
+    """What ends a run as a signal does: nothing may take it for a failure of its own."""
+
+
+def end_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException, *, done: bool) -> Iterator[int]:
+    """Have one of the calls that change files fail, before it or, with `done`, after it did its work.
+
+    Returns what counts the calls.
+    """
+    counter = itertools.count(1)
+
+    def ending(call: Callable[..., object]) -> Callable[..., object]:
+        def called(*args: object, **options: object) -> object:
+            now = next(counter) == step
+            if now and not done:
+                raise error
+            result = call(*args, **options)
+            if now:
+                raise error
+            return result
+
+        return called
+
+    monkeypatch.setattr(os, "fsync", ending(os.fsync))
+    for name in ("replace", "unlink", "write_text"):
+        monkeypatch.setattr(Path, name, ending(getattr(Path, name)))
+    return counter
+
+
+def lay_out(run: Run, name: str) -> None:
+    """Put the images of a set beside their places."""
+    carry(run, name, b"1", b"2", b"3")
+    image_path(run).parent.mkdir(exist_ok=True)
+    for path in (image_path(run), *further_paths(run)):
+        beside(path).write_text(name)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the first image has all further ones of its set, and each checksum belongs to its image."""
+    whose = (folder / "rear-web1.iso").read_text()
+    further = [folder / f"rear-web1_{whose}_{number:02d}.iso" for number in (2, 3)]
+    sums = [path.read_text().split() for path in folder.glob("*.sha256")]
+    return all(path.exists() for path in further) and all(checksum(folder / name) == digest for digest, name in sums)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), Ended()], ids=["error", "signal"])
+def test_whenever_it_ends_one_set_is_whole_and_one_of_the_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, done: bool
+) -> None:
+    run = make_run(tmp_path, f"OUTPUT_URL=file://{tmp_path}/copies")
+    for step in itertools.count(1):
+        for folder in ("output", "copies"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
+        lay_out(run, FIRST)
+        put_all_in_place(run)
+        rear_output_iso.copy_image(run)
+        lay_out(run, SECOND)
+        with monkeypatch.context() as patched, suppress(OSError, RearError, Ended):
+            calls = end_at(patched, step, error, done=done)
+            put_all_in_place(run)
+            rear_output_iso.copy_image(run)
+        assert is_whole(tmp_path / "output") and is_whole(tmp_path / "copies"), step
+        if next(calls) <= step:
+            break
+    assert step > 50
 
 
 @needs_loaders

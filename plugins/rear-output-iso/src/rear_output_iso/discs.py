@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from rear_core import ProgramFailed, RearError, Run
+from rear_core.durable import flush
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.delivery import beside, checksum, put_in_place
 from rear_core.media.iso import file_extents, make_iso, verify_iso
@@ -151,7 +152,11 @@ def put_all_in_place(run: Run) -> list[Path]:
             undo.callback(path.with_name(f"{path.name}.sha256").unlink, missing_ok=True)
             undo.callback(path.unlink, missing_ok=True)
             put_in_place(beside(path), path, checksum(beside(path)))
-        put_in_place(beside(first), first, checksum(beside(first)))
+        # All that takes time or may well fail comes before the point of no return.
+        sha256 = checksum(beside(first))
+        flush(beside(first))
+        # Whatever ends it while the first gets its name, or after that: the further ones may belong to it by then.
         undo.pop_all()
+    put_in_place(beside(first), first, sha256)
     remove_older(first, further)
     return [first, *further]
