@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
 from rear_output_usb.loaders import install
 from rear_output_usb.stick import BIOS_BOOT, EFI_SYSTEM, Stick, described, find_stick
-from rear_output_usb.versions import MENU, all_versions, menu, of_machine, put_menu, remove, too_many, write
+from rear_output_usb.versions import MENU, Version, all_versions, menu, of_machine, put_menu, remove, too_many, write
 
 MIB = 1 << 20
 LABEL = "blkid --cache-file /dev/null --match-token LABEL=REAR-000 --output device"
@@ -76,6 +78,34 @@ def test_the_newest_of_each_machine_comes_first(tmp_path: Path) -> None:
     assert of_machine(stick, "web2") == [made[2], made[0]]
     assert too_many(stick, "web2", 1) == [made[0]]
     assert too_many(stick, "web2", 2) == too_many(stick, "db", 1) == []
+
+
+def rename(stick: Path, version: Version, date: str, **changed: object) -> Version:
+    """Have a rescue system as if the clock had said something else when it was made."""
+    renamed = replace(version, date=date)
+    (stick / version.folder).rename(stick / renamed.folder)
+    description = {**asdict(renamed), **changed}
+    text = json.dumps({name: value for name, value in description.items() if value is not None})
+    (stick / renamed.folder / "rescue.json").write_text(text)
+    return renamed
+
+
+@pytest.mark.parametrize("number", [1, None], ids=["counted", "from before"])
+def test_the_one_just_made_stays_whatever_the_clock_said_before(tmp_path: Path, number: int | None) -> None:
+    stick = tmp_path / "stick"
+    future = rename(stick, write(stick, "web1", image(tmp_path)), "2099-01-01T000000Z", number=number)
+    first, second = (write(stick, "web1", image(tmp_path, number)) for number in (2, 3))
+    assert [version.date for version in of_machine(stick, "web1")] == [second.date, first.date, future.date]
+    assert [version.date for version in too_many(stick, "web1", 2)] == [future.date]
+    assert [version.date for version in too_many(stick, "web1", 1)] == [first.date, future.date]
+
+
+@pytest.mark.parametrize("number", ["9", 1e300, -1, True, [1], 10**30])
+def test_what_has_no_number_that_can_be_counted_on_from_is_none(tmp_path: Path, number: object) -> None:
+    stick = tmp_path / "stick"
+    rename(stick, write(stick, "web1", image(tmp_path)), "2026-11-22T183000Z", number=number)
+    assert all_versions(stick) == []
+    assert write(stick, "web1", image(tmp_path)).number == 1
 
 
 @pytest.mark.parametrize("lost", ["rescue.json", "vmlinuz", "initramfs.img"])

@@ -16,6 +16,7 @@ from pathlib import Path
 from rear_core import RearError, RescueImage, Run
 from rear_core.archive.generations import FORMAT, PARTIAL, names, new, read_small
 from rear_core.archive.generations import write as write_text
+from rear_core.archive.manifest import LARGEST, is_count
 from rear_core.durable import flush
 from rear_core.media.delivery import beside, checksum, forget
 from rear_core.media.menu import entries
@@ -32,13 +33,17 @@ FOR_EVER = -1
 
 @dataclass(frozen=True)
 class Version:
-    """A complete rescue system: of which machine and date (UTC), its kernel's version and parameters, its size."""
+    """A complete rescue system: of which machine and date (UTC), its kernel's version and parameters, its size.
+
+    `number` counts those of a host name on the disk, 0 for one from before they were counted: clocks are set back.
+    """
 
     hostname: str
     date: str
     kernel_version: str
     command_line: str
     size: int
+    number: int = 0
 
     @property
     def folder(self) -> Path:
@@ -56,9 +61,10 @@ def write(root: Path, hostname: str, image: RescueImage) -> Version:
     home = root / FOLDER / _file_name(hostname)
     files = {KERNEL: image.kernel, INITRAMFS: image.initramfs}
     size = sum(source.stat().st_size for source in files.values())
+    number = min(1 + max((version.number for version in of_machine(root, hostname)), default=0), LARGEST)
     try:
         with new(home) as (partial, date):
-            version = Version(hostname, date, image.kernel_version, image.command_line, size)
+            version = Version(hostname, date, image.kernel_version, image.command_line, size, number)
             for name, source in files.items():
                 shutil.copyfile(source, partial / name)
                 (partial / name).chmod(0o600)
@@ -81,15 +87,15 @@ def all_versions(root: Path) -> list[Version]:
 
 
 def of_machine(root: Path, hostname: str) -> list[Version]:
-    """The rescue systems of a machine, the newest first; what is not complete is none."""
+    """The rescue systems of a machine, the one that was made last first; what is not complete is none."""
     home = root / FOLDER / _file_name(hostname)
     found = []
-    for date in reversed(names(home)):
+    for date in names(home):
         with suppress(OSError, ValueError, TypeError):
             version = Version(**json.loads(read_small(home / date / DESCRIPTION)))
             if version.folder == FOLDER / home.name / date and _is_complete(home / date, version):
                 found.append(version)
-    return found
+    return sorted(found, key=lambda version: (version.number, version.date), reverse=True)
 
 
 def too_many(root: Path, hostname: str, keep: int) -> list[Version]:
@@ -136,7 +142,8 @@ def put_menu(root: Path, text: str) -> None:
 
 
 def _is_complete(folder: Path, version: Version) -> bool:
-    return sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS)) == version.size
+    sizes = sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS))
+    return is_count(version.number) and sizes == version.size
 
 
 def _file_name(hostname: str) -> str:
