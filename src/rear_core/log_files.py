@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import secrets
@@ -17,7 +16,7 @@ from .errors import Refused
 from .report import visible
 
 FOLDER = Path("/var/log/rear")
-NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(?:\.\d+)?-(\w+)\.log")
+NAME = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d{6}Z)(?:\.(?P<number>\d{1,9}))?-(?P<command>\w+)\.log")
 # Where daemons of the system log and the journal listen; facility user, severities error and info (syslog(3)).
 SYSTEM_LOG = Path("/dev/log")
 ERROR, INFO = 8 + 3, 8 + 6
@@ -33,12 +32,19 @@ def new(command: str, keep: int, folder: Path = FOLDER) -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise Refused(f"{folder} is a link or belongs to someone else", "remove it, or set LOGFILE to another place")
     folder.chmod(0o700)
-    logs = sorted(path for path in folder.iterdir() if (named := NAME.fullmatch(path.name)) and named[1] == command)
-    for old in logs[: max(0, len(logs) - keep + 1)]:
-        old.unlink()
+    names = filter(None, (NAME.fullmatch(path.name) for path in folder.iterdir()))
+    logs = sorted((name for name in names if name["command"] == command), key=_place)
+    for old in logs[: max(len(logs) - keep + 1, 0)]:
+        (folder / old[0]).unlink()
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
-    names = (f"{stamp}{'' if number == 1 else f'.{number}'}-{command}.log" for number in itertools.count(1))
-    return next(path for name in names if not os.path.lexists(path := folder / name))
+    number, newest = _place(logs[-1]) if logs else (0, "")
+    number += stamp <= newest
+    return folder / f"{stamp}{f'.{number}' if number else ''}-{command}.log"
+
+
+def _place(name: re.Match[str]) -> tuple[int, str]:
+    """The place of a log among the others: a number goes before the time, which clocks that are set back repeat."""
+    return int(name["number"] or 0), name["time"]
 
 
 def link(log: Path, place: Path) -> None:

@@ -32,6 +32,19 @@ def test_no_log_goes_before_as_many_are_there_as_are_kept(tmp_path: Path, keep: 
         assert len([*tmp_path.iterdir()]) == min(run, keep)
 
 
+def test_the_log_of_the_run_before_stays_whatever_the_clock_said(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for day in (1, 2):
+        (folder / f"2099-01-0{day}T000000Z-mkbackup.log").touch()
+    made = []
+    for _ in range(3):
+        made.append(log_files.new("mkbackup", 2, folder))
+        made[-1].touch()
+    assert len(set(made)) == 3
+    assert sorted(folder.iterdir()) == sorted(made[1:])
+
+
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "log").symlink_to(tmp_path / "theirs")
