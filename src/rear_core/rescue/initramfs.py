@@ -163,8 +163,9 @@ def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], obje
         make(segment)
         checksum.write_text(_checksum(segment))
         checksum.chmod(0o600)
-    segments = sorted(cache.glob(f"{kind}-*.cpio"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for old in segments[KEPT_SEGMENTS:]:
+    others = [path for path in cache.glob(f"{kind}-*.cpio") if path != segment]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for old in others[KEPT_SEGMENTS - 1 :]:
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
     return segment

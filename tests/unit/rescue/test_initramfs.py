@@ -126,6 +126,14 @@ def test_old_segments_are_removed(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.sha256"))) == 3
 
 
+def test_the_segment_just_made_stays_whatever_the_clock_said_before(tmp_path: Path) -> None:
+    for number in range(5):
+        segment = cached_segment(tmp_path, "modules", str(number), lambda target: target.write_bytes(b"x"))
+        assert segment.exists()
+        os.utime(segment, (4_000_000_000, 4_000_000_000))
+    assert len(list(tmp_path.glob("*.cpio"))) == 3
+
+
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "modules-0.cpio.part").touch()
     cached_segment(tmp_path, "modules", "1", lambda target: target.write_bytes(b"x"))
