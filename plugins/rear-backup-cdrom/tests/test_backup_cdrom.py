@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rear_core import ConfigurationError, RearError, Refused, Run, builtin
 from rear_core.archive.volumes import Writer
 from rear_core.media.carried import Carried, Room
 from rear_core.plugins import Plugins
+from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.workflow import WORKFLOWS
 
@@ -30,7 +32,8 @@ def make_run(tmp_path: Path, config: str = "", workflow: str = "mkbackup", *, ou
     text = f"BACKUP=CDROM\nISO_DIR={tmp_path}/output\nBACKUP_PREFIX=web1\n{config}"
     sources = Sources(assignments=tuple(parse(text, "local.conf")))
     found = evaluate(sources, plugins.settings(), {}, strict=False)
-    return Run(found, plugins, build_dir=tmp_path, phases=WORKFLOWS[workflow])
+    options = Options(config_dir=tmp_path / "etc")
+    return Run(found, plugins, options, build_dir=tmp_path, phases=WORKFLOWS[workflow])
 
 
 def test_the_iso_output_can_carry_it(tmp_path: Path) -> None:
@@ -113,6 +116,18 @@ def test_one_disc_without_a_limit_holds_the_archive_under_its_own_name(tmp_path:
 def test_a_backup_that_is_larger_than_the_only_medium_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RearError, match="larger than the medium"):
         written(tmp_path / "work", Room(tmp_path, pieces.SMALL_FILES + 10, 0), b"x" * 25)
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"backups": "many"}', '{"backups": -1}', '{"backups": true}'])
+def test_backups_are_counted_whatever_is_left_of_the_count(tmp_path: Path, left: str) -> None:
+    run = make_run(tmp_path)
+    run.recovery_dir.mkdir(parents=True)
+    (run.recovery_dir / pieces.COUNT).write_text(left)
+    for number in (1, 2, 3):
+        with run.undo, pieces.new(run, "backup.tar", "web1") as target:
+            assert target.number == number
+            # It goes into the backup itself.
+            assert json.loads((run.recovery_dir / pieces.COUNT).read_text()) == {"backups": number}
 
 
 @pytest.mark.parametrize("room", [Room(Path(), 700 * MIB, 700 * MIB), Room(Path())])

@@ -114,7 +114,8 @@ def settings_of(tmp_path: Path, owner: str) -> tuple[Plugins, Any]:
 def make_set(tmp_path: Path, owner: str, size: int) -> list[Path]:
     """The images of a backup of one file with `size` random bytes; what was saved stays in the folder tree."""
     plugins, settings = settings_of(tmp_path, owner)
-    run = Run(settings, plugins, report=Report(terminal=io.StringIO()), phases=WORKFLOWS["mkbackup"])
+    options = Options(config_dir=tmp_path / "etc")
+    run = Run(settings, plugins, options, Report(terminal=io.StringIO()), phases=WORKFLOWS["mkbackup"])
     run.build_dir = tmp_path / "build"
     (tmp_path / "tree").mkdir(parents=True)
     (tmp_path / "tree/noise").write_bytes(os.urandom(size))
@@ -293,6 +294,19 @@ def test_the_newest_backup_is_taken_unless_a_date_says_otherwise(
     (found,) = [name for name in file_extents(Shell(), three / "old1.iso") if name.endswith(manifest.NAME)]
     recover(Drives(inside), date=found.split("/")[3], target=tmp_path / "other")
     assert Path(f"{tmp_path}/other{old}").read_bytes() == old.read_bytes()
+
+
+def test_the_newest_backup_is_the_one_made_last_whatever_the_clock_said(
+    tmp_path: Path, recover: Callable[..., Run]
+) -> None:
+    (tmp_path / "last/etc/recovery").mkdir(parents=True)
+    (tmp_path / "last/etc/recovery/discs.json").write_text('{"backups": 8}')
+    (last,) = make_set(tmp_path / "last", "web1", MIB)
+    time.sleep(1)
+    (first,) = make_set(tmp_path / "first", "web1", MIB)
+    recover(Drives({"/dev/sr0": last, "/dev/sr1": first}))
+    saved = tmp_path / "last/tree/noise"
+    assert Path(f"{tmp_path}/restored{saved}").read_bytes() == saved.read_bytes()
 
 
 def test_a_single_disc_is_also_a_folder_of_backups(tmp_path: Path, three: Path) -> None:

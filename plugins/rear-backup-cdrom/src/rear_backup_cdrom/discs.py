@@ -43,7 +43,8 @@ class Discs:
         while not found.discs:
             self._ask(wanted, found)
             found = self._wait(lambda disc: True)
-        return sorted({disc.manifest.created for disc in found.discs})
+        made = {(disc.manifest.number, disc.manifest.created) for disc in found.discs}
+        return list(dict.fromkeys(name for _, name in sorted(made)))
 
     def manifest(self, name: str) -> str:
         for disc in self._look().discs:

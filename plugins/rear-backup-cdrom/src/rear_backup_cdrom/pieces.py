@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from rear_core import RearError, Refused, Run
+from rear_core import RearError, Refused, Run, durable
 from rear_core.archive.generations import FORMAT, write
-from rear_core.archive.manifest import NAME
+from rear_core.archive.manifest import LARGEST, NAME, is_count
 from rear_core.archive.place import new_file
 from rear_core.archive.volumes import Volume
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room, room
@@ -24,6 +25,8 @@ MIB = 1 << 20
 SMALL_FILES = MIB
 # Where the pieces wait for their medium.
 FOLDER = ".rear-backup.part"
+# In the description of the machine: how many backups of this machine were begun.
+COUNT = "discs.json"
 # What a compressor hardly ever surpasses on the files of a machine: with less room a backup is not even begun.
 BEST_RATIO = 4
 
@@ -66,6 +69,7 @@ def new(run: Run, archive: str, home: str) -> Iterator[Pieces]:
     try:
         directory.mkdir(mode=0o700, parents=True)
         with closing(Pieces(datetime.now(timezone.utc).strftime(FORMAT), archive, found, directory)) as pieces:
+            pieces.number = count(run.recovery_dir / COUNT)
             yield pieces
         run.carried = pieces.carried(f"{ROOT}/{home}/{pieces.name}")
     except OSError as error:
@@ -73,6 +77,21 @@ def new(run: Run, archive: str, home: str) -> Iterator[Pieces]:
             f"cannot write the backup to {directory}: {error.strerror}",
             "make room there; the previous media are as they were",
         ) from error
+
+
+def count(path: Path) -> int:
+    """The number of a new backup, one more than that of the last one.
+
+    No earlier one need be in reach, and clocks are set back. It is kept before anything is saved, and so comes back
+    with what is saved.
+    """
+    try:
+        last = json.loads(path.read_text())["backups"]
+    except (OSError, ValueError, KeyError, TypeError):
+        last = 0
+    number = min(last + 1, LARGEST) if is_count(last) else 1
+    durable.write(path, json.dumps({"backups": number}) + "\n")
+    return number
 
 
 class Pieces:
