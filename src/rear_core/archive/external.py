@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from .. import durable
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
+from .dates import digits
 from .progress import Progress, size
 from .shares import Share, Usage, usage, weigh
 
@@ -189,9 +190,9 @@ def moment(run: Run, configured: str = "") -> datetime | None:
     text = run.options.backup or configured
     if not text:
         return None
-    digits = re.sub(r"[-T:Z ]", "", text)
     try:
-        found = datetime.strptime(digits + LAST_SECOND[len(digits)], "%Y%m%d%H%M%S")
+        given = digits(text)
+        found = datetime.strptime(given + LAST_SECOND[len(given)], "%Y%m%d%H%M%S")
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"{text!r} is no date", "write it as 2026-11-22 or 2026-11-22 18:30") from error
     return (found.replace(tzinfo=timezone.utc) if run.options.backup else found).astimezone()

@@ -18,6 +18,7 @@ from ..durable import flush
 from ..errors import ConfigurationError, RearError, Refused
 from ..removal import discard, remove_tree
 from . import manifest
+from .dates import digits
 from .encryption import CIPHER
 from .stream import COMPRESSORS
 
@@ -271,14 +272,18 @@ def choose(there: Sequence[str], date: str, where: str) -> str:
     2026-11-22, or 2026-11-22T1830."""
     if date in there:
         return date
+    try:
+        given = digits(date) if date else ""
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{date!r} is no date of a backup",
+            "write it as 2026, 2026-11, 2026-11-05, 2026-11-05T18, 2026-11-05T1830 or 2026-11-05T183059 (UTC)",
+        ) from error
     if not there:
         raise Refused(f"there is no backup in {where}", "check BACKUP_URL and BACKUP_PREFIX, or run `rear mkbackup`")
-    digits = re.sub(r"[-T:Z ]", "", date)
-    if not re.fullmatch(r"\d{0,14}", digits):
-        raise ConfigurationError(f"{date!r} is no date of a backup", "write it as 2026-11-22 or 2026-11-22T1830 (UTC)")
-    until = digits.ljust(14, "9")
+    until = given.ljust(14, "9")
     # Whatever its clock said, one that has this date comes before all that are older.
-    of_that_date = [name for name in there if digits and re.sub(r"\D", "", name).startswith(digits)]
+    of_that_date = [name for name in there if given and re.sub(r"\D", "", name).startswith(given)]
     fitting = of_that_date or [name for name in there if re.sub(r"\D", "", name) <= until]
     if not fitting:
         raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(there)}")

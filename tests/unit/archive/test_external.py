@@ -99,7 +99,7 @@ def test_the_option_is_in_utc_and_a_setting_in_local_time(tmp_path: Path) -> Non
     configured = external.moment(make_run(tmp_path), "2026-11-22")
     assert configured is not None
     assert f"{configured:%Y-%m-%d %H:%M:%S}" == "2026-11-22 23:59:59"
-    for wrong in ("yesterday", "2026-13-01", "2026"):
+    for wrong in ("yesterday", "2026-13-01", "2026", "2026-11-5", "2026-1-12T123"):
         with pytest.raises(ConfigurationError, match="is no date"):
             external.moment(make_run(tmp_path), wrong)
 

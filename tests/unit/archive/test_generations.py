@@ -254,10 +254,19 @@ def test_a_date_before_all_names_those_there_are(tmp_path: Path) -> None:
     assert "2026-11-20T120000Z" in caught.value.hint
 
 
-def test_what_is_no_date_is_a_configuration_error(tmp_path: Path) -> None:
-    make(tmp_path, "2026-11-20T120000Z")
-    with pytest.raises(ConfigurationError, match="yesterday"):
-        generations.choose(generations.names(tmp_path), "yesterday", "there")
+@pytest.mark.parametrize(
+    "date",
+    [
+        "yesterday", "2026-11-5", "2026-1-2", "2026-11-5T1830", "2026-1-12T123", "2026-11-05T18:3", "2026-11-04T2",
+        "11", "2026-13-01", "2026-02-29", "05-11-2026", "2026-11-05T02:00:00+0100", "2026-11-05T02000011", "20261",
+        "\uff12\uff10\uff12\uff16-11-05", "2026-11-05T25", "-2026-11-05", "2026--11-05", " ",
+    ],
+)  # fmt: skip
+def test_what_is_no_date_is_a_configuration_error_that_names_what_is_one(date: str) -> None:
+    there = ["2026-11-01T020000Z", "2026-11-04T020000Z", "2026-11-05T020000Z", "2026-11-28T020000Z"]
+    with pytest.raises(ConfigurationError, match="is no date of a backup") as caught:
+        generations.choose(there, date, "there")
+    assert "2026-11-05T1830 " in caught.value.hint
 
 
 def test_without_a_backup_that_is_said(tmp_path: Path) -> None:
