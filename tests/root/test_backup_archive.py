@@ -320,7 +320,7 @@ class Shelf:
         return "the shelf"
 
     @contextmanager
-    def new(self, archive: str) -> Iterator[Shelf]:
+    def new(self, archive: str, size: int) -> Iterator[Shelf]:
         self.home.mkdir()
         yield self
 

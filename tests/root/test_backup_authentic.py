@@ -17,7 +17,7 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive, questions
-from rear_core.archive import backup, encryption, generations, manifest, place, read_back, sample, signature
+from rear_core.archive import backup, encryption, generations, manifest, place, read_back, sample, signature, volumes
 from rear_core.archive.volumes import Volume
 from rear_core.builtin.system import write_description
 from rear_core.errors import RearError, Refused
@@ -91,9 +91,9 @@ def test_without_reading_back_only_the_size_counts_and_that_is_said(
 def large(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree whose backup is large enough for a sample of it, of 4 chunks of 1 MiB."""
     (tree / "large").write_bytes(os.urandom(20 * MIB))
-    monkeypatch.setattr(place.FolderTarget, "chunk_size", MIB)
-    monkeypatch.setattr(read_back, "CHUNK", MIB)
+    monkeypatch.setattr(volumes, "CHUNK", MIB)
     monkeypatch.setattr(sample, "SIZE", 4 * MIB)
+    monkeypatch.setattr(sample, "FEWEST", 4)
     return tree
 
 
@@ -128,6 +128,26 @@ def test_all_of_it_is_read_where_that_is_wanted(tmp_path: Path, make_run: MakeRu
     spoil(generation / "backup.tar.zst", 7)
     with pytest.raises(Refused, match="is damaged"):
         archive.check(make_run("BACKUP_CHECK=all\n"), tmp_path / "backups")
+
+
+def test_a_new_backup_that_nobody_could_read_does_not_stay(
+    tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = save(make_run(), tmp_path / "backups", tree)
+    monkeypatch.setattr(generations, "LARGEST", 100)
+    with pytest.raises(RearError, match=r"the new backup .* is damaged: its manifest"):
+        save(make_run(), tmp_path / "backups", tree)
+    assert [path.name for path in good.parent.iterdir()] == [good.name]
+
+
+def test_fewer_large_chunks_than_a_sample_has_are_all_read(
+    tmp_path: Path, make_run: MakeRun, large: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.setattr(volumes, "CHUNK", 8 * MIB)
+    run = make_run()
+    save(run, tmp_path / "backups", large)
+    archive.check(run, tmp_path / "backups")
+    assert "complete and unchanged" in said[-1]
 
 
 def test_a_sample_has_both_ends_and_is_never_the_same() -> None:

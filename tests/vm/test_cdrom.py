@@ -126,7 +126,7 @@ def join(discs: Sequence[Path], folder: Path) -> Path:
     parts = [next((folder / disc.stem / "backup/debian12").glob("*/backup.tar.*")) for disc in discs]
     found = manifest.loads(parts[0].with_name(manifest.NAME).read_text()).manifest
     with run.undo:
-        with Discs(run).new(found.archive) as target:
+        with Discs(run).new(found.archive, 0) as target:
             for part in parts:
                 target.write(memoryview(part.read_bytes()))
             target.end_volume(Volume(found.size, found.sha256), last=True)

@@ -63,7 +63,7 @@ def _store(run: Run, where: Place, selection: coverage.Selection, missed: Mappin
     suffix = stream.COMPRESSORS[run.settings["BACKUP_COMPRESSION"]].suffix + (".enc" if keys else "")
     name = f"backup.tar{suffix}"
     try:
-        with watch(run, where).watching() as watching, where.new(name) as target:
+        with watch(run, where).watching() as watching, where.new(name, selection.bytes) as target:
             made = archive(run, selection, target, name, secured, keys, watching, missed)
     except ProgramFailed as error:
         raise failure(error, where) from error

@@ -17,8 +17,8 @@ from .volumes import HEX, Volume
 
 VERSION = 1
 NAME = "manifest.json"
-# Bytes: smaller ones would only cost time, and of larger ones no sample could be drawn.
-CHUNK_SIZES = range(1 << 20, (64 << 20) + 1)
+# Bytes: smaller ones would only cost time, and larger ones no archive needs.
+CHUNK_SIZES = range(1 << 20, (1 << 40) + 1)
 # Files have fewer bytes and machines fewer files. What nests deeper than any description would be an error of Python's
 # own, here or wherever it is looked at next.
 LARGEST = (1 << 63) - 1

@@ -21,7 +21,7 @@ from . import generations, signature
 from .described import recorded, signers
 from .manifest import LARGEST, NAME, OTHER_BACKUP, Manifest, Sealed
 from .read_back import ReadBack
-from .volumes import CHUNK, Target, Volume
+from .volumes import CHUNK, Target, Volume, chunk_size
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -37,8 +37,9 @@ class Place(Protocol):
     folder: Path | None
     """The folder of this machine's file systems that must not get into the backup, where there is one."""
 
-    def new(self, archive: str) -> AbstractContextManager[Target]:
-        """A new backup, whose archive has this name; it counts when the block ends well."""
+    def new(self, archive: str, size: int) -> AbstractContextManager[Target]:
+        """A new backup, whose archive has this name and is made of about so many bytes; it counts when the block ends
+        well."""
 
     def names(self) -> list[str]:
         """The backups that are there, oldest first."""
@@ -68,7 +69,7 @@ class Folder:
         return str(self.home)
 
     @contextmanager
-    def new(self, archive: str) -> Iterator[Target]:
+    def new(self, archive: str, size: int) -> Iterator[Target]:
         try:
             with generations.locked(self.home) as alone:
                 if not alone:
@@ -78,8 +79,9 @@ class Folder:
                 with generations.new(self.home) as (partial, name), ExitStack() as stack:
                     file = stack.enter_context(open(new_file(partial / archive), "wb"))
                     reads = self.run.settings["BACKUP_READ_BACK"]
-                    back = stack.enter_context(ReadBack(partial / archive).running()) if reads else None
-                    yield FolderTarget(name, number, partial, file, back)
+                    chunk = chunk_size(size)
+                    back = stack.enter_context(ReadBack(partial / archive, chunk).running()) if reads else None
+                    yield FolderTarget(name, number, partial, file, back, chunk)
                     made = generations.Identity.of(partial / archive)
                     if not made or made != generations.Identity.of(file.fileno()):
                         raise RearError(*REPLACED)
@@ -116,6 +118,8 @@ class Folder:
         for it."""
         for other in (other for other in found if not other.whole):
             if other.name == name:
+                # One more each night, none of which ever counts, would fill the place.
+                generations.withdraw(self.home / name)
                 raise RearError(f"the new backup {self.home / name} is damaged: {other.flaw}", "check its disk")
             self.run.report.warn(f"{self.home / other.name} counts as no backup and takes its room: {other.flaw}")
 
@@ -181,9 +185,11 @@ class FolderTarget:
     """A generation while it is written, and read back by `back`."""
 
     block_size = 0
-    chunk_size = CHUNK
 
-    def __init__(self, name: str, number: int, partial: Path, file: IO[bytes], back: ReadBack | None) -> None:
+    def __init__(
+        self, name: str, number: int, partial: Path, file: IO[bytes], back: ReadBack | None, chunk_size: int = CHUNK
+    ) -> None:
+        self.chunk_size = chunk_size
         self.name = name
         self.number = number
         self.partial = partial

@@ -21,9 +21,9 @@ STRIDE = 4 * CHUNK
 class ReadBack:
     """The checksums of a file as it is read back, some way behind the one who writes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chunk_size: int = CHUNK) -> None:
         self._path = path
-        self._checksum = Checksum(CHUNK)
+        self._checksum = Checksum(chunk_size)
         self._changed = Condition()
         self._until = 0
         self._ended = False

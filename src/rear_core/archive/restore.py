@@ -230,7 +230,8 @@ def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) ->
     if found.compression not in stream.COMPRESSORS:
         raise Refused(f"the compression {found.compression!r} is not known", "read it with a newer rear")
     # Each part is compared once more while it is restored.
-    large = "restore" in run.phases and found.chunk_size and found.size > sample.SIZE
+    chunked = "restore" in run.phases and found.chunk_size and not found.volumes
+    large = chunked and found.parts[0].count > sample.parts(found.chunk_size)
     if large and run.settings["BACKUP_CHECK"] == "sample" and isinstance(place, Folder):
         return read_sample(run, place, name, found)
     progress = Progress(run.report, "Checking", found.size, events=run.options.json_progress)
@@ -248,7 +249,7 @@ def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) ->
 def read_sample(run: Run, place: Folder, name: str, found: manifest.Manifest) -> str:
     """Read the first and the last chunk of an archive, and others that are drawn."""
     (volume,) = found.parts
-    numbers = sample.drawn(volume.count, sample.SIZE // volume.chunk_size)
+    numbers = sample.drawn(volume.count, sample.parts(volume.chunk_size))
     progress = Progress(run.report, "Checking", len(numbers) * volume.chunk_size, events=run.options.json_progress)
     done = 0
     for number in numbers:

@@ -8,6 +8,13 @@ from random import SystemRandom
 
 # Bytes: an archive that has no more is read as a whole.
 SIZE = 512 << 20
+# Of a very large one, whose parts are large as well, so many are read.
+FEWEST = 16
+
+
+def parts(size: int) -> int:
+    """How many parts of this size are read."""
+    return max(SIZE // size, FEWEST)
 
 
 def drawn(count: int, size: int) -> list[int]:

@@ -14,8 +14,23 @@ from ..errors import RearError
 # Bytes that have a checksum of their own where a place can be read from any byte on.
 CHUNK = 16 << 20
 HEX = 64
+# So many chunks fill 8 MiB of a manifest. An archive may become larger than its files looked, as where file systems
+# compress them or let them share blocks.
+MANY = 1 << 17
 
 Block = Callable[[], AbstractContextManager[None]]
+
+
+def chunk_size(size: int) -> int:
+    """The bytes of each chunk of an archive of about this size.
+
+    >>> chunk_size(2 << 40) >> 20, chunk_size(1 << 50) >> 20
+    (16, 8192)
+    """
+    chunk = CHUNK
+    while chunk * MANY < size:
+        chunk *= 2
+    return chunk
 
 
 @dataclass(frozen=True)

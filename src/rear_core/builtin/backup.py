@@ -92,7 +92,8 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "BACKUP_CHECK", str, default="sample", choices=("sample", "all"),
         help="What a recovery reads of a backup before it writes to a disk: all of it, or of more than 512 MiB a sample"
-        " (32 parts of 16 MiB, drawn at random). Either way each part is compared while it is restored.",
+        " (32 parts of 16 MiB, drawn at random; parts are larger in archives of terabytes). Either way each part is"
+        " compared while it is restored.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_PREFIX", str, aliases=("NETFS_PREFIX",), check=_relative,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.archive import encryption, manifest
+from rear_core.archive import encryption, generations, manifest, volumes
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.volumes import Volume
 from rear_core.errors import RearError, Refused
@@ -148,3 +148,14 @@ def test_any_depth_that_can_be_read_is_refused_by_name() -> None:
 def test_the_largest_number_can_be_written_again() -> None:
     largest = replace(PLAIN, number=manifest.LARGEST)
     assert manifest.loads(manifest.dumps(largest)).manifest == largest
+
+
+@pytest.mark.parametrize("tebibytes", [1, 2, 8, 15, 16, 64, 1024])
+def test_the_manifest_of_an_archive_of_any_size_is_small(tebibytes: int) -> None:
+    size = tebibytes << 40
+    chunk = volumes.chunk_size(size)
+    made = replace(PLAIN, size=size, chunk_size=chunk, chunks="0" * volumes.HEX * (size // chunk))
+    text = manifest.dumps(made)
+    # It is read into memory, also where the archive became several times as large as its files looked.
+    assert len(text) < generations.LARGEST // 7
+    assert manifest.loads(text).manifest == made

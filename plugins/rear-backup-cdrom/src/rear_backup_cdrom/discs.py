@@ -34,7 +34,7 @@ class Discs:
     def __str__(self) -> str:
         return f"the discs of {self.owner}"
 
-    def new(self, archive: str) -> AbstractContextManager[Target]:
+    def new(self, archive: str, size: int) -> AbstractContextManager[Target]:
         return pieces.new(self.run, archive, self.owner)
 
     def names(self) -> list[str]:

@@ -40,7 +40,7 @@ class Tapes:
         return f"the tape in {self.device}"
 
     @contextmanager
-    def new(self, archive: str) -> Iterator[Target]:
+    def new(self, archive: str, size: int) -> Iterator[Target]:
         from .writing import Writing
 
         writing = Writing(self, now())
