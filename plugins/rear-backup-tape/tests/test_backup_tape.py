@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 import rear_backup_tape
 from rear_backup_tape import volume
-from rear_backup_tape.place import Tapes
+from rear_backup_tape.place import GIVEN_UP, Tapes
+from rear_backup_tape.volume import Unreadable
 from rear_core import RearError, Refused, Run, archive, builtin
 from rear_core.archive import backup, coverage, place
 from rear_core.errors import Interrupted
@@ -36,6 +38,13 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_given_up() -> Iterator[None]:
+    """What one test agrees to is no answer in another."""
+    yield
+    GIVEN_UP.clear()
 
 
 @pytest.fixture
@@ -260,8 +269,60 @@ def test_what_others_have_written_is_no_header(make_tapes: MakeTapes, record: by
     cartridge = labelled()
     cartridge.records += [record, None]
     tapes = make_tapes(drive := StandInDrive(cartridge))
-    with drive(tapes.device) as tape:
-        assert tapes.header(tape) is None
+    with drive(tapes.device) as tape, pytest.raises(Unreadable, match="no header of a backup"):
+        tapes.header(tape)
+
+
+class Dirty(StandInTape):
+    """A tape in a drive whose head reads the label and nothing of what follows it."""
+
+    def read(self, size: int = 64 << 10) -> bytes:
+        if 20 < self.at < len(self.cartridge.records):
+            self.at += 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+def test_a_tape_whose_header_cannot_be_read_is_not_blank(
+    make_tapes: MakeTapes, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = StandInDrive(labelled())
+    save(make_tapes(drive, "BACKUP_PREFIX=web2"), tree)
+    assert drive.cartridge
+    before = [*drive.cartridge.records]
+    drive.tape = Dirty
+    with pytest.raises(Refused, match=r"may hold a backup: the header .* cannot be read") as caught:
+        save(make_tapes(drive), tree)
+    assert "clean the drive" in caught.value.hint and "rear format" in caught.value.hint
+    with pytest.raises(Refused, match=r"may hold a backup: the header .* cannot be read"):
+        archive.check((tapes := make_tapes(drive)).run, tapes)
+    at_terminal(monkeypatch, "no")
+    with pytest.raises(Refused, match="may hold a backup"):
+        save(make_tapes(drive), tree)
+    assert drive.cartridge.records == before
+
+    at_terminal(monkeypatch, "yes")
+    found = make_tapes(drive)
+    with found.drive(found.device) as tape:
+        found.check_writable(tape)
+    # It was asked before the work began, and is not asked once more.
+    save(make_tapes(drive, "TAPE_VERIFY=no"), tree)
+    assert drive.cartridge.records != before
+
+
+class Reporting(StandInTape):
+    """A drive that tells of the end of what was written as st does: without an error, once."""
+
+    def read(self, size: int = 64 << 10) -> bytes:
+        return b"" if self.at_end() else super().read(size)
+
+
+@pytest.mark.parametrize("tape", [StandInTape, Reporting])
+def test_a_blank_tape_is_written_to_unasked(make_tapes: MakeTapes, tree: Path, tape: type[StandInTape]) -> None:
+    drive = StandInDrive(labelled())
+    drive.tape = tape
+    save(make_tapes(drive), tree)
+    assert restored(make_tapes(drive), tree) == (tree / "noise").read_bytes()
 
 
 def test_what_is_no_small_file_is_not_read_to_its_end(
@@ -305,7 +366,7 @@ def test_a_tape_that_is_not_what_was_written_ends_the_backup(make_tapes: MakeTap
             "damaged",
         ),
         (lambda records: records[:21], "no backup"),
-        (lambda records: [*records[:21], b"{}", *records[22:]], "no backup"),
+        (lambda records: [*records[:21], b"{}", *records[22:]], "no header of a backup"),
         (lambda records: [*records[:21], b'{"format": "rear tape volume 9"}', None], "another version"),
     ],
 )

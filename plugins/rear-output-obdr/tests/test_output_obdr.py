@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 import rear_output_obdr
 from rear_core import RearError, Refused, Run, builtin
-from rear_core.media.tape import Label, go_to_data, read_label, write_label
+from rear_core.media.tape import LABEL_RECORDS, Label, go_to_data, read_label, write_label
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.settings import evaluate
@@ -63,6 +64,26 @@ def test_what_is_no_full_block_is_filled_up(tmp_path: Path, image: Path) -> None
     cartridge = Cartridge()
     write(make_run(tmp_path), DEVICE, image, labelled(cartridge))
     assert cartridge.records[21:] == [b"x" * BLOCK, b"x" + bytes(BLOCK - 1), None]
+
+
+class Dirty(StandInTape):
+    """A tape on which no file mark behind the label can be found."""
+
+    def forward(self, marks: int) -> None:
+        if self.at > LABEL_RECORDS:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().forward(marks)
+
+
+def test_what_cannot_be_read_behind_the_label_may_be_a_backup(tmp_path: Path) -> None:
+    cartridge = Cartridge()
+    drive = labelled(cartridge)
+    cartridge.records += [b"backup", None]
+    drive.tape = Dirty
+    with pytest.raises(Refused, match="may hold a backup, as something on it cannot be read"):
+        check(make_run(tmp_path, "mkrescue"), DEVICE, drive)
+    # BACKUP=TAPE looks at what it writes over itself.
+    check(make_run(tmp_path), DEVICE, drive)
 
 
 class Worn(StandInTape):

@@ -32,6 +32,11 @@ FORWARD, MARK, REWIND, EJECT, BLOCK_SIZE, COMPRESSION = 1, 5, 6, 7, 20, 32
 # struct mtop: an operation and its count. _IOW('m', 1, struct mtop), which PowerPC, MIPS and SPARC encode otherwise.
 OPERATION = struct.Struct("hi")
 WRITES = 0x80000000 if platform.machine().startswith(("ppc", "mips", "sparc")) else 0x40000000
+# struct mtget, of which the fourth number has the flags; at the end of what was written there is GMT_EOD.
+STATUS = struct.Struct("5l2i")
+READS = 0xC0000000 - WRITES
+MTIOCGET = READS | STATUS.size << 16 | ord("m") << 8 | 2
+END_OF_DATA = 0x08000000
 MTIOCTOP = WRITES | OPERATION.size << 16 | ord("m") << 8 | 1
 
 MAJOR = 9
@@ -82,6 +87,14 @@ class Tape:
         """Go behind that many file marks; raises `OSError` where there are fewer."""
         if marks:
             self.do(FORWARD, marks)
+
+    def at_end(self) -> bool:
+        """Whether the drive has met the end of what was written, which is no damage; asked when a call has failed."""
+        try:
+            found = fcntl.ioctl(self._descriptor, MTIOCGET, bytes(STATUS.size))
+        except OSError:
+            return False
+        return bool(STATUS.unpack(found)[3] & END_OF_DATA)
 
     def mark(self) -> None:
         """Write a file mark; everything before it is on the tape then, not only in the memory of the drive."""
@@ -199,16 +212,28 @@ def go_to_data(tape: Tape, device: Path) -> Label:
             f"the tape in {device} has no label of rear", f"if nothing on it is needed any more: rear format {device}"
         )
     if label.boot:
-        tape.forward(1)
+        _pass_boot_image(tape, device)
     return label
 
 
+def _pass_boot_image(tape: Tape, device: Path) -> None:
+    try:
+        tape.forward(1)
+    except OSError as error:
+        raise Refused(
+            f"the tape in {device} has a boot image without an end: {error.strerror}",
+            f"clean the drive; if nothing on the tape is needed any more: rear format {device}",
+        ) from error
+
+
 def has_data(tape: Tape) -> bool:
-    """Whether anything follows, up to a file mark, behind which the tape is then."""
+    """Whether anything follows, up to a file mark, behind which the tape is then; `OSError` where it cannot be read."""
     try:
         tape.forward(1)
     except OSError:
-        return False
+        if tape.at_end():
+            return False
+        raise
     return True
 
 
@@ -229,8 +254,11 @@ def _examine(run: Run, device: Path) -> Sequence[str]:
         label = read_label(tape)
         if label is None:
             return [f"{device}: a tape without a label of rear, blank or with other data"]
-        boot = ", with a boot image" if label.boot and has_data(tape) else ""
-        data = ", with a backup" if has_data(tape) else ", empty"
+        try:
+            boot = ", with a boot image" if label.boot and has_data(tape) else ""
+            data = ", with a backup" if has_data(tape) else ", empty"
+        except OSError:
+            boot, data = "", ", with something that cannot be read: a backup, as far as can be told"
         return [f"{device}: a tape of rear, labelled {label.written}{boot}{data}"]
 
 

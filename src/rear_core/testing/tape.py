@@ -62,6 +62,9 @@ class StandInTape(Tape):
             self.at = len(self.cartridge.records)
             raise OSError(errno.EIO, "no file mark ahead") from None
 
+    def at_end(self) -> bool:
+        return self.at >= len(self.cartridge.records)
+
     def _put(self, record: bytes | None) -> None:
         self.cartridge.records[self.at :] = [record]
         self.at += 1

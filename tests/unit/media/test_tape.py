@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rear_core.media.tape import (
     DEVICE,
     LABEL_RECORD,
     LABEL_RECORDS,
+    MTIOCGET,
     MTIOCTOP,
     Label,
     go_to_data,
@@ -35,7 +37,7 @@ def tape(cartridge: Cartridge) -> StandInTape:
 
 def test_the_operation_has_the_number_that_the_header_of_the_kernel_gives() -> None:
     # printf("%#lx", MTIOCTOP) in C, on x86-64
-    assert MTIOCTOP == 0x40086D01
+    assert (MTIOCTOP, MTIOCGET) == (0x40086D01, 0x80306D02)
 
 
 def test_a_label_fills_20_records_and_comes_back() -> None:
@@ -83,6 +85,25 @@ def test_data_lies_behind_the_label_and_the_boot_image(boot: bool) -> None:
     assert reader.read() == b"data"
     go_to_data(reader, DRIVE)
     assert has_data(reader)
+
+
+def test_what_cannot_be_read_is_not_the_end() -> None:
+    class Dirty(StandInTape):
+        def forward(self, marks: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    records: list[bytes | None] = [b"data", None]
+    with pytest.raises(OSError, match="Input/output error"):
+        has_data(Dirty(Cartridge(records=records), StandInDrive()))
+    assert not has_data(tape(Cartridge(records=[b"a header without an end"])))
+
+
+def test_a_boot_image_without_an_end_is_named() -> None:
+    cartridge = Cartridge()
+    write_label(tape(cartridge), Label("now", boot=True))
+    cartridge.records.append(b"image")
+    with pytest.raises(Refused, match="boot image without an end"):
+        go_to_data(tape(cartridge), DRIVE)
 
 
 def test_near_the_end_only_every_other_record_is_refused() -> None:

@@ -14,14 +14,14 @@ from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.place import identity, prefix
 from rear_core.archive.restore import agree
-from rear_core.media.tape import EJECT, Drive, Tape, go_to_data, has_data, now, opened
+from rear_core.media.tape import EJECT, Drive, Label, Tape, go_to_data, has_data, now, opened
 
-from .volume import CONTINUED, Header, read_header, read_texts
+from .volume import CONTINUED, Header, Unreadable, read_header, read_texts
 
 Found = TypeVar("Found")
 
 # What may be written over, as somebody has said in this run: it is asked before the work is begun.
-GIVEN_UP: set[Header] = set()
+GIVEN_UP: set[Header | Label] = set()
 
 
 class Tapes:
@@ -88,9 +88,13 @@ class Tapes:
             yield from tape.records(header.block_size)
 
     def header(self, tape: Tape) -> Header | None:
-        """The header of a tape, behind which the archive begins; `Refused` for a tape without rear's label."""
+        """The header of a tape, behind which the archive begins; `Refused` for one without rear's label, and for one
+        that cannot be read."""
         go_to_data(tape, self.device)
-        return read_header(tape)
+        try:
+            return read_header(tape)
+        except Unreadable as error:
+            raise Unreadable(f"{self} may hold a backup: {error.message}", error.hint) from error
 
     def holds(self, tape: Tape, name: str) -> bool:
         """Whether a tape, with or without label, belongs to a backup of this machine."""
@@ -107,19 +111,29 @@ class Tapes:
 
     def check_writable(self, tape: Tape, name: str = "") -> None:
         """Raise `Refused` when a tape holds what must not be lost; an older backup of this machine may."""
-        header = self.header(tape)
+        advice = f"put in a tape of {self.machine}; if that backup is not needed any more: rear format {self.device}"
+        label = go_to_data(tape, self.device)
+        try:
+            header = read_header(tape)
+        except Unreadable as error:
+            self._give_up(label, f"{self} may hold a backup: {error.message}", f"{error.hint}; or {advice}")
+            return
         if header is None:
             return
-        advice = f"put in a tape of {self.machine}; if that backup is not needed any more: rear format {self.device}"
         if not self._is_ours(header):
             named = f" (identity {header.identity}, this one is {self.identity})" if header.identity else ""
             raise Refused(f"{self} holds {header}, which is another machine{named}", advice)
         if header.backup == name:
             raise Refused(f"{self} holds {header}, which was written just now", "put in another tape")
-        if self.identity and not header.identity and header not in GIVEN_UP:
+        if self.identity and not header.identity:
             problem = f"{self} holds {header}, and does not say whether that is this machine or another of its name"
+            self._give_up(header, problem, advice)
+
+    def _give_up(self, tape: Header | Label, problem: str, advice: str) -> None:
+        """Have somebody agree, once for each tape, that what is on it gets lost; raise `Refused` otherwise."""
+        if tape not in GIVEN_UP:
             agree(self.run, problem, advice, "Write over it")
-            GIVEN_UP.add(header)
+            GIVEN_UP.add(tape)
 
     def wanted(self, title: str, name: str, found: Callable[[Header, Tape], Found | None]) -> Found:
         """What `found` makes of the right tape; one that is not in the drive is asked for, as often as it takes."""

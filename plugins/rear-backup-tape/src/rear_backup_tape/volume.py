@@ -47,22 +47,42 @@ def write_header(tape: Tape, header: Header) -> None:
     tape.mark()
 
 
+class Unreadable(Refused):
+    """A tape that may well hold a backup: what is in the place of its header cannot be read, or is none."""
+
+
 def read_header(tape: Tape) -> Header | None:
-    """The header of the volume that begins here, behind which is the archive; None where there is none."""
+    """The header of the volume that begins here, behind which is the archive; None where nothing was ever written.
+
+    Raises `Unreadable` for anything else: a dirty head reads no more of a backup than a blank tape has.
+    """
     try:
-        found = json.loads(tape.read())
+        record = tape.read()
+        # Nothing up to a mark, or to the end: st reports that so before it reports an error.
+        header = _header(record) if record else None
+        if header:
+            tape.forward(1)
+    except OSError as error:
+        if tape.at_end():
+            return None
+        raise Unreadable(
+            f"the header of its backup cannot be read ({error.strerror})", "clean the drive, or look at `dmesg`"
+        ) from error
+    return header
+
+
+def _header(record: bytes) -> Header:
+    try:
+        found = json.loads(record)
         if found.pop("format") not in (FORMAT, BEFORE):
             raise Refused("the tape was written by another version of rear", "restore it with that one")
         header = Header(**found)
-        if not isinstance(header.volume, int) or not 0 < header.block_size <= LARGEST_BLOCK:
-            return None
-        if not all(isinstance(text, str) for text in (header.machine, header.backup, header.identity)):
-            return None
-        tape.forward(1)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # Where nothing was ever written drives report an error, or make something up.
-        return None
-    return header
+        numbers = isinstance(header.volume, int) and 0 < header.block_size <= LARGEST_BLOCK
+        if numbers and all(isinstance(text, str) for text in (header.machine, header.backup, header.identity)):
+            return header
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raise Unreadable("what follows its label is no header of a backup", "find out who has written it")
 
 
 def write_text(tape: Tape, name: str, text: str, block_size: int) -> None:

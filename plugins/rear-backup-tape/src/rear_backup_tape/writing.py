@@ -13,7 +13,7 @@ from rear_core.archive.progress import Progress, size
 from rear_core.archive.volumes import checked
 from rear_core.media.tape import Label, go_to_data, now, write_label
 
-from .volume import CONTINUED, Header, read_header, read_texts, write_header, write_text
+from .volume import CONTINUED, Header, Unreadable, read_header, read_texts, write_header, write_text
 
 if TYPE_CHECKING:
     from .place import Tapes
@@ -68,7 +68,10 @@ class Writing:
         """Compare what is on the tape now with what was sent to it."""
         if self.run.settings["TAPE_VERIFY"]:
             go_to_data(self.tape, self.tapes.device)
-            same = read_header(self.tape) == self.header
+            try:
+                same = read_header(self.tape) == self.header
+            except Unreadable as error:
+                raise RearError(f"{self.header}: {error.message}", "clean the drive, or use another tape") from error
             progress = Progress(self.run.report, "Reading back", self.part.size, events=self.run.options.json_progress)
             done = 0
             for record in checked(self.tape.records(self.block_size), str(self.header), self.part):

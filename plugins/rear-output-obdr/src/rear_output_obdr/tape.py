@@ -37,12 +37,21 @@ def check(run: Run, device: Path, drive: Drive = opened) -> None:
     follows = "backup" in run.phases and run.settings["BACKUP"] == "TAPE"
     with drive(device, write=True) as tape:
         go_to_data(tape, device)
-        if has_data(tape) and not follows:
+        # What may be written over BACKUP=TAPE looks at itself.
+        held = "" if follows else _held(tape)
+        if held:
             raise Refused(
-                f"the tape in {device} holds a backup, which is lost when a boot image is written before it",
+                f"the tape in {device} {held}, which is lost when a boot image is written before it",
                 "put in another tape, or run `rear mkbackup` with BACKUP=TAPE;"
                 f" if nothing on this one is needed: rear format {device}",
             )
+
+
+def _held(tape: Tape) -> str:
+    try:
+        return "holds a backup" if has_data(tape) else ""
+    except OSError as error:
+        return f"may hold a backup, as something on it cannot be read ({error.strerror})"
 
 
 def write(run: Run, device: Path, image: Path, drive: Drive = opened) -> None:
