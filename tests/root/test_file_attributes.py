@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +19,19 @@ from rear_core.system.file_attributes import Attributes
 pytestmark = pytest.mark.root
 
 MAKE = {"ext4": ("mkfs.ext4", "-q"), "xfs": ("mkfs.xfs", "-q")}
+# Goes 3,000 folders down, makes them or looks at the file in the last one.
+DOWN = """
+import os, subprocess, sys
+os.chdir(sys.argv[1])
+for _ in range(3000):
+    if sys.argv[2] == "make":
+        os.mkdir("n")
+    os.chdir("n")
+if sys.argv[2] == "make":
+    open("file", "w").close()
+else:
+    subprocess.run(["lsattr", "-p", "file"], check=True)
+"""
 FILES = ("etc/resolv.conf", "var/log/audit/audit.log", "srv/own", "a/b/c/d/too deep", "srv/x\ny")
 
 
@@ -75,16 +90,16 @@ def test_a_project_is_that_of_all_that_is_in_its_folder(two: list[Path]) -> None
 
 
 @pytest.mark.parametrize("two", ["xfs"], indirect=True)
-def test_a_project_is_given_to_folders_of_any_depth(two: list[Path]) -> None:
-    new = two[1]
-    deep = new / "srv"
-    for _ in range(1900):
-        deep = deep / "a"
-        deep.mkdir()
-    assert list(file_attributes.put_back(new, [Attributes("/srv", "P", 42)])) == []
-    assert run("lsattr", "-p", "-d", deep).split()[0] == "42"
-    assert run("lsattr", "-p", "-d", new / "srv/own").split()[0] == "42"
-    assert run("lsattr", "-p", "-d", new / "a").split()[0] == "0"
+def test_a_project_reaches_what_lies_deeper_than_calls_descriptors_and_paths(two: list[Path], undo: ExitStack) -> None:
+    top = two[1] / "a"
+    # A path has 4095 letters at most, and what is farther down can only be reached step by step.
+    run(sys.executable, "-c", DOWN, top, "make")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    undo.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    assert list(file_attributes.put_back(two[1], [Attributes("/a", "P", 42)])) == []
+    assert run(sys.executable, "-c", DOWN, top, "look").split()[0] == "42"
+    assert run("lsattr", "-p", "-d", top / "b/c/d/too deep").split()[0] == "42"
 
 
 def test_what_is_not_there_has_none_and_what_leads_elsewhere_gets_none(two: list[Path], tmp_path: Path) -> None:

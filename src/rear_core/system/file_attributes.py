@@ -176,39 +176,59 @@ def _descended(target: Path, path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _spread(folder: int, project: int, device: int) -> None:
+def _spread(top: int, project: int, device: int) -> None:
     """Give all that is in an open folder its project, down to the bottom of its file system.
 
-    One folder is open at a time: those of users may be in each other deeper than there are descriptors, or calls.
+    Users nest folders deeper than Python has calls, a process descriptors, and a path letters. So this goes down and
+    up again with one descriptor.
     """
-    here, waiting = os.dup(folder), [_names(folder)]
+    above: list[tuple[os.stat_result, list[str]]] = []
+    folder = os.dup(top)
     try:
-        while True:
-            if waiting[-1]:
-                other = _given(waiting[-1].pop(), here, project, device)
-                if other is None:
+        left = _mark(folder, project, device)
+        while left or above:
+            if left:
+                inner = _entered(folder, left.pop())
+                if inner is None:
                     continue
-                waiting.append(_names(other))
+                above.append((os.fstat(folder), left))
+                folder = _replace(folder, inner)
+                left = _mark(folder, project, device)
             else:
-                waiting.pop()
-                if not waiting:
-                    return
-                other = os.open("..", FOLDER, dir_fd=here)
-            os.close(here)
-            here = other
+                outer, left = above.pop()
+                folder = _replace(folder, os.open("..", FOLDER, dir_fd=folder))
+                if not os.path.samestat(os.fstat(folder), outer):
+                    raise OSError(errno.ESTALE, "somebody has moved what is in it")
     finally:
-        os.close(here)
+        os.close(folder)
 
 
-def _given(name: str, folder: int, project: int, device: int) -> int | None:
-    """Give what is in an open folder its project; a descriptor, if that is a folder."""
-    with _opened(name, folder) as file:
-        status = os.fstat(file) if file is not None else None
-        if file is None or status is None or status.st_dev != device:
-            return None
-        is_folder = stat.S_ISDIR(status.st_mode)
-        write(file, "P" if is_folder else "", project)
-        return os.dup(file) if is_folder else None
+def _mark(folder: int, project: int, device: int) -> list[str]:
+    """Give what is right in an open folder its project, and return the folders among it."""
+    folders = []
+    for name in _names(folder):
+        with _opened(name, folder) as file:
+            status = os.fstat(file) if file is not None else None
+            if file is None or status is None or status.st_dev != device:
+                continue
+            is_folder = stat.S_ISDIR(status.st_mode)
+            write(file, "P" if is_folder else "", project)
+            if is_folder:
+                folders.append(name)
+    return folders
+
+
+def _entered(folder: int, name: str) -> int | None:
+    """A descriptor of a folder in another one, None where it is gone."""
+    try:
+        return os.open(name, FOLDER, dir_fd=folder)
+    except OSError:
+        return None
+
+
+def _replace(folder: int, other: int) -> int:
+    os.close(folder)
+    return other
 
 
 def save(path: Path, attributes: Iterable[Attributes]) -> None:
