@@ -38,6 +38,7 @@ LAYERS = (
         "removal",
         "mounts",
         "patterns",
+        "trees",
         "url",
         "errors",
     ),

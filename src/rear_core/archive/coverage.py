@@ -21,6 +21,7 @@ from ..storage.layout import Layout
 from ..storage.mount import NETWORK, VIRTUAL, Mount
 from ..storage.survey import Mounted
 from ..storage.swap import Swap, SwapFile
+from ..trees import walk
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
 NOT_MOUNTED = "not mounted, so not saved"
@@ -342,23 +343,16 @@ def _matching(pattern: str, start: str) -> Iterator[str]:
         device = os.lstat(start).st_dev
     except OSError:
         return
-    # os.walk calls itself before Python 3.12, and folders of users may be in each other a thousand deep.
-    waiting = [start]
-    while waiting:
-        entries = [entry for entry in _entries(waiting.pop()) if entry.path not in mounted]
-        folders = {entry.path for entry in entries if _is_folder(entry)}
-        inside = {path for path in folders if _device(path) == device}
-        paths = {entry.path for entry in entries} - folders | inside
-        chosen = {path for path in paths if leaving_out(path, [pattern])}
-        yield from sorted(chosen)
-        waiting += inside - chosen
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:
-        return False
+    for folder, folders, files in walk(start):
+        paths = {name: f"{folder.rstrip('/')}/{name}" for name in (*folders, *files)}
+        paths = {name: path for name, path in paths.items() if path not in mounted}
+        folders[:] = [name for name in folders if name in paths]
+        inside = {name for name in folders if _device(paths[name]) == device}
+        chosen = {
+            name for name in paths if (name in inside or name not in folders) and leaving_out(paths[name], [pattern])
+        }
+        yield from (paths[name] for name in sorted(chosen))
+        folders[:] = [name for name in folders if name in inside - chosen]
 
 
 def _mounted() -> set[str]:

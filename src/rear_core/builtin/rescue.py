@@ -14,6 +14,7 @@ from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..settings.model import Setting
 from ..step import Step
+from ..trees import walk
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -193,7 +194,8 @@ def tree_size(run: Run) -> int:
 
 def _size(path: Path) -> int:
     if path.is_dir():
-        return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
+        found = (os.path.join(folder, name) for folder, _, names in walk(os.fspath(path)) for name in names)
+        return sum(os.lstat(file).st_size for file in found)
     return path.stat().st_size if path.is_file() else 0
 
 

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import RearError
 from ..shell import Shell
+from ..trees import below
 
 # Levels by measurement on 2 cores (170 MB of modules): zstd -3 41 MB in 1.2 s, -7 37 MB in 3.0 s, -12 35 MB in 7.6 s.
 # The kernel's xz reader knows no other check than CRC32 (Documentation/staging/xz.rst).
@@ -74,25 +75,20 @@ def source_date() -> int:
 
 def members_of(tree: Path) -> Iterator[Member]:
     """All of a tree on disk, parents first, in a fixed order."""
-    yield from _members_below(os.fspath(tree), "")
-
-
-def _members_below(folder: str, prefix: str) -> Iterator[Member]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            found = entry.stat(follow_symlinks=False)
-            name, mtime = prefix + entry.name, int(found.st_mtime)
-            if entry.is_symlink():
-                # When a link or directory was made says nothing, and would make every archive another one.
-                yield Member(name, stat.S_IFLNK | 0o777, content=os.fsencode(os.readlink(entry.path)))
-            elif entry.is_dir():
-                yield Member(name, found.st_mode)
-                yield from _members_below(entry.path, name + "/")
-            elif stat.S_ISREG(found.st_mode):
-                yield Member(name, found.st_mode, mtime, source=entry.path)
-            elif stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-                device = (os.major(found.st_rdev), os.minor(found.st_rdev))
-                yield Member(name, found.st_mode, mtime, device=device)
+    top = os.fspath(tree).rstrip("/") + "/"
+    for entry in below(top):
+        found = entry.stat(follow_symlinks=False)
+        name, mtime = entry.path[len(top) :], int(found.st_mtime)
+        if entry.is_symlink():
+            # When a link or directory was made says nothing, and would make every archive another one.
+            yield Member(name, stat.S_IFLNK | 0o777, content=os.fsencode(os.readlink(entry.path)))
+        elif entry.is_dir():
+            yield Member(name, found.st_mode)
+        elif stat.S_ISREG(found.st_mode):
+            yield Member(name, found.st_mode, mtime, source=entry.path)
+        elif stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+            device = (os.major(found.st_rdev), os.minor(found.st_rdev))
+            yield Member(name, found.st_mode, mtime, device=device)
 
 
 def with_parents(members: Iterable[Member]) -> list[Member]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..trees import below
 from .elf import MAGIC as ELF_MAGIC
 from .secret_formats import BEGINNINGS, FORMATS, SETTINGS
 from .tree import matcher
@@ -72,9 +73,4 @@ def _secrets_in(path: str, words: Mapping[str, re.Pattern[bytes]], *, library: b
 
 
 def _regular_files(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                yield from _regular_files(entry.path)
-            elif entry.is_file(follow_symlinks=False):
-                yield entry.path
+    return (entry.path for entry in below(folder) if entry.is_file(follow_symlinks=False))

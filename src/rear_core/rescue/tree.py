@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..trees import below
+
 MAX_LINKS = 40
 # Files of our own bear one time, so that a tree made again is the same.
 OWN_TIME = 0
@@ -45,9 +47,9 @@ class Tree:
         """
         real = self._follow(os.fspath(path))
         taken = list(_walk(real, wanted)) if os.path.isdir(real) else [real]
-        for below in taken:
-            self._copy(below)
-        return [Path(below) for below in taken if os.path.isfile(below) and not os.path.islink(below)]
+        for each in taken:
+            self._copy(each)
+        return [Path(each) for each in taken if os.path.isfile(each) and not os.path.islink(each)]
 
     def add_place(self, path: str | os.PathLike[str]) -> None:
         """Take a directory of this machine without what is in it, with the links on the way."""
@@ -125,13 +127,8 @@ def copy_file(source: str, target: str) -> None:
 def _walk(top: str, wanted: Callable[[str], bool]) -> Iterator[str]:
     """A directory and all below it that is wanted, parents first, in a fixed order."""
     yield top
-    with os.scandir(top) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if wanted(entry.path):
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(entry.path, wanted)
-                else:
-                    yield entry.path
+    for entry in below(top, lambda entry: wanted(entry.path)):
+        yield entry.path
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
