@@ -26,7 +26,18 @@ from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
 from rear_output_usb.loaders import install
 from rear_output_usb.stick import BIOS_BOOT, EFI_SYSTEM, Stick, described, find_stick
-from rear_output_usb.versions import MENU, Version, all_versions, menu, of_machine, put_menu, remove, too_many, write
+from rear_output_usb.versions import (
+    MENU,
+    Version,
+    all_versions,
+    menu,
+    of_machine,
+    others,
+    put_menu,
+    remove,
+    too_many,
+    write,
+)
 
 MIB = 1 << 20
 LABEL = "blkid --cache-file /dev/null --match-token LABEL=REAR-000 --output device"
@@ -106,6 +117,28 @@ def test_what_has_no_number_that_can_be_counted_on_from_is_none(tmp_path: Path, 
     rename(stick, write(stick, "web1", image(tmp_path)), "2026-11-22T183000Z", number=number)
     assert all_versions(stick) == []
     assert write(stick, "web1", image(tmp_path)).number == 1
+
+
+def test_machines_of_one_name_keep_each_their_own(run: Run, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    before = write(stick, "web1", image(tmp_path))
+    made = {name: [write(stick, "web1", image(tmp_path), name * 32) for _ in range(3)] for name in "ab"}
+    assert too_many(stick, "web1", 2, "a" * 32) == [made["a"][0], before]
+    assert too_many(stick, "web1", 2, "b" * 32) == [made["b"][0], before]
+    assert too_many(stick, "web1", 1, "c" * 32) == []
+    assert others(stick, "web1", "b" * 32) == ["a" * 32] and others(stick, "web1", "") == []
+    text = menu(run, all_versions(stick))
+    assert [title for title in grub_titles(text) if title.startswith("web1") and ", " not in title] == [
+        "web1 (bbbbbbbb)", "web1 (aaaaaaaa)", "web1"
+    ]  # fmt: skip
+    assert "set timeout=-1\n" in text
+
+
+def test_one_machine_that_was_not_known_before_is_still_one(run: Run, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    for machine in ("", "a" * 32):
+        write(stick, "web1", image(tmp_path), machine)
+    assert "set timeout=10\n" in menu(run, all_versions(stick))
 
 
 @pytest.mark.parametrize("lost", ["rescue.json", "vmlinuz", "initramfs.img"])

@@ -31,6 +31,11 @@ def known(var_dir: Path, here: str) -> str:
         return here
 
 
+def may_be_one(one: str, other: str) -> bool:
+    """Whether two machines of one name may be the same: they are not where both have a number, and not the same."""
+    return not (one and other) or one == other
+
+
 def kept(identity: str, here: str) -> str:
     """What to put into the file of a machine that is to keep its number on this hardware."""
     return json.dumps({"identity": identity, "on": here}) + "\n"

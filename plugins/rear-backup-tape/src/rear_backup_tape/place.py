@@ -15,6 +15,7 @@ from rear_core.archive.manifest import Manifest
 from rear_core.archive.place import identity, prefix
 from rear_core.archive.restore import agree
 from rear_core.media.tape import EJECT, Drive, Label, Tape, go_to_data, has_data, now, opened
+from rear_core.system.identity import may_be_one
 
 from .volume import CONTINUED, Header, Unreadable, read_header, read_texts
 
@@ -106,8 +107,7 @@ class Tapes:
 
     def _is_ours(self, header: Header) -> bool:
         """Whether a tape belongs to this machine, as far as both have an identity."""
-        known = bool(header.identity and self.identity)
-        return header.machine == self.machine and (not known or header.identity == self.identity)
+        return header.machine == self.machine and may_be_one(header.identity, self.identity)
 
     def check_writable(self, tape: Tape, name: str = "") -> None:
         """Raise `Refused` when a tape holds what must not be lost; an older backup of this machine may."""

@@ -21,6 +21,7 @@ from rear_core.durable import flush
 from rear_core.media.delivery import beside, checksum, forget
 from rear_core.media.menu import entries
 from rear_core.removal import discard, remove_tree
+from rear_core.system.identity import may_be_one
 from rear_core.template import render
 
 FOLDER = Path("boot/rear")
@@ -36,6 +37,7 @@ class Version:
     """A complete rescue system: of which machine and date (UTC), its kernel's version and parameters, its size.
 
     `number` counts those of a host name on the disk, 0 for one from before they were counted: clocks are set back.
+    `machine` is the identity of the machine, by which clones of one host name are told apart, "" where it is not known.
     """
 
     hostname: str
@@ -44,6 +46,7 @@ class Version:
     command_line: str
     size: int
     number: int = 0
+    machine: str = ""
 
     @property
     def folder(self) -> Path:
@@ -56,7 +59,7 @@ class Version:
         return f"{_quotable(self.hostname)}, {datetime.strptime(self.date, FORMAT):%Y-%m-%d %H:%M} UTC"
 
 
-def write(root: Path, hostname: str, image: RescueImage) -> Version:
+def write(root: Path, hostname: str, image: RescueImage, machine: str = "") -> Version:
     """Write a rescue system and read it back; it gets its name when it is complete."""
     home = root / FOLDER / _file_name(hostname)
     files = {KERNEL: image.kernel, INITRAMFS: image.initramfs}
@@ -64,7 +67,7 @@ def write(root: Path, hostname: str, image: RescueImage) -> Version:
     number = min(1 + max((version.number for version in of_machine(root, hostname)), default=0), LARGEST)
     try:
         with new(home) as (partial, date):
-            version = Version(hostname, date, image.kernel_version, image.command_line, size, number)
+            version = Version(hostname, date, image.kernel_version, image.command_line, size, number, machine)
             for name, source in files.items():
                 shutil.copyfile(source, partial / name)
                 (partial / name).chmod(0o600)
@@ -87,7 +90,7 @@ def all_versions(root: Path) -> list[Version]:
 
 
 def of_machine(root: Path, hostname: str) -> list[Version]:
-    """The rescue systems of a machine, the one that was made last first; what is not complete is none."""
+    """The rescue systems of a host name, the one that was made last first; what is not complete is none."""
     home = root / FOLDER / _file_name(hostname)
     found = []
     for date in names(home):
@@ -98,9 +101,14 @@ def of_machine(root: Path, hostname: str) -> list[Version]:
     return sorted(found, key=lambda version: (version.number, version.date), reverse=True)
 
 
-def too_many(root: Path, hostname: str, keep: int) -> list[Version]:
-    """The oldest rescue systems of a machine, beyond those to keep."""
-    return of_machine(root, hostname)[keep:]
+def too_many(root: Path, hostname: str, keep: int, machine: str = "") -> list[Version]:
+    """The oldest rescue systems of a machine, beyond those to keep; never those of another one of its name."""
+    return [version for version in of_machine(root, hostname) if may_be_one(version.machine, machine)][keep:]
+
+
+def others(root: Path, hostname: str, machine: str) -> list[str]:
+    """The identities of other machines of this host name that have rescue systems there."""
+    return sorted({each.machine for each in of_machine(root, hostname) if not may_be_one(each.machine, machine)})
 
 
 def remove(root: Path, version: Version) -> None:
@@ -117,8 +125,9 @@ def menu(run: Run, versions: Iterable[Version]) -> str:
     That of one machine starts by itself, the newest; where there are several, GRUB waits for a choice.
     """
     machines: dict[str, list[dict[str, object]]] = {}
-    for version in versions:
-        machines.setdefault(_quotable(version.hostname), []).append(
+    named = list(versions)
+    for version in named:
+        machines.setdefault(_machine_name(version, named), []).append(
             {
                 "title": version.title,
                 "kernel": f"/{version.folder / KERNEL}",
@@ -129,6 +138,13 @@ def menu(run: Run, versions: Iterable[Version]) -> str:
         )
     timeout = MENU_SECONDS if len(machines) == 1 else FOR_EVER
     return render(run, "grub-usb.cfg.j2", machines=machines, timeout=timeout)
+
+
+def _machine_name(version: Version, named: Iterable[Version]) -> str:
+    """The host name, with the beginning of its identity where there are several machines of that name."""
+    name = _quotable(version.hostname)
+    known = {other.machine for other in named if other.hostname == version.hostname and other.machine}
+    return f"{name} ({_quotable(version.machine)[:8]})" if len(known) > 1 and version.machine else name
 
 
 def put_menu(root: Path, text: str) -> None:
@@ -143,7 +159,7 @@ def put_menu(root: Path, text: str) -> None:
 
 def _is_complete(folder: Path, version: Version) -> bool:
     sizes = sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS))
-    return is_count(version.number) and sizes == version.size
+    return is_count(version.number) and isinstance(version.machine, str) and sizes == version.size
 
 
 def _file_name(hostname: str) -> str:
