@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import stat
 import tempfile
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 import rear_output_pxe
 from lab import servers
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
+from rear_core.archive import place
 from rear_core.builtin import core, rescue
 from rear_core.plugins import Plugins
+from rear_core.report import Report
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
@@ -162,7 +165,24 @@ def test_a_run_that_fails_changes_no_menu_and_the_next_one_tidies_up(tmp_path: P
     assert len([path for path in home.iterdir() if path.is_dir()]) == 2
     newest = make_tree(make_run(tmp_path, QUICK + "PXE_KEEP=1\n"))
     assert [path for path in home.iterdir() if path.is_dir()] == [newest]
-    assert (home / "versions").read_text() == f"{newest.name} complete\n"
+    assert (home / "versions").read_text().split()[:2] == [newest.name, "complete"]
+    assert len((home / "versions").read_text().splitlines()) == 1
+
+
+def test_machines_of_one_name_keep_each_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(machine: str, mac: str) -> Path:
+        monkeypatch.setattr(place, "computed", lambda: machine)
+        config = f"PXE_NODES=( 52:54:00:aa:00:{mac} )\nPXE_BOOT_LOADERS=none\nPXE_KEEP=1\n"
+        (run := make_run(tmp_path, config)).report = report
+        return make_tree(run)
+
+    terminal = io.StringIO()
+    report = Report(terminal=terminal)
+    before, one, other, again = made("", "01"), made("one", "01"), made("other", "02"), made("other", "02")
+    assert [path.exists() for path in (before, one, other, again)] == [False, True, False, True]
+    assert led_to(tmp_path / "tftp/pxelinux.cfg/01-52-54-00-aa-00-01") == {one.name}
+    assert led_to(tmp_path / "tftp/pxelinux.cfg/01-52-54-00-aa-00-02") == {again.name}
+    assert "of another machine (identity one, this one is other)" in terminal.getvalue()
 
 
 def put(path: Path, text: str) -> Path:

@@ -118,12 +118,13 @@ def check_place(run: Run) -> None:
     """Raise unless OUTPUT_URL can be written, the menus are right, and there will be a boot loader for this machine."""
     from rear_core.media import places
 
-    from .tree import check_loaders, check_menus
+    from .tree import check_loaders, check_menus, warn_of_others
 
     warn_of_secrets(run)
     places.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
     with opened_tree(run) as place:
         check_menus(run, place)
+        warn_of_others(run, place)
         check_loaders(run, place)
 
 

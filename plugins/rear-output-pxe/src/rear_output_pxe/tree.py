@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rear_core import Refused, Run
+from rear_core.archive.place import identity
 from rear_core.media.delivery import checksum
 from rear_core.media.menu import boot_menu
 from rear_core.media.places import Place
+from rear_core.system.identity import may_be_one
 from rear_core.template import render
 
 from .loaders import Loader, files_of, find_loaders, what_to_install
@@ -128,10 +130,17 @@ def check_loaders(run: Run, place: Place) -> None:
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the rescue system on the server; without `complete` its run did not come to its end."""
+    """A version of the rescue system on the server; without `complete` its run did not come to its end.
+
+    `machine` is the identity of its machine, by which clones of one name are told apart, "" where it is not known.
+    """
 
     name: str
     complete: bool
+    machine: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {'complete' if self.complete else 'begun'} {self.machine}".rstrip()
 
 
 def put_version(run: Run, place: Place) -> list[Version]:
@@ -142,7 +151,8 @@ def put_version(run: Run, place: Place) -> list[Version]:
     assert run.image is not None
     known = versions(run, place)
     new = _new_name([version.name for version in known])
-    _write_list(run, place, [*known, Version(new, False)])
+    machine = identity(run)
+    _write_list(run, place, [*known, Version(new, False, machine)])
     folder = f"{home(run)}/{new}"
     sums = ""
     for name, path in ((KERNEL, run.image.kernel), (INITRAMFS, run.image.initramfs)):
@@ -150,7 +160,7 @@ def put_version(run: Run, place: Place) -> list[Version]:
         place.put(path, f"{folder}/{name}", digest)
         sums += f"{digest}  {name}\n"
     _write(run, place, f"{folder}/{SUMS}", sums)
-    return [*known, Version(new, True)]
+    return [*known, Version(new, True, machine)]
 
 
 def switch(run: Run, place: Place, known: list[Version]) -> None:
@@ -163,24 +173,38 @@ def switch(run: Run, place: Place, known: list[Version]) -> None:
 
 
 def retire(run: Run, place: Place, known: list[Version]) -> None:
-    """Remove versions beyond PXE_KEEP, and what runs left behind that did not come to their end."""
-    keep = [version for version in known if version.complete][-run.settings["PXE_KEEP"] :]
-    for version in known:
-        if version not in keep:
-            place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, SUMS])
-    _write_list(run, place, keep)
+    """Remove versions beyond PXE_KEEP, and what runs left behind that did not come to their end.
+
+    Those of another machine of this name stay: its own menus lead to them.
+    """
+    own = [version for version in known if may_be_one(version.machine, identity(run))]
+    keep = [version for version in own if version.complete][-run.settings["PXE_KEEP"] :]
+    gone = [version for version in own if version not in keep]
+    for version in gone:
+        place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, SUMS])
+    _write_list(run, place, [version for version in known if version not in gone])
+
+
+def warn_of_others(run: Run, place: Place) -> None:
+    """Name other machines that have their rescue systems in the folder of this one."""
+    own = identity(run)
+    for other in sorted({each.machine for each in versions(run, place) if not may_be_one(each.machine, own)}):
+        run.report.warn(
+            f"{home(run)} on the server has rescue systems of another machine (identity {other}, this one is {own}):"
+            " they stay; PXE_PREFIX gives each a folder of its own"
+        )
 
 
 def versions(run: Run, place: Place) -> list[Version]:
-    """The versions of this machine, oldest first."""
+    """The versions of this machine, and of others of its name, oldest first."""
     text = place.read(f"{home(run)}/versions") or b""
-    words = [line.split() for line in text.decode(errors="replace").splitlines()]
-    return [Version(word[0], word[1] == "complete") for word in words if len(word) == 2 and _is_name(word[0])]
+    lines = [line.split() for line in text.decode(errors="replace").splitlines()]
+    words = [line for line in lines if len(line) in (2, 3) and _is_name(line[0])]
+    return [Version(name, state == "complete", *machine) for name, state, *machine in words]
 
 
 def _write_list(run: Run, place: Place, known: list[Version]) -> None:
-    lines = [f"{version.name} {'complete' if version.complete else 'begun'}\n" for version in known]
-    _write(run, place, f"{home(run)}/versions", "".join(lines))
+    _write(run, place, f"{home(run)}/versions", "".join(f"{version}\n" for version in known))
 
 
 def _new_name(known: list[str]) -> str:
