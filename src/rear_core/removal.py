@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .mounts import mount_id
+
+# What is nested deeper is moved to the top first: users make more levels than there are calls and descriptors.
+DEEPEST = 100
 
 
 def remove_tree(path: Path) -> None:
@@ -20,9 +24,7 @@ def remove_tree(path: Path) -> None:
     """
     parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _remove(parent, path.name, mount_id(parent), os.fspath(path))
-    except RecursionError:
-        raise OSError(errno.ELOOP, "too many folders in each other", os.fspath(path)) from None
+        _remove(parent, path.name, mount_id(parent), os.fspath(path), [])
     finally:
         os.close(parent)
 
@@ -33,24 +35,39 @@ def discard(path: Path) -> None:
         remove_tree(path)
 
 
-def _remove(parent: int, name: str, mount: str, shown: str) -> None:
+def _remove(parent: int, name: str, mount: str, shown: str, moved: list[str], above: tuple[int, ...] = ()) -> None:
+    """Remove a directory in an open one.
+
+    `above` are those of the tree that it is in, the outermost first; `moved` is what was moved to that one.
+    """
     with _named(shown):
         directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         if mount_id(directory) != mount:
             raise OSError(errno.EBUSY, "something is mounted there", shown)
-        with os.scandir(directory) as found:
-            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
-        for entry, is_directory in entries:
-            if is_directory:
-                _remove(directory, entry, mount, f"{shown}/{entry}")
-            else:
-                with _named(f"{shown}/{entry}"):
+        for entry, is_directory in _entries(directory):
+            inside = f"{shown}/{entry}"
+            if is_directory and len(above) < DEEPEST:
+                _remove(directory, entry, mount, inside, moved, (*above, directory))
+                continue
+            with _named(inside):
+                if is_directory:
+                    moved.append(secrets.token_hex(8))
+                    os.rename(entry, moved[-1], src_dir_fd=directory, dst_dir_fd=above[0])
+                else:
                     os.unlink(entry, dir_fd=directory)
+        while moved and not above:
+            _remove(directory, inside := moved.pop(), mount, f"{shown}/{inside}", moved, (directory,))
     finally:
         os.close(directory)
     with _named(shown):
         os.rmdir(name, dir_fd=parent)
+
+
+def _entries(directory: int) -> list[tuple[str, bool]]:
+    """What is in an open directory, and which of it are directories."""
+    with os.scandir(directory) as found:
+        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
 
 
 @contextmanager

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -134,6 +136,37 @@ def test_links_are_removed_and_not_followed(tmp_path: Path, share: Path) -> None
     (tree / os.fsdecode(b"odd\xff\n")).mkdir()
     remove_tree(tree)
     assert not tree.exists()
+    assert whole(share)
+
+
+# Goes 3,000 folders down, which no path can name, and makes a file in each.
+DOWN = """
+import os, sys
+os.chdir(sys.argv[1])
+for _ in range(3000):
+    os.mkdir("n")
+    open("file", "w").close()
+    os.chdir("n")
+"""
+
+
+def test_a_tree_deeper_than_calls_descriptors_and_paths_is_removed(tmp_path: Path, undo: ExitStack) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    subprocess.run([sys.executable, "-c", DOWN, tree], check=True)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    undo.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    remove_tree(tree)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mount_deep_in_a_tree_stays(tmp_path: Path, share: Path, bind: Callable[[Path, Path], Path]) -> None:
+    bind(share, tmp_path / "tree" / "/".join("a" * 300))
+    with pytest.raises(OSError, match="something is mounted there"):
+        remove_tree(tmp_path / "tree")
+    # What was above it is gone, so that it has another name.
+    assert len(work_area.mounts_below(tmp_path / "tree")) == 1
     assert whole(share)
 
 
