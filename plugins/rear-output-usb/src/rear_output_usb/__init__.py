@@ -93,7 +93,8 @@ def check_disk(run: Run) -> None:
         for other in others(root, run.system.hostname, identity(run)):
             run.report.warn(
                 f"another machine called {run.system.hostname} has rescue systems on the USB disk (identity {other},"
-                f" this one is {identity(run)}): they stay, and the menu names both"
+                f" this one is {identity(run)}): they stay, and the menu names both; where it was this one on"
+                " other hardware, remove them from boot/rear by hand"
             )
         sizes = [version.size for version in of_machine(root, run.system.hostname)]
         check_room(root, max([USUAL_SIZE, *(size * 11 // 10 for size in sizes)]), "USB_DEVICE")
