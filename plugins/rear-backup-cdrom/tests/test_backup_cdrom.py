@@ -122,12 +122,12 @@ def test_a_backup_that_is_larger_than_the_only_medium_is_an_error(tmp_path: Path
 def test_backups_are_counted_whatever_is_left_of_the_count(tmp_path: Path, left: str) -> None:
     run = make_run(tmp_path)
     run.recovery_dir.mkdir(parents=True)
-    (run.recovery_dir / pieces.COUNT).write_text(left)
+    (run.recovery_dir / "discs.json").write_text(left)
     for number in (1, 2, 3):
         with run.undo, pieces.new(run, "backup.tar", "web1") as target:
             assert target.number == number
             # It goes into the backup itself.
-            assert json.loads((run.recovery_dir / pieces.COUNT).read_text()) == {"backups": number}
+            assert json.loads((run.recovery_dir / "discs.json").read_text()) == {"backups": number}
 
 
 @pytest.mark.parametrize("room", [Room(Path(), 700 * MIB, 700 * MIB), Room(Path())])

@@ -25,8 +25,6 @@ MIB = 1 << 20
 SMALL_FILES = MIB
 # Where the pieces wait for their medium.
 FOLDER = ".rear-backup.part"
-# In the description of the machine: how many backups of this machine were begun.
-COUNT = "discs.json"
 # What a compressor hardly ever surpasses on the files of a machine: with less room a backup is not even begun.
 BEST_RATIO = 4
 
@@ -69,7 +67,7 @@ def new(run: Run, archive: str, home: str) -> Iterator[Pieces]:
     try:
         directory.mkdir(mode=0o700, parents=True)
         with closing(Pieces(datetime.now(timezone.utc).strftime(FORMAT), archive, found, directory)) as pieces:
-            pieces.number = count(run.recovery_dir / COUNT)
+            pieces.number = count(run.recovery_dir / "discs.json")
             yield pieces
         run.carried = pieces.carried(f"{ROOT}/{home}/{pieces.name}")
     except OSError as error:
