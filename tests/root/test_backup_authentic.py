@@ -17,7 +17,7 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive, questions
-from rear_core.archive import backup, encryption, generations, manifest, place, read_back, sample, signature, volumes
+from rear_core.archive import backup, encryption, generations, manifest, place, sample, signature, volumes
 from rear_core.archive.volumes import Volume
 from rear_core.builtin.system import write_description
 from rear_core.errors import RearError, Refused

@@ -232,8 +232,8 @@ class Cutting(Folder):
         self.cut = cut
 
     @contextmanager
-    def new(self, archive: str) -> Iterator[Target]:
-        with super().new(archive) as target:
+    def new(self, archive: str, size: int) -> Iterator[Target]:
+        with super().new(archive, size) as target:
             write = target.write
 
             def writing(block: memoryview) -> int:
