@@ -51,7 +51,7 @@ def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
             break
         except stream.Unreadable as error:
             failed = error
-            missed.update(dict.fromkeys(error.files, "by what somebody did to it meanwhile the archive was unreadable"))
+            missed.update(dict.fromkeys(error.files, "it was changed so that the archive was unreadable"))
             run.report.warn(f"{error.message}; the backup does not count")
     else:
         raise failed

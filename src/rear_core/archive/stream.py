@@ -81,7 +81,7 @@ class Unreadable(RearError):
         )
         super().__init__(
             f"the archive cannot be read again, as somebody changed a file while it was saved{few}",
-            "exclude it, or run it again; the log names all that changed, and earlier backups are as they were",
+            "run it again, or exclude the file; the log names all that changed",
         )
         self.files = tuple(files)
 
