@@ -8,11 +8,12 @@ leading dots, a backslash takes away the meaning of what follows, and all that i
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable
 from functools import cache
 
-# Names that files have: a pattern that leaves out all of these leaves nothing of a folder that anybody would miss.
-USUAL_NAMES = ("x", "data", "Data", "0", "2026-01-01.txt")
+# Names as files have them: a pattern that leaves out all of these leaves nothing of a folder that anybody would miss.
+USUAL_NAMES = tuple(f"{letter}x.1" for letter in string.ascii_letters + string.digits)
 # A bracket that comes first is meant itself.
 BRACKETS = re.compile(r"\[([!^]?)(\](?:\[:\w+:\]|\\.|[^\]\\])*|(?:\[:\w+:\]|\\.|[^\]\\])+)\]", re.DOTALL)
 LETTERS = "a-zA-Z\u00aa-\U0010ffff"

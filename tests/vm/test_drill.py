@@ -80,7 +80,10 @@ def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
     assert report["files_different"] == [] and report["files_compared"] >= len(json.loads(saved.files.read_text()))
     # Nothing but the disk that held the backup is not there.
     alone = [line for line in report["differences"] if not line.endswith("is left out, as its disk is")]
-    assert alone == ["/etc/fstab, line 3: LABEL=BACKUP is on no device"]
+    assert alone == [
+        "/etc/fstab, line 3: LABEL=BACKUP is on no device",
+        "/etc/rear/config/50_mount.sh, line 4: LABEL=BACKUP, which is on no device, is left",
+    ]
     assert {"verify", "recreate", "restore", "finalize"} <= report["phases"].keys()
     assert all(seconds > 0 for seconds in report["stages"].values()) and len(report["stages"]) == 4
     assert "SUCCEEDED" in drilled.said and "Recovery time" in drilled.said and "Not proven" in drilled.said

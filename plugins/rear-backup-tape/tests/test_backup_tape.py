@@ -267,7 +267,7 @@ def test_a_tape_from_before_is_read_and_asked_about_once_before_it_is_written_ov
                                     b'"volume": 1, "block_size": 512}'])  # fmt: skip
 def test_what_others_have_written_is_no_header(make_tapes: MakeTapes, record: bytes) -> None:
     cartridge = labelled()
-    cartridge.records += [record, None]
+    cartridge.records[21:] = [record, None]
     tapes = make_tapes(drive := StandInDrive(cartridge))
     with drive(tapes.device) as tape, pytest.raises(Unreadable, match="no header of a backup"):
         tapes.header(tape)

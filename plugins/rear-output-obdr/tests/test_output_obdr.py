@@ -12,7 +12,7 @@ import pytest
 
 import rear_output_obdr
 from rear_core import RearError, Refused, Run, builtin
-from rear_core.media.tape import LABEL_RECORDS, Label, go_to_data, read_label, write_label
+from rear_core.media.tape import EMPTY, LABEL_RECORDS, Label, go_to_data, read_label, write_label
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.settings import evaluate
@@ -46,8 +46,8 @@ def image(tmp_path: Path) -> Path:
 def test_behind_20_records_lie_the_blocks_of_the_cd(tmp_path: Path, image: Path) -> None:
     cartridge = Cartridge()
     write(make_run(tmp_path), DEVICE, image, labelled(cartridge))
-    blocks = cartridge.records[21:-1]
-    assert cartridge.records[20] is None and cartridge.records[-1] is None
+    blocks = cartridge.records[21:-3]
+    assert cartridge.records[20] is None and cartridge.records[-3:] == [None, EMPTY, None]
     assert {len(block or b"") for block in cartridge.records[:20]} == {512}
     assert {len(block or b"") for block in blocks} == {BLOCK}
     assert b"".join(block or b"" for block in blocks) == image.read_bytes()
@@ -56,29 +56,29 @@ def test_behind_20_records_lie_the_blocks_of_the_cd(tmp_path: Path, image: Path)
     label = read_label(tape)
     assert label and label.boot
     go_to_data(tape, DEVICE)
-    assert tape.at == len(cartridge.records)
+    assert tape.at == len(cartridge.records) - 2
 
 
 def test_what_is_no_full_block_is_filled_up(tmp_path: Path, image: Path) -> None:
     image.write_bytes(b"x" * (BLOCK + 1))
     cartridge = Cartridge()
     write(make_run(tmp_path), DEVICE, image, labelled(cartridge))
-    assert cartridge.records[21:] == [b"x" * BLOCK, b"x" + bytes(BLOCK - 1), None]
+    assert cartridge.records[21:] == [b"x" * BLOCK, b"x" + bytes(BLOCK - 1), None, EMPTY, None]
 
 
 class Dirty(StandInTape):
-    """A tape on which no file mark behind the label can be found."""
+    """A tape of which nothing behind the label can be read."""
 
-    def forward(self, marks: int) -> None:
+    def read(self, size: int = 64 << 10) -> bytes:
         if self.at > LABEL_RECORDS:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        super().forward(marks)
+        return super().read(size)
 
 
 def test_what_cannot_be_read_behind_the_label_may_be_a_backup(tmp_path: Path) -> None:
     cartridge = Cartridge()
     drive = labelled(cartridge)
-    cartridge.records += [b"backup", None]
+    cartridge.records[21:] = [b"backup", None]
     drive.tape = Dirty
     with pytest.raises(Refused, match="may hold a backup, as something on it cannot be read"):
         check(make_run(tmp_path, "mkrescue"), DEVICE, drive)

@@ -107,6 +107,10 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     disks = list(choice.destinies(assignment, stakes))
     keeping = any(match.keeps for match in assignment.matches)
     in_place, machine = recreate.kept(run, found, assignment, stakes) if keeping else (None, machine)
+    if not in_rescue_system(run):
+        # On the day of the recovery the disks of today are gone, or are the ones that are taken.
+        taken = set(assignment.disks.values())
+        machine = replace(machine, disks=tuple(disk for disk in machine.disks if disk.path in taken))
     return recreate.planned(run, found, assignment, machine, in_place), disks
 
 

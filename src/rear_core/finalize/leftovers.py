@@ -16,7 +16,7 @@ from .references import Finding
 
 FOLDERS = ("/etc", "/boot")
 # LVM's are put right, and told, by a step of their own; the others are notes of programs that make them anew.
-LEFT_OUT = ("/etc/lvm/", "/etc/blkid.tab", "/etc/mtab")
+LEFT_OUT = ("/etc/lvm/", "/etc/blkid.tab", "/etc/mtab", "/etc/rear/recovery/")
 MAX_SIZE = 256 << 10
 WORD = re.compile(
     rf"(?<![\w./-])(?:(?:{'|'.join(TAGS)})=[\"']?|/dev/)[^\s\"',;:=()<>|*?\[\]{{}}]*[^\s\"',;:=()<>|*?\[\]{{}}.]"

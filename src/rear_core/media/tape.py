@@ -48,6 +48,8 @@ LABEL_RECORD = 512
 LABEL_RECORDS = 20
 # No record of a label, or of what describes a volume, is larger; a larger read may be more than a host adapter can do.
 SMALL = 64 << 10
+# The record of a tape on which nothing follows.
+EMPTY = b"rear tape: nothing follows"
 
 
 def _device(value: str) -> str:
@@ -201,6 +203,14 @@ def write_label(tape: Tape, label: Label) -> None:
         tape.finish(record)
         record = bytes(LABEL_RECORD)
     tape.mark()
+    if not label.boot:
+        write_end(tape)
+
+
+def write_end(tape: Tape) -> None:
+    """Say that nothing follows: behind what was written last, some drives make something up."""
+    tape.finish(EMPTY)
+    tape.mark()
 
 
 def go_to_data(tape: Tape, device: Path) -> Label:
@@ -224,6 +234,16 @@ def _pass_boot_image(tape: Tape, device: Path) -> None:
             f"the tape in {device} has a boot image without an end: {error.strerror}",
             f"clean the drive; if nothing on the tape is needed any more: rear format {device}",
         ) from error
+
+
+def is_empty(tape: Tape) -> bool:
+    """Whether nothing follows here; `OSError` where that cannot be read."""
+    try:
+        return tape.read() in (b"", EMPTY)
+    except OSError:
+        if tape.at_end():
+            return True
+        raise
 
 
 def has_data(tape: Tape) -> bool:
@@ -256,7 +276,7 @@ def _examine(run: Run, device: Path) -> Sequence[str]:
             return [f"{device}: a tape without a label of rear, blank or with other data"]
         try:
             boot = ", with a boot image" if label.boot and has_data(tape) else ""
-            data = ", with a backup" if has_data(tape) else ", empty"
+            data = ", empty" if is_empty(tape) else ", with a backup"
         except OSError:
             boot, data = "", ", with something that cannot be read: a backup, as far as can be told"
         return [f"{device}: a tape of rear, labelled {label.written}{boot}{data}"]

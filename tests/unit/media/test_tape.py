@@ -21,8 +21,10 @@ from rear_core.media.tape import (
     Label,
     go_to_data,
     has_data,
+    is_empty,
     opened,
     read_label,
+    write_end,
     write_label,
 )
 from rear_core.testing.tape import Cartridge, StandInDrive, StandInTape
@@ -76,15 +78,29 @@ def test_data_lies_behind_the_label_and_the_boot_image(boot: bool) -> None:
     if boot:
         writer.write(b"image")
         writer.mark()
+        write_end(writer)
     reader = tape(cartridge)
     go_to_data(reader, DRIVE)
-    assert not has_data(reader)
+    assert is_empty(reader)
+    go_to_data(writer, DRIVE)
     writer.write(b"data")
     writer.mark()
     go_to_data(reader, DRIVE)
     assert reader.read() == b"data"
     go_to_data(reader, DRIVE)
     assert has_data(reader)
+    go_to_data(reader, DRIVE)
+    assert not is_empty(reader)
+
+
+def test_what_a_drive_makes_up_behind_the_end_is_never_read() -> None:
+    """As an emulated one does: where nothing was ever written it gives what is in its memory."""
+    cartridge = Cartridge()
+    write_label(tape(cartridge), Label("now"))
+    cartridge.records += [b"\xd6G", None]
+    reader = tape(cartridge)
+    go_to_data(reader, DRIVE)
+    assert is_empty(reader)
 
 
 def test_what_cannot_be_read_is_not_the_end() -> None:

@@ -14,7 +14,7 @@ from rear_core import Refused
 from rear_core.archive.backup import COVERAGE
 from rear_core.archive.generations import LARGEST
 from rear_core.archive.manifest import NAME as MANIFEST
-from rear_core.media.tape import Tape
+from rear_core.media.tape import EMPTY, Tape
 
 FORMAT = "rear tape volume 2"
 # Without the identity of the machine.
@@ -59,7 +59,7 @@ def read_header(tape: Tape) -> Header | None:
     try:
         record = tape.read()
         # Nothing up to a mark, or to the end: st reports that so before it reports an error.
-        header = _header(record) if record else None
+        header = _header(record) if record not in (b"", EMPTY) else None
         if header:
             tape.forward(1)
     except OSError as error:

@@ -20,10 +20,11 @@ from rear_core.media.tape import (
     Label,
     Tape,
     go_to_data,
-    has_data,
+    is_empty,
     now,
     opened,
     read_label,
+    write_end,
     write_label,
 )
 
@@ -49,7 +50,7 @@ def check(run: Run, device: Path, drive: Drive = opened) -> None:
 
 def _held(tape: Tape) -> str:
     try:
-        return "holds a backup" if has_data(tape) else ""
+        return "" if is_empty(tape) else "holds a backup"
     except OSError as error:
         return f"may hold a backup, as something on it cannot be read ({error.strerror})"
 
@@ -79,6 +80,7 @@ def copy(run: Run, tape: Tape, image: Path) -> None:
         progress.at(done)
     tape.mark()
     tape.do(BLOCK_SIZE, 0)
+    write_end(tape)
     progress.end()
 
 
