@@ -241,6 +241,23 @@ def test_a_volume_that_came_into_a_recorded_group_since_is_not_overwritten_unask
     assert lab.checksums() == before
 
 
+def test_a_group_that_another_disk_has_as_well_is_refused_before_anything_is_written(lab: Lab) -> None:
+    """The old disk is still plugged in, and nothing of its name can be made beside it."""
+    lab.plug(
+        "pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 48m sys\n"
+        "mkfs.ext4 -q -L system /dev/sys/root; mount /dev/sys/root /srv/data --mkdir"
+    )
+    lab.configure("DISK_MAPPING=( 0f00=/dev/disk/lab/0f01 )")
+    lab.describe()
+    lab.plug("true")
+    lab.shuffle()
+    lab.guest.check("udevadm settle; ! vgs sys 2>/dev/null || vgchange -qq -an sys")
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert answer.status != 0 and "which is not taken, has physical volume" in answer.output, answer.output
+    assert lab.checksums() == before
+
+
 EMPTY = {
     "volume": "pvcreate -qq $p; vgcreate -qq more $p; lvcreate -qq -y -n empty -L 16m more\n"
     "mkfs.ext4 -q /dev/more/empty",

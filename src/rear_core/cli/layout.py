@@ -98,8 +98,8 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     from ..storage import choice
     from ..storage.spared import backup_disks
 
-    found = recreate.the_layout(run)
-    machine, stakes = choice.at_stake_now(run, found, lock=in_rescue_system(run))
+    found, here = recreate.the_layout(run), in_rescue_system(run)
+    machine, stakes = choice.at_stake_now(run, found, lock=here)
     answers = {**backup_disks(run, found), **choice.chosen(run)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
     if assignment.problems:
@@ -107,7 +107,7 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     disks = list(choice.destinies(assignment, stakes))
     keeping = any(match.keeps for match in assignment.matches)
     in_place, machine = recreate.kept(run, found, assignment, stakes) if keeping else (None, machine)
-    if not in_rescue_system(run):
+    if not here:
         # On the day of the recovery the disks of today are gone, or are the ones that are taken.
         taken = set(assignment.disks.values())
         machine = replace(machine, disks=tuple(disk for disk in machine.disks if disk.path in taken))
