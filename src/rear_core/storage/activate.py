@@ -47,9 +47,10 @@ def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator
     """
     with ExitStack() as undo:
         for item in layout.order():
-            if isinstance(item, Array):
+            link = f"/dev/disk/by-id/md-uuid-{getattr(item, 'uuid', '')}"
+            if isinstance(item, Array) and not is_block_device(link):
                 argv = ["mdadm", "--assemble", "--readonly", "--scan", f"--uuid={item.uuid}"]
-                stop = ["mdadm", "--stop", f"/dev/disk/by-id/md-uuid-{item.uuid}"]
+                stop = ["mdadm", "--stop", link]
             elif isinstance(item, LogicalVolume) and item.is_plain and not is_block_device(item.device):
                 volume = f"{item.group}/{item.name}"
                 read_only = f'activation {{ read_only_volume_list=["{volume}"] }}'
@@ -58,7 +59,7 @@ def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator
             else:
                 continue
             tell(f"start {item}, to be read")
-            # Where it is not there, as on a new disk, or runs already, it is no failure.
+            # Where it is not there, as on a new disk, it is no failure.
             if sh.run(*argv, ok=(0, 1, 2, 5)).status == 0:
                 undo.callback(sh.run, *stop, ok=(0, 1, 2, 5))
                 sh.run("udevadm", "settle", "--timeout=60")
