@@ -66,20 +66,22 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     if os.geteuid() != 0:
         return
+    # First of all: nobody finds a mount again that was made before.
+    is_own = own_mounts()
     if not any(point.target == "/" for point in mount_points()):
         session.config.add_cleanup(mounted_root())
-    own_mounts()
+    elif is_own:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
-def own_mounts() -> None:
-    """Go to a mount namespace of its own, as `unshare --mount` does.
+def own_mounts() -> bool:
+    """Go to a mount namespace of its own, as `unshare --mount` does; False where that is not allowed.
 
     Otherwise what one test starts in a copy of all mounts holds the disk that another has mounted, long after that has
     unmounted it: to the kernel it stays in use.
     """
     CLONE_NEWNS = 0x00020000  # sched.h
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) == 0:
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    return int(ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS)) == 0
 
 
 def mounted_root() -> Callable[[], None]:
