@@ -7,7 +7,6 @@ import ctypes
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,6 +45,7 @@ FIRST = (
     "tests/uml/",
     "",
 )
+LIBC = ctypes.CDLL(None, use_errno=True)
 # Emulated machines are slow, and slower when the host is busy.
 SECONDS = {"vm": 1800, "uml": 300, "root": 600, "slow": 600}
 
@@ -59,19 +59,19 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
+def pytest_sessionstart() -> None:
     """Give tests a / that is a mount point, which it is not in a plain chroot, and each worker mounts of its own.
 
     `unshare` and `ip netns exec` fail without, and nobody could tell what the machine's root file system is.
     """
     if os.geteuid() != 0:
         return
-    # First of all: nobody finds a mount again that was made before.
-    is_own = own_mounts()
-    if not any(point.target == "/" for point in mount_points()):
-        session.config.add_cleanup(mounted_root())
-    elif is_own:
+    if not own_mounts():
+        return
+    if any(point.target == "/" for point in mount_points()):
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    else:
+        mounted_root()
 
 
 def own_mounts() -> bool:
@@ -81,25 +81,26 @@ def own_mounts() -> bool:
     unmounted it: to the kernel it stays in use.
     """
     CLONE_NEWNS = 0x00020000  # sched.h
-    return int(ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS)) == 0
+    return int(LIBC.unshare(CLONE_NEWNS)) == 0
 
 
-def mounted_root() -> Callable[[], None]:
-    """Go to a mount of the whole tree within itself; what ends that."""
-    outside, here, root = os.open("/", os.O_RDONLY), os.getcwd(), tempfile.mkdtemp(prefix="rear-root.")
-    subprocess.run(["mount", "--rbind", "/", root], check=True)
-    subprocess.run(["mount", "--make-rprivate", root], check=True)
-    os.chroot(root)
+def mounted_root() -> None:
+    """Make the tree that was entered by chroot the root of this mount namespace, which must be of its own.
+
+    Otherwise whoever enters the namespace by /proc, as `nsenter` does, is outside of the tree.
+    """
+    tree, here = os.open("/", os.O_RDONLY), os.getcwd()
+    # setns(2): the root becomes that of the namespace. Only from there a mount can take its place, see pivot_root(2).
+    if LIBC.setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), 0):
+        raise OSError(ctypes.get_errno(), "cannot leave the tree to make it the root of the tests' mounts")
+    os.fchdir(tree)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "--rbind", ".", "."], check=True)
+    # What is below the mount until it is looked up again.
+    os.chdir(os.getcwd())
+    subprocess.run(["pivot_root", ".", "."], check=True)
+    subprocess.run(["umount", "--lazy", "."], check=True)
     os.chdir(here)
-
-    def leave() -> None:
-        os.fchdir(outside)
-        os.chroot(".")
-        os.chdir(here)
-        subprocess.run(["umount", "--recursive", "--lazy", root], check=True)
-        os.rmdir(root)
-
-    return leave
 
 
 def in_memory(folder: str) -> bool:
