@@ -13,28 +13,19 @@ from typing import TYPE_CHECKING
 
 from ..boot.chroot import run_inside
 from ..errors import RearError
-from ..storage.btrfs import Btrfs
 from ..storage.layout import Item
-from ..storage.luks import Luks
-from ..storage.lvm import LogicalVolume
-from ..storage.md import Array
-from ..storage.multipath import MultipathDisk
-from . import boot_entry, drivers, files, proof
+from . import boot_entry, files, proof
 
 if TYPE_CHECKING:
     from ..run import Run
 
-# Of dracut's modules those that find and open what lies between disk and file system.
-MODULES: dict[type[Item], str] = {
-    Btrfs: "btrfs", Luks: "crypt", LogicalVolume: "lvm", Array: "mdraid", MultipathDisk: "multipath",
-}  # fmt: skip
 SECONDS = 3600
 
 
 def make_images(run: Run) -> None:
     """Make the image of the default entry, which must succeed, and then those of the others."""
     assert run.layout is not None and run.rebuilt is not None
-    items = [item for id in ("mount:/", "mount:/usr") if id in run.layout for item in drivers.below(run.layout, id)]
+    items = run.layout.below(*(id for id in ("mount:/", "mount:/usr") if id in run.layout))
     options = words(items, proof.needed_modules(run.layout, run.rebuilt))
     wanted = images(run.target)
     if not wanted:
@@ -53,7 +44,7 @@ def make_images(run: Run) -> None:
 
 def words(items: Iterable[Item], needed: Iterable[str]) -> tuple[str, ...]:
     """The options that name what the root file system lies on, and the drivers that lead to it."""
-    modules = sorted({name for item in items for kind, name in MODULES.items() if isinstance(item, kind)})
+    modules = sorted({item.dracut for item in items} - {""})
     named = {"--add": modules, "--add-drivers": sorted(needed)}
     return tuple(word for option, names in named.items() if names for word in (option, " ".join(names)))
 

@@ -63,7 +63,7 @@ def needed_modules(layout: Layout, rebuilt: Rebuilt, sysfs: Path = Path("/sys"))
     needed: set[str] = set()
     for id in ("mount:/", "mount:/usr"):
         if id in layout:
-            needed |= drivers.of_stack(drivers.below(layout, id))
+            needed |= frozenset[str]().union(*(item.modules for item in layout.below(id)))
             for disk in rebuilt.disks(id):
                 needed |= drivers.of_disk(disk, sysfs)
     return needed

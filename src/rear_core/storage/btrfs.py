@@ -32,6 +32,7 @@ class Btrfs(FileSystem):
 
     type = "btrfs"
     noun = "file system"
+    dracut = "btrfs"
 
     data_profile: str = ""
     metadata_profile: str = ""
@@ -44,6 +45,11 @@ class Btrfs(FileSystem):
     default: str = ""
     quota: bool = False
     no_copy_on_write: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Its driver."""
+        return frozenset({"btrfs"})
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ class Ext(FileSystem):
     mmp_interval: int = 0
     reserved_gdt_blocks: int = 0
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """The driver by its version; ext4 reads the older ones, too."""
+        return frozenset({f"ext{self.version or 4}"})
+
 
 @dataclass(frozen=True)
 class Journal(FileSystem):

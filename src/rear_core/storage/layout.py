@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -31,6 +31,8 @@ class Item:
     noun: ClassVar[str] = "item"
     # Whether its size is its own, and does not follow from that of what it lies on.
     bounded: ClassVar[bool] = False
+    # The module of dracut that finds it when the machine starts, "" where that takes none.
+    dracut: ClassVar[str] = ""
 
     id: str
     needs: tuple[str, ...]
@@ -44,6 +46,11 @@ class Item:
     def is_pool(self) -> bool:
         """Whether its device is for other items alone, as that of a thin pool: no data of anybody else lie there."""
         return False
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The kernel modules that it takes to reach it, where what it needs is there."""
+        return frozenset()
 
     def place(self, below: str) -> str:
         """The path of its block device when what it needs first is at the path `below`; that path for what has none."""
@@ -96,6 +103,23 @@ class Layout:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def below(self, *ids: str) -> list[Item]:
+        """These items, and all that they lie on."""
+        return self._walk(ids, lambda item: (self[need] for need in item.needs))
+
+    def above(self, *ids: str) -> list[Item]:
+        """These items, and all that lies on them."""
+        return self._walk(ids, lambda item: (other for other in self.items if item.id in other.needs))
+
+    def _walk(self, ids: Iterable[str], beside: Callable[[Item], Iterable[Item]]) -> list[Item]:
+        found = {id: self[id] for id in ids}
+        waiting = list(found.values())
+        while waiting:
+            new = {item.id: item for item in beside(waiting.pop()) if item.id not in found}
+            found |= new
+            waiting += new.values()
+        return list(found.values())
 
     def order(self) -> list[Item]:
         """Every item after all it needs; among equals those without a fixed place last, then by id."""

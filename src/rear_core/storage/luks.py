@@ -52,6 +52,7 @@ class Luks(Item):
 
     type = "luks"
     noun = "LUKS volume"
+    dracut = "crypt"
 
     version: int
     uuid: str
@@ -72,6 +73,11 @@ class Luks(Item):
     keyslots_size: int = 0
     other: tuple[str, ...] = ()
     device: str = field(default="", compare=False)
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The target of device-mapper; its cipher is loaded when it is asked for."""
+        return frozenset({"dm_crypt"})
 
     def place(self, below: str) -> str:
         """The mapping by which it is open."""

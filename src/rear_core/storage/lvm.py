@@ -79,6 +79,7 @@ class LogicalVolume(Item):
 
     type = "lv"
     noun = "logical volume"
+    dracut = "lvm"
     bounded = True
 
     group: str
@@ -105,6 +106,13 @@ class LogicalVolume(Item):
     read_ahead: str = "auto"
     skip_activation: bool = False
     tags: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The targets of device-mapper that its layout takes."""
+        words = set(self.layout.split(","))
+        targets = {"thin": "dm_thin_pool", "raid": "dm_raid", "cache": "dm_cache"}
+        return frozenset({"dm_mod"} | {target for word, target in targets.items() if word in words})
 
     @property
     def flexible(self) -> bool:

@@ -27,6 +27,7 @@ class Array(Item):
 
     type = "md"
     noun = "RAID array"
+    dracut = "mdraid"
 
     level: str
     members: int
@@ -47,6 +48,11 @@ class Array(Item):
     write_mostly: tuple[int, ...] = ()
     failfast: tuple[int, ...] = ()
     journal: bool = False
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The personality of its level."""
+        return frozenset({"raid456" if self.level in ("raid4", "raid5", "raid6") else self.level})
 
     def place(self, _below: str) -> str:
         """The same number as before; an array without a number of its own gets one counted from the top."""

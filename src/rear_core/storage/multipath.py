@@ -21,9 +21,15 @@ class MultipathDisk(Disk):
 
     type = "multipath disk"
     noun = "multipath disk"
+    dracut = "multipath"
 
     name: str = ""
     paths: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The target of device-mapper."""
+        return frozenset({"dm_multipath"})
 
 
 def capture(survey: Survey) -> Iterator[Item]:

@@ -45,6 +45,11 @@ class Fat(FileSystem):
     mbr_id: str = ""
     backup_sector: int = 6
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """Its driver."""
+        return frozenset({"vfat"})
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """Every FAT file system, from its boot sector.

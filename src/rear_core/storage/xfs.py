@@ -36,6 +36,11 @@ class Xfs(FileSystem):
     log_device: str = field(default="", compare=False)
     realtime_device: str = field(default="", compare=False)
 
+    @property
+    def modules(self) -> frozenset[str]:
+        """Its driver."""
+        return frozenset({"xfs"})
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """Every XFS; the kernel is asked about a mounted one, the superblock otherwise."""

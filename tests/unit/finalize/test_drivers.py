@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.drivers import below, disks_below, missing, of_disk, of_stack
+from rear_core.finalize.drivers import missing, of_disk
+from rear_core.storage.disk import Disk
 from unit.finalize.storage import LAYOUT
 
 
@@ -54,11 +55,14 @@ def test_an_nvme_disk_with_several_paths_needs_the_driver_of_its_controllers(tmp
     assert of_disk("/dev/nvme0n1", root) == {"nvme"}
 
 
-def test_the_stack_is_followed_down_to_the_disks() -> None:
-    assert [disk.id for disk in disks_below(LAYOUT, "mount:/")] == ["disk:one"]
-    assert [disk.id for disk in disks_below(LAYOUT, "lv:vg0/my-data")] == ["disk:two"]
-    assert of_stack(below(LAYOUT, "mount:/")) == {"ext4"}
-    assert of_stack(below(LAYOUT, "lv:vg0/my-data")) == {"dm_mod", "dm_crypt", "raid1"}
+@pytest.mark.parametrize(
+    ("id", "disks", "modules"),
+    [("mount:/", ["disk:one"], {"ext4"}), ("lv:vg0/my-data", ["disk:two"], {"dm_mod", "dm_crypt", "raid1"})],
+)
+def test_the_stack_is_followed_down_to_the_disks(id: str, disks: list[str], modules: set[str]) -> None:
+    below = LAYOUT.below(id)
+    assert [item.id for item in below if isinstance(item, Disk)] == disks
+    assert {name for item in below for name in item.modules} == modules
 
 
 def test_what_is_built_in_or_carried_is_not_missing(tmp_path: Path) -> None:
