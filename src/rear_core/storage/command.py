@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .inventory import PROBED
 from .layout import Item, Layout
@@ -44,42 +44,32 @@ class Site:
     resized: frozenset[str] = frozenset()
     memory: int = 0
     target: str = "/mnt/local"
-    _items: dict[str, Item] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_items", {item.id: item for item in self.layout})
 
     def item(self, id: str) -> Item:
         """An item by its id."""
-        return self._items[id]
+        return self.layout[id]
 
     def device(self, id: str) -> str:
         """The path of an item's block device, or of the one that it lies on."""
         if id in self.disks:
             return self.disks[id]
-        item = self._items[id]
+        item = self.layout[id]
         return item.place(self.device(item.needs[0]) if item.needs else "")
 
     def size(self, id: str) -> int:
         """The bytes of a block device, 0 when they are not known."""
-        size = getattr(self._items[id], "size", 0)
+        size = getattr(self.layout[id], "size", 0)
         return size if isinstance(size, int) else 0
 
     def below(self, id: str) -> set[str]:
         """The ids of all that an item lies on, and its own."""
-        found, waiting = {id}, [id]
-        while waiting:
-            for need in self._items[waiting.pop()].needs:
-                if need not in found:
-                    found.add(need)
-                    waiting.append(need)
-        return found
+        return {item.id for item in self.layout.below(id)}
 
     def is_resized(self, id: str) -> bool:
         """Whether an item is not as large as it was: itself, or because of what it lies on."""
         if id in self.resized:
             return True
-        item = self._items[id]
+        item = self.layout[id]
         return not item.bounded and any(self.is_resized(need) for need in item.needs)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import ClassVar
@@ -85,18 +86,20 @@ class Layout:
     left_out: tuple[LeftOut, ...] = ()
     version: int = VERSION
 
+    @cached_property
+    def _by_id(self) -> Mapping[str, Item]:
+        # A layout that was edited may have one twice, until it is validated: the first counts.
+        return {item.id: item for item in reversed(self.items)}
+
     def __getitem__(self, id: str) -> Item:
-        for item in self.items:
-            if item.id == id:
-                return item
-        raise KeyError(id)
+        return self._by_id[id]
 
     def get(self, id: str) -> Item | None:
         """The item, or None."""
-        return next((item for item in self.items if item.id == id), None)
+        return self._by_id.get(id)
 
     def __contains__(self, id: object) -> bool:
-        return any(item.id == id for item in self.items)
+        return id in self._by_id
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)
@@ -123,7 +126,7 @@ class Layout:
 
     def order(self) -> list[Item]:
         """Every item after all it needs; among equals those without a fixed place last, then by id."""
-        by_id = {item.id: item for item in self.items}
+        by_id = self._by_id
         sorter = TopologicalSorter({item.id: item.needs for item in self.items})
         sorter.prepare()
         ordered = []
