@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..shell import Shell
-from ..storage.disk import Disk, Partition
-from ..storage.filesystem import FileSystem
+from ..storage.disk import Partition
 from ..storage.layout import Item, Layout
-from ..storage.luks import Luks
-from ..storage.lvm import LogicalVolume
-from ..storage.md import Array
 from ..storage.multipath import MultipathDisk
 from ..storage.plan import Rebuilt
 from ..storage.survey import is_called
-from ..storage.swap import Swap
 from . import multipath
 
 if TYPE_CHECKING:
     from ..run import Run
 
 BY_ID = "/dev/disk/by-id/"
+# The links of a partition: of one on a multipath disk, and of any other.
+OF_MAP = re.compile(r"dm-uuid-part(?P<number>\d+)-mpath-(?P<disk>.+)")
+OF_DISK = re.compile(r"(?P<disk>.+)-part(?P<number>\d+)")
 TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
 
 
@@ -151,9 +149,9 @@ class Storage:
     def now(self, tag: str, value: str) -> str | None:
         """The value to write for a device: the same where nothing changed, None when nothing is there for it.
 
-        `tag` is one of TAGS, "" for a path below /dev, "MD" for the UUID of an array, "LV" for GROUP/NAME.
+        `tag` is one of TAGS, "" for a path below /dev, or a word that a technology has for its `identifiers`.
         """
-        if tag in ("MD", "LV"):
+        if tag and tag not in TAGS:
             return self._named(tag, value)
         item = self._item(tag, value)
         path = self.place(item, backing=bool(tag)) if item else ""
@@ -180,17 +178,12 @@ class Storage:
 
     def place(self, item: Item, *, backing: bool = True) -> str:
         """The device that carries an item now, "" when it was not made; of LUKS the closed one if `backing`."""
-        lies_on = isinstance(item, (FileSystem, Swap)) or (backing and isinstance(item, Luks))
-        id = item.needs[0] if lies_on else item.id
+        id = item.needs[0] if backing and item.identified_below else item.id
         return self._rebuilt.device(id) if self._rebuilt.disks(id) else ""
 
     def _named(self, tag: str, value: str) -> str | None:
-        for item in self._layout:
-            is_array = tag == "MD" and isinstance(item, Array) and item.uuid.lower() == value.lower()
-            is_volume = tag == "LV" and isinstance(item, LogicalVolume) and f"{item.group}/{item.name}" == value
-            if (is_array or is_volume) and self.place(item):
-                return self._rebuilt.changed_identifiers.get(value, value)
-        return None
+        item = self._item(tag, value)
+        return self._rebuilt.changed_identifiers.get(value, value) if item and self.place(item) else None
 
     def _item(self, tag: str, value: str) -> Item | None:
         if not tag and value.startswith(BY_ID):
@@ -199,19 +192,13 @@ class Storage:
 
     def _by_id(self, link: str) -> Item | None:
         """The item that a link below /dev/disk/by-id stood for, by what udev writes into such names."""
-        name, _, number = link.partition("-part")
-        if of_map := re.fullmatch(r"dm-uuid-part(\d+)-mpath-(.+)", link):
-            number, name = of_map[1], of_map[2]
-        for item in self._layout:
-            if isinstance(item, Disk) and _is_identity(item, name):
-                return self._partition(item, int(number)) if number.isdigit() else item
-            if isinstance(item, Array) and link == f"md-uuid-{item.uuid}":
-                return item
-            if link.startswith("dm-name-") and getattr(item, "device", "") == f"/dev/mapper/{link[len('dm-name-') :]}":
-                return item
-        return None
+        part = OF_MAP.fullmatch(link) or OF_DISK.fullmatch(link)
+        disk = next((item for item in self._layout if part and item.is_linked(part["disk"])), None)
+        if part and disk:
+            return self._partition(disk, int(part["number"]))
+        return next((item for item in self._layout if item.is_linked(link)), None)
 
-    def _partition(self, disk: Disk, number: int) -> Item | None:
+    def _partition(self, disk: Item, number: int) -> Item | None:
         tables = {item.id for item in self._layout if disk.id in item.needs}
         return next(
             (i for i in self._layout if isinstance(i, Partition) and i.number == number and tables & {*i.needs}), None
@@ -226,35 +213,7 @@ def _is_called(device: Device, tag: str, value: str) -> bool:
 
 def _meant(item: Item, tag: str, value: str) -> bool:
     """Whether a name of the recorded machine stood for this item."""
-    if tag in ("UUID", "LABEL"):
-        own = getattr(item, tag.lower()) if isinstance(item, (FileSystem, Swap, Luks)) else ""
-        return is_called(tag, decoded(value), own)
-    if isinstance(item, Partition) and tag:
-        return is_called(tag, decoded(value), item.uuid if tag == "PARTUUID" else item.name)
-    return not tag and value in _paths(item)
-
-
-def _is_identity(disk: Disk, name: str) -> bool:
-    """Whether a name of udev ends in the disk's serial number or WWN.
-
-    ata-QEMU_HARDDISK_QM00001, wwn-0x5000c500a1b2c3d4, scsi-35000c500a1b2c3d4, nvme-eui.002538b121b0c0a5,
-    nvme-Samsung_SSD_980_S64DNX0R_1, virtio-root.
-    """
-    serial = re.escape(re.sub(r"\s+", "_", disk.serial.strip()))
-    wwn = re.escape(disk.wwn[2:] if disk.wwn.startswith("0x") else disk.wwn)
-    return bool(
-        (serial and re.search(rf"[-_]{serial}(_\d+)?$", name)) or (len(wwn) >= 8 and re.search(f"{wwn}$", name))
-    )
-
-
-def _paths(item: Item) -> set[str]:
-    """The paths by which an item was known beside its links below /dev/disk."""
-    paths = {getattr(item, "device", "")}
-    if isinstance(item, LogicalVolume):
-        paths.add(f"/dev/{item.group}/{item.name}")
-    if isinstance(item, Array) and item.name:
-        paths.add(f"/dev/md/{item.name.rpartition(':')[2]}")
-    return paths - {""}
+    return is_called(tag, decoded(value), item.identifiers.get(tag, "")) if tag else value in item.device_paths
 
 
 def _other_name(device: Device, old: str) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,18 @@ class Disk(Item):
     alignment_offset: int = field(default=0, compare=False)
     marks: tuple[str, ...] = field(default=(), compare=False)
 
+    def is_linked(self, name: str) -> bool:
+        """Whether a name of udev ends in its serial number or WWN.
+
+        ata-QEMU_HARDDISK_QM00001, wwn-0x5000c500a1b2c3d4, scsi-35000c500a1b2c3d4, nvme-eui.002538b121b0c0a5,
+        nvme-Samsung_SSD_980_S64DNX0R_1, virtio-root.
+        """
+        serial = re.escape(re.sub(r"\s+", "_", self.serial.strip()))
+        wwn = re.escape(self.wwn[2:] if self.wwn.startswith("0x") else self.wwn)
+        by_serial = bool(serial) and bool(re.search(rf"[-_]{serial}(_\d+)?$", name))
+        by_wwn = len(wwn) >= 8 and bool(re.search(f"{wwn}$", name))
+        return by_serial or by_wwn or super().is_linked(name)
+
 
 @dataclass(frozen=True)
 class PartitionTable(Item):
@@ -89,6 +101,11 @@ class Partition(Item):
     attributes: str = ""
     bootable: bool = False
     device: str = field(default="", compare=False)
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """Its own identifiers in the table."""
+        return {"PARTUUID": self.uuid, "PARTLABEL": self.name}
 
     def place(self, below: str) -> str:
         """The kernel's name: /dev/sda1, /dev/nvme0n1p1; on a multipath disk as udev named it before."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .inventory import Device
@@ -16,9 +17,16 @@ class FileSystem(Item):
     `empty` is one that is known to have had no files.
     """
 
+    identified_below = True
+
     uuid: str = ""
     label: str = ""
     empty: bool = field(default=False, compare=False)
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """Its UUID and label."""
+        return {"UUID": self.uuid, "LABEL": self.label}
 
 
 def identity(device: Device) -> str:

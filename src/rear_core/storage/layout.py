@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 from . import encoding
 
 VERSION = 1
+MAPPER = "/dev/mapper/"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Item:
     noun: ClassVar[str] = "item"
     # Whether its size is its own, and does not follow from that of what it lies on.
     bounded: ClassVar[bool] = False
+    # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
+    identified_below: ClassVar[bool] = False
     # The module of dracut that finds it when the machine starts, "" where that takes none.
     dracut: ClassVar[str] = ""
 
@@ -52,6 +55,21 @@ class Item:
     def modules(self) -> frozenset[str]:
         """The kernel modules that it takes to reach it, where what it needs is there."""
         return frozenset()
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """The identifiers by which configuration names it: those of mount(8), and words of its own technology."""
+        return {}
+
+    @property
+    def device_paths(self) -> frozenset[str]:
+        """The paths by which it was known, beside its links below /dev/disk."""
+        return frozenset({getattr(self, "device", "")} - {""})
+
+    def is_linked(self, name: str) -> bool:
+        """Whether that is the name of one of its links below /dev/disk/by-id."""
+        path = getattr(self, "device", "")
+        return name == f"dm-name-{path[len(MAPPER) :]}" if path.startswith(MAPPER) else False
 
     def place(self, below: str) -> str:
         """The path of its block device when what it needs first is at the path `below`; that path for what has none."""

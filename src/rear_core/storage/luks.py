@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ class Luks(Item):
     type = "luks"
     noun = "LUKS volume"
     dracut = "crypt"
+    identified_below = True
 
     version: int
     uuid: str
@@ -73,6 +74,11 @@ class Luks(Item):
     keyslots_size: int = 0
     other: tuple[str, ...] = ()
     device: str = field(default="", compare=False)
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """Its UUID and label."""
+        return {"UUID": self.uuid, "LABEL": self.label}
 
     @property
     def modules(self) -> frozenset[str]:

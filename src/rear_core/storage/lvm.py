@@ -129,6 +129,16 @@ class LogicalVolume(Item):
         """Thin pools, and those for caches and VDO."""
         return "pool" in self.layout.split(",")
 
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """Its name, of which configuration speaks in words of LVM's own."""
+        return {"LV": f"{self.group}/{self.name}"}
+
+    @property
+    def device_paths(self) -> frozenset[str]:
+        """Its mapping, and the link in the folder of its group."""
+        return super().device_paths | {f"/dev/{self.group}/{self.name}"}
+
     def place(self, _below: str) -> str:
         """As device-mapper names it, with hyphens doubled."""
         return "/dev/mapper/" + "-".join(name.replace("-", "--") for name in (self.group, self.name))

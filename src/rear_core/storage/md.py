@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
@@ -53,6 +53,21 @@ class Array(Item):
     def modules(self) -> frozenset[str]:
         """The personality of its level."""
         return frozenset({"raid456" if self.level in ("raid4", "raid5", "raid6") else self.level})
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """Its UUID, of which configuration speaks in words of md's own."""
+        return {"MD": self.uuid}
+
+    @property
+    def device_paths(self) -> frozenset[str]:
+        """Its number, and its name without that of the machine."""
+        name = self.name.rpartition(":")[2]
+        return super().device_paths | ({f"/dev/md/{name}"} if name else set())
+
+    def is_linked(self, name: str) -> bool:
+        """By its UUID."""
+        return name == f"md-uuid-{self.uuid}"
 
     def place(self, _below: str) -> str:
         """The same number as before; an array without a number of its own gets one counted from the top."""

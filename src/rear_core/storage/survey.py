@@ -150,7 +150,7 @@ def names(devices: Iterable[Device]) -> Callable[[str], str]:
 
 def is_called(tag: str, name: str, own: str) -> bool:
     """Whether a name after a tag as `LABEL=` is a device's own: DATA and data are two labels, and one identifier."""
-    if tag in ("UUID", "PARTUUID"):
+    if tag in ("UUID", "PARTUUID", "MD"):
         name, own = name.lower(), own.lower()
     return bool(own) and name == own
 

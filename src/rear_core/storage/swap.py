@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..mounts import unescaped
@@ -22,6 +22,7 @@ class Swap(Item):
 
     type = "swap"
     noun = "swap"
+    identified_below = True
 
     uuid: str = ""
     label: str = ""
@@ -29,6 +30,11 @@ class Swap(Item):
     active: bool = field(default=False, compare=False)
     fstab_spec: str = ""
     fstab_options: str = ""
+
+    @property
+    def identifiers(self) -> Mapping[str, str]:
+        """Its UUID and label."""
+        return {"UUID": self.uuid, "LABEL": self.label}
 
 
 @dataclass(frozen=True)
