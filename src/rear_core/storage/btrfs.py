@@ -20,6 +20,9 @@ CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes
 # How deep folders that are not copied on write are looked for, as /var/lib/libvirt/images.
 DEPTH = 4
 
+# Flags that are set when something is first used.
+BY_USE = ("BIG_METADATA", "COMPRESS_LZO", "COMPRESS_ZSTD", "DEFAULT_SUBVOL", "FREE_SPACE_TREE_VALID")
+
 # What snapper keeps there is a snapshot, also the first one, which the installation made as a plain subvolume.
 SNAPPER = re.compile(r"(^|/)\.snapshots/\d+/snapshot$")
 
@@ -51,6 +54,18 @@ class Btrfs(FileSystem):
         """Its driver."""
         return frozenset({"btrfs"})
 
+    def as_planned(self, planned: Btrfs) -> Btrfs:
+        """Without regard to the features that come by use."""
+        features = _used(self.features, planned.features)
+        ro_features = _used(self.ro_features, planned.ro_features)
+        return replace(super().as_planned(planned), features=features, ro_features=ro_features)
+
+
+def _used(features: tuple[str, ...], planned: tuple[str, ...]) -> tuple[str, ...]:
+    """The features, with those that come by use as they were planned."""
+    made = [name for name in features if name not in BY_USE]
+    return (*(n for n in planned if n in BY_USE or n in made), *(n for n in made if n not in planned))
+
 
 @dataclass(frozen=True)
 class Subvolume(Item):
@@ -59,6 +74,8 @@ class Subvolume(Item):
 
     type = "subvolume"
     noun = "subvolume"
+    # Set when the files are back, or by hand.
+    configured = ("read_only",)
 
     path: str
     number: int = field(default=0, compare=False)

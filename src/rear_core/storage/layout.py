@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .. import durable
 from ..errors import ConfigurationError
 from . import encoding
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 VERSION = 1
 MAPPER = "/dev/mapper/"
@@ -33,6 +36,11 @@ class Item:
     noun: ClassVar[str] = "item"
     # Whether its size is its own, and does not follow from that of what it lies on.
     bounded: ClassVar[bool] = False
+    # The fields that are as they were when the files are back, and those with identifiers that nobody can choose.
+    configured: ClassVar[tuple[str, ...]] = ()
+    renewed: ClassVar[tuple[str, ...]] = ()
+    # Whether it is storage itself, and not a use of it that is described again when the files are back.
+    is_storage: ClassVar[bool] = True
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
     # The module of dracut that finds it when the machine starts, "" where that takes none.
@@ -70,6 +78,10 @@ class Item:
         """Whether that is the name of one of its links below /dev/disk/by-id."""
         path = getattr(self, "device", "")
         return name == f"dm-name-{path[len(MAPPER) :]}" if path.startswith(MAPPER) else False
+
+    def as_planned(self, planned: Self) -> Self:
+        """The item as it was made, with what was planned wherever a difference says nothing of what was made."""
+        return replace(self, **{name: getattr(planned, name) for name in (*self.configured, *self.renewed)})
 
     def place(self, below: str) -> str:
         """The path of its block device when what it needs first is at the path `below`; that path for what has none."""

@@ -54,6 +54,7 @@ class Luks(Item):
     noun = "LUKS volume"
     dracut = "crypt"
     identified_below = True
+    configured = ("key_file", "crypttab_options")
 
     version: int
     uuid: str

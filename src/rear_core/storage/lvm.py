@@ -13,7 +13,7 @@ from ..rescue.contents import Contents
 from ..shell import Shell
 from .inventory import Device, volume_group
 from .layout import Item, Layout
-from .lvm_parts import CACHED, Hidden, Part, Row, Segment
+from .lvm_parts import CACHED, Hidden, Part, Row, Segment, placed
 from .survey import Survey, names
 
 # The rows of a group, or of what is in none, by their kind.
@@ -58,6 +58,7 @@ class VolumeGroup(Item):
 
     type = "vg"
     noun = "volume group"
+    renewed = ("uuid",)
 
     name: str
     uuid: str
@@ -80,6 +81,9 @@ class LogicalVolume(Item):
     type = "lv"
     noun = "logical volume"
     dracut = "lvm"
+    # What is read-only is set so when the files are back, or by hand.
+    configured = ("read_only",)
+    renewed = ("uuid",)
     bounded = True
 
     group: str
@@ -113,6 +117,15 @@ class LogicalVolume(Item):
         words = set(self.layout.split(","))
         targets = {"thin": "dm_thin_pool", "raid": "dm_raid", "cache": "dm_cache"}
         return frozenset({"dm_mod"} | {target for word, target in targets.items() if word in words})
+
+    def as_planned(self, planned: LogicalVolume) -> LogicalVolume:
+        """Where its extents lie is LVM's affair, and so is that which of them a snapshot belongs to."""
+        parts = self.parts
+        if len(parts) == len(planned.parts):
+            pairs = zip(parts, planned.parts)
+            parts = tuple(replace(now, segments=placed(now.segments, was.segments)) for now, was in pairs)
+        segments = placed(self.segments, planned.segments)
+        return replace(super().as_planned(planned), segments=segments, parts=parts, role=planned.role)
 
     @property
     def flexible(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Row = Mapping[str, str]
 
@@ -30,6 +30,13 @@ class Segment:
     parity: int = 0
     ranges: tuple[str, ...] = ()
     log: str = ""
+
+
+def placed(segments: tuple[Segment, ...], others: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments where the others lie, if they are as many."""
+    if len(segments) != len(others):
+        return segments
+    return tuple(replace(now, ranges=was.ranges) for now, was in zip(segments, others))
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class Mount(Item):
 
     type = "mount"
     noun = "mount"
+    is_storage = False
 
     target: str
     fstype: str

@@ -23,6 +23,7 @@ class Swap(Item):
     type = "swap"
     noun = "swap"
     identified_below = True
+    configured = ("fstab_spec", "fstab_options")
 
     uuid: str = ""
     label: str = ""
@@ -44,6 +45,7 @@ class SwapFile(Item):
 
     type = "swap file"
     noun = "swap file"
+    is_storage = False
 
     path: str
     size: int

@@ -17,6 +17,7 @@ from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
 
+TRACK = 64
 # The clusters from which on a FAT has 32 bits are 65525; what lies before the first one is no cluster.
 FAT32_CLUSTERS = 66000
 
@@ -49,6 +50,11 @@ class Fat(FileSystem):
     def modules(self) -> frozenset[str]:
         """Its driver."""
         return frozenset({"vfat"})
+
+    def as_planned(self, planned: Fat) -> Fat:
+        """mkfs.vfat ends it at a whole track, and the kernel has another opinion of tracks on each kind of bus."""
+        made = super().as_planned(planned)
+        return replace(made, sectors=planned.sectors) if abs(self.sectors - planned.sectors) < TRACK else made
 
 
 def capture(survey: Survey) -> Iterator[Item]:
