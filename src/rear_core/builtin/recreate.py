@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..storage.command import Command
     from ..storage.fate import Stake
     from ..storage.in_place import InPlace
+    from ..storage.kinds import Starting
     from ..storage.layout import Layout
     from ..storage.mapping import Assignment
     from ..storage.plan import Plan
@@ -126,13 +127,14 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     from ..storage.choice import look
     from ..storage.disk import Disk
     from ..storage.mapping import STRONG
+    from .storage import kinds
 
     ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
     sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
     if others := [str(item) for item in layout if isinstance(item, Disk) and item.id in ids and item.id not in sure]:
         raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
-    activate(run.sh, active, partial(passphrases.unlock, run), run.report.detail)
+    activate(active, kinds(run), starting(run))
     now = described(run, assignment.disks, layout)
     found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
     return found, look(run, layout, known)
@@ -346,6 +348,13 @@ def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None
     return renamed(now, {item.id: ids[item.device] for item in now if isinstance(item, Disk) and item.device in ids})
 
 
+def starting(run: Run) -> Starting:
+    """How storage that is there is started."""
+    from ..storage.kinds import Starting
+
+    return Starting(run.sh, run.report.detail, partial(passphrases.unlock, run))
+
+
 def after_restore(run: Run) -> None:
     """Swap files, and what becomes read-only: the system starts without what cannot be made."""
     from ..storage.execute import execute
@@ -376,6 +385,6 @@ def mount_present(run: Run) -> None:
     for item in recorded:
         if isinstance(item, Mount) and item.id not in layout:
             run.report.warn(f"{item} is left out, as its disk is")
-    activate(run.sh, layout, partial(passphrases.unlock, run), run.report.detail)
+    activate(layout, kinds(run), starting(run))
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)

@@ -8,56 +8,32 @@ from contextlib import ExitStack, contextmanager
 
 from ..shell import Shell
 from .command import Command, Site
-from .execute import is_block_device
-from .inventory import is_part, read_devices
-from .kinds import StorageKind
+from .kinds import Starting, StorageKind, kind_of
 from .layout import Layout, make
-from .luks import Luks
-from .lvm import LogicalVolume, VolumeGroup
-from .md import Array
-from .mount import Mount
-
-# By cryptsetup(8), when no key slot takes the passphrase.
-NO_KEY = 2
+from .plan import commands
 
 
-def activate(
-    sh: Shell, layout: Layout, unlock: Callable[[Luks, Callable[[str], bool]], None], tell: Callable[[str], None]
-) -> None:
-    """Start what the layout has and what does not run yet; `unlock` is given a volume and what tries a passphrase."""
+def activate(layout: Layout, kinds: Sequence[StorageKind], starting: Starting) -> None:
+    """Start what the layout has and what does not run yet."""
     for item in layout.order():
-        if isinstance(item, Array):
-            tell(f"assemble {item}")
-            # It is no failure that it runs already.
-            sh.run("mdadm", "--assemble", "--scan", f"--uuid={item.uuid}", ok=(0, 1, 2))
-        elif isinstance(item, Luks) and item.name and not is_block_device(f"/dev/mapper/{item.name}"):
-            tell(f"open {item}")
-            unlock(item, _trying(sh, item))
-        elif isinstance(item, VolumeGroup):
-            tell(f"activate {item}")
-            sh.run("lvm", "vgchange", "--activate=y", item.name)
-    sh.run("udevadm", "settle", "--timeout=60")
+        if start := kind_of(item, kinds).start:
+            start(item, starting)
+    starting.sh.run("udevadm", "settle", "--timeout=60")
 
 
 @contextmanager
-def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator[None]:
-    """A block in which that of a layout runs which can without anything being written: arrays, plain volumes.
+def readable(sh: Shell, layout: Layout, kinds: Sequence[StorageKind], tell: Callable[[str], None]) -> Iterator[None]:
+    """A block in which that of a layout runs which can without anything being written.
 
-    A mirrored or cached volume, or one of a pool, is not started: LVM would write to it. Nor is a closed LUKS volume.
+    A closed LUKS volume is not opened, nor is anything started that would be written to.
     """
     with ExitStack() as undo:
         for item in layout.order():
-            link = f"/dev/disk/by-id/md-uuid-{getattr(item, 'uuid', '')}"
-            if isinstance(item, Array) and not is_block_device(link):
-                argv = ["mdadm", "--assemble", "--readonly", "--scan", f"--uuid={item.uuid}"]
-                stop = ["mdadm", "--stop", link]
-            elif isinstance(item, LogicalVolume) and item.is_plain and not is_block_device(item.device):
-                volume = f"{item.group}/{item.name}"
-                read_only = f'activation {{ read_only_volume_list=["{volume}"] }}'
-                argv = ["lvm", "lvchange", "--activate=y", f"--config={read_only}", volume]
-                stop = ["lvm", "lvchange", "--activate=n", volume]
-            else:
+            read_only = kind_of(item, kinds).read_only
+            found = read_only(item) if read_only else None
+            if found is None:
                 continue
+            argv, stop = found
             tell(f"start {item}, to be read")
             # Where it is not there, as on a new disk, it is no failure.
             if sh.run(*argv, ok=(0, 1, 2, 5)).status == 0:
@@ -66,32 +42,10 @@ def readable(sh: Shell, layout: Layout, tell: Callable[[str], None]) -> Iterator
         yield
 
 
-def _trying(sh: Shell, volume: Luks) -> Callable[[str], bool]:
-    """What opens a volume with a passphrase, and tells whether it has it."""
-    argv = ("cryptsetup", "open", "--key-file=-", _holding(sh, volume), volume.name)
-    return lambda word: sh.run(*argv, input=word, ok=(0, NO_KEY)).status == 0
-
-
-def _holding(sh: Shell, volume: Luks) -> str:
-    """The device that holds a volume, or the link that cryptsetup says is missing.
-
-    The link may be that of something which begins where the device does: a leg of a mirrored logical volume, a
-    partition that only the kernel sees.
-    """
-    sh.run("udevadm", "settle", "--timeout=60")
-    devices = read_devices(sh, lambda _line: None)
-    holding = (d.path for d in devices.values() if d.uuid == volume.uuid and not is_part(devices, d))
-    return next(holding, f"/dev/disk/by-uuid/{volume.uuid}")
-
-
 def mounting(
     layout: Layout, now: Layout, disks: Mapping[str, str], kinds: Sequence[StorageKind], target: str
 ) -> Iterator[Command]:
     """The commands that mount what a layout has, where its items are `now`."""
-    items = [item if isinstance(item, Mount) else now.get(item.id) or item for item in layout]
+    items = [now.get(item.id) or item if item.is_storage else item for item in layout]
     site = Site(make(items), disks, target=target)
-    recreate = next(kind.recreate for kind in kinds if Mount in kind.items)
-    assert recreate is not None
-    for item in site.layout.order():
-        if isinstance(item, Mount):
-            yield from recreate(item, site)
+    yield from commands(site, kinds, lambda item: not item.is_storage)

@@ -233,7 +233,8 @@ def _filled(run: Run, layout: Layout, machine: Machine, were_empty: Collection[s
         return {id: names[name] for name, id in wanted.items() if name in names}
 
     hidden = {below for id in {*wanted.values()} - seen(machine.devices).keys() for below in site.below(id) if start}
-    with readable(run.sh, make(item for item in layout if item.id in hidden), run.report.log):
+    kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
+    with readable(run.sh, make(item for item in layout if item.id in hidden), kinds, run.report.log):
         devices = read_devices(run.sh, run.report.log) if hidden else machine.devices
         return frozenset(id for id, device in seen(devices).items() if _holds_something(run, device))
 

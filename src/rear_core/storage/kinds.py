@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Starting:
+    """How items are started: `tell` says what is done, `unlock` is given an item and what tries a passphrase."""
+
+    sh: Shell
+    tell: Callable[[str], None]
+    unlock: Callable[[Any, Callable[[str], bool]], None]
+
+
+@dataclass(frozen=True)
 class StorageKind:
     """A storage technology, as yielded by the hook `rear_storage_kinds`.
 
@@ -33,6 +42,9 @@ class StorageKind:
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
     `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
     `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
+    `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
+    it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
+    `stop(device)` is the command that stops what a running device is, None where it is of another technology.
     `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
     paths: that is not erased unasked. It may name what is recorded, where something else has its name.
     `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
@@ -49,6 +61,9 @@ class StorageKind:
     notes: Callable[[Any, Site], Iterable[str]] | None = None
     appear: Callable[[Shell], None] | None = None
     lacking: Callable[[Any, Collection[str]], Item | None] | None = None
+    start: Callable[[Any, Starting], None] | None = None
+    read_only: Callable[[Any], tuple[Sequence[str], Sequence[str]] | None] | None = None
+    stop: Callable[[Device], Command | None] | None = None
     exclusive: tuple[type[Item], ...] = ()
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
 
@@ -67,6 +82,11 @@ def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
     return types
 
 
+def kind_of(item: Item, kinds: Iterable[StorageKind]) -> StorageKind:
+    """The technology of an item."""
+    return next(kind for kind in kinds if type(item) in kind.items)
+
+
 def refusals(site: Site, kinds: Iterable[StorageKind]) -> list[str]:
     """Why items of a layout cannot be made again, each by name."""
     asked = {cls: kind.refuses for kind in kinds for cls in kind.items if kind.refuses}
@@ -81,7 +101,7 @@ def notes(site: Site, kinds: Iterable[StorageKind]) -> list[str]:
 
 def lacking(item: Item, gone: Collection[str], kinds: Iterable[StorageKind]) -> Item | None:
     """An item as it runs without what is gone of its needs, None where it cannot."""
-    asked = next((kind.lacking for kind in kinds if isinstance(item, kind.items)), None)
+    asked = next((kind.lacking for kind in kinds if type(item) in kind.items), None)
     return asked(item, gone) if asked else None
 
 

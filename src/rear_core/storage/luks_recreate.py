@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from ..shell import Shell
 from .command import Command, Site
 from .disk import sector_size
-from .kinds import StorageKind
+from .execute import is_block_device
+from .inventory import Device, is_part, read_devices
+from .kinds import Starting, StorageKind
 from .luks import Luks, capture, contents
 
+# By cryptsetup(8), when no key slot takes the passphrase.
+NO_KEY = 2
 PERSISTENT_FLAGS = {
     "allow-discards": "--allow-discards",
     "same-cpu-crypt": "--perf-same_cpu_crypt",
@@ -77,6 +82,38 @@ def passphrase_problem(passphrase: str) -> str:
     return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
 
 
+def start(item: Luks, starting: Starting) -> None:
+    """Open the volume with a passphrase that somebody has, unless it is open, or nobody knows as what it was."""
+    if item.name and not is_block_device(item.place("")):
+        starting.tell(f"open {item}")
+        starting.unlock(item, _trying(starting.sh, item))
+
+
+def _trying(sh: Shell, volume: Luks) -> Callable[[str], bool]:
+    """What opens a volume with a passphrase, and tells whether it has it."""
+    argv = ("cryptsetup", "open", "--key-file=-", _holding(sh, volume), volume.name)
+    return lambda word: sh.run(*argv, input=word, ok=(0, NO_KEY)).status == 0
+
+
+def _holding(sh: Shell, volume: Luks) -> str:
+    """The device that holds a volume, or the link that cryptsetup says is missing.
+
+    The link may be that of something which begins where the device does: a leg of a mirrored logical volume, a
+    partition that only the kernel sees.
+    """
+    sh.run("udevadm", "settle", "--timeout=60")
+    devices = read_devices(sh, lambda _line: None)
+    holding = (d.path for d in devices.values() if d.uuid == volume.uuid and not is_part(devices, d))
+    return next(holding, f"/dev/disk/by-uuid/{volume.uuid}")
+
+
+def stop(device: Device) -> Command | None:
+    """Close an open volume."""
+    if device.type != "crypt":
+        return None
+    return Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
+
+
 def refuses(item: Luks, site: Site) -> Iterator[str]:
     """Volumes that hold more than encrypted data, are being made into others, or begin within a sector."""
     sector = sector_size(site, item.id)
@@ -94,4 +131,6 @@ def notes(item: Luks, _site: Site) -> Iterator[str]:
         yield f"its key file {item.key_file} opens it only when it is added as a key again"
 
 
-KIND = StorageKind("luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)
+KIND = StorageKind(
+    "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop
+)

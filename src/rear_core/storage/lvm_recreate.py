@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from . import lvm_running
 from .command import Command, Site, zeros
 from .disk import BLANK, sector_size
 from .kinds import StorageKind
@@ -269,5 +270,6 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
-    refuses=refuses, notes=notes, within=within, exclusive=(PhysicalVolume, VolumeGroup),
+    refuses=refuses, notes=notes, start=lvm_running.start, read_only=lvm_running.read_only, stop=lvm_running.stop,
+    within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

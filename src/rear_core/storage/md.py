@@ -10,10 +10,14 @@ from dataclasses import dataclass, field, replace
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .disk import sector_size
+from .execute import is_block_device
 from .inventory import Device
-from .kinds import StorageKind
+from .kinds import Starting, StorageKind
 from .layout import Item, Layout
 from .survey import Survey
+
+# How lsblk calls what runs: raid1, linear, md for one that is idle.
+RUNNING = ("raid", "linear", "md", "container")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Array(Item):
 
 def capture(survey: Survey) -> Iterator[Item]:
     """The arrays that run; one that does not is named as left out by its members."""
-    arrays = [d for d in survey.devices.values() if d.type.startswith(("raid", "linear", "md", "container"))]
+    arrays = [d for d in survey.devices.values() if d.type.startswith(RUNNING)]
     exports = {device: read_export(survey, device) for device in arrays}
     for device, export in exports.items():
         kind = export.get("MD_METADATA", "")
@@ -293,6 +297,26 @@ def _can_flag(item: Array) -> bool:
     return not item.spares and last == item.write_mostly
 
 
+def start(item: Array, starting: Starting) -> None:
+    """Assemble the array; it is no failure that it runs already."""
+    starting.tell(f"assemble {item}")
+    starting.sh.run("mdadm", "--assemble", "--scan", f"--uuid={item.uuid}", ok=(0, 1, 2))
+
+
+def read_only(item: Array) -> tuple[list[str], list[str]] | None:
+    """Assemble it so that it does not even count that it was started."""
+    link = f"/dev/disk/by-id/md-uuid-{item.uuid}"
+    argv = ["mdadm", "--assemble", "--readonly", "--scan", f"--uuid={item.uuid}"]
+    return None if is_block_device(link) else (argv, ["mdadm", "--stop", link])
+
+
+def stop(device: Device) -> Command | None:
+    """Arrays, and the containers of those of firmware."""
+    if not device.type.startswith(RUNNING):
+        return None
+    return Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
+
+
 def refuses(item: Array, _site: Site) -> Iterator[str]:
     """Arrays whose metadata belong to the firmware, or to a cluster."""
     if not re.fullmatch(r"0\.90|1(\.\d)?|", item.metadata):
@@ -346,4 +370,7 @@ def _layout(item: Array) -> str:
     return item.layout if item.level in ("raid5", "raid6") and not item.layout.startswith("-") else ""
 
 
-KIND = StorageKind("md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking)
+KIND = StorageKind(
+    "md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking, start=start,
+    read_only=read_only, stop=stop,
+)  # fmt: skip

@@ -14,7 +14,7 @@ from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
 from .in_place import InPlace
-from .kinds import StorageKind, lacking, refusals
+from .kinds import StorageKind, kind_of, lacking, refusals
 from .kinds import notes as notes_of
 from .layout import Item, Layout, make
 from .luks import Luks
@@ -170,9 +170,9 @@ def plan(
     return Plan(
         site,
         disks,
-        tuple(teardown(machine, cleared)),
-        tuple(commands(site, kinds, lambda item: not isinstance(item, Mount) and item.id not in in_place.ids)),
-        tuple(commands(site, kinds, lambda item: isinstance(item, Mount))),
+        tuple(teardown(machine, cleared, kinds)),
+        tuple(commands(site, kinds, lambda item: item.is_storage and item.id not in in_place.ids)),
+        tuple(commands(site, kinds, lambda item: not item.is_storage)),
         _after(site, kinds, in_place.ids),
         tuple(notes),
         _hardware_changed(layout, disks, present),
@@ -250,7 +250,7 @@ def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], 
     """What makes the wanted items again, in their order; `Refused` where a technology cannot."""
     for item in site.layout.order():
         if wanted(item):
-            kind = _kind(kinds, item)
+            kind = kind_of(item, kinds)
             if kind.recreate is None:
                 raise Refused(
                     f"{item}: the storage technology {kind.name!r} cannot make it again",
@@ -262,14 +262,10 @@ def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], 
 def _after(site: Site, kinds: Sequence[StorageKind], staying: frozenset[str]) -> dict[str, tuple[Command, ...]]:
     found = {}
     for item in site.layout.order():
-        later = _kind(kinds, item).restored
+        later = kind_of(item, kinds).restored
         if later and item.id not in staying and (commands := tuple(later(item, site))):
             found[str(item)] = commands
     return found
-
-
-def _kind(kinds: Sequence[StorageKind], item: Item) -> StorageKind:
-    return next(kind for kind in kinds if type(item) in kind.items)
 
 
 def _hardware_changed(layout: Layout, disks: Mapping[str, str], present: Mapping[str, PresentDisk]) -> bool:

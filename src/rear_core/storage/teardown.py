@@ -9,18 +9,22 @@ from pathlib import Path
 from ..errors import Refused
 from ..mounts import mounted_below
 from .command import Command, zeros
-from .inventory import Device, volume_group
+from .inventory import Device
+from .kinds import StorageKind
 from .present import Machine
 
 
-def teardown(machine: Machine, disks: Sequence[str]) -> list[Command]:
+def teardown(machine: Machine, disks: Sequence[str], kinds: Sequence[StorageKind]) -> list[Command]:
     """The commands that leave these disks, or partitions and volumes of others, blank, those on top first; `Refused`
     when others would lose by it."""
     stacks = {disk: machine.above(disk) for disk in disks}
     devices = list({device.path: device for stack in stacks.values() for device in stack}.values())
     _check_others(machine, devices, disks)
     above = [device for device in devices if device.path not in disks]
-    commands = [*_unmount(machine, devices), *_stop(machine, _top_first(machine, above))]
+    stops = [stop for kind in kinds if (stop := kind.stop)]
+    stopping = [command for device in _top_first(machine, above) for stop in stops if (command := stop(device))]
+    # What stops a volume stops all of its group.
+    commands = [*_unmount(machine, devices), *dict.fromkeys(stopping)]
     raw = {disk.path for disk in machine.disks if disk.holds}
     for disk, stack in stacks.items():
         # Partitions of arrays and volumes are gone with them.
@@ -65,21 +69,6 @@ def _unmount(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
     for device in devices:
         if machine.swaps & {device.path, f"/dev/{device.kernel_name}"}:
             yield Command(("swapoff", device.path), f"{device.path} is in use as swap")
-
-
-def _stop(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
-    """Deactivate volume groups, close LUKS, stop arrays: each after what stands on it."""
-    groups: set[str] = set()
-    for device in devices:
-        if device.type == "lvm":
-            group = volume_group(device)
-            if group not in groups:
-                groups.add(group)
-                yield Command(("lvm", "vgchange", "--activate=n", group), f"volume group {group} is active")
-        elif device.type == "crypt":
-            yield Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
-        elif device.type.startswith(("raid", "linear", "md", "container")):
-            yield Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
 
 
 def _wipe(device: Device, disk: str) -> Command:

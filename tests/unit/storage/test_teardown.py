@@ -12,6 +12,7 @@ from rear_core.storage.inventory import Device
 from rear_core.storage.present import Machine
 from rear_core.storage.survey import Mounted
 from rear_core.storage.teardown import teardown
+from rear_core.storage.technologies import CORE_KINDS
 
 
 def device(path: str, type: str, *parents: str, fstype: str = "", label: str = "") -> Device:
@@ -48,7 +49,7 @@ def test_a_stack_is_taken_down_from_the_top() -> None:
         mounts=("/dev/mapper/my--data-root=/mnt/local", "/dev/mapper/my--data-root=/mnt/local/srv"),
         swaps=("/dev/mapper/my--data-swap",),
     )
-    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/sda", "/dev/sdb"])]
+    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/sda", "/dev/sdb"], CORE_KINDS)]
     assert commands == [
         "umount /mnt/local/srv",
         "umount /mnt/local",
@@ -66,28 +67,29 @@ def test_a_stack_is_taken_down_from_the_top() -> None:
 
 
 def test_what_is_lost_is_said() -> None:
-    lost = [command.destroys for command in teardown(machine(*STACK), ["/dev/sda", "/dev/sdb"]) if command.destroys]
+    commands = teardown(machine(*STACK), ["/dev/sda", "/dev/sdb"], CORE_KINDS)
+    lost = [command.destroys for command in commands if command.destroys]
     assert "linux_raid_member on /dev/sda1" in lost and "partition table on /dev/sda" in lost
 
 
 def test_an_array_that_another_disk_shares_is_left_alone() -> None:
     with pytest.raises(Refused, match="/dev/md0 also stands on /dev/sdb1"):
-        teardown(machine(*STACK), ["/dev/sda"])
+        teardown(machine(*STACK), ["/dev/sda"], CORE_KINDS)
 
 
 def test_partitions_of_an_array_go_with_it() -> None:
     here = machine(*STACK[:4], device("/dev/md0", "raid1", "/dev/sda1", "/dev/sdb1"),
                    device("/dev/md0p1", "part", "/dev/md0", fstype="ext4"))  # fmt: skip
-    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/sda", "/dev/sdb"])]
+    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/sda", "/dev/sdb"], CORE_KINDS)]
     assert commands[0] == "mdadm --stop /dev/md0" and not [c for c in commands if "md0p1" in c]
 
 
 def test_a_blank_disk_needs_nothing() -> None:
-    assert teardown(machine(device("/dev/sda", "disk")), ["/dev/sda"]) == []
+    assert teardown(machine(device("/dev/sda", "disk")), ["/dev/sda"], CORE_KINDS) == []
 
 
 def test_a_file_system_on_a_whole_disk_is_wiped() -> None:
-    command, _ = teardown(machine(device("/dev/sda", "disk", fstype="xfs", label="srv")), ["/dev/sda"])
+    command, _ = teardown(machine(device("/dev/sda", "disk", fstype="xfs", label="srv")), ["/dev/sda"], CORE_KINDS)
     assert command.destroys == "xfs srv on /dev/sda" and command.devices == ("/dev/sda",)
 
 
@@ -98,7 +100,7 @@ def test_both_paths_of_a_multipath_disk_may_go() -> None:
         device("/dev/mapper/mpatha", "mpath", "/dev/sda", "/dev/sdb"),
         device("/dev/mapper/mpatha-part1", "part", "/dev/mapper/mpatha", fstype="ext4"),
     )
-    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/mapper/mpatha"])]
+    commands = [" ".join(command.argv) for command in teardown(here, ["/dev/mapper/mpatha"], CORE_KINDS)]
     assert commands == [
         "wipefs --all --force /dev/mapper/mpatha-part1",
         "wipefs --all --force /dev/mapper/mpatha",
