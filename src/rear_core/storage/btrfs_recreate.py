@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from .btrfs import Btrfs, Subvolume, capture, contents
 from .command import Command, Site
+from .filesystem import MIB, any_size, spare
 from .kinds import StorageKind
 from .layout import Item
 
@@ -109,5 +111,5 @@ def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
 
 KIND = StorageKind(
     "btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored, notes=notes,
-    exclusive=(Btrfs,),
+    exclusive=(Btrfs,), any_size=any_size, spare=partial(spare, journal=64 * MIB),
 )  # fmt: skip

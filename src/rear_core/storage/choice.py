@@ -161,7 +161,7 @@ def assigned(
     """The recorded disks matched with those that are here; those of `kept` keep in place what would be lost."""
     lost = {id: [*map(str, stake.lost)] for id, stake in stakes.items()}
     kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
-    alone, sizes = left_alone(stakes), minimum(layout, usage(run))
+    alone, sizes = left_alone(stakes), minimum(layout, usage(run), run.plugins.call("rear_storage_kinds"))
     gives_up = "*" in run.settings["GIVE_UP"]
     return assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
 

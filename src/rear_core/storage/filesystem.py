@@ -5,9 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .inventory import Device
 from .layout import Item
+
+if TYPE_CHECKING:
+    from .resize import Sizes
+
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,23 @@ class FileSystem(Item):
     def identifiers(self) -> Mapping[str, str]:
         """Its UUID and label."""
         return {"UUID": self.uuid, "LABEL": self.label}
+
+
+def any_size(_item: FileSystem, _sizes: Sizes) -> bool:
+    """Whether one of a kind that is made as large as its device can be made on one of another size."""
+    return True
+
+
+def spare(item: FileSystem, sizes: Sizes, size: int, *, journal: int, least: int = 64 * MIB) -> int:
+    """How many bytes a device of that size can lose below a file system: what is left when its files, a fourth of that
+    for its own bookkeeping and its `journal` have their place, in whole MiB. 0 where nobody knows what they take.
+    """
+    targets = sizes.targets(item.id)
+    if not targets or len(item.needs) > 1 or not targets <= set(sizes.used):
+        return 0
+    used = max(sizes.used[target] for target in targets)
+    needed = -(-(used * 5 // 4 + journal + 64 * MIB) // MIB) * MIB
+    return max(0, size - max(least, needed))
 
 
 def identity(device: Device) -> str:

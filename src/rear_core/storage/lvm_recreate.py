@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from . import lvm_running
+from . import lvm_resize, lvm_running
 from .command import Command, Site, zeros
 from .disk import BLANK, sector_size
 from .kinds import StorageKind
@@ -271,5 +271,6 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
     refuses=refuses, notes=notes, start=lvm_running.start, read_only=lvm_running.read_only, stop=lvm_running.stop,
+    any_size=lvm_resize.any_size, spare=lvm_resize.spare, shrink=lvm_resize.shrink,
     within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

@@ -372,5 +372,5 @@ def _layout(item: Array) -> str:
 
 KIND = StorageKind(
     "md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking, start=start,
-    read_only=read_only, stop=stop,
+    read_only=read_only, stop=stop, any_size=lambda item, sizes: sizes.takes_any_size(item.id),
 )  # fmt: skip

@@ -139,7 +139,7 @@ def plan(
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
     kept = with_sectors(kept, {id: present[path].logical_sector_size for id, path in disks.items()})
-    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}))
+    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}, kinds))
     if fitted.problems:
         raise Refused("; ".join(fitted.problems), "choose other disks by DISK_MAPPING, or edit layout.json")
     on_site = make(

@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .disk import sector_size
-from .filesystem import FileSystem, identity
+from .filesystem import MIB, FileSystem, any_size, identity, spare
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey, names
@@ -219,4 +220,8 @@ def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
     return (f"{name}={known[name]}" for name in names if known.get(name) and name not in refused)
 
 
-KIND = StorageKind("xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)
+KIND = StorageKind(
+    "xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, any_size=any_size,
+    # mkfs.xfs makes none below 300 MiB.
+    spare=partial(spare, journal=64 * MIB, least=320 * MIB),
+)  # fmt: skip

@@ -14,7 +14,7 @@ from rear_core.storage.layout import make
 from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.lvm_parts import Hidden, Part, Row, Segment
 from rear_core.storage.lvm_recreate import recreate
-from rear_core.storage.resize import _extents
+from rear_core.storage.lvm_resize import _extents
 from rear_core.storage.technologies import CORE_KINDS
 
 MIB = 1 << 20

@@ -52,7 +52,7 @@ def planned(items: list[Item], *sectors: int, size: int = SIZE) -> Plan:
         for disk, sector in zip(old, sectors)
     ]
     devices = {disk.path: Device(disk.path, disk.path[5:], "", "disk", size, is_disk=True) for disk in new}
-    assignment = assign(layout, new, minimum(layout, {}), {})
+    assignment = assign(layout, new, minimum(layout, {}, CORE_KINDS), {})
     return plan(layout, assignment, Machine(devices, (), frozenset(), tuple(new)), CORE_KINDS)
 
 
