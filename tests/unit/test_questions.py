@@ -149,7 +149,7 @@ WORD = """
 from types import SimpleNamespace as Space
 from rear_core import questions
 from rear_core.cli import output
-from rear_core.storage.luks_recreate import passphrase_problem
+from rear_core.storage.passphrases import passphrase_problem
 output.take_over()
 run = Space(options=Space(unattended=False), settings={})
 if questions.confirm(run, "Erase it", default=False, quits="ended"):

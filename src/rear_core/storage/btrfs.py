@@ -36,6 +36,7 @@ class Btrfs(FileSystem):
     type = "btrfs"
     noun = "file system"
     dracut = "btrfs"
+    compresses = True
 
     data_profile: str = ""
     metadata_profile: str = ""

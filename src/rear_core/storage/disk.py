@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
@@ -16,6 +16,12 @@ from .inventory import Device, partition_number, pathless
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Mounted, Survey
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .present import PresentDisk
+    from .resize import Sizes
 
 # What sfdisk says of a disk that it could read.
 NO_TABLE = "does not contain a recognized partition table"
@@ -48,6 +54,21 @@ class Disk(Item):
     optimal_io: int = field(default=0, compare=False)
     alignment_offset: int = field(default=0, compare=False)
     marks: tuple[str, ...] = field(default=(), compare=False)
+
+    def replaced_by(self, present: PresentDisk) -> Self:
+        """A recorded disk as its successor is."""
+        return replace(
+            self,
+            device=present.path,
+            size=present.size,
+            model=present.model,
+            vendor=present.vendor,
+            serial=present.serial,
+            wwn=present.wwn,
+            transport=present.transport,
+            logical_sector_size=present.logical_sector_size,
+            physical_sector_size=present.physical_sector_size,
+        )
 
     def is_linked(self, name: str) -> bool:
         """Whether a name of udev ends in its serial number or WWN.
@@ -395,4 +416,11 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
         yield "the MBR before its GPT has partitions of its own, which cannot be made in sectors of another size"
 
 
-KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses)
+def fits(item: Item, _sizes: Sizes, _size: int) -> bool:
+    """Whether it can be cut off: only an extended partition, whose own end says nothing."""
+    return getattr(item, "code", "") in EXTENDED
+
+
+KIND = StorageKind(
+    "disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses, fits=fits
+)

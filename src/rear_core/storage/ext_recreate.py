@@ -194,5 +194,5 @@ def room(item: Ext | Journal, sizes: Sizes, size: int) -> int:
 
 KIND = StorageKind(
     "ext", (Ext, Journal), capture, contents, recreate=recreate, refuses=refuses, notes=notes, any_size=any_size,
-    spare=room,
+    spare=room, fits=lambda item, _sizes, _size: isinstance(item, Ext),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .inventory import Device
 from .layout import Item
@@ -24,6 +24,8 @@ class FileSystem(Item):
     """
 
     identified_below = True
+    # Whether it may hold more than its device has room for.
+    compresses: ClassVar[bool] = False
 
     uuid: str = ""
     label: str = ""
@@ -37,6 +39,11 @@ class FileSystem(Item):
 
 def any_size(_item: FileSystem, _sizes: Sizes) -> bool:
     """Whether one of a kind that is made as large as its device can be made on one of another size."""
+    return True
+
+
+def fits(_item: FileSystem, _sizes: Sizes, _size: int) -> bool:
+    """Whether one of a kind that is made as large as its device can be made on one that is a little smaller."""
     return True
 
 

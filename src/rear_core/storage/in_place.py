@@ -14,7 +14,6 @@ from .filesystem import FileSystem
 from .layout import Item, Layout, make
 from .luks import Luks
 from .lvm import LogicalVolume, VolumeGroup
-from .md import Array
 from .mount import Mount
 from .outcome import outcome
 
@@ -23,10 +22,10 @@ ADVICE = "name in GIVE_UP what may be lost, or make it as it was recorded"
 
 @dataclass(frozen=True)
 class InPlace:
-    """The ids of the items that stay, and the paths that arrays among them have now."""
+    """The ids of the items that stay, and the paths that those among them have now which are not disks."""
 
     ids: frozenset[str] = frozenset()
-    arrays: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, str] = field(default_factory=dict)
 
     def cleared(self, site: Site) -> list[str]:
         """The devices that stay, and on which something is made again."""
@@ -73,7 +72,8 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
     _, differences = outcome(make(_carriers(layout, ids)), make(_carriers(now, ids)))
     if differences:
         raise Refused(f"it cannot be kept in place: {'; '.join(differences)}", ADVICE)
-    return InPlace(ids, {item.id: item.device for item in now if item.id in ids and isinstance(item, Array)})
+    devices = {item.id: getattr(item, "device", "") for item in now if item.id in ids and not isinstance(item, Disk)}
+    return InPlace(ids, {id: path for id, path in devices.items() if path})
 
 
 def _carriers(layout: Layout, ids: frozenset[str]) -> Iterator[Item]:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from .. import durable
 from ..errors import ConfigurationError
@@ -18,6 +18,7 @@ from . import encoding
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+T = TypeVar("T", bound="Item")
 VERSION = 1
 MAPPER = "/dev/mapper/"
 
@@ -83,6 +84,10 @@ class Item:
         """The item as it was made, with what was planned wherever a difference says nothing of what was made."""
         return replace(self, **{name: getattr(planned, name) for name in (*self.configured, *self.renewed)})
 
+    def named_beside(self, taken: Collection[str]) -> Self:
+        """The item with a device that is none of these paths, where its name is one that the kernel counts."""
+        return self
+
     def place(self, below: str) -> str:
         """The path of its block device when what it needs first is at the path `below`; that path for what has none."""
         return below
@@ -136,6 +141,10 @@ class Layout:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def of(self, kind: type[T]) -> list[T]:
+        """The items of one type, and of those that build on it."""
+        return [item for item in self.items if isinstance(item, kind)]
 
     def below(self, *ids: str) -> list[Item]:
         """These items, and all that they lie on."""

@@ -72,17 +72,6 @@ def _key_derivation(item: Luks, site: Site) -> list[str]:
     return [*options, f"--pbkdf-force-iterations={slot.cost}"] if slot.cost else options
 
 
-def passphrase_problem(passphrase: str) -> str:
-    """What the tool, or a keyboard at boot, would not accept; "" for a good passphrase."""
-    if not passphrase:
-        return "it is empty"
-    if len(passphrase.encode(errors="surrogateescape")) > 512:
-        return "it is longer than 512 bytes"
-    if not passphrase.isprintable():
-        return "it has characters that cannot be typed"
-    return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
-
-
 def start(item: Luks, starting: Starting) -> None:
     """Open the volume with a passphrase that somebody has, unless it is open, or nobody knows as what it was."""
     if item.name and not is_block_device(item.place("")):
@@ -139,6 +128,7 @@ def room(item: Luks, sizes: Sizes, size: int) -> int:
 
 KIND = StorageKind(
     "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop,
+    fits=lambda item, sizes, size: sizes.fits(item.id, size - item.offset),
     any_size=lambda item, sizes: sizes.takes_any_size(item.id), spare=room,
     shrink=lambda item, sizes, amount: sizes.shrink(item.id, amount),
 )  # fmt: skip

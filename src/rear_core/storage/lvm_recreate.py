@@ -271,6 +271,6 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
     refuses=refuses, notes=notes, start=lvm_running.start, read_only=lvm_running.read_only, stop=lvm_running.stop,
-    any_size=lvm_resize.any_size, spare=lvm_resize.spare, shrink=lvm_resize.shrink,
+    fits=lvm_resize.fits, any_size=lvm_resize.any_size, spare=lvm_resize.spare, shrink=lvm_resize.shrink,
     within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

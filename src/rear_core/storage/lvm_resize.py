@@ -12,6 +12,14 @@ from .lvm_parts import Segment
 from .resize import MIB, Sizes
 
 
+def fits(item: Item, sizes: Sizes, size: int) -> bool:
+    """Whether all extents of a physical volume have their place."""
+    if not isinstance(item, PhysicalVolume):
+        return False
+    group = _group(item, sizes)
+    return size - item.data_start >= item.extents * (group.extent_size if group else 1)
+
+
 def any_size(item: Item, _sizes: Sizes) -> bool:
     """A physical volume takes any device."""
     return isinstance(item, PhysicalVolume)

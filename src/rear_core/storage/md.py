@@ -73,6 +73,12 @@ class Array(Item):
         """By its UUID."""
         return name == f"md-uuid-{self.uuid}"
 
+    def named_beside(self, taken: Collection[str]) -> Array:
+        """With its own number if that is free, or the highest one that is."""
+        free = (f"/dev/md{number}" for number in range(127, -1, -1) if f"/dev/md{number}" not in taken)
+        wanted = self.place("")
+        return replace(self, device=wanted if wanted not in taken else next(free))
+
     def place(self, _below: str) -> str:
         """The same number as before; an array without a number of its own gets one counted from the top."""
         return self.device if re.fullmatch(r"/dev/md\d+", self.device) else "/dev/md127"

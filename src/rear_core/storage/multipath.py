@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ..rescue.contents import Contents
 from ..shell import Shell
@@ -12,6 +13,11 @@ from .disk import Disk, identity, tables
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .present import PresentDisk
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,10 @@ class MultipathDisk(Disk):
 
     name: str = ""
     paths: tuple[str, ...] = field(default=(), compare=False)
+
+    def replaced_by(self, present: PresentDisk) -> Self:
+        """Without a name from its configuration a map is called by the WWID of its disk."""
+        return replace(super().replaced_by(present), name=present.path.rpartition("/")[2])
 
     @property
     def modules(self) -> frozenset[str]:

@@ -12,15 +12,13 @@ from ..errors import Refused
 
 if TYPE_CHECKING:
     from ..run import Run
-    from .luks import Luks
+    from .layout import Item
 
 TRIES = 3
 
 
-def get_new(run: Run, volumes: Iterable[Luks]) -> None:
+def get_new(run: Run, volumes: Iterable[Item]) -> None:
     """Have a passphrase for every one of these volumes, one that the tool takes and that can be typed at boot."""
-    from .luks_recreate import passphrase_problem
-
     known = str(run.settings["LUKS_PASSPHRASE"])
     for volume in volumes:
         if volume.id in run.passphrases:
@@ -41,10 +39,19 @@ def get_new(run: Run, volumes: Iterable[Luks]) -> None:
         run.report.mask(word)
 
 
-def ask(run: Run, volume: Luks) -> str:
-    """A passphrase that was typed twice."""
-    from .luks_recreate import passphrase_problem
+def passphrase_problem(passphrase: str) -> str:
+    """What the tool, or a keyboard at boot, would not accept; "" for a good passphrase."""
+    if not passphrase:
+        return "it is empty"
+    if len(passphrase.encode(errors="surrogateescape")) > 512:
+        return "it is longer than 512 bytes"
+    if not passphrase.isprintable():
+        return "it has characters that cannot be typed"
+    return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
 
+
+def ask(run: Run, volume: Item) -> str:
+    """A passphrase that was typed twice."""
     for _ in range(TRIES):
         word = questions.ask_secret(run, f"New passphrase for {volume}: ")
         problem = passphrase_problem(word)
@@ -54,7 +61,7 @@ def ask(run: Run, volume: Luks) -> str:
     raise Refused(f"no passphrase for {volume}", "run it again")
 
 
-def unlock(run: Run, volume: Luks, opens: Callable[[str], bool]) -> None:
+def unlock(run: Run, volume: Item, opens: Callable[[str], bool]) -> None:
     """Open a volume that is there by LUKS_PASSPHRASE, or by what somebody types; `Refused` when nothing `opens` it."""
     known = str(run.settings["LUKS_PASSPHRASE"])
     if known and opens(known):

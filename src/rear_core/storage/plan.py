@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from ..errors import Refused
-from .btrfs import Btrfs
 from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
@@ -17,12 +17,9 @@ from .in_place import InPlace
 from .kinds import StorageKind, kind_of, lacking, refusals
 from .kinds import notes as notes_of
 from .layout import Item, Layout, make
-from .luks import Luks
 from .mapping import Assignment
 from .marks import mark
-from .md import Array
 from .mount import Mount
-from .multipath import MultipathDisk
 from .present import Machine, PresentDisk
 from .resize import fit
 from .sectors import align, with_sectors
@@ -99,24 +96,26 @@ class Plan:
         return tuple(command for commands in self.later.values() for command in commands)
 
     @property
-    def volumes(self) -> tuple[Luks, ...]:
+    def volumes(self) -> tuple[Item, ...]:
         """The encrypted volumes, which need a passphrase each."""
         wanted = {command.passphrase for command in self.build}
-        return tuple(item for item in self.site.layout if isinstance(item, Luks) and item.id in wanted)
+        return tuple(item for item in self.site.layout if item.id in wanted)
 
     @property
     def room(self) -> int:
         """The bytes of all file systems that are mounted, 0 when nobody can know how much fits into them."""
         layout = self.site.layout
-        mounted = {need for item in layout if isinstance(item, Mount) for need in item.needs}
-        sizes = [self._size(item) for item in layout if isinstance(item, FileSystem) and item.id in mounted]
+        mounted = {need for mount in layout.of(Mount) for need in mount.needs}
+        found = [item for item in layout.of(FileSystem) if item.id in mounted]
+        sizes = [0 if item.compresses else self._size(item) for item in found]
         return sum(sizes) if all(sizes) else 0
 
     def _size(self, item: Item) -> int:
-        """The bytes of the device below a file system, 0 when they are not known; btrfs may compress."""
-        if isinstance(item, Btrfs) or (isinstance(item, Array) and self.site.is_resized(item.id)):
+        """The bytes of the device below a file system, 0 when they are not known, as of an array on larger disks."""
+        size = self.site.size(item.id)
+        if size and item.needs and not item.bounded and self.site.is_resized(item.id):
             return 0
-        return self.site.size(item.id) or (self._size(self.site.item(item.needs[0])) if item.needs else 0)
+        return size or (self._size(self.site.item(item.needs[0])) if item.needs else 0)
 
     def rebuilt(self) -> Rebuilt:
         """What the plan leaves behind when all of it was done."""
@@ -139,17 +138,10 @@ def plan(
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
     kept = with_sectors(kept, {id: present[path].logical_sector_size for id, path in disks.items()})
-    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}, kinds))
+    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}, kinds), kinds)
     if fitted.problems:
         raise Refused("; ".join(fitted.problems), "choose other disks by DISK_MAPPING, or edit layout.json")
-    on_site = make(
-        [
-            _on(item, present[disks[item.id]]) if isinstance(item, Disk) else _now(item, in_place)
-            for item in fitted.layout
-        ],
-        layout.left_out,
-    )
-    site = Site(_numbered(on_site, machine, disks), disks, fitted.resized, memory, target)
+    site = Site(_on_site(fitted.layout, machine, disks, in_place), disks, fitted.resized, memory, target)
     dropped = [
         f"{item} is not made again: {excluded[item.id]}"
         if item.id in excluded
@@ -206,42 +198,21 @@ def without(layout: Layout, ids: Collection[str], kinds: Sequence[StorageKind] =
     return make(kept, layout.left_out)
 
 
-def _now(item: Item, in_place: InPlace) -> Item:
-    """An item, an array that stays by the name that it has now."""
-    now = in_place.arrays.get(item.id)
-    return replace(item, device=now) if now and isinstance(item, Array) else item
-
-
-def _on(disk: Disk, present: PresentDisk) -> Disk:
-    """A recorded disk as its successor is."""
-    if isinstance(disk, MultipathDisk):
-        # Without a name from its configuration a map is called by the WWID of its disk.
-        disk = replace(disk, name=present.path.rpartition("/")[2])
-    return replace(
-        disk,
-        device=present.path,
-        size=present.size,
-        model=present.model,
-        vendor=present.vendor,
-        serial=present.serial,
-        wwn=present.wwn,
-        transport=present.transport,
-        logical_sector_size=present.logical_sector_size,
-        physical_sector_size=present.physical_sector_size,
-    )
-
-
-def _numbered(layout: Layout, machine: Machine, disks: Mapping[str, str]) -> Layout:
-    """Arrays keep their numbers, unless one that stays has it."""
+def _on_site(layout: Layout, machine: Machine, disks: Mapping[str, str], in_place: InPlace) -> Layout:
+    """The layout on the disks that are here; what stays there has its name of now, and nothing else gets that."""
+    present = {disk.path: disk for disk in machine.disks}
     torn = {device.path for disk in disks.values() for device in machine.above(disk)}
-    taken = {path for path in machine.devices if path not in torn}
+    taken = {path for path in machine.devices if path not in torn} | {*in_place.devices.values()}
     items: list[Item] = []
     for item in layout:
-        if isinstance(item, Array):
-            wanted = item.place("")
-            free = (f"/dev/md{number}" for number in range(127, -1, -1) if f"/dev/md{number}" not in taken)
-            item = replace(item, device=wanted if wanted not in taken else next(free))
-            taken.add(item.device)
+        if isinstance(item, Disk):
+            item = item.replaced_by(present[disks[item.id]])
+        elif item.id in in_place.devices:
+            now: dict[str, Any] = {"device": in_place.devices[item.id]}
+            item = replace(item, **now)
+        else:
+            item = item.named_beside(taken)
+            taken |= item.device_paths
         items.append(item)
     return make(items, layout.left_out)
 
@@ -270,9 +241,5 @@ def _after(site: Site, kinds: Sequence[StorageKind], staying: frozenset[str]) ->
 
 def _hardware_changed(layout: Layout, disks: Mapping[str, str], present: Mapping[str, PresentDisk]) -> bool:
     """Whether a disk has another name or hangs on another kind of bus."""
-    for item in layout:
-        if isinstance(item, Disk) and item.id in disks:
-            successor = present[disks[item.id]]
-            if (item.device, item.transport) != (successor.path, successor.transport):
-                return True
-    return False
+    pairs = [(disk, present[disks[disk.id]]) for disk in layout.of(Disk) if disk.id in disks]
+    return any((was.device, was.transport) != (now.path, now.transport) for was, now in pairs)

@@ -73,6 +73,11 @@ class Sizes:
         spare = kind_of(contents[0], self.kinds).spare if len(contents) == 1 else None
         return spare(contents[0], self, size) if spare else 0
 
+    def fits(self, id: str, size: int) -> bool:
+        """Whether all that lies on a device can be made in so many bytes."""
+        asked = ((item, kind_of(item, self.kinds).fits) for item in self.on(id))
+        return all(fits is not None and fits(item, self, size) for item, fits in asked)
+
     def shrink(self, id: str, amount: int) -> None:
         """Take the bytes that a device has lost from what lies on it; file systems are made as large as it is."""
         for item in self.on(id):

@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from .btrfs import Btrfs
 from .command import Site
-from .disk import BOOT_LOADERS, EXTENDED, Disk, Partition, PartitionTable, first_sector, sector_size, tail_sectors
-from .ext import Ext
+from .disk import BOOT_LOADERS, Disk, Partition, PartitionTable, first_sector, sector_size, tail_sectors
+from .kinds import StorageKind
 from .layout import Item, Layout, make
-from .luks import Luks
-from .lvm import PhysicalVolume, VolumeGroup
-from .resize import Fitted
-from .swap import Swap
-from .vfat import Fat
-from .xfs import Xfs
+from .resize import Fitted, Sizes
 
 # A sector number of an MBR has 32 bits.
 MBR_SECTORS = 1 << 32
@@ -31,7 +25,7 @@ def with_sectors(layout: Layout, disks: Mapping[str, int]) -> Layout:
     return make(items, layout.left_out)
 
 
-def align(fitted: Fitted) -> Fitted:
+def align(fitted: Fitted, kinds: Sequence[StorageKind]) -> Fitted:
     """The layout with the partitions in whole sectors of the disks in it.
 
     What lies behind the last whole sector is cut off: nothing that counts in sectors uses it. Boot loaders are
@@ -40,18 +34,19 @@ def align(fitted: Fitted) -> Fitted:
     site = Site(fitted.layout, {})
     for table in fitted.layout:
         if isinstance(table, PartitionTable) and sector_size(site, table.id) != table.sector_size:
-            fitted = _align_table(fitted, site, table)
+            fitted = _align_table(fitted, site, table, kinds)
     return fitted
 
 
-def _align_table(fitted: Fitted, site: Site, table: PartitionTable) -> Fitted:
+def _align_table(fitted: Fitted, site: Site, table: PartitionTable, kinds: Sequence[StorageKind]) -> Fitted:
     sector = sector_size(site, table.id)
+    sizes = Sizes({item.id: item for item in site.layout}, {}, kinds)
     problems, notes, changed, resized = [], [], dict[str, Item](), set(fitted.resized)
     for partition in site.layout:
         if not isinstance(partition, Partition) or table.id not in partition.needs:
             continue
         now = _aligned(partition, site, table, sector)
-        if now.start != partition.start and not _is_moved_easily(site, partition):
+        if now.start != partition.start and not _is_moved_easily(sizes, partition):
             problems.append(f"{partition} begins at byte {partition.start}, where no sector of {sector} bytes does")
         elif now.size <= 0:
             problems.append(f"{partition} is smaller than a sector of {sector} bytes")
@@ -59,7 +54,7 @@ def _align_table(fitted: Fitted, site: Site, table: PartitionTable) -> Fitted:
             problems.append(f"{partition} ends behind what an MBR can count in sectors of {sector} bytes")
         elif partition.size - now.size >= sector and now.start == partition.start:
             # The copy of a GPT takes more room in larger sectors.
-            if not _may_be_smaller(site, partition.id, now.size):
+            if not sizes.fits(partition.id, now.size):
                 problems.append(f"{partition} leaves no room for the copy of the GPT in sectors of {sector} bytes")
             resized.add(partition.id)
         if now != partition:
@@ -78,23 +73,5 @@ def _aligned(partition: Partition, site: Site, table: PartitionTable, sector: in
     return replace(partition, start=start, size=end - start)
 
 
-def _is_moved_easily(site: Site, partition: Partition) -> bool:
-    return partition.code.lower() in BOOT_LOADERS and not [*_on(site, partition.id)]
-
-
-def _may_be_smaller(site: Site, id: str, size: int) -> bool:
-    """Whether all that lies on a device can be made in so many bytes."""
-    return all(_fits(site, item, size) for item in _on(site, id))
-
-
-def _fits(site: Site, item: Item, size: int) -> bool:
-    if isinstance(item, Luks):
-        return _may_be_smaller(site, item.id, size - item.offset)
-    if isinstance(item, PhysicalVolume):
-        extent = max((group.extent_size for group in _on(site, item.id) if isinstance(group, VolumeGroup)), default=1)
-        return size - item.data_start >= item.extents * extent
-    return isinstance(item, (Ext, Xfs, Btrfs, Fat, Swap)) or getattr(item, "code", "") in EXTENDED
-
-
-def _on(site: Site, id: str) -> Iterator[Item]:
-    return (item for item in site.layout if id in item.needs)
+def _is_moved_easily(sizes: Sizes, partition: Partition) -> bool:
+    return partition.code.lower() in BOOT_LOADERS and not sizes.on(partition.id)

@@ -168,4 +168,5 @@ def notes(item: Item, _site: Site) -> Iterator[str]:
 
 KIND = StorageKind(
     "swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored, notes=notes,
+    fits=lambda item, _sizes, _size: isinstance(item, Swap),
 )  # fmt: skip

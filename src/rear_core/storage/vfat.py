@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .disk import has_other_sectors, sector_size
-from .filesystem import FileSystem, identity
+from .filesystem import FileSystem, fits, identity
 from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
@@ -173,4 +173,4 @@ def notes(item: Fat, site: Site) -> Iterator[str]:
         yield "its clusters are not what they were, as the sectors of its disk have another size"
 
 
-KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes)
+KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes, fits=fits)

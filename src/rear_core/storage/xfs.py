@@ -11,7 +11,7 @@ from functools import partial
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .disk import sector_size
-from .filesystem import MIB, FileSystem, any_size, identity, spare
+from .filesystem import MIB, FileSystem, any_size, fits, identity, spare
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey, names
@@ -221,7 +221,7 @@ def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
 
 
 KIND = StorageKind(
-    "xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, any_size=any_size,
+    "xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, any_size=any_size, fits=fits,
     # mkfs.xfs makes none below 300 MiB.
     spare=partial(spare, journal=64 * MIB, least=320 * MIB),
 )  # fmt: skip
