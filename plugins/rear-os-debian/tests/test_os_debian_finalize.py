@@ -17,13 +17,16 @@ from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Layout, make
 from rear_core.storage.plan import Rebuilt
 from rear_core.testing.fake_shell import FakeShell
+from rear_core.testing.recorded import started_by_grub
 from rear_os_debian import install_devices, put_install_devices_right, rebuild_initramfs, rebuild_menu
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     sh = FakeShell({f"chroot {tmp_path} update-initramfs -u -k all": "", f"chroot {tmp_path} update-grub": ""})
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(target=tmp_path), sh=sh)
+    options = Options(config_dir=tmp_path / "etc/rear", target=tmp_path)
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), options, sh=sh)
+    started_by_grub(run)
     run.layout = Layout()
     run.rebuilt = Rebuilt(Site(run.layout, {}), {})
     (tmp_path / "usr/sbin").mkdir(parents=True)

@@ -16,6 +16,7 @@ from rear_core.storage.command import Site
 from rear_core.storage.layout import Layout
 from rear_core.storage.plan import Rebuilt
 from rear_core.testing.fake_shell import Answer, FakeShell
+from rear_core.testing.recorded import started_by_grub
 from rear_os_redhat import rebuild_initramfs, rebuild_menu
 
 VERSION = "5.14.0-427.el9.x86_64"
@@ -36,7 +37,9 @@ def open_run(target: Path, answer: Answer) -> Run:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_text(text)
     sh = FakeShell(dict.fromkeys(commands(target), answer))
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(target=target), sh=sh)
+    options = Options(config_dir=target / "etc/rear", target=target)
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), options, sh=sh)
+    started_by_grub(run)
     run.layout = Layout()
     run.rebuilt = Rebuilt(Site(run.layout, {}), {})
     return run

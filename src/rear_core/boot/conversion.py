@@ -8,16 +8,9 @@ from ..storage.disk import Disk, Partition, PartitionTable
 from ..storage.layout import Item, Layout
 from ..storage.vfat import Fat
 from .grub_bios import BIOS_BOOT_PARTITION, below_boot
-from .loader import Facts
 
 # By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
 SYSTEM_PARTITION = {"dos": "ef", "gpt": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"}
-
-
-def is_left_over(facts: Facts) -> bool:
-    """Whether all that a disk has of GRUB for BIOS are boot sectors from an earlier life, which lead to nothing."""
-    sectors = facts.get("boot_sectors")
-    return sectors is not None and all(sector["core_place"] == "missing" for sector in sectors)
 
 
 def missing(mode: str, layout: Layout) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from . import grub_menu
 from .loader import BootLoader, Facts
 
 if TYPE_CHECKING:
@@ -298,4 +299,11 @@ def _kept(run: Run, facts: Facts) -> list[Path]:
     return [Path(run.rebuilt.device(item.id)) for item in items if item.id in run.rebuilt.in_place]
 
 
-GRUB_BIOS = BootLoader("GRUB BIOS", detect, "bios", install, verify)
+def is_left_over(facts: Facts) -> bool:
+    """Whether all that a disk has of it are boot sectors from an earlier life, which lead to nothing."""
+    return all(sector["core_place"] == "missing" for sector in facts["boot_sectors"])
+
+
+GRUB_BIOS = BootLoader(
+    "GRUB BIOS", detect, "bios", install, verify, grub_menu.entries, grub_menu.notes, is_left_over=is_left_over
+)

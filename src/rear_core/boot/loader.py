@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProgramFailed
@@ -17,12 +18,34 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Entry:
+    """An entry of a boot menu that starts a kernel.
+
+    Paths are those of files in the recovered system, wherever the loader reads them: /boot/vmlinuz-6.1.
+    """
+
+    title: str
+    id: str = ""
+    kernel: str = ""
+    initramfs: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    hypervisor: str = ""
+
+
+def _never(_facts: Facts) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
 class BootLoader:
     """A boot loader that can be recognised and installed again.
 
     `detect` only looks; it returns what a later installation must know, None when it is not in use. On the recovered
     system `install` makes it start from the rebuilt disks, from these facts, and returns a line for each thing done;
     `verify` only looks and returns what is wrong. `firmware` is the kind it is for, "bios" or "uefi".
+    `entries` are those of the menu below a folder with the recovered system, what it starts by default first, and
+    `notes` what the user should know of that menu; `is_left_over` says of facts that nothing can start from what was
+    found.
     """
 
     name: str
@@ -30,6 +53,9 @@ class BootLoader:
     firmware: str = ""
     install: Callable[[Run, Facts], Sequence[str]] | None = None
     verify: Callable[[Run, Facts], Sequence[str]] | None = None
+    entries: Callable[[Path], Sequence[Entry]] | None = None
+    notes: Callable[[Path], Sequence[str]] | None = None
+    is_left_over: Callable[[Facts], bool] = _never
 
 
 def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Facts]:

@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import durable
-from ..errors import ConfigurationError, RearError, Refused
+from ..errors import RearError, Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents
 from ..step import Step
 
 if TYPE_CHECKING:
-    from ..boot.loader import BootLoader, Facts
-    from ..finalize.boot_entry import Entry
+    from ..boot.loader import Entry
     from ..run import Run
 
 
@@ -86,14 +84,14 @@ def note_attributes(run: Run) -> None:
 
 def check_firmware(run: Run) -> None:
     """Refuse to recover a machine that this kind of firmware could not start afterwards."""
-    from ..boot.conversion import is_left_over, missing
+    from ..boot.conversion import missing
+    from ..finalize import recorded
     from .recreate import the_layout
 
-    recorded = description(run)
-    was, mode = recorded["system"]["firmware"]["mode"], run.system.firmware.mode
+    was, mode = recorded.description(run)["system"]["firmware"]["mode"], run.system.firmware.mode
     if was == mode:
         return
-    usable = [loader for loader, facts in recorded_loaders(run) if loader.firmware == mode and not is_left_over(facts)]
+    usable = [loader for loader, facts in recorded.usable(run) if not loader.is_left_over(facts)]
     lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, the_layout(run))]
     if lacks:
         raise Refused(
@@ -103,18 +101,6 @@ def check_firmware(run: Run) -> None:
         )
     run.report.warn(f"the machine was started by {was.upper()}; here {usable[0].name} will start it by {mode.upper()}")
     run.recovery.differences.append(f"firmware: {mode.upper()} instead of {was.upper()}")
-
-
-def description(run: Run) -> dict[str, Any]:
-    """The recorded system.json."""
-    path = run.recovery_dir / "system.json"
-    try:
-        found = json.loads(path.read_text())
-        found["system"]["firmware"]["mode"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error
-    assert isinstance(found, dict)
-    return found
 
 
 def free_files(run: Run) -> None:
@@ -128,12 +114,12 @@ def free_files(run: Run) -> None:
 
 def make_directories(run: Run) -> None:
     """Mount points and pseudo directories; the mark for SELinux where labels did not come back."""
-    from ..finalize import directories
+    from ..finalize import directories, recorded
 
     for name in directories.make_missing(run.target):
         run.report.log(f"made the directory {name}")
     # A description that does not say whether SELinux was on leaves it to the configuration.
-    was_on = description(run)["system"].get("selinux", True)
+    was_on = recorded.description(run)["system"].get("selinux", True)
     if was_on and directories.needs_labels(run.target):
         directories.ask_for_labels(run.target)
         run.recovery.done.append("SELinux will label all files at the first start, which takes a while")
@@ -225,20 +211,16 @@ def put_cards_right(run: Run) -> None:
     run.recovery.differences += cards.mentions(run.target, replaced, lost)
 
 
-def recorded_loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
-    """The boot loaders that the machine had, with what was recorded of them."""
-    facts = description(run).get("boot_loaders", {})
-    return [(loader, facts[loader.name]) for loader in run.plugins.call("rear_boot_loaders") if loader.name in facts]
-
-
 def install_boot_loaders(run: Run) -> None:
     """Install each recorded boot loader; one that fails is a problem, and does not keep the others from it."""
+    from ..finalize import recorded
+
     assert run.layout is not None and run.rebuilt is not None
     if "mount:/boot" in run.layout and "mount:/boot" not in run.rebuilt.site.layout:
         # Whatever is installed to a folder in its place, nothing leads from there to a kernel.
         run.recovery.problems.append("no boot loader was installed: the file system of /boot was not made again")
         return
-    for loader, facts in recorded_loaders(run):
+    for loader, facts in recorded.loaders(run):
         if loader.install is None:
             continue
         try:
@@ -253,26 +235,28 @@ def install_boot_loaders(run: Run) -> None:
 
 def prove(run: Run) -> None:
     """Look for anything that keeps the recovered system from starting."""
-    from ..finalize import boot_entry, lvm_devices, proof
+    from ..finalize import lvm_devices, proof, recorded
     from ..finalize.devices import storage_of
 
     assert run.layout is not None and run.rebuilt is not None
     problems = run.recovery.problems
-    usable = [(loader, facts) for loader, facts in recorded_loaders(run) if loader.firmware == run.system.firmware.mode]
+    usable, storage = recorded.usable(run), storage_of(run)
     if not usable:
         problems.append(f"no boot loader for {run.system.firmware.mode.upper()} was recorded: install one by hand")
     for loader, facts in usable:
         problems += loader.verify(run, facts) if loader.verify else []
-    entry = boot_entry.default_entry(run.target)
-    if other := boot_entry.starts_another(run.target):
-        run.recovery.differences.append(f"GRUB starts {other!r} by default, which loads no kernel of this system")
-    problems += proof.problems_of_entry(run.target, entry, storage_of(run))
+        run.recovery.differences += loader.notes(run.target) if loader.notes else []
+        if not loader.entries:
+            run.recovery.differences.append(f"{loader.name} does not tell what it starts: that was not checked")
+            continue
+        entry = next(iter(loader.entries(run.target)), None)
+        problems += proof.problems_of_entry(run.target, loader.name, entry, storage)
+        if entry is not None:
+            needed = proof.needed_modules(run.layout, run.rebuilt)
+            problems += proof.problems_of_initramfs(run.sh, run.target, entry, needed)
+            _log_entry(run, entry, needed)
     problems += proof.missing_key_files(run.target)
     lvm_devices.check_filters(run)
-    if entry is not None:
-        needed = proof.needed_modules(run.layout, run.rebuilt)
-        problems += proof.problems_of_initramfs(run.sh, run.target, entry, needed)
-        _log_entry(run, entry, needed)
     problems[:] = dict.fromkeys(problems)
 
 
@@ -284,7 +268,7 @@ def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
 def keep_identity(run: Run) -> None:
     """On other hardware it would be another machine to its own backups."""
     from ..archive.place import identity
-    from ..finalize import files
+    from ..boot import files
     from ..system.identity import MACHINE_ID, NAME, computed, kept
 
     recorded, here = identity(run), computed(files.inside(run.target, os.fspath(MACHINE_ID)))
@@ -318,12 +302,15 @@ def check_written(run: Run) -> None:
 
 def tell(run: Run) -> None:
     """Say what was done and what differs, keep it in the recovered system, and fail when it will not start."""
-    from ..finalize import summary
+    from ..finalize import recorded, summary
 
     recovery = run.recovery
     for line in summary.lines(recovery):
         run.report.say(line)
-    facts = {"hostname": description(run)["system"]["hostname"], "backup": run.backup.name if run.backup else ""}
+    facts = {
+        "hostname": recorded.description(run)["system"]["hostname"],
+        "backup": run.backup.name if run.backup else "",
+    }
     summary.keep(run.target, recovery, facts, run.report.log_path)
     if recovery.problems:
         raise RearError(

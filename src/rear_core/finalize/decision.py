@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import RearError
-from . import boot_entry, proof
+from . import proof, recorded
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -25,8 +25,7 @@ def reasons_for_new_initramfs(run: Run) -> list[str]:
     """
     assert run.layout is not None and run.rebuilt is not None
     reasons = [f"{name} was changed" for name in dict.fromkeys(run.recovery.rewritten) if name.startswith(COPIED)]
-    entry = boot_entry.default_entry(run.target)
-    if entry is not None:
+    for entry in recorded.entries(run)[:1]:
         needed = proof.needed_modules(run.layout, run.rebuilt)
         try:
             missing = proof.missing_modules(run.sh, run.target, entry, needed)

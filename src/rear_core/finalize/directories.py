@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from . import files
+from ..boot import files
 from .references import fstab_targets
 
 # Those of the file hierarchy that a backup may leave out with their content.

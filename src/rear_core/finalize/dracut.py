@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..boot import files
 from ..boot.chroot import run_inside
+from ..boot.loader import Entry
 from ..errors import RearError
 from ..storage.layout import Item
-from . import boot_entry, files, proof
+from . import proof, recorded
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -27,7 +29,7 @@ def make_images(run: Run) -> None:
     assert run.layout is not None and run.rebuilt is not None
     items = run.layout.below(*(id for id in ("mount:/", "mount:/usr") if id in run.layout))
     options = words(items, proof.needed_modules(run.layout, run.rebuilt))
-    wanted = images(run.target)
+    wanted = images(run.target, recorded.entries(run))
     if not wanted:
         raise RearError("no kernel of the boot menu has its modules in /lib/modules", "install a kernel in a chroot")
     for number, (image, version) in enumerate(wanted.items()):
@@ -49,20 +51,16 @@ def words(items: Iterable[Item], needed: Iterable[str]) -> tuple[str, ...]:
     return tuple(word for option, names in named.items() if names for word in (option, " ".join(names)))
 
 
-def images(target: Path) -> dict[str, str]:
+def images(target: Path, entries: Iterable[Entry]) -> dict[str, str]:
     """The kernel's version by the path of its image, the default one first; what has no modules is left out.
 
     Of several files that an entry loads the last one is dracut's: microcode comes before it.
     """
     found: dict[str, str] = {}
-    for entry in boot_entry.entries(target):
+    for entry in entries:
         modules = proof.modules_of(target, entry)
         if modules is not None and modules.is_dir() and entry.initramfs:
-            found.setdefault(_place(target, entry.initramfs[-1]), modules.name)
+            # What a link leads to: dracut would put the image in its place.
+            image = files.inside(target, entry.initramfs[-1])
+            found.setdefault("/" + image.relative_to(target).as_posix(), modules.name)
     return found
-
-
-def _place(target: Path, path: str) -> str:
-    """Where an initramfs that GRUB loads lies in the recovered system, also one that is not there."""
-    here = boot_entry.locate(target, path)
-    return "/" + here.relative_to(target).as_posix() if here else "/boot/" + path.rpartition("/")[2]

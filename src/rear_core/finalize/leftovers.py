@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files
+from ..boot import files
 from .devices import TAGS, Storage
 from .names import NAME, Reference, at
 from .references import Finding

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..boot import files
 from ..boot.chroot import run_inside
 from ..errors import RearError
 from ..storage.disk import Disk
 from ..storage.lvm import PhysicalVolume
-from . import files
 from .devices import read_devices
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from . import files
+from ..boot import files
 
 CONFIGURATION = ("/etc/multipath.conf", "/etc/multipath/conf.d/*.conf")
 # One disk a line: `mpatha 3600a0b80...` where multipathd chose the name, and `/3600a0b80.../` for each it has made.

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..boot import files
 from ..rescue.network_plan import match
 from ..system.network import CARD, Link, Network
-from . import files
 from .names import DRACUT_CONF, GRUB_CFG, KERNEL_WORDS
 
 # Six bytes, as 52:54:00:aa:bb:01, 52-54-00-aa-bb-01, 5254.00aa.bb01 or 525400aabb01.

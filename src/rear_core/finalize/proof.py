@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..boot import files
+from ..boot.loader import Entry
 from ..errors import RearError
 from ..shell import Shell
 from ..storage.layout import Layout
 from ..storage.plan import Rebuilt
-from . import boot_entry, drivers, files, initramfs
+from . import drivers, initramfs
 from .devices import Storage
 from .names import CRYPTTAB, ON_DEMAND, command_line
 from .references import opened_at_start
@@ -18,14 +20,14 @@ from .references import opened_at_start
 MODULES = "/lib/modules"
 
 
-def problems_of_entry(target: Path, entry: boot_entry.Entry | None, storage: Storage) -> list[str]:
-    """What is missing for the default entry of the boot menu."""
+def problems_of_entry(target: Path, loader: str, entry: Entry | None, storage: Storage) -> list[str]:
+    """What is missing for the default entry of a boot loader."""
     if entry is None:
-        return ["GRUB's configuration has no entry with a kernel"]
+        return [f"the configuration of {loader} has no entry with a kernel"]
     problems = [
         f"{path} of the entry {entry.title!r} is missing or empty"
         for path in (entry.hypervisor, entry.kernel, *entry.initramfs)
-        if path and not _is_filled(boot_entry.locate(target, path))
+        if path and not _is_filled(files.inside(target, path))
     ]
     words, opened = " ".join(entry.arguments), opened_at_start(target, storage)
     problems += [
@@ -39,18 +41,17 @@ def problems_of_entry(target: Path, entry: boot_entry.Entry | None, storage: Sto
     return problems
 
 
-def _is_filled(path: Path | None) -> bool:
-    return path is not None and path.stat().st_size > 0
+def _is_filled(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
-def modules_of(target: Path, entry: boot_entry.Entry) -> Path | None:
+def modules_of(target: Path, entry: Entry) -> Path | None:
     """The folder of the modules that belong to the entry's kernel, None when its name tells no version.
 
     The version stands in the kernel's name, vmlinuz-VERSION, in that of a link to it, or in that of its folder
     (/usr/lib/modules/VERSION/vmlinuz). Of several the one that has modules is meant.
     """
-    named = Path(entry.kernel)
-    kernel = boot_entry.locate(target, entry.kernel) or named
+    named, kernel = Path(entry.kernel), files.inside(target, entry.kernel)
     versions = [path.name.partition("-")[2] for path in (named, kernel)]
     if not any(versions):
         versions += [path.parent.name for path in (named, kernel)]
@@ -69,18 +70,18 @@ def needed_modules(layout: Layout, rebuilt: Rebuilt, sysfs: Path = Path("/sys"))
     return needed
 
 
-def missing_modules(sh: Shell, target: Path, entry: boot_entry.Entry, needed: set[str]) -> list[str]:
+def missing_modules(sh: Shell, target: Path, entry: Entry, needed: set[str]) -> list[str]:
     """Those that neither the kernel of the entry nor its initramfs has; raises when it cannot be read."""
     carried: frozenset[str] = frozenset()
     for name in entry.initramfs:
-        path = boot_entry.locate(target, name)
-        if path is not None:
+        path = files.inside(target, name)
+        if path.is_file():
             carried |= initramfs.modules_in(sh, path, target)
     folder = modules_of(target, entry)
     return drivers.missing(needed, carried, folder) if folder else []
 
 
-def problems_of_initramfs(sh: Shell, target: Path, entry: boot_entry.Entry, needed: set[str]) -> list[str]:
+def problems_of_initramfs(sh: Shell, target: Path, entry: Entry, needed: set[str]) -> list[str]:
     """Why the kernel would not reach its root file system."""
     try:
         missing = missing_modules(sh, target, entry, needed)

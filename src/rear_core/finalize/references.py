@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+from ..boot import files
+from ..boot.grub_menu import padded
 from ..storage.spared import SYSTEM
-from . import boot_entry, files
 from .devices import Storage, decoded
 from .names import CRYPTTAB, FILES, INTEGRITYTAB, VERITYTAB, Reference, at, crypttab, fstab, integritytab, veritytab
 
@@ -84,7 +85,7 @@ def put_right(target: Path, storage: Storage) -> list[Finding]:
             changed, found = eased(name, changed, found)
             findings += found
             if changed != text:
-                files.replace(path, boot_entry.padded(changed) if path.name == "grubenv" else changed)
+                files.replace(path, padded(changed) if path.name == "grubenv" else changed)
     return findings
 
 

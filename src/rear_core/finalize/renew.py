@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..boot import files
 from ..boot.chroot import has_program, run_inside
+from ..boot.grub_menu import CONFIGURATIONS
 from ..errors import RearError
-from . import boot_entry, files
 from .decision import reasons_for_new_initramfs
 
 if TYPE_CHECKING:
@@ -65,5 +66,5 @@ def mkconfig(run: Run) -> list[tuple[str, ...]]:
 
 
 def _menus(run: Run) -> Iterator[tuple[str, Path]]:
-    for pattern in boot_entry.CONFIGURATIONS:
+    for pattern in CONFIGURATIONS:
         yield from files.find(run.target, pattern)

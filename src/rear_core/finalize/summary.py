@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..boot import files
 from ..report import visible
-from . import files
 
 if TYPE_CHECKING:
     from ..run import Recovery

@@ -10,11 +10,12 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import builtin
+from ..builtin.system import write_description
 from ..errors import RearError
 from ..plugins import CORE, Found, Plugins, discover, load
 from ..removal import discard
@@ -238,6 +239,8 @@ class Harness:
         workflow = "mkbackup" if phases[0] in MAKING else "recover" if "finalize" in phases else "restoreonly"
         run = self.run(workflow, failing=failing)
         assert isinstance(run.sh, WatchedShell)
+        if workflow == "recover":
+            write_description(run, {"system": asdict(run.system), "boot_loaders": {}})
         error = None
         try:
             with run.undo:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from rear_core.boot.conversion import is_left_over, missing
+from rear_core.boot.conversion import missing
+from rear_core.boot.grub_bios import is_left_over
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, make
@@ -64,4 +65,3 @@ def test_what_is_missing_is_named(mode: str, items: list[Item], lacks: list[str]
 def test_boot_sectors_without_a_core_image_are_left_over() -> None:
     assert is_left_over({"boot_sectors": [{"core_place": "missing"}]})
     assert not is_left_over({"boot_sectors": [{"core_place": "missing"}, {"core_place": "after the MBR"}]})
-    assert not is_left_over({"partitions": []})

@@ -16,6 +16,7 @@ from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.storage.command import Site
 from rear_core.storage.plan import Rebuilt
+from rear_core.testing.recorded import started_by_grub
 from unit.finalize.storage import LAYOUT
 
 
@@ -26,7 +27,8 @@ def open_run(target: Path, carried: str, *, changed: bool) -> Run:
     archive = io.BytesIO()
     write_archive(archive, [Member(f"lib/{carried}.ko", stat.S_IFREG | 0o644)], 0)
     (target / "boot/initrd.img").write_bytes(archive.getvalue())
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(target=target))
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(config_dir=target / "etc/rear", target=target))
+    started_by_grub(run)
     run.layout = LAYOUT
     # A disk that no machine has: it brings no drivers of its own into the question.
     disks = {"disk:one": "/dev/no-such-disk", "disk:two": "/dev/no-such-disk"}

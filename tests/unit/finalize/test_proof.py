@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.boot_entry import Entry
+from rear_core.boot.loader import Entry
 from rear_core.finalize.proof import (
     missing_key_files,
     modules_of,
@@ -44,7 +44,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def problems(target: Path, entry: Entry | None = ENTRY) -> list[str]:
-    return problems_of_entry(target, entry, storage())
+    return problems_of_entry(target, "GRUB BIOS", entry, storage())
 
 
 def test_a_whole_system_has_no_problem(target: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_link_to_the_kernel_tells_its_version(target: Path) -> None:
 
 
 def test_no_entry_is_a_problem(target: Path) -> None:
-    assert problems(target, None) == ["GRUB's configuration has no entry with a kernel"]
+    assert problems(target, None) == ["the configuration of GRUB BIOS has no entry with a kernel"]
 
 
 def test_missing_drivers_are_named(target: Path) -> None:

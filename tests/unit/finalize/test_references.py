@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rear_core.boot.grub_menu import padded
 from rear_core.errors import RearError
 from rear_core.finalize import names as parsers
-from rear_core.finalize.boot_entry import padded
 from rear_core.finalize.names import Reference
 from rear_core.finalize.references import Finding, corrected, put_right
 from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP, storage

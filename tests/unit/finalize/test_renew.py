@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.errors import RearError
-from rear_core.finalize import dracut, lvm_devices
+from rear_core.finalize import dracut, lvm_devices, recorded
 from rear_core.finalize.renew import mkconfig, renew_menu
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
@@ -22,6 +22,7 @@ from rear_core.storage.layout import make
 from rear_core.storage.luks import Luks
 from rear_core.storage.plan import Rebuilt
 from rear_core.testing.fake_shell import FakeShell
+from rear_core.testing.recorded import started_by_grub
 from unit.finalize.storage import LAYOUT
 
 FAILED = Outcome((), 1, "", "no space left", 0)
@@ -48,7 +49,8 @@ def run(tmp_path: Path) -> Run:
         )  # fmt: skip
     put(tmp_path, "boot/grub2/grub.cfg", "### BEGIN /etc/grub.d/10_linux ###\nblscfg\n")
     put(tmp_path, "usr/sbin/grub2-mkconfig")
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(target=tmp_path))
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(config_dir=tmp_path / "etc/rear", target=tmp_path))
+    started_by_grub(run)
     run.layout = LAYOUT
     disks = {"disk:one": "/dev/no-such-disk", "disk:two": "/dev/no-such-disk2"}
     run.rebuilt = Rebuilt(Site(LAYOUT, disks), disks)
@@ -72,7 +74,7 @@ def test_the_image_of_a_kernel_that_is_pinned_in_a_submenu_must_succeed(run: Run
     }
     menu = f"set default='1>1'\n{entries['6.1']}submenu more {{\n{entries['6.1']}{entries['6.0']}}}\n"
     put(run.target, "boot/grub2/grub.cfg", menu)
-    assert list(dracut.images(run.target).values()) == ["6.0", "6.1"]
+    assert list(dracut.images(run.target, recorded.entries(run)).values()) == ["6.0", "6.1"]
     run.sh = FakeShell({dracut_of(run, "6.0"): FAILED})
     with pytest.raises(RearError):
         dracut.make_images(run)
@@ -80,7 +82,10 @@ def test_the_image_of_a_kernel_that_is_pinned_in_a_submenu_must_succeed(run: Run
 
 def test_a_lost_image_is_made_where_the_menu_looks_for_it(run: Run) -> None:
     (run.target / "boot/initramfs-6.1.img").unlink()
-    assert list(dracut.images(run.target)) == ["/boot/initramfs-6.1.img", "/boot/initramfs-6.0.img"]
+    assert list(dracut.images(run.target, recorded.entries(run))) == [
+        "/boot/initramfs-6.1.img",
+        "/boot/initramfs-6.0.img",
+    ]
 
 
 def test_the_default_image_must_succeed_and_the_others_need_not(run: Run) -> None:

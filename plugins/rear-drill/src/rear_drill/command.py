@@ -16,9 +16,9 @@ from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.place import Folder, prefix
 from rear_core.archive.restore import read_manifest
-from rear_core.builtin.finalize import description
 from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work, open_run, told
+from rear_core.finalize.recorded import description
 from rear_core.media.iso import make_iso
 from rear_core.media.location import check_room, opened
 from rear_core.rescue.memory import available

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rear_core.finalize import files
+from rear_core.boot import files
 from rear_core.removal import remove_tree
 
 CONFIGURATIONS = "/etc/snapper/configs"

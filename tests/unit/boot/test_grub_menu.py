@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.boot_entry import (
-    Entry,
+from rear_core.boot.grub_menu import (
+    MenuItem,
     choose,
-    default_entry,
     default_of,
     entries,
     locate,
     menu,
-    starts_another,
+    notes,
 )
+from rear_core.boot.loader import Entry
 
 # Written by Debian's grub-mkconfig, shortened.
 GRUB_CFG = """
@@ -63,7 +63,7 @@ def target(tmp_path: Path) -> Path:
 def configure(target: Path, default: str, environment: str = "") -> Entry | None:
     (target / "boot/grub/grub.cfg").write_text(GRUB_CFG % default)
     (target / "boot/grub/grubenv").write_text(f"# GRUB Environment Block\n{environment}".ljust(1024, "#"))
-    return default_entry(target)
+    return next(iter(entries(target)), None)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_entries_of_the_boot_loader_specification_are_read_newest_first(target: 
             f"title Rocky\nlinux /vmlinuz-{version}\ninitrd /initramfs-{version}.img $tuned_initrd\n"
             "options $kernelopts $tuned_params\n"
         )
-    entry = default_entry(target)
+    entry = next(iter(entries(target)), None)
     assert entry is not None
-    assert (entry.kernel, entry.initramfs) == ("/vmlinuz-5.14.0-427", ("/initramfs-5.14.0-427.img",))
+    assert (entry.kernel, entry.initramfs) == ("/boot/vmlinuz-5.14.0-427", ("/boot/initramfs-5.14.0-427.img",))
     assert entry.arguments[:2] == ("root=/dev/mapper/rl-root", "ro")
 
 
@@ -159,9 +159,10 @@ def test_all_entries_are_told_the_default_one_first(target: Path) -> None:
 def test_a_default_without_a_kernel_is_told_and_the_first_kernel_counts(target: Path) -> None:
     entry = configure(target, "2")
     assert entry is not None and entry.kernel == NEWEST
-    assert starts_another(target) == "UEFI Firmware Settings"
+    said = "GRUB starts 'UEFI Firmware Settings' by default, which loads no kernel of this system"
+    assert notes(target) == [said]
     configure(target, "1>0")
-    assert starts_another(target) == ""
+    assert notes(target) == []
 
 
 # Written by Debian's 20_linux_xen, shortened.
@@ -182,7 +183,7 @@ menuentry 'Debian GNU/Linux, with Xen hypervisor' $menuentry_id_option 'xen-gnul
 
 def test_under_xen_the_first_module_is_the_kernel() -> None:
     assert menu(XEN) == [
-        Entry(
+        MenuItem(
             "Debian GNU/Linux, with Xen hypervisor", "xen-gnulinux-simple-1-2", NEWEST,
             ("/boot/initrd.img-6.1.0-13-amd64",), ("root=UUID=1-2", "ro", "quiet"), "/boot/xen-4.17-amd64.gz",
         )
@@ -212,7 +213,7 @@ submenu \\
 }
 menuentry g { linux /g }
 """
-    found = menu(text, [Entry("listed", "", "/listed")])
+    found = menu(text, [MenuItem("listed", "", "/listed")])
     assert [entry.title for entry in found] == ["memtest", "listed", "a >b", "g"]
     for default, kernel in {
         "0": "", "1": "/listed", "2": "/c", "2>1": "/e", "2>1>1": "/f", "a >>b>d>f": "/f", "a >b>d": "", "3": "/g",
@@ -222,7 +223,7 @@ menuentry g { linux /g }
 
 
 def test_a_system_without_grub_has_no_entry(tmp_path: Path) -> None:
-    assert default_entry(tmp_path) is None
+    assert entries(tmp_path) == []
     assert choose([], "0") is None
     assert default_of("", {}) == "0"
 
@@ -231,12 +232,12 @@ def test_a_configuration_on_the_efi_system_partition_counts_where_the_others_lea
     (target / "boot/grub/grub.cfg").write_text("# written by hand, empty\n")
     (target / "boot/efi/EFI/centos").mkdir(parents=True)
     (target / "boot/efi/EFI/centos/grub.cfg").write_text("menuentry x {\n linuxefi /vmlinuz-4.18 ro\n}\n")
-    assert default_entry(target) == Entry("x", "", "/vmlinuz-4.18", (), ("ro",))
+    assert next(iter(entries(target)), None) == Entry("x", "", "/boot/vmlinuz-4.18", (), ("ro",))
 
 
 def test_titles_with_quotes_and_half_lines_are_no_obstacle() -> None:
     text = "menuentry 'It'\\''s Linux' {\n linux ($root)/vmlinuz 'half\n linux ($root)/vmlinuz quiet\n}\n"
-    assert list(menu(text)) == [Entry("It's Linux", "", "($root)/vmlinuz", (), ("quiet",))]
+    assert list(menu(text)) == [MenuItem("It's Linux", "", "($root)/vmlinuz", (), ("quiet",))]
 
 
 @pytest.mark.parametrize(
@@ -244,5 +245,5 @@ def test_titles_with_quotes_and_half_lines_are_no_obstacle() -> None:
 )
 def test_a_kernel_is_found_wherever_the_file_system_of_boot_begins(target: Path, path: str) -> None:
     (target / "boot/vmlinuz").write_text("kernel")
-    assert locate(target, path) == target / "boot/vmlinuz"
-    assert locate(target, path + "-lost") is None
+    assert locate(target, path) == "/boot/vmlinuz"
+    assert locate(target, path + "-lost") == "/boot/vmlinuz-lost"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What GRUB will start by default: the kernel, its initramfs and its parameters, by GRUB's own configuration."""
+"""GRUB's menu: what it starts by default, with which initramfs and parameters, by its own configuration."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import RearError
 from . import files
+from .loader import Entry
 
 # The last is a whole configuration on older systems, and elsewhere a few lines that lead to one of the others.
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
@@ -24,8 +25,8 @@ ENVIRONMENT_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An entry of the boot menu, or a submenu with `entries`.
+class MenuItem:
+    """An entry of the menu, or a submenu with `entries`.
 
     Paths are as GRUB reads them, from the root of the file system that /boot is on.
     """
@@ -36,54 +37,58 @@ class Entry:
     initramfs: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     hypervisor: str = ""
-    entries: tuple[Entry, ...] = ()
-
-
-def default_entry(target: Path) -> Entry | None:
-    """The entry that is started when nobody chooses, None when no configuration has one with a kernel.
-
-    Where GRUB starts something else by default, as another system, it is the first one with a kernel.
-    """
-    return next(iter(entries(target)), None)
-
-
-def starts_another(target: Path) -> str:
-    """The title of the default entry where that loads no kernel, "" where it does."""
-    _, default = _menu_of(target)
-    return default.title if default and not default.kernel else ""
+    entries: tuple[MenuItem, ...] = ()
 
 
 def entries(target: Path) -> list[Entry]:
-    """The entries with a kernel of the first configuration that has any, the default one first."""
+    """The entries with a kernel of the first configuration that has any, the default one first.
+
+    Where GRUB starts something else by default, as another system, it is the first one with a kernel.
+    """
     found, default = _menu_of(target)
-    return sorted((entry for entry in leaves(found) if entry.kernel), key=lambda entry: entry is not default)
+    with_kernel = [item for item in leaves(found) if item.kernel]
+    return [_in_system(target, item) for item in sorted(with_kernel, key=lambda item: item is not default)]
 
 
-def _menu_of(target: Path) -> tuple[list[Entry], Entry | None]:
+def notes(target: Path) -> list[str]:
+    """That the default entry loads no kernel."""
+    _, default = _menu_of(target)
+    if default is None or default.kernel:
+        return []
+    return [f"GRUB starts {default.title!r} by default, which loads no kernel of this system"]
+
+
+def _in_system(target: Path, item: MenuItem) -> Entry:
+    kernel, *initramfs = (locate(target, path) for path in (item.kernel, *item.initramfs))
+    hypervisor = locate(target, item.hypervisor) if item.hypervisor else ""
+    return Entry(item.title, item.id, kernel, tuple(initramfs), item.arguments, hypervisor)
+
+
+def _menu_of(target: Path) -> tuple[list[MenuItem], MenuItem | None]:
     """The menu of the first configuration that has a kernel, and what GRUB starts of it by default."""
     for path in [path for pattern in CONFIGURATIONS for _, path in files.find(target, pattern)]:
         text = files.read(path)
         environment = read_environment(path.with_name("grubenv"))
         found = menu(text, boot_loader_specification(target, environment))
-        if any(entry.kernel for entry in leaves(found)):
+        if any(item.kernel for item in leaves(found)):
             return found, choose(found, default_of(text, environment))
     return [], None
 
 
-def leaves(entries: Iterable[Entry]) -> Iterator[Entry]:
+def leaves(entries: Iterable[MenuItem]) -> Iterator[MenuItem]:
     """The entries themselves, also those inside of submenus."""
     for entry in entries:
         yield from leaves(entry.entries) if entry.entries else (entry,)
 
 
-def menu(text: str, listed: Sequence[Entry] = ()) -> list[Entry]:
+def menu(text: str, listed: Sequence[MenuItem] = ()) -> list[MenuItem]:
     """The entries and submenus of grub.cfg in their order; `listed` are those that its command `blscfg` adds."""
     return _entries(_commands(text), listed)
 
 
-def _entries(commands: Iterator[list[str]], listed: Sequence[Entry]) -> list[Entry]:
+def _entries(commands: Iterator[list[str]], listed: Sequence[MenuItem]) -> list[MenuItem]:
     """What the commands add to a menu, to the end of the block that they are in."""
-    found: list[Entry] = []
+    found: list[MenuItem] = []
     for words in commands:
         if words[0] == "}":
             break
@@ -92,14 +97,14 @@ def _entries(commands: Iterator[list[str]], listed: Sequence[Entry]) -> list[Ent
         elif words[0] == "menuentry" and len(words) > 1:
             found.append(_entry(words, commands))
         elif words[0] == "submenu" and len(words) > 1:
-            found.append(Entry(words[1], _id(words), entries=tuple(_entries(commands, ()))))
+            found.append(MenuItem(words[1], _id(words), entries=tuple(_entries(commands, ()))))
         elif words[-1] == "{":
             found += _entries(commands, listed)
     return found
 
 
-def _entry(start: list[str], commands: Iterator[list[str]]) -> Entry:
-    entry, modules = Entry(start[1], _id(start)), []
+def _entry(start: list[str], commands: Iterator[list[str]]) -> MenuItem:
+    entry, modules = MenuItem(start[1], _id(start)), []
     for words in commands:
         if words[0] == "}":
             break
@@ -126,7 +131,7 @@ def _id(words: list[str]) -> str:
     return next((value for name, value in zip(words, words[1:]) if name in ("--id", "$menuentry_id_option")), "")
 
 
-def boot_loader_specification(target: Path, environment: dict[str, str]) -> list[Entry]:
+def boot_loader_specification(target: Path, environment: dict[str, str]) -> list[MenuItem]:
     """The entries below /boot/loader/entries, the newest first."""
     entries = []
     for _, path in files.find(target, "/boot/loader/entries/*.conf"):
@@ -137,7 +142,7 @@ def boot_loader_specification(target: Path, environment: dict[str, str]) -> list
         options = " ".join(found.get("options", [])).replace("$kernelopts", environment.get("kernelopts", ""))
         initramfs = tuple(word for value in found.get("initrd", []) for word in value.split() if word[0] != "$")
         title, kernel = (found.get(key, [""])[0] for key in ("title", "linux"))
-        entries.append(Entry(title, path.stem, kernel, initramfs, tuple(options.split())))
+        entries.append(MenuItem(title, path.stem, kernel, initramfs, tuple(options.split())))
     return sorted(entries, key=lambda entry: _natural(entry.id), reverse=True)
 
 
@@ -169,7 +174,7 @@ def _defaults(text: str) -> Iterator[str]:
             yield found[1].strip()
 
 
-def choose(entries: Sequence[Entry], default: str) -> Entry | None:
+def choose(entries: Sequence[MenuItem], default: str) -> MenuItem | None:
     """The entry that a default means; GRUB takes the first one of a menu when there is none of that name or number.
 
     `1>2` is the third entry of the submenu that is the second one (GRUB manual, "default"). What stands behind the name
@@ -202,17 +207,14 @@ def padded(block: str) -> str:
     return block + "#" * (ENVIRONMENT_SIZE - size)
 
 
-def locate(target: Path, path: str) -> Path | None:
-    """The file that GRUB means, wherever the file system that holds /boot is mounted; None when it is not there."""
-    path = re.sub(r"^\([^)]*\)|^\$\{?root\}?", "", path)
-    parts = [part for part in path.split("/") if part]
+def locate(target: Path, path: str) -> str:
+    """The path in the system of a file that GRUB means, wherever the file system that holds /boot is mounted; of one
+    that is not there, a place below /boot."""
+    parts = [part for part in re.sub(r"^\([^)]*\)|^\$\{?root\}?", "", path).split("/") if part]
     # On its own file system /boot is the root; on a subvolume of btrfs the path begins with its name.
-    for number in range(len(parts)):
-        for folder in ("", "boot/"):
-            found = files.inside(target, "/" + folder + "/".join(parts[number:]))
-            if found.is_file():
-                return found
-    return None
+    places = [f"/{folder}{'/'.join(parts[number:])}" for number in range(len(parts)) for folder in ("", "boot/")]
+    lost = "/boot/" + path.rpartition("/")[2]
+    return next((place for place in places if files.inside(target, place).is_file()), lost)
 
 
 def _commands(text: str) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize import files
+from rear_core.boot import files
 
 LABEL = b"system_u:object_r:etc_t:s0\0"
 

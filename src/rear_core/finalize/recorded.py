@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was recorded of the machine besides its storage and network, and the boot loaders among that."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..boot.loader import BootLoader, Entry, Facts
+    from ..run import Run
+
+
+def description(run: Run) -> dict[str, Any]:
+    """The recorded system.json."""
+    path = run.recovery_dir / "system.json"
+    try:
+        found = json.loads(path.read_text())
+        found["system"]["firmware"]["mode"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error
+    assert isinstance(found, dict)
+    return found
+
+
+def loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
+    """The boot loaders that the machine had, with what was recorded of them."""
+    facts = description(run).get("boot_loaders", {})
+    return [(loader, facts[loader.name]) for loader in run.plugins.call("rear_boot_loaders") if loader.name in facts]
+
+
+def usable(run: Run) -> list[tuple[BootLoader, Facts]]:
+    """Those that this firmware can start."""
+    return [found for found in loaders(run) if found[0].firmware == run.system.firmware.mode]
+
+
+def entries(run: Run) -> list[Entry]:
+    """What they start of the recovered system, the default entry of each before the others."""
+    menus = [loader.entries(run.target) for loader, _ in usable(run) if loader.entries]
+    return [menu[0] for menu in menus if menu] + [entry for menu in menus for entry in menu[1:]]
