@@ -15,6 +15,7 @@ import resource
 import shlex
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -90,6 +91,11 @@ SUBSYSTEM=="block", ENV{DEVTYPE}=="disk", ENV{ID_SCSI_SERIAL}=="?*", SYMLINK+="d
 SUBSYSTEM=="block", ENV{DEVTYPE}=="partition", ENV{ID_SCSI_SERIAL}=="?*", \
     SYMLINK+="disk/lab/$env{ID_SCSI_SERIAL}-part%n"
 """
+
+NO_TAP = (
+    "A network card of a guest needs a TAP device of the host: modprobe tun; mkdir -p /dev/net; mknod /dev/net/tun c 10"
+    " 200. In a container it has to be given by whoever starts that: --device /dev/net/tun."
+)
 
 # What no program of a guest reads is not copied.
 IMAGE = r"""
@@ -317,7 +323,8 @@ class Machine(Console):
         lines = ["set -e", "ip link set lo up"]
         lines += [f"ip link add {wire} type bridge" for wire in sorted({nic.wire for nic in self.nics if nic.wire})]
         for number, nic in enumerate(self.nics):
-            lines += [f"ip tuntap add dev card{number} mode tap", f"ip link set card{number} up"]
+            lines += [f"ip tuntap add dev card{number} mode tap || {{ echo '{NO_TAP}' >&2; exit 1; }}"]
+            lines += [f"ip link set card{number} up"]
             lines += [f"ip link set card{number} master {nic.wire}; ip link set {nic.wire} up"] if nic.wire else []
             lines += [f"ip address add 10.0.2.2/24 dev card{number}"] if nic.nat else []
         return lines
@@ -394,12 +401,15 @@ def engine() -> Engine:
     """The one that REAR_GUESTS names; otherwise QEMU with KVM, user-mode Linux, or QEMU without, in this order."""
     engines: dict[str, Engine] = {"qemu": qemu_guests, "uml": uml}
     if name := os.environ.get("REAR_GUESTS"):
+        if name not in engines:
+            raise RuntimeError(f"REAR_GUESTS is {name!r}, and there are {' and '.join(engines)}")
         return engines[name]
     if qemu_guests.is_virtualized():
         return qemu_guests
     try:
         uml.tree()
-    except RuntimeError:
+    except RuntimeError as error:
+        print(f"{error}\nAll guests are emulated by QEMU, which takes ten times longer.", file=sys.stderr)
         return qemu_guests
     return uml
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -81,6 +82,12 @@ def slowness() -> float:
 
 def argv(machine: Machine, private: Path, console: int) -> list[str]:
     """The arguments of `START`: what is the guest's own is in the directory `private`, the console is a socket."""
+    for path in (private, machine.root, machine.initrd, *(disk.path for disk in machine.plain_disks)):
+        if path and re.search(r"[\s,:\"]", f"{path}"):
+            raise RuntimeError(
+                f"the command line of the kernel cannot name {str(path)!r}: set TMPDIR, or REAR_TEST_CACHE, to a folder"
+                " without blanks, commas, colons and quotes in its path"
+            )
     argv = [os.fspath(tree()), f"mem={machine.memory}M", f"uml_dir={private}/", "noreboot", "seccomp=auto"]
     argv += ["con=null", f"ssl0=fd:{console}", "console=ttyS0"]
     if machine.root:

@@ -98,8 +98,30 @@ def test_the_environment_names_the_engine(name: str, engine: guests.Engine, monk
     assert guests.engine.__wrapped__() is engine
 
 
+def test_an_engine_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REAR_GUESTS", "kvm")
+    with pytest.raises(RuntimeError, match="REAR_GUESTS is 'kvm', and there are qemu and uml"):
+        guests.engine.__wrapped__()
+
+
+def test_a_path_that_no_kernel_can_be_told_is_named(tmp_path: Path) -> None:
+    disk = guests.Disk(tmp_path / "a b", plain=True)
+    with pytest.raises(RuntimeError, match=r"cannot name '.*/a b': set TMPDIR"):
+        uml.argv(guests.Machine(disks=[disk]), tmp_path, 0)
+
+
+def test_a_host_that_gives_no_network_card_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    cables = guests.Machine._cables
+    # Those of the second time are there already.
+    monkeypatch.setattr(guests.Machine, "_cables", lambda vm: [*cables(vm), *cables(vm)])
+    with guests.Machine(root=guests.image(), nics=[guests.Nic("52:54:00:00:00:01")]) as vm:
+        with pytest.raises(guests.MachineFailed) as failed:
+            vm.shell()
+        assert guests.NO_TAP in failed.value.words
+
+
 def test_without_its_kernel_user_mode_linux_says_so_and_qemu_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     qemu_guests.accelerator()
     monkeypatch.delenv("REAR_GUESTS", raising=False)
@@ -108,3 +130,4 @@ def test_without_its_kernel_user_mode_linux_says_so_and_qemu_is_taken(
     with pytest.raises(RuntimeError, match="user-mode Linux cannot be had, and its guests cannot be started"):
         uml.tree()
     assert guests.engine.__wrapped__() is qemu_guests
+    assert "ten times longer" in capsys.readouterr().err
