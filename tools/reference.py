@@ -46,7 +46,7 @@ a guest of user-mode Linux ([how](../explanation/tested.md)). `make test` does s
 `make test-vm` with all.
 
 - "as it was": neither `rear` nor the tools of the technology see a difference.
-- "grown": it is larger, as its disks are; nothing else differs.
+- "grown": it is larger, as its disks are; `rear` sees no other difference, and what the tools print is not compared.
 - "said": something is not as it was. `rear savelayout` and the plan say so beforehand.
 - "refused": it cannot be made again. `rear savelayout` refuses it by name, while the machine is still there.
 

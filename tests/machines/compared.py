@@ -38,6 +38,4 @@ ALL = (
              "mdadm makes them on the controllers alone that have it"),
     Compared("VDO", "refused by name", "tests/unit/storage/test_lvm.py",
              "the kernel of the tests has no module for it"),
-    Compared("LUKS2 in the middle of a reencryption", "refused by name", "tests/unit/storage/test_filesystems.py",
-             "the moment passes"),
 )  # fmt: skip

@@ -22,6 +22,7 @@ KNOWN: dict[str, Refused | Said] = {
     "lvm thin pool that is cached": Refused(r"vg/pool .*cannot be made again \(cache\)", "its cache is not described"),
     "luks2 with integrity": Refused("a volume with integrity", "all of it has to be written before it is read"),
     "luks2 with a token": Said(r"the token 0 \(luks2-keyring\) has to be enrolled", "its secrets are not on the media"),
+    "luks2 in the middle of a reencryption": Refused("a volume with reencryption", "it has to be ended first"),
     "btrfs quota with limits": Said("limits and groups of their own have to be set", "qgroups are not described"),
     "btrfs snapshots": Said("Left out: snapshots on /srv/data", "files are restored, and not blocks"),
     "md raid1, first write-mostly": Said("members 0 were write-mostly", "mdadm sets the flag for all that come after"),

@@ -121,6 +121,8 @@ LUKS = (
     Made("luks2 with a token", luks(PBKDF2, "$a") + "cryptsetup token add --key-description some $a\n"),
     Made("luks2 with integrity", f"{PBKDF2} --integrity hmac-sha256 --integrity-no-wipe $a"
          " $key\ncryptsetup open --key-file $key $a vault\n"),
+    Made("luks2 in the middle of a reencryption", f"{PBKDF2} $a $key\n{PBKDF2.replace('luksFormat', 'reencrypt')}"
+         " --init-only --key-file $key $a\ncryptsetup open --key-file $key $a vault\nmkfs.ext4 -q /dev/mapper/vault\n"),
     Made("md on luks2", f"for n in $a $b; do {PBKDF2} $n $key; cryptsetup open --key-file $key $n v${{n##*/}}; done\n"
          + md("1", "", "/dev/mapper/v${a##*/} /dev/mapper/v${b##*/}"), disks=2),
     Made("lvm on luks2", f"{PBKDF2} $a $key; cryptsetup open --key-file $key $a vault\n"
