@@ -7,16 +7,19 @@ import fcntl
 import hashlib
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rear_core.mounts import mount_points
-from rear_core.removal import remove_tree
+from rear_core.removal import discard, remove_tree
 
 KEPT_OF_A_KIND = 2
 KEPT_SECONDS = 2 * 60 * 60
+# Nobody holds a folder in the moment after it was made.
+NEW_SECONDS = 60
 
 
 def directory() -> Path:
@@ -69,6 +72,30 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
+    """A block with a new folder, in that for temporary ones or another; what killed runs have left there goes first."""
+    prefix, parent = f"rear-held-{kind}.", parent or tempfile.gettempdir()
+    for left in Path(parent).glob(f"{prefix}*"):
+        # Somebody else may remove it just now.
+        with suppress(OSError), _held(left):
+            if left.stat().st_uid == os.geteuid() and time.time() - left.stat().st_mtime > NEW_SECONDS:
+                discard(left)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as path, _held(Path(path)):
+        yield Path(path)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """A block in which a folder of ours is used; fails where another process uses it."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
 
 
 def _finished(kind: str) -> list[Path]:

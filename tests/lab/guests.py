@@ -32,7 +32,7 @@ from rear_drill.qemu import Nic as Nic
 from rear_drill.qemu import blank as blank
 
 from . import debian, qemu_guests, uml
-from .cache import cached, digest
+from .cache import cached, digest, scratch
 
 PYTHON = "/opt/rear/bin/python"
 HOST = "/run/host"
@@ -166,8 +166,7 @@ class Machine(Console):
         self._files = itertools.count(1)
         self._units: dict[str, int] = {}
         with ExitStack() as undo:
-            private = undo.enter_context(tempfile.TemporaryDirectory(prefix="rear-guest."))
-            self._start(undo, Path(private))
+            self._start(undo, undo.enter_context(scratch("guest")))
             self._undo = undo.pop_all()
         return self
 

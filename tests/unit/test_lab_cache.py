@@ -24,3 +24,16 @@ def test_old_things_go_and_what_somebody_is_making_stays(tmp_path: Path, monkeyp
     left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert made.name in left
     assert left == {f"tree-{key}" for key in keys[2:]} | {f"tree-{'f' * 16}.new", f"tree-other-{keys[0]}"}
+
+
+def test_what_killed_runs_have_left_goes_and_what_others_use_stays(tmp_path: Path) -> None:
+    left, new = tmp_path / "rear-held-guest.left", tmp_path / "rear-held-guest.new"
+    for folder in (left, new):
+        folder.mkdir()
+    (left / "disk").touch()
+    with cache.scratch("guest", f"{tmp_path}") as used:
+        for folder in (left, used):
+            os.utime(folder, (0, 0))
+        with cache.scratch("guest", f"{tmp_path}") as another:
+            assert {*tmp_path.iterdir()} == {new, used, another}
+    assert [*tmp_path.iterdir()] == [new]
