@@ -9,8 +9,8 @@ from .made import Refused, Said
 
 ALL = (*MD, *LVM, *LUKS, *BTRFS, *EXT, *XFS, *OTHERS, *TABLES, *SECTORS, *MULTIPATH)
 
-# Not here, as the kernel lacks their modules: VDO, and arrays of firmware RAID. Both are refused by name, which is
-# tested with what the tools say of them, in tests/unit/storage.
+# Not here, as the kernel lacks its module: VDO. It is refused by name, which is tested with what the tools say of it,
+# in tests/unit/storage.
 
 # What does not come back as it was, and why: refused before anything is written, or said. All others come back.
 KNOWN: dict[str, Refused | Said] = {
@@ -23,6 +23,10 @@ KNOWN: dict[str, Refused | Said] = {
     "luks2 with integrity": Refused("a volume with integrity", "all of it has to be written before it is read"),
     "luks2 with a token": Said(r"the token 0 \(luks2-keyring\) has to be enrolled", "its secrets are not on the media"),
     "luks2 in the middle of a reencryption": Refused("a volume with reencryption", "it has to be ended first"),
+    **{
+        f"md firmware raid ({kind})": Refused(rf"an array of firmware RAID \({kind}\)", "its controller makes it")
+        for kind in ("imsm", "ddf")
+    },
     "btrfs quota with limits": Said("limits and groups of their own have to be set", "qgroups are not described"),
     "btrfs snapshots": Said("Left out: snapshots on /srv/data", "files are restored, and not blocks"),
     "md raid1, first write-mostly": Said("members 0 were write-mostly", "mdadm sets the flag for all that come after"),
@@ -34,5 +38,6 @@ DAILY = {
     "luks1 on a partition", "luks2 argon2id on md", "btrfs raid1 over two disks", "ext 4, bigalloc",
     "xfs blocks of 1 KiB", "mbr with logical partitions and gaps", "gpt with odd numbers and attributes",
     "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4",
-    "lvm cache", "lvm thin pool that is cached", "xfs external log",
+    "lvm cache", "lvm thin pool that is cached", "xfs external log", "vfat 32", "swap partition",
+    "labels that a shell would not like",
 }  # fmt: skip
