@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reference
 
 from lab import cache, guests
 from lab.guests import Answer
@@ -258,6 +259,16 @@ def test_what_cannot_be_made_again_is_refused_by_name(layout: Made, bench: Bench
 def test_the_table_knows_its_layouts() -> None:
     names = [layout.name for layout in ALL]
     assert len(names) == len(set(names)) and {*KNOWN, *DAILY} <= {*names}
+
+
+def test_one_of_each_technology_is_run_every_day() -> None:
+    technologies = [[_technology(name) for name in some] for some in (DAILY, reference.TECHNOLOGIES)]
+    assert {*technologies[0]} == {*technologies[1]}
+    assert {*map(type, map(KNOWN.get, DAILY))} >= {type(None), Refused}
+
+
+def _technology(name: str) -> str:
+    return next(words for begin, words in reference.TECHNOLOGIES.items() if name.startswith(begin))
 
 
 def describe(guest: guests.Machine, layout: Made, folder: Path) -> Answer:
