@@ -193,7 +193,7 @@ def test_a_recovery_takes_the_disk_of_the_system_and_writes_to_no_other(lab: Lab
 DAILY = ("a closed LUKS volume", "an excluded volume group")
 BOTH = [
     pytest.param(other, id=other.name, marks=() if other.name in DAILY else pytest.mark.long)
-    for other in OTHERS
+    for other in (*OTHERS, Other("data without a signature", "echo data >$d", "data on /dev/"))
     if other.name not in ("a table without contents", "a partition with data of its own")
 ]
 
