@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Odd files for a machine, and a list of all its files with whatever a restored one must have in common with them."""
+"""What a restored machine must have in common with the original: odd files, a list of all files, and its disks."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -74,6 +77,7 @@ walk("/")
 json.dump(listed, open(sys.argv[1], "w"))
 """
 TIME = 5
+BLOCK = 4096
 # Installing GRUB writes its files anew, with the same contents.
 GRUB = ("/boot/grub/*", "/boot/efi/*")
 
@@ -89,6 +93,35 @@ def differences(before: Path, after: Path, may_differ: Iterable[str] = ()) -> di
     was, now = (_read(path) for path in (before, after))
     paths = (path for path in was.keys() | now.keys() if not any(fnmatch(path, pattern) for pattern in may_differ))
     return {path: (was.get(path), now.get(path)) for path in sorted(paths) if was.get(path) != now.get(path)}
+
+
+def contents(image: Path) -> str:
+    """A checksum of what a disk image holds, and where.
+
+    Most of one is holes, which are not read; but zeroes are the same to it, as space that was only set aside for them
+    is a hole to some file systems until somebody has read it.
+    """
+    found = hashlib.sha256()
+    with image.open("rb") as file:
+        end = 0
+        while (start := _next_data(file.fileno(), end)) is not None:
+            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            file.seek(start)
+            while start < end and (block := file.read(min(BLOCK - start % BLOCK, end - start))):
+                if block.count(0) != len(block):
+                    found.update(b"%d\n" % start)
+                    found.update(block)
+                start += len(block)
+    return found.hexdigest()
+
+
+def _next_data(file: int, offset: int) -> int | None:
+    try:
+        return os.lseek(file, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
 
 
 def _read(path: Path) -> Mapping[str, Any]:

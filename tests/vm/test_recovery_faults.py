@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -31,21 +30,6 @@ EDITS = {
     "which is not there": '\'0,/"needs": \\["disk:/s//"needs": ["disk:lost-/\'',
     "these items need each other": '\'/"type": "disk"/,/"needs"/s/"needs": \\[\\]/"needs": ["mount:\\/"]/\'',
 }
-
-
-def contents(path: Path) -> str:
-    """A checksum of all that was ever written to a sparse image, and where."""
-    digest, position = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while True:
-            try:
-                start = os.lseek(file.fileno(), position, os.SEEK_DATA)
-            except OSError:
-                return digest.hexdigest()
-            position = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            file.seek(start)
-            digest.update(b"%d-%d:" % (start, position))
-            digest.update(file.read(position - start))
 
 
 class Bench:
@@ -78,7 +62,7 @@ class Bench:
         return {"memory": 1024, "firmware": "uefi", "disks": chosen, "nics": self.place.nics, "nvram": nvram}
 
     def untouched(self, *disks: str) -> str:
-        return " ".join(contents(self.folder / disk) for disk in disks or ("foreign", "small", "spare"))
+        return " ".join(compare.contents(self.folder / disk) for disk in disks or ("foreign", "small", "spare"))
 
 
 @pytest.fixture
