@@ -7,19 +7,18 @@ After each the next `rear recover` has to end with the same machine, and no disk
 from __future__ import annotations
 
 import argparse
-import errno
-import hashlib
 import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from signal import Signals
@@ -56,12 +55,17 @@ KINDS = {
 }
 SIGNALS = ("TERM", "HUP")
 CONFIGURED = "/sys/kernel/config/target"
-# Of the time of a whole recovery, as nobody knows before the first; a busy machine needs longer.
+# What a whole recovery takes where nothing else runs; a busy machine needs longer, which is known after the first.
 SECONDS = {"plain": 8.0, "mirror": 18.0, "saving": 16.0}
 LIMIT = 300
+# Where the disks of a bench are, and what they take at most.
+MEMORY = "/dev/shm"
+ROOM = 6 << 30
 
-# Start it and leave; wait for a moment or its end; wait for its end and print what it said. Nothing looks again and
-# again: starting programs is what is slow in a guest.
+RESUMED = "which is resumed"
+
+# Start it and leave; wait for a moment or its end, and say if it still runs; wait for its end and print what
+# it said. Nothing looks again and again: starting programs is what is slow in a guest.
 BEGIN = """\
 rm -f /run/pid
 {{ setsid --wait sh -c '{command} >/run/said 2>&1 & echo $! >/run/pid; wait $!' & job=$!; }} 2>/dev/null
@@ -69,7 +73,7 @@ until [ -s /run/pid ]; do sleep 0.05; done
 """
 MOMENT = """\
 {{ sleep {seconds:.3f} & nap=$!; wait -n $job $nap; kill $nap; wait $nap; }} 2>/dev/null
-true
+! kill -0 $(cat /run/pid) 2>/dev/null || echo it runs
 """
 ENDED = """\
 wait $job
@@ -99,9 +103,13 @@ class Case:
 
 @dataclass
 class Result:
-    """What came of a case: how often a run went on or began anew; `problem` is empty when all is as it should be."""
+    """What came of a case: how often a run went on or began anew; `problem` is empty when all is as it should be.
+
+    What ended before its moment came was not `struck` at all.
+    """
 
     case: Case
+    struck: bool = False
     resumed: int = 0
     anew: int = 0
     went_on: bool = False
@@ -129,8 +137,9 @@ class Bench:
         self.saved = small.saved(self.design)
         self.backup = self.saved.copy(small.BACKUP, folder)
         self.foreign = small.foreign(folder)
-        self.untouched = {disk.serial: _checksum(disk.path) for disk in (self.backup, self.foreign)}
+        self.untouched = {disk.serial: compare.contents(disk.path) for disk in (self.backup, self.foreign)}
         self.word = "0b"
+        self.seconds = SECONDS[name] * guests.engine().slowness()
         self._undo = ExitStack()
         self._vm: guests.Machine | None = None
         self.renew()
@@ -177,9 +186,9 @@ class Bench:
         """Start to recover."""
         self.vm.check(BEGIN.format(command=small.RECOVER))
 
-    def wait(self, part: float) -> None:
-        """Wait for a moment of the recovery that runs, or for its end."""
-        self.vm.check(moment(part, self.name), LIMIT)
+    def wait(self, part: float) -> bool:
+        """Wait for a moment of the recovery that runs, or for its end; whether it still runs."""
+        return bool(self.vm.check(MOMENT.format(seconds=part * self.seconds), LIMIT))
 
     def ended(self) -> guests.Answer:
         """What the recovery said at its end."""
@@ -188,12 +197,16 @@ class Bench:
     def recover(self) -> guests.Answer:
         """A whole one."""
         self.begin()
-        return self.ended()
+        began = time.monotonic()
+        answer = self.ended()
+        if answer.status == 0 and RESUMED not in answer.output:
+            self.seconds = (self.seconds + time.monotonic() - began) / 2
+        return answer
 
     def check_others(self) -> None:
         """Nobody wrote to the disk of somebody else, or to the one with the backup."""
         for disk in (self.foreign, self.backup):
-            expect(_checksum(disk.path) == self.untouched[disk.serial], f"the disk {disk.serial} was written to")
+            expect(compare.contents(disk.path) == self.untouched[disk.serial], f"the disk {disk.serial} was written to")
 
     def check_recovered(self, answer: guests.Answer) -> None:
         """The machine is what it was."""
@@ -222,37 +235,10 @@ class Bench:
         return vm.get("/run/files.json")
 
 
-def moment(part: float, work: str) -> str:
-    """Commands that wait until a part of some work is done, or all of it."""
-    return MOMENT.format(seconds=part * SECONDS[work] * guests.engine().slowness())
-
-
-def _checksum(path: Path) -> str:
-    """Of what is on a disk image, and where; most of one is holes."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        end = 0
-        while (start := _next_data(file.fileno(), end)) is not None:
-            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            file.seek(start)
-            found.update(b"%d %d\n" % (start, end))
-            found.update(file.read(end - start))
-    return found.hexdigest()
-
-
-def _next_data(file: int, offset: int) -> int | None:
-    try:
-        return os.lseek(file, offset, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise
-
-
 def strike(bench: Bench, case: Case, result: Result) -> None:
     """Have a recovery struck, and go on until the machine is there again; raises `Broken`."""
     bench.begin()
-    bench.wait(case.moments[0])
+    result.struck = bench.wait(case.moments[0])
     answer = STRIKES[case.kind](bench, case, result)
     if answer is not None and answer.status not in (0, 130):
         expect("ERROR: " in answer.output, "it failed without a word", answer.output)
@@ -277,11 +263,11 @@ def cut_power(bench: Bench, case: Case, _: Result) -> None:
 def exchange(bench: Bench, _: Case, __: Result) -> None:
     """Other disks than those that were chosen are refused, until they are chosen."""
     bench.exchange()
-    before = [_checksum(disk.path) for disk in bench.disks]
+    before = [compare.contents(disk.path) for disk in bench.disks]
     bench.vm.check("sed -i s/0d0/0b0/ /etc/rear/local.conf")
     refused = bench.recover()
     expect(refused.status == 3, "disks that nobody chose were not refused", refused.output)
-    expect([_checksum(disk.path) for disk in bench.disks] == before, "disks that nobody chose were written to")
+    expect([compare.contents(disk.path) for disk in bench.disks] == before, "disks that nobody chose were written to")
     bench.map()
 
 
@@ -378,13 +364,13 @@ def again(bench: Bench, result: Result, before: guests.Answer | None) -> None:
 
 
 def _count(result: Result, answer: guests.Answer) -> None:
-    if "which is resumed" in answer.output:
+    if RESUMED in answer.output:
         result.resumed += 1
     else:
         result.anew += 1
 
 
-def save(bench: Bench, case: Case, _: Result) -> None:
+def save(bench: Bench, case: Case, result: Result) -> None:
     """Cut the power of a machine that saves itself: what it had saved before is whole."""
     design, saved = bench.design, bench.saved
     with tempfile.TemporaryDirectory(dir=bench.folder) as work:
@@ -392,7 +378,8 @@ def save(bench: Bench, case: Case, _: Result) -> None:
         with small.running(design, disks, f"{design.name}-{bench.folder.name}-saving") as vm:
             small.start(vm, design)
             vm.check(BEGIN.format(command="rear mkbackup"))
-            vm.check(moment(case.moments[0], "saving"), LIMIT)
+            seconds = case.moments[0] * SECONDS["saving"] * guests.engine().slowness()
+            result.struck = bool(vm.check(MOMENT.format(seconds=seconds), LIMIT))
             vm.cut_power()
         whole = whole_backups(disks[-1].path, Path(work))
         expect(bool(whole), "no backup is whole any more")
@@ -452,7 +439,7 @@ def tried(bench: Bench, case: Case) -> Result:
 
 
 class Laboratory:
-    """A bench for each design, made when it is first asked for; its disks are in memory."""
+    """A bench for each design, made when it is first asked for; its disks are in memory, where that has room."""
 
     def __init__(self) -> None:
         self._undo = ExitStack()
@@ -466,16 +453,19 @@ class Laboratory:
             bench.drop()
         self._undo.close()
 
+    def _folder(self) -> AbstractContextManager[Path]:
+        has_room = os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > ROOM
+        return cache.scratch("faults", MEMORY if has_room else None)
+
     def tried(self, seed: int) -> Result:
         """What comes of the case of a seed."""
         case = Case.drawn(seed)
         if case.design not in self._benches:
-            folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="rear-faults.", dir="/dev/shm"))
-            self._benches[case.design] = Bench(case.design, Path(folder))
+            self._benches[case.design] = Bench(case.design, self._undo.enter_context(self._folder()))
         return tried(self._benches[case.design], case)
 
 
-def worker(seeds: list[int], results: Path) -> list[Result]:
+def worker(seeds: Sequence[int], results: Path) -> list[Result]:
     """Try some seeds, one after the other, and note each result at once."""
     found = []
     with Laboratory() as laboratory:
@@ -493,35 +483,49 @@ def shown(result: Result) -> str:
     case = result.case
     words = [f"{case.seed:6}", f"{case.design:7}", f"{case.kind:18}", f"{result.seconds:6.1f} s"]
     words += [f"resumed {result.resumed}", f"anew {result.anew}", "restarted" if result.restarted else ""]
+    words += [] if result.struck else ["(it had ended before)"]
     return " ".join([*words, *result.said]) + (f"\n  BROKEN: {result.problem}" if result.problem else "")
 
 
 def summary(results: list[Result]) -> str:
     """The counts of a campaign, by what struck."""
-    lines = [f"{'':20} tried resumed  anew restarted equal"]
+    lines = [f"{'':20} tried struck resumed anew restarted equal"]
     for kind in KINDS:
         some = [result for result in results if result.case.kind == kind]
-        counts = [len(some), sum(r.resumed for r in some), sum(r.anew for r in some)]
+        counts = [len(some), sum(r.struck for r in some), sum(r.resumed for r in some), sum(r.anew for r in some)]
         counts += [sum(r.restarted for r in some), sum(not r.problem for r in some)]
-        lines.append(f"{kind:20}" + "".join(f"{count:6}" for count in counts))
+        widths = (6, 7, 8, 5, 10, 6)
+        lines.append(f"{kind:20}" + "".join(f"{count:{width}}" for count, width in zip(counts, widths)))
     return "\n".join([*lines, f"{sum(not r.problem for r in results)} of {len(results)}"])
+
+
+def at_least_one(text: str) -> int:
+    """A number of things to do: to do nothing is no success."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def main() -> int:
     """Try a number of seeds and tell what came of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=at_least_one, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="the first one")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--results", type=Path, default=cache.directory() / "faults.jsonl")
+    parser.add_argument("--jobs", type=at_least_one, default=2)
+    parser.add_argument("--results", type=Path, help="faults.jsonl in the cache of the tests, unless named")
     options = parser.parse_args()
-    for design in DESIGNS.values():
-        small.saved(design)
+    if os.geteuid() != 0:
+        parser.error("guests need root")
+    results = options.results or cache.directory() / "faults.jsonl"
     seeds = range(options.seed, options.seed + options.count)
-    print(f"seeds {seeds.start} to {seeds.stop - 1}; results go to {options.results}", flush=True)
-    shares = [list(seeds[job :: options.jobs]) for job in range(options.jobs)]
+    print(f"seeds {seeds.start} to {seeds.stop - 1}; results go to {results}", flush=True)
+    # Here, as every worker would wait for the first.
+    for name in sorted({Case.drawn(seed).design for seed in seeds[:100]}):
+        print(f"make the machine {name}, unless it is there from an earlier run (2 minutes)", flush=True)
+        small.saved(DESIGNS[name])
+    shares = [seeds[job :: options.jobs] for job in range(options.jobs)]
     with ProcessPoolExecutor(options.jobs) as pool:
-        found = list(itertools.chain(*pool.map(worker, shares, [options.results] * options.jobs)))
+        found = list(itertools.chain(*pool.map(worker, shares, [results] * options.jobs)))
     print(summary(found))
     return 1 if any(result.problem for result in found) else 0
 

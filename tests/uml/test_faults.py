@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.faults import Case, Laboratory, shown
+from lab.faults import KINDS, STRIKES, Case, Laboratory, main, shown
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
 
 COUNT = 20
-# Everything that strikes is among the twenty that begin here.
-FIRST = int(os.environ.get("REAR_FAULT_SEED") or 972)
+DAILY = 972
+FIRST = int(os.environ.get("REAR_FAULT_SEED") or DAILY)
 
 
 @pytest.fixture(scope="module")
@@ -33,4 +33,20 @@ def test_what_is_struck_ends_with_the_same_machine_and_other_disks_untouched(see
 
 
 def test_a_seed_is_always_the_same_case() -> None:
-    assert Case.drawn(FIRST) == Case.drawn(FIRST)
+    """Also with another Python: what is written down of seeds has to stay true."""
+    case = Case.drawn(1003)
+    assert (case.design, case.kind, case.choice) == ("mirror", "killed", 552)
+    assert [round(moment, 6) for moment in case.moments] == [0.221466, 0.463146]
+
+
+def test_everything_that_strikes_is_among_those_of_every_day() -> None:
+    assert {Case.drawn(seed).kind for seed in range(DAILY, DAILY + COUNT)} == {*KINDS}
+    assert {*STRIKES, "power while saving"} == {*KINDS}
+
+
+@pytest.mark.parametrize("wrong", ["--count=0", "--count=-1", "--jobs=0", "--seed=x"])
+def test_a_campaign_of_nothing_is_no_success(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["faults", wrong])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
