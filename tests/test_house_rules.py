@@ -23,7 +23,7 @@ LAYERS = (
     ("workflow", "new_plugin"),
     ("builtin",),
     ("finalize",),
-    ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "work_area", "template"),
+    ("storage", "rescue", "boot", "archive", "media", "system", "run", "plugins", "recovered", "work_area", "template"),
     (
         "shell",
         "interruption",

@@ -16,9 +16,10 @@ from ..mounts import backing_file, mount_points
 from ..patterns import leaving_out
 from ..storage.btrfs import Subvolume
 from ..storage.fate import Exclusions, Stake, excluded, why_emptied
+from ..storage.fstypes import NETWORK, VIRTUAL
 from ..storage.inventory import NOT_DISKS
 from ..storage.layout import Layout
-from ..storage.mount import NETWORK, VIRTUAL, Mount
+from ..storage.mount import Mount
 from ..storage.survey import Mounted
 from ..storage.swap import Swap, SwapFile
 from ..trees import walk

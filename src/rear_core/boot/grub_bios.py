@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from . import grub_menu
+from . import grub_menu, grub_references
 from .loader import BootLoader, Facts
 
 if TYPE_CHECKING:
@@ -305,5 +305,6 @@ def is_left_over(facts: Facts) -> bool:
 
 
 GRUB_BIOS = BootLoader(
-    "GRUB BIOS", detect, "bios", install, verify, grub_menu.entries, grub_menu.notes, is_left_over=is_left_over
-)
+    "GRUB BIOS", detect, "bios", install, verify, grub_menu.entries, grub_menu.notes, grub_references.files,
+    is_left_over,
+)  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from . import grub_efi_install, grub_menu
+from . import grub_efi_install, grub_menu, grub_references
 from .efi_variables import BootEntries, BootEntry, read_boot_entries
 from .loader import BootLoader, Facts
 
@@ -158,5 +158,12 @@ def _child(directory: Path, name: str) -> Path | None:
 
 
 GRUB_EFI = BootLoader(
-    "GRUB EFI", detect, "uefi", grub_efi_install.install, grub_efi_install.verify, grub_menu.entries, grub_menu.notes
+    "GRUB EFI",
+    detect,
+    "uefi",
+    grub_efi_install.install,
+    grub_efi_install.verify,
+    grub_menu.entries,
+    grub_menu.notes,
+    grub_references.files,
 )

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .. import recovered
 from ..errors import RearError
-from . import files
 from .loader import Entry
 
 # The last is a whole configuration on older systems, and elsewhere a few lines that lead to one of the others.
@@ -66,8 +66,8 @@ def _in_system(target: Path, item: MenuItem) -> Entry:
 
 def _menu_of(target: Path) -> tuple[list[MenuItem], MenuItem | None]:
     """The menu of the first configuration that has a kernel, and what GRUB starts of it by default."""
-    for path in [path for pattern in CONFIGURATIONS for _, path in files.find(target, pattern)]:
-        text = files.read(path)
+    for path in [path for pattern in CONFIGURATIONS for _, path in recovered.find(target, pattern)]:
+        text = recovered.read(path)
         environment = read_environment(path.with_name("grubenv"))
         found = menu(text, boot_loader_specification(target, environment))
         if any(item.kernel for item in leaves(found)):
@@ -134,9 +134,9 @@ def _id(words: list[str]) -> str:
 def boot_loader_specification(target: Path, environment: dict[str, str]) -> list[MenuItem]:
     """The entries below /boot/loader/entries, the newest first."""
     entries = []
-    for _, path in files.find(target, "/boot/loader/entries/*.conf"):
+    for _, path in recovered.find(target, "/boot/loader/entries/*.conf"):
         found: dict[str, list[str]] = {}
-        for line in files.read(path).splitlines():
+        for line in recovered.read(path).splitlines():
             key, _, value = line.strip().partition(" ")
             found.setdefault(key, []).append(value.strip())
         options = " ".join(found.get("options", [])).replace("$kernelopts", environment.get("kernelopts", ""))
@@ -194,7 +194,7 @@ def read_environment(path: Path) -> dict[str, str]:
     """GRUB's environment block: lines of NAME=VALUE."""
     if not path.is_file():
         return {}
-    lines = files.read(path)[:ENVIRONMENT_SIZE].splitlines()
+    lines = recovered.read(path)[:ENVIRONMENT_SIZE].splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
@@ -214,7 +214,7 @@ def locate(target: Path, path: str) -> str:
     # On its own file system /boot is the root; on a subvolume of btrfs the path begins with its name.
     places = [f"/{folder}{'/'.join(parts[number:])}" for number in range(len(parts)) for folder in ("", "boot/")]
     lost = "/boot/" + path.rpartition("/")[2]
-    return next((place for place in places if files.inside(target, place).is_file()), lost)
+    return next((place for place in places if recovered.inside(target, place).is_file()), lost)
 
 
 def _commands(text: str) -> Iterator[list[str]]:

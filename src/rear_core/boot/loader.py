@@ -12,6 +12,7 @@ from ..errors import ProgramFailed
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..storage.references import NamingFile, Reader
 
 # What JSON can hold: the facts are kept in recovery/system.json.
 Facts = Mapping[str, Any]
@@ -44,8 +45,8 @@ class BootLoader:
     system `install` makes it start from the rebuilt disks, from these facts, and returns a line for each thing done;
     `verify` only looks and returns what is wrong. `firmware` is the kind it is for, "bios" or "uefi".
     `entries` are those of the menu below a folder with the recovered system, what it starts by default first, and
-    `notes` what the user should know of that menu; `is_left_over` says of facts that nothing can start from what was
-    found.
+    `notes` what the user should know of that menu. `naming_files` are its files that name devices, given what finds
+    these in words for the kernel. `is_left_over` says of facts that nothing can start from what was found.
     """
 
     name: str
@@ -55,6 +56,7 @@ class BootLoader:
     verify: Callable[[Run, Facts], Sequence[str]] | None = None
     entries: Callable[[Path], Sequence[Entry]] | None = None
     notes: Callable[[Path], Sequence[str]] | None = None
+    naming_files: Callable[[Reader], Sequence[NamingFile]] | None = None
     is_left_over: Callable[[Facts], bool] = _never
 
 

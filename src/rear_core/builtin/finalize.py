@@ -148,6 +148,7 @@ def put_names_right(run: Run) -> None:
     """Rewrite identifiers that changed, and note those that lead nowhere."""
     from ..finalize import leftovers, references
     from ..finalize.devices import storage_of
+    from ..finalize.names import naming_files
 
     recovery = run.recovery
     assert run.rebuilt is not None and run.layout is not None
@@ -156,8 +157,9 @@ def put_names_right(run: Run) -> None:
         recovery.differences.append(f"{owners.get(old, 'item')}: UUID {new} instead of {old}")
     recovery.differences += run.rebuilt.notes
     storage = storage_of(run)
-    left = leftovers.find(run.target, storage, references.opened_at_start(run.target, storage))
-    findings = references.put_right(run.target, storage)
+    naming = naming_files(run.plugins.call("rear_storage_kinds"), run.plugins.call("rear_boot_loaders"))
+    left = leftovers.find(run.target, storage, references.opened_at_start(run.target, storage, naming))
+    findings = references.put_right(run.target, storage, naming)
     for finding in findings:
         run.report.detail(str(finding))
         if finding.new:
@@ -240,7 +242,7 @@ def prove(run: Run) -> None:
 
     assert run.layout is not None and run.rebuilt is not None
     problems = run.recovery.problems
-    usable, storage = recorded.usable(run), storage_of(run)
+    usable, storage, kinds = recorded.usable(run), storage_of(run), run.plugins.call("rear_storage_kinds")
     if not usable:
         problems.append(f"no boot loader for {run.system.firmware.mode.upper()} was recorded: install one by hand")
     for loader, facts in usable:
@@ -250,12 +252,13 @@ def prove(run: Run) -> None:
             run.recovery.differences.append(f"{loader.name} does not tell what it starts: that was not checked")
             continue
         entry = next(iter(loader.entries(run.target)), None)
-        problems += proof.problems_of_entry(run.target, loader.name, entry, storage)
+        problems += proof.problems_of_entry(run.target, loader.name, entry, storage, kinds)
         if entry is not None:
             needed = proof.needed_modules(run.layout, run.rebuilt)
             problems += proof.problems_of_initramfs(run.sh, run.target, entry, needed)
             _log_entry(run, entry, needed)
-    problems += proof.missing_key_files(run.target)
+    for kind in kinds:
+        problems += kind.keeps_from_starting(run.target) if kind.keeps_from_starting else []
     lvm_devices.check_filters(run)
     problems[:] = dict.fromkeys(problems)
 
@@ -267,15 +270,15 @@ def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
 
 def keep_identity(run: Run) -> None:
     """On other hardware it would be another machine to its own backups."""
+    from .. import recovered
     from ..archive.place import identity
-    from ..boot import files
     from ..system.identity import MACHINE_ID, NAME, computed, kept
 
-    recorded, here = identity(run), computed(files.inside(run.target, os.fspath(MACHINE_ID)))
+    recorded, here = identity(run), computed(recovered.inside(run.target, os.fspath(MACHINE_ID)))
     if recorded and recorded != here:
-        path = files.inside(run.target, os.fspath(run.var_dir / NAME))
+        path = recovered.inside(run.target, os.fspath(run.var_dir / NAME))
         durable.write(path, kept(recorded, here))
-        files.label(path)
+        recovered.label(path)
 
 
 def give_attributes(run: Run) -> None:

@@ -14,6 +14,7 @@ from ..storage.disk import Partition
 from ..storage.layout import Item, Layout
 from ..storage.multipath import MultipathDisk
 from ..storage.plan import Rebuilt
+from ..storage.references import TAGS
 from ..storage.survey import is_called
 from . import multipath
 
@@ -24,7 +25,6 @@ BY_ID = "/dev/disk/by-id/"
 # The links of a partition: of one on a multipath disk, and of any other.
 OF_MAP = re.compile(r"dm-uuid-part(?P<number>\d+)-mpath-(?P<disk>.+)")
 OF_DISK = re.compile(r"(?P<disk>.+)-part(?P<number>\d+)")
-TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from ..boot import files
+from .. import recovered
 from .references import fstab_targets
 
 # Those of the file hierarchy that a backup may leave out with their content.
@@ -18,7 +18,7 @@ def make_missing(target: Path) -> list[str]:
     """Make the mount points and other directories that are not there; returns which."""
     made = []
     for name in (*ALWAYS, *fstab_targets(target)):
-        here = files.inside(target, name)
+        here = recovered.inside(target, name)
         if not os.path.lexists(here):
             here.mkdir(mode=0o755, parents=True)
             here.chmod(ALWAYS.get(name, 0o755))
@@ -28,14 +28,14 @@ def make_missing(target: Path) -> list[str]:
 
 def needs_labels(target: Path) -> bool:
     """Whether the recovered system, where SELinux was on, will have it on again, and its files have no labels."""
-    configuration = files.inside(target, "/etc/selinux/config")
+    configuration = recovered.inside(target, "/etc/selinux/config")
     if not configuration.is_file():
         return False
-    mode = re.findall(r"^\s*SELINUX\s*=\s*(\w+)", files.read(configuration), re.MULTILINE)
+    mode = re.findall(r"^\s*SELINUX\s*=\s*(\w+)", recovered.read(configuration), re.MULTILINE)
     if mode[-1:] not in (["enforcing"], ["permissive"]):
         return False
     try:
-        return not os.getxattr(files.inside(target, "/etc/passwd"), files.LABEL)
+        return not os.getxattr(recovered.inside(target, "/etc/passwd"), recovered.LABEL)
     except OSError:
         return True
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..boot import files
+from .. import recovered
 from ..boot.chroot import run_inside
 from ..boot.loader import Entry
 from ..errors import RearError
@@ -41,7 +41,7 @@ def make_images(run: Run) -> None:
             run.report.warn(f"{image} could not be made anew: {error.message}")
             run.recovery.differences.append(f"the kernel {version} has its old initramfs")
         else:
-            files.label(files.inside(run.target, image))
+            recovered.label(recovered.inside(run.target, image))
 
 
 def words(items: Iterable[Item], needed: Iterable[str]) -> tuple[str, ...]:
@@ -61,6 +61,6 @@ def images(target: Path, entries: Iterable[Entry]) -> dict[str, str]:
         modules = proof.modules_of(target, entry)
         if modules is not None and modules.is_dir() and entry.initramfs:
             # What a link leads to: dracut would put the image in its place.
-            image = files.inside(target, entry.initramfs[-1])
+            image = recovered.inside(target, entry.initramfs[-1])
             found.setdefault("/" + image.relative_to(target).as_posix(), modules.name)
     return found

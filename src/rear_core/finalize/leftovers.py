@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..boot import files
-from .devices import TAGS, Storage
-from .names import NAME, Reference, at
+from .. import recovered
+from ..storage.references import NAME, TAGS, Reference, at
+from .devices import Storage
 from .references import Finding
 
 FOLDERS = ("/etc", "/boot")
@@ -58,13 +58,13 @@ def find(target: Path, storage: Storage, opened: Collection[str] = ()) -> list[L
 
 def unknown(target: Path, found: Iterable[Leftover], findings: Iterable[Finding]) -> list[Leftover]:
     """Those that were not put right, nor told, in a place where their meaning is known."""
-    known = {(files.inside(target, finding.file), finding.line, finding.old) for finding in findings}
-    return [one for one in found if (files.inside(target, one.file), one.line, one.old) not in known]
+    known = {(recovered.inside(target, finding.file), finding.line, finding.old) for finding in findings}
+    return [one for one in found if (recovered.inside(target, one.file), one.line, one.old) not in known]
 
 
 def _texts(target: Path) -> Iterator[tuple[str, Path]]:
     for folder in FOLDERS:
-        for above, folders, names in os.walk(files.inside(target, folder)):
+        for above, folders, names in os.walk(recovered.inside(target, folder)):
             folders.sort()
             for name in sorted((*folders, *names)):
                 path = Path(above, name)
@@ -94,5 +94,5 @@ def _lines(path: Path) -> list[str]:
     """The lines of a file that is text, and not so long that no person has written it; none of a link or folder."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_SIZE:
         return []
-    text = files.read(path)
+    text = recovered.read(path)
     return [] if "\0" in text else text.splitlines()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..boot import files
+from .. import recovered
 from ..boot.chroot import run_inside
 from ..errors import RearError
 from ..storage.disk import Disk
@@ -41,7 +41,7 @@ def _identity(disk: Disk) -> tuple[str, str, str]:
 
 def put_right(run: Run) -> None:
     """Make the list anew: LVM uses no disk that it does not name, and all of them where there is no list."""
-    path = files.inside(run.target, LIST)
+    path = recovered.inside(run.target, LIST)
     if not path.is_file() or not are_other_disks(run):
         return
     path.unlink()
@@ -52,7 +52,7 @@ def put_right(run: Run) -> None:
         run.recovery.differences.append(f"{LIST} is gone, so that LVM looks at all devices: {error.message}")
         return
     if path.is_file():
-        files.label(path)
+        recovered.label(path)
     run.recovery.done.append(f"{LIST}: the disks of this machine")
 
 
@@ -61,7 +61,7 @@ def check_filters(run: Run) -> None:
     assert run.rebuilt is not None
     patterns = filters(run.target)
     # LVM ignores them where it has a list.
-    if not patterns or files.inside(run.target, LIST).is_file():
+    if not patterns or recovered.inside(run.target, LIST).is_file():
         return
     site, devices = run.rebuilt.site, read_devices(run.sh)
     needed = {id for top in ("mount:/", "mount:/usr") if top in site.layout for id in site.below(top)}
@@ -83,8 +83,8 @@ def filters(target: Path) -> list[list[str]]:
     """The filters of the recovered system, each with its patterns in their order: a|^/dev/sda|, r|.*|."""
     found: dict[str, list[str]] = {}
     for name in CONFIGURATIONS:
-        path = files.inside(target, name)
-        text = re.sub(r"^\s*#.*$", "", files.read(path) if path.is_file() else "", flags=re.MULTILINE)
+        path = recovered.inside(target, name)
+        text = re.sub(r"^\s*#.*$", "", recovered.read(path) if path.is_file() else "", flags=re.MULTILINE)
         for match in FILTER.finditer(text):
             patterns = [re.sub(r"\\(.)", r"\1", pattern) for pattern in re.findall(PATTERN, match[2])]
             # LVM puts those of both files together, but not those of global_filter.

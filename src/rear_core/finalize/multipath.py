@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ..boot import files
+from .. import recovered
 
 CONFIGURATION = ("/etc/multipath.conf", "/etc/multipath/conf.d/*.conf")
 # One disk a line: `mpatha 3600a0b80...` where multipathd chose the name, and `/3600a0b80.../` for each it has made.
@@ -20,12 +20,12 @@ def names(target: Path, used: Collection[str]) -> dict[str, str]:
     A disk that has none here is called by its WWID.
     """
     found: dict[str, str] = {}
-    for _, path in files.find(target, BINDINGS):
-        found |= {wwid: name for name, wwid in re.findall(r"^[ \t]*([^#\s]\S*)[ \t]+(\S+)", files.read(path), re.M)}
+    for _, path in recovered.find(target, BINDINGS):
+        found |= {wwid: name for name, wwid in re.findall(r"^[ \t]*([^#\s]\S*)[ \t]+(\S+)", recovered.read(path), re.M)}
     # An alias of multipath.conf(5) has precedence.
     for pattern in CONFIGURATION:
-        for _, path in files.find(target, pattern):
-            found |= _aliases(files.read(path))
+        for _, path in recovered.find(target, pattern):
+            found |= _aliases(recovered.read(path))
     return {wwid: name for wwid, name in found.items() if name in used}
 
 
@@ -43,13 +43,13 @@ def put_right(target: Path, changed: Mapping[str, str]) -> list[str]:
     """Write the WWIDs of new disks in the place of the old ones; returns the files that were changed."""
     done = []
     for pattern in (*CONFIGURATION, BINDINGS, WWIDS):
-        for name, path in files.find(target, pattern):
-            text = files.read(path)
+        for name, path in recovered.find(target, pattern):
+            text = recovered.read(path)
             # Where the new disk is listed already, its own line would come before or after with another name.
             kept = _without(text, changed) if pattern in (BINDINGS, WWIDS) else text
             new = re.sub(_any_of(changed), lambda found: changed[found[0]], kept) if changed else text
             if new != text:
-                files.replace(path, new)
+                recovered.replace(path, new)
                 done.append(name)
     return done
 

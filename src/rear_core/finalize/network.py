@@ -12,17 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..boot import files
+from .. import recovered
+from ..boot.grub_references import DEFAULTS, ENVIRONMENTS, GRUB_CFG
 from ..rescue.network_plan import match
 from ..system.network import CARD, Link, Network
-from .names import DRACUT_CONF, GRUB_CFG, KERNEL_WORDS
+from .names import DRACUT_CONF, KERNEL_WORDS
 
 # Six bytes, as 52:54:00:aa:bb:01, 52-54-00-aa-bb-01, 5254.00aa.bb01 or 525400aabb01.
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 PLACE = r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 # The rest of a line, and of those that go on where it ends in a backslash.
 REST = r"(?:.*\\\n)*.*$"
-KERNEL = (*KERNEL_WORDS, *DRACUT_CONF, *GRUB_CFG)
+KERNEL = (*DEFAULTS, *KERNEL_WORDS, *ENVIRONMENTS, *DRACUT_CONF, *GRUB_CFG)
 LINKS = ("/etc/systemd/network/*.link", "/etc/systemd/network/*.link.d/*.conf")
 NETWORKS = ("/etc/systemd/network/*.network", "/etc/systemd/network/*.network.d/*.conf")
 RULES = "/etc/udev/rules.d/*.rules"
@@ -113,18 +114,18 @@ def put_right(target: Path, replaced: Replaced) -> list[Change]:
     done += _exchange(target, BY_PLACE, _places(replaced), "the place of the new network card")
     for name, (old, new) in sorted(replaced.items()):
         if not is_named(target, name, new):
-            place = files.inside(target, f"/etc/systemd/network/10-rear-{name}.link")
+            place = recovered.inside(target, f"/etc/systemd/network/10-rear-{name}.link")
             same = old.hardware_mac.lower() == new.hardware_mac.lower()
             reason = "this card has moved" if same else f"this card took the place of {old.hardware_mac}"
             kinds = HARDWARE if systemd_release(target) >= KNOWS_HARDWARE else ""
-            files.create(place, LINK.format(reason=reason, mac=new.hardware_mac, kinds=kinds, name=name))
+            recovered.create(place, LINK.format(reason=reason, mac=new.hardware_mac, kinds=kinds, name=name))
             done.append(Change(f"/etc/systemd/network/{place.name}", f"the card {new.hardware_mac} is called {name}"))
     return done
 
 
 def systemd_release(target: Path) -> int:
     """The release of systemd by the name of its library, libsystemd-shared-252.so; 0 where there is none."""
-    names = [path.name for pattern in SYSTEMD for _, path in files.find(target, pattern)]
+    names = [path.name for pattern in SYSTEMD for _, path in recovered.find(target, pattern)]
     releases = [int(found[1]) for name in names if (found := re.match(r"libsystemd-shared-(\d+)", name))]
     return max(releases, default=0)
 
@@ -132,11 +133,11 @@ def systemd_release(target: Path) -> int:
 def _exchange(target: Path, rows: Iterable[tuple[str, str, str]], new: Mapping[str, str], what: str) -> list[Change]:
     done = []
     for pattern, line, section in rows:
-        for name, path in files.find(target, pattern):
-            text = files.read(path)
+        for name, path in recovered.find(target, pattern):
+            text = recovered.read(path)
             changed = exchanged(text, line, section, new)
             if changed != text:
-                files.replace(path, changed)
+                recovered.replace(path, changed)
                 done.append(Change(name, what))
     return done
 
@@ -185,10 +186,10 @@ def mentions(target: Path, replaced: Replaced, lost: Sequence[Link]) -> list[str
     gone = _spellings(sorted({old.hardware_mac.lower() for old, _ in replaced.values()} - here))
     names = "|".join(re.escape(link.name) for link in lost) or "(?!)"
     found = []
-    for name, path in dict(pair for pattern in CONFIGURATION for pair in files.find(target, pattern)).items():
+    for name, path in dict(pair for pattern in CONFIGURATION for pair in recovered.find(target, pattern)).items():
         if card := re.search(rf"(?:^|-)({names})(?:\.|$)", path.name):
             found.append(f"{name}: no card has taken the place of {card[1]}")
-        for number, line in enumerate(files.read(path).splitlines(), 1):
+        for number, line in enumerate(recovered.read(path).splitlines(), 1):
             if line.lstrip().startswith(("#", ";")):
                 continue
             found += [
@@ -220,14 +221,14 @@ def _is_below(text: str, position: int, section: str) -> bool:
 def is_named(target: Path, name: str, card: Link) -> bool:
     """Whether the configuration of udev calls the card, by its address or its place, by that name."""
     known = _spellings((card.hardware_mac.lower(), *re.findall(PLACE, card.bus)[-1:]))
-    for link, path in files.find(target, LINKS[0]):
-        more = [files.read(part) for _, part in files.find(target, f"{link}.d/*.conf")]
-        text = "\n".join((files.read(path), *more))
+    for link, path in recovered.find(target, LINKS[0]):
+        more = [recovered.read(part) for _, part in recovered.find(target, f"{link}.d/*.conf")]
+        text = "\n".join((recovered.read(path), *more))
         named = re.search(rf"^[ \t]*Name[ \t]*=[ \t]*{re.escape(name)}[ \t]*$", text, re.MULTILINE)
         if named and re.search(known, text, re.IGNORECASE):
             return True
-    for _, path in files.find(target, RULES):
-        for line in files.read(path).replace("\\\n", " ").splitlines():
+    for _, path in recovered.find(target, RULES):
+        for line in recovered.read(path).replace("\\\n", " ").splitlines():
             if f'NAME="{name}"' in line and re.search(known, line, re.IGNORECASE):
                 return True
     return False

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..boot import files
+from .. import recovered
 from ..boot.loader import Entry
 from ..errors import RearError
 from ..shell import Shell
@@ -14,25 +15,31 @@ from ..storage.layout import Layout
 from ..storage.plan import Rebuilt
 from . import drivers, initramfs
 from .devices import Storage
-from .names import CRYPTTAB, ON_DEMAND, command_line
+from .names import command_line, naming_files
 from .references import opened_at_start
+
+if TYPE_CHECKING:
+    from ..storage.kinds import StorageKind
 
 MODULES = "/lib/modules"
 
 
-def problems_of_entry(target: Path, loader: str, entry: Entry | None, storage: Storage) -> list[str]:
+def problems_of_entry(
+    target: Path, loader: str, entry: Entry | None, storage: Storage, kinds: Sequence[StorageKind]
+) -> list[str]:
     """What is missing for the default entry of a boot loader."""
     if entry is None:
         return [f"the configuration of {loader} has no entry with a kernel"]
     problems = [
         f"{path} of the entry {entry.title!r} is missing or empty"
         for path in (entry.hypervisor, entry.kernel, *entry.initramfs)
-        if path and not _is_filled(files.inside(target, path))
+        if path and not _is_filled(recovered.inside(target, path))
     ]
-    words, opened = " ".join(entry.arguments), opened_at_start(target, storage)
+    opened = opened_at_start(target, storage, naming_files(kinds, ()))
+    named = command_line(kinds)(" ".join(entry.arguments))
     problems += [
         f"{found.tag + '=' if found.tag else ''}{found.value} in the parameters of the kernel is on no device"
-        for found in command_line(words)
+        for found in named
         if not found.optional and found.value not in opened and storage.now(found.tag, found.value) is None
     ]
     folder = modules_of(target, entry)
@@ -51,11 +58,11 @@ def modules_of(target: Path, entry: Entry) -> Path | None:
     The version stands in the kernel's name, vmlinuz-VERSION, in that of a link to it, or in that of its folder
     (/usr/lib/modules/VERSION/vmlinuz). Of several the one that has modules is meant.
     """
-    named, kernel = Path(entry.kernel), files.inside(target, entry.kernel)
+    named, kernel = Path(entry.kernel), recovered.inside(target, entry.kernel)
     versions = [path.name.partition("-")[2] for path in (named, kernel)]
     if not any(versions):
         versions += [path.parent.name for path in (named, kernel)]
-    folders = [files.inside(target, f"{MODULES}/{version}") for version in versions if version]
+    folders = [recovered.inside(target, f"{MODULES}/{version}") for version in versions if version]
     return next((folder for folder in folders if folder.is_dir()), folders[0] if folders else None)
 
 
@@ -74,7 +81,7 @@ def missing_modules(sh: Shell, target: Path, entry: Entry, needed: set[str]) -> 
     """Those that neither the kernel of the entry nor its initramfs has; raises when it cannot be read."""
     carried: frozenset[str] = frozenset()
     for name in entry.initramfs:
-        path = files.inside(target, name)
+        path = recovered.inside(target, name)
         if path.is_file():
             carried |= initramfs.modules_in(sh, path, target)
     folder = modules_of(target, entry)
@@ -88,23 +95,3 @@ def problems_of_initramfs(sh: Shell, target: Path, entry: Entry, needed: set[str
     except (RearError, OSError) as error:
         return [f"the initramfs cannot be read: {error}"]
     return [f"no driver for the root file system in the initramfs: {' '.join(missing)}"] if missing else []
-
-
-def missing_key_files(target: Path) -> list[str]:
-    """Key files that /etc/crypttab names and the recovered system does not have."""
-    path = files.inside(target, "/etc/crypttab")
-    text = files.read(path) if path.is_file() else ""
-    named = [name for line in CRYPTTAB.finditer(text) if (name := _key_file(line))]
-    return [f"the key file {name} of /etc/crypttab is missing" for name in named if not _has(target, name)]
-
-
-def _key_file(line: re.Match[str]) -> str:
-    """The key file that the start of the system needs, "" where it is on another device, made then, or not needed."""
-    key, options = line["key"] or "", (line["options"] or "").split(",")
-    elsewhere = ":" in key or key.startswith(("/dev/", "/run/")) or not key.startswith("/")
-    by_script = any(option.startswith("keyscript=") for option in options)
-    return "" if elsewhere or by_script or ON_DEMAND.intersection(options) else key
-
-
-def _has(target: Path, name: str) -> bool:
-    return files.inside(target, name).exists()

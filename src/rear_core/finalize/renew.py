@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..boot import files
+from .. import recovered
 from ..boot.chroot import has_program, run_inside
 from ..boot.grub_menu import CONFIGURATIONS
 from ..errors import RearError
@@ -52,7 +52,7 @@ def renew_menu(run: Run, commands: Iterable[Sequence[str]]) -> None:
         else:
             run.recovery.done.append("GRUB's menu written anew")
     for _, path in _menus(run):
-        files.label(path)
+        recovered.label(path)
 
 
 def mkconfig(run: Run) -> list[tuple[str, ...]]:
@@ -60,11 +60,11 @@ def mkconfig(run: Run) -> list[tuple[str, ...]]:
     program = next((name for name in ("grub2-mkconfig", "grub-mkconfig") if has_program(run, name)), "")
     made: dict[Path, str] = {}
     for name, path in _menus(run):
-        if GENERATED in files.read(path):
+        if GENERATED in recovered.read(path):
             made.setdefault(path, name)
     return [(program, f"--output={name}") for name in made.values()] if program else []
 
 
 def _menus(run: Run) -> Iterator[tuple[str, Path]]:
     for pattern in CONFIGURATIONS:
-        yield from files.find(run.target, pattern)
+        yield from recovered.find(run.target, pattern)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..boot import files
+from .. import recovered
 from ..report import visible
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def duration(seconds: float) -> str:
 
 def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Path | None) -> None:
     """Write the report and copy the log to /var/log/rear of the recovered system, for root alone."""
-    folder = files.inside(target, FOLDER)
+    folder = recovered.inside(target, FOLDER)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.label(folder)
+    recovered.label(folder)
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     content = {"version": VERSION, "date": stamp, **facts, **asdict(recovery)}
     _write(folder / f"recovery-{stamp}.json", json.dumps(content, indent=2) + "\n")
@@ -56,11 +56,11 @@ def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Pat
         copy = folder / f"recovery-{stamp}.log"
         shutil.copyfile(log, copy)
         copy.chmod(0o600)
-        files.label(copy)
+        recovered.label(copy)
 
 
 def _write(path: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
-    files.label(path)
+    recovered.label(path)

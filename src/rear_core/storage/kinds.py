@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError
@@ -16,6 +17,7 @@ from .layout import Item, Layout
 if TYPE_CHECKING:
     from ..shell import Shell
     from .inventory import Device
+    from .references import NamingFile, Reader
     from .resize import Sizes
     from .survey import Survey
 
@@ -51,6 +53,9 @@ class StorageKind:
     `stop(device)` is the command that stops what a running device is, None where it is of another technology.
     `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
     paths: that is not erased unasked. It may name what is recorded, where something else has its name.
+    `naming_files` are the configuration files in which devices are named; `words(text)` finds those that words for the
+    kernel of its own name.
+    `keeps_from_starting(target)` names what of its configuration does so in the recovered system below that folder.
     `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
     """
 
@@ -72,6 +77,9 @@ class StorageKind:
     start: Callable[[Any, Starting], None] | None = None
     read_only: Callable[[Any], tuple[Sequence[str], Sequence[str]] | None] | None = None
     stop: Callable[[Device], Command | None] | None = None
+    naming_files: tuple[NamingFile, ...] = ()
+    words: Reader | None = None
+    keeps_from_starting: Callable[[Path], Iterable[str]] | None = None
     exclusive: tuple[type[Item], ...] = ()
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..shell import Shell
+from . import luks_references
 from .command import Command, Site
 from .disk import sector_size
 from .execute import is_block_device
@@ -130,5 +131,6 @@ KIND = StorageKind(
     "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop,
     fits=lambda item, sizes, size: sizes.fits(item.id, size - item.offset),
     any_size=lambda item, sizes: sizes.takes_any_size(item.id), spare=room,
-    shrink=lambda item, sizes, amount: sizes.shrink(item.id, amount),
+    shrink=lambda item, sizes, amount: sizes.shrink(item.id, amount), naming_files=luks_references.FILES,
+    words=luks_references.words, keeps_from_starting=luks_references.missing_key_files,
 )  # fmt: skip

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volume groups that are there: started and stopped."""
+"""Volume groups that are there: started and stopped, by rear and by the initramfs."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
 
 from .command import Command
 from .execute import is_block_device
@@ -9,6 +12,7 @@ from .inventory import Device, volume_group
 from .kinds import Starting
 from .layout import Item
 from .lvm import LogicalVolume, VolumeGroup
+from .references import Reference
 
 
 def start(item: Item, starting: Starting) -> None:
@@ -34,3 +38,9 @@ def stop(device: Device) -> Command | None:
         return None
     group = volume_group(device)
     return Command(("lvm", "vgchange", "--activate=n", group), f"volume group {group} is active")
+
+
+def words(text: str) -> Iterator[Reference]:
+    """The volumes that words for the kernel have the initramfs activate."""
+    for match in re.finditer(r"(?<![\w.])rd\.lvm\.lv=([^\s\"'/]+/[^\s\"']+)", text):
+        yield Reference(match.start(1), match.end(1), "LV", match[1])

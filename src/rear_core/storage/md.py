@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..rescue.contents import Contents
+from . import md_references
 from .command import Command, Site
 from .disk import sector_size
 from .execute import is_block_device
@@ -378,5 +379,6 @@ def _layout(item: Array) -> str:
 
 KIND = StorageKind(
     "md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking, start=start,
-    read_only=read_only, stop=stop, any_size=lambda item, sizes: sizes.takes_any_size(item.id),
+    read_only=read_only, stop=stop, naming_files=md_references.FILES, words=md_references.words,
+    any_size=lambda item, sizes: sizes.takes_any_size(item.id),
 )  # fmt: skip

@@ -10,68 +10,16 @@ from ..errors import ProgramFailed
 from ..mounts import unescaped
 from ..rescue.contents import Contents
 from ..shell import Shell
+from . import mount_references
 from .btrfs import Btrfs, Subvolume
 from .command import Command, Site
 from .filesystem import FileSystem
+from .fstypes import NETWORK, VIRTUAL
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
 from .xfs import Xfs
 from .xfs import devices as xfs_devices
-
-# In memory or made by the kernel: nothing is lost, so nothing is said.
-VIRTUAL = frozenset(
-    [
-        "autofs",
-        "bdev",
-        "binder",
-        "binfmt_misc",
-        "bpf",
-        "cgroup",
-        "cgroup2",
-        "configfs",
-        "cpuset",
-        "debugfs",
-        "devpts",
-        "devtmpfs",
-        "efivarfs",
-        "fusectl",
-        "hugetlbfs",
-        "mqueue",
-        "nsfs",
-        "proc",
-        "pstore",
-        "ramfs",
-        "resctrl",
-        "rootfs",
-        "rpc_pipefs",
-        "securityfs",
-        "selinuxfs",
-        "sysfs",
-        "tmpfs",
-        "tracefs",
-    ]
-)
-NETWORK = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ceph",
-        "glusterfs",
-        "afs",
-        "ncpfs",
-        "9p",
-        "virtiofs",
-        "lustre",
-        "gfs2",
-        "ocfs2",
-        "beegfs",
-        "davfs",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -302,4 +250,7 @@ def recreate(item: Mount, site: Site) -> Iterator[Command]:
     )
 
 
-KIND = StorageKind("mount", (Mount,), capture, contents, last=True, recreate=recreate)
+KIND = StorageKind(
+    "mount", (Mount,), capture, contents, last=True, recreate=recreate, naming_files=mount_references.FILES,
+    words=mount_references.words,
+)  # fmt: skip

@@ -13,7 +13,10 @@ from .command import Command, Site
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .mount import Mount, find_device
+from .references import Reference, at, kernel_words
 from .survey import FstabEntry, Survey
+
+WORDS = kernel_words("resume", "real_resume", "RESUME")
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,13 @@ def notes(item: Item, _site: Site) -> Iterator[str]:
         )
 
 
+def words(text: str) -> Iterator[Reference]:
+    """The device to wake up from, without which the system starts as after any other shutdown."""
+    for match in WORDS.finditer(text):
+        yield from at(match, "device", True)
+
+
 KIND = StorageKind(
     "swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored, notes=notes,
-    fits=lambda item, _sizes, _size: isinstance(item, Swap),
+    fits=lambda item, _sizes, _size: isinstance(item, Swap), words=words,
 )  # fmt: skip

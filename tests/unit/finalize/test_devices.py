@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.devices import TAGS, Device, Storage, decoded, read_devices
+from rear_core.finalize.devices import Device, Storage, decoded, read_devices
 from rear_core.finalize.proof import needed_modules
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import make
 from rear_core.storage.plan import Rebuilt, without
+from rear_core.storage.references import TAGS
 from rear_core.testing.fake_shell import FakeShell
 from unit.finalize.storage import ARRAY, CRYPT, DEVICES, LAYOUT, ROOT, SWAP, storage
 

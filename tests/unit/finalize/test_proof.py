@@ -12,7 +12,6 @@ import pytest
 
 from rear_core.boot.loader import Entry
 from rear_core.finalize.proof import (
-    missing_key_files,
     modules_of,
     needed_modules,
     problems_of_entry,
@@ -21,7 +20,9 @@ from rear_core.finalize.proof import (
 from rear_core.rescue.initramfs import Member, write_archive
 from rear_core.shell import Shell
 from rear_core.storage.command import Site
+from rear_core.storage.luks_references import missing_key_files
 from rear_core.storage.plan import Rebuilt
+from rear_core.storage.technologies import CORE_KINDS
 from unit.finalize.storage import LAYOUT, ROOT, SWAP, storage
 from unit.finalize.test_drivers import sysfs
 
@@ -44,7 +45,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def problems(target: Path, entry: Entry | None = ENTRY) -> list[str]:
-    return problems_of_entry(target, "GRUB BIOS", entry, storage())
+    return problems_of_entry(target, "GRUB BIOS", entry, storage(), CORE_KINDS)
 
 
 def test_a_whole_system_has_no_problem(target: Path) -> None:

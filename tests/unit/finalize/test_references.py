@@ -12,20 +12,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rear_core.boot.grub_efi import GRUB_EFI
 from rear_core.boot.grub_menu import padded
 from rear_core.errors import RearError
 from rear_core.finalize import names as parsers
-from rear_core.finalize.names import Reference
-from rear_core.finalize.references import Finding, corrected, put_right
+from rear_core.finalize import references
+from rear_core.finalize.devices import Storage
+from rear_core.finalize.references import Finding, corrected
+from rear_core.storage.mount_references import fstab
+from rear_core.storage.references import Reference
+from rear_core.storage.technologies import CORE_KINDS
 from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP, storage
 
 NEW = "99999999-9999-9999-9999-999999999999"
 Parser = Callable[[str], Iterable[Reference]]
 
 
+def put_right(target: Path, storage: Storage) -> list[Finding]:
+    return references.put_right(target, storage, parsers.naming_files(CORE_KINDS, [GRUB_EFI]))
+
+
 def test_only_the_changed_name_of_a_line_is_replaced() -> None:
     text = f"# /etc/fstab\nUUID={ROOT}  /  ext4  errors=remount-ro 0 1\n\tUUID={SWAP}\tnone swap sw # {SWAP}\n"
-    changed, findings = corrected("/etc/fstab", text, parsers.fstab(text), storage({SWAP: NEW}))
+    changed, findings = corrected("/etc/fstab", text, fstab(text), storage({SWAP: NEW}))
     assert changed == text.replace(f"UUID={SWAP}", f"UUID={NEW}")
     assert findings == [Finding("/etc/fstab", 3, f"UUID={SWAP}", NEW, False)]
     assert str(findings[0]) == f"/etc/fstab, line 3: UUID={SWAP} is now {NEW}"
@@ -33,7 +42,7 @@ def test_only_the_changed_name_of_a_line_is_replaced() -> None:
 
 def test_a_name_that_leads_nowhere_is_told_and_left() -> None:
     text = "LABEL=lost /lost xfs defaults 0 0\n"
-    changed, findings = corrected("/etc/fstab", text, parsers.fstab(text), storage())
+    changed, findings = corrected("/etc/fstab", text, fstab(text), storage())
     assert changed == text
     assert [str(found) for found in findings] == ["/etc/fstab, line 1: LABEL=lost is on no device"]
     assert not findings[0].optional
@@ -164,7 +173,9 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.lists(PIECES).map("".join), st.sampled_from([parser for _, parser in parsers.FILES]))
+@given(
+    st.lists(PIECES).map("".join), st.sampled_from([file.read for file in parsers.naming_files(CORE_KINDS, [GRUB_EFI])])
+)
 def test_whatever_stands_in_a_file_only_names_that_changed_are_replaced(text: str, parser: Parser) -> None:
     changed, findings = corrected("/f", text, parser(text), storage({SWAP: NEW}))
     back = changed.replace(NEW, SWAP).replace("/dev/vda1", "/dev/sda1")

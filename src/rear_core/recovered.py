@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..rescue.tree import MAX_LINKS, Tree
+from .rescue.tree import MAX_LINKS, Tree
 
 LABEL = "security.selinux"
 
