@@ -6,7 +6,6 @@ from __future__ import annotations
 from ..storage.command import Site
 from ..storage.disk import Disk, Partition, PartitionTable
 from ..storage.layout import Item, Layout
-from ..storage.vfat import Fat
 from .grub_bios import BIOS_BOOT_PARTITION, below_boot
 
 # By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
@@ -37,7 +36,7 @@ def _tables_of_boot(layout: Layout) -> list[PartitionTable]:
 
 def _is_system_partition(layout: Layout, item: Item) -> bool:
     """Whether a FAT file system lies on a partition that firmware looks at."""
-    below = [layout[id] for id in Site(layout, {}).below(item.id)] if isinstance(item, Fat) else []
+    below = [layout[id] for id in Site(layout, {}).below(item.id)] if getattr(item, "is_for_firmware", False) else []
     labels = [table.label for table in below if isinstance(table, PartitionTable)]
     codes = [partition.code.lower() for partition in below if isinstance(partition, Partition)]
     return any(SYSTEM_PARTITION.get(label) in codes for label in labels)

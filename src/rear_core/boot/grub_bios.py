@@ -177,7 +177,6 @@ def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:
     holds /boot. What is kept in place, or is not of this system, keeps its boot sector."""
     from ..storage.disk import Disk
     from ..storage.disk import Partition as PartitionItem
-    from ..storage.md import Array
 
     assert run.layout is not None and run.rebuilt is not None
     own = _own(run.rebuilt)
@@ -185,7 +184,7 @@ def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:
     disks = [item for item in items if isinstance(item, Disk)]
     partitions = [item for item in items if isinstance(item, PartitionItem)]
     below = [run.layout[id] for id in sorted(below_boot(run.rebuilt.site.layout))]
-    if disks and any(isinstance(item, Array) for item in below):
+    if disks and any(item.starts_from_each for item in below):
         disks += [item for item in below if isinstance(item, Disk)]
     if partitions and not disks:
         # Other code in the disk's first sector started GRUB in the partition, as SUSE sets it up. It was lost.

@@ -158,7 +158,9 @@ def configure(run: Run) -> None:
         shutil.copyfile(file, recovery / file.name)
         (recovery / file.name).chmod(0o600)
     _hosts(tree)
-    _lvm(tree)
+    for kind in run.plugins.call("rear_storage_kinds"):
+        if kind.configure:
+            kind.configure(tree)
     _keymap(tree)
     _accounts(run, tree)
     _ssh(run, tree)
@@ -171,16 +173,6 @@ def _hosts(tree: Tree) -> None:
     own = tree.inside(path).read_text() if tree.has(path) else ""
     more = [line for line in lines if line.strip() and not line.startswith("#") and line not in own.splitlines()]
     tree.text("/etc/hosts", own + "".join(f"{line}\n" for line in more))
-
-
-def _lvm(tree: Tree) -> None:
-    """LVM is to see all disks, whatever the machine hides from it."""
-    from ..storage.lvm import for_all_disks
-
-    names = ("/etc/lvm/lvmlocal.conf", "/etc/lvm/lvm.conf")
-    local, main = (tree.inside(name).read_text(errors="surrogateescape") if tree.has(name) else "" for name in names)
-    if local or main:
-        tree.text(names[0], for_all_disks(local, main))
 
 
 def _keymap(tree: Tree) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
+from .command import Site
 from .filesystem import FileSystem
 from .inventory import Device
 from .layout import Item, Layout
@@ -55,6 +56,14 @@ class Btrfs(FileSystem):
         """Its driver."""
         return frozenset({"btrfs"})
 
+    def part(self, root: str) -> str:
+        """The subvolume of that path."""
+        return f"subvolume:{self.id[len('fs:') :]}/{root.lstrip('/')}"
+
+    def mounted_by(self, _site: Site) -> list[str]:
+        """The top, whatever is mounted when none is named."""
+        return ["subvol=/"]
+
     def as_planned(self, planned: Btrfs) -> Btrfs:
         """Without regard to the features that come by use."""
         features = _used(self.features, planned.features)
@@ -82,6 +91,10 @@ class Subvolume(Item):
     number: int = field(default=0, compare=False)
     read_only: bool = False
     no_copy_on_write: tuple[str, ...] = ()
+
+    def mounted_by(self, _site: Site) -> list[str]:
+        """By its path."""
+        return [f"subvol={self.path}"]
 
 
 def capture(survey: Survey) -> Iterator[Item]:

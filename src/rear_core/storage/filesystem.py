@@ -26,6 +26,8 @@ class FileSystem(Item):
     identified_below = True
     # Whether it may hold more than its device has room for.
     compresses: ClassVar[bool] = False
+    # Whether UEFI reads it.
+    is_for_firmware: ClassVar[bool] = False
 
     uuid: str = ""
     label: str = ""
@@ -35,6 +37,10 @@ class FileSystem(Item):
     def identifiers(self) -> Mapping[str, str]:
         """Its UUID and label."""
         return {"UUID": self.uuid, "LABEL": self.label}
+
+    def part(self, _root: str) -> str:
+        """The id of the part that is mounted when that is its root (mountinfo, proc(5)), "" where it has no parts."""
+        return ""
 
 
 def any_size(_item: FileSystem, _sizes: Sizes) -> bool:

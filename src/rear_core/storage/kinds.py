@@ -15,6 +15,7 @@ from .command import Command, Site
 from .layout import Item, Layout
 
 if TYPE_CHECKING:
+    from ..rescue.tree import Tree
     from ..shell import Shell
     from .inventory import Device
     from .references import NamingFile, Reader
@@ -39,7 +40,8 @@ class StorageKind:
     it may write the path of a block device, which becomes the id of the item with that `device`. With `last`
     it runs after the others, and sees their items in `survey.items`.
     `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout
-    has such an item. `recreate(item, site)` yields the commands that make an item again where what it needs
+    has such an item. `configure(tree)` changes in the tree of the rescue system what of its configuration holds for one
+    machine alone. `recreate(item, site)` yields the commands that make an item again where what it needs
     is there already; `restored(item, site)` those that must wait until the files are back.
     `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
@@ -64,6 +66,7 @@ class StorageKind:
     capture: Callable[[Survey], Iterable[Item]]
     contents: Callable[[Layout], Contents]
     last: bool = False
+    configure: Callable[[Tree], None] | None = None
     recreate: Callable[[Any, Site], Iterable[Command]] | None = None
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
     refuses: Callable[[Any, Site], Iterable[str]] | None = None

@@ -18,6 +18,8 @@ from . import encoding
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .command import Site
+
 T = TypeVar("T", bound="Item")
 VERSION = 1
 MAPPER = "/dev/mapper/"
@@ -42,6 +44,10 @@ class Item:
     renewed: ClassVar[tuple[str, ...]] = ()
     # Whether it is storage itself, and not a use of it that is described again when the files are back.
     is_storage: ClassVar[bool] = True
+    # Whether the firmware may start the machine from any of the disks below it, so that all get a boot loader.
+    starts_from_each: ClassVar[bool] = False
+    # Whether somebody has to be asked for its passphrase when it is made.
+    has_passphrase: ClassVar[bool] = False
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
     # The module of dracut that finds it when the machine starts, "" where that takes none.
@@ -83,6 +89,10 @@ class Item:
     def as_planned(self, planned: Self) -> Self:
         """The item as it was made, with what was planned wherever a difference says nothing of what was made."""
         return replace(self, **{name: getattr(planned, name) for name in (*self.configured, *self.renewed)})
+
+    def mounted_by(self, site: Site) -> list[str]:
+        """Options by which mount(8) gets at it where it is made again."""
+        return []
 
     def named_beside(self, taken: Collection[str]) -> Self:
         """The item with a device that is none of these paths, where its name is one that the kernel counts."""

@@ -53,6 +53,7 @@ class Luks(Item):
     type = "luks"
     noun = "LUKS volume"
     dracut = "crypt"
+    has_passphrase = True
     identified_below = True
     configured = ("key_file", "crypttab_options")
 

@@ -404,16 +404,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(sorted(word for word in text.split(",") if word))
 
 
-def for_all_disks(local: str, main: str) -> str:
-    """lvmlocal.conf of a rescue system, from the machine's own and its lvm.conf, which it has precedence over.
-
-    Filters know disks by names that are other ones on another machine, and pvcreate(8) obeys them as well.
-    """
-    # A release that has no list of devices would say that it does not know the word.
-    listed = "use_devicesfile = 0\n" if "use_devicesfile" in main else ""
-    return f'{local}\ndevices {{\nfilter = [ "a|.*|" ]\nglobal_filter = [ "a|.*|" ]\n{listed}}}\n'
-
-
 def contents(layout: Layout) -> Contents:
     """LVM with the targets that the layout uses; thin and cache pools are checked by programs of their
     own."""

@@ -272,5 +272,5 @@ KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
     refuses=refuses, notes=notes, start=lvm_running.start, read_only=lvm_running.read_only, stop=lvm_running.stop,
     fits=lvm_resize.fits, any_size=lvm_resize.any_size, spare=lvm_resize.spare, shrink=lvm_resize.shrink,
-    words=lvm_running.words, within=within, exclusive=(PhysicalVolume, VolumeGroup),
+    configure=lvm_running.configure, words=lvm_running.words, within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..rescue.tree import Tree
 from .command import Command
 from .execute import is_block_device
 from .inventory import Device, volume_group
@@ -38,6 +39,18 @@ def stop(device: Device) -> Command | None:
         return None
     group = volume_group(device)
     return Command(("lvm", "vgchange", "--activate=n", group), f"volume group {group} is active")
+
+
+def configure(tree: Tree) -> None:
+    """In the rescue system LVM is to see all disks, whatever the machine hides from it: its filters know them by names
+    that are other ones on another machine, and pvcreate(8) obeys them as well."""
+    names = ("/etc/lvm/lvmlocal.conf", "/etc/lvm/lvm.conf")
+    local, main = (tree.inside(name).read_text(errors="surrogateescape") if tree.has(name) else "" for name in names)
+    # A release that has no list of devices would say that it does not know the word.
+    listed = "use_devicesfile = 0\n" if "use_devicesfile" in main else ""
+    all_disks = f'devices {{\nfilter = [ "a|.*|" ]\nglobal_filter = [ "a|.*|" ]\n{listed}}}\n'
+    if local or main:
+        tree.text(names[0], f"{local}\n{all_disks}")
 
 
 def words(text: str) -> Iterator[Reference]:

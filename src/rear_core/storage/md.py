@@ -33,6 +33,7 @@ class Array(Item):
     type = "md"
     noun = "RAID array"
     dracut = "mdraid"
+    starts_from_each = True
 
     level: str
     members: int

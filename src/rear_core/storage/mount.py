@@ -11,15 +11,12 @@ from ..mounts import unescaped
 from ..rescue.contents import Contents
 from ..shell import Shell
 from . import mount_references
-from .btrfs import Btrfs, Subvolume
 from .command import Command, Site
 from .filesystem import FileSystem
 from .fstypes import NETWORK, VIRTUAL
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
-from .xfs import Xfs
-from .xfs import devices as xfs_devices
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def _why_not(survey: Survey, mount: Mounted) -> str:
     filesystem = _filesystem(survey, mount.source, mount.number)
     if filesystem is None:
         return f"{mount.source} is not described"
-    if mount.root != "/" and (mount.fstype != "btrfs" or _subvolume(survey, filesystem, mount.root) is None):
+    if mount.root != "/" and _part(survey, filesystem, mount.root) is None:
         return f"a bind mount of {mount.root} on {mount.source}"
     return ""
 
@@ -129,15 +126,15 @@ def _filesystem(survey: Survey, source: str, number: str = "") -> FileSystem | N
     return next(found, None)
 
 
-def _subvolume(survey: Survey, filesystem: Item, path: str) -> Subvolume | None:
-    id = f"subvolume:{filesystem.id[3:]}/{path.lstrip('/')}"
-    return next((i for i in survey.items if isinstance(i, Subvolume) and i.id == id), None)
+def _part(survey: Survey, filesystem: FileSystem, root: str) -> Item | None:
+    id = filesystem.part(root)
+    return next((item for item in survey.items if item.id == id), None)
 
 
 def _mounted(survey: Survey, mount: Mounted, entry: FstabEntry | None, above: list[str]) -> Mount:
     filesystem = _filesystem(survey, mount.source, mount.number)
     assert filesystem is not None
-    below: Item = _subvolume(survey, filesystem, mount.root) or filesystem
+    below: Item = _part(survey, filesystem, mount.root) or filesystem
     on_demand = entry is not None and {"noauto", "x-systemd.automount"}.intersection(entry.options.split(","))
     # The number of a subvolume is another one after it was made again.
     options = tuple(word for word in mount.options.split(",") if not word.startswith("subvolid="))
@@ -168,7 +165,7 @@ def _unmounted(survey: Survey, entry: FstabEntry, above: list[str]) -> Iterator[
         survey.leave_out(entry.target, f"{kind}, in fstab but not mounted")
         return
     path = next((word[len("subvol=") :] for word in words if word.startswith("subvol=")), "/")
-    below: Item = _subvolume(survey, filesystem, path) or filesystem
+    below: Item = _part(survey, filesystem, path) or filesystem
     needs = _needs(below.id, entry.target, above)
     yield _with_fstab(Mount(f"mount:{entry.target}", needs, entry.target, entry.fstype, mounted=False), entry)
 
@@ -234,13 +231,7 @@ def recreate(item: Mount, site: Site) -> Iterator[Command]:
     place = (site.target.rstrip("/") + item.target).rstrip("/")
     options = [word for word in item.options if word.partition("=")[0] in KEPT_OPTIONS]
     below = site.item(item.needs[0])
-    if isinstance(below, Subvolume):
-        options.insert(0, f"subvol={below.path}")
-    elif isinstance(below, Btrfs):
-        options.insert(0, "subvol=/")
-    elif isinstance(below, Xfs):
-        # Their names were others.
-        options += xfs_devices(below, site)
+    options = below.mounted_by(site) + options
     device = site.device(item.id)
     yield Command(("mkdir", "--parents", place), f"make the mount point {item.target}")
     yield Command(

@@ -31,6 +31,7 @@ class Fat(FileSystem):
 
     type = "vfat"
     noun = "file system"
+    is_for_firmware = True
 
     bits: int = 0
     sector_size: int = 0

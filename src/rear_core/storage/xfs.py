@@ -42,6 +42,10 @@ class Xfs(FileSystem):
         """Its driver."""
         return frozenset({"xfs"})
 
+    def mounted_by(self, site: Site) -> list[str]:
+        """The names of its other devices, which were others."""
+        return devices(self, site)
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """Every XFS; the kernel is asked about a mounted one, the superblock otherwise."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.builtin.build import _lvm
 from rear_core.finalize.lvm_devices import LIST, accepts, check_filters, filters
 from rear_core.plugins import Plugins
 from rear_core.rescue.tree import Tree
@@ -18,6 +17,7 @@ from rear_core.shell import Shell
 from rear_core.storage.command import Site
 from rear_core.storage.layout import make
 from rear_core.storage.lvm import LogicalVolume
+from rear_core.storage.lvm_running import configure
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
 from rear_core.testing.fake_shell import FakeShell
@@ -106,7 +106,7 @@ def test_a_rescue_system_sees_all_disks_whatever_the_machine_hides(tmp_path: Pat
     hidden = OF_A_SAN.replace("}\n", 'global_filter = [ "r|.*|" ]\n# use_devicesfile = 1\n}\n')
     put(tmp_path, hidden)
     put(tmp_path, local, "etc/lvm/lvmlocal.conf")
-    _lvm(Tree(tmp_path))
+    configure(Tree(tmp_path))
     asked = [f"devices/{name}" for name in ("filter", "global_filter", "use_devicesfile")]
     environment = {"LVM_SYSTEM_DIR": str(tmp_path / "etc/lvm")}
     found = Shell().query("lvm", "lvmconfig", "--type", "current", *asked, env=environment)
@@ -115,5 +115,5 @@ def test_a_rescue_system_sees_all_disks_whatever_the_machine_hides(tmp_path: Pat
 
 
 def test_a_rescue_system_without_lvm_gets_no_configuration_of_it(tmp_path: Path) -> None:
-    _lvm(Tree(tmp_path))
+    configure(Tree(tmp_path))
     assert not (tmp_path / "etc").exists()

@@ -25,7 +25,6 @@ from rear_core.rescue.memory import available
 from rear_core.run import Options
 from rear_core.settings import quote
 from rear_core.storage.compare import human_size
-from rear_core.storage.luks import Luks
 from rear_core.storage.spared import backup_disks
 from rear_core.system.network import load as load_network
 from rear_core.url import Url
@@ -167,7 +166,7 @@ def laid_ready(
     url = url_of(told)
     mount = url.path if url.scheme == "file" else MOUNT
     key = passphrase(run)
-    new_key = secrets.token_hex(12) if any(isinstance(item, Luks) for item in told.layout) else ""
+    new_key = secrets.token_hex(12) if any(item.has_passphrase for item in told.layout) else ""
     run.report.mask(new_key)
     plan = rehearsal.Plan(
         rescue, result, found.shell, mount, f"{mount}/{prefix(told)}/{backup.name}",

@@ -11,7 +11,6 @@ from pathlib import Path
 from rear_core import Refused
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Layout
-from rear_core.storage.luks import Luks
 from rear_core.system.network import CARD, Network
 from rear_core.url import Url
 
@@ -109,5 +108,5 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
     else:
         yield f"How {backup} is brought there: its files were handed in on a disc."
     yield "That addresses and routes reach anybody: the network cards led nowhere."
-    if any(isinstance(item, Luks) for item in layout):
+    if any(item.has_passphrase for item in layout):
         yield "Your passphrases of LUKS volumes: they were made with a passing one, as a recovery makes them anew."

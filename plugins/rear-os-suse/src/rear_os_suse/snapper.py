@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rear_core.boot import files
+from rear_core import recovered
 from rear_core.removal import remove_tree
 
 CONFIGURATIONS = "/etc/snapper/configs"
@@ -21,8 +21,8 @@ SUBVOLUME = 256
 def configured(target: Path) -> dict[str, dict[str, str]]:
     """The settings of each configuration by its name, as in SUBVOLUME="/"."""
     found = {}
-    for name, path in files.find(target, f"{CONFIGURATIONS}/*"):
-        pairs = re.findall(r'^[ \t]*(\w+)="?([^"\n]*)"?[ \t]*$', files.read(path), re.MULTILINE)
+    for name, path in recovered.find(target, f"{CONFIGURATIONS}/*"):
+        pairs = re.findall(r'^[ \t]*(\w+)="?([^"\n]*)"?[ \t]*$', recovered.read(path), re.MULTILINE)
         found[name.rpartition("/")[2]] = dict(pairs)
     return found
 
@@ -37,7 +37,7 @@ def forget_lost(target: Path) -> list[str]:
     gone = []
     for settings in configured(target).values():
         folder = settings.get("SUBVOLUME", "/").rstrip("/") + "/.snapshots"
-        here = files.inside(target, folder)
+        here = recovered.inside(target, folder)
         numbers = [path for path in here.iterdir() if path.name.isdigit()] if here.is_dir() else []
         for path in sorted(numbers, key=lambda path: int(path.name)):
             if is_lost(path):
