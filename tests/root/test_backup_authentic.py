@@ -291,6 +291,21 @@ def test_unsigned_ones_push_out_none_that_is_signed(tmp_path: Path, signing: Run
     assert newest.exists()
 
 
+def test_what_a_clone_of_the_same_identity_has_signed_is_told_and_never_removed(
+    tmp_path: Path, make_run: MakeRun, signing: Run, tree: Path
+) -> None:
+    """Of copies of a board without a UUID of its own only the keys differ."""
+    first = save(signing, tmp_path / "backups", tree)
+    signature.key_path(signing).unlink()
+    (signing.recovery_dir / "system.json").unlink()
+    clone = make_run("BACKUP_KEEP=1\n")
+    signature.make_key(clone)
+    own = [save(clone, tmp_path / "backups", tree) for _ in range(3)]
+    assert sorted(path.name for path in first.parent.iterdir()) == sorted([first.name, own[-1].name])
+    assert all(f"{first}: {generations.OTHER_KEY}" in warning for warning in clone.report.warnings)
+    assert len(clone.report.warnings) == 3
+
+
 def replace_backup(run: Run, date: str) -> Run:
     run.options = replace(run.options, backup=date)
     return run

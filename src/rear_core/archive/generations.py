@@ -26,6 +26,7 @@ FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 PARTIAL = ".partial"
 LOCK = ".lock"
+OTHER_KEY = "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
 # Bytes of a manifest: it has the whole description of the storage.
 LARGEST = 64 << 20
 
@@ -44,7 +45,7 @@ class Generation:
     """A backup in a folder: its number among those of the machine, 0 for one without or with a manifest that is
     damaged, and the machine by its identity. `flaw` says why every recovery would refuse it, and for a `foreign` one
     the reason is a manifest that was not made for this folder. One that is not `ours` is a link, which somebody has put
-    there; a `proven` one was certainly made by this machine."""
+    there; a `proven` one was certainly made by this machine, and another one that is `signed` by another."""
 
     name: str
     number: int = 0
@@ -53,6 +54,7 @@ class Generation:
     foreign: bool = False
     ours: bool = True
     proven: bool = True
+    signed: bool = False
 
     @property
     def whole(self) -> bool:
@@ -117,9 +119,8 @@ def _generation(path: Path, proof: Proof) -> Generation:
     made = sealed.manifest
     foreign = _foreign(path.name, made)
     flaw = foreign or _incomplete(path / made.archive, made.size)
-    return Generation(
-        path.name, made.number, made.machine, flaw, bool(foreign), ours, proven=not flaw and ours and proof(sealed)
-    )
+    proven = not flaw and ours and proof(sealed)
+    return Generation(path.name, made.number, made.machine, flaw, bool(foreign), ours, proven, bool(sealed.signature))
 
 
 def _foreign(name: str, made: manifest.Manifest) -> str:
@@ -239,11 +240,18 @@ def unfinished(home: Path) -> list[Path]:
 def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[list[str], list[str]]:
     """Remove whole generations until `keep` are left, oldest first and never the one just made.
 
-    Damaged ones count as none, and stay, as do links; those without proof count against each other alone. Returns the
-    names of those that are gone, and of each other one why it could not be removed.
+    Damaged ones count as none, and stay, as do links and what another key has signed; those without proof count against
+    each other alone. Returns the names of those that are gone, and of each other one why it was not removed.
     """
-    gone, problems = [], []
-    there = [generation for generation in found(home, proof) if generation.whole and generation.ours]
+    gone, problems, there = [], [], []
+    for generation in found(home, proof):
+        if not (generation.whole and generation.ours):
+            continue
+        if generation.proven or not generation.signed:
+            there.append(generation)
+        elif generation.name != made:
+            # Clones without a UUID of their own have one identity: each would remove what the other one saves.
+            problems.append(f"{home / generation.name}: {OTHER_KEY}")
     for name in _surplus(sorted(there, key=lambda generation: generation.name == made), keep):
         try:
             # Out of sight first: half a generation must never be taken for one.

@@ -130,7 +130,7 @@ class Folder:
         for old in gone:
             self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
         for problem in problems:
-            self.run.report.warn(f"an old backup cannot be removed and takes its room: {problem}")
+            self.run.report.warn(f"an old backup is not removed and takes its room: {problem}")
         for left in generations.unfinished(self.home):
             self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
 
