@@ -235,6 +235,44 @@ def test_a_folder_with_backups_of_another_machine_gets_none(
     assert save(machines("first"), tmp_path / "backups", tree).exists()
 
 
+@pytest.mark.parametrize("kind", ["file", "loop", "full lock"])
+def test_what_is_no_place_of_backups_is_named(tmp_path: Path, make_run: MakeRun, tree: Path, kind: str) -> None:
+    home = tmp_path / "backups" / "web1"
+    home.parent.mkdir()
+    if kind == "file":
+        home.touch()
+    elif kind == "loop":
+        home.symlink_to(home)
+    else:
+        (home / generations.LOCK / "file").mkdir(parents=True)
+    run = make_run()
+    with pytest.raises(
+        RearError, match=f"{generations.LOCK}: Directory not empty" if kind == "full lock" else f"{home}"
+    ):
+        save(run, tmp_path / "backups", tree)
+    if kind != "full lock":
+        with pytest.raises(Refused, match=f"cannot look for backups in {home}: "):
+            place.Folder(run, home.parent).check_owner()
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "huge"])
+def test_a_manifest_that_is_no_file_is_named_with_what_to_do(
+    tmp_path: Path, make_run: MakeRun, tree: Path, kind: str
+) -> None:
+    path = save(make_run(), tmp_path / "backups", tree) / manifest.NAME
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    with pytest.raises(Refused, match=f"the manifest {path} cannot be read: ") as refused:
+        archive.check(make_run(), tmp_path / "backups")
+    assert refused.value.hint == manifest.OTHER_BACKUP
+
+
 def test_the_backup_of_another_machine_is_not_restored_unasked(
     tmp_path: Path, make_run: MakeRun, tree: Path, machines: Callable[[str], Run]
 ) -> None:

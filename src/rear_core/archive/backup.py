@@ -113,7 +113,7 @@ def selected(run: Run, place: Place) -> coverage.Selection:
         for path, reason in {**private, **kept}.items()
         for other in other_paths(os.fspath(path))
     }  # fmt: skip
-    private = {path.resolve(): reason for path, reason in {**private, **seen_elsewhere}.items()}
+    private = {Path(os.path.realpath(path)): reason for path, reason in {**private, **seen_elsewhere}.items()}
     wishes = replace(wishes, private=private)
     found = coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
@@ -121,7 +121,7 @@ def selected(run: Run, place: Place) -> coverage.Selection:
 
 def _home(place: Place) -> Path | None:
     """Where the backups of this machine really are, if that is not in the folder of all: a link may lead there."""
-    home = place.home.resolve() if isinstance(place, Folder) else None
+    home = Path(os.path.realpath(place.home)) if isinstance(place, Folder) else None
     return home if home and (home.is_mount() or place.folder not in home.parents) else None
 
 

@@ -26,7 +26,9 @@ FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 PARTIAL = ".partial"
 LOCK = ".lock"
-OTHER_KEY = "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
+OTHER_KEY = (
+    "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
+)
 # Bytes of a manifest: it has the whole description of the storage.
 LARGEST = 64 << 20
 
@@ -167,6 +169,7 @@ def locked(home: Path) -> Iterator[bool]:
     locks. The lock dies with its holder (fcntl(2), record locks: NFS has them). `Refused` when somebody has it."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / LOCK
+    _remove_other(path)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -189,6 +192,16 @@ def locked(home: Path) -> Iterator[bool]:
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
+
+
+def _remove_other(path: Path) -> None:
+    """Remove what is in the place of a file and could not be one: a link, a FIFO, a socket, an empty folder."""
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            path.rmdir()
+        elif not stat.S_ISREG(mode):
+            path.unlink()
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -62,7 +62,7 @@ class Folder:
 
     def __init__(self, run: Run, directory: Path) -> None:
         self.run = run
-        self.folder: Path | None = directory.resolve()
+        self.folder: Path | None = Path(os.path.realpath(directory))
         self.home = directory / prefix(run)
 
     def __str__(self) -> str:
@@ -95,15 +95,26 @@ class Folder:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
-                f"cannot write the backup to {self.home}: {error.strerror}",
+                f"cannot write the backup to {self.home}: {self._inside(error)}{error.strerror}",
                 "make room there: the previous backup is kept until a new one is complete"
                 if full
                 else "check its server or disk: earlier backups are as they were",
             ) from error
 
+    def _inside(self, error: OSError) -> str:
+        """What an error is about, when that is not all of the folder."""
+        name = str(error.filename or "")
+        return f"{name}: " if name not in ("", str(self.home)) else ""
+
     def check_owner(self) -> list[generations.Generation]:
         """The backups that are there; `Refused` when another machine keeps its own there: it would lose them."""
-        own, found = identity(self.run), generations.found(self.home)
+        try:
+            own, found = identity(self.run), generations.found(self.home)
+        except OSError as error:
+            raise Refused(
+                f"cannot look for backups in {self.home}: {self._inside(error)}{error.strerror}",
+                "it must be a folder that this machine may read; check what is there, its server or disk",
+            ) from error
         others = {other.machine: other.name for other in found if other.machine not in ("", own)}
         if own and others:
             machine, name = next(iter(others.items()))
@@ -149,7 +160,13 @@ class Folder:
         return [generation.name for generation in sorted(found, key=lambda each: not each.foreign)]
 
     def manifest(self, name: str) -> str:
-        return generations.read_small(self.home / name / NAME)
+        path = self.home / name / NAME
+        try:
+            return generations.read_small(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise Refused(f"the manifest {path} cannot be read: {error.strerror}", OTHER_BACKUP) from error
 
     def checksum(self, name: str, file: str) -> str:
         """The SHA-256 of a small file beside an archive, "" when it cannot be read."""

@@ -169,7 +169,7 @@ def check_place_survives(run: Run) -> None:
 
 def check_target(run: Run) -> None:
     """Refuse to restore over a running system; a demonstration goes into a new or empty folder alone."""
-    target = run.target.resolve()
+    target = Path(os.path.realpath(run.target))
     if target == Path("/"):
         raise Refused("files are never restored over the running system", "choose a folder of its own")
     if run.demo and target.exists() and (not target.is_dir() or any(target.iterdir())):

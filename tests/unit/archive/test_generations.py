@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -127,6 +128,24 @@ def test_while_one_saves_another_is_refused_and_its_work_stays(tmp_path: Path) -
     with generations.locked(tmp_path) as alone:
         assert alone
     assert not (tmp_path / generations.LOCK).exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "loop", "socket"])
+def test_what_is_no_file_in_the_place_of_the_lock_makes_room_for_it(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "web1" / generations.LOCK
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(os.fspath(path))
+    else:
+        path.symlink_to(path if kind == "loop" else tmp_path / "elsewhere")
+    with generations.locked(path.parent) as alone:
+        assert alone and path.is_file() and not path.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_file_system_without_locks_is_known_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
