@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -470,6 +471,38 @@ def test_a_link_that_leads_nowhere_is_named(run: Run) -> None:
     path.symlink_to("/gone")
     with pytest.raises(ConfigurationError, match=r"10_mine\.sh would not be run"):
         check_scripts(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("echo hello\n", "let it begin with #!"),
+        ("", "let it begin with #!"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}#!/bin/sh\n", "let it begin with #!"),
+        ("#!/bin/sh\r\necho hello\r\n", "names '/bin/sh\\\\r', which is no program here"),
+        ("#!/usr/bin/gone -x\n", "names '/usr/bin/gone', which is no program here"),
+        ("#!/bin/sh", ""),
+        ("#! /bin/sh -e\n", ""),
+        ("\x7fELF", ""),
+    ],
+)
+def test_a_script_that_nothing_can_start_is_named_before_it_is_needed(run: Run, text: str, advice: str) -> None:
+    """Those of Relax-and-Recover are sourced, and have no first line: one in finalize would end a recovery."""
+    script(run, "finalize", "10_mine.sh", "").write_bytes(text.encode())
+    if advice:
+        with pytest.raises(ConfigurationError, match=r"10_mine\.sh would not be run") as caught:
+            check_scripts(run)
+        assert re.search(advice, caught.value.hint)
+    else:
+        check_scripts(run)
+
+
+def test_a_folder_of_scripts_that_is_not_there_is_named(run: Run) -> None:
+    run.config_dir.mkdir(exist_ok=True)
+    (run.config_dir / "finalize").symlink_to("/gone")
+    with pytest.raises(ConfigurationError, match=r"finalize would not be run") as caught:
+        check_scripts(run)
+    assert "/gone" in caught.value.hint
 
 
 def test_a_script_that_is_not_executable_is_named(run: Run) -> None:

@@ -38,6 +38,9 @@ FLAVOUR = re.compile(
     r"|[a-z0-9.-]+_[\w.~+-]*|(?!GNU$)[A-Z][A-Z0-9_+-]*"
 )
 FOLDERS = "default, <arch>, <OS>_<VER>, <BACKUP>, <OUTPUT>"
+# How programs begin, and as much of the first line of a script as execve(2) looks at.
+ELF = b"\x7fELF"
+LINE = 255
 # What is no step in the folders of the configuration and of SHARE_DIR.
 OTHER_FOLDERS = ("recovery", "skel", "templates")
 # As deep as scripts of Relax-and-Recover lie.
@@ -109,6 +112,8 @@ def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
     for phase in PHASES:
         shared = [folder / flavour for folder in run.shared(phase) for flavour in flavours(run)]
         for folder in (*shared, run.config_dir / phase):
+            if folder.is_symlink() and not folder.is_dir():
+                yield folder, f"mount or make the folder {os.readlink(folder)}, or remove the link to it"
             for path in filter(_is_like_a_script, _files(folder)):
                 renamed = f"rename it to {folder / _proper_name(path.name)}: {NAMED}"
                 if re.match(r"\d{3}_", path.name):
@@ -116,8 +121,26 @@ def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
                     yield path, f"{theirs}; one of yours: {renamed}"
                 elif not SCRIPT_NAME.fullmatch(path.name):
                     yield path, renamed
-                elif not os.access(path, os.X_OK):
-                    yield path, f"chmod +x {path}, or give it a name that ends with .disabled"
+                elif advice := _cannot_start(path):
+                    yield path, f"{advice}, or give it a name that ends with .disabled"
+
+
+def _cannot_start(path: Path) -> str:
+    """What to do about a script that the kernel would not start, "" for one that it would: in the middle of a recovery
+    it is too late."""
+    if not path.is_file():
+        leads = f"it leads to {os.readlink(path)}, which is not there" if path.is_symlink() else "it is no file"
+        return f"{leads}: put a file there"
+    if not os.access(path, os.X_OK):
+        return f"chmod +x {path}"
+    first = _first_line(path)
+    if first.startswith(ELF):
+        return ""
+    program = re.match(rb"#![ \t]*([^ \t\n]+)", first)
+    if not program:
+        return "let it begin with #! and the program that runs it, as #!/bin/sh, for it runs as a program of its own"
+    name = os.fsdecode(program[1])
+    return "" if os.access(name, os.X_OK) else f"its first line names {name!r}, which is no program here: correct it"
 
 
 def _misplaced(run: Run) -> Iterator[tuple[Path, str]]:
@@ -162,11 +185,16 @@ def _is_like_a_script(path: Path) -> bool:
 
 
 def _names_its_program(path: Path) -> bool:
+    return _first_line(path).startswith(b"#!")
+
+
+def _first_line(path: Path) -> bytes:
+    """The first line of a file, as far as a kernel reads it; nothing of what is none or cannot be read."""
     try:
         with path.open("rb") if path.is_file() else io.BytesIO() as file:
-            return file.read(2) == b"#!"
+            return file.readline(LINE)
     except OSError:
-        return False
+        return b""
 
 
 def _meant_phase(folders: Iterable[str]) -> str:
