@@ -26,9 +26,7 @@ FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 PARTIAL = ".partial"
 LOCK = ".lock"
-OTHER_KEY = (
-    "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
-)
+OTHER_KEY = "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
 # Bytes of a manifest: it has the whole description of the storage.
 LARGEST = 64 << 20
 

@@ -184,7 +184,7 @@ _JWK = (
 )
 
 # A setting on a line of its own: in a shell, a unit of systemd, an image, INI or YAML.
-_NAME = rb"\n[ \t]*(?:- )?(?:(?:export|declare -x|setenv|ENV)[ \t]+|Environment=)?[\"']?"
+_NAME = rb"\n[ \t]*(?:- )?(?:(?:export|declare -x|setenv|set|ENV)[ \t]+|Environment=(?:\"[^\"\n]*\"[ \t]+)*)?[\"']?"
 # What is no value: words that stand for one or for none, the sources of nsswitch.conf(5) and types of programs; a name
 # that says the same; asterisks; calls, members, paths, small numbers, ports; what runs, goes on below or is empty.
 _WORDS = (
@@ -207,7 +207,7 @@ _JSON_GIVEN = _IS.replace(rb"[=:]", rb":").replace(rb"[\"']?", rb"\"")
 _JSON = rb"(?P<json>" + _JSON_GIVEN + _NO_VALUE + rb"(?=[^\"\s]{0,200}\d)" + _VALUE + rb"[^\"\s\\]{3,200}\\*\")"
 # A name may end in "pass" alone, but not in a word such as "bypass"; requirepass is one of Redis.
 _PASS = rb"(?:(?i:w(?:or)?d|phrase)|(?<![A-Za-z][pP]ass)|(?<=[a-z]Pass)|(?<![A-Za-z]PASS)(?<=PASS)|(?<=requirepass))"
-_PASSWORD = _PASS + rb"(?:" + _JSON + rb"|" + _IN_A_LINE + rb"|" + _BEHIND_A_BLANK + rb")"
+_PASSWORD = _PASS + rb"(?:_in)?(?:" + _JSON + rb"|" + _IN_A_LINE + rb"|" + _BEHIND_A_BLANK + rb")"
 _OF_A_TOKEN = rb"[A-Za-z0-9._~+/=-]"
 _RANDOM = rb"(?=(?:[A-Za-z._~+/=-]{0,40}\d){2})(?:" + _OF_A_TOKEN + rb"{200}|" + _OF_A_TOKEN + rb"{16,199}"
 _TOKEN = (
@@ -216,6 +216,85 @@ _TOKEN = (
 )  # fmt: skip
 _PSK = rb"(?:[ \t]*=[ \t]*" + _GIVEN + _END + rb"|[ \t]+(?!\d+\s)" + _GIVEN + rb"[ \t]*\r?$)"
 PASSWORD = "a password or token in a setting"
+# Names that end in secret: a name of one, as of Kubernetes, has no digit.
+_SECRET = (
+    rb"(?:[_-]?(?i:key)(?:_base)?)?(?:" + _JSON
+    + rb"|(?:[ \t]*=[ \t]*|[ \t]*:[ \t]+|[ \t]+)(?=[^\n]{0,200}\d)" + _NO_VALUE
+    + rb"(?:" + _QUOTED + rb"|" + _VALUE + rb"(?<![\"'#])[^\s;.()]{7,200})(?:;|" + _END + rb"))"
+)  # fmt: skip
+# Names that no sentence has: of LDAP, SSSD, duply.
+_ALONE = rb"(?:[ \t]*[:=][ \t]*|[ \t]+(?:--plaintext[ \t]+)?)(?!--|\{|type\b)" + _GIVEN + rb"[ \t]*\r?$"
+# A word of a list of options, as of mount.cifs(8) in fstab or a map of automount, beside a user.
+_OPTION = rb"(?:[^,\s]{1,200},){0,20}?"
+_WITH_USER = (
+    rb"ser(?:name)?=[^,\s]{1,200}," + _OPTION + rb"pass(?:word)?2?=(?!,)" + _VALUE + rb"[^,\s]{3}",
+    rb"pass(?:word)?2?=(?!,)" + _VALUE + rb"[^,\s]{3,200}," + _OPTION + rb"user(?:name)?=",
+    rb"ser(?:name)?=[^,\s%=\"']{1,60}%" + _VALUE + rb"[^,\s%]{3,200}(?:,|\s)",
+)
+# A file of a user and his password, whose value is all the rest of the line.
+_OF_A_USER = (
+    rb"\n[ \t]*user(?:name)?[ \t]*=[^\n]*\n(?:[^\n]*\n){0,2}?[ \t]*pass(?:word)?[ \t]*=[ \t]*" + _NO_VALUE + _VALUE
+    + rb"(?<![\"'])",
+)  # fmt: skip
+_IN_A_URL = (
+    rb"://[^\s/:@\"'<>(){}$%&?#,]{1,100}:(?!(?i:pass(?:word|wd|phrase)?|pwd?|secret|token|x+|\*+|\.+)@)" + _VALUE
+    + rb"[^\s/:@\"'<>(){}$]{2,100}@[\w\[]"
+)  # fmt: skip
+# What comes with words of its own. Each ends somewhere.
+_NAMED = (
+    # pgpass; shadow(5) with DES; smbpasswd(5)
+    rb"\n[^\s:#]{1,200}:(?:\d{1,5}|\*):[^\s:]{1,64}:[^\s:]{1,64}:" + _VALUE + rb"[^\s:]{3,200}[ \t]*\r?$",
+    rb"\n[\w.-]{1,32}:[./0-9A-Za-z]{13}:\d{0,6}:",
+    rb":[0-9A-FX]{32}:[0-9A-F]{32}:\[",
+    # snmpd.conf(5)
+    rb"\n[ \t]*createUser[ \t]+(?:-e[ \t]+\S+[ \t]+)?\S+[ \t]+(?:MD5|SHA[-\d]*)[ \t]+(?:\"[^\"\n]{8}|[^\s\"$]{8})",
+    rb"\n[ \t]*r[ow]community6?[ \t]+(?!public\b)" + _VALUE + rb"\S{3}",
+    rb"\n[ \t]*com2sec6?[ \t]+(?:-Cn[ \t]+\S+[ \t]+)?\S+[ \t]+\S+[ \t]+(?!public\b)" + _VALUE + rb"\S{3}",
+    rb"usmUser[ \t]+\d[^\n]*[ \t]0x[0-9a-fA-F]{32}",
+    # ntp.keys(5), chrony.keys(5); pap-secrets and chap-secrets of pppd(8)
+    rb"\n[ \t]*\d{1,10}[ \t]+(?:M|MD5|SHA-?\d+|AES\d+)[ \t]+" + _VALUE + rb"\S{3,200}[ \t]*(?:#.*)?\r?$",
+    rb"\n(?:\"[ -~]{1,100}\"|(?![#\"*])[!-~]{1,100})[ \t]+(?:\*|\"\*\")[ \t]+(?:\"[^\"\n]{4,}\"|(?=\S{0,200}\d)"
+    + _VALUE
+    + rb"\S{3,200})(?:[ \t]+(?:\*|\"\*\"|[\d./]+))?[ \t]*\r?$",
+    # systemd.exec(5), cloud-init, an installer of Debian
+    rb"SetCredential=[^\s:]{1,200}:" + _VALUE,
+    rb"chpasswd:[ \t]*\r?\n(?:[ \t][^\n]*\n){1,20}?[ \t]+(?:- )?[\w.-]{1,32}:(?!R\s|RANDOM\s)" + _VALUE + rb"\S{3}",
+    rb"\n[ \t]*d-i[ \t]+\S{0,100}pass(?:word|phrase)\S{0,20}[ \t]+(?:password|string)[ \t]+" + _VALUE + rb"\S{3}",
+    # Arguments of programs, XML, HTTP
+    rb"--pass(?:word|wd|phrase)?[= ][\"']?(?!\$)(?=\S{0,200}\d)" + _VALUE + rb"[^\s\"']{3,200}",
+    rb"assw(?:or)?d>" + _VALUE + rb"[^<>\n]{3,200}</",
+    rb"assphrase>" + _VALUE + rb"[^<>\n]{3,200}</",
+    rb"shared-key>" + _VALUE + rb"[^<>\n]{3,200}</",
+    rb"name=\"pass(?:word|wd)\"\s+value=\"" + _VALUE + rb"[^\"\n]{3,200}\"",
+    rb"uthorization: (?:Basic|Bearer) (?=[\w+/.~-]{0,200}\d)[\w+/.~-]{12}",
+)
+# Of services: the beginning of a token is its own.
+_TOKENS = (
+    rb"gh[oprsu]_[A-Za-z0-9]{36}", rb"github_pat_\w{22}", rb"glpat-[\w-]{20}", rb"xox[abeoprs]-[\w-]{20}",
+    rb"hvs\.[\w-]{24}", rb"tskey-[a-z]+-\w{8}", rb"npm_[A-Za-z0-9]{36}", rb"_auth(?:Token)?=[^\s$]{12}",
+)  # fmt: skip
+_WEP = rb"[\"']?(?:s:[^\s\"']{5,13}|(?:h:)?[0-9A-Fa-f-]{10,38})[\"']?(?:[ \t]+\[\d\])?[ \t]*\r?$"
+_WEP_KEYS = (
+    rb"\nKEY(?:_\w+|[1-4])?=" + _WEP,
+    rb"WIRELESS_KEY(?:_[0-3])?=" + _WEP,
+    rb"wireless-key[0-3]?[ \t]+" + _WEP,
+)
+_OTHER_KEYS = (
+    rb"Private-key-format: v\d",
+    rb"untrusted comment: [^\n]{0,200}secret key\r?\nR[A-Za-z0-9+/]{40}",
+    rb"-----BEGIN TSS KEY BLOB-----\s+[A-Za-z0-9+/]{32}",
+    rb"== ed25519v1-secret: ",
+    rb"BORG_KEY [0-9a-f]{10,64}\r?\n[A-Za-z0-9+/]{20}",
+)
+_IPSEC_KINDS = (rb"PSK", rb"EAP", rb"XAUTH", rb"NTLM", *(kind + rb"[ \t]+[^\s\"]+" for kind in (
+    rb"RSA", rb"ECDSA", rb"PKCS8", rb"P(?:KCS)?12", rb"PIN",
+)))  # fmt: skip
+_IPSEC = rb"[ \t]+(?:\"[^\"\n]{4,}\"|0[xs]\S{8,})"
+# Of BitLocker, and of systemd-cryptenroll(1).
+_RECOVERY = (
+    rb"-(?<=\d{6}-)\d{6}(?:-\d{6}){6}(?![\d-])",
+    rb"-(?<=[cbdefghijklnrtuv]{8}-)[cbdefghijklnrtuv]{8}(?:-[cbdefghijklnrtuv]{8}){6}(?![\w-])",
+)
 
 FORMATS = (
     Format(PRIVATE_KEY, _PEM, _PEM_IN_BASE64, _PEM_IN_UTF16, _EXPRESSION, anywhere=True),
@@ -224,22 +303,29 @@ FORMATS = (
     Format(HASH, rb"\{(?:SSHA\d*|SMD5)\}[A-Za-z0-9+/]{26,}={0,2}"),
     Format("a password hash of GRUB", rb"grub\.pbkdf2\.sha\d+\.\d+\.[0-9A-Fa-f]{32,}\.[0-9A-Fa-f]{32,}"),
     Format("a private key of PuTTY", rb"PuTTY-User-Key-File-\d: (?:.*\n){1,200}?[ \t]*Private-Lines: [1-9]"),
-    Format("a private key of age", rb"AGE-SECRET-KEY-(?:PQ-)?1[02-9AC-HJ-NP-Z]{58}"),
+    Format("a private key of age", rb"AGE-SECRET-KEY-(?:PQ-)?1[02-9AC-HJ-NP-Z]{50}"),
     Format(
         "a key of WireGuard",
         rb"rivate[-_]?[Kk]ey" + _KEY_OF_32_BYTES,
         rb"reshared[-_]?[Kk]ey" + _KEY_OF_32_BYTES,
+        # One that was mistyped.
+        rb"\n\[Interface\]" + _OTHER_LINES + rb"PrivateKey[ \t]*=[ \t]*[A-Za-z0-9+/]{40}",
     ),
     Format("a key of WireGuard", _NETPLAN_KEY, among=b"wireguard"),
     Format(
         "a key of OpenVPN",
         rb"-----BEGIN OpenVPN (?:Static key V1-----\s+[0-9a-f]{32}|tls-crypt-v2 \w+ key-----\s+[A-Za-z0-9+/]{32})",
     ),
-    Format("a key or password of a network", *_KEYFILE, _BLOCK, _ACCESS_POINT, _PIN),
+    Format("a key or password of a network", *_KEYFILE, _BLOCK, _ACCESS_POINT, _PIN, *_WEP_KEYS),
     Format("a password of netrc", *_NETRC, among=b"password"),
     Format("a key of a cloud", *_CLOUD, _SAS),
     Format("a login of a registry", rb"\"auth\\*\"\s*:\s*\\*\"(?=[A-Za-z0-9+/]*[A-Z0-9])[A-Za-z0-9+/]{8,}={0,2}\\*\""),
     Format("a key of BIND", rb"secret[ \t]+\"?[A-Za-z0-9+/]{16,}={0,2}\"?;"),
+    Format(PRIVATE_KEY, *_OTHER_KEYS),
+    Format("a key of Ceph", rb"AQ(?<=[= \t]AQ)[A-Za-z0-9+/]{36}=="),
+    Format("a key that recovers a disk", *_RECOVERY),
+    Format("a password in a URL", _IN_A_URL),
+    Format(PASSWORD, *_WITH_USER, *_OF_A_USER, *_NAMED, *_TOKENS),
     Format("a key of NVMe", rb"DHHC-1:\d\d:[A-Za-z0-9+/]{40,}={0,2}:"),
 )
 # Looked for in files without any of the others, which have more to tell.
@@ -250,8 +336,15 @@ SETTINGS = (
     Setting(PASSWORD, rb"OKEN" + _TOKEN, begin=_NAME + rb"[\w.-]*T\Z"),
     Setting(PASSWORD, rb"psk" + _PSK, begin=_NAME + rb"[\w.-]*\Z"),
     Setting(PASSWORD, rb"PSK" + _PSK, begin=_NAME + rb"[\w.-]*\Z"),
+    Setting(PASSWORD, rb"ecret" + _SECRET, begin=_NAME + rb"(?:IPSec )?[\w.-]*[sS]\Z"),
+    Setting(PASSWORD, rb"ECRET" + _SECRET, begin=_NAME + rb"[\w.-]*S\Z"),
+    Setting(PASSWORD, rb"indpw" + _ALONE, rb"uthtok" + _ALONE, begin=_NAME + rb"[\w.-]*[abAB]\Z"),
+    Setting(PASSWORD, rb"oot[pP][wW]" + _ALONE, rb"PG_PW" + _ALONE, begin=_NAME + rb"[\w.-]*[rRG]\Z"),
+    # In XML, and in braces of YAML.
+    Setting(PASSWORD, rb"assw(?:or)?d=\"" + _NO_VALUE + _VALUE + rb"[^\"\n]{3,200}\"", begin=rb"<[^<>\n]*[pP]\Z"),
+    Setting(PASSWORD, rb"assw(?:or)?d: " + _NO_VALUE + _VALUE + rb"[^\s,}]{3,200}[,}]", begin=rb"\{[^{}\n]*[pP]\Z"),
     # ipsec.secrets(5)
-    Setting(PASSWORD, rb"PSK[ \t]+(?:\"[^\"\n]{4,}\"|0[xs]\S{8,})", begin=rb"\n[^#\n]*:[ \t]*\Z"),
+    Setting(PASSWORD, *(kind + _IPSEC for kind in _IPSEC_KINDS), begin=rb"\n[^#\n]*:[ \t]*\Z"),
 )
 
 # DER (X.690), or BER, where a length may also be open.
@@ -281,7 +374,7 @@ _PGP = (
     rb"(?:[\x01-\x03\x10\x11][\x01-\x40].|[\x12\x13\x16][\x03-\x0a][\x2a\x2b]|[\x19-\x1c])"
 )
 # A version, then the size of the first entry and its number of names; the size of one that was deleted is negative.
-_KEYTAB = rb"\x05[\x01\x02](?:\x00\x00[\x00-\x0f].\x00[\x01-\x08]|\xff\xff[\xf0-\xff].)"
+_KEYTAB = rb"\x05[\x01\x02](?:\x00\x00[\x00-\x0f].(?:\x00[\x01-\x08]|\Z)|\xff\xff[\xf0-\xff].)"
 
 BEGINNINGS = (
     Beginning(PRIVATE_KEY, *_DER, _JAVA, _PGP),

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from ..trees import below
 from .elf import MAGIC as ELF_MAGIC
@@ -44,7 +47,7 @@ def find_secrets(
     """
     is_allowed, is_secret, is_library = matcher(allowed), matcher(files), matcher(libraries)
     values = {what: value for what, value in values.items() if len(value) >= 4}
-    words = {what: re.compile(re.escape(value.encode(errors="surrogateescape"))) for what, value in values.items()}
+    words = {what: re.compile(b"|".join(map(re.escape, _written(value)))) for what, value in values.items()}
     found = []
     for path in _regular_files(os.fspath(tree)):
         inside = path[len(os.fspath(tree)) :]
@@ -55,6 +58,21 @@ def find_secrets(
         else:
             found += [Secret(inside, what) for what in _secrets_in(path, words, library=is_library(inside))]
     return found
+
+
+def _written(value: str) -> list[bytes]:
+    """A value as it is, and as shells, JSON, URLs and files of other encodings have it."""
+    plain = value.encode(errors="surrogateescape")
+    in_json = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+    other = [text.encode(errors="surrogateescape") for text in (*in_json, shlex.quote(value)[1:-1])]
+    found = [
+        plain,
+        quote(plain, safe="").encode(),
+        *other,
+        value.encode("latin-1", "ignore"),
+        value.encode("utf-16-le", "ignore"),
+    ]
+    return [each for each in dict.fromkeys(found) if len(each) >= 4]
 
 
 def _secrets_in(path: str, words: Mapping[str, re.Pattern[bytes]], *, library: bool) -> Iterator[str]:

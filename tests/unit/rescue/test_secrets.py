@@ -124,6 +124,27 @@ def test_files_that_a_plugin_calls_secret_are_found_whatever_they_contain(tmp_pa
     assert find_secrets(tmp_path, {}, ["/etc/adsm/TSM.*"], ["*/TSM.KDB"]) == []
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        '"pass\'word \\u00e4\\\\x"', '"pass\'word \N{LATIN SMALL LETTER A WITH DIAERESIS}\\\\x"',
+        "pass%27word%20%C3%A4%5Cx",
+        "'pass'\"'\"'word \N{LATIN SMALL LETTER A WITH DIAERESIS}\\x'",
+    ],
+)  # fmt: skip
+def test_a_value_is_found_as_json_urls_and_shells_write_it(tmp_path: Path, written: str) -> None:
+    (tmp_path / "file").write_text(f"key: {written}\n")
+    value = "pass'word \N{LATIN SMALL LETTER A WITH DIAERESIS}\\x"
+    assert find_secrets(tmp_path, {"BACKUP_KEY": value}) == [Secret("/file", "BACKUP_KEY")]
+
+
+def test_a_value_is_found_in_other_encodings(tmp_path: Path) -> None:
+    value = "caf\N{LATIN SMALL LETTER E WITH ACUTE}-au-lait"
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "file").write_bytes(f"key: {value}\n".encode(encoding))
+        assert find_secrets(tmp_path, {"BACKUP_KEY": value}) == [Secret("/file", "BACKUP_KEY")]
+
+
 def test_a_value_that_is_not_utf8_is_found(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"key: caf\xe9-au-lait\n")
     assert find_secrets(tmp_path, {"BACKUP_KEY": "caf\udce9-au-lait"}) == [Secret("/file", "BACKUP_KEY")]
