@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive, questions
-from rear_core.archive import backup, encryption, generations, manifest, place, sample, signature, volumes
+from rear_core.archive import backup, encryption, generations, manifest, place, read_back, sample, signature, volumes
+from rear_core.archive.read_back import ReadBack
 from rear_core.archive.volumes import Volume
 from rear_core.builtin.system import write_description
 from rear_core.errors import RearError, Refused
@@ -64,6 +66,33 @@ def test_damage_at_the_place_is_found_before_the_older_backup_goes(
     assert [path.name for path in good.parent.iterdir()] == [good.name]
     monkeypatch.undo()
     archive.check(run, tmp_path / "backups")
+
+
+def test_it_is_the_disk_that_is_read_and_not_what_the_kernel_remembers_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk damages what it takes, and the memory of the machine does not know."""
+    monkeypatch.setattr(read_back, "BEHIND", 2 * MIB)
+    monkeypatch.setattr(read_back, "STRIDE", MIB)
+    image, mark, data = tmp_path / "disk", b"what the disk will not keep", bytearray(os.urandom(8 * MIB))
+    data[6 * MIB : 6 * MIB + len(mark)] = mark
+    image.touch()
+    os.truncate(image, 64 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    made = volumes.Checksum(volumes.CHUNK)
+    made.update(memoryview(data))
+    with (
+        mounted(tmp_path / "place", "-o", "loop", os.fspath(image)) as folder,
+        (folder / "file").open("wb", buffering=0) as file,
+        ReadBack(folder / "file").running() as back,
+    ):
+        file.write(data)
+        os.fsync(file.fileno())
+        place = image.read_bytes().index(mark)
+        with image.open("r+b") as disk:
+            disk.seek(place)
+            disk.write(b"not")
+        assert back.end(len(data)) != made.volume()
 
 
 def test_without_reading_back_only_the_size_counts_and_that_is_said(

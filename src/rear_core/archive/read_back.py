@@ -77,7 +77,8 @@ class ReadBack:
 
     def _read(self, descriptor: int, size: int) -> None:
         begin = self._checksum.size
-        forget(descriptor, begin, size)
+        # All of it: the kernel keeps what it holds in one piece with bytes beyond the range that it is told.
+        forget(descriptor)
         buffer = memoryview(bytearray(BLOCK))
         while (done := self._checksum.size - begin) < size:
             count = os.preadv(descriptor, [buffer[: size - done]], begin + done)
@@ -88,8 +89,8 @@ class ReadBack:
         os.posix_fadvise(descriptor, begin, size, os.POSIX_FADV_DONTNEED)
 
 
-def forget(descriptor: int, begin: int = 0, size: int = 0) -> None:
-    """Have a part of a file, or all of it, on its disk or server and not in memory (posix_fadvise(2)), so that it is
-    read from there. A file system in memory has no other place."""
+def forget(descriptor: int) -> None:
+    """Have all of a file on its disk or server and not in memory (posix_fadvise(2)), so that it is read from there. A
+    file system in memory has no other place."""
     os.fdatasync(descriptor)
-    os.posix_fadvise(descriptor, begin, size, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
