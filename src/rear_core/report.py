@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import time
@@ -18,6 +19,8 @@ from .errors import OF_THE_MACHINE, Problems, RearError, Refused
 # Lines after which a warning has been forgotten.
 MUCH = 4
 MASK = "********"
+# A password among options of a mount, as of mount.cifs(8).
+OPTION = re.compile(r"(?:(?<=[,\s'\"])|^)(pass(?:word)?2?=)[^,\s'\"]+")
 
 
 def visible(text: str) -> str:
@@ -44,6 +47,15 @@ def _escaped(letter: str) -> str:
     # A byte that is no UTF-8, as `os.fsdecode` has it.
     byte = ord(letter) - 0xDC00
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else letter.encode("unicode_escape").decode()
+
+
+def without_passwords(text: str) -> str:
+    """The text with passwords among options of a mount masked.
+
+    >>> without_passwords("mount --options ro,username=anna,password=geheim //nas/x /mnt")
+    'mount --options ro,username=anna,password=******** //nas/x /mnt'
+    """
+    return OPTION.sub(rf"\1{MASK}", text)
 
 
 class Report:
@@ -113,7 +125,7 @@ class Report:
         """The text without secrets."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, MASK)
-        return text
+        return without_passwords(text)
 
     def shown(self, line: str) -> str:
         """What terminal and log get of a line."""

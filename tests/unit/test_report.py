@@ -22,11 +22,13 @@ def test_a_secret_is_masked_in_log_and_terminal(tmp_path: Path) -> None:
     report.open_log(tmp_path / "log")
     report.mask("hunter22")
     report.log("key hunter22")
+    report.log("mount --options ro,password=geheim,vers=3 //nas/x")
+    report.say("key ******** password=geheim vers=3,pass=geheim")
     report.say("key hunter22")
     report.warn("key hunter22")
     report.close()
     for text in (terminal.getvalue(), (tmp_path / "log").read_text(), *report.warnings):
-        assert "hunter22" not in text
+        assert "hunter22" not in text and "geheim" not in text
         assert "key ********" in text
 
 

@@ -17,7 +17,7 @@ import click
 from .. import builtin
 from ..errors import ExitCode, RearError
 from ..plugins import CORE, Found, Plugins, discover, how_to_install, load, package_of
-from ..report import MASK, visible
+from ..report import MASK, visible, without_passwords
 from ..run import Options
 from ..system.os_release import read_os_release
 from .session import first_look, open_run, read_sources, settings_of
@@ -35,6 +35,8 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
         value: Any = run.settings[name]
         if setting.secret and value and not expose_secrets:
             value = MASK
+        elif isinstance(value, str) and not expose_secrets:
+            value = without_passwords(value)
         settings[name] = {"value": value, "origin": run.settings.origin(name)}
     facts = asdict(run.system)
     active = [plugin for plugin in run.plugins.active if plugin.kind != CORE]

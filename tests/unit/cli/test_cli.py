@@ -87,14 +87,15 @@ def test_plugins_show_prints_settings_and_hooks(rear: Rear) -> None:
 
 
 def test_dump_shows_values_with_their_origin_and_masks_secrets(rear: Rear) -> None:
-    conf = "SSH_ROOT_PASSWORD='$6$salt$hash'\n"
+    conf = "SSH_ROOT_PASSWORD='$6$salt$hash'\nBACKUP_OPTIONS='username=anna,password=geheim'\n"
     plain = rear("dump", conf=conf)
     assert plain.returncode == 0, plain.stderr
     assert "OUTPUT=ISO  # default" in plain.stdout
     assert "local.conf:5" in plain.stdout
-    assert "$6$salt" not in plain.stdout
+    assert "$6$salt" not in plain.stdout and "geheim" not in plain.stdout
     exposed = json.loads(rear("dump", "--json", "--expose-secrets", conf=conf).stdout)
     assert exposed["settings"]["SSH_ROOT_PASSWORD"]["value"] == "$6$salt$hash"
+    assert exposed["settings"]["BACKUP_OPTIONS"]["value"] == "username=anna,password=geheim"
     masked = json.loads(rear("dump", "--json", conf=conf).stdout)
     assert masked["settings"]["SSH_ROOT_PASSWORD"]["value"] == "********"
 
