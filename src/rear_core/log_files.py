@@ -27,15 +27,20 @@ def new(command: str, keep: int, folder: Path = FOLDER) -> Path:
 
     Raises `OSError`, and `Refused` for a folder that is somebody else's.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise Refused(f"{folder} is a link or belongs to someone else", "remove it, or set LOGFILE to another place")
+        raise Refused(
+            f"{folder} is no folder, or belongs to someone else", "remove it, or set LOGFILE to another place"
+        )
     folder.chmod(0o700)
     names = filter(None, (NAME.fullmatch(path.name) for path in folder.iterdir()))
     logs = sorted((name for name in names if name["command"] == command), key=_place)
     for old in logs[: max(len(logs) - keep + 1, 0)]:
-        (folder / old[0]).unlink()
+        # One that may only be appended to (chattr +a), or is no file, is in nobody's way.
+        with suppress(OSError):
+            (folder / old[0]).unlink()
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     number, newest = _place(logs[-1]) if logs else (0, "")
     number += stamp <= newest

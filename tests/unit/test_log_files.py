@@ -45,11 +45,26 @@ def test_the_log_of_the_run_before_stays_whatever_the_clock_said(tmp_path: Path)
     assert sorted(folder.iterdir()) == sorted(made[1:])
 
 
-def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["link", "link to nowhere", "file"])
+def test_what_is_no_folder_is_refused(tmp_path: Path, kind: str) -> None:
     (tmp_path / "theirs").mkdir()
-    (tmp_path / "log").symlink_to(tmp_path / "theirs")
-    with pytest.raises(Refused, match="is a link or belongs to someone else"):
+    if kind == "file":
+        (tmp_path / "log").touch()
+    else:
+        (tmp_path / "log").symlink_to(tmp_path / ("theirs" if kind == "link" else "nowhere"))
+    with pytest.raises(Refused, match="is no folder, or belongs to someone else") as refused:
         log_files.new("mkbackup", 2, tmp_path / "log")
+    assert "LOGFILE" in refused.value.hint
+
+
+def test_an_old_log_that_cannot_be_removed_ends_no_run(tmp_path: Path) -> None:
+    """As where the administrator lets logs be appended to alone; here it is a folder."""
+    names = [f"2026-11-0{day}T000000Z-mkbackup.log" for day in (1, 2, 3)]
+    (tmp_path / names[0]).mkdir()
+    for name in names[1:]:
+        (tmp_path / name).touch()
+    log_files.new("mkbackup", 2, tmp_path).touch()
+    assert (tmp_path / names[0]).exists() and (tmp_path / names[2]).exists() and not (tmp_path / names[1]).exists()
 
 
 @pytest.mark.parametrize("there", ["nothing", "our link", "our file"])
