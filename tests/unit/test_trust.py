@@ -5,11 +5,17 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from rear_core.cli import session
 from rear_core.errors import ConfigurationError
+from rear_core.plugins import Found, Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
 from rear_core.settings.files import load
 from rear_core.trust import changeable, changeable_in
 
@@ -128,3 +134,26 @@ def test_a_tree_is_looked_through(tmp_path: Path, inside: str) -> None:
     assert changeable_in(tree) == ""
     os.chown(tree / inside, 65534, 0)
     assert changeable_in(tree) == f"{tree / inside} belongs to another user than root"
+
+
+@pytest.mark.parametrize("what", ["program", "interpreter", "plugin", "folder above"])
+def test_what_root_runs_and_another_can_change_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """As a checkout, or an environment, of a user."""
+    (tmp_path / "own").mkdir(mode=0o755)
+    path = tmp_path / "own" / "module.py"
+    path.touch(mode=0o644)
+    run = Run(evaluate(Sources(), [], {}), Plugins([]))
+    if what == "interpreter":
+        monkeypatch.setattr(sys, "executable", str(path))
+    elif what == "plugin":
+        module = ModuleType("module")
+        module.__file__ = str(path)
+        run.plugins.take(Found("backup", "x", "module", "rear-x", "1", module=module))
+    else:
+        monkeypatch.setattr(session, "__file__", str(path))
+    before = {*session._not_roots(run)}
+    (path.parent if what == "folder above" else path).chmod(0o777)
+    (warning,) = {*session._not_roots(run)} - before
+    assert f"{path.parent if what == 'folder above' else path}; install rear where only root can write" in warning
