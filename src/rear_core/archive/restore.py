@@ -187,14 +187,14 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
 
     if run.plan is None or run.held is None or not found.saved:
         return
-    layout, given_up = run.plan.site.layout, set(run.settings["GIVE_UP"])
+    layout, given_up = run.plan.site.layout, run.settings["GIVE_UP"]
     taken = run.held.carrying(recorded_marks(layout))
     stakes = [stake for id, stake in at_stake(run, layout).items() if run.plan.mapping[id] in taken]
     missing = [
         content.title
         for stake in stakes
         for content in stake.contents
-        if content.fate == SAVED and content.title not in found.saved and not given_up & {"*", *content.names}
+        if content.fate == SAVED and content.title not in found.saved and not content.is_named(given_up)
     ]
     if not missing:
         return

@@ -11,7 +11,7 @@ from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..rescue.contents import Contents, merge
 from ..run import Run
-from ..settings.model import Setting, normal_paths
+from ..settings.model import Setting, names, normal_paths
 from ..step import Step
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "INCLUDE_DEVICES",
         list,
+        check=names,
         help="Disks to describe although the rules leave them out (removable, network or loop devices), as"
         " patterns of their paths: INCLUDE_DEVICES=( /dev/sdx '/dev/mmcblk*' ).",
     )
     yield Setting(
         "EXCLUDE_DEVICES",
         list,
+        check=names,
         help="Disks to leave out of the description, with all that lies on them, as patterns of their paths:"
         " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ). A recovery does not touch them.",
     )
@@ -45,18 +47,21 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "ONLY_INCLUDE_VG",
         list,
+        check=names,
         help="Names of volume groups. When there are any, other groups are neither saved nor made again.",
         changed="other groups are neither saved nor made again; until now they came back empty",
     )
-    yield Setting("EXCLUDE_VG", list, help="Names of volume groups that are neither saved nor made again.")
+    yield Setting("EXCLUDE_VG", list, check=names, help="Names of volume groups that are neither saved nor made again.")
     yield Setting(
         "EXCLUDE_MD",
         list,
+        check=names,
         help="Arrays that are neither saved nor made again, with all that lies on them: EXCLUDE_MD=( md126 ).",
     )
     yield Setting(
         "EXCLUDE_COMPONENTS",
         list,
+        check=names,
         help="What else is neither saved nor made again, with all that lies on it: EXCLUDE_COMPONENTS=( fs:/data"
         " /dev/md126 /dev/vg_data /dev/mapper/vg_data-db /dev/sdb ).",
     )
@@ -78,6 +83,7 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "GIVE_UP",
         list,
+        check=names,
         help="What may be lost when a recovery takes a disk that also holds things which come back: mount points,"
         " devices or labels, as the warnings of `rear mkrescue` name them; '*' for all, also for what came onto it"
         " since.",

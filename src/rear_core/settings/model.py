@@ -50,3 +50,8 @@ def normal_paths(values: Sequence[str]) -> str:
     """What is wrong with a list of absolute paths, for the `check` of a setting."""
     wrong = [value for value in values if os.path.normpath(value) != value or not value.startswith("/")]
     return f"must be absolute paths without . or .. or a slash at the end, {wrong[0]!r} is not" if wrong else ""
+
+
+def names(values: Sequence[str]) -> str:
+    """What is wrong with a list of names, for the `check` of a setting: a variable may have left an empty one."""
+    return "has an empty word, which names nothing" if "" in values else ""

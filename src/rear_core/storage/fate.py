@@ -78,6 +78,10 @@ class Content:
     # The place of a boot loader, which is worth nothing that is lost for it.
     beside: bool = field(default=False, compare=False)
 
+    def is_named(self, words: Iterable[str]) -> bool:
+        """Whether one of the words of GIVE_UP means it; an empty one means nothing, also where a label is missing."""
+        return bool({"*", *filter(None, self.names)}.intersection(words))
+
     def __str__(self) -> str:
         return f"{self.title} ({self.reason})" if self.reason else self.title
 
@@ -156,7 +160,7 @@ def unknown_names(layout: Layout, exclusions: Exclusions) -> Iterator[str]:
 
 def _why_excluded(layout: Layout, item: Item, exclusions: Exclusions) -> str:
     """The setting that names an item, "" for none."""
-    if set(exclusions.components) & {*_component_names(layout, item)}:
+    if set(exclusions.components) & {*filter(None, _component_names(layout, item))}:
         return "EXCLUDE_COMPONENTS names it"
     if isinstance(item, Mount) and (reason := exclusions.of_mount(item.target)):
         return reason
@@ -212,7 +216,7 @@ def contents(
 
 def given_up_by(content: Content, names: Sequence[str]) -> Content:
     """The content, given up where it would be lost and GIVE_UP has one of its names."""
-    if content.fate == LOST and set(names) & {"*", *content.names}:
+    if content.fate == LOST and content.is_named(names):
         return replace(content, fate=GIVEN_UP, reason=f"{content.reason}; GIVE_UP names it")
     return content
 

@@ -114,6 +114,12 @@ def test_a_setting_that_means_something_else_than_before_is_told(rear: Rear) -> 
     assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor made again" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["GIVE_UP", "EXCLUDE_COMPONENTS", "ONLY_INCLUDE_VG", "EXCLUDE_VG", "EXCLUDE_DEVICES"])
+def test_an_empty_word_where_names_belong_is_refused(rear: Rear, name: str) -> None:
+    ended = rear("config", "check", conf=f'NOTHING=\n{name}=( /data "$NOTHING" )\n')
+    assert ended.returncode == 2 and f"{name} is ('/data', ''): has an empty word" in ended.stderr
+
+
 def test_simulation_lists_the_steps_in_order_and_changes_nothing(rear: Rear, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     ended = rear("-s", "mkrescue")

@@ -226,6 +226,12 @@ def test_what_is_given_up_by_any_of_its_names_is_no_loss(name: str) -> None:
     assert fates(OTHER, *items, exclusions=exclusions, given_up=["/dat"])["/data"] == LOST
 
 
+def test_an_empty_word_names_nothing_also_where_a_label_is_missing() -> None:
+    items = (OTHER, Ext("fs:old", ("disk:B",), "u"), DATA, Ext("fs:data", ("disk:B",)))
+    assert fates(*items, given_up=[""])["file system on /dev/sdb"] == LOST
+    assert fates(*items, exclusions=Exclusions(components=[""]))["/data"] == SAVED
+
+
 def test_the_disk_of_the_backup_is_left_alone_unless_the_backups_are_copied_elsewhere() -> None:
     items = (Ext("fs:data", ("disk:B",)), DATA)
     assert "it holds the backup" in alone(*items, backups={"/data": (LOST, "it holds the backup")})
