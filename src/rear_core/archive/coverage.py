@@ -19,7 +19,7 @@ from ..storage.fate import Exclusions, Stake, excluded, why_emptied
 from ..storage.fstypes import NETWORK, VIRTUAL
 from ..storage.inventory import NOT_DISKS
 from ..storage.layout import Layout
-from ..storage.mount import Mount
+from ..storage.mount import BIND, OVERLAY, SAME, Mount
 from ..storage.survey import Mounted
 from ..storage.swap import Swap, SwapFile
 from ..trees import walk
@@ -124,7 +124,12 @@ def select(
     covered = [_verdict(layout, mount, wishes, gone) for mount in visible.values()]
     covered = _counted(covered, visible, used)
     saved = [entry.name for entry in covered if entry.verdict == SAVED]
-    covered = [_behind(entry, saved, visible, wishes) for entry in covered]
+    covered = [
+        _elsewhere(entry, covered, saved, visible)
+        if entry.reason.startswith((BIND, SAME))
+        else _behind(entry, saved, visible, wishes)
+        for entry in covered
+    ]
     problems = [f"{entry.name} ({entry.source}): {entry.reason}" for entry in covered if entry.verdict == UNEXPLAINED]
     if "/" not in saved and not wishes.exclusions.of_mount("/"):
         problems.append("/: the root file system is not among what is saved")
@@ -194,11 +199,31 @@ def _why_left_out(layout: Layout, mount: Mounted) -> str:
 
 
 def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted], wishes: Wishes) -> Covered:
-    """What is said of a loop device is only true when the file behind it lies in what is saved."""
-    file = backing_file(visible[entry.name].number) if entry.reason == NOT_DISKS["loop"] else ""
+    """What is said of a mount that shows what lies elsewhere is only true when that is saved."""
+    mount = visible[entry.name]
+    upper = re.search(r"(?:^|,)upperdir=([^,]*)", mount.options) if entry.reason == OVERLAY else None
+    file = backing_file(mount.number) if entry.reason == NOT_DISKS["loop"] else upper[1] if upper else ""
     if file and (_holder(file, visible) not in saved or leaving_out(file, wishes.exclude)):
-        return replace(entry, reason=f"a loop device, {BEHIND_IS_LOST}: {file}")
+        what = "an overlay, and what it is made of is not saved" if upper else f"a loop device, {BEHIND_IS_LOST}"
+        return replace(entry, reason=f"{what}: {file}")
     return entry
+
+
+def _elsewhere(
+    entry: Covered, covered: Sequence[Covered], saved: Sequence[str], visible: Mapping[str, Mounted]
+) -> Covered:
+    """A mount of what is seen at another one as well: there it is saved, or a setting leaves it out."""
+    mount = visible[entry.name]
+    others = [
+        other.name
+        for other in covered
+        if not other.reason.startswith((BIND, SAME))
+        and visible[other.name].number == mount.number
+        and _lies_in(mount.root, visible[other.name].root)
+    ]
+    if not others:
+        return replace(entry, verdict=UNEXPLAINED, reason=f"{entry.reason}, of which nothing else is mounted")
+    return entry if {*others} & {*saved} else replace(entry, reason=f"{entry.reason}, which is not saved either")
 
 
 def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: Callable[[str], int]) -> list[Covered]:

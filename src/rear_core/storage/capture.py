@@ -12,6 +12,7 @@ from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
 from .inventory import (
     NETWORK_TRANSPORTS,
+    ON_OWN_DISKS,
     Device,
     begins_empty,
     is_part,
@@ -162,7 +163,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
             reason = "an empty disk" if begins_empty(survey.sh, device) else "data that nobody knows are on it"
         if reason:
             wwn, serial = (device.wwn, device.serial) if excluded else ("", "")
-            survey.leave_out(path, reason, wwn=wwn, serial=serial)
+            survey.leave_out(path, reason, lost=reason in ON_OWN_DISKS, wwn=wwn, serial=serial)
         else:
             chosen[path] = device
     return chosen

@@ -35,9 +35,11 @@ NOT_DISKS = {
     "fd": "a floppy drive",
     "nbd": "a network block device",
     "rbd": "a network block device",
-    "drbd": "a replicated device: the disk below it is described",
+    "drbd": "a replicated device, which is not described",
     "zd": "a ZFS volume: ZFS is not described",
 }
+# Those of them that may lie on the machine's own disks all the same: no reason not to save what is in them.
+ON_OWN_DISKS = (NOT_DISKS["drbd"], NOT_DISKS["zd"])
 NETWORK_TRANSPORTS = ("iscsi", "nvme-tcp", "nvme-rdma", "tcp", "rdma")
 
 

@@ -19,6 +19,12 @@ from .layout import Item, Layout
 from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
 
 
+# Why a mount is left out that shows what lies, and is saved, somewhere else: whoever believes it has to see that it is.
+OVERLAY = "an overlay: what it is made of is described"
+BIND = "a bind mount of"
+SAME = "the same is mounted on"
+
+
 @dataclass(frozen=True)
 class Mount(Item):
     """A file system at its place; it needs the file system or subvolume, and the mount it lies in.
@@ -97,7 +103,7 @@ def _is_described(survey: Survey, mount: Mounted, seen: dict[tuple[str, str], st
     reason = _why_not(survey, mount)
     if not reason:
         first = seen.setdefault((mount.source, mount.root), mount.target)
-        reason = "" if first == mount.target else f"the same is mounted on {first}"
+        reason = "" if first == mount.target else f"{SAME} {first}"
     if reason:
         survey.leave_out(mount.target, reason)
     return not reason
@@ -105,7 +111,7 @@ def _is_described(survey: Survey, mount: Mounted, seen: dict[tuple[str, str], st
 
 def _why_not(survey: Survey, mount: Mounted) -> str:
     if mount.fstype == "overlay":
-        return "an overlay: what it is made of is described"
+        return OVERLAY
     if mount.fstype in NETWORK:
         return f"a network file system ({mount.fstype} from {mount.source})"
     if mount.fstype.startswith("fuse") and not mount.source.startswith("/dev/"):
@@ -114,7 +120,7 @@ def _why_not(survey: Survey, mount: Mounted) -> str:
     if filesystem is None:
         return f"{mount.source} is not described"
     if mount.root != "/" and _part(survey, filesystem, mount.root) is None:
-        return f"a bind mount of {mount.root} on {mount.source}"
+        return f"{BIND} {mount.root} on {mount.source}"
     return ""
 
 

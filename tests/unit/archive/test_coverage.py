@@ -20,7 +20,7 @@ from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.inventory import NOT_DISKS
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.lvm import VolumeGroup
-from rear_core.storage.mount import Mount
+from rear_core.storage.mount import OVERLAY, Mount
 from rear_core.storage.survey import Mounted
 from rear_core.storage.swap import Swap, SwapFile
 
@@ -117,6 +117,41 @@ def test_the_file_behind_a_loop_device_is_only_said_to_be_saved_where_it_is(
     verdict, reason = verdicts(select(mounts=mounts, wishes=wishes, left_out=left_out))["/loop"]
     assert verdict == EXCLUDED
     assert (reason == NOT_DISKS["loop"]) == saved and (coverage.BEHIND_IS_LOST in reason) != saved
+
+
+PART = Mounted("/srv", "/dev/sdb1", "ext4", "rw", "/sub", "8:17")
+WHOLE = Mounted("/data", "/dev/sdb1", "ext4", "rw", "/", "8:17")
+DEEPER = Mounted("/opt", "/dev/sdb1", "ext4", "rw", "/sub/opt", "8:17")
+TWICE = Mounted("/copy", "/dev/sdb1", "ext4", "rw", "/", "8:17")
+BY_BIND = [LeftOut(m.target, f"a bind mount of {m.root} on /dev/sdb1") for m in (PART, DEEPER)]
+SAME_AS = LeftOut("/copy", "the same is mounted on /data")
+DATA = (FileSystem("fs:data", ()), Mount("mount:/data", ("fs:data", "mount:/"), "/data", "ext4"))
+
+
+def test_a_bind_mount_of_what_is_mounted_nowhere_else_is_no_reason() -> None:
+    with pytest.raises(RearError, match=r"/opt .*nothing else is mounted.*/srv .*nothing else is mounted"):
+        select(mounts=(*MOUNTS, PART, DEEPER), left_out=BY_BIND)
+    found = verdicts(select(items=(*ITEMS, *DATA), mounts=(*MOUNTS, PART, DEEPER, WHOLE), left_out=BY_BIND))
+    assert found["/srv"] == (EXCLUDED, BY_BIND[0].reason) and found["/data"] == (SAVED, "")
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(TARGET, exclude=["/data/*"]), Wishes(TARGET, exclusions=Exclusions(mounts=["/data"]))]
+)
+def test_what_is_seen_twice_is_only_said_to_be_saved_where_it_is(wishes: Wishes) -> None:
+    mounts, left_out = (*MOUNTS, WHOLE, TWICE, PART), [*BY_BIND, SAME_AS]
+    found = verdicts(select(items=(*ITEMS, *DATA), mounts=mounts, left_out=left_out, wishes=wishes))
+    assert found["/copy"] == (EXCLUDED, f"{SAME_AS.reason}, which is not saved either")
+    assert found["/srv"] == (EXCLUDED, f"{BY_BIND[0].reason}, which is not saved either")
+    found = verdicts(select(items=(*ITEMS, *DATA), mounts=mounts, left_out=left_out))
+    assert found["/copy"] == (EXCLUDED, SAME_AS.reason)
+
+
+@pytest.mark.parametrize(("upper", "saved"), [("/home/upper", True), ("/proc/upper", False)])
+def test_what_an_overlay_is_made_of_is_only_said_to_be_saved_where_it_is(upper: str, saved: bool) -> None:
+    overlay = Mounted("/srv", "overlay", "overlay", f"rw,lowerdir=/a,upperdir={upper},workdir=/w", "/", "0:60")
+    verdict, reason = verdicts(select(mounts=(*MOUNTS, overlay), left_out=[LeftOut("/srv", OVERLAY)]))["/srv"]
+    assert verdict == EXCLUDED and (reason == OVERLAY) == saved and (upper in reason) != saved
 
 
 def test_what_somebody_would_miss_is_no_reason() -> None:

@@ -239,6 +239,18 @@ def test_what_is_in_a_volume_that_is_not_active_is_lost() -> None:
     assert "activate it" in entry.reason
 
 
+@pytest.mark.parametrize(("name", "lost"), [("zd0", True), ("drbd0", True), ("nbd0", False), ("zram0", False)])
+def test_what_is_in_a_volume_of_zfs_is_lost_and_not_explained_away(name: str, lost: bool) -> None:
+    recording = answers("debian-lvm-thin")
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    tree = json.loads(lsblk.stdout)
+    tree["blockdevices"].append({"name": name, "kname": name, "maj:min": "230:0", "type": "disk", "size": 1 << 30})
+    recording[LSBLK] = json.dumps(tree)
+    (entry,) = [entry for entry in capture(FakeShell(recording)).left_out if entry.name == f"/dev/{name}"]
+    assert entry.lost == lost
+
+
 def test_data_that_nobody_knows_are_lost_and_a_thin_pool_is_none() -> None:
     recording = answers("debian-lvm-thin")
     for volume in ("thin2", "pool"):
