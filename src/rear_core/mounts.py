@@ -82,6 +82,12 @@ def mount_of(path: str) -> MountPoint | None:
     return next((mount for mount in mount_points() if mount.id == id), None)
 
 
+def hidden_by(target: str) -> str:
+    """What was mounted later over a folder above a mount, by which nobody gets to it any more; "" where it is seen."""
+    seen = mount_of(target) if any(mount.target == target for mount in mount_points()) else None
+    return seen.target if seen and seen.target != target else ""
+
+
 def other_paths(path: str) -> list[str]:
     """Where else the same folder can be seen, as its file system is mounted in several places."""
     own, place = mount_of(path), os.path.realpath(path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import patterns
 from ..errors import ConfigurationError, ProgramFailed, RearError
-from ..mounts import other_paths
+from ..mounts import hidden_by, other_paths
 from ..rescue.contents import Contents
 from . import coverage, diagnostics, encryption, manifest, signature, stream
 from .place import Folder, Place, identity, opened
@@ -115,7 +115,8 @@ def selected(run: Run, place: Place) -> coverage.Selection:
     }  # fmt: skip
     private = {Path(os.path.realpath(path)): reason for path, reason in {**private, **seen_elsewhere}.items()}
     wishes = replace(wishes, private=private)
-    found = coverage.select(run.layout, read_mounts(run.sh), wishes, coverage.bytes_used, coverage.bytes_below)
+    mounts = read_mounts(run.sh)
+    found = coverage.select(run.layout, mounts, wishes, coverage.bytes_used, coverage.bytes_below, hidden_by)
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
 
 

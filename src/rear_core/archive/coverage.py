@@ -112,16 +112,17 @@ def select(
     wishes: Wishes,
     used: Callable[[str], int],
     below: Callable[[str], int],
+    hidden_by: Callable[[str], str] = lambda _target: "",
 ) -> Selection:
     """Decide about everything that is mounted.
 
-    `used` says how many bytes a mounted file system holds, `below` how many lie below a folder. Raises `RearError`
-    naming all that neither the layout nor a setting explains.
+    `used` says how many bytes a mounted file system holds, `below` how many lie below a folder, `hidden_by` what is
+    mounted over a mount. Raises `RearError` naming all that neither the layout nor a setting explains.
     """
     # Where two mounts lie on the same target the later one is seen.
     visible = {mount.target: mount for mount in mounts}
     gone = excluded(layout, wishes.exclusions)
-    covered = [_verdict(layout, mount, wishes, gone) for mount in visible.values()]
+    covered = [_seen(_verdict(layout, mount, wishes, gone), hidden_by) for mount in visible.values()]
     covered = _counted(covered, visible, used)
     saved = [entry.name for entry in covered if entry.verdict == SAVED]
     covered = [
@@ -196,6 +197,12 @@ def _why_left_out(layout: Layout, mount: Mounted) -> str:
         # A partition carries the name of its disk: sda1, md126p1.
         return reasons.get(mount.source) or reasons.get(re.sub(r"(?<=\D)\d+$|(?<=\d)p\d+$", "", mount.source), "")
     return reason
+
+
+def _seen(entry: Covered, hidden_by: Callable[[str], str]) -> Covered:
+    """What was mounted over a folder above it later hides a mount: tar would save what is seen there instead."""
+    above = hidden_by(entry.name) if entry.verdict == SAVED else ""
+    return replace(entry, verdict=UNEXPLAINED, reason=f"what is mounted on {above} hides it") if above else entry
 
 
 def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted], wishes: Wishes) -> Covered:

@@ -5,6 +5,7 @@ checklayout`."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
@@ -170,16 +171,27 @@ def load_layout(run: Run) -> Layout:
 
 def capture_layout(run: Run) -> Layout:
     """The storage as it is now."""
+    from ..mounts import hidden_by
     from ..storage.capture import capture
-    from ..storage.mount import wake
+    from ..storage.mount import Mount, wake
 
     wake(run.sh, run.report.warn)
-    return capture(
+    layout = capture(
         run.sh,
         kinds(run),
         warn=run.report.warn,
         include=run.settings["INCLUDE_DEVICES"],
         exclude=run.settings["EXCLUDE_DEVICES"],
+    )
+    hidden = {item.id: above for item in layout if isinstance(item, Mount) and (above := hidden_by(item.target))}
+    for id, above in hidden.items():
+        run.report.warn(f"{layout[id]} is hidden by what was mounted on {above} later: nothing of it is saved")
+    # What nobody can see counts as what nobody has mounted.
+    return replace(
+        layout,
+        items=tuple(
+            replace(item, mounted=False) if isinstance(item, Mount) and item.id in hidden else item for item in layout
+        ),
     )
 
 

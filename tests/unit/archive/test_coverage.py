@@ -154,6 +154,15 @@ def test_what_an_overlay_is_made_of_is_only_said_to_be_saved_where_it_is(upper: 
     assert verdict == EXCLUDED and (reason == OVERLAY) == saved and (upper in reason) != saved
 
 
+def test_a_mount_that_another_one_hides_is_an_error_that_names_both() -> None:
+    with pytest.raises(RearError, match=r"/home .*what is mounted on /srv hides it"):
+        coverage.select(
+            Layout(ITEMS), MOUNTS, Wishes(TARGET), lambda _: 1, lambda _: 1, {"/": "", "/home": "/srv"}.__getitem__
+        )
+    wishes = Wishes(TARGET, exclusions=Exclusions(mounts=["/home"]))
+    assert coverage.select(Layout(ITEMS), MOUNTS, wishes, lambda _: 1, lambda _: 1, lambda _: "").starts == (".",)
+
+
 def test_what_somebody_would_miss_is_no_reason() -> None:
     vault = Mounted("/vault", "/dev/mapper/vault", "ext4", "", "/", "253:7")
     left_out = [LeftOut("/vault", "/dev/mapper/vault is not described"),

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is mounted below a folder over which something else was mounted later is saved by nobody, and said to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lab.archives import MakeRun
+from lab.loops import mounted, run
+from rear_core import builtin
+from rear_core.archive.backup import selected
+from rear_core.archive.place import opened
+from rear_core.builtin.storage import capture_layout
+from rear_core.errors import RearError
+from rear_core.mounts import hidden_by
+from rear_core.plugins import Plugins
+from rear_core.storage.choice import at_stake
+from rear_core.storage.mount import Mount
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def places(loop: Callable[..., str], tmp_path: Path, undo: ExitStack) -> Iterator[tuple[Path, str, str]]:
+    """A folder with a file system in it, the device of that, and that of another one, which has such a folder too."""
+    folder, inner, outer = tmp_path / "data", loop("inner", 32), loop("outer", 32)
+    for device in (inner, outer):
+        run("mkfs.ext4", "-q", device)
+    with mounted(folder, outer):
+        (folder / "sub").mkdir()
+    (folder / "sub").mkdir()
+    with mounted(folder / "sub", inner):
+        (folder / "sub/file").write_text("only here")
+        yield folder, inner, outer
+
+
+def test_a_mount_is_hidden_by_what_is_mounted_above_it_later(places: tuple[Path, str, str]) -> None:
+    folder, _, outer = places
+    assert hidden_by(f"{folder}/sub") == "" and hidden_by("/") == "" and hidden_by(f"{folder}") == ""
+    with mounted(folder, outer):
+        assert not (folder / "sub/file").exists()
+        assert hidden_by(f"{folder}/sub") == f"{folder}" and hidden_by(f"{folder}") == ""
+        # Whatever lies on a place is seen there.
+        with mounted(folder / "sub", "-t", "tmpfs", "tmpfs"):
+            assert hidden_by(f"{folder}/sub") == ""
+
+
+def test_what_is_hidden_is_lost_with_its_disk_and_no_backup_is_made_of_the_rest(
+    places: tuple[Path, str, str], make_run: MakeRun, tmp_path: Path
+) -> None:
+    folder, inner, outer = places
+    here = make_run(f"INCLUDE_DEVICES=( {inner} {outer} )\nBACKUP_PROG_EXCLUDE=()\n")
+    here.plugins = Plugins(builtin.modules())
+    with mounted(folder, outer):
+        here.layout = capture_layout(here)
+        fates = {c.title: c.fate for stake in at_stake(here, here.layout).values() for c in stake.contents}
+        assert fates[f"{folder}"] == "saved" and fates[f"{folder}/sub"] == "lost"
+        assert any(f"{folder}/sub is hidden by what was mounted on {folder}" in line for line in here.report.warnings)
+        with pytest.raises(RearError, match=f"{folder}/sub .*what is mounted on {folder} hides it"):
+            selected(here, opened(here, tmp_path))
+    here.layout = capture_layout(here)
+    assert all(item.mounted for item in here.layout if isinstance(item, Mount) and item.target == f"{folder}/sub")
