@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 # Errors of the operating system for which no program is to blame (errno(3)): a disk or a server fails or is full.
@@ -102,3 +103,19 @@ class ProgramMissing(ProgramFailed):
     def __init__(self, argv: Sequence[str]) -> None:
         super().__init__(argv, 127, "", "not found")
         self.hint = f"install the package that provides {argv[0]!r}"
+
+
+# What an answer in another form than the expected one raises where it is read.
+NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError)
+
+
+@contextmanager
+def understood(program: str) -> Iterator[None]:
+    """A block that reads the answer of a program without which nothing is known."""
+    try:
+        yield
+    except NOT_UNDERSTOOD as error:
+        raise RearError(
+            f"what {program} tells is not understood ({type(error).__name__}: {error})",
+            f"see what `{program} --json` prints, and which release it is",
+        ) from error

@@ -57,16 +57,27 @@ def capture(
     survey.devices, survey.mounts = without_phantoms(survey)
     _warn_of_names(survey, survey.devices, exclude)
     survey.devices = _chosen(survey, include, exclude)
-    found = [item for kind in kinds if not kind.last for item in kind.capture(survey)]
+    found = [item for kind in kinds if not kind.last for item in _found(survey, kind)]
     _name_unknown_contents(survey, found)
     survey.items = _settled(survey, found)
     for kind in kinds:
         if kind.last:
-            survey.items = _settled(survey, [*survey.items, *kind.capture(survey)])
+            survey.items = _settled(survey, [*survey.items, *_found(survey, kind)])
     items = [_marked(survey, item) if isinstance(item, Disk) else item for item in survey.items]
     layout = make(items, [_placed(survey, entry) for entry in survey.left_out])
     validate(layout, "the layout of this machine")
     return layout
+
+
+def _found(survey: Survey, kind: StorageKind) -> list[Item]:
+    """What a technology finds; where it stumbles, nobody knows what more of it lies on which disk."""
+    found: list[Item] = []
+    with survey.reading(
+        f"some of {kind.name}", [path for path, device in survey.devices.items() if not device.parents]
+    ):
+        for item in kind.capture(survey):
+            found.append(item)
+    return found
 
 
 def _marked(survey: Survey, disk: Disk) -> Disk:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import questions
-from ..errors import Interrupted, ProgramFailed, Refused
+from ..errors import NOT_UNDERSTOOD, Interrupted, ProgramFailed, Refused
 from ..report import visible
 from . import present
 from .activate import readable
@@ -126,7 +126,7 @@ def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
     for kind in kinds:
         try:
             found += [kind.within(run.sh, machine.devices, layout)] if kind.within else []
-        except (ProgramFailed, ValueError) as error:
+        except (ProgramFailed, *NOT_UNDERSTOOD) as error:
             # What is broken may be why the machine is recovered.
             run.report.warn(f"whether {kind.name} has more on the disks than was recorded is not known: {error}")
     disks = []

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProgramFailed
+from ..errors import NOT_UNDERSTOOD, ProgramFailed
 from ..rescue.contents import Contents
+from ..shell import Shell
 from . import hybrid
 from .command import Command, Site, zeros
 from .inventory import Device, partition_number, pathless
@@ -149,7 +150,8 @@ def capture(survey: Survey) -> Iterator[Item]:
         if not device.parents:
             name = identity(survey, device)
             yield _disk(device, f"disk:{name}")
-        yield from tables(survey, device, name)
+        with survey.reading(f"partition table on {device.path}", [device.path]):
+            yield from [*tables(survey, device, name)]
 
 
 def identity(survey: Survey, device: Device) -> str:
@@ -252,14 +254,27 @@ def read_table(survey: Survey, device: Device) -> dict[str, Any]:
     if not has_partitions and (device.parents or device.fstype or survey.mount_point(device)):
         return {}
     try:
-        table: dict[str, Any] = survey.sh.json("sfdisk", "--json", device.path)["partitiontable"]
+        table = ask_table(survey.sh, device.path)
     except ProgramFailed as error:
         if has_partitions or NO_TABLE not in error.output:
             raise
         return {}
     # mkfs.vfat on a whole disk writes an MBR whose one partition is the whole disk, for systems that insist
     # on one.
-    return {} if any(row["start"] == 0 for row in table.get("partitions", ())) else table
+    return {} if any(row.get("start") == 0 for row in table.get("partitions", ())) else table
+
+
+def ask_table(sh: Shell, disk: str) -> dict[str, Any]:
+    """What sfdisk tells of the partitions of a disk; what it lacks of them is a failure of that program."""
+    argv = ("sfdisk", "--json", disk)
+    answer = sh.json(*argv)
+    try:
+        table = dict(answer["partitiontable"])
+        for row in table.get("partitions") or ():
+            partition_number(row["node"], disk)
+    except NOT_UNDERSTOOD as error:
+        raise ProgramFailed(argv, 0, f"its answer is not understood ({type(error).__name__}: {error})") from error
+    return {name: value for name, value in table.items() if value is not None}
 
 
 def without_phantoms(survey: Survey) -> tuple[dict[str, Device], list[Mounted]]:

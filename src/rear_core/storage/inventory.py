@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from glob import glob
 from typing import Any
 
-from ..errors import ProgramFailed, ProgramMissing, RearError
+from ..errors import ProgramFailed, ProgramMissing, RearError, understood
 from ..shell import Shell
 
 # Only columns that util-linux 2.32 has. PATH, MOUNTPOINTS, START and others came later.
@@ -84,8 +84,9 @@ def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:
     """
     report = sh.json("lsblk", "--json", "--bytes", "--output", COLUMNS)
     devices: dict[str, Device] = {}
-    for node in report["blockdevices"]:
-        _add(devices, node, "")
+    with understood("lsblk"):
+        for node in report["blockdevices"]:
+            _add(devices, node, "")
     ordered = _without_shadows(dict(_parents_first(devices)))
     disks = _disks(sh, ordered, warn)
     return {path: replace(device, is_disk=path in disks) for path, device in ordered.items()}
@@ -249,13 +250,14 @@ def _add(devices: dict[str, Device], node: Mapping[str, Any], parent: str) -> No
     """Take a node of lsblk's tree; what stands on several devices appears below each of them."""
     device = _device(node)
     known = devices.get(device.path, device)
-    children = [_path(child) for child in node.get("children", ())]
+    above = node.get("children") or ()
+    children = [_path(child) for child in above]
     devices[device.path] = replace(
         known,
         parents=tuple(dict.fromkeys((*known.parents, parent))) if parent else known.parents,
         children=tuple(dict.fromkeys((*known.children, *children))),
     )
-    for child in node.get("children", ()):
+    for child in above:
         _add(devices, child, device.path)
 
 

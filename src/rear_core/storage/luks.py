@@ -96,7 +96,8 @@ def capture(survey: Survey) -> Iterator[Item]:
     """Every LUKS header; of one that is closed, what is inside is left out."""
     for device in survey.carrying("crypto_LUKS"):
         try:
-            yield _luks(survey, device)
+            with survey.reading(f"crypto_LUKS on {device.path}", [device.path]):
+                yield _luks(survey, device)
         except ProgramMissing:
             raise
         except ProgramFailed as error:

@@ -335,28 +335,36 @@ def _logical_volumes(survey: Survey, group: Row, report: Report, described: Coll
     for row in report.get("lv", ()):
         if row["lv_name"].startswith("["):
             continue
-        volume = _logical(group["vg_name"], row, segments[row["lv_uuid"]])
-        if "thicksnapshot" in volume.role:
-            reason = f"a snapshot of {volume.origin}: its origin is described"
-            survey.leave_out(volume.id, reason, lost=True, device=volume.device)
-            continue
-        if not set(described).issuperset(hidden.places(row, segments[row["lv_uuid"]])):
-            reason = "it lies on disks that are missing or left out"
-            survey.leave_out(volume.id, reason, lost=True, on=[f"vg:{volume.group}"], device=volume.device)
-            continue
-        volume = replace(
-            volume,
-            segments=hidden.segments(segments[row["lv_uuid"]]),
-            integrity=any(s["segtype"] == "integrity" for s in hidden.below(segments[row["lv_uuid"]])),
-            parts=tuple(hidden.parts(row, segments[row["lv_uuid"]])),
-        )
-        is_snapshot = "snapshot" in volume.role
-        if volume.device not in survey.devices and not volume.is_pool and not is_snapshot:
-            reason = "the volume is not active, nobody knows what is in it: activate it before `rear savelayout`"
-            survey.leave_out(f"inside {volume.id}", reason, lost=True, on=[volume.id])
-        if volume.cache and volume.segments[0].kind == "cache":
-            volume = replace(volume, cache_settings=_cache_settings(survey, volume))
-        yield volume
+        with survey.reading(f"volume {row['lv_name']}", [f"vg:{group['vg_name']}"], row.get("lv_dm_path", "")):
+            yield from _logical_volume(survey, group, row, segments[row["lv_uuid"]], hidden, described)
+
+
+def _logical_volume(
+    survey: Survey, group: Row, row: Row, own: list[Row], hidden: Hidden, described: Collection[str]
+) -> Iterator[LogicalVolume]:
+    """A volume, of which `own` are the segments, unless it is left out."""
+    volume = _logical(group["vg_name"], row, own)
+    if "thicksnapshot" in volume.role:
+        reason = f"a snapshot of {volume.origin}: its origin is described"
+        survey.leave_out(volume.id, reason, lost=True, device=volume.device)
+        return
+    if not set(described).issuperset(hidden.places(row, own)):
+        reason = "it lies on disks that are missing or left out"
+        survey.leave_out(volume.id, reason, lost=True, on=[f"vg:{volume.group}"], device=volume.device)
+        return
+    volume = replace(
+        volume,
+        segments=hidden.segments(own),
+        integrity=any(segment["segtype"] == "integrity" for segment in hidden.below(own)),
+        parts=tuple(hidden.parts(row, own)),
+    )
+    is_snapshot = "snapshot" in volume.role
+    if volume.device not in survey.devices and not volume.is_pool and not is_snapshot:
+        reason = "the volume is not active, nobody knows what is in it: activate it before `rear savelayout`"
+        survey.leave_out(f"inside {volume.id}", reason, lost=True, on=[volume.id])
+    if volume.cache and volume.segments[0].kind == "cache":
+        volume = replace(volume, cache_settings=_cache_settings(survey, volume))
+    yield volume
 
 
 def _cache_settings(survey: Survey, volume: LogicalVolume) -> str:

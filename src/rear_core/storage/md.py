@@ -104,7 +104,8 @@ def capture(survey: Survey) -> Iterator[Item]:
             # What metadata an array of firmware RAID has is said of its container alone.
             others = (e for d, e in exports.items() if d is not device and {*d.parents} & {*device.parents})
             kind = next((e["MD_METADATA"] for e in others if "MD_METADATA" in e), "firmware")
-        yield _array(survey, device, {**export, "MD_METADATA": kind})
+        with survey.reading(device.path, device.parents, device=device.path):
+            yield _array(survey, device, {**export, "MD_METADATA": kind})
     for device in survey.of_type("dmraid"):
         # Without mdadm, device-mapper runs the arrays of firmware.
         id, members = f"md:{device.path}", device.parents

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
-from .disk import NO_TABLE
+from .disk import NO_TABLE, ask_table
 from .inventory import Device, begins_empty, is_part, meaning, pathless, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
@@ -149,7 +149,7 @@ def _unreadable(device: Device) -> PresentDisk:
 def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:
     """The partition table as sfdisk has it, {} without one; and why the disk cannot be read, when that is so."""
     try:
-        return sh.json("sfdisk", "--json", device.path)["partitiontable"], ""
+        return ask_table(sh, device.path), ""
     except ProgramMissing:
         raise
     except ProgramFailed as error:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
-from ..errors import ProgramFailed
+from ..errors import NOT_UNDERSTOOD, ProgramFailed, understood
 from ..mounts import device_number
 from ..shell import Argument, Shell
 from .inventory import Device
@@ -101,6 +102,15 @@ class Survey:
         if device:
             self.without[device] = entry
 
+    @contextmanager
+    def reading(self, name: str, on: Iterable[str], device: str = "") -> Iterator[None]:
+        """A block that reads what programs tell of something: what is not understood is left out with its reason."""
+        try:
+            yield
+        except NOT_UNDERSTOOD as error:
+            reason = f"what programs tell of it is not understood ({type(error).__name__}: {error})"
+            self.leave_out(name, reason, lost=True, on=on, device=device)
+
     def ask(self, *argv: Argument, lost: str, ok: tuple[int, ...] = (0,)) -> str:
         """What a program prints; when it fails, a warning that says what is `lost`, and nothing."""
         try:
@@ -164,19 +174,20 @@ def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
     """
     report = sh.json("findmnt", "--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,FSROOT,MAJ:MIN")
     path = names(devices)
-    # A part of a file system is shown as /dev/sda2[/@home].
-    sources = [(row["source"] or "").partition("[")[0] for row in report["filesystems"]]
-    return [
-        Mounted(
-            target=row["target"],
-            source=path(source),
-            fstype=row["fstype"] or "",
-            options=row["options"] or "",
-            root=row["fsroot"] or "/",
-            number=(row["maj:min"] or "").strip(),
-        )
-        for row, source in zip(report["filesystems"], sources)
-    ]
+    with understood("findmnt"):
+        # A part of a file system is shown as /dev/sda2[/@home].
+        sources = [(row.get("source") or "").partition("[")[0] for row in report["filesystems"]]
+        return [
+            Mounted(
+                target=row["target"] + "",
+                source=path(source),
+                fstype=row.get("fstype") or "",
+                options=row.get("options") or "",
+                root=row.get("fsroot") or "/",
+                number=(row.get("maj:min") or "").strip(),
+            )
+            for row, source in zip(report["filesystems"], sources)
+        ]
 
 
 def read_fstab(sh: Shell) -> list[FstabEntry]:
@@ -191,15 +202,16 @@ def read_fstab(sh: Shell) -> list[FstabEntry]:
     """
     columns = "SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO"
     text = sh.query("findmnt", "--fstab", "--json", "--list", "--output", columns, ok=(0, 1))
-    rows = json.loads(text)["filesystems"] if text.strip() else []
-    return [
-        FstabEntry(
-            spec=row["source"] or "",
-            target=row["target"] or "",
-            fstype=row["fstype"] or "",
-            options=row["options"] or "",
-            dump=int(row["freq"] or 0),
-            passno=int(row["passno"] or 0),
-        )
-        for row in rows
-    ]
+    with understood("findmnt"):
+        rows = json.loads(text)["filesystems"] if text.strip() else []
+        return [
+            FstabEntry(
+                spec=row.get("source") or "",
+                target=row.get("target") or "",
+                fstype=row.get("fstype") or "",
+                options=row.get("options") or "",
+                dump=int(row.get("freq") or 0),
+                passno=int(row.get("passno") or 0),
+            )
+            for row in rows
+        ]

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from .. import durable
-from ..errors import ConfigurationError
+from ..errors import NOT_UNDERSTOOD, ConfigurationError
 
 VERSION = 1
 MAIN_TABLE = 254
@@ -126,6 +127,17 @@ class LeftOut:
 
     name: str
     reason: str
+
+
+@contextmanager
+def reading(name: str, left_out: list[LeftOut]) -> Iterator[None]:
+    """A block that reads what the kernel tells of something: what is not understood is left out with its reason."""
+    try:
+        yield
+    except NOT_UNDERSTOOD as error:
+        left_out.append(
+            LeftOut(name, f"what the kernel tells of it is not understood ({type(error).__name__}: {error})")
+        )
 
 
 @dataclass(frozen=True)

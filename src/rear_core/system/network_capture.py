@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ProgramFailed, RearError
 from ..shell import Shell
-from .network import CARD, Address, LeftOut, Link, Network, Resolver, Route, hardware, odd_card
+from .network import CARD, Address, LeftOut, Link, Network, Resolver, Route, hardware, odd_card, reading
 from .network_options import bridge_vlans, member_options, options
 from .network_routes import describe_routes, describe_rules
 
@@ -75,7 +75,7 @@ def describe(found: Mapping[str, Any], root: Path, hostname: str) -> Network:
     names = {link["index"]: link["IFLA_IFNAME"] for link in found["links"]}
     links = _describe_links(found, names, root / "sys/class/net", left_out)
     kept = {index: name for index, name in names.items() if any(link.name == name for link in links)}
-    addresses = tuple(_describe_addresses(found["addresses"], kept))
+    addresses = tuple(_describe_addresses(found["addresses"], kept, left_out))
     routes = describe_routes(found["routes"], kept, addresses, left_out)
     leased, addresses = _leased(addresses, routes)
     return Network(
@@ -100,7 +100,11 @@ def _describe_links(
         (name, "without the configuration that teamd keeps") for name, text in found["teams"].items() if not text
     )
     vlans = bridge_vlans(found["vlans"], names)
-    described = [_describe_link(link, found, names, sysfs, vlans) for link in messages]
+    described: list[Link] = []
+    for message in messages:
+        with reading(message["IFLA_IFNAME"], left_out):
+            described.append(_describe_link(message, found, names, sysfs, vlans))
+    reasons.update(dict.fromkeys(reasons.keys() - {link.name for link in described}, "not understood"))
     cards = {link.name for link in described if link.kind == CARD and not reasons[link.name]}
     for link in described:
         if link.kind == CARD and link.master in cards and not reasons[link.name]:
@@ -190,32 +194,39 @@ def _permanent_mac(link: Message, sysfs: Path) -> str:
         return ""
 
 
-def _describe_addresses(messages: Iterable[Message], kept: Mapping[int, str]) -> Iterable[Address]:
+def _describe_addresses(
+    messages: Iterable[Message], kept: Mapping[int, str], left_out: list[LeftOut]
+) -> Iterable[Address]:
     for message in messages:
-        flags = message.get("IFA_FLAGS", message["flags"])
-        # The kernel does not send what is 0.0.0.0: an address, or the other end of one.
-        other = message.get("IFA_ADDRESS", "0.0.0.0")
-        local = message.get("IFA_LOCAL", other)
-        six = message["family"] == socket.AF_INET6
-        if message["index"] not in kept or _is_nobodys(local):
-            continue
-        # In IPv4 the same bit says "secondary".
-        if six and flags & TEMPORARY:
-            continue
-        link = kept[message["index"]]
-        label = message.get("IFA_LABEL", link)
-        yield Address(
-            link,
-            f"{local}/{message['prefixlen']}",
-            peer="" if other == local else other,
-            broadcast=message.get("IFA_BROADCAST", ""),
-            label="" if label == link else label,
-            scope=SCOPES.get(message["scope"], str(message["scope"])),
-            metric=message.get("IFA_RT_PRIORITY", 0),
-            dynamic=not flags & PERMANENT,
-            deprecated=bool(flags & DEPRECATED and flags & PERMANENT),
-            noprefixroute=bool(flags & NOPREFIXROUTE),
-        )
+        with reading(f"address {message.get('IFA_LOCAL', message.get('IFA_ADDRESS', ''))}", left_out):
+            yield from _describe_address(message, kept)
+
+
+def _describe_address(message: Message, kept: Mapping[int, str]) -> Iterable[Address]:
+    flags = message.get("IFA_FLAGS", message["flags"])
+    # The kernel does not send what is 0.0.0.0: an address, or the other end of one.
+    other = message.get("IFA_ADDRESS", "0.0.0.0")
+    local = message.get("IFA_LOCAL", other)
+    six = message["family"] == socket.AF_INET6
+    if message["index"] not in kept or _is_nobodys(local):
+        return
+    # In IPv4 the same bit says "secondary".
+    if six and flags & TEMPORARY:
+        return
+    link = kept[message["index"]]
+    label = message.get("IFA_LABEL", link)
+    yield Address(
+        link,
+        f"{local}/{message['prefixlen']}",
+        peer="" if other == local else other,
+        broadcast=message.get("IFA_BROADCAST", ""),
+        label="" if label == link else label,
+        scope=SCOPES.get(message["scope"], str(message["scope"])),
+        metric=message.get("IFA_RT_PRIORITY", 0),
+        dynamic=not flags & PERMANENT,
+        deprecated=bool(flags & DEPRECATED and flags & PERMANENT),
+        noprefixroute=bool(flags & NOPREFIXROUTE),
+    )
 
 
 def _is_nobodys(address: str) -> bool:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .network import Address, Hop, LeftOut, Route, Rule
+from .network import Address, Hop, LeftOut, Route, Rule, reading
 
 Message = Mapping[str, Any]
 
@@ -46,7 +46,9 @@ def describe_routes(
     routes = []
     learnt = 0
     for message in messages:
-        route = _describe_route(message, kept, addresses)
+        route = None
+        with reading(f"route to {message.get('RTA_DST', 'all others')}", left_out):
+            route = _describe_route(message, kept, addresses)
         if route is None or _follows_address(route, addresses):
             continue
         if route.protocol.isdigit() and route.destination != "default":
@@ -133,19 +135,24 @@ def _prefix(address: Address) -> str:
 def describe_rules(messages: Iterable[Message], kept: set[str], left_out: list[LeftOut]) -> Iterable[Rule]:
     """The rules that the kernel does not make by itself."""
     for message in messages:
-        family = 6 if message["family"] == socket.AF_INET6 else 4
-        priority = message.get("FRA_PRIORITY", 0)
-        table = message.get("FRA_TABLE", message["table"])
-        if _is_default(message, priority, table):
-            continue
-        foreign = {message.get("FRA_IIFNAME", ""), message.get("FRA_OIFNAME", "")} - kept - {"", "lo"}
-        if foreign:
-            left_out.append(LeftOut(f"rule {priority}", f"for {min(foreign)}, which is left out"))
-            continue
-        if strange := _strange(message):
-            left_out.append(LeftOut(f"rule {priority}", f"it has {', '.join(strange)}, which rear does not know"))
-            continue
-        yield Rule(family, priority, _selector(message), _action(message, table))
+        with reading(f"rule {message.get('FRA_PRIORITY', 0)}", left_out):
+            yield from _describe_rule(message, kept, left_out)
+
+
+def _describe_rule(message: Message, kept: set[str], left_out: list[LeftOut]) -> Iterable[Rule]:
+    family = 6 if message["family"] == socket.AF_INET6 else 4
+    priority = message.get("FRA_PRIORITY", 0)
+    table = message.get("FRA_TABLE", message["table"])
+    if _is_default(message, priority, table):
+        return
+    foreign = {message.get("FRA_IIFNAME", ""), message.get("FRA_OIFNAME", "")} - kept - {"", "lo"}
+    if foreign:
+        left_out.append(LeftOut(f"rule {priority}", f"for {min(foreign)}, which is left out"))
+        return
+    if strange := _strange(message):
+        left_out.append(LeftOut(f"rule {priority}", f"it has {', '.join(strange)}, which rear does not know"))
+        return
+    yield Rule(family, priority, _selector(message), _action(message, table))
 
 
 def _strange(message: Message) -> list[str]:

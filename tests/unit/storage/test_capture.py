@@ -5,21 +5,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rear_core.errors import ProgramFailed, ProgramMissing
+from rear_core.errors import ProgramFailed, ProgramMissing, RearError
+from rear_core.rescue.contents import Contents
 from rear_core.shell import Outcome
 from rear_core.storage import survey
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
+from rear_core.storage.disk import Disk
 from rear_core.storage.inventory import COLUMNS, _type, read_devices
-from rear_core.storage.layout import Layout, LeftOut
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item, Layout, LeftOut
 from rear_core.storage.luks import Luks
 from rear_core.storage.luks_recreate import notes
 from rear_core.storage.multipath import MultipathDisk
+from rear_core.storage.technologies import CORE_KINDS
 from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINES = Path(__file__).parents[2] / "machines"
@@ -49,6 +54,85 @@ def test_a_broken_tool_never_looks_like_an_absent_technology(program: str) -> No
     broken = {command: failed if command.startswith(program) else answer for command, answer in recording.items()}
     with pytest.raises(ProgramFailed, match="cannot open the device"):
         capture(FakeShell(broken))
+
+
+def fields(document: object, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The places of all fields of a JSON document, those of lists once."""
+    for name, value in document.items() if isinstance(document, dict) else ():
+        yield (*place, name)
+        yield from fields(value, (*place, name))
+    for value in document if isinstance(document, list) else ():
+        yield from fields(value, place)
+
+
+def without(document: Any, place: Sequence[str]) -> None:
+    """Take a field away wherever it is."""
+    for value in document if isinstance(document, list) else ():
+        without(value, place)
+    if isinstance(document, dict) and place[0] in document:
+        if len(place) == 1:
+            del document[place[0]]
+        else:
+            without(document[place[0]], place[1:])
+
+
+@pytest.mark.parametrize("machine", ["debian-raid-luks", "debian-lvm-thin"])
+def test_no_field_that_a_program_does_not_tell_ends_in_anything_but_a_layout_or_an_error_with_its_name(
+    machine: str,
+) -> None:
+    recording, tried = answers(machine), 0
+    for command, answer in recording.items():
+        assert isinstance(answer, Outcome)
+        if not answer.stdout.startswith("{"):
+            continue
+        for place in sorted({*fields(json.loads(answer.stdout))}):
+            document = json.loads(answer.stdout)
+            without(document, place)
+            try:
+                capture(FakeShell({**recording, command: json.dumps(document)}))
+            except RearError as error:
+                assert command.split()[0] in error.message, (command, place)
+            except AssertionError as error:
+                # What is asked instead.
+                assert "nobody recorded" in str(error), (command, place)
+            tried += 1
+    assert tried > 100
+
+
+@pytest.mark.parametrize(
+    ("machine", "command", "line", "name"),
+    [
+        ("debian-raid-luks", "mdadm --detail --export /dev/md127", "MD_DEVICE_dev_vdd1_ROLE=0\n", "/dev/md127"),
+        (
+            "debian-raid-luks",
+            "cryptsetup luksDump --dump-json-metadata /dev/vde5",
+            '"tokens"',
+            "crypto_LUKS on /dev/vde5",
+        ),
+        ("debian-lvm-thin", "lvm fullreport", '"discards"', "volume thin2"),
+    ],
+)
+def test_what_is_not_understood_is_lost_by_name_where_it_lies(machine: str, command: str, line: str, name: str) -> None:
+    recording = answers(machine)
+    (asked,) = [known for known in recording if known.startswith(command)]
+    answer = recording[asked]
+    assert isinstance(answer, Outcome) and line in answer.stdout
+    recording[asked] = answer.stdout.replace(line, "" if line.endswith("\n") else '"other"')
+    layout = capture(FakeShell(recording))
+    (entry,) = [entry for entry in layout.left_out if entry.name == name]
+    assert entry.lost and entry.on and "is not understood (KeyError" in entry.reason
+    assert any(isinstance(item, Disk) for item in layout)
+
+
+def test_a_technology_that_stumbles_may_have_more_on_every_disk() -> None:
+    def stumbles(_survey: survey.Survey) -> Iterator[Item]:
+        yield from ()
+        raise TypeError("no such thing")
+
+    kinds = [*CORE_KINDS, StorageKind("strange", (), stumbles, lambda _: Contents())]
+    layout = capture(FakeShell(answers("debian-lvm-thin")), kinds)
+    (entry,) = [entry for entry in layout.left_out if entry.name == "some of strange"]
+    assert entry.lost and {*entry.on} == {item.id for item in layout if isinstance(item, Disk)}
 
 
 @pytest.mark.parametrize(("program", "lost"), [("dumpe2fs", "its options are lost"), ("xfs_info", "geometry is lost")])

@@ -293,6 +293,26 @@ def test_rules_that_are_not_understood_are_left_out_by_name(kernel: Kernel) -> N
     ]
 
 
+def test_what_is_told_in_another_form_is_left_out_by_name_and_all_else_described(kernel: Kernel) -> None:
+    index = kernel.card("eth0")
+    rule = {"family": socket.AF_INET, "table": 254, "flags": 0, "src_len": 0, "dst_len": 0, "tos": 0, "action": 1}
+    kernel.found["rules"] = [{**rule, "FRA_PRIORITY": 10, "src_len": 8}, {**rule, "FRA_PRIORITY": 11}]
+    kernel.route("", RTA_OIF=index, RTA_GATEWAY="192.0.2.1")
+    kernel.route("", RTA_OIF=index, dst_len=24)
+    kernel.address(index, "192.0.2.7/24")
+    kernel.address(index, "somewhere/24")
+    kernel.card("eth1")
+    del kernel.found["links"][-1]["flags"]
+    found = kernel.describe()
+    assert [rule.priority for rule in found.rules] == [11]
+    assert [route.destination for route in found.routes] == ["default"]
+    assert [address.address.partition("/")[0] for address in found.addresses] == ["192.0.2.7"]
+    assert [link.name for link in found.links] == ["eth0"]
+    names = ["eth1", "address somewhere", "route to all others", "rule 10"]
+    assert [item.name for item in found.left_out] == names
+    assert all("is not understood" in item.reason for item in found.left_out)
+
+
 def test_the_servers_behind_a_resolver_on_this_machine_are_found(kernel: Kernel) -> None:
     for path, text in {
         "etc/resolv.conf": "nameserver 127.0.0.53\noptions edns0\n",
