@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from lab.loops import run
+from rear_core.finalize.devices import Device, Storage, read_tags
 from rear_core.shell import Shell
 from rear_core.storage.btrfs import Subvolume
 from rear_core.storage.capture import capture
+from rear_core.storage.command import Site
 from rear_core.storage.compare import compare
+from rear_core.storage.inventory import probe
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Item, Layout, dumps, loads
+from rear_core.storage.plan import Rebuilt
 from rear_core.storage.technologies import CORE_KINDS
 
 pytestmark = pytest.mark.root
@@ -240,3 +244,17 @@ def test_an_unchanged_machine_has_no_differences_and_a_label_is_one(loop: Callab
 
 def partitions(layout: Layout, table: Item) -> list[Any]:
     return [item for item in layout if item.type == "partition" and table.id in item.needs]
+
+
+@pytest.mark.parametrize("label", ["größe", "日本", "a b", "a\tb", "M-A", "x^y", "a\\b", "q\"u'o", "é\\b"], ids=ascii)
+def test_a_label_is_the_same_to_all_that_look_for_it(loop: Callable[..., str], label: str) -> None:
+    device = loop("labelled", 8)
+    run("mkfs.ext4", "-q", "-L", label, device)
+    assert read_tags(Shell())[device]["LABEL"] == label
+    assert probe(Shell(), device)[1]["LABEL"] == label
+    layout = described(device)
+    disks = {item.id: device for item in layout if getattr(item, "device", "") == device}
+    made = Rebuilt(Site(layout, disks), disks, {})
+    storage = Storage(layout, made, [Device(device, frozenset({device}), read_tags(Shell())[device])])
+    escaped = "".join(f"\\{byte:03o}" for byte in label.encode())
+    assert storage.now("LABEL", escaped) == escaped

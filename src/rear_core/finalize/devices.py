@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..mounts import unescaped
 from ..shell import Shell
 from ..storage.disk import Partition
+from ..storage.inventory import unshelled
 from ..storage.layout import Item, Layout
 from ..storage.multipath import MultipathDisk
 from ..storage.plan import Rebuilt
@@ -103,14 +105,23 @@ def read_tags(sh: Shell) -> dict[str, dict[str, str]]:
     # UUID=2c54...
     # TYPE=ext4
     #
-    # Exit status 2: nothing was found.
+    # Exit status 2: nothing was found. Beside backslashes it writes ^I and M-C for what is no letter of ASCII, as a
+    # label can be spelled as well: such a one is asked for alone.
     found: dict[str, dict[str, str]] = {}
     text = sh.query("blkid", "--cache-file", "/dev/null", "--output", "export", ok=(0, 2), timeout=300)
     for block in text.split("\n\n"):
         pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        values = {tag: re.sub(r"\\(.)", r"\1", pairs[tag]) for tag in TAGS if tag in pairs}
-        found.setdefault(pairs.get("DEVNAME", ""), values)
+        name = pairs.get("DEVNAME", "")
+        found.setdefault(name, {tag: _exact(sh, name, tag, pairs[tag]) for tag in TAGS if tag in pairs})
     return found
+
+
+def _exact(sh: Shell, name: str, tag: str, shown: str) -> str:
+    """An identifier as it lies on the device, by what `blkid --output export` has shown of it."""
+    if not re.search(r"\^|M-", shown):
+        return re.sub(r"\\(.)", r"\1", shown)
+    argv = ("blkid", "--cache-file", "/dev/null", "--output", "value", "--match-tag", tag, name)
+    return sh.query(*argv, ok=(0, 2), timeout=300).removesuffix("\n") or unshelled(shown)
 
 
 def storage_of(run: Run) -> Storage:
@@ -225,6 +236,5 @@ def _other_name(device: Device, old: str) -> str:
 
 
 def decoded(value: str) -> str:
-    r"""The value without the escapes of fstab (\040) and of udev's links (\x20)."""
-    value = re.sub(r"\\x([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), value)
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), value)
+    r"""The value without the escapes of fstab (\040) and of udev's links (\x20), which stand for bytes."""
+    return unescaped(value)

@@ -89,6 +89,7 @@ def test_devices_are_read_with_all_their_names(tmp_path: Path) -> None:
 
 def test_escapes_of_fstab_and_udev_are_read() -> None:
     assert decoded(r"a\040b\x2fc\134") == "a b/c\\"
+    assert decoded(r"gr\303\266\xc3\x9fe") == "größe"
 
 
 BY_ID = "/dev/disk/by-id/"
