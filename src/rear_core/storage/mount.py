@@ -18,7 +18,6 @@ from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
 
-
 # Why a mount is left out that shows what lies, and is saved, somewhere else: whoever believes it has to see that it is.
 OVERLAY = "an overlay: what it is made of is described"
 BIND = "a bind mount of"
@@ -112,7 +111,8 @@ def _is_described(survey: Survey, mount: Mounted, seen: dict[tuple[str, str], st
 def _why_not(survey: Survey, mount: Mounted) -> str:
     if mount.fstype == "overlay":
         return OVERLAY
-    if mount.fstype in NETWORK:
+    # A cluster's file system lies on a disk, which may be one of this machine's own.
+    if mount.fstype in NETWORK and not mount.source.startswith("/dev/"):
         return f"a network file system ({mount.fstype} from {mount.source})"
     if mount.fstype.startswith("fuse") and not mount.source.startswith("/dev/"):
         return f"a file system of a program ({mount.fstype})"

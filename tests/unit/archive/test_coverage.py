@@ -21,8 +21,10 @@ from rear_core.storage.inventory import NOT_DISKS
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.lvm import VolumeGroup
 from rear_core.storage.mount import OVERLAY, Mount
-from rear_core.storage.survey import Mounted
+from rear_core.storage.mount import capture as mount_capture
+from rear_core.storage.survey import Mounted, Survey
 from rear_core.storage.swap import Swap, SwapFile
+from rear_core.testing.fake_shell import FakeShell
 
 ROOT = Mount("mount:/", ("fs:root",), "/", "ext4")
 HOME = Mount("mount:/home", ("fs:home", "mount:/"), "/home", "xfs")
@@ -117,6 +119,27 @@ def test_the_file_behind_a_loop_device_is_only_said_to_be_saved_where_it_is(
     verdict, reason = verdicts(select(mounts=mounts, wishes=wishes, left_out=left_out))["/loop"]
     assert verdict == EXCLUDED
     assert (reason == NOT_DISKS["loop"]) == saved and (coverage.BEHIND_IS_LOST in reason) != saved
+
+
+@pytest.mark.parametrize(
+    ("fstype", "source", "explained"),
+    [
+        ("nfsd", "nfsd", True), ("xenfs", "xenfs", True), ("s390_hypfs", "s390_hypfs", True), ("vboxsf", "work", True),
+        ("gfs2", "/dev/mapper/cluster-data", False), ("ocfs2", "/dev/sdc1", False), ("fuseblk", "/dev/sdc1", False),
+        ("nfs4", "server:/export", True), ("zfs", "tank/data", False),
+    ],
+)  # fmt: skip
+def test_what_the_kernel_or_a_server_makes_is_explained_and_what_lies_on_a_disk_is_not(
+    fstype: str, source: str, explained: bool
+) -> None:
+    mount = Mounted("/data", source, fstype, "rw", "/", "0:77")
+    survey = Survey(FakeShell({}), {}, [*MOUNTS, mount], [], pytest.fail)
+    assert not [*mount_capture(survey)]
+    if explained:
+        assert verdicts(select(mounts=(*MOUNTS, mount), left_out=survey.left_out))["/data"][0] == EXCLUDED
+        return
+    with pytest.raises(RearError, match="/data"):
+        select(mounts=(*MOUNTS, mount), left_out=survey.left_out)
 
 
 PART = Mounted("/srv", "/dev/sdb1", "ext4", "rw", "/sub", "8:17")
