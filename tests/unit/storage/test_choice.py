@@ -219,6 +219,14 @@ def test_a_multipath_disk_has_the_identity_of_its_paths(tmp_path: Path, describe
     assert (disk.path, disk.serial, disk.wwn, disk.locked) == ("/dev/mapper/mpatha", "S1", "0x5000", "")
 
 
+def test_what_stands_on_a_disk_is_no_disk_to_take(tmp_path: Path) -> None:
+    """As a cached device of bcache does, which the kernel calls a disk."""
+    cached = node("bcache0", size=9)
+    shell = machine(node("sdb", serial="B2", fstype="bcache", children=[cached]), node("sdc", serial="C2"))
+    shell._answers.update({"blkid --probe --output export /dev/bcache0": "", "sfdisk --json /dev/bcache0": "{}"})
+    assert [disk.path for disk in look(run(shell, tmp_path), layout()).disks] == ["/dev/sdb", "/dev/sdc"]
+
+
 BLKID = "blkid --cache-file /dev/null --match-token LABEL=DATA --output device"
 SPELLINGS = ("usb:///dev/disk/by-label/DATA", " USB:///dev//disk/by-label/DATA\t", "Usb:///dev/./disk/by-label/%44ATA")
 
