@@ -80,7 +80,6 @@ _ADVICE = {
     "EXCLUDE_MD5SUM_VERIFICATION": "the media is checked as a whole, by the checksum written beside it",
     "EXCLUDE_NETWORK_INTERFACES": _NETWORK,
     "EXCLUDE_RUNTIME_LOGFILE": "LOGFILE names the log, and no log is ever part of the rescue system",
-    "EXCLUDE_RESTORE": "everything in the backup is restored",
     "EXTERNAL_*": _SCRIPTS,
     "FDRUPSTREAM_*": _method("FDRUPSTREAM"),
     "FILES_TO_PATCH_PATTERNS": "identifiers are kept; every reference to them is checked after a recovery",
@@ -204,6 +203,8 @@ _ADVICE = {
 _PROTECTS = {
     "EXCLUDE_DEVICE_MAPPING": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch",
     "EXCLUDE_RECREATE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, EXCLUDE_DEVICES for disks",
+    "EXCLUDE_RESTORE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, BACKUP_PROG_EXCLUDE for"
+    " files",
     "WRITE_PROTECTED_*": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch; one that carries"
     " rescue media or the backup is always locked",
 }

@@ -43,6 +43,10 @@ def test_what_kept_something_from_being_written_says_what_to_write_instead(name:
     assert not protection("AUTOEXCLUDE_DISKS")
 
 
+def test_what_kept_files_from_being_overwritten_is_not_passed_over() -> None:
+    assert "EXCLUDE_COMPONENTS" in protection("EXCLUDE_RESTORE")
+
+
 def test_the_most_special_name_decides() -> None:
     assert advice("NETFS_OPTIONS") == "it is BACKUP_OPTIONS now"
     assert advice("NETFS_ANYTHING") != advice("NETFS_OPTIONS")
