@@ -13,7 +13,7 @@ from ..errors import ProgramFailed, ProgramMissing
 from ..rescue.contents import Contents
 from .inventory import Device
 from .layout import Item, Layout
-from .survey import Survey
+from .survey import Survey, names
 
 # Key files of crypttab(5) that nobody can read twice.
 RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
@@ -111,8 +111,11 @@ def capture(survey: Survey) -> Iterator[Item]:
 
 def _leave_out_without_header(survey: Survey, device: Device) -> None:
     """What is encrypted without a LUKS header on its device: with a random key, or with a key or header elsewhere."""
-    _, key_file, options = survey.crypttab.get(device.path.rpartition("/")[2], ("", "", ""))
-    if key_file in RANDOM and not re.search(r"(^|,)header=", options):
+    spec, key_file, options = survey.crypttab.get(device.path.rpartition("/")[2], ("", "", ""))
+    # A line may be older than what somebody has opened under its name.
+    below = names(survey.devices.values())(spec)
+    another = below in survey.devices and below not in device.parents
+    if key_file in RANDOM and not another and not re.search(r"(^|,)header=", options):
         reason = f"encrypted with a random key ({key_file} in crypttab): nothing can be kept in it"
         survey.leave_out(device.path, reason, device=device.path)
     else:

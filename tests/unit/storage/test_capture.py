@@ -385,6 +385,33 @@ def test_what_is_kept_in_nothing_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "nothing"),
+    [
+        ("tmp /dev/vde3 /dev/urandom swap", True),
+        ("tmp PARTUUID=1-2 /dev/random plain,cipher=aes-xts-plain64", True),
+        ("tmp /dev/vde3 /dev/urandom luks,header=/boot/vault.header", False),
+        ("tmp /dev/vde3 /dev/urandom header=/boot/vault.header,luks", False),
+        ("tmp /dev/vde3 none luks,header=/boot/vault.header", False),
+        ("tmp /dev/vde3 /etc/vault.key plain", False),
+        ("tmp /dev/vde3 none bitlk", False),
+        ("tmp /dev/vde3 /etc/dev/urandom swap", False),
+        ("tmp /dev/vdd3 /dev/urandom swap", False),
+        ("other /dev/vde3 /dev/urandom swap", False),
+        ("# tmp /dev/vde3 /dev/urandom swap", False),
+        ("", False),
+    ],
+)
+def test_only_a_random_key_excuses_what_is_encrypted_without_a_header_on_its_device(line: str, nothing: bool) -> None:
+    recording = answers("debian-raid-luks")
+    opened = {"name": "tmp", "kname": "dm-9", "maj:min": "254:9", "type": "crypt", "size": 1 << 27, "fstype": "swap"}
+    changed(recording, "vde3", lambda row: row.update(children=[opened]) or True)
+    recording["cat /etc/crypttab"] = f"{line}\n"
+    layout = capture(FakeShell(recording))
+    (entry,) = [entry for entry in layout.left_out if entry.name == "/dev/mapper/tmp"]
+    assert entry.lost != nothing and bool(entry.on) != nothing
+
+
+@pytest.mark.parametrize(
     ("line", "key_file", "options"),
     [
         ("vault /dev/md/system none luks", "", "luks"),
