@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.loops import MIB, run
 from lab.recovery import Machine
+from rear_core.errors import Refused
+from rear_core.storage import present
+from rear_core.storage.held import HeldDisks
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -69,3 +76,25 @@ def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
     assert checksum(precious) == before
     run("losetup", machine.new, machine.image)
     assert machine.restored() == machine.original()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"serial": "S2"}, "is another disk than the one"),
+        ({"wwn": "0x5001"}, "is another disk than the one"),
+        ({"model": "other"}, "is another disk than the one"),
+        ({"size": 1}, "has changed its size"),
+        ({"marks": frozenset({"new"})}, "held ext4 when it was chosen"),
+        ({"path": "/dev/elsewhere"}, "is no longer the disk that was chosen"),
+    ],
+)
+def test_what_is_held_is_the_same_disk_in_all_that_is_known_of_it(
+    loop: Callable[..., str], undo: ExitStack, changes: dict[str, Any], said: str
+) -> None:
+    chosen = present.PresentDisk(loop("one", 8), 8 * MIB, "model", serial="S1", wwn="0x5000", holds="ext4")
+    held = HeldDisks([chosen], undo)
+    now = present.Machine({}, (), frozenset(), (replace(chosen, **changes),))
+    with pytest.raises(Refused, match=said) if said else nullcontext():
+        held.check(now)

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
-from rear_core.storage.spared import backup_disks, check_backup_survives
+from rear_core.storage.spared import backup_disks, check_backup_survives, check_mounted
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.testing.fake_shell import Answer, FakeShell
 from rear_core.url import parse_url
@@ -331,6 +332,32 @@ def test_a_backup_on_a_disk_of_the_system_is_no_backup(
         else:
             check_backup_survives(here, "web1")
     assert said.getvalue().count("WARNING") == (lost and phases == ("build",))
+
+
+@pytest.mark.parametrize(
+    ("folder", "target", "refused"),
+    [
+        ("{0}/disk/rear", "{0}/disk", True),
+        ("{0}/disk", "{0}/disk", True),
+        ("{0}/link/rear", "{0}/disk", True),
+        ("{0}/disk2", "{0}/disk", False),
+        ("{0}", "{0}/disk", False),
+        ("{0}/disk", "/", False),
+        ("{0}/disk", "none", False),
+        ("/proc/rear", "/proc", False),
+    ],
+)
+def test_a_folder_is_no_place_for_backups_while_its_disk_is_not_mounted(
+    tmp_path: Path, folder: str, target: str, refused: bool
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    row = {"source": "LABEL=usb", "target": target.format(tmp_path), "fstype": "ext4", "options": "nofail"}
+    fstab = "findmnt --fstab --json --list --output SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO"
+    here = run(FakeShell({fstab: json.dumps({"filesystems": [row]})}), tmp_path)
+    url = parse_url(f"file://{folder.format(tmp_path)}")
+    with pytest.raises(Refused, match="LABEL=usb is not mounted on") if refused else nullcontext():
+        check_mounted(here, url, "BACKUP_URL")
 
 
 def test_a_damaged_record_of_usage_is_named(tmp_path: Path) -> None:
