@@ -19,6 +19,7 @@ from rear_core.errors import RearError
 from rear_core.mounts import hidden_by
 from rear_core.plugins import Plugins
 from rear_core.storage.choice import at_stake
+from rear_core.storage.layout import Layout
 from rear_core.storage.mount import Mount
 
 pytestmark = pytest.mark.root
@@ -64,3 +65,28 @@ def test_what_is_hidden_is_lost_with_its_disk_and_no_backup_is_made_of_the_rest(
             selected(here, opened(here, tmp_path))
     here.layout = capture_layout(here)
     assert all(item.mounted for item in here.layout if isinstance(item, Mount) and item.target == f"{folder}/sub")
+
+
+class Looked(Exception):
+    """The mounts were looked at."""
+
+
+@pytest.mark.parametrize("what", ["the description", "the backup"])
+def test_what_is_mounted_on_demand_is_mounted_before_the_mounts_are_looked_at(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """For each of both: what systemd has mounted goes again when nobody uses it."""
+    order: list[str] = []
+
+    def look(*_arguments: object) -> None:
+        order.append("looked")
+        raise Looked
+
+    monkeypatch.setattr("rear_core.storage.mount.wake", lambda _sh, _warn: order.append("woken"))
+    monkeypatch.setattr("rear_core.storage.survey.read_mounts", look)
+    monkeypatch.setattr("rear_core.storage.capture.read_mounts", look)
+    here = make_run()
+    here.plugins, here.layout = Plugins(builtin.modules()), Layout()
+    with pytest.raises(Looked):
+        capture_layout(here) if what == "the description" else selected(here, opened(here, tmp_path))
+    assert order == ["woken", "looked"]

@@ -10,6 +10,7 @@ import pytest
 from rear_core.shell import Outcome
 from rear_core.storage import mount, survey
 from rear_core.storage.disk import Partition
+from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.inventory import Device
 from rear_core.testing.fake_shell import FakeShell
 
@@ -117,3 +118,16 @@ def test_a_device_is_found_by_whatever_link_fstab_names(monkeypatch: pytest.Monk
     here = survey.Survey(FakeShell({}), {device.path: device for device in DEVICES}, [], [], pytest.fail)
     here.items = [Partition(f"p:{n}", (), n, 0, 1, "83", device=device.path) for n, device in enumerate(DEVICES)]
     assert mount.find_device(here, spec) == ("/dev/sda3" if "by-id" in spec else "/dev/mapper/vg-lv")
+
+
+@pytest.mark.parametrize("options", ["noauto,x-systemd.automount", "x-systemd.automount", "noauto"])
+def test_a_line_of_fstab_that_an_automounter_hides_is_one_that_is_not_mounted(options: str) -> None:
+    device = Device("/dev/sdb1", "sdb1", "8:17", "part", 1 << 30, "xfs", "1-2")
+    part = Partition("partition:p", (), 1, 1 << 20, 1 << 30, "83", device="/dev/sdb1")
+    waiting = survey.Mounted("/data", "systemd-1", "autofs", "rw,direct", "/", "0:40")
+    line = survey.FstabEntry("UUID=1-2", "/data", "xfs", options)
+    mounts = [waiting] if "automount" in options else []
+    here = survey.Survey(FakeShell({}), {device.path: device}, mounts, [line], pytest.fail)
+    here.items = [part, FileSystem("fs:1-2", ("partition:p",))]
+    (item,) = mount.capture(here)
+    assert isinstance(item, mount.Mount) and (item.target, item.mounted) == ("/data", False)
