@@ -26,6 +26,7 @@ from ..trees import walk
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
 NOT_MOUNTED = "not mounted, so not saved"
+ASLEEP = "mounted on demand, and not now, so not saved"
 BY_PATTERN = "BACKUP_PROG_EXCLUDE names it"
 BEHIND_IS_LOST = "and the file behind it is not saved"
 
@@ -175,8 +176,8 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
         return covered(SAVED, "BACKUP_PROG_INCLUDE names it")
     item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
     if mount.fstype in VIRTUAL:
-        waiting = item is not None and mount.fstype == "autofs"
-        return covered(EXCLUDED, NOT_MOUNTED if waiting else "in memory or made by the kernel")
+        nothing = NOT_MOUNTED if item is not None else ASLEEP
+        return covered(EXCLUDED, nothing if mount.fstype == "autofs" else "in memory or made by the kernel")
     if reason := wishes.exclusions.of_mount(mount.target):
         return covered(EXCLUDED, reason)
     if mount.target != "/" and Path(mount.target) in wishes.kept:
