@@ -67,7 +67,7 @@ def blank(layout: Layout, sizes: Mapping[str, int] | None = None, names: Mapping
 def planned(layout: Layout, here: Machine, used: Mapping[str, int] | None = None) -> Plan:
     """The plan, with disks that have no identity named by hand."""
     answers = {item.device: disk.path for item, disk in zip([i for i in layout if isinstance(i, Disk)], here.disks)}
-    assignment = assign(layout, here.disks, minimum(layout, used or {}, CORE_KINDS), answers)
+    assignment = assign(layout, here.disks, minimum(layout, used or {}), answers)
     assert not assignment.problems and not assignment.questions
     return plan(layout, assignment, here, CORE_KINDS, used=used)
 
@@ -164,7 +164,7 @@ def test_partitions_fit_disks_of_any_size(path: Path, data: st.DataObject) -> No
     layout = recorded(path)
     targets = [item.target for item in layout if isinstance(item, Mount)]
     used = {target: data.draw(st.integers(0, 200 * MIB), label=target) for target in targets}
-    least = minimum(layout, used, CORE_KINDS)
+    least = minimum(layout, used)
     sizes = {
         item.id: data.draw(st.integers(least[item.id] // MIB + 1, 3 * item.size // MIB), label=item.id) * MIB
         for item in layout

@@ -48,7 +48,7 @@ def planned(layout: Layout, *devices: str, used: dict[str, int] | None = None, t
     """The plan that makes a layout again on these devices, in the order of their disks."""
     machine = look(Shell(), pytest.fail, target, include=devices)
     answers = dict(zip([item.device for item in layout if isinstance(item, Disk)], devices))
-    assignment = assign(layout, machine.disks, minimum(layout, used or {}, CORE_KINDS), answers)
+    assignment = assign(layout, machine.disks, minimum(layout, used or {}), answers)
     assert not assignment.problems
     return plan(layout, assignment, machine, CORE_KINDS, used=used or {}, target=target)
 
@@ -246,7 +246,7 @@ def test_a_mounted_disk_is_locked(loop: Callable[..., str], tmp_path: Path, undo
     undo.callback(run, "umount", tmp_path)
     machine = look(Shell(), pytest.fail, "/mnt/local", include=[new])
     layout = described(old)
-    assignment = assign(layout, machine.disks, minimum(layout, {}, CORE_KINDS), {old: new})
+    assignment = assign(layout, machine.disks, minimum(layout, {}), {old: new})
     assert [problem for problem in assignment.problems if f"mounted on {tmp_path}" in problem]
 
 
@@ -260,7 +260,7 @@ def test_a_partition_on_a_smaller_disk_shrinks_to_what_its_files_need(
     run("mkfs.ext4", "-q", inner)
     table, file_system = described(old), described(inner)
     layout = _joined(table, file_system, 2)
-    assert minimum(layout, {}, CORE_KINDS)[f"disk:{old}"] > 1000 * MIB
+    assert minimum(layout, {})[f"disk:{old}"] > 1000 * MIB
     made = planned(layout, new, used={"/": 50 * MIB})
     assert made.notes and "shrinks" in made.notes[0]
     execute(Shell(), [made.build[0]])

@@ -28,7 +28,7 @@ from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.layout import Item, make
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
 from rear_core.storage.swap import Swap

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
 from .command import Site
-from .filesystem import FileSystem
+from .filesystem import MIB, FileSystem
 from .inventory import Device
 from .layout import Item, Layout
 from .survey import Survey, names
@@ -38,6 +38,7 @@ class Btrfs(FileSystem):
     noun = "file system"
     dracut = "btrfs"
     compresses = True
+    least = 64 * MIB
 
     data_profile: str = ""
     metadata_profile: str = ""

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from .btrfs import Btrfs, Subvolume, capture, contents
 from .command import Command, Site
-from .filesystem import MIB, any_size, fits, spare
 from .kinds import StorageKind
 from .layout import Item
 
@@ -111,5 +109,5 @@ def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
 
 KIND = StorageKind(
     "btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored, notes=notes,
-    exclusive=(Btrfs,), any_size=any_size, fits=fits, spare=partial(spare, journal=64 * MIB),
+    exclusive=(Btrfs,),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from .ext import Ext, is_empty, read_superblock
 from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Exclusions, Stake, contents, given_up_by, stakes
 from .inventory import Device, begins_empty, is_part, meaning, read_devices
 from .layout import Layout, LeftOut, make
-from .lvm import LogicalVolume
+from .lvm_items import LogicalVolume
 from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
 from .marks import mark
 from .present import Machine, PresentDisk
@@ -161,7 +161,7 @@ def assigned(
     """The recorded disks matched with those that are here; those of `kept` keep in place what would be lost."""
     lost = {id: [*map(str, stake.lost)] for id, stake in stakes.items()}
     kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
-    alone, sizes = left_alone(stakes), minimum(layout, usage(run), run.plugins.call("rear_storage_kinds"))
+    alone, sizes = left_alone(stakes), minimum(layout, usage(run))
     gives_up = "*" in run.settings["GIVE_UP"]
     return assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
 

@@ -129,6 +129,10 @@ class Partition(Item):
         """Its own identifiers in the table."""
         return {"PARTUUID": self.uuid, "PARTLABEL": self.name}
 
+    def fits(self, _sizes: Sizes, _size: int) -> bool:
+        """Only an extended partition can be cut off, as its own end says nothing."""
+        return self.code in EXTENDED
+
     def place(self, below: str) -> str:
         """The kernel's name: /dev/sda1, /dev/nvme0n1p1; on a multipath disk as udev named it before."""
         separator = "p" if below[-1:].isdigit() else ""
@@ -431,11 +435,4 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
         yield "the MBR before its GPT has partitions of its own, which cannot be made in sectors of another size"
 
 
-def fits(item: Item, _sizes: Sizes, _size: int) -> bool:
-    """Whether it can be cut off: only an extended partition, whose own end says nothing."""
-    return getattr(item, "code", "") in EXTENDED
-
-
-KIND = StorageKind(
-    "disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses, fits=fits
-)
+KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses)

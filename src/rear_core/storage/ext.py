@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..rescue.contents import Contents
-from .filesystem import FileSystem, identity
+from .filesystem import MIB, FileSystem, identity
 from .inventory import Device
 from .layout import Item, Layout
 from .survey import Survey
@@ -25,6 +25,7 @@ class Ext(FileSystem):
 
     type = "ext"
     noun = "file system"
+    least = 64 * MIB
 
     version: int = 0
     features: tuple[str, ...] = ()
@@ -55,6 +56,11 @@ class Ext(FileSystem):
     cluster_size: int = 0
     mmp_interval: int = 0
     reserved_gdt_blocks: int = 0
+
+    @property
+    def journal_bytes(self) -> int:
+        """As it was."""
+        return self.journal_size
 
     @property
     def modules(self) -> frozenset[str]:

@@ -9,9 +9,7 @@ from dataclasses import replace
 from .command import Command, Site
 from .disk import sector_size
 from .ext import Ext, Journal, capture, contents
-from .filesystem import spare
 from .kinds import StorageKind
-from .resize import Sizes
 
 # Only ever set by other programs, or of no use without them.
 NOT_MADE = ("shared_blocks", "journal_dev")
@@ -182,17 +180,4 @@ def _tuned(item: Ext, site: Site) -> Iterator[str]:
     yield from ("-E", ",".join(extended)) if extended else ()
 
 
-def any_size(item: Ext | Journal, _sizes: Sizes) -> bool:
-    """A journal is as large as it is."""
-    return isinstance(item, Ext)
-
-
-def room(item: Ext | Journal, sizes: Sizes, size: int) -> int:
-    """What the files leave."""
-    return spare(item, sizes, size, journal=item.journal_size) if isinstance(item, Ext) else 0
-
-
-KIND = StorageKind(
-    "ext", (Ext, Journal), capture, contents, recreate=recreate, refuses=refuses, notes=notes, any_size=any_size,
-    spare=room, fits=lambda item, _sizes, _size: isinstance(item, Ext),
-)  # fmt: skip
+KIND = StorageKind("ext", (Ext, Journal), capture, contents, recreate=recreate, refuses=refuses, notes=notes)

@@ -16,7 +16,7 @@ from .ext import Journal
 from .filesystem import FileSystem
 from .layout import Item, Layout
 from .luks import Luks
-from .lvm import PhysicalVolume, VolumeGroup
+from .lvm_items import PhysicalVolume, VolumeGroup
 from .md import Array
 from .mount import Mount
 from .multipath import MultipathDisk

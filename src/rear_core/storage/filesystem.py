@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 from .inventory import Device
 from .layout import Item
 
+MIB = 1 << 20
+
 if TYPE_CHECKING:
     from .resize import Sizes
-
-MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class FileSystem(Item):
     identified_below = True
     # Whether it may hold more than its device has room for.
     compresses: ClassVar[bool] = False
+    # The bytes that it has at least, where it can be made on a device of another size; 0 where it cannot.
+    least: ClassVar[int] = 0
     # Whether UEFI reads it.
     is_for_firmware: ClassVar[bool] = False
 
@@ -38,31 +40,32 @@ class FileSystem(Item):
         """Its UUID and label."""
         return {"UUID": self.uuid, "LABEL": self.label}
 
+    def any_size(self, _sizes: Sizes) -> bool:
+        """Whether it is made as large as its device, and can be smaller than it was."""
+        return bool(self.least)
+
+    def fits(self, _sizes: Sizes, _size: int) -> bool:
+        """One of a kind that is made as large as its device can be a little smaller."""
+        return bool(self.least)
+
+    def spare(self, sizes: Sizes, size: int) -> int:
+        """What is left when its files, a fourth of that for its own bookkeeping and its journal have their place, in
+        whole MiB; 0 where nobody knows what they take."""
+        targets = sizes.targets(self.id)
+        if not self.least or not targets or len(self.needs) > 1 or not targets <= set(sizes.used):
+            return 0
+        used = max(sizes.used[target] for target in targets)
+        needed = -(-(used * 5 // 4 + self.journal_bytes + 64 * MIB) // MIB) * MIB
+        return max(0, size - max(self.least, needed))
+
+    @property
+    def journal_bytes(self) -> int:
+        """The bytes of its journal, or what one may take."""
+        return 64 * MIB
+
     def part(self, _root: str) -> str:
         """The id of the part that is mounted when that is its root (mountinfo, proc(5)), "" where it has no parts."""
         return ""
-
-
-def any_size(_item: FileSystem, _sizes: Sizes) -> bool:
-    """Whether one of a kind that is made as large as its device can be made on one of another size."""
-    return True
-
-
-def fits(_item: FileSystem, _sizes: Sizes, _size: int) -> bool:
-    """Whether one of a kind that is made as large as its device can be made on one that is a little smaller."""
-    return True
-
-
-def spare(item: FileSystem, sizes: Sizes, size: int, *, journal: int, least: int = 64 * MIB) -> int:
-    """How many bytes a device of that size can lose below a file system: what is left when its files, a fourth of that
-    for its own bookkeeping and its `journal` have their place, in whole MiB. 0 where nobody knows what they take.
-    """
-    targets = sizes.targets(item.id)
-    if not targets or len(item.needs) > 1 or not targets <= set(sizes.used):
-        return 0
-    used = max(sizes.used[target] for target in targets)
-    needed = -(-(used * 5 // 4 + journal + 64 * MIB) // MIB) * MIB
-    return max(0, size - max(least, needed))
 
 
 def identity(device: Device) -> str:

@@ -13,7 +13,7 @@ from .fate import LOST, Content, Stake
 from .filesystem import FileSystem
 from .layout import Item, Layout, make
 from .luks import Luks
-from .lvm import LogicalVolume, VolumeGroup
+from .lvm_items import LogicalVolume, VolumeGroup
 from .mount import Mount
 from .outcome import outcome
 

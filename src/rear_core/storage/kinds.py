@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..shell import Shell
     from .inventory import Device
     from .references import NamingFile, Reader
-    from .resize import Sizes
     from .survey import Survey
 
 
@@ -47,9 +46,6 @@ class StorageKind:
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
     `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
     `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
-    `fits(item, sizes, size)` says whether it can be made on a device of so many bytes, which are some less than it had;
-    `any_size(item, sizes)` whether it can be made on a device of another size, `spare(item, sizes, size)` how many
-    bytes a device of that size can lose below it, and `shrink(item, sizes, amount)` takes so many from what is on it.
     `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
     it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
     `stop(device)` is the command that stops what a running device is, None where it is of another technology.
@@ -73,10 +69,6 @@ class StorageKind:
     notes: Callable[[Any, Site], Iterable[str]] | None = None
     appear: Callable[[Shell], None] | None = None
     lacking: Callable[[Any, Collection[str]], Item | None] | None = None
-    fits: Callable[[Any, Sizes, int], bool] | None = None
-    any_size: Callable[[Any, Sizes], bool] | None = None
-    spare: Callable[[Any, Sizes, int], int] | None = None
-    shrink: Callable[[Any, Sizes, int], None] | None = None
     start: Callable[[Any, Starting], None] | None = None
     read_only: Callable[[Any], tuple[Sequence[str], Sequence[str]] | None] | None = None
     stop: Callable[[Device], Command | None] | None = None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .command import Site
+    from .resize import Sizes
 
 T = TypeVar("T", bound="Item")
 VERSION = 1
@@ -93,6 +94,21 @@ class Item:
     def mounted_by(self, site: Site) -> list[str]:
         """Options by which mount(8) gets at it where it is made again."""
         return []
+
+    def any_size(self, _sizes: Sizes) -> bool:
+        """Whether it can be made on a device of another size."""
+        return False
+
+    def fits(self, _sizes: Sizes, _size: int) -> bool:
+        """Whether it can be made on a device of so many bytes, which are some less than it had."""
+        return False
+
+    def spare(self, _sizes: Sizes, _size: int) -> int:
+        """How many bytes a device of that size can lose below it."""
+        return 0
+
+    def shrink(self, sizes: Sizes, amount: int) -> None:
+        """Take so many bytes, which its device has lost, from what lies on it."""
 
     def named_beside(self, taken: Collection[str]) -> Self:
         """The item with a device that is none of these paths, where its name is one that the kernel counts."""

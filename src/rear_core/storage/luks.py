@@ -7,13 +7,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..rescue.contents import Contents
 from .inventory import Device
 from .layout import Item, Layout
 from .survey import Survey, names
+
+if TYPE_CHECKING:
+    from .resize import Sizes
 
 # Key files of crypttab(5) that nobody can read twice.
 RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
@@ -86,6 +89,22 @@ class Luks(Item):
     def modules(self) -> frozenset[str]:
         """The target of device-mapper; its cipher is loaded when it is asked for."""
         return frozenset({"dm_crypt"})
+
+    def any_size(self, sizes: Sizes) -> bool:
+        """As what is in it."""
+        return sizes.take_any_size(self.id)
+
+    def fits(self, sizes: Sizes, size: int) -> bool:
+        """Whether what is in it fits behind its header."""
+        return sizes.fit(self.id, size - self.offset)
+
+    def spare(self, sizes: Sizes, size: int) -> int:
+        """What is in it leaves so much of the device behind the header."""
+        return sizes.spare(self.id, size - self.offset) if sizes.on(self.id) else 0
+
+    def shrink(self, sizes: Sizes, amount: int) -> None:
+        """All of it from what is in it."""
+        sizes.shrink(self.id, amount)
 
     def place(self, below: str) -> str:
         """The mapping by which it is open."""

@@ -13,7 +13,6 @@ from .execute import is_block_device
 from .inventory import Device, is_part, read_devices
 from .kinds import Starting, StorageKind
 from .luks import Luks, capture, contents
-from .resize import Sizes
 
 # By cryptsetup(8), when no key slot takes the passphrase.
 NO_KEY = 2
@@ -122,15 +121,8 @@ def notes(item: Luks, _site: Site) -> Iterator[str]:
         yield f"its key file {item.key_file} opens it only when it is added as a key again"
 
 
-def room(item: Luks, sizes: Sizes, size: int) -> int:
-    """What is on it leaves so much of the device behind the header."""
-    return sizes.spare(item.id, size - item.offset) if sizes.on(item.id) else 0
-
-
 KIND = StorageKind(
     "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop,
-    fits=lambda item, sizes, size: sizes.fits(item.id, size - item.offset),
-    any_size=lambda item, sizes: sizes.takes_any_size(item.id), spare=room,
-    shrink=lambda item, sizes, amount: sizes.shrink(item.id, amount), naming_files=luks_references.FILES,
-    words=luks_references.words, keeps_from_starting=luks_references.missing_key_files,
+    naming_files=luks_references.FILES, words=luks_references.words,
+    keeps_from_starting=luks_references.missing_key_files,
 )  # fmt: skip

@@ -6,14 +6,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ..errors import ProgramMissing
 from ..rescue.contents import Contents
 from ..shell import Shell
 from .inventory import Device, volume_group
 from .layout import Item, Layout
-from .lvm_parts import CACHED, Hidden, Part, Row, Segment, placed
+from .lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
+from .lvm_parts import CACHED, Hidden, Row
 from .survey import Survey, names
 
 # The rows of a group, or of what is in none, by their kind.
@@ -31,130 +32,6 @@ REPORT = {
     "data_copies,parity_chunks,seg_pe_ranges,transaction_id,cache_mode,cache_policy",
     "pvseg": "pv_uuid",
 }
-
-
-@dataclass(frozen=True)
-class PhysicalVolume(Item):
-    """A physical volume; sizes are bytes. `data_start` is where the first extent begins."""
-
-    type = "pv"
-    noun = "physical volume"
-
-    uuid: str
-    size: int = 0
-    extents: int = 0
-    data_start: int = 0
-    metadata_size: int = 0
-    metadata_areas: int = 1
-    boot_area_start: int = 0
-    boot_area_size: int = 0
-    tags: tuple[str, ...] = ()
-    allocatable: bool = True
-
-
-@dataclass(frozen=True)
-class VolumeGroup(Item):
-    """A volume group on its physical volumes; `extent_size` is bytes."""
-
-    type = "vg"
-    noun = "volume group"
-    renewed = ("uuid",)
-
-    name: str
-    uuid: str
-    extent_size: int
-    extents: int = 0
-    max_logical_volumes: int = 0
-    max_physical_volumes: int = 0
-    allocation: str = "normal"
-    system_id: str = ""
-    lock_type: str = ""
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class LogicalVolume(Item):
-    """A logical volume. `layout` is LVM's word list (linear, striped, raid,raid1, thin,pool ...); a thin
-    volume needs its pool, a snapshot its origin; `metadata_size` is that of a pool. `cache` is the name of what a
-    volume is cached by. A pool has `parts` where they are more than linear volumes."""
-
-    type = "lv"
-    noun = "logical volume"
-    dracut = "lvm"
-    # What is read-only is set so when the files are back, or by hand.
-    configured = ("read_only",)
-    renewed = ("uuid",)
-    bounded = True
-
-    group: str
-    name: str
-    uuid: str
-    size: int
-    layout: str
-    device: str = field(default="", compare=False)
-    role: str = field(default="", compare=False)
-    segments: tuple[Segment, ...] = ()
-    pool: str = ""
-    origin: str = ""
-    metadata_size: int = 0
-    discards: str = ""
-    zero: bool = False
-    cache_mode: str = ""
-    cache_policy: str = ""
-    cache: str = ""
-    cache_settings: str = ""
-    integrity: bool = False
-    parts: tuple[Part, ...] = ()
-    read_only: bool = False
-    allocation: str = "inherit"
-    read_ahead: str = "auto"
-    skip_activation: bool = False
-    tags: tuple[str, ...] = ()
-
-    @property
-    def modules(self) -> frozenset[str]:
-        """The targets of device-mapper that its layout takes."""
-        words = set(self.layout.split(","))
-        targets = {"thin": "dm_thin_pool", "raid": "dm_raid", "cache": "dm_cache"}
-        return frozenset({"dm_mod"} | {target for word, target in targets.items() if word in words})
-
-    def as_planned(self, planned: LogicalVolume) -> LogicalVolume:
-        """Where its extents lie is LVM's affair, and so is that which of them a snapshot belongs to."""
-        parts = self.parts
-        if len(parts) == len(planned.parts):
-            pairs = zip(parts, planned.parts)
-            parts = tuple(replace(now, segments=placed(now.segments, was.segments)) for now, was in pairs)
-        segments = placed(self.segments, planned.segments)
-        return replace(super().as_planned(planned), segments=segments, parts=parts, role=planned.role)
-
-    @property
-    def flexible(self) -> bool:
-        """Linear and striped volumes go first, to the extents they had; parts of the others have none recorded."""
-        return any(segment.kind not in ("linear", "striped") for segment in self.segments)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether all of it is linear or striped, so that starting it writes nothing."""
-        return not self.flexible and not self.is_pool
-
-    @property
-    def is_pool(self) -> bool:
-        """Thin pools, and those for caches and VDO."""
-        return "pool" in self.layout.split(",")
-
-    @property
-    def identifiers(self) -> Mapping[str, str]:
-        """Its name, of which configuration speaks in words of LVM's own."""
-        return {"LV": f"{self.group}/{self.name}"}
-
-    @property
-    def device_paths(self) -> frozenset[str]:
-        """Its mapping, and the link in the folder of its group."""
-        return super().device_paths | {f"/dev/{self.group}/{self.name}"}
-
-    def place(self, _below: str) -> str:
-        """As device-mapper names it, with hyphens doubled."""
-        return "/dev/mapper/" + "-".join(name.replace("-", "--") for name in (self.group, self.name))
 
 
 def capture(survey: Survey) -> Iterator[Item]:

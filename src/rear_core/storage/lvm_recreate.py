@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from . import lvm_resize, lvm_running
+from . import lvm_running
 from .command import Command, Site, zeros
 from .disk import BLANK, sector_size
 from .kinds import StorageKind
 from .layout import Item
-from .lvm import LogicalVolume, PhysicalVolume, VolumeGroup, capture, contents, within
+from .lvm import capture, contents, within
+from .lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from .lvm_parts import CACHED, Part, Segment
 
 # What a volume can be made of besides RAID, and what only a volume as a whole can be.
@@ -271,6 +272,5 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
     refuses=refuses, notes=notes, start=lvm_running.start, read_only=lvm_running.read_only, stop=lvm_running.stop,
-    fits=lvm_resize.fits, any_size=lvm_resize.any_size, spare=lvm_resize.spare, shrink=lvm_resize.shrink,
     configure=lvm_running.configure, words=lvm_running.words, within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from .execute import is_block_device
 from .inventory import Device, volume_group
 from .kinds import Starting
 from .layout import Item
-from .lvm import LogicalVolume, VolumeGroup
+from .lvm_items import LogicalVolume, VolumeGroup
 from .references import Reference
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ..rescue.contents import Contents
 from . import md_references
@@ -16,6 +17,9 @@ from .inventory import Device
 from .kinds import Starting, StorageKind
 from .layout import Item, Layout
 from .survey import Survey
+
+if TYPE_CHECKING:
+    from .resize import Sizes
 
 # How lsblk calls what runs: raid1, linear, md for one that is idle.
 RUNNING = ("raid", "linear", "md", "container")
@@ -74,6 +78,10 @@ class Array(Item):
     def is_linked(self, name: str) -> bool:
         """By its UUID."""
         return name == f"md-uuid-{self.uuid}"
+
+    def any_size(self, sizes: Sizes) -> bool:
+        """As what is on it."""
+        return sizes.take_any_size(self.id)
 
     def named_beside(self, taken: Collection[str]) -> Array:
         """With its own number if that is free, or the highest one that is."""
@@ -382,5 +390,4 @@ def _layout(item: Array) -> str:
 KIND = StorageKind(
     "md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking, start=start,
     read_only=read_only, stop=stop, naming_files=md_references.FILES, words=md_references.words,
-    any_size=lambda item, sizes: sizes.takes_any_size(item.id),
 )  # fmt: skip

@@ -22,6 +22,7 @@ from .marks import mark
 from .mount import Mount
 from .present import Machine, PresentDisk
 from .resize import fit
+from .script import script as script
 from .sectors import align, with_sectors
 from .teardown import teardown
 
@@ -138,7 +139,7 @@ def plan(
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
     kept = with_sectors(kept, {id: present[path].logical_sector_size for id, path in disks.items()})
-    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}, kinds), kinds)
+    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}))
     if fitted.problems:
         raise Refused("; ".join(fitted.problems), "choose other disks by DISK_MAPPING, or edit layout.json")
     site = Site(_on_site(fitted.layout, machine, disks, in_place), disks, fitted.resized, memory, target)

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .disk import EXTENDED, Disk, Partition, PartitionTable
-from .kinds import StorageKind, kind_of
 from .layout import Item, Layout, make
 from .mount import Mount
 
@@ -28,14 +27,13 @@ class Fitted:
 
 @dataclass
 class Sizes:
-    """The items while they are fitted, of technologies `kinds`; `used` are the bytes that files take by mount point.
+    """The items while they are fitted; `used` are the bytes that files take by mount point.
 
     Whoever gives an item another size puts it into `items` again, and its id into `resized`.
     """
 
     items: dict[str, Item]
     used: Mapping[str, int]
-    kinds: Sequence[StorageKind]
     resized: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -62,45 +60,41 @@ class Sizes:
                     waiting.append(item.id)
         return found
 
-    def takes_any_size(self, id: str) -> bool:
+    def take_any_size(self, id: str) -> bool:
         """Whether what lies on a device can be made on one of another size."""
-        asked = ((item, kind_of(item, self.kinds).any_size) for item in self.on(id))
-        return any(any_size(item, self) for item, any_size in asked if any_size)
+        return any(item.any_size(self) for item in self.on(id))
+
+    def fit(self, id: str, size: int) -> bool:
+        """Whether all that lies on a device can be made in so many bytes."""
+        return all(item.fits(self, size) for item in self.on(id))
 
     def spare(self, id: str, size: int) -> int:
         """How many bytes a device of that size can lose."""
         contents = self.on(id)
-        spare = kind_of(contents[0], self.kinds).spare if len(contents) == 1 else None
-        return spare(contents[0], self, size) if spare else 0
-
-    def fits(self, id: str, size: int) -> bool:
-        """Whether all that lies on a device can be made in so many bytes."""
-        asked = ((item, kind_of(item, self.kinds).fits) for item in self.on(id))
-        return all(fits is not None and fits(item, self, size) for item, fits in asked)
+        return contents[0].spare(self, size) if len(contents) == 1 else 0
 
     def shrink(self, id: str, amount: int) -> None:
         """Take the bytes that a device has lost from what lies on it; file systems are made as large as it is."""
         for item in self.on(id):
-            if shrink := kind_of(item, self.kinds).shrink:
-                shrink(item, self, amount)
+            item.shrink(self, amount)
 
 
-def minimum(layout: Layout, used: Mapping[str, int], kinds: Sequence[StorageKind]) -> dict[str, int]:
+def minimum(layout: Layout, used: Mapping[str, int]) -> dict[str, int]:
     """How many bytes each disk must have at least, by its id; `used` are those that files take by mount point."""
-    sizes = Sizes({item.id: item for item in layout}, used, kinds)
+    sizes = Sizes({item.id: item for item in layout}, used)
     return {item.id: _disk_minimum(sizes, item) for item in layout if isinstance(item, Disk)}
 
 
-def fit(layout: Layout, disks: Mapping[str, int], used: Mapping[str, int], kinds: Sequence[StorageKind]) -> Fitted:
+def fit(layout: Layout, disks: Mapping[str, int], used: Mapping[str, int]) -> Fitted:
     """The layout for disks with other sizes, given by their ids; those not named stay as they are."""
-    sizes = Sizes({item.id: item for item in layout}, used, kinds)
+    sizes = Sizes({item.id: item for item in layout}, used)
     for id, size in sorted(disks.items()):
         disk = sizes.items[id]
         assert isinstance(disk, Disk)
         if size != disk.size:
             sizes.items[id] = replace(disk, size=size)
             sizes.resized.add(id)
-            if _disk_minimum(Sizes({item.id: item for item in layout}, used, kinds), disk) > size:
+            if _disk_minimum(Sizes({item.id: item for item in layout}, used), disk) > size:
                 sizes.problems.append(f"{disk} has no room on a disk of {size} bytes")
             elif partitions := sizes.partitions(id):
                 _fit_partitions(sizes, disk, partitions, size)
@@ -154,7 +148,7 @@ def _fit_partitions(sizes: Sizes, disk: Disk, partitions: list[Partition], size:
 
 def _growable(sizes: Sizes, partitions: list[Partition]) -> Partition | None:
     """The last partition whose contents can have another size; one for booting only when there is no other."""
-    found = [partition for partition in partitions if sizes.takes_any_size(partition.id)]
+    found = [partition for partition in partitions if sizes.take_any_size(partition.id)]
     others = [p for p in found if not {"/boot", "/boot/efi"}.intersection(sizes.targets(p.id))]
     return (others or found)[-1] if found else None
 

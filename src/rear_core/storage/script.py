@@ -6,10 +6,13 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..report import visible
 from .command import Command
-from .plan import Plan
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 def script(made: Plan, disks: Sequence[str] = ()) -> str:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from .command import Site
 from .disk import BOOT_LOADERS, Disk, Partition, PartitionTable, first_sector, sector_size, tail_sectors
-from .kinds import StorageKind
 from .layout import Item, Layout, make
 from .resize import Fitted, Sizes
 
@@ -25,7 +24,7 @@ def with_sectors(layout: Layout, disks: Mapping[str, int]) -> Layout:
     return make(items, layout.left_out)
 
 
-def align(fitted: Fitted, kinds: Sequence[StorageKind]) -> Fitted:
+def align(fitted: Fitted) -> Fitted:
     """The layout with the partitions in whole sectors of the disks in it.
 
     What lies behind the last whole sector is cut off: nothing that counts in sectors uses it. Boot loaders are
@@ -34,13 +33,13 @@ def align(fitted: Fitted, kinds: Sequence[StorageKind]) -> Fitted:
     site = Site(fitted.layout, {})
     for table in fitted.layout:
         if isinstance(table, PartitionTable) and sector_size(site, table.id) != table.sector_size:
-            fitted = _align_table(fitted, site, table, kinds)
+            fitted = _align_table(fitted, site, table)
     return fitted
 
 
-def _align_table(fitted: Fitted, site: Site, table: PartitionTable, kinds: Sequence[StorageKind]) -> Fitted:
+def _align_table(fitted: Fitted, site: Site, table: PartitionTable) -> Fitted:
     sector = sector_size(site, table.id)
-    sizes = Sizes({item.id: item for item in site.layout}, {}, kinds)
+    sizes = Sizes({item.id: item for item in site.layout}, {})
     problems, notes, changed, resized = [], [], dict[str, Item](), set(fitted.resized)
     for partition in site.layout:
         if not isinstance(partition, Partition) or table.id not in partition.needs:
@@ -54,7 +53,7 @@ def _align_table(fitted: Fitted, site: Site, table: PartitionTable, kinds: Seque
             problems.append(f"{partition} ends behind what an MBR can count in sectors of {sector} bytes")
         elif partition.size - now.size >= sector and now.start == partition.start:
             # The copy of a GPT takes more room in larger sectors.
-            if not sizes.fits(partition.id, now.size):
+            if not sizes.fit(partition.id, now.size):
                 problems.append(f"{partition} leaves no room for the copy of the GPT in sectors of {sector} bytes")
             resized.add(partition.id)
         if now != partition:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..mounts import unescaped
 from ..rescue.contents import Contents
@@ -15,6 +16,9 @@ from .layout import Item, Layout
 from .mount import Mount, find_device
 from .references import Reference, at, kernel_words
 from .survey import FstabEntry, Survey
+
+if TYPE_CHECKING:
+    from .resize import Sizes
 
 WORDS = kernel_words("resume", "real_resume", "RESUME")
 
@@ -34,6 +38,10 @@ class Swap(Item):
     active: bool = field(default=False, compare=False)
     fstab_spec: str = ""
     fstab_options: str = ""
+
+    def fits(self, _sizes: Sizes, _size: int) -> bool:
+        """It can be a little smaller."""
+        return True
 
     @property
     def identifiers(self) -> Mapping[str, str]:
@@ -177,5 +185,5 @@ def words(text: str) -> Iterator[Reference]:
 
 KIND = StorageKind(
     "swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored, notes=notes,
-    fits=lambda item, _sizes, _size: isinstance(item, Swap), words=words,
+    words=words,
 )  # fmt: skip

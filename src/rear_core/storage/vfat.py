@@ -7,15 +7,19 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .disk import has_other_sectors, sector_size
-from .filesystem import FileSystem, fits, identity
+from .filesystem import FileSystem, identity
 from .inventory import Device
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
+
+if TYPE_CHECKING:
+    from .resize import Sizes
 
 TRACK = 64
 # The clusters from which on a FAT has 32 bits are 65525; what lies before the first one is no cluster.
@@ -51,6 +55,10 @@ class Fat(FileSystem):
     def modules(self) -> frozenset[str]:
         """Its driver."""
         return frozenset({"vfat"})
+
+    def fits(self, _sizes: Sizes, _size: int) -> bool:
+        """It can be a little smaller."""
+        return True
 
     def as_planned(self, planned: Fat) -> Fat:
         """mkfs.vfat ends it at a whole track, and the kernel has another opinion of tracks on each kind of bus."""
@@ -174,4 +182,4 @@ def notes(item: Fat, site: Site) -> Iterator[str]:
         yield "its clusters are not what they were, as the sectors of its disk have another size"
 
 
-KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes, fits=fits)
+KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes)

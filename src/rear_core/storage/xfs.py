@@ -6,12 +6,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from ..rescue.contents import Contents
 from .command import Command, Site
 from .disk import sector_size
-from .filesystem import MIB, FileSystem, any_size, fits, identity, spare
+from .filesystem import MIB, FileSystem, identity
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey, names
@@ -27,6 +26,8 @@ class Xfs(FileSystem):
 
     type = "xfs"
     noun = "file system"
+    # mkfs.xfs makes none below 300 MiB.
+    least = 320 * MIB
 
     meta: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
@@ -224,8 +225,4 @@ def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
     return (f"{name}={known[name]}" for name in names if known.get(name) and name not in refused)
 
 
-KIND = StorageKind(
-    "xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, any_size=any_size, fits=fits,
-    # mkfs.xfs makes none below 300 MiB.
-    spare=partial(spare, journal=64 * MIB, least=320 * MIB),
-)  # fmt: skip
+KIND = StorageKind("xfs", (Xfs,), capture, contents, recreate=recreate, refuses=refuses, notes=notes)

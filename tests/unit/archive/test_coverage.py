@@ -19,7 +19,7 @@ from rear_core.storage.fate import Exclusions
 from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.inventory import NOT_DISKS
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.lvm import VolumeGroup
+from rear_core.storage.lvm_items import VolumeGroup
 from rear_core.storage.mount import OVERLAY, Mount
 from rear_core.storage.mount import capture as mount_capture
 from rear_core.storage.survey import Mounted, Survey

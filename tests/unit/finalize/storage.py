@@ -12,7 +12,7 @@ from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import make
 from rear_core.storage.luks import Luks
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt, without

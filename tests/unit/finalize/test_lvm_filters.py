@@ -16,7 +16,7 @@ from rear_core.settings import Sources, evaluate
 from rear_core.shell import Shell
 from rear_core.storage.command import Site
 from rear_core.storage.layout import make
-from rear_core.storage.lvm import LogicalVolume
+from rear_core.storage.lvm_items import LogicalVolume
 from rear_core.storage.lvm_running import configure
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt

@@ -26,7 +26,7 @@ from rear_core.storage.ext import Ext
 from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount

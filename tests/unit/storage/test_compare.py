@@ -10,7 +10,7 @@ from rear_core.storage.disk import Disk, Partition
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks, Slot
-from rear_core.storage.lvm import LogicalVolume
+from rear_core.storage.lvm_items import LogicalVolume
 from rear_core.storage.md import Array
 
 GIB = 1 << 30

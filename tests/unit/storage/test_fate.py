@@ -23,7 +23,7 @@ from rear_core.storage.fate import (
 )
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
 from rear_core.storage.multipath import MultipathDisk

@@ -14,7 +14,7 @@ from rear_core.storage.ext import Ext
 from rear_core.storage.fate import GIVEN_UP, LOST, REMADE, SAVED, Exclusions, contents, stakes
 from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import STRONG, Assignment, assign, marks, score
 from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount

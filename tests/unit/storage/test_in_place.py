@@ -19,7 +19,7 @@ from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout, make
 from rear_core.storage.luks import Luks
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import plan

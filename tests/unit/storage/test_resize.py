@@ -6,12 +6,11 @@ from __future__ import annotations
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, Layout, make
-from rear_core.storage.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.lvm_parts import Segment
 from rear_core.storage.mount import Mount
 from rear_core.storage.resize import MIB, Fitted, fit, minimum
 from rear_core.storage.swap import Swap
-from rear_core.storage.technologies import CORE_KINDS
 
 GIB = 1 << 30
 DISK = "disk:A"
@@ -50,57 +49,57 @@ SWAP_LAST = disk("gpt", (1, 1, 512, "ef"), (2, 513, 8000, "83"), (3, 8513, 1024,
 
 
 def test_the_same_size_changes_nothing() -> None:
-    assert fit(SWAP_LAST, {DISK: 10 * GIB}, {}, CORE_KINDS) == Fitted(SWAP_LAST)
+    assert fit(SWAP_LAST, {DISK: 10 * GIB}, {}) == Fitted(SWAP_LAST)
 
 
 def test_what_lies_behind_the_growing_partition_moves() -> None:
-    fitted = fit(SWAP_LAST, {DISK: 12 * GIB}, {}, CORE_KINDS)
+    fitted = fit(SWAP_LAST, {DISK: 12 * GIB}, {})
     assert places(fitted) == {1: (1, 512), 2: (513, 8000 + 2048), 3: (8513 + 2048, 1024)}
     assert fitted.resized == {DISK, "partition:2"}
     assert fitted.notes == ("partition 2 grows from 8000 to 10048 MiB",)
 
 
 def test_growth_is_by_whole_mebibytes() -> None:
-    fitted = fit(SWAP_LAST, {DISK: 12 * GIB - 1234}, {}, CORE_KINDS)
+    fitted = fit(SWAP_LAST, {DISK: 12 * GIB - 1234}, {})
     assert places(fitted)[2] == (513, 8000 + 2047)
 
 
 def test_slack_behind_the_last_partition_is_lost_first() -> None:
-    fitted = fit(SWAP_LAST, {DISK: 9700 * MIB}, {}, CORE_KINDS)
+    fitted = fit(SWAP_LAST, {DISK: 9700 * MIB}, {})
     assert places(fitted) == places(Fitted(SWAP_LAST)) and not fitted.problems and fitted.resized == {DISK}
 
 
 def test_a_partition_shrinks_as_far_as_its_files_allow() -> None:
     used = {"/": 2000 * MIB}
-    least = minimum(SWAP_LAST, used, CORE_KINDS)[DISK]
+    least = minimum(SWAP_LAST, used)[DISK]
     assert 4000 * MIB < least < 5000 * MIB
-    fitted = fit(SWAP_LAST, {DISK: least}, used, CORE_KINDS)
+    fitted = fit(SWAP_LAST, {DISK: least}, used)
     assert not fitted.problems and places(fitted)[2][1] >= 2500
     assert places(fitted)[3][0] == places(fitted)[2][0] + places(fitted)[2][1]
-    assert fit(SWAP_LAST, {DISK: least - MIB}, used, CORE_KINDS).problems
+    assert fit(SWAP_LAST, {DISK: least - MIB}, used).problems
 
 
 def test_without_a_word_on_its_files_nothing_shrinks() -> None:
-    assert minimum(SWAP_LAST, {}, CORE_KINDS)[DISK] == 9538 * MIB
-    assert fit(SWAP_LAST, {DISK: 5 * GIB}, {}, CORE_KINDS).problems
+    assert minimum(SWAP_LAST, {})[DISK] == 9538 * MIB
+    assert fit(SWAP_LAST, {DISK: 5 * GIB}, {}).problems
 
 
 def test_an_extended_partition_grows_with_the_logical_one_in_it() -> None:
     layout = disk("dos", (1, 1, 1000, "83"), (2, 1001, 8000, "5"), (5, 1002, 2000, "82"), (6, 3003, 5998, "83"),
                   extra=(*ext(1, "/"), *ext(6, "/home")))  # fmt: skip
-    fitted = fit(layout, {DISK: 11 * GIB}, {}, CORE_KINDS)
+    fitted = fit(layout, {DISK: 11 * GIB}, {})
     assert places(fitted) == {1: (1, 1000), 2: (1001, 9024), 5: (1002, 2000), 6: (3003, 7022)}
 
 
 def test_boot_does_not_grow_when_there_is_another() -> None:
     layout = disk("gpt", (1, 1, 5000, "83"), (2, 5001, 1000, "83"), extra=(*ext(1, "/"), *ext(2, "/boot")))
-    assert places(fit(layout, {DISK: 11 * GIB}, {}, CORE_KINDS)) == {1: (1, 6024), 2: (6025, 1000)}
+    assert places(fit(layout, {DISK: 11 * GIB}, {})) == {1: (1, 6024), 2: (6025, 1000)}
     alone = disk("gpt", (1, 1, 5000, "83"), extra=ext(1, "/boot"))
-    assert places(fit(alone, {DISK: 11 * GIB}, {}, CORE_KINDS)) == {1: (1, 6024)}
+    assert places(fit(alone, {DISK: 11 * GIB}, {})) == {1: (1, 6024)}
 
 
 def test_an_mbr_never_grows_beyond_what_it_can_number() -> None:
-    fitted = fit(disk("dos", (1, 1, 9000, "83"), extra=ext(1, "/")), {DISK: 4096 * GIB}, {}, CORE_KINDS)
+    fitted = fit(disk("dos", (1, 1, 9000, "83"), extra=ext(1, "/")), {DISK: 4096 * GIB}, {})
     start, size = places(fitted)[1]
     assert 2046 * 1024 < start + size < 2048 * 1024
 
@@ -127,7 +126,7 @@ def volumes(free: int) -> Layout:
 
 def test_volumes_keep_their_size_on_a_larger_disk() -> None:
     layout = volumes(0)
-    fitted = fit(layout, {DISK: 12 * GIB}, {}, CORE_KINDS)
+    fitted = fit(layout, {DISK: 12 * GIB}, {})
     assert [fitted.layout[f"lv:vg/{name}"] for name in ("root", "home")] == [
         layout[f"lv:vg/{name}"] for name in ("root", "home")
     ]
@@ -136,7 +135,7 @@ def test_volumes_keep_their_size_on_a_larger_disk() -> None:
 
 def test_free_extents_are_lost_before_a_volume_shrinks() -> None:
     used = {"/": 100 * MIB, "/home": 200 * MIB}
-    fitted = fit(volumes(500), {DISK: 7000 * MIB}, used, CORE_KINDS)
+    fitted = fit(volumes(500), {DISK: 7000 * MIB}, used)
     home = fitted.layout["lv:vg/home"]
     assert isinstance(home, LogicalVolume) and home.size == 4000 * MIB
     # Extents may lie where there is nothing now.
@@ -145,7 +144,7 @@ def test_free_extents_are_lost_before_a_volume_shrinks() -> None:
 
 def test_the_volume_with_most_room_shrinks() -> None:
     used = {"/": 1500 * MIB, "/home": 200 * MIB}
-    fitted = fit(volumes(0), {DISK: 6000 * MIB}, used, CORE_KINDS)
+    fitted = fit(volumes(0), {DISK: 6000 * MIB}, used)
     root, home = fitted.layout["lv:vg/root"], fitted.layout["lv:vg/home"]
     assert isinstance(root, LogicalVolume) and isinstance(home, LogicalVolume)
     assert root.size == 2000 * MIB and 3000 * MIB < home.size < 3600 * MIB and home.size % (4 * MIB) == 0
@@ -156,7 +155,7 @@ def test_the_volume_with_most_room_shrinks() -> None:
 
 def test_partitions_of_an_edited_layout_must_not_lie_on_each_other() -> None:
     layout = disk("gpt", (1, 1, 512, "83"), (2, 500, 100, "83"), (3, 9000, 2000, "83"))
-    assert fit(layout, {}, {}, CORE_KINDS).problems == (
+    assert fit(layout, {}, {}).problems == (
         "partition 2 begins before the end of the one before it",
         "partition 3 ends behind the end of its disk",
     )

@@ -14,7 +14,7 @@ from rear_core.storage.hybrid import MbrEntry
 from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Item, make
 from rear_core.storage.luks import Luks
-from rear_core.storage.lvm import PhysicalVolume, VolumeGroup
+from rear_core.storage.lvm_items import PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import assign
 from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
@@ -52,7 +52,7 @@ def planned(items: list[Item], *sectors: int, size: int = SIZE) -> Plan:
         for disk, sector in zip(old, sectors)
     ]
     devices = {disk.path: Device(disk.path, disk.path[5:], "", "disk", size, is_disk=True) for disk in new}
-    assignment = assign(layout, new, minimum(layout, {}, CORE_KINDS), {})
+    assignment = assign(layout, new, minimum(layout, {}), {})
     return plan(layout, assignment, Machine(devices, (), frozenset(), tuple(new)), CORE_KINDS)
 
 
