@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import ProgramFailed
 from ..rescue.contents import Contents
 from .command import Site
-from .filesystem import MIB, FileSystem
+from .filesystem import MIB, FileSystem, PartOfFileSystem
 from .inventory import Device
 from .layout import Item, Layout
 from .survey import Survey, names
@@ -79,7 +79,7 @@ def _used(features: tuple[str, ...], planned: tuple[str, ...]) -> tuple[str, ...
 
 
 @dataclass(frozen=True)
-class Subvolume(Item):
+class Subvolume(PartOfFileSystem):
     """A subvolume by its path from the top; it needs the one that it lies in. Its number is given by the
     kernel."""
 
@@ -88,7 +88,6 @@ class Subvolume(Item):
     # Set when the files are back, or by hand.
     configured = ("read_only",)
 
-    path: str
     number: int = field(default=0, compare=False)
     read_only: bool = False
     no_copy_on_write: tuple[str, ...] = ()

@@ -40,6 +40,7 @@ class Disk(Item):
 
     type = "disk"
     noun = "disk"
+    is_divided = True
 
     size: int
     device: str = field(default="", compare=False)
@@ -92,6 +93,8 @@ class PartitionTable(Item):
 
     type = "partition table"
     noun = "partition table on"
+    is_divided = True
+    is_device = False
 
     label: str
     uuid: str = ""

@@ -74,6 +74,7 @@ class Journal(FileSystem):
 
     type = "ext journal"
     noun = "journal"
+    has_files = False
 
     blocks: int = 0
     block_size: int = 0

@@ -3,24 +3,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from .. import patterns
-from .btrfs import Subvolume
 from .command import Site
 from .disk import BOOT_LOADERS, Disk, Partition
-from .ext import Journal
-from .filesystem import FileSystem
+from .exclusions import Exclusions as Exclusions
+from .filesystem import FileSystem, PartOfFileSystem
 from .layout import Item, Layout
-from .luks import Luks
-from .lvm_items import PhysicalVolume, VolumeGroup
-from .md import Array
 from .mount import Mount
-from .multipath import MultipathDisk
-from .swap import Swap
 
 SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
 FATES = (SAVED, REMADE, GIVEN_UP, LOST)
@@ -29,39 +21,6 @@ NOT_EMPTY = "it was empty when it was described, and is not empty any more"
 NOT_MOUNTED = "it was not mounted, and is not saved"
 # By the file system hierarchy standard nobody relies on what is in there.
 TEMPORARY = ("/tmp", "/var/tmp")
-
-
-@dataclass(frozen=True)
-class Exclusions:
-    """What the settings keep from being saved and from being made again."""
-
-    mounts: Sequence[str] = ()
-    paths: Sequence[str] = ()
-    groups: Sequence[str] = ()
-    only_groups: Sequence[str] = ()
-    arrays: Sequence[str] = ()
-    components: Sequence[str] = ()
-    multipath: bool = False
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Exclusions:
-        """Those of the settings."""
-        return cls(
-            settings["EXCLUDE_MOUNTPOINTS"],
-            settings["AUTOEXCLUDE_PATH"],
-            settings["EXCLUDE_VG"],
-            settings["ONLY_INCLUDE_VG"],
-            settings["EXCLUDE_MD"],
-            settings["EXCLUDE_COMPONENTS"],
-            settings["AUTOEXCLUDE_MULTIPATH"],
-        )
-
-    def of_mount(self, target: str) -> str:
-        """The setting that names a mount point, "" for none."""
-        if any(fnmatch.fnmatchcase(target, pattern) for pattern in self.mounts):
-            return "EXCLUDE_MOUNTPOINTS names it"
-        inside = any(f"{target}/".startswith(f"{path.rstrip('/')}/") for path in self.paths)
-        return "AUTOEXCLUDE_PATH names it" if inside else ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +91,7 @@ def excluded(layout: Layout, exclusions: Exclusions) -> dict[str, str]:
             above.setdefault(need, []).append(item)
     for item in reversed(layout.order()):
         users = above.get(item.id, [])
-        if isinstance(item, (FileSystem, Luks, PhysicalVolume)) and users and all(user.id in found for user in users):
+        if item.goes_with_contents and users and all(user.id in found for user in users):
             found.setdefault(item.id, found[users[0].id])
     _spread_up(layout, found)
     return found
@@ -146,54 +105,29 @@ def _spread_up(layout: Layout, found: dict[str, str]) -> None:
 
 def unknown_names(layout: Layout, exclusions: Exclusions) -> Iterator[str]:
     """The settings with those of their names that nothing has: `EXCLUDE_VG=data`."""
-    groups = {item.name for item in layout if isinstance(item, VolumeGroup)}
-    arrays = {name for item in layout if isinstance(item, Array) for name in _array_names(item)}
-    known = {
-        "EXCLUDE_COMPONENTS": (exclusions.components, {n for item in layout for n in _component_names(layout, item)}),
-        "EXCLUDE_VG": (exclusions.groups, groups),
-        "ONLY_INCLUDE_VG": (exclusions.only_groups, groups),
-        "EXCLUDE_MD": (exclusions.arrays, arrays),
+    wanted = {
+        "EXCLUDE_COMPONENTS": exclusions.components,
+        "EXCLUDE_VG": exclusions.groups,
+        "ONLY_INCLUDE_VG": exclusions.only_groups,
+        "EXCLUDE_MD": exclusions.arrays,
     }
-    for setting, (wanted, there) in known.items():
-        yield from (f"{setting}={name}" for name in sorted({*wanted} - there))
+    there: dict[str, set[str]] = {"EXCLUDE_COMPONENTS": {n for item in layout for n in _component_names(layout, item)}}
+    for item in layout:
+        for setting, names in item.setting_names().items():
+            there.setdefault(setting, set()).update(names)
+    for setting, names in wanted.items():
+        yield from (f"{setting}={name}" for name in sorted({*names} - there.get(setting, set())))
 
 
 def _why_excluded(layout: Layout, item: Item, exclusions: Exclusions) -> str:
     """The setting that names an item, "" for none."""
     if set(exclusions.components) & {*filter(None, _component_names(layout, item))}:
         return "EXCLUDE_COMPONENTS names it"
-    if isinstance(item, Mount) and (reason := exclusions.of_mount(item.target)):
-        return reason
-    if isinstance(item, VolumeGroup):
-        if item.name in exclusions.groups:
-            return "EXCLUDE_VG names it"
-        if exclusions.only_groups and item.name not in exclusions.only_groups:
-            return f"ONLY_INCLUDE_VG does not name {item.name}"
-    if isinstance(item, Array) and {*_array_names(item)} & {*exclusions.arrays}:
-        return "EXCLUDE_MD names it"
-    return "AUTOEXCLUDE_MULTIPATH leaves it out" if exclusions.multipath and isinstance(item, MultipathDisk) else ""
+    return item.excluded_by(exclusions)
 
 
-def _array_names(item: Array) -> Iterator[str]:
-    """/dev/md127, md127, and for one that has the name host:data, also data, md/data and /dev/md/data."""
-    name = item.name.rpartition(":")[2]
-    for path in (item.device, *([f"/dev/md/{name}"] if name else [])):
-        yield from (path, path[len("/dev/") :])
-    yield from filter(None, (item.name, name))
-
-
-def _component_names(layout: Layout, item: Item) -> Iterator[str]:
-    """The names that Relax-and-Recover has for it in disklayout.conf."""
-    below = str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else ""
-    if isinstance(item, Mount):
-        yield f"fs:{item.target}"
-    elif isinstance(item, VolumeGroup):
-        yield f"/dev/{item.name}"
-    elif isinstance(item, Swap):
-        yield from (f"swap:{item.fstab_spec}", f"swap:{below}")
-    elif isinstance(item, PhysicalVolume):
-        yield f"pv:{below}"
-    yield str(getattr(item, "device", ""))
+def _component_names(layout: Layout, item: Item) -> Iterable[str]:
+    return item.component_names(str(getattr(layout.get(item.needs[0]), "device", "")) if item.needs else "")
 
 
 def contents(
@@ -230,18 +164,18 @@ def _described(
 ) -> Iterator[Content]:
     """What is in the layout: file systems by where they are mounted, and swap space."""
     gone = excluded(layout, exclusions)
-    mounts = [item for item in layout if isinstance(item, Mount)]
+    mounts = layout.of(Mount)
     for item in layout:
         disks = _disks(site, item.id)
-        if isinstance(item, Swap):
-            yield _swap(item, gone, disks)
-        if not isinstance(item, (Mount, Swap)) and (reason := _why_excluded(layout, item, exclusions)):
+        if item.is_scratch and item.is_storage:
+            yield _scratch(item, gone, disks)
+        elif item.is_storage and (reason := _why_excluded(layout, item, exclusions)):
             # Whatever it carries, and be it nothing yet: it is not to be touched.
             own_names = tuple(str(getattr(item, word, "")) for word in ("device", "name"))
             yield Content(str(item), disks, LOST, reason, (item.id,), own_names)
         if isinstance(item, Partition) and item.code.lower() in BOOT_LOADERS and item.id not in gone:
             yield Content(f"boot loader on {item.device}", disks, REMADE, items=(item.id,), beside=True)
-        if not isinstance(item, FileSystem) or isinstance(item, Journal):
+        if not isinstance(item, FileSystem) or not item.has_files:
             continue
         own = [mount for mount in mounts if item.id in _without_mounts(site, mount)]
         if not own:
@@ -251,27 +185,26 @@ def _described(
             fate, reason = _fate(mount, item, gone, not_saved, backups)
             names = (mount.target, device, item.label, item.uuid)
             yield Content(mount.target, disks, fate, reason, (item.id,), names)
-        yield from _loose_subvolumes(layout, item, own, disks)
+        yield from _loose_parts(layout, item, own, disks)
 
 
-def _loose_subvolumes(
+def _loose_parts(
     layout: Layout, filesystem: FileSystem, mounts: Sequence[Mount], disks: frozenset[str]
 ) -> Iterator[Content]:
-    """Subvolumes that lie in no mounted one; what only holds those that are mounted, as SUSE's `@`, has no files."""
+    """Parts that lie in no mounted one; what only holds those that are mounted, as SUSE's `@`, has no files."""
     mounted = [layout.get(mount.needs[0]) for mount in mounts]
-    paths = [item.path if isinstance(item, Subvolume) else "" for item in mounted]
-    for item in layout:
-        if isinstance(item, Subvolume) and filesystem.id in item.needs and mounts and "" not in paths:
-            seen = any(
-                f"{item.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{item.path}/") for path in paths
-            )
-            if not seen:
-                yield Content(f"subvolume {item.path}", disks, LOST, NOT_MOUNTED, (item.id,), (item.path,))
+    paths = [item.path if isinstance(item, PartOfFileSystem) else "" for item in mounted]
+    if not mounts or "" in paths:
+        return
+    for item in layout.of(PartOfFileSystem):
+        seen = any(f"{item.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{item.path}/") for path in paths)
+        if filesystem.id in item.needs and not seen:
+            yield Content(f"{item.noun} {item.path}", disks, LOST, NOT_MOUNTED, (item.id,), (item.path,))
 
 
-def _swap(item: Swap, gone: Mapping[str, str], disks: frozenset[str]) -> Content:
-    reason = gone.get(item.id, "")
-    return Content(str(item), disks, GIVEN_UP if reason else REMADE, reason, (item.id,), (item.label,))
+def _scratch(item: Item, gone: Mapping[str, str], disks: frozenset[str]) -> Content:
+    reason, label = gone.get(item.id, ""), item.identifiers.get("LABEL", "")
+    return Content(str(item), disks, GIVEN_UP if reason else REMADE, reason, (item.id,), (label,))
 
 
 def _fate(

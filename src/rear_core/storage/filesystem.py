@@ -26,6 +26,9 @@ class FileSystem(Item):
     identified_below = True
     # Whether it may hold more than its device has room for.
     compresses: ClassVar[bool] = False
+    goes_with_contents = True
+    # Whether it has files, and is no part of another one.
+    has_files: ClassVar[bool] = True
     # The bytes that it has at least, where it can be made on a device of another size; 0 where it cannot.
     least: ClassVar[int] = 0
     # Whether UEFI reads it.
@@ -66,6 +69,13 @@ class FileSystem(Item):
     def part(self, _root: str) -> str:
         """The id of the part that is mounted when that is its root (mountinfo, proc(5)), "" where it has no parts."""
         return ""
+
+
+@dataclass(frozen=True)
+class PartOfFileSystem(Item):
+    """A part that can be mounted by itself, by its path from the top of the file system, which it needs."""
+
+    path: str
 
 
 def identity(device: Device) -> str:

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..errors import Refused
 from .command import Site
-from .disk import Disk, Partition, PartitionTable
+from .disk import Disk
 from .fate import LOST, Content, Stake
 from .filesystem import FileSystem
 from .layout import Item, Layout, make
-from .luks import Luks
-from .lvm_items import LogicalVolume, VolumeGroup
-from .mount import Mount
 from .outcome import outcome
 
 ADVICE = "name in GIVE_UP what may be lost, or make it as it was recorded"
@@ -29,9 +26,9 @@ class InPlace:
 
     def cleared(self, site: Site) -> list[str]:
         """The devices that stay, and on which something is made again."""
-        made = [item for item in site.layout if item.id not in self.ids and not isinstance(item, Mount)]
+        made = [item for item in site.layout if item.id not in self.ids and item.is_storage]
         needs = {need for item in made for need in item.needs} & self.ids
-        return sorted({site.device(id) for id in needs if not isinstance(site.item(id), (PartitionTable, VolumeGroup))})
+        return sorted({site.device(id) for id in needs if site.item(id).is_device})
 
 
 def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
@@ -40,12 +37,8 @@ def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
     site = Site(layout, {})
     found = {id for stake in stakes for content in stake.lost for item in content.items for id in site.below(item)}
     while True:
-        tables = {id for id in found if isinstance(site.item(id), (PartitionTable, VolumeGroup, Disk))}
-        beside = {
-            item.id
-            for item in layout
-            if isinstance(item, (PartitionTable, Partition, LogicalVolume)) and tables.intersection(item.needs)
-        }
+        divided = {id for id in found if site.item(id).is_divided}
+        beside = {item.id for item in layout if divided.intersection(item.needs)}
         more = {below for id in beside for below in site.below(id)} | beside
         if more <= found:
             return frozenset(found)
@@ -55,7 +48,7 @@ def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
 def carrying(layout: Layout, ids: frozenset[str]) -> Layout:
     """The part of what stays that something stands on which is made again: it has to be active."""
     site = Site(layout, {})
-    made = [item for item in layout if item.id not in ids and not isinstance(item, Mount)]
+    made = [item for item in layout if item.id not in ids and item.is_storage]
     needed = {below for item in made for below in site.below(item.id)} & ids
     return make(item for item in layout if item.id in needed)
 
@@ -79,5 +72,5 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
 def _carriers(layout: Layout, ids: frozenset[str]) -> Iterator[Item]:
     """Items that carry others: what is in a file system is its owner's affair, and a volume may be closed."""
     for item in layout:
-        if item.id in ids and not isinstance(item, (FileSystem, Mount)):
-            yield replace(item, name="") if isinstance(item, Luks) else item
+        if item.id in ids and item.is_storage and not isinstance(item, FileSystem):
+            yield item.at_rest()

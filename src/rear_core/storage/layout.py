@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .command import Site
+    from .exclusions import Exclusions
     from .resize import Sizes
 
 T = TypeVar("T", bound="Item")
@@ -49,6 +50,13 @@ class Item:
     starts_from_each: ClassVar[bool] = False
     # Whether somebody has to be asked for its passphrase when it is made.
     has_passphrase: ClassVar[bool] = False
+    # Whether it is given up with all that lies on it, and not left, empty.
+    goes_with_contents: ClassVar[bool] = False
+    # Whether several things have parts of it, which stay where one of them does, and whether it is a block device.
+    is_divided: ClassVar[bool] = False
+    is_device: ClassVar[bool] = True
+    # Whether nobody misses what it holds, so that it is made again empty; of a file, its path.
+    is_scratch: ClassVar[bool] = False
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
     # The module of dracut that finds it when the machine starts, "" where that takes none.
@@ -94,6 +102,27 @@ class Item:
     def mounted_by(self, site: Site) -> list[str]:
         """Options by which mount(8) gets at it where it is made again."""
         return []
+
+    def at_rest(self) -> Self:
+        """The item as it is seen when it does not run."""
+        return self
+
+    @property
+    def may_be_blank(self) -> bool:
+        """Whether it can have been made for somebody who has written nothing to it, and is read without a change."""
+        return False
+
+    def component_names(self, _below: str) -> Iterable[str]:
+        """The names that Relax-and-Recover has for it in disklayout.conf; `below` is the device that it lies on."""
+        return (str(getattr(self, "device", "")),)
+
+    def excluded_by(self, _exclusions: Exclusions) -> str:
+        """The setting of its technology that leaves it out, as `EXCLUDE_VG names it`, "" for none."""
+        return ""
+
+    def setting_names(self) -> Mapping[str, Iterable[str]]:
+        """The names that settings of its technology know it by, by the setting."""
+        return {}
 
     def any_size(self, _sizes: Sizes) -> bool:
         """Whether it can be made on a device of another size."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProgramFailed, ProgramMissing
@@ -57,6 +57,7 @@ class Luks(Item):
     noun = "LUKS volume"
     dracut = "crypt"
     has_passphrase = True
+    goes_with_contents = True
     identified_below = True
     configured = ("key_file", "crypttab_options")
 
@@ -89,6 +90,10 @@ class Luks(Item):
     def modules(self) -> frozenset[str]:
         """The target of device-mapper; its cipher is loaded when it is asked for."""
         return frozenset({"dm_crypt"})
+
+    def at_rest(self) -> Luks:
+        """A closed volume does not tell its name."""
+        return replace(self, name="")
 
     def any_size(self, sizes: Sizes) -> bool:
         """As what is in it."""

@@ -11,6 +11,7 @@ from .layout import Item
 from .lvm_parts import Part, Segment, placed
 
 if TYPE_CHECKING:
+    from .exclusions import Exclusions
     from .resize import Sizes
 
 MIB = 1 << 20
@@ -22,6 +23,7 @@ class PhysicalVolume(Item):
 
     type = "pv"
     noun = "physical volume"
+    goes_with_contents = True
 
     uuid: str
     size: int = 0
@@ -33,6 +35,10 @@ class PhysicalVolume(Item):
     boot_area_size: int = 0
     tags: tuple[str, ...] = ()
     allocatable: bool = True
+
+    def component_names(self, below: str) -> list[str]:
+        """As in `EXCLUDE_COMPONENTS=( pv:/dev/sda2 )`."""
+        return [f"pv:{below}"]
 
     def any_size(self, _sizes: Sizes) -> bool:
         """It takes any device."""
@@ -64,6 +70,8 @@ class VolumeGroup(Item):
     type = "vg"
     noun = "volume group"
     renewed = ("uuid",)
+    is_divided = True
+    is_device = False
 
     name: str
     uuid: str
@@ -75,6 +83,22 @@ class VolumeGroup(Item):
     system_id: str = ""
     lock_type: str = ""
     tags: tuple[str, ...] = ()
+
+    def component_names(self, _below: str) -> list[str]:
+        """Its folder, which is no device."""
+        return [f"/dev/{self.name}"]
+
+    def excluded_by(self, exclusions: Exclusions) -> str:
+        """EXCLUDE_VG, or ONLY_INCLUDE_VG for all others."""
+        if self.name in exclusions.groups:
+            return "EXCLUDE_VG names it"
+        if exclusions.only_groups and self.name not in exclusions.only_groups:
+            return f"ONLY_INCLUDE_VG does not name {self.name}"
+        return ""
+
+    def setting_names(self) -> dict[str, list[str]]:
+        """Its name."""
+        return {"EXCLUDE_VG": [self.name], "ONLY_INCLUDE_VG": [self.name]}
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,11 @@ class LogicalVolume(Item):
     def is_plain(self) -> bool:
         """Whether all of it is linear or striped, so that starting it writes nothing."""
         return not self.flexible and not self.is_pool
+
+    @property
+    def may_be_blank(self) -> bool:
+        """To start another one would write to it."""
+        return self.is_plain
 
     @property
     def is_pool(self) -> bool:

@@ -19,6 +19,7 @@ from .layout import Item, Layout
 from .survey import Survey
 
 if TYPE_CHECKING:
+    from .exclusions import Exclusions
     from .resize import Sizes
 
 # How lsblk calls what runs: raid1, linear, md for one that is idle.
@@ -78,6 +79,21 @@ class Array(Item):
     def is_linked(self, name: str) -> bool:
         """By its UUID."""
         return name == f"md-uuid-{self.uuid}"
+
+    def names(self) -> Iterator[str]:
+        """/dev/md127, md127, and for one that has the name host:data, also data, md/data and /dev/md/data."""
+        name = self.name.rpartition(":")[2]
+        for path in (self.device, *([f"/dev/md/{name}"] if name else [])):
+            yield from (path, path[len("/dev/") :])
+        yield from filter(None, (self.name, name))
+
+    def excluded_by(self, exclusions: Exclusions) -> str:
+        """EXCLUDE_MD."""
+        return "EXCLUDE_MD names it" if {*self.names()} & {*exclusions.arrays} else ""
+
+    def setting_names(self) -> dict[str, list[str]]:
+        """All of its names."""
+        return {"EXCLUDE_MD": [*self.names()]}
 
     def any_size(self, sizes: Sizes) -> bool:
         """As what is on it."""

@@ -12,6 +12,7 @@ from ..rescue.contents import Contents
 from ..shell import Shell
 from . import mount_references
 from .command import Command, Site
+from .exclusions import Exclusions
 from .filesystem import FileSystem
 from .fstypes import NETWORK, VIRTUAL
 from .kinds import StorageKind
@@ -44,6 +45,14 @@ class Mount(Item):
     fstab_options: str = ""
     fstab_dump: int = 0
     fstab_passno: int = 0
+
+    def component_names(self, _below: str) -> list[str]:
+        """As in `EXCLUDE_COMPONENTS=( fs:/data )`."""
+        return [f"fs:{self.target}"]
+
+    def excluded_by(self, exclusions: Exclusions) -> str:
+        """EXCLUDE_MOUNTPOINTS, AUTOEXCLUDE_PATH."""
+        return exclusions.of_mount(self.target)
 
 
 def mounted(layout: Layout) -> list[str]:

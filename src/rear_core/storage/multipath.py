@@ -17,6 +17,7 @@ from .survey import Survey
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .exclusions import Exclusions
     from .present import PresentDisk
 
 
@@ -31,6 +32,10 @@ class MultipathDisk(Disk):
 
     name: str = ""
     paths: tuple[str, ...] = field(default=(), compare=False)
+
+    def excluded_by(self, exclusions: Exclusions) -> str:
+        """AUTOEXCLUDE_MULTIPATH."""
+        return "AUTOEXCLUDE_MULTIPATH leaves it out" if exclusions.multipath else ""
 
     def replaced_by(self, present: PresentDisk) -> Self:
         """Without a name from its configuration a map is called by the WWID of its disk."""

@@ -29,6 +29,7 @@ class Swap(Item):
 
     type = "swap"
     noun = "swap"
+    is_scratch = True
     identified_below = True
     configured = ("fstab_spec", "fstab_options")
 
@@ -38,6 +39,10 @@ class Swap(Item):
     active: bool = field(default=False, compare=False)
     fstab_spec: str = ""
     fstab_options: str = ""
+
+    def component_names(self, below: str) -> list[str]:
+        """As in `EXCLUDE_COMPONENTS=( swap:/dev/sda2 )`."""
+        return [f"swap:{self.fstab_spec}", f"swap:{below}"]
 
     def fits(self, _sizes: Sizes, _size: int) -> bool:
         """It can be a little smaller."""
@@ -56,6 +61,7 @@ class SwapFile(Item):
 
     type = "swap file"
     noun = "swap file"
+    is_scratch = True
     is_storage = False
 
     path: str
