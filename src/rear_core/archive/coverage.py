@@ -14,14 +14,13 @@ from pathlib import Path
 from ..errors import RearError
 from ..mounts import backing_file, mount_points
 from ..patterns import leaving_out
-from ..storage.btrfs import Subvolume
 from ..storage.fate import Exclusions, Stake, excluded, why_emptied
+from ..storage.filesystem import FileSystem, PartOfFileSystem
 from ..storage.fstypes import NETWORK, VIRTUAL
 from ..storage.inventory import NOT_DISKS
-from ..storage.layout import Layout
+from ..storage.layout import Item, Layout
 from ..storage.mount import BIND, OVERLAY, SAME, Mount
 from ..storage.survey import Mounted
-from ..storage.swap import Swap, SwapFile
 from ..trees import walk
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
@@ -250,16 +249,14 @@ def _counted(covered: Sequence[Covered], visible: Mapping[str, Mounted], used: C
 
 def _nested(layout: Layout, saved: Sequence[str], visible: Mapping[str, Mounted]) -> list[str]:
     """Paths of described subvolumes that lie in a saved one and are mounted nowhere: to tar they are file systems."""
-    items = [item for item in layout if isinstance(item, Mount) and item.target in saved]
+    items = [item for item in layout.of(Mount) if item.needs and item.target in saved]
     mounted = {need for item in items for need in item.needs}
     found = []
     for item in items:
-        if item.fstype != "btrfs":
-            continue
-        uuid = item.needs[0].partition(":")[2].partition("/")[0]
         root = visible[item.target].root.strip("/")
-        for other in layout:
-            if isinstance(other, Subvolume) and other.id.startswith(f"subvolume:{uuid}/") and other.id not in mounted:
+        below = {part.id for part in layout.below(item.needs[0]) if isinstance(part, FileSystem)}
+        for other in layout.of(PartOfFileSystem):
+            if other.id not in mounted and below.intersection(part.id for part in layout.below(other.id)):
                 within = other.path[len(root) :].lstrip("/") if _lies_in(f"/{other.path}", f"/{root}") else ""
                 path = f"{item.target.rstrip('/')}/{within}"
                 if within and _holder(path, visible) == item.target:
@@ -297,9 +294,9 @@ def _parts(
         return below(path) if _holder(path, visible) in saved else 0
 
     for item in layout:
-        if isinstance(item, SwapFile):
-            counts = _holder(item.path, visible) in saved
-            yield Part(literal(item.path), "a swap file: it is made again", item.size if counts else 0)
+        if item.made_file:
+            counts = _holder(item.made_file, visible) in saved
+            yield Part(literal(item.made_file), f"a {item.noun}: it is made again", _size(item) if counts else 0)
     kept = dict.fromkeys(wishes.kept, "backups are kept there")
     for private, reason in {**kept, **wishes.private}.items():
         # Of a folder only what is in it.
@@ -328,12 +325,15 @@ def _parts(
 def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Covered]:
     """What the layout has besides: swap, and file systems of fstab that nobody mounted."""
     for item in layout:
-        if isinstance(item, Swap):
-            yield Covered(item.id, "", "swap", RECREATED, "swap space has no files")
-        elif isinstance(item, SwapFile):
-            yield Covered(item.path, "", "swap", RECREATED, "swap space has no files", item.size)
+        if item.is_scratch:
+            size = _size(item) if item.made_file else 0
+            yield Covered(item.made_file or item.id, "", "swap", RECREATED, "swap space has no files", size)
         elif isinstance(item, Mount) and item.target not in visible:
             yield Covered(item.target, item.fstab_spec, item.fstype, EXCLUDED, NOT_MOUNTED)
+
+
+def _size(item: Item) -> int:
+    return int(getattr(item, "size", 0))
 
 
 def is_served(fstype: str) -> bool:

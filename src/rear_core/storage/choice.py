@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,11 +18,10 @@ from . import present
 from .activate import readable
 from .command import Site
 from .disk import BLANK, Disk
-from .ext import Ext, is_empty, read_superblock
 from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Exclusions, Stake, contents, given_up_by, stakes
+from .filesystem import FileSystem
 from .inventory import Device, begins_empty, is_part, meaning, read_devices
 from .layout import Layout, LeftOut, make
-from .lvm_items import LogicalVolume
 from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
 from .marks import mark
 from .present import Machine, PresentDisk
@@ -216,18 +215,18 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
 def _blank_volumes(layout: Layout) -> set[str]:
     """The ids of volumes that were blank: somebody may have made a file system there since."""
     marks = {word for item in layout if isinstance(item, Disk) for word in item.marks}
-    volumes = (item for item in layout if isinstance(item, LogicalVolume))
-    return {item.id for item in volumes if item.is_plain and f"{BLANK}{item.device}" in marks}
+    return {item.id for item in layout if item.may_be_blank and f"{BLANK}{item.place('')}" in marks}
 
 
 def _filled(run: Run, layout: Layout, machine: Machine, were_empty: Collection[str], *, start: bool) -> frozenset[str]:
     """The ids of those file systems and volumes that are not empty any more; with `start`, also where what they lie in
     has to run for as long as it is looked at."""
-    wanted = {str(getattr(layout[id], "uuid", "") if isinstance(layout[id], Ext) else id): id for id in were_empty}
+    recorded = {id: layout[id] for id in were_empty}
+    wanted = {item.uuid if isinstance(item, FileSystem) else id: id for id, item in recorded.items()}
     site = Site(layout, {})
 
     def seen(devices: Mapping[str, Device]) -> dict[str, Device]:
-        volumes = {item.device: item.id for item in layout if isinstance(item, LogicalVolume)}
+        volumes = {item.place(""): item.id for item in layout if item.may_be_blank}
         found = [device for device in devices.values() if not is_part(devices, device)]
         names = {name: device for device in found for name in (device.uuid, volumes.get(device.path)) if name}
         return {id: names[name] for name, id in wanted.items() if name in names}
@@ -236,13 +235,13 @@ def _filled(run: Run, layout: Layout, machine: Machine, were_empty: Collection[s
     kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
     with readable(run.sh, make(item for item in layout if item.id in hidden), kinds, run.report.log):
         devices = read_devices(run.sh, run.report.log) if hidden else machine.devices
-        return frozenset(id for id, device in seen(devices).items() if _holds_something(run, device))
+        return frozenset(id for id, device in seen(devices).items() if _holds_something(run, device, kinds))
 
 
-def _holds_something(run: Run, device: Device) -> bool:
-    """Whether a device has more than zeros and a file system of ext without files."""
-    if device.fstype.startswith("ext"):
-        return not is_empty(read_superblock(run.sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))))
+def _holds_something(run: Run, device: Device, kinds: Iterable[StorageKind]) -> bool:
+    """Whether a device has more than zeros and a file system without files."""
+    if any(kind.is_empty(run.sh, device) for kind in kinds if kind.is_empty):
+        return False
     return bool(device.fstype) or not begins_empty(run.sh, device)
 
 

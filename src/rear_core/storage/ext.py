@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..rescue.contents import Contents
+from ..shell import Shell
 from .filesystem import MIB, FileSystem, identity
 from .inventory import Device
 from .layout import Item, Layout
@@ -127,6 +128,13 @@ def read_superblock(text: str) -> dict[str, str]:
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {name.strip(): value.strip() for name, value in pairs}
     return {name: "" if value in ("<none>", "(none)", "<not available>") else value for name, value in values.items()}
+
+
+def has_no_files(sh: Shell, device: Device) -> bool:
+    """Whether there is a file system on a device that has no files."""
+    if not device.fstype.startswith("ext"):
+        return False
+    return is_empty(read_superblock(sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))))
 
 
 def is_empty(found: Mapping[str, str]) -> bool:

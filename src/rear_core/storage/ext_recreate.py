@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from .command import Command, Site
 from .disk import sector_size
-from .ext import Ext, Journal, capture, contents
+from .ext import Ext, Journal, capture, contents, has_no_files
 from .kinds import StorageKind
 
 # Only ever set by other programs, or of no use without them.
@@ -180,4 +180,6 @@ def _tuned(item: Ext, site: Site) -> Iterator[str]:
     yield from ("-E", ",".join(extended)) if extended else ()
 
 
-KIND = StorageKind("ext", (Ext, Journal), capture, contents, recreate=recreate, refuses=refuses, notes=notes)
+KIND = StorageKind(
+    "ext", (Ext, Journal), capture, contents, recreate=recreate, refuses=refuses, notes=notes, is_empty=has_no_files
+)

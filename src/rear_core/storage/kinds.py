@@ -45,6 +45,7 @@ class StorageKind:
     `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
     not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
     `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
+    `is_empty(sh, device)` says whether a device has one of its file systems, which has no files.
     `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
     `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
     it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
@@ -68,6 +69,7 @@ class StorageKind:
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
     appear: Callable[[Shell], None] | None = None
+    is_empty: Callable[[Shell, Device], bool] | None = None
     lacking: Callable[[Any, Collection[str]], Item | None] | None = None
     start: Callable[[Any, Starting], None] | None = None
     read_only: Callable[[Any], tuple[Sequence[str], Sequence[str]] | None] | None = None

@@ -55,7 +55,7 @@ class Item:
     # Whether several things have parts of it, which stay where one of them does, and whether it is a block device.
     is_divided: ClassVar[bool] = False
     is_device: ClassVar[bool] = True
-    # Whether nobody misses what it holds, so that it is made again empty; of a file, its path.
+    # Whether nobody misses what it holds, so that it is made again empty.
     is_scratch: ClassVar[bool] = False
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
@@ -102,6 +102,11 @@ class Item:
     def mounted_by(self, site: Site) -> list[str]:
         """Options by which mount(8) gets at it where it is made again."""
         return []
+
+    @property
+    def made_file(self) -> str:
+        """The path of the file that it is, which is made again when the others are back, "" for what is no file."""
+        return ""
 
     def at_rest(self) -> Self:
         """The item as it is seen when it does not run."""

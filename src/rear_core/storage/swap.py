@@ -71,6 +71,11 @@ class SwapFile(Item):
     label: str = ""
     resume_offset: int = 0
 
+    @property
+    def made_file(self) -> str:
+        """Backups leave it out."""
+        return self.path
+
 
 def capture(survey: Survey) -> Iterator[Item]:
     """Every swap device, active or not, and the active swap files.
