@@ -32,6 +32,18 @@ def attached(undo: ExitStack, image: Path, *options: str, sh: Shell | None = Non
     return device
 
 
+def first_partition(undo: ExitStack, disk: str, sh: Shell) -> str:
+    """The first partition of a loop device, whose kernel need not know such tables, nor /dev be the kernel's own."""
+    sh.run("partx", "--add", disk)
+    undo.callback(sh.run, "partx", "--delete", disk)
+    partition = Path(f"{disk}p1")
+    if not partition.exists():
+        number = Path("/sys/class/block", partition.name, "dev").read_text().strip()
+        sh.run("mknod", partition, "b", *number.split(":"))
+        undo.callback(partition.unlink)
+    return f"{partition}"
+
+
 def disk_with_boot(run: Run, folder: Path, table: str = MBR, *options: str) -> tuple[str, str]:
     """A disk of 160 MiB with that partition table, and its last partition, which is the target's /boot.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab import debian
-from lab.loops import MBR, attached, disk_with_boot
+from lab.loops import MBR, attached, disk_with_boot, first_partition
 from rear_core.boot.chroot import has_program, run_inside, show_kernel
 from rear_core.boot.grub_bios import GRUB_BIOS, read_boot_sector
 from rear_core.boot.grub_efi import GRUB_EFI
@@ -97,11 +97,9 @@ def test_grub_for_bios_starts_from_a_partition(run: Run, tmp_path: Path) -> None
     run.sh.run("truncate", "--size=160M", tmp_path / "disk")
     run.sh.run("sfdisk", tmp_path / "disk", input=MBR)
     disk = attached(run.undo, tmp_path / "disk", sh=run.sh)
-    # A kernel need not know such tables.
-    run.sh.run("partx", "--add", disk)
-    run.undo.callback(run.sh.run, "partx", "--delete", disk)
-    run.sh.run("mkfs.ext4", "-q", f"{disk}p1")
-    run.sh.run("mount", f"{disk}p1", run.target / "boot")
+    boot = first_partition(run.undo, disk, run.sh)
+    run.sh.run("mkfs.ext4", "-q", boot)
+    run.sh.run("mount", boot, run.target / "boot")
     run.undo.callback(run.sh.run, "umount", run.target / "boot")
     partition = Partition("partition:1", ("table:x",), 1, MIB, 159 * MIB, "83", device="/dev/sda1")
     made_again(
@@ -115,9 +113,9 @@ def test_grub_for_bios_starts_from_a_partition(run: Run, tmp_path: Path) -> None
     facts = {"boot_sectors": [{**BIOS_FACTS["boot_sectors"][0], "device": "/dev/sda1"}]}
     show_kernel(run)
     assert GRUB_BIOS.install is not None and GRUB_BIOS.verify is not None
-    assert GRUB_BIOS.install(run, facts) == [f"GRUB for BIOS installed to {device}" for device in (disk, f"{disk}p1")]
+    assert GRUB_BIOS.install(run, facts) == [f"GRUB for BIOS installed to {device}" for device in (disk, boot)]
     assert GRUB_BIOS.verify(run, facts) == []
-    found = read_boot_sector(Path(f"{disk}p1"))
+    found = read_boot_sector(Path(boot))
     assert found is not None and found.core_start > 2048 and found.core_sectors > 20
 
 
