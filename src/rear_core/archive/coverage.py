@@ -173,7 +173,7 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
     included = [path for path in wishes.include if _lies_in(path, mount.target)]
     if mount.target in included:
         return covered(SAVED, "BACKUP_PROG_INCLUDE names it")
-    item = next((i for i in layout if isinstance(i, Mount) and i.target == mount.target), None)
+    item = next((i for i in layout.of(Mount) if i.target == mount.target), None)
     if mount.fstype in VIRTUAL:
         nothing = NOT_MOUNTED if item is not None else ASLEEP
         return covered(EXCLUDED, nothing if mount.fstype == "autofs" else "in memory or made by the kernel")

@@ -25,13 +25,13 @@ def missing(mode: str, layout: Layout) -> list[str]:
 
 
 def _codes(layout: Layout, table: PartitionTable) -> set[str]:
-    return {item.code.lower() for item in layout if isinstance(item, Partition) and table.id in item.needs}
+    return {item.code.lower() for item in layout.of(Partition) if table.id in item.needs}
 
 
 def _tables_of_boot(layout: Layout) -> list[PartitionTable]:
     """The partition tables of the disks that hold the kernels."""
     disks = {id for id in below_boot(layout) if isinstance(layout[id], Disk)}
-    return [item for item in layout if isinstance(item, PartitionTable) and disks.intersection(item.needs)]
+    return [item for item in layout.of(PartitionTable) if disks.intersection(item.needs)]
 
 
 def _is_system_partition(layout: Layout, item: Item) -> bool:

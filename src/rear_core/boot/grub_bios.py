@@ -189,7 +189,7 @@ def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:
     if partitions and not disks:
         # Other code in the disk's first sector started GRUB in the partition, as SUSE sets it up. It was lost.
         lost = {id for item in partitions for id in run.rebuilt.site.below(item.id) if id not in run.rebuilt.in_place}
-        disks = [item for item in run.layout if isinstance(item, Disk) and item.id in lost]
+        disks = [item for item in run.layout.of(Disk) if item.id in lost]
     return {run.rebuilt.device(item.id): item for item in (*disks, *partitions)}
 
 
@@ -212,8 +212,8 @@ def _own(rebuilt: Rebuilt) -> set[str]:
     site, staying = rebuilt.site, rebuilt.in_place
     stays = any(id in staying for id in below_boot(site.layout) if isinstance(site.item(id), FileSystem))
     boot = set() if stays else below_boot(site.layout)
-    disks = {item.id for item in site.layout if isinstance(item, Disk)}
-    mounts = [item for item in site.layout if isinstance(item, Mount) and item.needs]
+    disks = {item.id for item in site.layout.of(Disk)}
+    mounts = [item for item in site.layout.of(Mount) if item.needs]
     return boot | (disks.union(*(site.below(mount.needs[0]) for mount in mounts)) - staying)
 
 

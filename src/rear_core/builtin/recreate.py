@@ -131,7 +131,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
 
     ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
     sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
-    if others := [str(item) for item in layout if isinstance(item, Disk) and item.id in ids and item.id not in sure]:
+    if others := [str(item) for item in layout.of(Disk) if item.id in ids and item.id not in sure]:
         raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
     activate(active, kinds(run), starting(run))
@@ -155,7 +155,7 @@ def check_root(recorded: Layout, made: Plan) -> None:
         raise Refused("the disk of the root file system is left out", hint)
     boot = recorded.get("mount:/boot")
     below = Site(recorded, {}).below(boot.id) if boot and boot.id not in made.site.layout else set()
-    left_out = {item.id for item in recorded if isinstance(item, Disk)} - made.mapping.keys()
+    left_out = {item.id for item in recorded.of(Disk)} - made.mapping.keys()
     if left_out & below:
         raise Refused("the disk of /boot is left out", hint)
     mode = read_firmware().mode
@@ -345,7 +345,7 @@ def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None
     used = [kind for kind in kinds(run) if recorded is None or any(type(item) in kind.items for item in recorded)]
     now = capture(run.sh, used, warn=run.report.log, include=sorted(set(disks.values())))
     ids = {path: id for id, path in disks.items()}
-    return renamed(now, {item.id: ids[item.device] for item in now if isinstance(item, Disk) and item.device in ids})
+    return renamed(now, {item.id: ids[item.device] for item in now.of(Disk) if item.device in ids})
 
 
 def starting(run: Run) -> Starting:

@@ -143,7 +143,7 @@ def save_layout(run: Run) -> None:
         run.report.warn(f"{name} has no effect: nothing that is described has this name")
     run.layout = layout
     save(layout, run.recovery_dir / "layout.json")
-    site = Site(layout, {item.id: item.device for item in layout if isinstance(item, Disk)})
+    site = Site(layout, {item.id: item.device for item in layout.of(Disk)})
     for note in notes(site, kinds(run)):
         run.report.say(f"Note: {note}")
     if problems := refusals(site, kinds(run)):
@@ -183,7 +183,7 @@ def capture_layout(run: Run) -> Layout:
         include=run.settings["INCLUDE_DEVICES"],
         exclude=run.settings["EXCLUDE_DEVICES"],
     )
-    hidden = {item.id: above for item in layout if isinstance(item, Mount) and (above := hidden_by(item.target))}
+    hidden = {item.id: above for item in layout.of(Mount) if (above := hidden_by(item.target))}
     for id, above in hidden.items():
         run.report.warn(f"{layout[id]} is hidden by what was mounted on {above} later: nothing of it is saved")
     # What nobody can see counts as what nobody has mounted.

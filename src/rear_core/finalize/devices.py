@@ -127,7 +127,7 @@ def _exact(sh: Shell, name: str, tag: str, shown: str) -> str:
 def storage_of(run: Run) -> Storage:
     """The names of the recorded machine and the devices that are here."""
     assert run.layout is not None and run.rebuilt is not None
-    used = {item.name for item in run.layout if isinstance(item, MultipathDisk)}
+    used = {item.name for item in run.layout.of(MultipathDisk)}
     devices = as_recovered(read_devices(run.sh), multipath.names(run.target, used)) if used else read_devices(run.sh)
     return Storage(run.layout, run.rebuilt, devices)
 
@@ -135,7 +135,7 @@ def storage_of(run: Run) -> Storage:
 def changed_wwids(run: Run) -> dict[str, str]:
     """The WWIDs of multipath disks that others took the place of: those that have it now, by the recorded ones."""
     assert run.layout is not None and run.rebuilt is not None
-    recorded = [item for item in run.layout if isinstance(item, MultipathDisk) and run.rebuilt.disks(item.id)]
+    recorded = [item for item in run.layout.of(MultipathDisk) if run.rebuilt.disks(item.id)]
     if not recorded:
         return {}
     by_name = {name: wwid for wwid, name in multipath.names(run.target, {item.name for item in recorded}).items()}
@@ -211,9 +211,7 @@ class Storage:
 
     def _partition(self, disk: Item, number: int) -> Item | None:
         tables = {item.id for item in self._layout if disk.id in item.needs}
-        return next(
-            (i for i in self._layout if isinstance(i, Partition) and i.number == number and tables & {*i.needs}), None
-        )
+        return next((i for i in self._layout.of(Partition) if i.number == number and tables & {*i.needs}), None)
 
 
 def _is_called(device: Device, tag: str, value: str) -> bool:

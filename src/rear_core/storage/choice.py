@@ -95,7 +95,7 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     machine = _looked_into(run, layout, machine)
     kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
     alone = left_alone(stakes or {})
-    recorded = {item.id: (item, marks(layout, item)) for item in layout if isinstance(item, Disk)}
+    recorded = {item.id: (item, marks(layout, item)) for item in layout.of(Disk)}
     shared = shared_serials([item for item, _ in recorded.values()], machine.disks)
     disks = []
     for disk in machine.disks:

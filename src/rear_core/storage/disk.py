@@ -400,7 +400,7 @@ def script(table: PartitionTable, site: Site) -> str:
         lines += [f"last-lba: {table.last_lba}"] * bool(table.last_lba and table.needs[0] not in site.resized)
     if table.label == "gpt":
         lines += [f"table-length: {table.entries}"] * (table.entries not in (0, 128))
-    partitions = [item for item in site.layout if isinstance(item, Partition) and table.id in item.needs]
+    partitions = [item for item in site.layout.of(Partition) if table.id in item.needs]
     if table.label == "gpt" and sector != table.sector_size and any(p.start < 1 << 20 for p in partitions):
         # sfdisk has the first one begin at 1 MiB.
         lines.append(f"first-lba: {first_sector(table, sector)}")
@@ -421,7 +421,7 @@ def script(table: PartitionTable, site: Site) -> str:
 def _mbr(table: PartitionTable, site: Site) -> str:
     """The input of sfdisk for the MBR before a GPT."""
     sector = sector_size(site, table.id)
-    partitions = [item for item in site.layout if isinstance(item, Partition) and table.id in item.needs]
+    partitions = [item for item in site.layout.of(Partition) if table.id in item.needs]
     places = {item.number: (item.start // sector, item.size // sector) for item in partitions}
     return hybrid.script(table.mbr_id, table.mbr, places, site.size(table.needs[0]) // sector)
 

@@ -80,7 +80,7 @@ def assign(
     nothing gives back: that, or what came onto it since it was recorded, makes a match a question, unless `keeps` has
     its id; with `gives_up` what came since does not matter.
     """
-    recorded = [item for item in layout if isinstance(item, Disk)]
+    recorded = layout.of(Disk)
     known_marks = {disk.id: marks(layout, disk) for disk in recorded}
     shared = shared_serials(recorded, present)
     alone, lost = alone or {}, lost or {}

@@ -57,7 +57,7 @@ class Mount(Item):
 
 def mounted(layout: Layout) -> list[str]:
     """The folders at which the machine's file systems were mounted when it was described."""
-    return [item.target for item in layout if isinstance(item, Mount) and item.mounted]
+    return [item.target for item in layout.of(Mount) if item.mounted]
 
 
 def why_no_root(layout: Layout) -> str:

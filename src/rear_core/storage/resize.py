@@ -82,7 +82,7 @@ class Sizes:
 def minimum(layout: Layout, used: Mapping[str, int]) -> dict[str, int]:
     """How many bytes each disk must have at least, by its id; `used` are those that files take by mount point."""
     sizes = Sizes({item.id: item for item in layout}, used)
-    return {item.id: _disk_minimum(sizes, item) for item in layout if isinstance(item, Disk)}
+    return {item.id: _disk_minimum(sizes, item) for item in layout.of(Disk)}
 
 
 def fit(layout: Layout, disks: Mapping[str, int], used: Mapping[str, int]) -> Fitted:

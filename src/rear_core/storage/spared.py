@@ -108,7 +108,7 @@ def _holders(run: Run, layout: Layout, folder: str) -> list[str]:
 def _system(run: Run, layout: Layout) -> list[str]:
     """The ids of the mounted file systems without which there is no system, and which a recovery makes again."""
     exclusions = Exclusions.of(run.settings)
-    mounts = [item for item in layout if isinstance(item, Mount) and item.mounted and item.target in SYSTEM]
+    mounts = [item for item in layout.of(Mount) if item.mounted and item.target in SYSTEM]
     return [mount.needs[0] for mount in mounts if not exclusions.of_mount(mount.target)]
 
 
@@ -136,7 +136,7 @@ def _spelled(path: str) -> str:
 
 def _recorded_below(layout: Layout, path: str) -> list[str]:
     """What the recorded file system that held a folder lay on."""
-    mounts = [m for m in layout if isinstance(m, Mount) and f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
+    mounts = [m for m in layout.of(Mount) if f"{path}/".startswith(f"{m.target.rstrip('/')}/")]
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
     return [] if holder is None or holder.target == "/" else [holder.needs[0]]

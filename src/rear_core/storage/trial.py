@@ -28,7 +28,7 @@ def try_commands(run: Run, layout: Layout, kinds: Sequence[StorageKind]) -> None
 
     What fails here would fail in a recovery, after the disks were erased.
     """
-    site = Site(layout, {item.id: item.device for item in layout if isinstance(item, Disk)})
+    site = Site(layout, {item.id: item.device for item in layout.of(Disk)})
     sizes = {path: device.size for path, device in read_devices(run.sh, run.report.log).items()}
     problems = list(_problems(run, commands(site, kinds, lambda item: True), sizes))
     if problems:
