@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Made by the init of the rescue system.
 RESCUE_MARK = Path("/run/rear/rescue-system")
+# Of Docker, of Podman, and of whatever follows systemd's Container Interface.
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"), Path("/run/systemd/container"))
 
 
 def _at_most_a_day(value: int) -> str:
@@ -77,7 +79,8 @@ def rear_settings() -> Iterable[Setting]:
         default=False,
         environment=True,
         help="Whether `rear recover` may run outside of the rescue system, on a live system with its root file system"
-        " in memory that was started to repair this machine. In a container it would take the disks of a running host.",
+        " in memory, or in an overlay, that was started to repair this machine. Containers are refused all the same: it"
+        " would take the disks of a running host.",
     )
     yield Setting(
         "SHARE_DIR",
@@ -117,16 +120,23 @@ def check_rescue_system(run: Run) -> None:
     """Refuse to recover on a running machine: the rescue system has its root file system in memory, and a mark.
 
     Memory alone proves nothing: containers and live systems have their root there, and see the disks of a machine that
-    is well.
+    is well. A live system may lay an overlay over what it was started from, as containers do, too.
     """
     # In a chroot the root may be no mount point, and findmnt then has no answer.
     root = run.sh.query("findmnt", "--noheadings", "--output", "FSTYPE", "/", ok=(0, 1)).split()
-    if not root or not set(root) <= {"rootfs", "tmpfs", "ramfs"}:
+    is_live = not RESCUE_MARK.exists() and run.settings["ALLOW_LIVE_SYSTEM"]
+    if is_live and (mark := next((path for path in CONTAINER_MARKS if path.exists()), None)):
+        raise Refused(
+            f"this is a container ({mark}), whose disks are those of a machine that runs",
+            "boot the rescue media of the machine that is to be recovered",
+        )
+    in_memory = {"rootfs", "tmpfs", "ramfs"} | ({"overlay"} if is_live else set())
+    if not root or not set(root) <= in_memory:
         raise Refused(
             f"this is not the rescue system: the root file system is {' '.join(root) or 'unknown'}, not in memory",
             "boot the rescue media of this machine, then run `rear recover` there",
         )
-    if not RESCUE_MARK.exists() and not run.settings["ALLOW_LIVE_SYSTEM"]:
+    if not RESCUE_MARK.exists() and not is_live:
         raise Refused(
             "this is not the rescue system: its root file system is in memory, but rear did not start it",
             "boot the rescue media; or on a live system that was started to repair this machine, and in no container:"

@@ -17,6 +17,12 @@ from rear_core.testing.fake_shell import FakeShell
 ASKED = "findmnt --noheadings --output FSTYPE /"
 
 
+@pytest.fixture(autouse=True)
+def no_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests themselves may run in one."""
+    monkeypatch.setattr(core, "CONTAINER_MARKS", ())
+
+
 def run(root: str, allowed: bool = False) -> Run:
     fields: dict[str, Any] = {"sh": FakeShell({ASKED: root}), "settings": {"ALLOW_LIVE_SYSTEM": allowed}}
     return cast(Run, SimpleNamespace(**fields))
@@ -39,6 +45,20 @@ def test_a_root_in_memory_without_the_mark_is_a_container_for_all_we_know(
         core.check_rescue_system(run("tmpfs\n"))
     assert "ALLOW_LIVE_SYSTEM=yes" in caught.value.hint
     core.check_rescue_system(run("tmpfs\n", allowed=True))
+
+
+@pytest.mark.parametrize("root", ["tmpfs\n", "overlay\n"])
+def test_a_live_system_is_allowed_by_the_word_and_a_container_by_nothing(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "RESCUE_MARK", tmp_path / "none")
+    monkeypatch.setattr(core, "CONTAINER_MARKS", [tmp_path / "container"])
+    core.check_rescue_system(run(root, allowed=True))
+    with pytest.raises(Refused):
+        core.check_rescue_system(run(root))
+    (tmp_path / "container").touch()
+    with pytest.raises(Refused, match="this is a container"):
+        core.check_rescue_system(run(root, allowed=True))
 
 
 def test_the_rescue_system_is_known_by_the_mark_of_its_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
