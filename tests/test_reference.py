@@ -16,8 +16,9 @@ from rear_core.builtin.scripts import RESCUE_PHASES, environment
 from rear_core.cli import COMMANDS
 from rear_core.errors import ExitCode
 from rear_core.finalize import summary
+from rear_core.network import apply as network
+from rear_core.network import parameter
 from rear_core.plugins import Plugins, discover, load
-from rear_core.rescue import network, network_parameter
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.settings.files import names_for
@@ -77,7 +78,7 @@ def test_the_reference_has_every_kernel_parameter_and_no_other() -> None:
     skeleton = ROOT / "src/rear_core/skel/default"
     (words,) = re.findall(r"for word in .*?case \$word in(.*?)esac", (skeleton / "init").read_text(), re.DOTALL)
     read = {name.rstrip("=") for name in re.findall(r"^\s+([\w.]+=?)[^\n]*\)", words, re.MULTILINE)}
-    assert network_parameter.find("quiet ip=dhcp") == ["dhcp"]
+    assert parameter.find("quiet ip=dhcp") == ["dhcp"]
     described = first_column("kernel-parameters.md")
     assert {word.partition("=")[0] for word in described} == {*read, "ip"}
     menu = (skeleton / "usr/lib/rear/menu").read_text()
@@ -107,7 +108,7 @@ def test_the_reference_has_every_environment_variable_and_no_other() -> None:
     for path in ROOT.glob("src/rear_core/**/*.py"):
         text = path.read_text()
         # The DHCP client's hook reads what dhclient hands to it (dhclient-script(8)), not what a user sets.
-        if path.name != "network_lease.py":
+        if path != ROOT / "src/rear_core/network/lease.py":
             read |= set(re.findall(r'os\.environ(?:\.get\(|\[)"(\w+)"', text))
             for names in re.findall(r"os\.environ\[k\] for k in \(([^)]*)\)", text):
                 read |= set(re.findall(r"\w+", names))

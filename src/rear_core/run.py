@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .archive.external import Found
     from .archive.restore import Backup
     from .media.carried import Carried
+    from .network.model import Network
     from .plugins import Plugins
     from .rescue.contents import Contents
     from .settings import Settings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .storage.plan import Plan, Rebuilt
     from .system import System
     from .system.kernel import Kernel
-    from .system.network import Network
 
 
 @dataclass(frozen=True)

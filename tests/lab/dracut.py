@@ -16,6 +16,7 @@ from typing import Any
 import rear_os_redhat
 from rear_core.builtin import finalize, modules, system
 from rear_core.errors import RearError
+from rear_core.network.model import Network, save
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.rescue.initramfs import Member, write_archive
@@ -29,7 +30,6 @@ from rear_core.storage.luks import Luks
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
 from rear_core.system import Firmware, System
-from rear_core.system.network import Network, save
 from rear_core.system.os_release import read_os_release
 
 from . import debian

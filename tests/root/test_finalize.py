@@ -19,6 +19,7 @@ from rear_core.boot.chroot import run_inside
 from rear_core.boot.grub_bios import read_boot_sector
 from rear_core.builtin import finalize, modules, system
 from rear_core.errors import RearError
+from rear_core.network.model import Network, save
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
@@ -30,7 +31,6 @@ from rear_core.storage.layout import make
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
 from rear_core.system import Firmware, OperatingSystem, System
-from rear_core.system.network import Network, save
 
 pytestmark = pytest.mark.root
 

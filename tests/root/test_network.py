@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.network import model as network
+from rear_core.network.model import Network
 from rear_core.shell import Shell
-from rear_core.system import network
-from rear_core.system.network import Network
 
 pytestmark = pytest.mark.root
 
 SOURCE = Path(network.__file__).parents[2]
 CAPTURE = """
 from rear_core.shell import Shell
-from rear_core.system import network, network_capture
-print(network.dumps(network_capture.capture(Shell())))
+from rear_core.network import capture, model as network
+print(network.dumps(capture.capture(Shell())))
 """
 MACS = ("02:00:00:00:01:01", "02:00:00:00:01:02", "02:00:00:00:01:03")
 
@@ -72,7 +72,7 @@ class Namespaces:
         """What the rescue system prints when it sets the network up."""
         file = tmp_path / f"{name}.json"
         network.save(recorded, file)
-        return self.python(name, "-m", "rear_core.rescue.network", os.fspath(file), setup=setup, ok=(ok,))
+        return self.python(name, "-m", "rear_core.network.apply", os.fspath(file), setup=setup, ok=(ok,))
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_the_kernel_parameter_replaces_addresses_and_keeps_links(lab: Namespaces
     printed = lab.python(
         "after",
         "-c",
-        "import sys, pathlib, socket; from rear_core.rescue import network;"
+        "import sys, pathlib, socket; from rear_core.network import apply as network;"
         "status = network.main(sys.argv[1:]); print(socket.gethostname());"
         "print(pathlib.Path('/etc/resolv.conf').read_text()); sys.exit(status)",
         os.fspath(_saved(recorded, tmp_path)),

@@ -17,7 +17,9 @@ import rear_os_redhat
 import rear_os_suse
 from rear_core.boot import grub_menu
 from rear_core.builtin import finalize, modules, system
-from rear_core.finalize import network as cards
+from rear_core.finalize.names import patterns_with_words
+from rear_core.network import rename as cards
+from rear_core.network.model import Link, Network
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
@@ -35,7 +37,6 @@ from rear_core.storage.swap import Swap
 from rear_core.storage.vfat import Fat
 from rear_core.storage.xfs import Xfs
 from rear_core.system import Firmware, System
-from rear_core.system.network import Link, Network
 from rear_core.system.os_release import read_os_release
 from rear_core.testing.fake_shell import FakeShell
 
@@ -234,8 +235,9 @@ def perform(run: Run, recorded: Recorded) -> None:
         old = Network(links=tuple(_card(name, mac) for name, mac in zip(recorded.names, MACS)))
         here = [_card("eth7", NEW_MAC, "pci0000:00/0000:00:05.0")]
         replaced, lost = cards.replaced_cards(old, here), cards.lost_cards(old, here)
-        run.recovery.done += map(str, cards.put_right(run.target, replaced))
-        run.recovery.differences += cards.mentions(run.target, replaced, lost)
+        with_words = patterns_with_words(run.plugins.call("rear_boot_loaders"))
+        run.recovery.done += map(str, cards.put_right(run.target, replaced, with_words))
+        run.recovery.differences += cards.mentions(run.target, replaced, lost, with_words)
 
     steps: list[tuple[int, Callable[[Run], None]]] = [
         (10, finalize.make_directories), (30, finalize.put_names_right), (33, finalize.put_lvm_right),

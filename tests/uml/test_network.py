@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from lab import guests
-from rear_core.system import network
-from rear_core.system.network import Network
+from rear_core.network import model as network
+from rear_core.network.model import Network
 
 pytestmark = pytest.mark.uml
 
@@ -97,8 +97,8 @@ ip link set dev card1 name other; ip link set dev card2 name card1; ip link set 
 ip link set dev card3 name eth7; ip link set dev card4 name card3
 """
 CAPTURE = (
-    "from rear_core.shell import Shell; from rear_core.system import network, network_capture;"
-    "print(network.dumps(network_capture.capture(Shell())))"
+    "from rear_core.shell import Shell; from rear_core.network import capture, model as network;"
+    "print(network.dumps(capture.capture(Shell())))"
 )
 PYTHON = "/opt/rear/bin/python"
 
@@ -183,6 +183,6 @@ def set_up_again(guest: guests.Machine, before: Network) -> str:
     """Take everything away, exchange the cards, and have the rescue system set it up; returns what that says."""
     guest.put("/root/network.json", network.dumps(before).encode())
     guest.check("sh /root/swap")
-    answer = guest.sh(f"cd / && {PYTHON} -m rear_core.rescue.network /root/network.json")
+    answer = guest.sh(f"cd / && {PYTHON} -m rear_core.network.apply /root/network.json")
     assert answer.status == 0, answer.output
     return answer.output

@@ -110,7 +110,7 @@ def take_python(run: Run) -> None:
     for line in lacking:
         run.report.detail(line)
     tree.text("/usr/bin/rear", python.script("from rear_core.cli import main\nmain()"), 0o755)
-    network = "import runpy\nrunpy.run_module('rear_core.rescue.network', run_name='__main__')"
+    network = "import runpy\nrunpy.run_module('rear_core.network.apply', run_name='__main__')"
     tree.text("/usr/bin/rear-network", python.script(network), 0o755)
     for name, number in KERNEL_CALLS.items():
         call = f"{python.shebang()}\nimport ctypes\nctypes.CDLL(None).reboot({number:#x})\n"

@@ -190,10 +190,11 @@ def put_lvm_right(run: Run) -> None:
 
 def put_cards_right(run: Run) -> None:
     """Give new network cards the names of those whose place they took."""
-    from ..finalize import network as cards
     from ..finalize.decision import COPIED
-    from ..rescue.network import present
-    from ..system.network import load
+    from ..finalize.names import patterns_with_words
+    from ..network import rename as cards
+    from ..network.apply import present
+    from ..network.model import load
 
     path = run.recovery_dir / "network.json"
     if not path.is_file():
@@ -206,11 +207,12 @@ def put_cards_right(run: Run) -> None:
         change = f"at {new.bus} instead of {old.bus}" if same else f"{new.hardware_mac} instead of {old.hardware_mac}"
         run.recovery.differences.append(f"network card {name}: {change}")
     run.recovery.differences += [f"network card {link.name}: no card has taken its place" for link in lost]
-    changes = cards.put_right(run.target, replaced)
+    with_words = patterns_with_words(run.plugins.call("rear_boot_loaders"))
+    changes = cards.put_right(run.target, replaced, with_words)
     run.recovery.done += map(str, changes)
     # Of these an initramfs has a copy.
     run.recovery.rewritten += [change.file for change in changes if change.file.startswith(COPIED)]
-    run.recovery.differences += cards.mentions(run.target, replaced, lost)
+    run.recovery.differences += cards.mentions(run.target, replaced, lost, with_words)
 
 
 def install_boot_loaders(run: Run) -> None:

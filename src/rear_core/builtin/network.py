@@ -11,8 +11,8 @@ from ..rescue.contents import Contents
 from ..step import Step
 
 if TYPE_CHECKING:
+    from ..network.model import Network
     from ..run import Run
-    from ..system.network import Network
 
 # ip= at the boot prompt can ask for a lease on any machine.
 CLIENTS = ("dhclient", "dhcpcd", "udhcpc", "busybox")
@@ -50,8 +50,8 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 def describe_network(run: Run) -> None:
     """Write the links, addresses, routes and rules of this machine to network.json."""
-    from ..system.network import save
-    from ..system.network_capture import capture
+    from ..network.capture import capture
+    from ..network.model import save
 
     run.network = capture(run.sh)
     save(run.network, run.recovery_dir / "network.json")

@@ -43,6 +43,16 @@ def naming_files(kinds: Sequence[StorageKind], loaders: Iterable[BootLoader]) ->
     ]
 
 
+def patterns_with_words(loaders: Iterable[BootLoader]) -> list[str]:
+    """The patterns of all files that may have words for the kernel."""
+
+    def nothing(_text: str) -> Iterable[Reference]:
+        return ()
+
+    of_loaders = [loader.naming_files(nothing) for loader in loaders if loader.naming_files]
+    return [*KERNEL_WORDS, *DRACUT_CONF, *dict.fromkeys(file.pattern for files in of_loaders for file in files)]
+
+
 def command_line(kinds: Iterable[StorageKind]) -> Reader:
     """What finds the devices that words for the kernel name, wherever they stand in a text."""
     readers = [kind.words for kind in kinds if kind.words]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
-from rear_core.system.network import Address, Link, Network, Route, dumps, hardware, load, loads, save
+from rear_core.network.model import Address, Link, Network, Route, dumps, hardware, load, loads, save
 
 NETWORKS = st.builds(
     Network,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ConfigurationError
-from ..system.network import CARD, Address, Hop, Link, Network, Route
+from .model import CARD, Address, Hop, Link, Network, Route
 
 LEASED = ("on", "any", "dhcp", "both", "bootp", "rarp")
 STATIC = ("off", "none")

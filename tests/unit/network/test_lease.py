@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.rescue.network_lease import Lease, commands, read, write_resolver
-from rear_core.system.network import Resolver
+from rear_core.network.lease import Lease, commands, read, write_resolver
+from rear_core.network.model import Resolver
 
 DHCLIENT = {
     "reason": "BOUND",

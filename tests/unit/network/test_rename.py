@@ -7,14 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.network import exchanged, lost_cards, mentions, put_right, replaced_cards
-from rear_core.system.network import Link, Network
+from rear_core.boot.grub_efi import GRUB_EFI
+from rear_core.finalize.names import patterns_with_words
+from rear_core.network import rename
+from rear_core.network.model import Link, Network
+from rear_core.network.rename import exchanged, lost_cards, replaced_cards
 
+WITH_WORDS = patterns_with_words([GRUB_EFI])
 OLD, NEW, OTHER = "52:54:00:00:00:01", "52:54:00:aa:bb:cc", "52:54:00:00:00:99"
 
 
 def card(name: str, mac: str, bus: str = "pci0/0000:00:03.0") -> Link:
     return Link(name, mac=mac, driver="virtio_net", bus=bus)
+
+
+def put_right(target: Path, replaced: rename.Replaced) -> list[rename.Change]:
+    return rename.put_right(target, replaced, WITH_WORDS)
 
 
 RECORDED = Network(links=(card("enp0s3", OLD), Link("br0", kind="bridge", mac=OLD)))
@@ -156,7 +164,7 @@ def test_what_still_names_old_cards_is_told(tmp_path: Path) -> None:
     here = [card("eth0", NEW)]
     lost = lost_cards(recorded, here)
     assert [link.name for link in lost] == ["eth1"]
-    assert mentions(tmp_path, replaced_cards(recorded, here), lost) == [
+    assert rename.mentions(tmp_path, replaced_cards(recorded, here), lost, WITH_WORDS) == [
         "/etc/network/interfaces, line 2: no card has taken the place of eth1",
         "/etc/netplan/01.yaml, line 1: no card has taken the place of eth1",
         "/etc/sysconfig/network/ifcfg-eth1: no card has taken the place of eth1",
@@ -199,7 +207,7 @@ def test_an_address_that_is_left_is_told_however_it_is_written(tmp_path: Path, n
     replaced = replaced_cards(RECORDED, [card("eth0", NEW)])
     put_right(tmp_path, replaced)
     number = text.count("\n") + 1
-    assert mentions(tmp_path, replaced, []) == [
+    assert rename.mentions(tmp_path, replaced, [], WITH_WORDS) == [
         f"/{name}, line {number}: {old} is the address of a network card that is gone, and is left"
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rear_core.system.network_options import bridge_vlans, member_options, options
+from rear_core.network.options import bridge_vlans, member_options, options
 
 PREFIX = {"bond": "IFLA_BOND_", "bridge": "IFLA_BR_", "vlan": "IFLA_VLAN_", "macvlan": "IFLA_MACVLAN_"}
 QOS = {"IFLA_VLAN_QOS_MAPPING": [{"from": 2, "to": 3}, {"from": 4, "to": 5}]}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from ..errors import ConfigurationError
-from ..system.network import CARD, MAIN_TABLE, Address, Hop, LeftOut, Link, Network, Route, Rule
+from .model import CARD, MAIN_TABLE, Address, Hop, LeftOut, Link, Network, Route, Rule
 
 BONDS = ("bond", "team")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rear_core.rescue.network import present
+from rear_core.network.apply import present
 from rear_core.testing.fake_shell import FakeShell
 
 

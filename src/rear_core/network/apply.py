@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets up the recorded network in the rescue system, with nothing but `ip` and what the recorded links need.
 
-`python -m rear_core.rescue.network [network.json]`, in the rescue system also `rear-network`. Prints one
+`python -m rear_core.network.apply [network.json]`, in the rescue system also `rear-network`. Prints one
 line for each link; details go to /var/log/rear-network.log. Exit status: 0 everything is up, 1 something
 is not, 2 the description or ip= cannot be used.
 """
@@ -20,10 +20,10 @@ from typing import Any
 from ..errors import ConfigurationError, ExitCode, ProgramFailed, RearError
 from ..report import Report, explanation
 from ..shell import Shell
-from ..system.network import CARD, Link, Network, hardware, load, odd_card
-from .network_lease import write_resolver
-from .network_parameter import find, override, parse
-from .network_plan import CLIENTS, LEASE_SCRIPT, Command, Match, Plan, default_metrics, match, plan
+from .lease import write_resolver
+from .model import CARD, Link, Network, hardware, load, odd_card
+from .parameter import find, override, parse
+from .plan import CLIENTS, LEASE_SCRIPT, Command, Match, Plan, default_metrics, match, plan
 
 __all__ = ["Command", "Match", "Plan", "apply", "main", "match", "plan", "present"]
 
@@ -126,7 +126,7 @@ def _wait_for_carrier(link: str) -> bool:
 def _write_lease_script(network: Network) -> None:
     """The program for the DHCP client, with the metric of each link's default route."""
     metrics = [f"{link}={metric}" for link, metric in default_metrics(network.routes).items()]
-    python = shlex.join([sys.executable, "-m", "rear_core.rescue.network_lease", *metrics, "--"])
+    python = shlex.join([sys.executable, "-m", "rear_core.network.lease", *metrics, "--"])
     script = Path(LEASE_SCRIPT)
     path = shlex.quote(":".join(sys.path))
     script.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {python} "$@"\n')

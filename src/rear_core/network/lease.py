@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a DHCP client calls when it has a lease: sets address, default route and name servers.
 
-`python -m rear_core.rescue.network_lease [LINK=METRIC...] -- [REASON]`, the lease in the environment.
+`python -m rear_core.network.lease [LINK=METRIC...] -- [REASON]`, the lease in the environment.
 dhclient and dhcpcd tell the reason there too, udhcpc as an argument.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import RearError
 from ..shell import Shell
-from ..system.network import Resolver
+from .model import Resolver
 
 GIVEN = ("BOUND", "RENEW", "REBIND", "REBOOT")
 RESOLV_CONF = Path("/etc/resolv.conf")

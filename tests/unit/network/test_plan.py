@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
-from rear_core.rescue.network_plan import Command, Match, Plan, in_order, match, plan
-from rear_core.system.network import Address, Hop, LeftOut, Link, Network, Route, Rule
+from rear_core.network.model import Address, Hop, LeftOut, Link, Network, Route, Rule
+from rear_core.network.plan import Command, Match, Plan, in_order, match, plan
 
 PCI = "pci0000:00/0000:00:0{}.0"
 

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import recovered
-from ..boot.grub_references import DEFAULTS, ENVIRONMENTS, GRUB_CFG
-from ..rescue.network_plan import match
-from ..system.network import CARD, Link, Network
-from .names import DRACUT_CONF, KERNEL_WORDS
+from .model import CARD, Link, Network
+from .plan import match
 
 # Six bytes, as 52:54:00:aa:bb:01, 52-54-00-aa-bb-01, 5254.00aa.bb01 or 525400aabb01.
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 PLACE = r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 # The rest of a line, and of those that go on where it ends in a backslash.
 REST = r"(?:.*\\\n)*.*$"
-KERNEL = (*DEFAULTS, *KERNEL_WORDS, *ENVIRONMENTS, *DRACUT_CONF, *GRUB_CFG)
+# In words for the kernel.
+IN_WORDS = r"(?<![\w.])(?:ifname|BOOTIF)=\S+"
 LINKS = ("/etc/systemd/network/*.link", "/etc/systemd/network/*.link.d/*.conf")
 NETWORKS = ("/etc/systemd/network/*.network", "/etc/systemd/network/*.network.d/*.conf")
 RULES = "/etc/udev/rules.d/*.rules"
@@ -40,7 +39,6 @@ BY_ADDRESS = (
     ("/etc/network/interfaces.d/*", r"^[^#\n]*\bmac/.*$", ""),
     ("/etc/sysconfig/network-scripts/ifcfg-*", r"^[ \t]*HWADDR[ \t]*=.*$", ""),
     ("/etc/wicked/ifconfig/*.xml", r"<permanent-address>.*?</permanent-address>", ""),
-    *((place, r"(?<![\w.])(?:ifname|BOOTIF)=\S+", "") for place in KERNEL),
 )  # fmt: skip
 # Where it is recognised by its place on the PCI bus.
 BY_PLACE = (
@@ -54,7 +52,6 @@ CONFIGURATION = (
     "/etc/systemd/network/*.d/*.conf", "/etc/NetworkManager/system-connections/*",
     "/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf",
     "/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*", "/etc/wicked/ifconfig/*.xml", RULES,
-    *KERNEL,
 )  # fmt: skip
 # MACAddress and not PermanentMACAddress, which older releases of systemd do not know.
 LINK = """# Made by the recovery: {reason}.
@@ -107,10 +104,14 @@ class Change:
         return f"{self.file}: {self.what}"
 
 
-def put_right(target: Path, replaced: Replaced) -> list[Change]:
-    """Name new cards as the old ones were, and exchange addresses in the configuration; returns what was done."""
+def put_right(target: Path, replaced: Replaced, with_words: Sequence[str]) -> list[Change]:
+    """Name new cards as the old ones were, and exchange addresses in the configuration; returns what was done.
+
+    `with_words` are the patterns of files with words for the kernel.
+    """
     addresses = {old.hardware_mac.lower(): new.hardware_mac.lower() for old, new in replaced.values()}
-    done = _exchange(target, BY_ADDRESS, addresses, "the address of the new network card")
+    by_address = (*BY_ADDRESS, *((place, IN_WORDS, "") for place in with_words))
+    done = _exchange(target, by_address, addresses, "the address of the new network card")
     done += _exchange(target, BY_PLACE, _places(replaced), "the place of the new network card")
     for name, (old, new) in sorted(replaced.items()):
         if not is_named(target, name, new):
@@ -180,13 +181,14 @@ def _spellings(addresses: Iterable[str]) -> str:
     return rf"(?<![0-9A-Za-z])(?:{'|'.join(known) or '(?!)'})(?![0-9A-Za-z])"
 
 
-def mentions(target: Path, replaced: Replaced, lost: Sequence[Link]) -> list[str]:
+def mentions(target: Path, replaced: Replaced, lost: Sequence[Link], with_words: Sequence[str]) -> list[str]:
     """Where the configuration still has the address of a card that is gone, or the name of one without a successor."""
     here = {new.hardware_mac.lower() for _, new in replaced.values()}
     gone = _spellings(sorted({old.hardware_mac.lower() for old, _ in replaced.values()} - here))
     names = "|".join(re.escape(link.name) for link in lost) or "(?!)"
     found = []
-    for name, path in dict(pair for pattern in CONFIGURATION for pair in recovered.find(target, pattern)).items():
+    patterns = (*CONFIGURATION, *with_words)
+    for name, path in dict(pair for pattern in patterns for pair in recovered.find(target, pattern)).items():
         if card := re.search(rf"(?:^|-)({names})(?:\.|$)", path.name):
             found.append(f"{name}: no card has taken the place of {card[1]}")
         for number, line in enumerate(recovered.read(path).splitlines(), 1):

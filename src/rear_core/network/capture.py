@@ -13,9 +13,9 @@ from typing import Any
 
 from ..errors import ProgramFailed, RearError
 from ..shell import Shell
-from .network import CARD, Address, LeftOut, Link, Network, Resolver, Route, hardware, odd_card, reading
-from .network_options import bridge_vlans, member_options, options
-from .network_routes import describe_routes, describe_rules
+from .model import CARD, Address, LeftOut, Link, Network, Resolver, Route, hardware, odd_card, reading
+from .options import bridge_vlans, member_options, options
+from .routes import describe_routes, describe_rules
 
 Message = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rear_core.system.network import Address, Hop, LeftOut, Link, Network, Resolver, Route, Rule
-from rear_core.system.network_capture import describe, parse_resolver, team_config
+from rear_core.network.capture import describe, parse_resolver, team_config
+from rear_core.network.model import Address, Hop, LeftOut, Link, Network, Resolver, Route, Rule
 
 UP = 0x1
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .network import Address, Hop, LeftOut, Route, Rule, reading
+from .model import Address, Hop, LeftOut, Route, Rule, reading
 
 Message = Mapping[str, Any]
 

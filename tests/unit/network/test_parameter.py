@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
-from rear_core.rescue.network_parameter import Parameter, find, override, parse
-from rear_core.system.network import Address, Hop, Link, Network, Resolver, Route, Rule
+from rear_core.network.model import Address, Hop, Link, Network, Resolver, Route, Rule
+from rear_core.network.parameter import Parameter, find, override, parse
 
 RECORDED = Network(
     hostname="db1",
