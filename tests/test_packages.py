@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def test_every_distribution_builds_as_a_wheel() -> None:
     built = {path.name.partition("-")[0].replace("_", "-") for path in debian.wheels().glob("*.whl")}
     assert built == set(debian.distributions())
+
+
+def test_every_wheel_has_the_license() -> None:
+    text = (debian.CHECKOUT / "LICENSE").read_bytes()
+    for path in debian.wheels().glob("*.whl"):
+        with zipfile.ZipFile(path) as wheel:
+            # Its folder depends on the version of setuptools.
+            files = {name.rpartition("/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
+            assert wheel.read(files["LICENSE"]) == text, path.name
+            lines = wheel.read(files["METADATA"]).decode().splitlines()
+        assert {"License: GPL-3.0-or-later", "License-File: LICENSE"} <= set(lines)
 
 
 def test_every_plugin_leaves_nothing_behind_and_the_others_go_on(core: Environment) -> None:

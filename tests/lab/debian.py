@@ -272,7 +272,7 @@ def distributions() -> dict[str, Path]:
 
 
 def _source_files(source: Path) -> list[Path]:
-    wanted = [source / "pyproject.toml", source / "README.md", *(source / "src").rglob("*")]
+    wanted = [*(source / name for name in ("LICENSE", "README.md", "pyproject.toml")), *(source / "src").rglob("*")]
     return sorted(
         path
         for path in wanted
