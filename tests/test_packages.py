@@ -96,7 +96,7 @@ def test_every_distribution_builds_as_a_wheel() -> None:
     assert built == set(debian.distributions())
 
 
-def test_every_wheel_has_the_license() -> None:
+def test_every_wheel_has_the_license_and_its_authors() -> None:
     text = (debian.CHECKOUT / "LICENSE").read_bytes()
     for path in debian.wheels().glob("*.whl"):
         with zipfile.ZipFile(path) as wheel:
@@ -104,7 +104,7 @@ def test_every_wheel_has_the_license() -> None:
             files = {name.rpartition("/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
             assert wheel.read(files["LICENSE"]) == text, path.name
             lines = wheel.read(files["METADATA"]).decode().splitlines()
-        assert {"License: GPL-3.0-or-later", "License-File: LICENSE"} <= set(lines)
+        assert {"License: GPL-3.0-or-later", "License-File: LICENSE", "Author: The rear developers"} <= set(lines)
 
 
 def test_every_plugin_leaves_nothing_behind_and_the_others_go_on(core: Environment) -> None:
