@@ -53,7 +53,7 @@ def test_discovery_imports_nothing(install: Install) -> None:
         ("import no_such_module", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemExit(3)", "ends the program when imported"),
         ("@hookimpl\ndef rear_prepare():\n    pass\n", "unknown hook 'rear_prepare'"),
-        ("@hookimpl\ndef rear_prep(runn):\n    pass\n", "{'runn'}"),
+        ("@hookimpl\ndef rear_prep(machine):\n    pass\n", "{'machine'}"),
         ("def rear_prep(run):\n    pass\n", "rear_prep lacks @hookimpl"),
         ("", "implements no hook"),
     ],

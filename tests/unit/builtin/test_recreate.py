@@ -91,7 +91,7 @@ BOOT = [
         ("disk:a", "bcd", "disk of the root file system is left out"),
         ("disk:b", "acd", "disk of /boot is left out"),
         ("mount:/boot", "abcd", ""),
-        ("disk:c", "abd", ""),
+        ("disk:c", "dab", ""),
         ("disk:c disk:d", "ab", "an EFI system partition, by which the machine starts, is on a disk that is left out"),
         ("fs:c fs:d", "abcd", ""),
         ("none", "abcd", ""),

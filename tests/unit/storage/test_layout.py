@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ('"size": 1000', '"size": NaN', "NaN is no number"),
         ('"size": 1000', '"size": 1, "size": 2', "line 4: 'size' is given twice"),
         (', "size": 1000', "", "line 4: item 'disk:a' lacks the field 'size'"),
-        ('"size": 1000', '"size": 1, "sise": 2', "line 4: item 'disk:a' has the unknown field 'sise'"),
+        ('"size": 1000', '"size": 1, "length": 2', "line 4: item 'disk:a' has the unknown field 'length'"),
         ('"type": "ext"', '"type": "zfs"', "line 7: item 'fs:b' has the unknown type \"zfs\""),
         ('"needs": ["disk:a"]', '"needs": "disk:a"', "line 8: 'needs' of item 'fs:b' must be a list"),
         (
@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ('"needs": []', '"needs": ["fs:b"]', "need each other"),
         ('"id": "fs:b"', '"id": "disk:a"', "line 6: the id 'disk:a' is given twice"),
         ('"id": "fs:b",', "", "an item must be an object with an id"),
-        ('"items"', '"itmes"', "'itmes' is no part of a layout"),
+        ('"items"', '"parts"', "'parts' is no part of a layout"),
         ('"version": 1,', '"version": 1, "left_out": {},', "'left_out' must be a list"),
         (LAYOUT, "[]", "it has no version"),
         (LAYOUT, "", "this is not JSON"),
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named_with_its_line(old: str, new: str, message: str) 
 
 
 def test_a_near_field_is_suggested() -> None:
-    assert error_of(LAYOUT.replace('"version": 4', '"versoin": 4')).hint == "did you mean 'version'?"
+    assert error_of(LAYOUT.replace('"version": 4', '"versions": 4')).hint == "did you mean 'version'?"
 
 
 def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
