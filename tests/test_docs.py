@@ -22,7 +22,7 @@ PAGES = sorted(ROOT.glob("docs/**/*.md"))
 # What pages say in brackets behind the name of a test: the machines that tests are run on.
 RECORDED = ROOT.glob("tests/machines/*/commands")
 CASES = {*(design.name for design in designs.ALL), *(path.parent.name for path in RECORDED)}
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+READMES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -66,6 +66,17 @@ def test_the_pages_become_html_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run((*sphinx, ROOT / "docs", tmp_path / "html"), capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "html/reference/exit-codes.html").exists()
+
+
+def test_every_file_to_touch_is_there() -> None:
+    """What CONTRIBUTING names, with NAME and KIND for what is not there yet."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"[` ]((?:docs|plugins|src|tests|tools)/[\w/.*-]+)", text)
+    assert len(paths) > 30
+    for path in paths:
+        assert [*ROOT.glob(re.sub("NAME|KIND", "*", path))], path
+    for word, path in re.findall(r"`(\w+)` of `([\w/.-]+\.py)`", text):
+        assert word in (ROOT / path).read_text(), f"{path} has no {word}"
 
 
 def test_every_test_that_a_page_names_is_there() -> None:
