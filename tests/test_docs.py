@@ -14,6 +14,7 @@ import reference
 
 from lab import designs
 from rear_core import builtin, hookspecs
+from rear_core.plugins import PACKAGES
 from rear_core.testing import conformance
 from rear_core.testing.harness import Supply
 
@@ -66,6 +67,16 @@ def test_the_pages_become_html_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run((*sphinx, ROOT / "docs", tmp_path / "html"), capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "html/reference/exit-codes.html").exists()
+
+
+def test_every_output_and_backup_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for package, names in PACKAGES.items():
+        kind = package.split("-")[1]
+        if kind in ("output", "backup"):
+            (row,) = re.findall(rf"^\| .*plugins/{package}/README.md.*$", text, re.MULTILINE)
+            assert {*re.findall(r"`(?:\w+=)?([A-Z]+)`", row)} == {*names.upper().split()}
+            assert f"`{kind.upper()}=" in row
 
 
 def test_every_file_to_touch_is_there() -> None:
