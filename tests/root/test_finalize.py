@@ -120,7 +120,7 @@ def test_what_is_missing_is_named_and_fails_the_recovery(run: Run) -> None:
     with pytest.raises(RearError, match="will not start as it should"):
         perform(run)
     assert run.recovery.problems == [
-        f"/{debian.kernel().name} of the entry 'Debian' is missing or empty",
+        f"/boot/{debian.kernel().name} of the entry 'Debian' is missing or empty",
         "the key file /etc/lost.key of /etc/crypttab is missing",
     ]
     eased = "/etc/fstab, line 3: UUID=1234-ABCD is on no device: given nofail, so that the system starts without it"

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from rear_core import Refused
+from rear_core.network.model import CARD, Network
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Layout
-from rear_core.system.network import CARD, Network
 from rear_core.url import Url
 
 from . import qemu

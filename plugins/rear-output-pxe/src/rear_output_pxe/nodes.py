@@ -71,8 +71,8 @@ def _own_uuid() -> str:
 
 def _own_addresses(run: Run, kind: str) -> list[str]:
     """Of all cards: whichever the machine boots from."""
-    from rear_core.system.network import CARD
-    from rear_core.system.network_capture import capture
+    from rear_core.network.capture import capture
+    from rear_core.network.model import CARD
 
     network = run.network or capture(run.sh)
     if kind == "mac":
