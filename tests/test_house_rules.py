@@ -162,6 +162,29 @@ def test_no_modules_import_each_other() -> None:
     TopologicalSorter(graph).prepare()
 
 
+# What knows a technology besides its own files, and why.
+KNOWN_TO = {
+    # The names by which the recovered system calls its disks are its configuration's.
+    "multipath": {"rear_core.finalize.devices", "rear_core.builtin.finalize"},
+    # Its list of devices is made anew by a step of its own.
+    "lvm": {"rear_core.builtin.finalize"},
+}
+
+
+@pytest.mark.parametrize("name", ["btrfs", "ext", "luks", "lvm", "md", "multipath", "swap", "vfat", "xfs"])
+def test_only_its_own_files_know_a_technology(name: str) -> None:
+    """Whoever names one knows it better than those that somebody else brings."""
+
+    def is_own(module: str) -> bool:
+        _, package, file = f"{module}..".split(".")[:3]
+        return package in ("storage", "finalize") and file.partition("_")[0] == name
+
+    files = {module_name(path): path for path in MODULES}
+    knowing = {module for module, path in files.items() if any(map(is_own, imports(path)))}
+    others = {module for module in knowing if not is_own(module)} - {"rear_core.storage.technologies"}
+    assert others == KNOWN_TO.get(name, set())
+
+
 def test_a_plugin_imports_no_other_plugin() -> None:
     packages = {path.name for path in ROOT.glob("plugins/*/src/*") if path.is_dir()}
     for path in ROOT.glob("plugins/*/src/**/*.py"):

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from ..storage.command import Site
-from ..storage.disk import Disk, Partition, PartitionTable
+from ..storage.disk import BIOS_BOOT, Disk, Partition, PartitionTable
 from ..storage.layout import Item, Layout
-from .grub_bios import BIOS_BOOT_PARTITION, below_boot
+from .loader import below_boot
 
 # By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
 SYSTEM_PARTITION = {"dos": "ef", "gpt": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"}
@@ -20,7 +20,7 @@ def missing(mode: str, layout: Layout) -> list[str]:
     return [
         f"a BIOS boot partition on {layout[table.needs[0]]}"
         for table in _tables_of_boot(layout)
-        if table.label == "gpt" and BIOS_BOOT_PARTITION not in _codes(layout, table)
+        if table.label == "gpt" and BIOS_BOOT not in _codes(layout, table)
     ]
 
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..storage.disk import BIOS_BOOT
 from . import grub_menu, grub_references
-from .loader import BootLoader, Facts
+from .loader import BootLoader, Facts, below_boot
 
 if TYPE_CHECKING:
     from ..run import Run
-    from ..storage.layout import Item, Layout
+    from ..storage.layout import Item
     from ..storage.plan import Rebuilt
 
 SECTOR = 512
@@ -28,7 +29,6 @@ KERNEL_SECTOR = 0x5C
 CODE_END = 0x1B8  # behind it: the disk's signature and the partition table
 WORDS = (b"GRUB \0", b"Geom\0", b"Hard Disk\0", b"Read\0", b" Error")
 LAST_BLOCK = SECTOR - 12
-BIOS_BOOT_PARTITION = "21686148-6449-6e6f-744e-656564454649"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def core_place(sector: BootSector, partitions: list[Partition]) -> str:
         return "missing"
     for partition in partitions:
         if partition.start <= sector.core_start < partition.start + partition.size:
-            kind = "BIOS boot" if partition.type == BIOS_BOOT_PARTITION else "other"
+            kind = "BIOS boot" if partition.type == BIOS_BOOT else "other"
             return f"{kind} partition {partition.name}"
     return "after the MBR"
 
@@ -162,14 +162,6 @@ def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:
             start, size = (int((numbers / name).read_text()) for name in ("start", "size"))
             partitions.append(Partition(device["name"], start, size, device["parttype"] or ""))
     return partitions
-
-
-def below_boot(layout: Layout) -> set[str]:
-    """The ids of all that the file system with the kernels lies on."""
-    from ..storage.command import Site
-
-    mount = layout.get("mount:/boot") or layout.get("mount:/")
-    return Site(layout, {}).below(mount.needs[0]) if mount and mount.needs else set()
 
 
 def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:

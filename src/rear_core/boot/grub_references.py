@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ..storage.references import NamingFile, Reader, Reference, at
+from .grub_menu import padded
 
 GRUB_CFG = (
     "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg",
@@ -37,7 +38,8 @@ def install_devices(text: str) -> Iterator[Reference]:
 def files(words: Reader) -> list[NamingFile]:
     """All of them; `words` finds the devices in words for the kernel."""
     return [
-        *(NamingFile(pattern, words) for pattern in (*DEFAULTS, *ENVIRONMENTS)),
+        *(NamingFile(pattern, words) for pattern in DEFAULTS),
+        *(NamingFile(pattern, words, whole=padded) for pattern in ENVIRONMENTS),
         *(NamingFile(pattern, lambda text: [*words(text), *searches(text)]) for pattern in GRUB_CFG),
         NamingFile("/boot/grub/device.map", device_map),
         NamingFile("/boot/grub2/device.map", device_map),

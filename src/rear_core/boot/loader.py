@@ -12,6 +12,7 @@ from ..errors import ProgramFailed
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..storage.layout import Layout
     from ..storage.references import NamingFile, Reader
 
 # What JSON can hold: the facts are kept in recovery/system.json.
@@ -58,6 +59,12 @@ class BootLoader:
     notes: Callable[[Path], Sequence[str]] | None = None
     naming_files: Callable[[Reader], Sequence[NamingFile]] | None = None
     is_left_over: Callable[[Facts], bool] = _never
+
+
+def below_boot(layout: Layout) -> set[str]:
+    """The ids of all that the file system with the kernels lies on."""
+    mount = layout.get("mount:/boot") or layout.get("mount:/")
+    return {item.id for item in layout.below(mount.needs[0])} if mount and mount.needs else set()
 
 
 def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Facts]:

@@ -13,7 +13,6 @@ from itertools import takewhile
 from pathlib import Path
 
 from .. import recovered
-from ..boot.grub_menu import padded
 from ..storage.references import NamingFile, Reference, at
 from ..storage.spared import SYSTEM
 from .devices import Storage, decoded
@@ -75,7 +74,7 @@ def put_right(target: Path, storage: Storage, naming: Sequence[NamingFile]) -> l
             changed, found = eased(file, changed, found)
             findings += found
             if changed != text:
-                recovered.replace(path, padded(changed) if path.name == "grubenv" else changed)
+                recovered.replace(path, file.whole(changed))
     return findings
 
 

@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the initramfs and GRUB's menu of a recovered system anew where this machine needs it; OS plugins say how."""
+"""Makes the initramfs of a recovered system anew where this machine needs another one; OS plugins say how."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .. import recovered
-from ..boot.chroot import has_program, run_inside
-from ..boot.grub_menu import CONFIGURATIONS
 from ..errors import RearError
 from .decision import reasons_for_new_initramfs
 
 if TYPE_CHECKING:
     from ..run import Run
-
-# What grub-mkconfig writes into all it makes; a few lines that only lead to another file do not have it.
-GENERATED = "### BEGIN /etc/grub.d/"
 
 
 def renew_initramfs(run: Run, make: Callable[[Run], None]) -> None:
@@ -34,37 +27,3 @@ def renew_initramfs(run: Run, make: Callable[[Run], None]) -> None:
         run.recovery.problems.append(f"the initramfs could not be made anew ({'; '.join(reasons)}): {error.message}")
     else:
         run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
-
-
-def renew_menu(run: Run, commands: Iterable[Sequence[str]]) -> None:
-    """Run these programs of the recovered system, for what grub.cfg says of devices beside their identifiers.
-
-    Where no configuration was changed the menu stays as it is.
-    """
-    if not run.recovery.rewritten:
-        return
-    for command in commands:
-        try:
-            run_inside(run, *command)
-        except RearError as error:
-            # The names of devices in it were put right already.
-            run.report.warn(f"GRUB's menu could not be written anew: {error.message}")
-        else:
-            run.recovery.done.append("GRUB's menu written anew")
-    for _, path in _menus(run):
-        recovered.label(path)
-
-
-def mkconfig(run: Run) -> list[tuple[str, ...]]:
-    """`grub2-mkconfig` for each menu that it has made before, wherever the distribution keeps them."""
-    program = next((name for name in ("grub2-mkconfig", "grub-mkconfig") if has_program(run, name)), "")
-    made: dict[Path, str] = {}
-    for name, path in _menus(run):
-        if GENERATED in recovered.read(path):
-            made.setdefault(path, name)
-    return [(program, f"--output={name}") for name in made.values()] if program else []
-
-
-def _menus(run: Run) -> Iterator[tuple[str, Path]]:
-    for pattern in CONFIGURATIONS:
-        yield from recovered.find(run.target, pattern)

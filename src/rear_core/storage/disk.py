@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 NO_TABLE = "does not contain a recognized partition table"
 EXTENDED = ("5", "f", "85", "c5")
 # Partitions without a file system that a boot loader is written to: BIOS boot of GPT, PReP of GPT and MBR.
-BOOT_LOADERS = ("21686148-6449-6e6f-744e-656564454649", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
+BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
+BOOT_LOADERS = (BIOS_BOOT, "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41")
 # How the marks of a disk begin that say which of its partitions are blank, or hold data without a signature.
 BLANK, DATA = "blank/", "data/"
 

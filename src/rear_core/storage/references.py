@@ -46,12 +46,14 @@ class Table:
 class NamingFile:
     """Files of the recovered system that name devices: a pattern of their paths, and what finds the names in a text.
 
-    The lines of a `table` can be given `nofail`, so that the system starts without their devices.
+    The lines of a `table` can be given `nofail`, so that the system starts without their devices. `whole` makes a text
+    that was changed what its reader takes.
     """
 
     pattern: str
     read: Reader
     table: Table | None = None
+    whole: Callable[[str], str] = str
 
 
 def table_lines(needed: int, *names: str) -> re.Pattern[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from rear_core.boot.grub_bios import (
-    BIOS_BOOT_PARTITION,
     BootSector,
     Partition,
     core_place,
@@ -21,6 +20,7 @@ from rear_core.boot.grub_bios import (
 from rear_core.plugins import Plugins
 from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
+from rear_core.storage.disk import BIOS_BOOT
 from rear_core.testing.fake_shell import FakeShell
 
 GRUB_FILES = Path("/usr/lib/grub/i386-pc")
@@ -122,7 +122,7 @@ def test_the_installed_grub_is_recognised(tmp_path: Path) -> None:
 )
 def test_the_place_of_core_follows_from_the_partitions(sector: BootSector, expected: str) -> None:
     partitions = [
-        Partition("/dev/sda1", 2048, 2048, BIOS_BOOT_PARTITION),
+        Partition("/dev/sda1", 2048, 2048, BIOS_BOOT),
         Partition("/dev/sda2", 4096, 100000, "0fc63daf-8483-4772-8e79-3d69d8477de4"),
     ]
     assert core_place(sector, partitions) == expected

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.boot.grub_renew import mkconfig, renew_menu
 from rear_core.errors import RearError
 from rear_core.finalize import dracut, lvm_devices, recorded
-from rear_core.finalize.renew import mkconfig, renew_menu
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate

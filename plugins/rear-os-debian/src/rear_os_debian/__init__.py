@@ -101,7 +101,7 @@ def make_initramfs(run: Run) -> None:
 def rebuild_menu(run: Run) -> None:
     """Run `update-grub` in the recovered system."""
     from rear_core.boot.chroot import has_program
-    from rear_core.finalize.renew import renew_menu
+    from rear_core.boot.grub_renew import renew_menu
 
     renew_menu(run, [("update-grub",)] if has_program(run, "update-grub") else [])
 

@@ -83,6 +83,6 @@ def rebuild_menu(run: Run) -> None:
     The entries below /boot/loader/entries are no part of them: what they say of devices was put right already. Nor are
     the few lines on an EFI system partition that lead to the menu.
     """
-    from rear_core.finalize.renew import mkconfig, renew_menu
+    from rear_core.boot.grub_renew import mkconfig, renew_menu
 
     renew_menu(run, mkconfig(run))

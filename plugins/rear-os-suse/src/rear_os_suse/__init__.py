@@ -91,7 +91,7 @@ def make_initramfs(run: Run) -> None:
 
 def rebuild_menu(run: Run) -> None:
     """Run `grub2-mkconfig` for the menus that it has made."""
-    from rear_core.finalize.renew import mkconfig, renew_menu
+    from rear_core.boot.grub_renew import mkconfig, renew_menu
 
     renew_menu(run, mkconfig(run))
 
