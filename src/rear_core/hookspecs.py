@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .step import Step
     from .storage.kinds import StorageKind
 
+# The number of this contract. It rises when a plugin that keeps to it would have to be changed; a hook, argument or
+# field more leaves it as it is. A plugin says which it was written for by a constant of its module: `REAR_API = 1`.
+API = 1
+
 hookspec = pluggy.HookspecMarker("rear")
 hookimpl = pluggy.HookimplMarker("rear")
 

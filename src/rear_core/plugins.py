@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from . import hookspecs
-from .errors import NoFamily, PluginError
+from .errors import NoFamily, PluginError, RearError
 
 if TYPE_CHECKING:
     from .settings.model import Setting
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 KINDS = ("extra", "os", "backup", "output")
 CORE = "core"
 ORDER = (CORE, *KINDS)
+# What pluggy offers and rear does not honour: steps run in the order of their numbers, and every hook is asked alone.
+NOT_HONOURED = ("hookwrapper", "wrapper", "tryfirst", "trylast", "specname")
+# The first release of rear-core with each number of the contract.
+RELEASES = {1: "0.1"}
 # What the packages of this project bring, in lower case: what is not installed cannot be asked for its names. No other
 # package is ever advised: whoever likes can publish one of any name.
 PACKAGES = {
@@ -45,7 +49,8 @@ PACKAGES = {
 class Found:
     """An entry point of an installed distribution.
 
-    `module` is set once it was imported, `problem` when it cannot be used.
+    `module` is set once it was imported, `problem` when it cannot be used. `unknown` are hooks of a newer core that it
+    can do without.
     """
 
     kind: str
@@ -55,6 +60,7 @@ class Found:
     version: str
     problem: str = ""
     module: ModuleType | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -106,12 +112,39 @@ def load(plugin: Found) -> Found:
         return replace(plugin, problem=f"cannot be imported: {type(error).__name__}: {error}")
     except SystemExit as error:
         return replace(plugin, problem=f"ends the program when imported: {error}")
-    problem = hook_problem(module)
-    return replace(plugin, module=module, problem=problem)
+    problem = api_problem(module) or hook_problem(module)
+    return replace(plugin, module=module, problem=problem, unknown=unknown_hooks(module))
+
+
+def api_problem(module: ModuleType) -> str:
+    """Which core a plugin needs that was written for another contract, "" for one that was written for this."""
+    wanted = getattr(module, "REAR_API", hookspecs.API)
+    if wanted == hookspecs.API:
+        return ""
+    known = f"rear-core {RELEASES[wanted]}" if wanted in RELEASES else "a newer rear-core"
+    return f"is written for version {wanted} of the plugin interface, this is {hookspecs.API}: it needs {known}"
+
+
+def unknown_hooks(module: ModuleType) -> tuple[str, ...]:
+    """The hooks that this core does not have, and the plugin says it can do without (`optionalhook`)."""
+    marked = {name: options for name, options in _marked(module) if options["optionalhook"]}
+    return tuple(sorted(name for name in marked if not hasattr(hookspecs, name)))
+
+
+def _marked(module: ModuleType) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The functions with @hookimpl, and what it was given."""
+    for name, function in vars(module).items():
+        options = getattr(function, "rear_impl", None)
+        if isinstance(options, dict):
+            yield name, options
 
 
 def hook_problem(module: ModuleType) -> str:
-    """What is wrong with a plugin's hooks: an unknown name, an argument that the hook does not have, no mark."""
+    """What is wrong with a plugin's hooks: an unknown name, an argument that the hook does not have, no mark, or
+    something that pluggy does with them and rear does not."""
+    for name, options in _marked(module):
+        if asked := [option for option in NOT_HONOURED if options.get(option)]:
+            return f"{name} asks for {asked[0]}, which rear does not honour: steps run in the order of their numbers"
     trial = pluggy.PluginManager("rear")
     trial.add_hookspecs(hookspecs)
     try:
@@ -184,14 +217,12 @@ class Plugins:
                 for item in [result] if not isinstance(result, Iterable) else result:
                     if item is not None:
                         yield plugin, item
-            except (TypeError, AttributeError, LookupError, ImportError) as error:
+            except (RearError, OSError):
+                raise
+            except Exception as error:
                 if plugin.kind == CORE:
                     raise
-                raise PluginError(
-                    f"{hook} of the plugin {plugin.label} ({plugin.distribution}) failed:"
-                    f" {type(error).__name__}: {error}",
-                    f"update or remove {plugin.distribution}",
-                ) from error
+                raise broken(plugin, hook, error) from error
 
     def carried(self) -> list[Found]:
         """The active plugins that the rescue system carries, without those of the core."""
@@ -232,6 +263,14 @@ class Plugins:
         self.manager.register(plugin.module, plugin.label)
         self.active.append(plugin)
         self.active.sort(key=lambda active: ORDER.index(active.kind))
+
+
+def broken(plugin: Found, what: str, error: Exception) -> PluginError:
+    """A fault of a plugin's own code, with whom to tell."""
+    return PluginError(
+        f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
+        f"update or remove {plugin.distribution}; the fault is its own, and its author wants to know",
+    )
 
 
 def package_of(kind: str, name: str) -> str:

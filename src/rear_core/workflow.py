@@ -164,13 +164,33 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
         except AssertionError as error:
             if left_out:
                 raise RearError(f"{title}: it needs {'; '.join(left_out)}", "run it again without skip") from error
+            if fault := _fault_of_plugin(run, planned, error):
+                raise fault from error
+            raise
+        except RearError:
             raise
         except OSError as error:
             if error.errno in OF_THE_MACHINE:
                 raise MachineFault(error, title) from error
             raise
+        except Exception as error:
+            if fault := _fault_of_plugin(run, planned, error):
+                raise fault from error
+            raise
     seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started
     return True
+
+
+def _fault_of_plugin(run: Run, planned: PlannedStep, error: Exception) -> RearError | None:
+    """The error with the plugin that brought the step, None where the step is the core's own."""
+    from .plugins import CORE, broken
+
+    plugin = next((one for one in run.plugins.active if one.label == planned.source), None)
+    if plugin is None or plugin.kind == CORE:
+        return None
+    fault = broken(plugin, f"the step {planned.step.title!r}", error)
+    # Not as an error of the configuration: more may have been done by now.
+    return RearError(fault.message, fault.hint)
 
 
 def _clean_up(run: Run) -> None:

@@ -56,6 +56,9 @@ def test_discovery_imports_nothing(install: Install) -> None:
         ("@hookimpl\ndef rear_prep(machine):\n    pass\n", "{'machine'}"),
         ("def rear_prep(run):\n    pass\n", "rear_prep lacks @hookimpl"),
         ("", "implements no hook"),
+        ("REAR_API = 99\n", "written for version 99 of the plugin interface, this is 1: it needs a newer rear-core"),
+        ("@hookimpl(hookwrapper=True)\ndef rear_prep():\n    yield\n", "rear_prep asks for hookwrapper"),
+        ("@hookimpl(tryfirst=True)\ndef rear_prep():\n    pass\n", "rear_prep asks for tryfirst"),
     ],
 )
 def test_a_broken_plugin_is_named_with_the_reason(install: Install, code: str, reason: str) -> None:
@@ -63,6 +66,13 @@ def test_a_broken_plugin_is_named_with_the_reason(install: Install, code: str, r
     assert reason in load(found).problem
     with pytest.raises(PluginError, match=r"backup ACME of rear-backup-acme 1\.2 is broken"):
         Plugins([]).select([found], "backup", ["ACME"], "BACKUP")
+
+
+def test_a_hook_of_a_newer_core_is_no_fault_where_the_plugin_can_do_without(install: Install) -> None:
+    later = "@hookimpl(optionalhook=True)\ndef rear_later():\n    pass\n"
+    (found,) = install("rear-backup-acme", "backup", "ACME", "REAR_API = 1\n" + GOOD + later)
+    loaded = load(found)
+    assert (loaded.problem, loaded.unknown) == ("", ("rear_later",))
 
 
 def test_a_broken_plugin_that_is_not_selected_harms_nothing(install: Install) -> None:

@@ -204,6 +204,22 @@ def test_a_disk_that_fails_is_no_fault_of_rear(run: Run, number: int) -> None:
     assert "dmesg" in caught.value.hint
 
 
+@pytest.mark.parametrize("error", [ValueError("odd"), AssertionError("never"), ZeroDivisionError()])
+def test_a_fault_in_a_step_or_hook_is_told_with_its_plugin(run: Run, error: Exception) -> None:
+    def fail(run: Run) -> None:
+        raise error
+
+    def hook() -> Iterable[Step]:
+        raise error
+
+    run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", fail)]))
+    with pytest.raises(RearError, match=r"the step 'Prove' of the plugin extra x \(rear-extra-x\) failed"):
+        execute(run, "recover")
+    run.plugins.take(plugin("extra", "y", rear_recreate=hook))
+    with pytest.raises(PluginError, match=r"rear_recreate of the plugin extra y \(rear-extra-y\) failed"):
+        execute(run, "recover")
+
+
 def test_a_file_that_nobody_made_is_one(run: Run) -> None:
     def look(run: Run) -> None:
         Path("/nonexistent/file").read_text()

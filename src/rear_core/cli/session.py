@@ -99,6 +99,14 @@ def settings_of(plugin: Found) -> list[Setting]:
     return list(declare()) if declare else []
 
 
+def _without_hooks(run: Run) -> Iterator[str]:
+    """The plugins that have hooks of a newer core, and can do without."""
+    for plugin in run.plugins.active:
+        if plugin.unknown:
+            hooks = ", ".join(plugin.unknown)
+            yield f"{plugin.label} ({plugin.distribution}) has {hooks}, which only a newer rear-core asks for"
+
+
 @contextmanager
 def at_work(run: Run, command: str) -> Iterator[Run]:
     """The run with its lock, log and work area; everything is undone at the end, also after ^C and SIGTERM."""
@@ -122,7 +130,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             run.build_dir = work_area.make(
                 Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
             )
-        for warning in (*run.settings.warnings, *_not_roots(run)):
+        for warning in (*run.settings.warnings, *_not_roots(run), *_without_hooks(run)):
             run.report.warn(warning)
         try:
             yield run

@@ -169,6 +169,8 @@ def show(plugin: Found, options: Options) -> None:
     alone.take(plugin)
     callers = alone.manager.get_hookcallers(plugin.module) or []
     click.echo("  hooks: " + ", ".join(sorted(caller.name for caller in callers)))
+    if plugin.unknown:
+        click.echo(f"  hooks of a newer rear-core, which it can do without: {', '.join(plugin.unknown)}")
     for setting in settings_of(plugin):
         click.echo(f"  setting {setting.name} ({setting.type.__name__}): {setting.help}")
     try:
