@@ -185,6 +185,28 @@ def test_only_its_own_files_know_a_technology(name: str) -> None:
     assert others == KNOWN_TO.get(name, set())
 
 
+# The types of items, and the files in which they are at home.
+ITEMS = {
+    "Array", "Btrfs", "Disk", "Ext", "Fat", "FileSystem", "Journal", "LogicalVolume", "Luks", "Mount", "MultipathDisk",
+    "Partition", "PartitionTable", "PartOfFileSystem", "PhysicalVolume", "Subvolume", "Swap", "SwapFile", "VolumeGroup",
+    "Xfs",
+}  # fmt: skip
+HOMES = {"btrfs", "disk", "ext", "filesystem", "luks", "lvm", "md", "mount", "multipath", "swap", "vfat", "xfs"}
+
+
+def test_the_core_asks_items_and_does_not_look_at_their_types() -> None:
+    """Where it does, disks and file systems as such are meant, or what is kept with a mount."""
+    looks = []
+    for path in CORE.rglob("*.py"):
+        if path.parent.name == "storage" and path.stem.partition("_")[0] in HOMES:
+            continue
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                named = {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
+                looks += [f"{path.relative_to(CORE)}:{node.lineno}"] * bool(named & ITEMS)
+    assert len(looks) <= 10, looks
+
+
 def test_a_plugin_imports_no_other_plugin() -> None:
     packages = {path.name for path in ROOT.glob("plugins/*/src/*") if path.is_dir()}
     for path in ROOT.glob("plugins/*/src/**/*.py"):

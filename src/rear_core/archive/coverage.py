@@ -18,7 +18,7 @@ from ..storage.fate import Exclusions, Stake, excluded, why_emptied
 from ..storage.filesystem import FileSystem, PartOfFileSystem
 from ..storage.fstypes import NETWORK, VIRTUAL
 from ..storage.inventory import NOT_DISKS
-from ..storage.layout import Item, Layout
+from ..storage.layout import Item, Layout, of_type
 from ..storage.mount import BIND, OVERLAY, SAME, Mount
 from ..storage.survey import Mounted
 from ..trees import walk
@@ -254,7 +254,7 @@ def _nested(layout: Layout, saved: Sequence[str], visible: Mapping[str, Mounted]
     found = []
     for item in items:
         root = visible[item.target].root.strip("/")
-        below = {part.id for part in layout.below(item.needs[0]) if isinstance(part, FileSystem)}
+        below = {part.id for part in of_type(layout.below(item.needs[0]), FileSystem)}
         for other in layout.of(PartOfFileSystem):
             if other.id not in mounted and below.intersection(part.id for part in layout.below(other.id)):
                 within = other.path[len(root) :].lstrip("/") if _lies_in(f"/{other.path}", f"/{root}") else ""
@@ -328,8 +328,9 @@ def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Cov
         if item.is_scratch:
             size = _size(item) if item.made_file else 0
             yield Covered(item.made_file or item.id, "", "swap", RECREATED, "swap space has no files", size)
-        elif isinstance(item, Mount) and item.target not in visible:
-            yield Covered(item.target, item.fstab_spec, item.fstype, EXCLUDED, NOT_MOUNTED)
+    for mount in layout.of(Mount):
+        if mount.target not in visible:
+            yield Covered(mount.target, mount.fstab_spec, mount.fstype, EXCLUDED, NOT_MOUNTED)
 
 
 def _size(item: Item) -> int:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from ..storage.command import Site
 from ..storage.disk import BIOS_BOOT, Disk, Partition, PartitionTable
-from ..storage.layout import Item, Layout
+from ..storage.layout import Item, Layout, of_type
 from .loader import below_boot
 
 # By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
@@ -30,13 +29,13 @@ def _codes(layout: Layout, table: PartitionTable) -> set[str]:
 
 def _tables_of_boot(layout: Layout) -> list[PartitionTable]:
     """The partition tables of the disks that hold the kernels."""
-    disks = {id for id in below_boot(layout) if isinstance(layout[id], Disk)}
+    disks = {disk.id for disk in layout.of(Disk)} & below_boot(layout)
     return [item for item in layout.of(PartitionTable) if disks.intersection(item.needs)]
 
 
 def _is_system_partition(layout: Layout, item: Item) -> bool:
     """Whether a FAT file system lies on a partition that firmware looks at."""
-    below = [layout[id] for id in Site(layout, {}).below(item.id)] if getattr(item, "is_for_firmware", False) else []
-    labels = [table.label for table in below if isinstance(table, PartitionTable)]
-    codes = [partition.code.lower() for partition in below if isinstance(partition, Partition)]
+    below = layout.below(item.id) if getattr(item, "is_for_firmware", False) else []
+    labels = [table.label for table in of_type(below, PartitionTable)]
+    codes = [partition.code.lower() for partition in of_type(below, Partition)]
     return any(SYSTEM_PARTITION.get(label) in codes for label in labels)

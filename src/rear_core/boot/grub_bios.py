@@ -169,15 +169,15 @@ def boot_devices(run: Run, facts: Facts) -> dict[str, Item]:
     holds /boot. What is kept in place, or is not of this system, keeps its boot sector."""
     from ..storage.disk import Disk
     from ..storage.disk import Partition as PartitionItem
+    from ..storage.layout import of_type
 
     assert run.layout is not None and run.rebuilt is not None
     own = _own(run.rebuilt)
     items = [item for item in run.layout if item.id in own and getattr(item, "device", "") in _in_use(run, facts)]
-    disks = [item for item in items if isinstance(item, Disk)]
-    partitions = [item for item in items if isinstance(item, PartitionItem)]
+    disks, partitions = of_type(items, Disk), of_type(items, PartitionItem)
     below = [run.layout[id] for id in sorted(below_boot(run.rebuilt.site.layout))]
     if disks and any(item.starts_from_each for item in below):
-        disks += [item for item in below if isinstance(item, Disk)]
+        disks += of_type(below, Disk)
     if partitions and not disks:
         # Other code in the disk's first sector started GRUB in the partition, as SUSE sets it up. It was lost.
         lost = {id for item in partitions for id in run.rebuilt.site.below(item.id) if id not in run.rebuilt.in_place}
@@ -202,8 +202,9 @@ def _own(rebuilt: Rebuilt) -> set[str]:
     from ..storage.mount import Mount
 
     site, staying = rebuilt.site, rebuilt.in_place
-    stays = any(id in staying for id in below_boot(site.layout) if isinstance(site.item(id), FileSystem))
-    boot = set() if stays else below_boot(site.layout)
+    boot = below_boot(site.layout)
+    if boot & staying & {filesystem.id for filesystem in site.layout.of(FileSystem)}:
+        boot = set()
     disks = {item.id for item in site.layout.of(Disk)}
     mounts = [item for item in site.layout.of(Mount) if item.needs]
     return boot | (disks.union(*(site.below(mount.needs[0]) for mount in mounts)) - staying)
@@ -220,10 +221,11 @@ def install(run: Run, facts: Facts) -> list[str]:
 
     program = install_program(run)
     done, failed = [], {}
-    devices = boot_devices(run, facts)
+    assert run.layout is not None
+    devices, disks = boot_devices(run, facts), run.layout.of(Disk)
     for device, item in devices.items():
         # GRUB warns of block lists in the boot sector of a partition, and wants to be told twice.
-        force = () if isinstance(item, Disk) else ("--force",)
+        force = () if item in disks else ("--force",)
         try:
             run_inside(run, program, "--target=i386-pc", *force, device)
         except RearError as error:

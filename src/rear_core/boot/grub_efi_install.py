@@ -84,13 +84,14 @@ def wanted_entries(run: Run, facts: Facts) -> list[WantedEntry]:
 def places(run: Run, mountpoint: str) -> Iterator[SystemPartition]:
     """The partition an EFI system partition is on now; several when it is mirrored."""
     from ..storage.disk import Partition
+    from ..storage.layout import of_type
 
     assert run.rebuilt is not None
     layout = run.rebuilt.site.layout
     filesystem = next(need for need in layout[f"mount:{mountpoint}"].needs if not need.startswith("mount:"))
-    for item in (layout[id] for id in sorted(run.rebuilt.site.below(filesystem))):
+    for item in sorted(of_type(layout.below(filesystem), Partition), key=lambda item: item.id):
         disks = run.rebuilt.disks(item.id)
-        if isinstance(item, Partition) and len(disks) == 1:
+        if len(disks) == 1:
             partuuid = run.rebuilt.changed_identifiers.get(item.uuid, item.uuid)
             yield SystemPartition(disks[0], item.number, partuuid.lower())
 

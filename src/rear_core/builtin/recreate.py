@@ -382,9 +382,9 @@ def mount_present(run: Run) -> None:
     recorded = the_layout(run)
     assignment = decide(run, recorded, takes=False).assignment
     layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
-    for item in recorded:
-        if isinstance(item, Mount) and item.id not in layout:
-            run.report.warn(f"{item} is left out, as its disk is")
+    for mount in recorded.of(Mount):
+        if mount.id not in layout:
+            run.report.warn(f"{mount} is left out, as its disk is")
     activate(layout, kinds(run), starting(run))
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)

@@ -187,12 +187,8 @@ def capture_layout(run: Run) -> Layout:
     for id, above in hidden.items():
         run.report.warn(f"{layout[id]} is hidden by what was mounted on {above} later: nothing of it is saved")
     # What nobody can see counts as what nobody has mounted.
-    return replace(
-        layout,
-        items=tuple(
-            replace(item, mounted=False) if isinstance(item, Mount) and item.id in hidden else item for item in layout
-        ),
-    )
+    unseen = {mount.id: replace(mount, mounted=False) for mount in layout.of(Mount) if mount.id in hidden}
+    return replace(layout, items=tuple(unseen.get(item.id, item) for item in layout))
 
 
 def kinds(run: Run) -> list[StorageKind]:

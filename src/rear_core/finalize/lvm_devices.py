@@ -28,11 +28,8 @@ FILTER = re.compile(rf"(?<![\w/])(?:devices/)?((?:global_)?filter)\s*=\s*\[?((?:
 def are_other_disks(run: Run) -> bool:
     """Whether a disk was replaced, or has another name."""
     assert run.layout is not None and run.rebuilt is not None
-    for was in run.layout:
-        now = run.rebuilt.site.layout.get(was.id)
-        if isinstance(was, Disk) and isinstance(now, Disk) and _identity(was) != _identity(now):
-            return True
-    return False
+    now = {disk.id: disk for disk in run.rebuilt.site.layout.of(Disk)}
+    return any(disk.id in now and _identity(disk) != _identity(now[disk.id]) for disk in run.layout.of(Disk))
 
 
 def _identity(disk: Disk) -> tuple[str, str, str]:
@@ -65,9 +62,7 @@ def check_filters(run: Run) -> None:
         return
     site, devices = run.rebuilt.site, read_devices(run.sh)
     needed = {id for top in ("mount:/", "mount:/usr") if top in site.layout for id in site.below(top)}
-    for item in site.layout:
-        if not isinstance(item, PhysicalVolume):
-            continue
+    for item in site.layout.of(PhysicalVolume):
         path = site.device(item.id)
         names = next((device.names for device in devices if path in device.names), frozenset({path}))
         if all(accepts(some, names) for some in patterns):

@@ -23,7 +23,7 @@ from .inventory import (
     why_no_disk,
 )
 from .kinds import StorageKind
-from .layout import Item, Layout, LeftOut, make, resolved, validate
+from .layout import Item, Layout, LeftOut, make, of_type, resolved, validate
 from .marks import NO_DATA, found_on
 from .present import media_label
 from .survey import Survey, names, read_fstab, read_mounts
@@ -290,9 +290,9 @@ def _stack(survey: Survey, disk: Device) -> list[Device]:
 def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     """Say which devices carry something that no kind described, as a database does without a file system."""
     used = {need for item in items for need in item.needs}
-    tables = {need for item in items if isinstance(item, PartitionTable) for need in item.needs}
+    tables = {need for table in of_type(items, PartitionTable) for need in table.needs}
     pools = {getattr(item, "device", "") for item in items if item.is_pool}
-    codes = {item.device: item.code.lower() for item in items if isinstance(item, Partition)}
+    codes = {partition.device: partition.code.lower() for partition in of_type(items, Partition)}
     for device in survey.devices.values():
         if device.path in used | tables | pools | survey.without.keys():
             continue

@@ -214,7 +214,7 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
 
 def _blank_volumes(layout: Layout) -> set[str]:
     """The ids of volumes that were blank: somebody may have made a file system there since."""
-    marks = {word for item in layout if isinstance(item, Disk) for word in item.marks}
+    marks = {word for disk in layout.of(Disk) for word in disk.marks}
     return {item.id for item in layout if item.may_be_blank and f"{BLANK}{item.place('')}" in marks}
 
 
@@ -262,9 +262,9 @@ def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: M
     alone = left_alone(stakes)
     blank = [path for path, state in assignment.spare.items() if state == "blank"]
     here = {
-        item.id
-        for item in layout
-        if isinstance(item, Disk) and any(score(item, p, marks(layout, item))[0] >= STRONG for p in machine.disks)
+        disk.id
+        for disk in layout.of(Disk)
+        if any(score(disk, present, marks(layout, disk))[0] >= STRONG for present in machine.disks)
     }
     gone = [match.recorded for match in assignment.matches if not match.path and match.recorded.id in alone]
     return [disk for disk in gone if disk.id not in here] if blank else []

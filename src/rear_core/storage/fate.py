@@ -263,7 +263,6 @@ def stakes(layout: Layout, found: Iterable[Content]) -> dict[str, Stake]:
     """What is at stake on each recorded disk, by its id."""
     found = list(found)
     return {
-        item.id: Stake(item, tuple(content for content in found if item.id in content.disks))
-        for item in layout
-        if isinstance(item, Disk)
+        disk.id: Stake(disk, tuple(content for content in found if disk.id in content.disks))
+        for disk in layout.of(Disk)
     }

@@ -55,11 +55,8 @@ def carrying(layout: Layout, ids: frozenset[str]) -> Layout:
 
 def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now: Layout) -> InPlace:
     """What stays, if all that carries it is as it was recorded; `Refused` names what is not."""
-    shared = [
-        str(c)
-        for c in contents
-        if c.fate != LOST and any(isinstance(layout[id], FileSystem) and id in ids for id in c.items)
-    ]
+    filesystems = {filesystem.id for filesystem in layout.of(FileSystem)}
+    shared = [str(c) for c in contents if c.fate != LOST and filesystems & ids.intersection(c.items)]
     if shared:
         raise Refused(f"it cannot be kept in place: {'; '.join(shared)} lies on the same file system", ADVICE)
     _, differences = outcome(make(_carriers(layout, ids)), make(_carriers(now, ids)))

@@ -204,7 +204,7 @@ class Layout:
 
     def of(self, kind: type[T]) -> list[T]:
         """The items of one type, and of those that build on it."""
-        return [item for item in self.items if isinstance(item, kind)]
+        return of_type(self.items, kind)
 
     def below(self, *ids: str) -> list[Item]:
         """These items, and all that they lie on."""
@@ -234,6 +234,11 @@ class Layout:
             ordered += [by_id[id] for id in ready]
             sorter.done(*ready)
         return ordered
+
+
+def of_type(items: Iterable[Item], kind: type[T]) -> list[T]:
+    """Those items that are of one type, or of one that builds on it."""
+    return [item for item in items if isinstance(item, kind)]
 
 
 def make(items: Iterable[Item], left_out: Iterable[LeftOut] = ()) -> Layout:

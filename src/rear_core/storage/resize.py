@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .disk import EXTENDED, Disk, Partition, PartitionTable
-from .layout import Item, Layout, make
+from .layout import Item, Layout, make, of_type
 from .mount import Mount
 
 MIB = 1 << 20
@@ -44,8 +44,8 @@ class Sizes:
 
     def partitions(self, disk: str) -> list[Partition]:
         """The partitions of a disk in the order of their places."""
-        tables = {item.id for item in self.on(disk) if isinstance(item, PartitionTable)}
-        found = [p for p in self.items.values() if isinstance(p, Partition) and tables.intersection(p.needs)]
+        tables = {table.id for table in of_type(self.on(disk), PartitionTable)}
+        found = [p for p in of_type(self.items.values(), Partition) if tables.intersection(p.needs)]
         return sorted(found, key=lambda partition: (partition.start, partition.number))
 
     def targets(self, id: str) -> set[str]:
@@ -53,11 +53,10 @@ class Sizes:
         found: set[str] = set()
         waiting = [id]
         while waiting:
-            for item in self.on(waiting.pop()):
-                if isinstance(item, Mount):
-                    found.add(item.target)
-                else:
-                    waiting.append(item.id)
+            # Not what is mounted on what is mounted there.
+            mounts = {mount.id: mount.target for mount in of_type(self.on(waiting[0]), Mount)}
+            found |= {*mounts.values()}
+            waiting += [item.id for item in self.on(waiting.pop(0)) if item.id not in mounts]
         return found
 
     def take_any_size(self, id: str) -> bool:
@@ -89,8 +88,7 @@ def fit(layout: Layout, disks: Mapping[str, int], used: Mapping[str, int]) -> Fi
     """The layout for disks with other sizes, given by their ids; those not named stay as they are."""
     sizes = Sizes({item.id: item for item in layout}, used)
     for id, size in sorted(disks.items()):
-        disk = sizes.items[id]
-        assert isinstance(disk, Disk)
+        (disk,) = of_type([sizes.items[id]], Disk)
         if size != disk.size:
             sizes.items[id] = replace(disk, size=size)
             sizes.resized.add(id)
@@ -100,9 +98,8 @@ def fit(layout: Layout, disks: Mapping[str, int], used: Mapping[str, int]) -> Fi
                 _fit_partitions(sizes, disk, partitions, size)
             elif size < disk.size:
                 sizes.shrink(id, disk.size - size)
-    for item in layout:
-        if isinstance(item, Disk):
-            sizes.problems += _misplaced(sizes, item.id)
+    for item in layout.of(Disk):
+        sizes.problems += _misplaced(sizes, item.id)
     return Fitted(
         make(sizes.items.values(), layout.left_out), frozenset(sizes.resized), tuple(sizes.notes), tuple(sizes.problems)
     )
@@ -124,7 +121,7 @@ def _fit_partitions(sizes: Sizes, disk: Disk, partitions: list[Partition], size:
     """Move the end of the last growable partition, and everything behind it, by whole MiB."""
     end = max(partition.start + partition.size for partition in partitions)
     if size > disk.size:
-        label = next(table.label for table in sizes.on(disk.id) if isinstance(table, PartitionTable))
+        (label,) = [table.label for table in of_type(sizes.on(disk.id), PartitionTable)]
         # Sector numbers of an MBR have 32 bits.
         limit = min(size, (1 << 32) * disk.logical_sector_size - TAIL) if label == "dos" else size
         change = max(0, limit - disk.size) // MIB * MIB

@@ -17,11 +17,9 @@ MBR_SECTORS = 1 << 32
 
 def with_sectors(layout: Layout, disks: Mapping[str, int]) -> Layout:
     """The layout with the logical sectors of the disks that are here, by the ids of the recorded ones."""
-    items = (
-        replace(item, logical_sector_size=disks[item.id]) if isinstance(item, Disk) and item.id in disks else item
-        for item in layout
-    )
-    return make(items, layout.left_out)
+    found = [replace(disk, logical_sector_size=disks[disk.id]) for disk in layout.of(Disk) if disk.id in disks]
+    changed = {disk.id: disk for disk in found}
+    return make((changed.get(item.id, item) for item in layout), layout.left_out)
 
 
 def align(fitted: Fitted) -> Fitted:
@@ -31,8 +29,8 @@ def align(fitted: Fitted) -> Fitted:
     installed anew wherever their partition begins. Everything else has to begin where it did.
     """
     site = Site(fitted.layout, {})
-    for table in fitted.layout:
-        if isinstance(table, PartitionTable) and sector_size(site, table.id) != table.sector_size:
+    for table in fitted.layout.of(PartitionTable):
+        if sector_size(site, table.id) != table.sector_size:
             fitted = _align_table(fitted, site, table)
     return fitted
 
@@ -41,8 +39,8 @@ def _align_table(fitted: Fitted, site: Site, table: PartitionTable) -> Fitted:
     sector = sector_size(site, table.id)
     sizes = Sizes({item.id: item for item in site.layout}, {})
     problems, notes, changed, resized = [], [], dict[str, Item](), set(fitted.resized)
-    for partition in site.layout:
-        if not isinstance(partition, Partition) or table.id not in partition.needs:
+    for partition in site.layout.of(Partition):
+        if table.id not in partition.needs:
             continue
         now = _aligned(partition, site, table, sector)
         if now.start != partition.start and not _is_moved_easily(sizes, partition):

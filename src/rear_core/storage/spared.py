@@ -115,7 +115,7 @@ def _system(run: Run, layout: Layout) -> list[str]:
 def _disks(layout: Layout, ids: list[str]) -> set[str]:
     """The ids of all disks that these items lie on."""
     site = Site(layout, {})
-    return {below for id in ids for below in site.below(id) if isinstance(layout[below], Disk)}
+    return {disk.id for disk in layout.of(Disk)} & {below for id in ids for below in site.below(id)}
 
 
 def _names(item: Item) -> set[str]:
