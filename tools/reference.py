@@ -22,6 +22,7 @@ import click
 
 import rear_core
 from rear_core import builtin, hookspecs
+from rear_core.boot.loader import BootLoader, Entry
 from rear_core.cli import COMMANDS, rear
 from rear_core.cli.manual import page
 from rear_core.cli.session import settings_of
@@ -29,6 +30,11 @@ from rear_core.plugins import discover, load
 from rear_core.run import Options, Run
 from rear_core.settings import Setting, quote
 from rear_core.shell import Shell
+from rear_core.storage.command import Command, Site
+from rear_core.storage.kinds import Starting, StorageKind
+from rear_core.storage.layout import Item
+from rear_core.storage.references import NamingFile, Reference, Table
+from rear_core.storage.resize import Sizes
 from rear_core.workflow import WORKFLOWS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -52,6 +58,10 @@ a guest of user-mode Linux ([how](../explanation/tested.md)). `make test` does s
 
 File systems are without files here; those of whole machines are compared [elsewhere](../explanation/tested.md).
 """
+BROUGHT = """\
+A package of anybody can bring a storage technology by the [hook](hooks.md) `rear_storage_kinds`, and a boot loader by
+`rear_boot_loaders`. The core asks what is brought exactly what it asks its own.
+"""
 COMPARED = """\
 ## Compared only
 
@@ -70,6 +80,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "packages.md": packages_page(),
         DOCS / "reference" / "plugin-interface.md": interface_page(),
         DOCS / "reference" / "storage.md": storage_page(),
+        DOCS / "reference" / "technologies.md": technologies_page(),
         DOCS / "rear.8": "\n".join(page(core_context())) + "\n",
     }
 
@@ -167,6 +178,31 @@ def interface_page() -> str:
             parts += [f"- `{field.name}`: {field.type}" for field in fields(thing)] + [""]
     parts += ["## Members of a run\n", *_members(Run), "", "## Members of run.sh\n", *_members(Shell)]
     return "\n".join(parts) + "\n"
+
+
+def technologies_page() -> str:
+    """The values by which plugins bring storage technologies and boot loaders."""
+    parts = [GENERATED, "# Storage technologies and boot loaders\n", BROUGHT]
+    for thing in (StorageKind, Item, Starting, Site, Command, Sizes, BootLoader, Entry, NamingFile, Table, Reference):
+        parts += [f"## {thing.__name__}\n", f"From `{thing.__module__}`. {_markdown(inspect.getdoc(thing) or '')}", ""]
+        parts += [f"- `{name}`: {said}" for name, said in _class_variables(thing)]
+        parts += [f"- `{field.name}`: {field.type}" for field in fields(thing)]
+        parts += [*_members(thing), ""]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _class_variables(thing: type) -> Iterator[tuple[str, str]]:
+    """What is the same for all items of a type, with the comments above them."""
+    comment: list[str] = []
+    for line in inspect.getsource(thing).splitlines():
+        stripped = line.strip()
+        name, _, kind = stripped.partition(": ")
+        if kind.startswith("ClassVar") and comment:
+            yield name, " ".join(comment)
+        if not kind.startswith("ClassVar") or not name.isidentifier():
+            comment = [*comment, stripped[2:]] if stripped.startswith("# ") else []
+        else:
+            comment = []
 
 
 def _members(thing: type) -> Iterator[str]:

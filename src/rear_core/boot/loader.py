@@ -40,14 +40,17 @@ def _never(_facts: Facts) -> bool:
 
 @dataclass(frozen=True)
 class BootLoader:
-    """A boot loader that can be recognised and installed again.
+    """A boot loader, as yielded by the hook `rear_boot_loaders`.
 
-    `detect` only looks; it returns what a later installation must know, None when it is not in use. On the recovered
-    system `install` makes it start from the rebuilt disks, from these facts, and returns a line for each thing done;
-    `verify` only looks and returns what is wrong. `firmware` is the kind it is for, "bios" or "uefi".
-    `entries` are those of the menu below a folder with the recovered system, what it starts by default first, and
-    `notes` what the user should know of that menu. `naming_files` are its files that name devices, given what finds
-    these in words for the kernel. `is_left_over` says of facts that nothing can start from what was found.
+    - `firmware` is the kind that starts it, "bios" or "uefi".
+    - `detect(run)` only looks; it returns what a later installation must know, None when the loader is not in use.
+      `is_left_over(facts)` says that nothing can start from what was found.
+    - `install(run, facts)` makes it start the recovered system from the rebuilt disks, and returns a line for each
+      thing done; `verify(run, facts)` only looks and returns what is wrong.
+    - `entries(target)` are those of the menu below a folder with the recovered system, what it starts by default first:
+      the kernel, the initramfs and the names of devices in them are then looked at. `notes(target)` is what the user
+      should know of that menu.
+    - `naming_files(words)` are its files that name devices; `words` finds these in words for the kernel.
     """
 
     name: str

@@ -33,29 +33,32 @@ class Starting:
 
 @dataclass(frozen=True)
 class StorageKind:
-    """A storage technology, as yielded by the hook `rear_storage_kinds`.
+    """A storage technology, as yielded by the hook `rear_storage_kinds`: its item types, and what is done with them.
 
-    `items` are its item types. `capture(survey)` yields the items it finds on this machine; in their `needs`
-    it may write the path of a block device, which becomes the id of the item with that `device`. With `last`
-    it runs after the others, and sees their items in `survey.items`.
-    `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout
-    has such an item. `configure(tree)` changes in the tree of the rescue system what of its configuration holds for one
-    machine alone. `recreate(item, site)` yields the commands that make an item again where what it needs
-    is there already; `restored(item, site)` those that must wait until the files are back.
-    `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does
-    not begin. `notes(item, site)` yields what of it will not be as it was; both say it.
-    `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
-    `is_empty(sh, device)` says whether a device has one of its file systems, which has no files.
-    `lacking(item, gone)` is an item as it runs without those of its needs that are `gone`, None where it cannot.
-    `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
-    it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
-    `stop(device)` is the command that stops what a running device is, None where it is of another technology.
-    `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by their
-    paths: that is not erased unasked. It may name what is recorded, where something else has its name.
-    `naming_files` are the configuration files in which devices are named; `words(text)` finds those that words for the
-    kernel of its own name.
-    `keeps_from_starting(target)` names what of its configuration does so in the recovered system below that folder.
-    `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
+    What is a fact of a single item, the item itself is asked (`Item`).
+
+    - `items` are its item types.
+    - `capture(survey)` yields the items it finds on this machine; in their `needs` it may write the path of a block
+      device, which becomes the id of the item with that `device`. With `last` it runs after the others, and sees their
+      items in `survey.items`.
+    - `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout has such
+      an item. `configure(tree)` changes in the tree of the rescue system what holds for one machine alone.
+    - `recreate(item, site)` yields the commands that make an item again where what it needs is there already;
+      `restored(item, site)` those that must wait until the files are back.
+    - `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does not
+      begin. `notes(item, site)` yields what of it will not be as it was; both say it. `lacking(item, gone)` is an item
+      as it runs without those of its needs that are `gone`, None where it cannot.
+    - `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
+    - `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
+    - `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
+      it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
+      `stop(device)` is the command that stops what a running device is, None where it is of another technology.
+    - `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by
+      their paths: that is not erased unasked. It may name what is recorded, where something else has its name.
+      `is_empty(sh, device)` says whether a device has one of its file systems, which has no files.
+    - `naming_files` are the configuration files in which devices are named; `words(text)` finds devices in words for
+      the kernel. `keeps_from_starting(target)` names what in its configuration keeps the recovered system below that
+      folder from starting.
     """
 
     name: str

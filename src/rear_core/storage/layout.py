@@ -41,8 +41,9 @@ class Item:
     noun: ClassVar[str] = "item"
     # Whether its size is its own, and does not follow from that of what it lies on.
     bounded: ClassVar[bool] = False
-    # The fields that are as they were when the files are back, and those with identifiers that nobody can choose.
+    # The fields that are as they were when the files are back.
     configured: ClassVar[tuple[str, ...]] = ()
+    # The fields with identifiers that nobody can choose when it is made.
     renewed: ClassVar[tuple[str, ...]] = ()
     # Whether it is storage itself, and not a use of it that is described again when the files are back.
     is_storage: ClassVar[bool] = True
@@ -52,8 +53,9 @@ class Item:
     has_passphrase: ClassVar[bool] = False
     # Whether it is given up with all that lies on it, and not left, empty.
     goes_with_contents: ClassVar[bool] = False
-    # Whether several things have parts of it, which stay where one of them does, and whether it is a block device.
+    # Whether several things have parts of it, which stay where one of them does.
     is_divided: ClassVar[bool] = False
+    # Whether it is a block device, or lies on one as a whole.
     is_device: ClassVar[bool] = True
     # Whether nobody misses what it holds, so that it is made again empty.
     is_scratch: ClassVar[bool] = False
