@@ -335,6 +335,25 @@ def test_what_a_clone_of_the_same_identity_has_signed_is_told_and_never_removed(
     assert len(clone.report.warnings) == 3
 
 
+def test_damaged_ones_with_a_date_to_come_are_in_the_way_until_the_next_backup(
+    tmp_path: Path, signing: Run, tree: Path, said: list[str]
+) -> None:
+    first = save(signing, tmp_path / "backups", tree)
+    for month in ("01", "02", "03"):
+        (first.parent / f"2099-{month}-01T000000Z").mkdir()
+        (first.parent / f"2099-{month}-01T000000Z" / manifest.NAME).write_text("x")
+    with pytest.raises(Refused, match="the manifest is damaged"):
+        archive.check(signing, tmp_path / "backups")
+    newest = save(signing, tmp_path / "backups", tree)
+    archive.check(signing, tmp_path / "backups")
+    assert [line for line in said if line.startswith(f"Backup: {newest.name} ")]
+    # One that was made later and is damaged is not passed over in silence.
+    last = save(signing, tmp_path / "backups", tree)
+    (last / manifest.NAME).write_text("x")
+    with pytest.raises(Refused, match="the manifest is damaged"):
+        archive.check(signing, tmp_path / "backups")
+
+
 def replace_backup(run: Run, date: str) -> Run:
     run.options = replace(run.options, backup=date)
     return run

@@ -225,7 +225,7 @@ def archive(
         chunk_size=target.chunk_size if not several else 0, chunks=writer.volumes[0].chunks if not several else "",
         coverage=hashlib.sha256(report.encode()).hexdigest(),
         saved=tuple(entry.name for entry in selection.covered if entry.verdict == coverage.SAVED),
-        machine=identity(run), number=target.number,
+        machine=identity(run), number=target.number, there=tuple(getattr(target, "there", ())),
     )  # fmt: skip
     target.add(COVERAGE, report)
     target.add(manifest.NAME, manifest.dumps(made, keys, lambda text: signature.sign(run, text)))

@@ -29,6 +29,9 @@ LOCK = ".lock"
 OTHER_KEY = "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
 # Bytes of a manifest: it has the whole description of the storage.
 LARGEST = 64 << 20
+LARGEST_NUMBER = manifest.LARGEST
+# Names of others in a manifest: whoever makes more folders than that only has them asked about.
+MOST = 1000
 
 
 Proof = Callable[[manifest.Sealed], bool]
@@ -45,7 +48,8 @@ class Generation:
     """A backup in a folder: its number among those of the machine, 0 for one without or with a manifest that is
     damaged, and the machine by its identity. `flaw` says why every recovery would refuse it, and for a `foreign` one
     the reason is a manifest that was not made for this folder. One that is not `ours` is a link, which somebody has put
-    there; a `proven` one was certainly made by this machine, and another one that is `signed` by another."""
+    there; a `proven` one was certainly made by this machine, and another one that is `signed` by another. `there` has
+    the names of those that were there when it was made, and its own."""
 
     name: str
     number: int = 0
@@ -55,6 +59,7 @@ class Generation:
     ours: bool = True
     proven: bool = True
     signed: bool = False
+    there: frozenset[str] = frozenset()
 
     @property
     def whole(self) -> bool:
@@ -86,18 +91,33 @@ def names(home: Path) -> list[str]:
 
 
 def found(home: Path, proof: Proof = anybody) -> list[Generation]:
-    """Likewise, with what their manifests say. Clocks are set back: numbers decide, and names only where they lack."""
+    """Likewise, with what their manifests say.
+
+    Clocks are set back: numbers decide. What has none, or one that anybody may have written, is older than each proven
+    backup that was made when it was there; where none is, it may be newer than all of them.
+    """
     try:
         paths = sorted(path for path in home.iterdir() if _is_time(path.name) and path.is_dir())
     except FileNotFoundError:
         return []
     generations = [_generation(path, proof) for path in paths]
-    order = []
-    before = 0
-    for generation in generations:
-        order.append((generation.number or before, not generation.number, generation.name, generation))
-        before = max(before, generation.number)
-    return [generation for *_, generation in sorted(order, key=lambda item: item[:3])]
+    proven = [generation for generation in generations if generation.proven and generation.number]
+    return sorted(generations, key=lambda generation: (_place(generation, proven), generation.name))
+
+
+def _place(generation: Generation, proven: Sequence[Generation]) -> tuple[int, int]:
+    """By what a backup is sorted: just before a number, or at it."""
+    if generation in proven:
+        return generation.number, 1
+    own = (generation.number or LARGEST_NUMBER, 1)
+    return min([own, *((other.number, 0) for other in proven if _is_older(generation, other))])
+
+
+def _is_older(generation: Generation, other: Generation) -> bool:
+    """Whether a backup was there when the other was made, by its name where the other does not tell."""
+    if other.there:
+        return generation.name in other.there
+    return not generation.number and generation.name < other.name
 
 
 def _is_time(name: str) -> bool:
@@ -120,7 +140,10 @@ def _generation(path: Path, proof: Proof) -> Generation:
     foreign = _foreign(path.name, made)
     flaw = foreign or _incomplete(path / made.archive, made.size)
     proven = not flaw and ours and proof(sealed)
-    return Generation(path.name, made.number, made.machine, flaw, bool(foreign), ours, proven, bool(sealed.signature))
+    return Generation(
+        path.name, made.number, made.machine, flaw, bool(foreign), ours, proven, bool(sealed.signature),
+        frozenset(made.there),
+    )  # fmt: skip
 
 
 def _foreign(name: str, made: manifest.Manifest) -> str:

@@ -34,7 +34,8 @@ class Manifest:
     (see `Volume`), `volumes` those of its parts when it has several, `bytes` and `members` those of the tar stream in
     it; `warnings` counts kinds of what tar complained about; `layout` is the SHA-256 of the layout that the machine
     had, `storage` that layout; `saved` are the mount points whose files are in it, `coverage` is the SHA-256 of the
-    report on them; `machine` is the identity of the machine, `number` counts its backups there."""
+    report on them; `machine` is the identity of the machine, `number` counts its backups there, `there` are the names
+    of those that were there when it was made, of whatever kind, and its own: () where nobody looked."""
 
     created: str
     hostname: str
@@ -53,6 +54,7 @@ class Manifest:
     saved: tuple[str, ...] = ()
     machine: str = ""
     number: int = 0
+    there: tuple[str, ...] = ()
     chunk_size: int = 0
     chunks: str = ""
     coverage: str = ""
@@ -156,8 +158,8 @@ def _decode(document: dict[str, Any]) -> Manifest:
         volumes = tuple(_volume(volume) for volume in document.pop("volumes", ()))
         if not all(map(is_count, document.get("warnings", {}).values())):
             raise TypeError("its warnings are no numbers")
-        saved = tuple(map(str, document.pop("saved", ())))
-        manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved)
+        saved, there = (tuple(map(str, document.pop(name, ()))) for name in ("saved", "there"))
+        manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved, there=there)
         if sum(volume.size for volume in manifest.parts) != manifest.size:
             raise TypeError("its volumes do not make up the archive")
         if not all(_has_chunks(volume) for volume in manifest.parts):

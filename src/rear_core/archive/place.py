@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -19,7 +19,7 @@ from ..shell import BLOCK
 from ..system.identity import computed, known
 from . import generations, signature
 from .described import recorded, signers
-from .manifest import LARGEST, NAME, OTHER_BACKUP, Manifest, Sealed
+from .manifest import LARGEST, NAME, OTHER_BACKUP, Manifest
 from .read_back import ReadBack
 from .volumes import CHUNK, Target, Volume, chunk_size
 
@@ -76,12 +76,13 @@ class Folder:
                     self.run.report.warn(f"{self.home} has no locks: let no other machine save there")
                 before = self.check_owner()
                 number = min(1 + max((old.number for old in before), default=0), LARGEST)
+                there = [old.name for old in before][-generations.MOST :]
                 with generations.new(self.home) as (partial, name), ExitStack() as stack:
                     file = stack.enter_context(open(new_file(partial / archive), "wb"))
                     reads = self.run.settings["BACKUP_READ_BACK"]
                     chunk = chunk_size(size)
                     back = stack.enter_context(ReadBack(partial / archive, chunk).running()) if reads else None
-                    yield FolderTarget(name, number, partial, file, back, chunk)
+                    yield FolderTarget(name, number, partial, file, back, chunk, (*there, name))
                     made = generations.Identity.of(partial / archive)
                     if not made or made != generations.Identity.of(file.fileno()):
                         raise RearError(*REPLACED)
@@ -145,16 +146,19 @@ class Folder:
         for left in generations.unfinished(self.home):
             self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
 
-    def _signed_here(self) -> Callable[[Sealed], bool]:
+    def _signed_here(self) -> generations.Proof:
         """What tells whether this machine has made a backup; any may be its own while it has no key."""
-        keys = [key for key in (signature.public_key(self.run), *signers(self.run)) if key]
+        return self._signed_by([key for key in (signature.public_key(self.run), *signers(self.run)) if key])
+
+    def _signed_by(self, keys: Sequence[str]) -> generations.Proof:
         return lambda sealed: (
             not keys or (bool(sealed.signature) and signature.verify(self.run, sealed.text, sealed.signature, keys))
         )
 
     def names(self) -> list[str]:
         """The backups that are there; those that nobody can restore are told of, and never the newest."""
-        found = generations.found(self.home)
+        known = signers(self.run)
+        found = generations.found(self.home, self._signed_by(known))
         for other in (other for other in found if other.foreign):
             self.run.report.warn(f"{self.home / other.name} cannot be restored: {other.flaw}")
         return [generation.name for generation in sorted(found, key=lambda each: not each.foreign)]
@@ -204,9 +208,11 @@ class FolderTarget:
     block_size = 0
 
     def __init__(
-        self, name: str, number: int, partial: Path, file: IO[bytes], back: ReadBack | None, chunk_size: int = CHUNK
-    ) -> None:
+        self, name: str, number: int, partial: Path, file: IO[bytes], back: ReadBack | None, chunk_size: int = CHUNK,
+        there: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.chunk_size = chunk_size
+        self.there = there
         self.name = name
         self.number = number
         self.partial = partial

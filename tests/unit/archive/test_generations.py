@@ -22,10 +22,12 @@ from rear_core.errors import ConfigurationError, Refused
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
 
 
-def make(home: Path, *names: str, number: int = 0, machine: str = "") -> None:
+def make(home: Path, *names: str, number: int = 0, machine: str = "", there: tuple[str, ...] = ()) -> None:
     for name in names:
         (home / name).mkdir(parents=True)
-        made = manifest.Manifest(name, "web1", "backup.tar", 0, "", "none", 0, 0, machine=machine, number=number)
+        made = manifest.Manifest(
+            name, "web1", "backup.tar", 0, "", "none", 0, 0, machine=machine, number=number, there=there
+        )
         (home / name / manifest.NAME).write_text(manifest.dumps(made))
         (home / name / made.archive).touch()
 
@@ -77,6 +79,56 @@ def test_a_damaged_one_keeps_its_place_among_the_others(tmp_path: Path) -> None:
     make(tmp_path, "2026-11-22T120000Z", number=6)
     (tmp_path / "2026-11-21T120000Z" / manifest.NAME).write_text("{")
     assert generations.names(tmp_path) == ["2026-11-20T120000Z", "2026-11-21T120000Z", "2026-11-22T120000Z"]
+
+
+def damage(path: Path) -> None:
+    (path / manifest.NAME).write_text("{")
+
+
+DAYS = ("2026-11-20T120000Z", "2026-11-21T120000Z", "2026-11-22T120000Z")
+FUTURE = ("2099-01-01T000000Z", "2099-02-01T000000Z")
+
+
+def test_a_damaged_one_is_older_than_what_was_made_when_it_was_there(tmp_path: Path) -> None:
+    """Whatever its date says, and however many there are."""
+    make(tmp_path, DAYS[0], number=1, there=DAYS[:1])
+    make(tmp_path, *FUTURE)
+    for name in FUTURE:
+        damage(tmp_path / name)
+    assert generations.names(tmp_path)[-1] == FUTURE[1]
+    make(tmp_path, DAYS[1], number=2, there=(DAYS[0], *FUTURE, DAYS[1]))
+    assert generations.names(tmp_path) == [DAYS[0], *FUTURE, DAYS[1]]
+
+
+@pytest.mark.parametrize("name", ["2026-11-23T120000Z", "2026-11-19T120000Z", "2026-11-20T180000Z"])
+def test_nobody_hides_the_newest_by_damage_to_its_manifest(tmp_path: Path, name: str) -> None:
+    """Also not where a clock was set back, so that its date is an older one: it would be restored without a word."""
+    make(tmp_path, DAYS[0], number=4, there=DAYS[:1])
+    make(tmp_path, DAYS[1], number=5, there=DAYS[:2])
+    make(tmp_path, name, number=6, there=(*DAYS[:2], name))
+    damage(tmp_path / name)
+    assert generations.names(tmp_path) == [*DAYS[:2], name]
+
+
+@pytest.mark.parametrize("number", [3, manifest.LARGEST])
+def test_what_others_have_written_is_older_than_what_was_made_later_whatever_number_it_has(
+    tmp_path: Path, number: int
+) -> None:
+    make(tmp_path, DAYS[0], number=1, there=DAYS[:1])
+    make(tmp_path, FUTURE[0], number=number)
+    forge(tmp_path / FUTURE[0], hostname="others")
+    assert [old.name for old in generations.found(tmp_path, ours)] == [DAYS[0], FUTURE[0]]
+    make(tmp_path, DAYS[1], number=min(number + 1, manifest.LARGEST), there=(DAYS[0], FUTURE[0], DAYS[1]))
+    assert [old.name for old in generations.found(tmp_path, ours)] == [DAYS[0], FUTURE[0], DAYS[1]]
+
+
+def test_what_others_have_written_makes_none_older(tmp_path: Path) -> None:
+    make(tmp_path, DAYS[0], number=1, there=DAYS[:1])
+    make(tmp_path, DAYS[1], number=2, there=DAYS[:2])
+    damage(tmp_path / DAYS[1])
+    make(tmp_path, DAYS[2], number=1, there=DAYS)
+    forge(tmp_path / DAYS[2], hostname="others")
+    assert [old.name for old in generations.found(tmp_path, ours)] == [DAYS[0], DAYS[2], DAYS[1]]
 
 
 @pytest.mark.parametrize("name", ["2026-99-99T999999Z", "2026-02-30T000000Z", "2026-01-01T246060Z"])
