@@ -188,6 +188,42 @@ def test_a_sample_has_both_ends_and_is_never_the_same() -> None:
     assert sample.damaged(64) == pytest.approx(0.0457, abs=0.0001)
 
 
+@pytest.mark.parametrize("chunk", [0, 11, 22])
+def test_an_old_backup_that_is_damaged_inside_is_none_that_a_good_one_goes_for(
+    tmp_path: Path, make_run: MakeRun, large: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """Both ends of a large one are read in any case, and all of one that is no larger than a sample."""
+    if chunk == 11:
+        monkeypatch.setattr(sample, "SIZE", 30 * MIB)
+    run = make_run("BACKUP_KEEP=2\n")
+    good = save(run, tmp_path / "backups", large)
+    bad = save(run, tmp_path / "backups", large)
+    spoil(bad / "backup.tar.zst", chunk)
+    newest = save(run, tmp_path / "backups", large)
+    assert sorted(path.name for path in good.parent.iterdir()) == sorted([good.name, bad.name, newest.name])
+    assert [each for each in run.report.warnings if f"{bad} counts as no backup" in each and "damaged" in each]
+    # Two good ones are kept, whatever else takes room.
+    last = save(run, tmp_path / "backups", large)
+    assert sorted(path.name for path in good.parent.iterdir()) == sorted([newest.name, last.name])
+
+
+def test_before_one_goes_only_parts_of_those_that_stay_are_read(
+    tmp_path: Path, make_run: MakeRun, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, parts = place.read, []
+    monkeypatch.setattr(place, "read", lambda path, *part: (parts.append((path, *part)), read(path, *part))[1])
+    run = make_run("BACKUP_KEEP=3\n")
+    old = [save(run, tmp_path / "backups", large) for _ in range(3)]
+    assert not parts
+    save(run, tmp_path / "backups", large)
+    assert sorted({path.parent for path, *_ in parts}) == old[1:]
+    assert len(parts) == 8 and all(begin % MIB == 0 and size <= MIB for _, begin, size in parts)
+
+
+def test_many_backups_are_looked_at_in_about_the_time_of_two() -> None:
+    assert [sample.parts_of_many(16 * MIB, many) for many in (1, 2, 4, 16, 1000)] == [32, 32, 16, 4, 4]
+
+
 # Signatures.
 
 

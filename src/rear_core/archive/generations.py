@@ -38,6 +38,15 @@ Proof = Callable[[manifest.Sealed], bool]
 """Whether this machine has certainly made a backup: a recovery takes it unasked."""
 
 
+Look = Callable[["Generation", int], bool]
+"""Whether the archive of a backup is good, as far as a look at parts of it can tell; so many are looked at."""
+
+
+def unseen(_: Generation, __: int) -> bool:
+    """The look at archives where nobody reads them."""
+    return True
+
+
 def anybody(_: manifest.Sealed) -> bool:
     """The proof where no machine has a key."""
     return True
@@ -271,11 +280,12 @@ def unfinished(home: Path) -> list[Path]:
     return sorted(path for path in home.glob(f"*{PARTIAL}") if PATTERN.fullmatch(path.name[: -len(PARTIAL)]))
 
 
-def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[list[str], list[str]]:
+def prune(home: Path, keep: int, made: str, proof: Proof = anybody, look: Look = unseen) -> tuple[list[str], list[str]]:
     """Remove whole generations until `keep` are left, oldest first and never the one just made.
 
     Damaged ones count as none, and stay, as do links and what another key has signed; those without proof count against
-    each other alone. Returns the names of those that are gone, and of each other one why it was not removed.
+    each other alone. Before one goes those that stay in its place are looked at: one whose archive is damaged counts as
+    none. Returns the names of those that are gone, and of each other one why it was not removed.
     """
     gone, problems, there = [], [], []
     for generation in found(home, proof):
@@ -286,7 +296,12 @@ def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[lis
         elif generation.name != made:
             # Clones without a UUID of their own have one identity: each would remove what the other one saves.
             problems.append(f"{home / generation.name}: {OTHER_KEY}")
-    for name in _surplus(sorted(there, key=lambda generation: generation.name == made), keep):
+    order = sorted(there, key=lambda generation: generation.name == made)
+    surplus = _surplus(order, keep, lambda _: True)
+    if surplus:
+        many = max(1, len(order) - len(surplus) - 1)
+        surplus = _surplus(order, keep, lambda generation: generation.name == made or look(generation, many))
+    for name in surplus:
         try:
             # Out of sight first: half a generation must never be taken for one.
             remove_tree((home / name).rename(home / (name + PARTIAL)))
@@ -296,14 +311,14 @@ def prune(home: Path, keep: int, made: str, proof: Proof = anybody) -> tuple[lis
     return gone, problems
 
 
-def _surplus(there: Sequence[Generation], keep: int) -> list[str]:
+def _surplus(there: Sequence[Generation], keep: int, counts: Callable[[Generation], bool]) -> list[str]:
     """The backups that are too many, the last one is none; what anybody may have written pushes out none with proof."""
     newer = {True: 0, False: 0}
     surplus = []
     for generation in reversed(there):
         if newer[generation.proven] >= keep:
             surplus.append(generation.name)
-        else:
+        elif counts(generation):
             newer[False] += 1
             newer[True] += generation.proven
     return surplus[::-1]

@@ -17,11 +17,11 @@ from typing import IO, TYPE_CHECKING, Protocol
 from ..errors import RearError, Refused
 from ..shell import BLOCK
 from ..system.identity import computed, known
-from . import generations, signature
+from . import generations, sample, signature
 from .described import recorded, signers
-from .manifest import LARGEST, NAME, OTHER_BACKUP, Manifest
-from .read_back import ReadBack
-from .volumes import CHUNK, Target, Volume, chunk_size
+from .manifest import LARGEST, NAME, OTHER_BACKUP, Manifest, loads
+from .read_back import ReadBack, forget
+from .volumes import CHUNK, Damaged, Target, Volume, checked, chunk_size
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -138,13 +138,34 @@ class Folder:
     def _prune(self, made: str) -> None:
         """Remove old backups, and tell of what takes the room of one."""
         keep = self.run.settings["BACKUP_KEEP"]
-        gone, problems = generations.prune(self.home, keep, made, self._signed_here())
+        gone, problems = generations.prune(self.home, keep, made, self._signed_here(), self._looks_good)
         for old in gone:
             self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
         for problem in problems:
             self.run.report.warn(f"an old backup is not removed and takes its room: {problem}")
         for left in generations.unfinished(self.home):
             self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
+
+    def _looks_good(self, old: generations.Generation, many: int) -> bool:
+        """Whether parts of an archive, of one of so many backups, are as its manifest says; otherwise it is told."""
+        try:
+            found = loads(generations.read_small(self.home / old.name / NAME)).manifest
+            path = self._archive(old.name, found)
+            (volume,) = found.parts
+            if not volume.chunk_size:
+                raise Damaged("parts of it have no checksums")
+            wanted = sample.parts_of_many(volume.chunk_size, many)
+            few = volume.count <= wanted
+            forgotten(path)
+            for number in range(volume.count) if few else sample.drawn(volume.count, wanted):
+                chunk = volume.chunk(number)
+                for _ in checked(read(path, number * volume.chunk_size, chunk.size), str(path), chunk):
+                    pass
+        except (OSError, ValueError, Refused, Damaged) as error:
+            reason = error.message if isinstance(error, RearError) else str(error)
+            self.run.report.warn(f"{self.home / old.name} counts as no backup, and none goes for it: {reason}")
+            return False
+        return True
 
     def _signed_here(self) -> generations.Proof:
         """What tells whether this machine has made a backup; any may be its own while it has no key."""
@@ -278,6 +299,15 @@ def opened(run: Run, place: Path | Place) -> Place:
 def new_file(path: Path) -> int:
     """A descriptor of a file that was not there, for its owner alone."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def forgotten(path: Path) -> None:
+    """Have a file on its disk or server and not in memory, as far as its file system can."""
+    descriptor = generations.open_file(path)
+    try:
+        forget(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read(path: Path, begin: int = 0, size: int = sys.maxsize) -> Iterator[memoryview]:

@@ -10,11 +10,19 @@ from random import SystemRandom
 SIZE = 512 << 20
 # Of a very large one, whose parts are large as well, so many are read.
 FEWEST = 16
+# Of each of many old backups, before another one is removed.
+FEWEST_OF_MANY = 4
 
 
 def parts(size: int) -> int:
     """How many parts of this size are read."""
     return max(SIZE // size, FEWEST)
+
+
+def parts_of_many(size: int, many: int) -> int:
+    """How many parts of this size are read of each of several backups: of all together what two have, and some more
+    where there are very many."""
+    return max(min(parts(size), 2 * parts(size) // many), FEWEST_OF_MANY)
 
 
 def drawn(count: int, size: int) -> list[int]:

@@ -57,6 +57,10 @@ class Volume:
         return Volume(size, self.chunks[number * HEX : (number + 1) * HEX])
 
 
+class Damaged(RearError):
+    """A volume that cannot be read, or is not what was written."""
+
+
 class Checksum:
     """The checksum of a volume while its bytes come, and those of its chunks, if it has such."""
 
@@ -192,12 +196,12 @@ def checked(blocks: Iterable[memoryview], name: str, volume: Volume) -> Iterator
             yield block
     except OSError as error:
         hint = "check its medium, disk or server, and run it again"
-        raise RearError(f"cannot read {name}: {error.strerror}", hint) from error
+        raise Damaged(f"cannot read {name}: {error.strerror}", hint) from error
     if found.size < volume.size:
-        raise RearError(f"{name} is truncated: {found.size} of {volume.size} bytes are there", "choose another backup")
+        raise Damaged(f"{name} is truncated: {found.size} of {volume.size} bytes are there", "choose another backup")
     if found.volume() != volume:
         raise _damaged(name)
 
 
-def _damaged(name: str) -> RearError:
-    return RearError(f"{name} is damaged: its checksum is wrong", "choose another backup with --backup DATE")
+def _damaged(name: str) -> Damaged:
+    return Damaged(f"{name} is damaged: its checksum is wrong", "choose another backup with --backup DATE")
