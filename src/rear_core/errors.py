@@ -15,6 +15,9 @@ OF_THE_MACHINE = {
     errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN,
 }  # fmt: skip
 
+# Those of a machine, or of limits on a run, that has no more to give: memory, open files.
+SCARCE = {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
 
 class ExitCode(IntEnum):
     """Exit statuses of the command `rear`."""
@@ -76,11 +79,40 @@ class MachineFault(RearError):
     """A disk or server that failed, or was full, while rear itself read or wrote; `doing` is what it was about."""
 
     def __init__(self, error: OSError, doing: str = "") -> None:
-        place = "" if error.filename is None else f" ({os.fsdecode(error.filename)})"
         super().__init__(
-            (f"{doing}: " if doing else "") + f"{error.strerror}{place}",
+            (f"{doing}: " if doing else "") + f"{error.strerror}{_named(error)}",
             "see `dmesg`: a disk or server fails, or is full; run it again when that is mended",
         )
+
+
+class OutOfResources(RearError):
+    """The kernel gave rear itself no more memory, files or threads; `doing` is what it was about."""
+
+    def __init__(self, error: BaseException, doing: str = "") -> None:
+        if isinstance(error, MemoryError):
+            what = "there is not enough memory"
+        elif isinstance(error, OSError):
+            what = f"{error.strerror}{_named(error)}"
+        else:
+            what = f"{error}: too many run here, or there is not enough memory"
+        super().__init__(
+            (f"{doing}: " if doing else "") + what,
+            "end what needs it, or raise the limits (`ulimit -a`, TasksMax= and MemoryMax= of its unit); run it again",
+        )
+
+
+def fault_of_machine(error: BaseException, doing: str = "") -> RearError | None:
+    """What to tell of an exception for which the machine is to blame, None for any other."""
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        return MachineFault(error, doing)
+    # Python has no number for that.
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    scarce = isinstance(error, OSError) and error.errno in SCARCE
+    return OutOfResources(error, doing) if no_thread or scarce or isinstance(error, MemoryError) else None
+
+
+def _named(error: OSError) -> str:
+    return "" if error.filename is None else f" ({os.fsdecode(error.filename)})"
 
 
 class ProgramFailed(RearError):

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from . import questions
 from .errors import (
-    OF_THE_MACHINE,
     ConfigurationError,
     Interrupted,
-    MachineFault,
     PluginError,
     Problems,
     RearError,
     Refused,
+    fault_of_machine,
 )
 from .step import MAKING, RECOVERING, Step
 
@@ -169,9 +168,9 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
             raise
         except RearError:
             raise
-        except OSError as error:
-            if error.errno in OF_THE_MACHINE:
-                raise MachineFault(error, title) from error
+        except (OSError, MemoryError, RuntimeError) as error:
+            if fault := fault_of_machine(error, title):
+                raise fault from error
             raise
         except Exception as error:
             if fault := _fault_of_plugin(run, planned, error):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -56,8 +57,8 @@ def rear(tmp_path: Path, tree: Path) -> Rear:
         f"BACKUP_PROG_INCLUDE=( {tree} )\nBACKUP_PROG_EXCLUDE=()\n"
     )
 
-    def run(arguments: str, redirection: str) -> int:
-        script = f"{REAR} -c {tmp_path}/etc {arguments} {redirection}; exit ${{PIPESTATUS[0]}}"
+    def run(arguments: str, redirection: str, limit: str = "-c 0") -> int:
+        script = f"ulimit {limit}; {REAR} -c {tmp_path}/etc {arguments} {redirection}; exit ${{PIPESTATUS[0]}}"
         return subprocess.run(["bash", "-c", script], stdin=subprocess.DEVNULL, timeout=120).returncode
 
     return run
@@ -271,3 +272,13 @@ def unanswered(folder: Path, user: str, options: str) -> Iterator[None]:
         finally:
             subprocess.run(["umount", "--lazy", folder], check=True)
             server.stdin.close()
+
+
+@pytest.mark.parametrize("limit", ["-n 8", "-n 16", "-n 18", "-n 22", "-n 28"])
+def test_where_there_is_no_more_to_have_one_line_says_so(rear: Rear, tmp_path: Path, tree: Path, limit: str) -> None:
+    """Files: each number fails at another place of a backup."""
+    assert rear("mkbackuponly", f"2>{tmp_path}/said", limit) == 1
+    said = (tmp_path / "said").read_text()
+    assert re.search("ERROR: .*Too many open files", said), said
+    assert "Traceback" not in said and "BUG" not in said
+    assert not list((tmp_path / "backups").glob("*/*Z*"))

@@ -220,6 +220,24 @@ def test_a_fault_in_a_step_or_hook_is_told_with_its_plugin(run: Run, error: Exce
         execute(run, "recover")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Prove: Too many open files"),
+        (MemoryError(), "Prove: there is not enough memory"),
+        (RuntimeError("can't start new thread"), "Prove: can't start new thread"),
+    ],
+)
+def test_a_machine_that_has_no_more_to_give_is_no_fault_of_rear(run: Run, error: Exception, said: str) -> None:
+    def look(run: Run) -> None:
+        raise error
+
+    run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", look)]))
+    with pytest.raises(RearError, match=said) as caught:
+        execute(run, "recover")
+    assert "ulimit" in caught.value.hint
+
+
 def test_a_file_that_nobody_made_is_one(run: Run) -> None:
     def look(run: Run) -> None:
         Path("/nonexistent/file").read_text()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Thread
 
-from ..errors import RearError
 from ..shell import BLOCK, Argument, Shell, widen
 from .diagnostics import FIRST, unescaped
 
@@ -81,7 +80,7 @@ class Listing:
     def __init__(self, sh: Shell, env: Mapping[str, str]) -> None:
         self._sh = sh
         self._env = env
-        self._error: RearError | None = None
+        self._error: Exception | None = None
         self._status = 0
         self.members = Members()
 
@@ -105,7 +104,7 @@ class Listing:
                     tar = with_index(["tar", "--list", "--file=-"], index)
                     [ended] = self._sh.pipe(tar, stdin=stream, pass_fds=[index], ok={"tar": (0, 2)}, env=self._env)
                 self._status = ended.status
-            except RearError as error:
+            except Exception as error:  # raised where it is waited for
                 self._error = error
             # It ends where the archive seems to. The other one is still writing, and must not be killed for it.
             while stream.read(BLOCK):

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from ..errors import RearError, Refused
+from ..errors import SCARCE, RearError, Refused
 from ..shell import BLOCK
 from ..system.identity import computed, known
 from . import generations, sample, signature
@@ -94,6 +94,8 @@ class Folder:
                 self._check_made(name, generations.found(self.home))
                 self._prune(name)
         except OSError as error:
+            if error.errno in SCARCE:
+                raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
                 f"cannot write the backup to {self.home}: {self._inside(error)}{error.strerror}",

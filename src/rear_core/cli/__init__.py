@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 from functools import cache
 from importlib import import_module
@@ -13,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..errors import OF_THE_MACHINE, ExitCode, MachineFault, RearError
+from ..errors import ExitCode, RearError, fault_of_machine
 from ..report import explain, visible
 from ..run import Options
 from . import output
@@ -138,6 +139,7 @@ def rear(
 def main() -> None:
     """Run the command and end with its exit status; an unexpected exception is told as a bug of ours."""
     outputs = output.take_over()
+    threading.excepthook = _thread_failed
     try:
         status = _run()
     except SystemExit as ended:
@@ -148,6 +150,14 @@ def main() -> None:
         if sys.stderr is not None:
             print(f"WARNING: not everything could be shown: {problem}", file=sys.stderr)
     sys.exit(status or 0)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Tell of a thread that ended by an exception; whoever waits for what it does fails, and sets the status."""
+    if failed.exc_value and (fault := fault_of_machine(failed.exc_value)):
+        print(explain(fault), file=sys.stderr)
+    else:
+        threading.__excepthook__(failed)
 
 
 def _run() -> int | str | None:
@@ -166,8 +176,8 @@ def _run() -> int | str | None:
         print(explain(error), file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
-            print(explain(MachineFault(error)), file=sys.stderr)
+        if fault := fault_of_machine(error):
+            print(explain(fault), file=sys.stderr)
         else:
             traceback.print_exc()
             print("BUG: this is a fault of rear, not of this machine. Please report the lines above.", file=sys.stderr)

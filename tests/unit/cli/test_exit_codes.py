@@ -88,6 +88,12 @@ def test_checklayout_tells_by_its_status(rear: Rear, tmp_path: Path) -> None:
     ("error", "said"),
     [
         (OSError(errno.EIO, "Input/output error", "/etc/rear/local.conf"), "ERROR: Input/output error (/etc/rear/"),
+        (OSError(errno.EMFILE, "Too many open files", "/x"), "ERROR: Too many open files (/x)"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "ERROR: Too many open files in system"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "ERROR: Cannot allocate memory"),
+        (MemoryError(), "ERROR: there is not enough memory"),
+        (RuntimeError("can't start new thread"), "ERROR: can't start new thread: too many run here"),
+        (RuntimeError("dictionary changed size during iteration"), "BUG: this is a fault of rear"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/nowhere"), "BUG: this is a fault of rear"),
         (ValueError("odd"), "BUG: this is a fault of rear"),
     ],
@@ -103,7 +109,7 @@ def test_outside_of_steps_too_only_what_no_machine_did_is_a_bug(
         cli.main()
     told = capsys.readouterr().err
     assert ended.value.code == 1
-    assert said in told and ("BUG" in told) is said.startswith("BUG")
+    assert said in told and ("BUG" in told) is ("Traceback" in told) is said.startswith("BUG")
 
 
 def test_a_letter_that_the_locale_does_not_have_is_shown_as_an_escape(tmp_path: Path) -> None:
