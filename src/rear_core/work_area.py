@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from . import own_files
 from .errors import ProgramFailed, RearError, Refused
 from .mounts import mount_points
 from .removal import remove_tree
@@ -27,10 +28,11 @@ def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
     path = var_dir / "lock"
     try:
         var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise RearError(f"cannot open the lock {path}: {error.strerror}") from error
+        raise RearError(f"cannot open the lock {path}: {error.strerror}", own_files.REMOVE_IT) from error
     undo.callback(os.close, descriptor)
+    own_files.check(path, os.fstat(descriptor))
     try:
         # The kernel gives the lock back when its holder dies, however it dies; the file itself says nothing.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

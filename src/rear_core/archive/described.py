@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from .. import own_files
+
 if TYPE_CHECKING:
     from ..run import Run
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 def recorded(run: Run, fact: str) -> object:
     """A fact about the machine from its description, None when it is not there."""
     try:
-        return json.loads((run.recovery_dir / "system.json").read_text()).get(fact)
+        return json.loads(own_files.read_text(run.recovery_dir / "system.json")).get(fact)
     except (OSError, ValueError, AttributeError):
         return None
 

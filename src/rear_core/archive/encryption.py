@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import own_files
 from ..errors import ConfigurationError, RearError, Refused
 from ..shell import Argument
 from ..trust import changeable
@@ -136,7 +137,7 @@ def read_passphrase(path: Path) -> str:
             raise ConfigurationError(
                 f"BACKUP_KEY_FILE {path} is not root's alone: {problem}", "chown root and chmod go-w what is named"
             )
-        text = path.read_text(errors="surrogateescape")
+        text = own_files.read(path).decode(errors="surrogateescape")
     except OSError as error:
         raise ConfigurationError(f"cannot read BACKUP_KEY_FILE {path}: {error.strerror}") from error
     passphrase = text.partition("\n")[0]

@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import durable
+from .. import durable, own_files
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from .dates import digits
 from .progress import Progress, size
@@ -171,7 +171,7 @@ def recorded(run: Run, only: Sequence[str] = ()) -> list[FileSystem]:
     """The recorded file systems; with `only` those of these paths, in their order, also ones nobody recorded."""
     path = run.recovery_dir / NAME
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(own_files.read_text(path))
         if document["version"] != VERSION:
             raise ValueError(f"its version is {document['version']}, not {VERSION}")
         found = [FileSystem(**{**entry, "names": tuple(entry["names"])}) for entry in document["file_systems"]]

@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from ..errors import SCARCE, RearError, Refused
+from .. import own_files
+from ..errors import SCARCE, ConfigurationError, RearError, Refused
 from ..shell import BLOCK
 from ..system.identity import computed, known
 from . import generations, sample, signature
@@ -281,11 +282,14 @@ def prefix(run: Run) -> str:
 
 def hostname(run: Run) -> str:
     """The recorded host name, this machine's when nothing was recorded yet."""
-    recorded = run.recovery_dir / "system.json"
-    if recorded.exists():
+    path = run.recovery_dir / "system.json"
+    if not os.path.lexists(path):
+        return run.system.hostname
+    try:
         # The rescue system may not have the name of the machine.
-        return str(json.loads(recorded.read_text())["system"]["hostname"])
-    return run.system.hostname
+        return str(json.loads(own_files.read_text(path))["system"]["hostname"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
 
 
 def identity(run: Run) -> str:

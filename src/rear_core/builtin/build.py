@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import own_files
 from ..errors import RearError
 from ..hookspecs import hookimpl
 from ..step import Step
@@ -155,7 +155,7 @@ def configure(run: Run) -> None:
     tree.text("/etc/rear/modules-load", "".join(f"{name}\n" for name in contents_of(run).load))
     recovery = tree.directory("/etc/rear/recovery", 0o700)
     for file in sorted(run.recovery_dir.glob("*.json")):
-        shutil.copyfile(file, recovery / file.name)
+        (recovery / file.name).write_bytes(own_files.read(file))
         (recovery / file.name).chmod(0o600)
     _hosts(tree)
     for kind in run.plugins.call("rear_storage_kinds"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from .. import own_files
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def description(run: Run) -> dict[str, Any]:
     """The recorded system.json."""
     path = run.recovery_dir / "system.json"
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(own_files.read_text(path))
         found["system"]["firmware"]["mode"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error

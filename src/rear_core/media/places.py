@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from .. import own_files
 from ..durable import flush
 from ..errors import RearError, Refused
 from ..storage.spared import check_mounted
@@ -127,7 +128,7 @@ class Folder:
     def read(self, name: str) -> bytes | None:
         """The content of a file."""
         try:
-            return (self.directory / name).read_bytes()
+            return own_files.read(self.directory / name)
         except FileNotFoundError:
             return None
         except OSError as error:

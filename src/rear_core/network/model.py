@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .. import durable
+from .. import durable, own_files
 from ..errors import NOT_UNDERSTOOD, ConfigurationError
 
 VERSION = 1
@@ -182,7 +182,7 @@ def loads(text: str, source: str = "network.json") -> Network:
 def load(path: Path) -> Network:
     """The network described by a file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = own_files.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}", "write it with: rear savelayout") from error
     return loads(text, os.fspath(path))

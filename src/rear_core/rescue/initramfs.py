@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from .. import durable, own_files
 from ..errors import RearError
 from ..shell import Shell
 from ..trees import below
@@ -151,14 +152,16 @@ def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], obje
     """
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     segment, checksum = cache / f"{kind}-{key}.cpio", cache / f"{kind}-{key}.sha256"
-    if segment.is_file() and checksum.is_file() and checksum.read_text() == _checksum(segment):
+    for path in (segment, checksum):
+        if os.path.lexists(path) and not path.is_file():
+            own_files.check(path, path.lstat())
+    if segment.is_file() and checksum.is_file() and checksum.read_bytes() == _checksum(segment).encode():
         os.utime(segment)
     else:
         for rest in cache.glob(f"{kind}-*.part"):  # of a run that was killed
             rest.unlink()
         make(segment)
-        checksum.write_text(_checksum(segment))
-        checksum.chmod(0o600)
+        durable.write(checksum, _checksum(segment))
     others = [path for path in cache.glob(f"{kind}-*.cpio") if path != segment]
     others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for old in others[KEPT_SEGMENTS - 1 :]:

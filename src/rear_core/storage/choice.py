@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import questions
+from .. import own_files, questions
 from ..errors import NOT_UNDERSTOOD, Interrupted, ProgramFailed, Refused
 from ..report import visible
 from . import present
@@ -281,12 +281,12 @@ def ask_for_empty(run: Run, disk: Disk, spare: Mapping[str, str]) -> str:
 def usage(run: Run) -> dict[str, int]:
     """How many bytes files take by mount point, as it was recorded."""
     path = run.recovery_dir / "usage.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(own_files.read_text(path))
         return {str(target): int(size) for target, size in found.items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise Refused(f"{path} is damaged: {error}", "remove it: disks must then be as large as they were") from error
 
 

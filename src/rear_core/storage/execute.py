@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from .. import own_files
 from ..errors import ProgramFailed, RearError, Refused
 from ..shell import Shell
 from .command import Command
@@ -35,8 +36,10 @@ class Journal:
     def note(self, **entry: object) -> None:
         """Add an entry."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        # No pipe is waited for.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(self.path, flags, 0o600), "w") as file:
+            own_files.check(self.path, os.fstat(file.fileno()))
             # The line before may have been cut off.
             file.write("\n" + json.dumps({"time": round(time.time()), **entry}))
             file.flush()
@@ -57,7 +60,7 @@ class Journal:
 
     def _entries(self) -> list[dict[str, object]]:
         try:
-            lines = self.path.read_text().splitlines()
+            lines = own_files.read_text(self.path).splitlines()
         except FileNotFoundError:
             return []
         entries = []

@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from .. import durable
+from .. import durable, own_files
 from ..errors import ConfigurationError
 from . import encoding
 
@@ -271,7 +271,7 @@ def save(layout: Layout, path: Path) -> None:
 def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
     """Read layout.json; `types` are the item types of all storage kinds, by their word."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = own_files.read_text(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
     return loads(text, types, name=os.fspath(path))

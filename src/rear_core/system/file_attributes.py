@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import durable
+from .. import durable, own_files
 from ..errors import ConfigurationError, RearError
 from ..mounts import mount_points
 
@@ -240,7 +240,7 @@ def save(path: Path, attributes: Iterable[Attributes]) -> None:
 def load(path: Path) -> list[Attributes]:
     """Those that were written to a file, none where there is none; `ConfigurationError` when it cannot be read."""
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(own_files.read_text(path))
         if document["version"] != VERSION:
             raise RearError(f"its version is {document['version']}, not {VERSION}")
         found = [Attributes(**entry) for entry in document["attributes"]]
@@ -249,5 +249,7 @@ def load(path: Path) -> list[Attributes]:
         return found
     except FileNotFoundError:
         return []
+    except own_files.NoFile:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RearError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}", "use the rescue media of this machine") from error

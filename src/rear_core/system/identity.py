@@ -11,6 +11,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from .. import own_files
+
 MACHINE_ID = Path("/etc/machine-id")
 FIRMWARE = Path("/sys/class/dmi/id/product_uuid")
 NAME = "identity.json"
@@ -23,9 +25,12 @@ def computed(machine_id: Path = MACHINE_ID, firmware: Path = FIRMWARE) -> str:
 
 
 def known(var_dir: Path, here: str) -> str:
-    """The number that a recovery has given to the machine on this hardware, otherwise the one that it has by itself."""
+    """The number that a recovery has given to the machine on this hardware, otherwise the one that it has by itself.
+
+    Raises `NoFile` for what is no file in its place: a machine of another number could not save where its backups are.
+    """
     try:
-        kept = json.loads((var_dir / NAME).read_text())
+        kept = json.loads(own_files.read_text(var_dir / NAME))
         return str(kept["identity"]) if kept["on"] == here else here
     except (OSError, ValueError, KeyError, TypeError):
         return here

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from rear_core import RearError, Refused, Run, durable
+from rear_core import RearError, Refused, Run, durable, own_files
 from rear_core.archive.generations import FORMAT, write
 from rear_core.archive.manifest import LARGEST, NAME, is_count
 from rear_core.archive.place import new_file
@@ -84,7 +84,7 @@ def count(path: Path) -> int:
     with what is saved.
     """
     try:
-        last = json.loads(path.read_text())["backups"]
+        last = json.loads(own_files.read_text(path))["backups"]
     except (OSError, ValueError, KeyError, TypeError):
         last = 0
     number = min(last + 1, LARGEST) if is_count(last) else 1

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rear_core.archive import encryption, manifest, stream
+from rear_core.archive import encryption, generations, manifest, stream
 from rear_core.shell import Shell
 
 COMPARE = ("tar", "--compare", "--file=-", "--numeric-owner")
@@ -29,7 +29,7 @@ def main() -> None:
 
 def compare(generation: Path, target: Path, passphrase: str = "") -> tuple[int, list[str]]:
     """How many members there are, and in what files differ from them: type, contents, owner, mode, time, link."""
-    found = manifest.loads((generation / manifest.NAME).read_text()).manifest
+    found = manifest.loads(generations.read_small(generation / manifest.NAME)).manifest
     stages = [stream.COMPRESSORS[found.compression].unpack, [*COMPARE, f"--directory={target}"]]
     said = bytearray()
     if found.encryption:

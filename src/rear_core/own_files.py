@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads files of rear's own folders: what else is in their place is named, and not waited for or read for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+
+from .errors import ConfigurationError
+
+# Bytes: no description of a machine is as large.
+LARGEST = 64 << 20
+REMOVE_IT = "find out who has put it there, and remove it, or put the file back"
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
+
+
+class NoFile(ConfigurationError):
+    """Something else in the place of a file: a FIFO, a device, a folder, or what has no end."""
+
+
+def read(path: Path, largest: int = LARGEST) -> bytes:
+    """What is in a file, also behind a link; `NoFile` for what is none, and `OSError`."""
+    try:
+        # No pipe is waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            what = "a loop of links" if error.errno == errno.ELOOP else "a socket"
+            raise NoFile(f"{path} is {what}, where a file should be", REMOVE_IT) from error
+        raise
+    with ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        found = os.fstat(descriptor)
+        check(path, found)
+        if found.st_size > largest:
+            raise NoFile(f"{path} has {found.st_size} bytes, and is none of rear's files", REMOVE_IT)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(largest)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; `NoFile`, `OSError`, and `ValueError` for what is no text."""
+    return read(path).decode()
+
+
+def check(path: Path, found: os.stat_result) -> None:
+    """Raise `NoFile` for anything but a file."""
+    if not stat.S_ISREG(found.st_mode):
+        what = next((word for is_it, word in KINDS if is_it(found.st_mode)), "no file")
+        raise NoFile(f"{path} is {what}, where a file should be", REMOVE_IT)
