@@ -75,6 +75,19 @@ class Beginning:
         return bool(self._pattern.match(data))
 
 
+class Placed:
+    """A secret that only the name of its file tells from other text: `path` is how that ends."""
+
+    def __init__(self, what: str, path: str, *patterns: bytes) -> None:
+        self.what = what
+        self._path = re.compile(path + r"\Z")
+        self._format = Format(what, *patterns)
+
+    def is_at(self, path: str, data: Data) -> bool:
+        """Whether a file of this name has it."""
+        return bool(self._path.search(path)) and self._format.is_in(data)
+
+
 # Nothing is above the first line of a file: it is looked at again behind an empty one.
 FIRST_LINES = 4096
 LONGEST_NAME = 200
@@ -111,6 +124,8 @@ _CRYPT = (
     rb"|6\$(?:rounds=\d+\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}"
     rb"|2[abxy]\$\d\d\$[./0-9A-Za-z]{53}"
     rb"|(?:y|gy|7)\$[./0-9A-Za-z]+\$[./0-9A-Za-z]{1,86}\$[./0-9A-Za-z]{43}"
+    # Mosquitto's have the signs of base64.
+    rb"|[67]\$(?:\d+\$)?[A-Za-z0-9+/]{8,}={0,2}\$[A-Za-z0-9+/]{86}=="
     rb"|sha1\$\d+\$[./0-9A-Za-z]{1,64}\$[./0-9A-Za-z]{28}"
     rb"|argon2(?:id|i|d)\$(?:v=\d+\$)?m=\d+,t=\d+,p=\d+\$[+/0-9A-Za-z]{11,}\$[+/0-9A-Za-z]{43,})(?![./0-9A-Za-z])"
 )
@@ -226,10 +241,19 @@ _SECRET = (
 _ALONE = rb"(?:[ \t]*[:=][ \t]*|[ \t]+(?:--plaintext[ \t]+)?)(?!--|\{|type\b)" + _GIVEN + rb"[ \t]*\r?$"
 # A word of a list of options, as of mount.cifs(8) in fstab or a map of automount, beside a user.
 _OPTION = rb"(?:[^,\s]{1,200},){0,20}?"
+_NEXT = rb"(?:,[ \t]*|[ \t]*(?=\\))(?:\\\r?\n[ \t]*)?"
 _WITH_USER = (
     rb"ser(?:name)?=[^,\s]{1,200}," + _OPTION + rb"pass(?:word)?2?=(?!,)" + _VALUE + rb"[^,\s]{3}",
     rb"pass(?:word)?2?=(?!,)" + _VALUE + rb"[^,\s]{3,200}," + _OPTION + rb"user(?:name)?=",
     rb"ser(?:name)?=[^,\s%=\"']{1,60}%" + _VALUE + rb"[^,\s%]{3,200}(?:,|\s)",
+    # ddclient.conf(5)
+    rb"ogin=[^,\s]{1,200}"
+    + _NEXT
+    + rb"(?:[\w-]{1,40}=[^,\s]{1,200}"
+    + _NEXT
+    + rb"){0,10}?pass(?:word)?=[\"']?"
+    + _VALUE
+    + rb"[^,\s]{3}",
 )
 # A file of a user and his password, whose value is all the rest of the line.
 _OF_A_USER = (
@@ -240,6 +264,10 @@ _IN_A_URL = (
     rb"://[^\s/:@\"'<>(){}$%&?#,]{1,100}:(?!(?i:pass(?:word|wd|phrase)?|pwd?|secret|token|x+|\*+|\.+)@)" + _VALUE
     + rb"[^\s/:@\"'<>(){}$]{2,100}@[\w\[]"
 )  # fmt: skip
+_NO_WORD = rb"(?!(?i:pass(?:word|wd|phrase)?|pwd?|secret|your\w*|x+|\*+|\.+)(?![\w!@$%&*]))"
+_ARGUMENT = (
+    rb"[\w-]{0,20}[ \t](?:[^\n|;&]{0,200}[ \t])?-p(?:[\"'][^\"'`$\n]{4}|" + _NO_WORD + _VALUE + rb"[^\s\"'`$)]{3})"
+)
 # What comes with words of its own. Each ends somewhere.
 _NAMED = (
     # pgpass; shadow(5) with DES; smbpasswd(5)
@@ -262,6 +290,16 @@ _NAMED = (
     rb"\n[ \t]*d-i[ \t]+\S{0,100}pass(?:word|phrase)\S{0,20}[ \t]+(?:password|string)[ \t]+" + _VALUE + rb"\S{3}",
     # Arguments of programs, XML, HTTP
     rb"--pass(?:word|wd|phrase)?[= ][\"']?(?!\$)(?=\S{0,200}\d)" + _VALUE + rb"[^\s\"']{3,200}",
+    rb"mysql" + _ARGUMENT,
+    rb"mariadb" + _ARGUMENT,
+    rb"curl[ \t](?:[^\n|;&]{0,300}[ \t])?(?:-[uU][ \t]*|--(?:proxy-)?user[ \t=])[\"']?"
+    rb"[^\s:$<>{\"'-][^\s:$<>{\"']{0,100}:" + _NO_WORD + _VALUE + rb"[^\s\"'`$<>{]{3}",
+    # fetchmail(1), postfix's tables of SASL, OpenVPN's own files
+    rb"\n[ \t]*(?:poll|skip|user(?:name)?)[ \t][^\n]{1,300}[ \t,]pass(?:word)?[ \t]+(?:is[ \t]+)?(?:\"|')"
+    + _VALUE
+    + rb"[^\n\"']{3}",
+    rb"\n\[[\w-]{1,100}\.[\w.-]{1,200}\](?::\w{1,20})?[ \t]+[^\s:]{1,200}:(?!//)" + _VALUE + rb"\S{3}",
+    rb"<auth-user-pass>[ \t]*\r?\n[^\s<>]{1,200}[ \t]*\r?\n" + _VALUE + rb"[^\n<>]{2}",
     rb"assw(?:or)?d>" + _VALUE + rb"[^<>\n]{3,200}</",
     rb"assphrase>" + _VALUE + rb"[^<>\n]{3,200}</",
     rb"shared-key>" + _VALUE + rb"[^<>\n]{3,200}</",
@@ -345,6 +383,34 @@ SETTINGS = (
     Setting(PASSWORD, rb"assw(?:or)?d: " + _NO_VALUE + _VALUE + rb"[^\s,}]{3,200}[,}]", begin=rb"\{[^{}\n]*[pP]\Z"),
     # ipsec.secrets(5)
     Setting(PASSWORD, *(kind + _IPSEC for kind in _IPSEC_KINDS), begin=rb"\n[^#\n]*:[ \t]*\Z"),
+)
+
+# Lines of words that are no comment. A file of a user and a password has two such lines and nothing more.
+_USER_AND_WORD = rb"\n[^\s:#;<\[]{1,200}:" + _VALUE + rb"\S{2}"
+_WORDS_OF = rb"\n[ \t]*(?:\"[^\"\n]{1,200}\"|[^\s#;<\[=\"][^\s=]{0,200})"
+_TWO_LINES = rb"\n(?![#;<\[/])[^\s=]{1,200}[ \t]*\r?\n(?![#;<\[/])[^\s=][^\s]{2,200}[ \t]*\s*\Z"
+PLACED = (
+    Placed(PASSWORD, r"/psk\.txt", _WORDS_OF + rb"[ \t]+" + _VALUE + rb"\S{2}"),
+    Placed(PASSWORD, r"/\.?davfs2/secrets", _WORDS_OF * 1 + rb"[ \t]+\S{1,200}[ \t]+\"?" + _VALUE + rb"\S{2}"),
+    Placed(
+        PASSWORD,
+        r"/[\w.-]*(?:sasl|smtp|relay)[\w-]*pass\w*",
+        rb"\n[^\s#]{1,200}[ \t]+[^\s:]{1,200}:" + _VALUE + rb"\S{2}",
+    ),
+    # Tables that were made of those are no text.
+    Placed(PASSWORD, r"/[\w.-]*(?:sasl|smtp|relay)[\w-]*pass\w*\.(?:db|lmdb|cdb)", rb"[^\0]"),
+    Placed(PASSWORD, r"/[\w.-]*rsync[\w.-]*secrets?", _USER_AND_WORD),
+    Placed(PASSWORD, r"/[\w.-]*rsync[\w.-]*(?:pass\w*|pwd?)", rb"\n[^\s#]\S{2}"),
+    Placed(PASSWORD, r"/[\w.-]*mosquitto[\w.-]*/[\w.-]*(?:pass\w*|pwfile|pwd)[\w.-]*", _USER_AND_WORD),
+    Placed(PASSWORD, r"/[\w.-]*mosquitto[\w.-]*(?:pass\w*|pwfile|pwd)[\w.-]*", _USER_AND_WORD),
+    Placed(PASSWORD, r"/\.?fetchmailrc", rb"pass(?:word)?[ \t]+(?:is[ \t]+)?[\"']?" + _VALUE + rb"[^\s\"']{2}"),
+    Placed(PASSWORD, r"/[._]?curlrc", rb"u(?:ser)?[ \t]*[=: \t][ \t]*\"?[^\s:\"]{1,200}:" + _VALUE + rb"[^\s\"]{2}"),
+    Placed(PASSWORD, r"/openvpn/(?:[^/]+/)?[^/]+", _TWO_LINES),
+    Placed(
+        PASSWORD,
+        r"/[\w.-]*(?:auth|login|cred(?:ential)?s?|user-?pass|userpw)[\w-]*(?:\.(?:txt|conf|cfg|auth|up|pass))?",
+        _TWO_LINES,
+    ),
 )
 
 # DER (X.690), or BER, where a length may also be open.

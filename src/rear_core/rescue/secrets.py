@@ -15,11 +15,14 @@ from urllib.parse import quote
 
 from ..trees import below
 from .elf import MAGIC as ELF_MAGIC
-from .secret_formats import BEGINNINGS, FORMATS, SETTINGS
+from .secret_formats import BEGINNINGS, FORMATS, PLACED, SETTINGS, Data
 from .tree import matcher
 
 # Programs know how keys begin, and cryptographic libraries have some to test themselves with.
 PROGRAMS = (ELF_MAGIC, b"!<arch>\n")
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# Bytes: no settings are as long.
+LARGEST_TEXT = 16 << 20
 ALL = (*BEGINNINGS, *FORMATS)
 ANYWHERE = [format_ for format_ in ALL if format_.anywhere]
 
@@ -56,7 +59,7 @@ def find_secrets(
         if is_secret(inside):
             found.append(Secret(inside, "a password or key of a program"))
         else:
-            found += [Secret(inside, what) for what in _secrets_in(path, words, library=is_library(inside))]
+            found += [Secret(inside, what) for what in _secrets_in(path, inside, words, library=is_library(inside))]
     return found
 
 
@@ -75,19 +78,36 @@ def _written(value: str) -> list[bytes]:
     return [each for each in dict.fromkeys(found) if len(each) >= 4]
 
 
-def _secrets_in(path: str, words: Mapping[str, re.Pattern[bytes]], *, library: bool) -> Iterator[str]:
+def _secrets_in(path: str, inside: str, words: Mapping[str, re.Pattern[bytes]], *, library: bool) -> Iterator[str]:
     with open(path, "rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:8].startswith(PROGRAMS):
                 return
-            # A file may be of several formats of one kind.
-            found = dict.fromkeys(format_.what for format_ in (ANYWHERE if library else ALL) if format_.is_in(data))
-            yield from found
-            if not library:
-                yield from dict.fromkeys(setting.what for setting in ([] if found else SETTINGS) if setting.is_in(data))
-                yield from (what for what, word in words.items() if word.search(data))
+            if library:
+                yield from dict.fromkeys(format_.what for format_ in ANYWHERE if format_.is_in(data))
+                return
+            yield from _known(data, inside) or _known(_narrow(data), inside)
+            yield from (what for what, word in words.items() if word.search(data))
+
+
+def _known(data: Data, inside: str) -> list[str]:
+    """What secrets there are; a file may be of several formats of one kind."""
+    found = dict.fromkeys(format_.what for format_ in ALL if format_.is_in(data))
+    found = found or dict.fromkeys(setting.what for setting in SETTINGS if setting.is_in(data))
+    return list(found or dict.fromkeys(placed.what for placed in PLACED if placed.is_at(inside, data)))
+
+
+def _narrow(data: Data) -> bytes:
+    """The text of a file in UTF-16, with or without its mark, in UTF-8; nothing for any other."""
+    begin = data[:64]
+    encoding = MARKS.get(begin[:2], "")
+    # The letters of settings are those of ASCII.
+    for zeros, name in ((begin[1::2], "utf-16-le"), (begin[::2], "utf-16-be")):
+        if not encoding and len(begin) >= 8 and not any(zeros) and begin.count(0) == len(zeros):
+            encoding = name
+    return data[:LARGEST_TEXT].decode(encoding, "replace").encode(errors="replace") if encoding else b""
 
 
 def _regular_files(folder: str) -> Iterator[str]:

@@ -219,6 +219,20 @@ TEXTS = {
     ),
     "gpg-agent, binary": ("(11:private-key(3:rsa(1:n5:abcde)))", KEY),
     "gpg-agent, binary, protected": ("(21:protected-private-key(3:rsa(1:n5:abcde)))", KEY),
+    "OpenVPN, inline": ("client\n<auth-user-pass>\nanna\ngeheim\n</auth-user-pass>\n", PASSWORD),
+    "postfix": ("# x\n[smtp.example.com]:587 anna@example.com:geheim\n", PASSWORD),
+    "ddclient": ("protocol=dyndns2\nlogin=anna, password=geheim\nhost.example.com\n", PASSWORD),
+    "ddclient, lines": ("login=anna \\\npassword='geheim' \\\nhost.example.com\n", PASSWORD),
+    "ddclient, one line": ("protocol=x, server=y, login=anna,password='geheim' host\n", PASSWORD),
+    "fetchmail": ('poll mail proto imap\n  user "anna" there with password "geheim" is anna here\n', PASSWORD),
+    "fetchmail, pass": ("poll mail.example.com proto pop3 user 'anna' pass 'geheim'\n", PASSWORD),
+    "mosquitto": ("anna:$7$101$Pq2aIcxvnBmk7wF3$" + "aB3+" * 21 + "aA==\n", HASH),
+    "mosquitto, before": ("anna:$6$Pq2aIcxvnBmk7w+/$" + "aB3/" * 21 + "aA==\n", HASH),
+    "arguments of mysql": ("#!/bin/sh\nmysqldump -u root -pgeheim99 db > x\n", PASSWORD),
+    "arguments of mysql, quotes": ("mysql -h db -p'my geheim' -u anna\n", PASSWORD),
+    "arguments of curl": ("curl -sS -u anna:geheim99 https://x/\n", PASSWORD),
+    "arguments of curl, long": ("curl --user 'anna:geheim' https://x/\n", PASSWORD),
+    "arguments of curl, joined": ("curl -uanna:geheim https://x/\n", PASSWORD),
     "age": ("# x\nAGE-SECRET-KEY-1" + "Q" * 58 + "\n", "a private key of age"),
     "PuTTY, in a text": (
         "  PuTTY-User-Key-File-2: ssh-rsa\n  Encryption: none\n  Private-Lines: 14\n", "a private key of PuTTY",
@@ -248,7 +262,46 @@ BINARIES = {
     "keytab, first deleted": ("0502ffffffb90002000b4558414d504c452e434f4d", KEYTAB),
 }
 
+# Known by the names of their files as well.
+PLACED = {
+    "racoon": ("etc/racoon/psk.txt", "# peers\n10.0.0.1\tgeheim\n"),
+    "davfs2": ("etc/davfs2/secrets", "# x\n/mnt/dav anna geheim\n"),
+    "davfs2, quotes": ("root/.davfs2/secrets", '"https://dav.example.com/my files" anna "mein geheim"\n'),
+    "postfix, a host": ("etc/postfix/sasl_passwd", "smtp.example.com anna@example.com:geheim\n"),
+    "postfix, its table": ("etc/postfix/sasl_passwd.db", "\0\0\0\0anna:geheim\0smtp.example.com"),
+    "rsyncd": ("etc/rsyncd.secrets", "anna:geheim\n"),
+    "rsync": ("root/.rsync_password", "geheim\n"),
+    "mosquitto": ("etc/mosquitto/passwd", "anna:geheim\n"),
+    "mosquitto, elsewhere": ("etc/mosquitto_pwfile", "# x\nanna:geheim\n"),
+    "fetchmail": ("root/.fetchmailrc", "poll mail.example.com proto imap user anna password geheim is anna here\n"),
+    "curl": ("root/.curlrc", 'silent\nuser = "anna:geheim"\n'),
+    "curl, argument": ("root/.curlrc", "--user anna:geheim\n"),
+    "OpenVPN": ("etc/openvpn/client/home.txt", "anna\ngeheim\n"),
+    "OpenVPN, no end of line": ("etc/openvpn/login.conf", "anna\ngeheim"),
+    "OpenVPN, elsewhere": ("etc/vpn/auth.txt", "anna@example.com\ngeheim\n"),
+}  # fmt: skip
+NOT_PLACED = {
+    "davfs2 as it comes": ("etc/davfs2/secrets", "# davfs2 secrets file\n# /mnt/dav  anna  geheim\n\n"),
+    "racoon as it comes": ("etc/racoon/psk.txt", "# IPv4/v6 addresses\n# 10.160.94.3\tmekmitasdigoat\n"),
+    "postfix as it comes": ("etc/postfix/main.cf", "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd\n"),
+    "rsyncd as it comes": ("etc/rsyncd.conf", "secrets file = /etc/rsyncd.secrets\nauth users = anna\n"),
+    "fetchmail as it comes": ("etc/default/fetchmail", "# declare\nSTART_DAEMON=no\n"),
+    "OpenVPN as it comes": ("etc/openvpn/update-resolv-conf", "#!/bin/bash\n\n[ -x /sbin/resolvconf ] || exit 0\n"),
+    "OpenVPN, settings": ("etc/openvpn/client.conf", "client\nauth-user-pass login.txt\nca ca.crt\n"),
+    "OpenVPN, one setting": ("etc/openvpn/two.conf", "client\nremote x 1194\n"),
+    "PAM": ("etc/pam.d/login", "auth optional pam_faildelay.so delay=3\nauth requisite pam_nologin.so\n"),
+    "a list of two": ("etc/shells.d/two", "one\nother\n"),
+    "mosquitto": ("etc/mosquitto/mosquitto.conf", "password_file /etc/mosquitto/passwd\npid_file /run/x:y\n"),
+}  # fmt: skip
+
 HARMLESS = {
+    "arguments that ask": "mysql -u root -p < x\nmysqldump -u x -p $DB\nmysql -p$PASS\nmysql -p\"$PASS\" -h x\n",
+    "arguments of others": "mysqld --port 3306\nps -pid\nmysqladmin --defaults-file=/etc/mysql/debian.cnf ping\n",
+    "curl without one": 'curl -u "$USER:$PASS" x\ncurl -u user:secret x\ncurl -u a x\ncurl --user-agent a:bcde x\n',
+    "fetchmail asks": "poll mail.example.com proto imap user anna is anna here\n",
+    "OpenVPN asks": "client\nauth-user-pass\n<ca>\n-----BEGIN CERTIFICATE-----\n",
+    "ddclient without one": "login=anna, password=\nlogin=anna\n",
+    "relays of postfix": "relayhost = [mail.example.com]:587\n[1] https://example.com/\n",
     "fstab with a file of a password": "//nas/x /mnt cifs credentials=/etc/nas,username=anna,vers=3.0 0 0\n",
     "options without one": "Options=username=anna,password=,vers=3\nuser=anna,rw,nofail\n",
     "URLs": "http://proxy:3128/x@y ssh://root@host:22/ cifs://user:password@host/share http://$USER:$PASS@host/\n",
@@ -348,6 +401,37 @@ def test_what_only_looks_like_a_secret_is_none(tmp_path: Path, name: str) -> Non
     assert find_secrets(tmp_path, {}) == []
 
 
+@pytest.mark.parametrize("name", PLACED)
+def test_what_the_name_of_its_file_tells_is_found(tmp_path: Path, name: str) -> None:
+    path, text = PLACED[name]
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text)
+    assert find_secrets(tmp_path, {}) == [Secret(f"/{path}", PASSWORD)]
+
+
+@pytest.mark.parametrize("name", NOT_PLACED)
+def test_what_such_a_file_has_besides_is_none(tmp_path: Path, name: str) -> None:
+    path, text = NOT_PLACED[name]
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text)
+    assert find_secrets(tmp_path, {}) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["passwd", "cifs", "a URL", "netplan", "borg, quotes", "arguments of curl"])
+def test_settings_in_utf_16_are_found(tmp_path: Path, name: str, encoding: str) -> None:
+    text, what = TEXTS[name]
+    (tmp_path / "file").write_bytes(f"# A file.\r\n{text}".encode(encoding))
+    assert find_secrets(tmp_path, {}) == [Secret("/file", what)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_harmless_files_in_utf_16_stay_so(tmp_path: Path, encoding: str) -> None:
+    for number, text in enumerate(HARMLESS.values()):
+        (tmp_path / str(number)).write_bytes(text.encode(encoding))
+    assert find_secrets(tmp_path, {}) == []
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     """A folder with a key and its certificate, and an empty one beside it for what is made of them."""
@@ -435,6 +519,17 @@ def test_byte_code_of_the_standard_library_is_no_alarm_even_where_nobody_calls_i
         "SetCredential=x" * 20_000,
         "secret " * 20_000,
         "com2sec x\n" * 20_000,
+        "mysql -p " * 20_000,
+        "mysql " * 20_000 + "\n",
+        "curl -u a: " * 20_000,
+        "curl " * 20_000,
+        "login=x," * 20_000,
+        "login=x,pass" * 20_000,
+        "user a pass " * 20_000,
+        "\nuser a pass" * 20_000,
+        "<auth-user-pass>\n" * 20_000,
+        "\n[x]:1 a" * 20_000,
+        "$7$101$" + "a" * 100_000,
     ],
 )
 def test_a_file_that_almost_has_one_takes_no_longer_than_others(tmp_path: Path, text: str) -> None:
