@@ -18,7 +18,7 @@ from rear_backup_tape import volume
 from rear_backup_tape.place import GIVEN_UP, Tapes
 from rear_backup_tape.volume import Unreadable
 from rear_core import RearError, Refused, Run, archive, builtin
-from rear_core.archive import backup, coverage, place
+from rear_core.archive import backup, coverage, place, signature
 from rear_core.errors import Interrupted
 from rear_core.media.tape import Label, write_label
 from rear_core.plugins import Plugins
@@ -242,6 +242,28 @@ def test_the_tape_of_another_machine_of_that_name_is_not_written_to(
     assert cartridge.records == before
     known_as("first")
     save(make_tapes(drive), tree)
+
+
+def test_the_tape_of_a_clone_of_the_same_identity_is_not_written_to(
+    make_tapes: MakeTapes, tree: Path, known_as: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of a board without a UUID of its own: only their keys differ."""
+    known_as("same")
+    monkeypatch.setattr(signature, "sign", lambda *_: "")
+    monkeypatch.setattr(signature, "public_key", lambda _: "first")
+    drive, cartridge = used(make_tapes, tree)
+    before = [*cartridge.records]
+    monkeypatch.setattr(signature, "public_key", lambda _: "second")
+    with pytest.raises(Refused, match=r"of web1, and it was signed by a key that this machine does not know"):
+        save(make_tapes(drive), tree)
+    at_terminal(monkeypatch, "", "")
+    save(tapes := make_tapes(StandInDrive(labelled(room=200_000), [cartridge, labelled()])), tree)
+    assert "signed by a key that" in said(tapes)
+    assert cartridge.records == before
+    # A machine that was recovered knows the key that it had.
+    monkeypatch.setattr(signature, "signers", lambda _: ["first"])
+    save(make_tapes(drive), tree)
+    assert cartridge.records != before
 
 
 def test_a_tape_from_before_is_read_and_asked_about_once_before_it_is_written_over(

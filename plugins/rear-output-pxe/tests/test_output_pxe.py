@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import rear_output_pxe
 from lab import servers
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
-from rear_core.archive import place
+from rear_core.archive import place, signature
 from rear_core.builtin import core, rescue
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -183,6 +183,26 @@ def test_machines_of_one_name_keep_each_their_own(tmp_path: Path, monkeypatch: p
     assert led_to(tmp_path / "tftp/pxelinux.cfg/01-52-54-00-aa-00-01") == {one.name}
     assert led_to(tmp_path / "tftp/pxelinux.cfg/01-52-54-00-aa-00-02") == {again.name}
     assert "of another machine (identity one, this one is other)" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("machine", ["same", ""])
+def test_clones_of_one_identity_keep_each_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str
+) -> None:
+    """Copies of a board without a UUID of its own: only their keys differ."""
+    report = Report(terminal=(terminal := io.StringIO()))
+    monkeypatch.setattr(place, "computed", lambda: machine)
+
+    def made(key: str) -> Path:
+        monkeypatch.setattr(signature, "public_key", lambda _: key)
+        (run := make_run(tmp_path, QUICK + "PXE_KEEP=1\n")).report = report
+        return make_tree(run)
+
+    before, one, other, again = made(""), made("one"), made("other"), made("other")
+    assert [path.exists() for path in (before, one, other, again)] == [False, True, False, True]
+    assert "of the same identity, with another key" in terminal.getvalue()
+    # Without a key it cannot tell, as before.
+    assert made("").exists() and not one.exists() and not again.exists()
 
 
 def put(path: Path, text: str) -> Path:

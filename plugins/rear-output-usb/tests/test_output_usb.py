@@ -24,6 +24,7 @@ from rear_core.shell import Outcome, Shell
 from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
+from rear_output_usb import versions
 from rear_output_usb.loaders import install
 from rear_output_usb.stick import BIOS_BOOT, EFI_SYSTEM, Stick, described, find_stick
 from rear_output_usb.versions import (
@@ -126,12 +127,33 @@ def test_machines_of_one_name_keep_each_their_own(run: Run, tmp_path: Path) -> N
     assert too_many(stick, "web1", 2, "a" * 32) == [made["a"][0], before]
     assert too_many(stick, "web1", 2, "b" * 32) == [made["b"][0], before]
     assert too_many(stick, "web1", 1, "c" * 32) == []
-    assert others(stick, "web1", "b" * 32) == ["a" * 32] and others(stick, "web1", "") == []
+    assert [other.machine for other in others(stick, "web1", "b" * 32)] == ["a" * 32]
+    assert others(stick, "web1", "") == []
     text = menu(run, all_versions(stick))
     assert [title for title in grub_titles(text) if title.startswith("web1") and ", " not in title] == [
         "web1 (bbbbbbbb)", "web1 (aaaaaaaa)", "web1"
     ]  # fmt: skip
     assert "set timeout=-1\n" in text
+
+
+def test_clones_of_one_identity_keep_each_their_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of a board without a UUID of its own: only their keys differ."""
+    stick, machine = tmp_path / "stick", "a" * 32
+    made = {key: [write(stick, "web1", image(tmp_path), machine, key * 32) for _ in range(2)] for key in "12"}
+    before = write(stick, "web1", image(tmp_path), machine)
+    assert too_many(stick, "web1", 1, machine, {"1" * 32}) == [*made["1"][::-1]]
+    assert too_many(stick, "web1", 1, machine, {"2" * 32}) == [*made["2"][::-1]]
+    # A machine that was recovered has another key, and knows the one before; one without a key cannot tell.
+    assert len(too_many(stick, "web1", 1, machine, {"1" * 32, "2" * 32})) == 4
+    assert [other.signer for other in others(stick, "web1", machine, {"2" * 32})] == ["1" * 32]
+    assert others(stick, "web1", machine) == []
+    monkeypatch.setattr(versions, "known_marks", lambda _: {"2" * 32})
+    text = menu(run, all_versions(stick))
+    assert [title for title in grub_titles(text) if title.startswith("web1") and ", " not in title] == [
+        "web1", "web1 (key 11111111)"
+    ]  # fmt: skip
+    assert "set timeout=-1\n" in text
+    assert text.index(before.date) < text.index(made["1"][0].date)
 
 
 def test_one_machine_that_was_not_known_before_is_still_one(run: Run, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ Debian 11 and RHEL 8 (1.1.1) cannot sign with it, and FIPS mode does not allow i
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,26 @@ def public_key(run: Run) -> str:
         return run.sh.query("openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout")
     except ProgramFailed as error:
         raise RearError(f"the key {path} that signs the backups is damaged", REMOVE_IT) from error
+
+
+def mark(public: str) -> str:
+    """What a public key is known by where there is no room for a signature: 32 hexadecimal digits, "" for none."""
+    return hashlib.sha256(public.strip().encode()).hexdigest()[:32] if public else ""
+
+
+def own_mark(run: Run) -> str:
+    """The mark of this machine's key; "" while it has none."""
+    return mark(public_key(run))
+
+
+def known_marks(run: Run) -> set[str]:
+    """The marks of the keys that have signed for this machine."""
+    return {mark(key) for key in (public_key(run), *signers(run)) if key}
+
+
+def is_other(found: str, known: Collection[str]) -> bool:
+    """Whether what bears a mark is another machine's, though that has the same identity; not without keys."""
+    return bool(found and known) and found not in known
 
 
 def sign(run: Run, text: bytes) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from rear_core import RearError, Refused, Run, questions
-from rear_core.archive import Target
+from rear_core.archive import Target, signature
+from rear_core.archive.generations import OTHER_KEY
 from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.place import identity, prefix
@@ -123,6 +124,8 @@ class Tapes:
         if not self._is_ours(header):
             named = f" (identity {header.identity}, this one is {self.identity})" if header.identity else ""
             raise Refused(f"{self} holds {header}, which is another machine{named}", advice)
+        if signature.is_other(header.signer, signature.known_marks(self.run)):
+            raise Refused(f"{self} holds {header}, and {OTHER_KEY}", advice)
         if header.backup == name:
             raise Refused(f"{self} holds {header}, which was written just now", "put in another tape")
         if self.identity and not header.identity:

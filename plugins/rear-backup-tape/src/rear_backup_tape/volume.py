@@ -28,7 +28,8 @@ LARGEST_BLOCK = 16 << 20
 class Header:
     """Whose backup of which time this is, the number of the volume, from 1, and the size of the archive's records.
 
-    Machines may have one name; their identity tells them apart (`rear_core.system.identity`), "" where it is not known.
+    Machines may have one name; their identity tells them apart (`rear_core.system.identity`), "" where it is not known,
+    and clones of one identity the mark of the key that signs (`rear_core.archive.signature`), "" without one.
     """
 
     machine: str
@@ -36,6 +37,7 @@ class Header:
     volume: int
     block_size: int
     identity: str = ""
+    signer: str = ""
 
     def __str__(self) -> str:
         return f"volume {self.volume} of the backup {self.backup} of {self.machine}"
@@ -78,7 +80,9 @@ def _header(record: bytes) -> Header:
             raise Refused("the tape was written by another version of rear", "restore it with that one")
         header = Header(**found)
         numbers = isinstance(header.volume, int) and 0 < header.block_size <= LARGEST_BLOCK
-        if numbers and all(isinstance(text, str) for text in (header.machine, header.backup, header.identity)):
+        if numbers and all(
+            isinstance(text, str) for text in (header.machine, header.backup, header.identity, header.signer)
+        ):
             return header
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rear_core import RearError, Refused
-from rear_core.archive import Volume
+from rear_core.archive import Volume, signature
 from rear_core.archive.progress import Progress, size
 from rear_core.archive.volumes import checked
 from rear_core.media.tape import Label, go_to_data, now, write_label
@@ -30,7 +30,7 @@ class Writing:
         self.run = tapes.run
         self.name = name
         self.block_size: int = self.run.settings["TAPE_BLOCK_SIZE"]
-        self.header = Header(tapes.machine, name, 0, self.block_size, tapes.identity)
+        self.header = Header(tapes.machine, name, 0, self.block_size, tapes.identity, signature.own_mark(self.run))
         self.part = Volume(0, "")
         self.texts: dict[str, str] = {}
         self._loaded = ExitStack()

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rear_core import Refused, Run
+from rear_core.archive import signature
 from rear_core.archive.place import identity
 from rear_core.media.delivery import checksum
 from rear_core.media.menu import boot_menu
@@ -25,6 +26,8 @@ MARK = "# Written by rear"
 FORMAT = "%Y-%m-%dT%H%M%SZ"
 KERNEL, INITRAMFS, SUMS = "vmlinuz", "initramfs.img", "SHA256SUMS"
 MENU_SECONDS = 10
+# In the list of versions, for an identity that is not known.
+NOTHING = "-"
 # What a boot loader reads before it knows the machine: one for all.
 FINDERS = {"grub/grub.cfg": "PXE_find.grub", "boot.ipxe": "PXE_find.ipxe"}
 
@@ -132,15 +135,22 @@ def check_loaders(run: Run, place: Place) -> None:
 class Version:
     """A version of the rescue system on the server; without `complete` its run did not come to its end.
 
-    `machine` is the identity of its machine, by which clones of one name are told apart, "" where it is not known.
+    `machine` is the identity of its machine, by which clones of one name are told apart, "" where it is not known;
+    `signer` is the mark of the key that signs its backups, by which those of one identity are.
     """
 
     name: str
     complete: bool
     machine: str = ""
+    signer: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {'complete' if self.complete else 'begun'} {self.machine}".rstrip()
+        words = [self.machine or NOTHING, self.signer] if self.signer else [self.machine]
+        return " ".join([self.name, "complete" if self.complete else "begun", *words]).rstrip()
+
+    def is_of(self, machine: str, keys: Collection[str]) -> bool:
+        """Whether it may be a machine's own, as far as its identity and its keys, by their marks, tell."""
+        return may_be_one(self.machine, machine) and not signature.is_other(self.signer, keys)
 
 
 def put_version(run: Run, place: Place) -> list[Version]:
@@ -151,8 +161,8 @@ def put_version(run: Run, place: Place) -> list[Version]:
     assert run.image is not None
     known = versions(run, place)
     new = _new_name([version.name for version in known])
-    machine = identity(run)
-    _write_list(run, place, [*known, Version(new, False, machine)])
+    made = Version(new, True, identity(run), signature.own_mark(run))
+    _write_list(run, place, [*known, replace(made, complete=False)])
     folder = f"{home(run)}/{new}"
     sums = ""
     for name, path in ((KERNEL, run.image.kernel), (INITRAMFS, run.image.initramfs)):
@@ -160,7 +170,7 @@ def put_version(run: Run, place: Place) -> list[Version]:
         place.put(path, f"{folder}/{name}", digest)
         sums += f"{digest}  {name}\n"
     _write(run, place, f"{folder}/{SUMS}", sums)
-    return [*known, Version(new, True, machine)]
+    return [*known, made]
 
 
 def switch(run: Run, place: Place, known: list[Version]) -> None:
@@ -177,7 +187,8 @@ def retire(run: Run, place: Place, known: list[Version]) -> None:
 
     Those of another machine of this name stay: its own menus lead to them.
     """
-    own = [version for version in known if may_be_one(version.machine, identity(run))]
+    machine, keys = identity(run), signature.known_marks(run)
+    own = [version for version in known if version.is_of(machine, keys)]
     keep = [version for version in own if version.complete][-run.settings["PXE_KEEP"] :]
     gone = [version for version in own if version not in keep]
     for version in gone:
@@ -187,10 +198,13 @@ def retire(run: Run, place: Place, known: list[Version]) -> None:
 
 def warn_of_others(run: Run, place: Place) -> None:
     """Name other machines that have their rescue systems in the folder of this one."""
-    own = identity(run)
-    for other in sorted({each.machine for each in versions(run, place) if not may_be_one(each.machine, own)}):
+    own, keys = identity(run), signature.known_marks(run)
+    for other in sorted({each.machine for each in versions(run, place) if not each.is_of(own, keys)}):
+        of = f"identity {other}, this one is {own}"
+        if other == own:
+            of = "of the same identity, with another key, as a clone has"
         run.report.warn(
-            f"{home(run)} on the server has rescue systems of another machine (identity {other}, this one is {own}):"
+            f"{home(run)} on the server has rescue systems of another machine ({of}):"
             " they stay; PXE_PREFIX gives each a folder of its own"
         )
 
@@ -199,8 +213,10 @@ def versions(run: Run, place: Place) -> list[Version]:
     """The versions of this machine, and of others of its name, oldest first."""
     text = place.read(f"{home(run)}/versions") or b""
     lines = [line.split() for line in text.decode(errors="replace").splitlines()]
-    words = [line for line in lines if len(line) in (2, 3) and _is_name(line[0])]
-    return [Version(name, state == "complete", *machine) for name, state, *machine in words]
+    words = [line for line in lines if len(line) in (2, 3, 4) and _is_name(line[0])]
+    return [
+        Version(name, state == "complete", *(word * (word != NOTHING) for word in more)) for name, state, *more in words
+    ]
 
 
 def _write_list(run: Run, place: Place, known: list[Version]) -> None:

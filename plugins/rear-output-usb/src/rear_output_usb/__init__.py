@@ -83,6 +83,7 @@ def check_boot_loaders(run: Run) -> None:
 def check_disk(run: Run) -> None:
     """Raise `Refused` unless the disk is there, was made by `rear format`, can be written and has room."""
     from rear_core.archive.place import identity
+    from rear_core.archive.signature import known_marks
     from rear_core.media.location import check_room, check_writable
 
     from .stick import find_stick, opened
@@ -90,11 +91,14 @@ def check_disk(run: Run) -> None:
 
     stick = find_stick(run)
     with opened(run, stick) as root:
-        for other in others(root, run.system.hostname, identity(run)):
+        for other in others(root, run.system.hostname, identity(run), known_marks(run)):
+            of = f"identity {other.machine}, this one is {identity(run)}"
+            if other.machine == identity(run):
+                of = "of the same identity, with another key, as a clone has"
             run.report.warn(
-                f"another machine called {run.system.hostname} has rescue systems on the USB disk (identity {other},"
-                f" this one is {identity(run)}): they stay, and the menu names both; where it was this one on"
-                " other hardware, remove them from boot/rear by hand"
+                f"another machine called {run.system.hostname} has rescue systems on the USB disk ({of}):"
+                " they stay, and the menu names both; where it was this one on"
+                " other hardware, or with a key that is lost, remove them from boot/rear by hand"
             )
         sizes = [version.size for version in of_machine(root, run.system.hostname)]
         check_room(root, max([USUAL_SIZE, *(size * 11 // 10 for size in sizes)]), "USB_DEVICE")
@@ -104,6 +108,7 @@ def check_disk(run: Run) -> None:
 def write_rescue_system(run: Run) -> None:
     """Write kernel and initramfs and read them back; the menu does not name them yet."""
     from rear_core.archive.place import identity
+    from rear_core.archive.signature import own_mark
     from rear_core.media.location import check_room
 
     from .stick import find_stick, opened
@@ -114,7 +119,7 @@ def write_rescue_system(run: Run) -> None:
     with opened(run, stick) as root:
         size = sum(file.stat().st_size for file in (run.image.kernel, run.image.initramfs))
         check_room(root, size + MIB, "USB_DEVICE")
-        version = write(root, run.system.hostname, run.image, identity(run))
+        version = write(root, run.system.hostname, run.image, identity(run), own_mark(run))
     run.results.append(Path(stick.data))
     run.report.say(f"Wrote {version.title} to {stick.data} ({version.size / MIB:.0f} MiB)")
 
@@ -134,24 +139,28 @@ def install_loaders(run: Run) -> None:
 def write_menu(run: Run) -> None:
     """Name all rescue systems that are to stay, in one menu."""
     from rear_core.archive.place import identity
+    from rear_core.archive.signature import known_marks
 
     from .stick import find_stick, opened
     from .versions import all_versions, menu, put_menu, too_many
 
     with opened(run, find_stick(run)) as root:
-        doomed = too_many(root, run.system.hostname, run.settings["USB_RETAIN_BACKUP_NR"], identity(run))
+        keep = run.settings["USB_RETAIN_BACKUP_NR"]
+        doomed = too_many(root, run.system.hostname, keep, identity(run), known_marks(run))
         put_menu(root, menu(run, [version for version in all_versions(root) if version not in doomed]))
 
 
 def remove_old(run: Run) -> None:
     """Remove what the menu does not name any more."""
     from rear_core.archive.place import identity
+    from rear_core.archive.signature import known_marks
 
     from .stick import find_stick, opened
     from .versions import remove, too_many
 
     with opened(run, find_stick(run)) as root:
-        for version in too_many(root, run.system.hostname, run.settings["USB_RETAIN_BACKUP_NR"], identity(run)):
+        keep = run.settings["USB_RETAIN_BACKUP_NR"]
+        for version in too_many(root, run.system.hostname, keep, identity(run), known_marks(run)):
             remove(root, version)
             run.report.detail(f"Removed {version.title} from the USB disk")
 

@@ -7,9 +7,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from rear_core import RearError, RescueImage, Run
 from rear_core.archive.generations import FORMAT, PARTIAL, names, new, read_small
 from rear_core.archive.generations import write as write_text
 from rear_core.archive.manifest import LARGEST, is_count
+from rear_core.archive.signature import is_other, known_marks
 from rear_core.durable import flush
 from rear_core.media.delivery import beside, checksum, forget
 from rear_core.media.menu import entries
@@ -37,7 +38,8 @@ class Version:
     """A complete rescue system: of which machine and date (UTC), its kernel's version and parameters, its size.
 
     `number` counts those of a host name on the disk, 0 for one from before they were counted: clocks are set back.
-    `machine` is the identity of the machine, by which clones of one host name are told apart, "" where it is not known.
+    `machine` is the identity of the machine, by which clones of one host name are told apart, "" where it is not known;
+    `signer` is the mark of the key that signs its backups, by which those of one identity are.
     """
 
     hostname: str
@@ -47,6 +49,11 @@ class Version:
     size: int
     number: int = 0
     machine: str = ""
+    signer: str = ""
+
+    def is_of(self, machine: str, keys: Collection[str]) -> bool:
+        """Whether it may be a machine's own, as far as its identity and its keys, by their marks, tell."""
+        return may_be_one(self.machine, machine) and not is_other(self.signer, keys)
 
     @property
     def folder(self) -> Path:
@@ -59,7 +66,7 @@ class Version:
         return f"{_quotable(self.hostname)}, {datetime.strptime(self.date, FORMAT):%Y-%m-%d %H:%M} UTC"
 
 
-def write(root: Path, hostname: str, image: RescueImage, machine: str = "") -> Version:
+def write(root: Path, hostname: str, image: RescueImage, machine: str = "", signer: str = "") -> Version:
     """Write a rescue system and read it back; it gets its name when it is complete."""
     home = root / FOLDER / _file_name(hostname)
     files = {KERNEL: image.kernel, INITRAMFS: image.initramfs}
@@ -67,7 +74,7 @@ def write(root: Path, hostname: str, image: RescueImage, machine: str = "") -> V
     number = min(1 + max((version.number for version in of_machine(root, hostname)), default=0), LARGEST)
     try:
         with new(home) as (partial, date):
-            version = Version(hostname, date, image.kernel_version, image.command_line, size, number, machine)
+            version = Version(hostname, date, image.kernel_version, image.command_line, size, number, machine, signer)
             for name, source in files.items():
                 shutil.copyfile(source, partial / name)
                 (partial / name).chmod(0o600)
@@ -101,14 +108,15 @@ def of_machine(root: Path, hostname: str) -> list[Version]:
     return sorted(found, key=lambda version: (version.number, version.date), reverse=True)
 
 
-def too_many(root: Path, hostname: str, keep: int, machine: str = "") -> list[Version]:
+def too_many(root: Path, hostname: str, keep: int, machine: str = "", keys: Collection[str] = ()) -> list[Version]:
     """The oldest rescue systems of a machine, beyond those to keep; never those of another one of its name."""
-    return [version for version in of_machine(root, hostname) if may_be_one(version.machine, machine)][keep:]
+    return [version for version in of_machine(root, hostname) if version.is_of(machine, keys)][keep:]
 
 
-def others(root: Path, hostname: str, machine: str) -> list[str]:
-    """The identities of other machines of this host name that have rescue systems there."""
-    return sorted({each.machine for each in of_machine(root, hostname) if not may_be_one(each.machine, machine)})
+def others(root: Path, hostname: str, machine: str, keys: Collection[str] = ()) -> list[Version]:
+    """A rescue system of each other machine of this host name that has some there."""
+    found = {(each.machine, each.signer): each for each in of_machine(root, hostname) if not each.is_of(machine, keys)}
+    return [found[which] for which in sorted(found)]
 
 
 def remove(root: Path, version: Version) -> None:
@@ -125,7 +133,9 @@ def menu(run: Run, versions: Iterable[Version]) -> str:
     That of one machine starts by itself, the newest; where there are several, GRUB waits for a choice.
     """
     machines: dict[str, list[dict[str, object]]] = {}
-    named = list(versions)
+    keys = known_marks(run)
+    # All keys of this machine are one.
+    named = [replace(version, signer=version.signer * is_other(version.signer, keys)) for version in versions]
     for version in named:
         machines.setdefault(_machine_name(version, named), []).append(
             {
@@ -143,8 +153,13 @@ def menu(run: Run, versions: Iterable[Version]) -> str:
 def _machine_name(version: Version, named: Iterable[Version]) -> str:
     """The host name, with the beginning of its identity where there are several machines of that name."""
     name = _quotable(version.hostname)
-    known = {other.machine for other in named if other.hostname == version.hostname and other.machine}
-    return f"{name} ({_quotable(version.machine)[:8]})" if len(known) > 1 and version.machine else name
+    same = [other for other in named if other.hostname == version.hostname]
+    words = [_quotable(version.machine)[:8]] if len({other.machine for other in same} - {""}) > 1 else []
+    # Clones of one identity; what has no key may be of either.
+    if version.signer and any(other.signer != version.signer and other.machine == version.machine for other in same):
+        words.append(f"key {_quotable(version.signer)[:8]}")
+    words = list(filter(None, words))
+    return f"{name} ({', '.join(words)})" if words else name
 
 
 def put_menu(root: Path, text: str) -> None:
@@ -159,7 +174,8 @@ def put_menu(root: Path, text: str) -> None:
 
 def _is_complete(folder: Path, version: Version) -> bool:
     sizes = sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS))
-    return is_count(version.number) and isinstance(version.machine, str) and sizes == version.size
+    texts = isinstance(version.machine, str) and isinstance(version.signer, str)
+    return is_count(version.number) and texts and sizes == version.size
 
 
 def _file_name(hostname: str) -> str:
