@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,8 +211,14 @@ def test_an_old_backup_that_is_damaged_inside_is_none_that_a_good_one_goes_for(
 def test_before_one_goes_only_parts_of_those_that_stay_are_read(
     tmp_path: Path, make_run: MakeRun, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, parts = place.read, []
-    monkeypatch.setattr(place, "read", lambda path, *part: (parts.append((path, *part)), read(path, *part))[1])
+    read = place.read
+    parts: list[tuple[Path, int, int]] = []
+
+    def noted(path: Path, begin: int = 0, size: int = sys.maxsize) -> Iterator[memoryview]:
+        parts.append((path, begin, size))
+        return read(path, begin, size)
+
+    monkeypatch.setattr(place, "read", noted)
     run = make_run("BACKUP_KEEP=3\n")
     old = [save(run, tmp_path / "backups", large) for _ in range(3)]
     assert not parts
