@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run, builtin
+from rear_core.archive import manifest, place, signature
 from rear_core.builtin import core
 from rear_core.media.carried import Carried, CarriedFile, room
 from rear_core.media.delivery import beside, checksum
@@ -216,6 +217,45 @@ def test_rescue_media_without_a_backup_never_replace_those_with_one(tmp_path: Pa
     rear_output_iso.check_places(make_run(tmp_path))
     (tmp_path / "output/rear-web1.iso").write_bytes(b"no image at all")
     rear_output_iso.check_places(make_run(tmp_path, workflow="mkrescue"))
+
+
+@needs_loaders
+def test_the_backup_of_a_clone_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder or on a disc, whether its identity or only its key is another one."""
+    made = manifest.Manifest(FIRST, "web1", "backup.tar", 0, "", "none", 0, 0, machine="same")
+    text = manifest.dumps(made, sign=lambda _: "first")
+    monkeypatch.setattr(place, "computed", lambda: "same")
+    monkeypatch.setattr(signature, "verify", lambda _, __, signed, keys: signed in keys)
+    monkeypatch.setattr(signature, "public_key", lambda _: "first")
+    run = make_run(tmp_path)
+    source = run.build_dir / manifest.NAME
+    source.write_text(text)
+    name = f"/backup/web1/{FIRST}/{manifest.NAME}"
+    run.carried = Carried(FIRST, ({name: CarriedFile(source, hashlib.sha256(text.encode()).hexdigest())},))
+    (image,) = make(run)
+    confs = [f"VAR_DIR={tmp_path}/var\n"]
+    for word in ("copies", "disc"):
+        (tmp_path / word).mkdir()
+        shutil.copy(image, tmp_path / word)
+    elsewhere = f"{confs[0]}ISO_DIR={tmp_path}/elsewhere\n"
+    confs += [
+        f"{elsewhere}OUTPUT_URL=file://{tmp_path}/copies\n",
+        f"{elsewhere}ISO_BURN=stdio:{tmp_path}/disc/{image.name}\n",
+    ]
+    for conf in confs:
+        rear_output_iso.check_places(make_run(tmp_path, conf))
+    monkeypatch.setattr(signature, "public_key", lambda _: "second")
+    for conf in confs:
+        with pytest.raises(Refused, match=f"carries web1/{FIRST}, a backup of web1, and it was signed by a key that"):
+            rear_output_iso.check_places(make_run(tmp_path, conf))
+    with pytest.raises(Refused, match="signed by a key"):
+        burn(make_run(tmp_path, confs[2]), [image])
+    # A machine without a key cannot tell.
+    monkeypatch.setattr(signature, "public_key", lambda _: "")
+    rear_output_iso.check_places(make_run(tmp_path))
+    monkeypatch.setattr(place, "computed", lambda: "other")
+    with pytest.raises(Refused, match="a backup of another machine"):
+        rear_output_iso.check_places(make_run(tmp_path))
 
 
 @needs_loaders

@@ -111,11 +111,11 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
-    from rear_core.media.location import check_room
+    from rear_core.media.location import check_room, opened
     from rear_core.media.places import check_place
 
-    from .burn import check_burner
-    from .discs import USUAL_SIZE, carries_backup, image_path
+    from .burn import check_burner, drive_path
+    from .discs import USUAL_SIZE, carries_backup, check_owner, image_path
 
     previous = image_path(run)
     carries = carries_backup(run, previous)
@@ -124,14 +124,20 @@ def check_places(run: Run) -> None:
             f"{previous} carries a backup, which an image without one would replace",
             "run `rear mkbackup`, or set ISO_PREFIX or ISO_DIR to keep it",
         )
+    check_owner(run, previous)
     # For a backup on the image the backup method checks the room, when it knows what is to be saved.
     bare = previous.exists() and not carries
     needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if bare else 0)
     check_room(previous.parent, needed, "ISO_DIR")
     if run.settings["OUTPUT_URL"]:
-        check_place(run, run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"], needed, "OUTPUT_URL")
+        url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
+        check_place(run, url, options, needed, "OUTPUT_URL")
+        if url.scheme in FOLDERS:
+            with opened(run, url, options) as directory:
+                check_owner(run, directory / previous.name)
     if run.settings["ISO_BURN"]:
         check_burner(run)
+        check_owner(run, drive_path(run.settings["ISO_BURN"]))
 
 
 def make_image(run: Run) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from rear_core import ProgramFailed, RearError, Refused, Run, questions
 from rear_core.media.delivery import CHUNK, checksum
 
+from .discs import check_owner
+
 HOURS = 3600
 # What xorriso calls a file that stands for a drive.
 PSEUDO = "stdio:"
@@ -57,6 +59,7 @@ def ask_for_blank(run: Run, number: int, images: Sequence[Path]) -> None:
 def burn_one(run: Run, image: Path) -> None:
     """Burn an image and compare what the disc holds with it."""
     drive = run.settings["ISO_BURN"]
+    check_owner(run, drive_path(drive))
     try:
         run.sh.run("xorriso", "-as", "cdrecord", "-v", f"dev={drive}", "blank=as_needed", image, timeout=12 * HOURS)
     except ProgramFailed as error:

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from rear_core import ProgramFailed, RearError, Run
+from rear_core import ProgramFailed, RearError, Refused, Run
+from rear_core.archive import manifest, signature
+from rear_core.archive.described import signers
+from rear_core.archive.generations import LARGEST, OTHER_KEY
+from rear_core.archive.place import identity
 from rear_core.durable import flush
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.delivery import beside, checksum, put_in_place
 from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.media.rescue_iso import epoch
+from rear_core.system.identity import may_be_one
 
 MIB = 1 << 20
 # What a rescue system has needed so far; the exact number is known when it is packed.
@@ -102,6 +107,43 @@ def carries_backup(run: Run, path: Path) -> bool:
         return path.exists() and any(name.startswith(f"{ROOT}/") for name in file_extents(run.sh, path))
     except ProgramFailed:  # it is no image
         return False
+
+
+def check_owner(run: Run, path: Path) -> None:
+    """Raise `Refused` for an image or disc with a backup of another machine, by its identity or by its key."""
+    own, keys = identity(run), [key for key in (signature.public_key(run), *signers(run)) if key]
+    for name, made in _manifests(run, path):
+        other = not may_be_one(made.manifest.machine, own)
+        # Clones without a UUID of their own have one identity.
+        signed = bool(keys and made.signature) and not signature.verify(run, made.text, made.signature, keys)
+        if other or signed:
+            whose = (
+                f"another machine ({made.manifest.hostname})" if other else f"{made.manifest.hostname}, and {OTHER_KEY}"
+            )
+            raise Refused(
+                f"{path} carries {name}, a backup of {whose}",
+                "put in another disc, set ISO_PREFIX or another ISO_DIR and OUTPUT_URL, or remove it by hand",
+            )
+
+
+def _manifests(run: Run, path: Path) -> Iterator[tuple[str, manifest.Sealed]]:
+    """The manifests of the backups that an image or disc carries, with the names of their folders."""
+    try:
+        extents = file_extents(run.sh, path) if path.exists() else {}
+    except ProgramFailed:  # it is no image, or no disc is there
+        return
+    for name, places in extents.items():
+        if name.startswith(f"{ROOT}/") and name.endswith(f"/{manifest.NAME}"):
+            size = sum(place.size for place in places)
+            found = None
+            with suppress(RearError, OSError, ValueError), path.open("rb") as file:
+                text = b""
+                for place in places if size <= LARGEST else ():
+                    file.seek(place.start)
+                    text += file.read(place.size)
+                found = manifest.loads(text.decode())
+            if found:
+                yield name[len(ROOT) + 1 :].rpartition("/")[0], found
 
 
 def sources(files: Mapping[str, CarriedFile]) -> dict[str, Path]:
