@@ -168,12 +168,9 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
             raise
         except RearError:
             raise
-        except (OSError, MemoryError, RuntimeError) as error:
-            if fault := fault_of_machine(error, title):
-                raise fault from error
-            raise
         except Exception as error:
-            if fault := _fault_of_plugin(run, planned, error):
+            fault = fault_of_machine(error, title)
+            if fault or (not isinstance(error, OSError) and (fault := _fault_of_plugin(run, planned, error))):
                 raise fault from error
             raise
     seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started

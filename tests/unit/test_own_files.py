@@ -18,12 +18,13 @@ from rear_core.archive import described, encryption, external, place
 from rear_core.errors import RearError
 from rear_core.finalize import recorded
 from rear_core.media import places
+from rear_core.network import model as network
 from rear_core.own_files import NoFile
 from rear_core.rescue import initramfs
 from rear_core.run import Run
 from rear_core.storage import choice, layout
 from rear_core.storage.execute import Journal
-from rear_core.system import file_attributes, identity, network
+from rear_core.system import file_attributes, identity
 
 
 def a_run(path: Path) -> Run:
