@@ -14,8 +14,9 @@ from functools import cache
 
 # Names as files have them: a pattern that leaves out all of these leaves nothing of a folder that anybody would miss.
 USUAL_NAMES = tuple(f"{letter}x.1" for letter in string.ascii_letters + string.digits)
-# A bracket that comes first is meant itself.
-BRACKETS = re.compile(r"\[([!^]?)(\](?:\[:\w+:\]|\\.|[^\]\\])*|(?:\[:\w+:\]|\\.|[^\]\\])+)\]", re.DOTALL)
+EQUIVALENT = re.compile(r"\[=(.)=\]", re.DOTALL)
+# What never matches.
+NOTHING = r"(?!)"
 LETTERS = "a-zA-Z\u00aa-\U0010ffff"
 CLASSES = {
     "alpha": LETTERS, "digit": "0-9", "alnum": f"0-9{LETTERS}", "upper": "A-Z", "lower": "a-z", "space": r"\s",
@@ -52,13 +53,54 @@ def _word(pattern: str) -> tuple[str, str]:
         return {"*": ".*", "?": "."}[sign], rest
     if sign == "\\" and rest:
         return re.escape(rest[0]), rest[1:]
-    found = BRACKETS.match(pattern)
-    if sign != "[" or not found:
+    if sign != "[":
         return re.escape(sign), rest
-    inside = re.sub(r"\[:(\w+):\]|\\(.)|([\[\]^])", _in_brackets, found[2], flags=re.DOTALL)
-    return f"[{'^' * bool(found[1])}{inside}]", pattern[found.end() :]
+    return _bracket(rest) or (re.escape(sign), rest)
 
 
-def _in_brackets(match: re.Match[str]) -> str:
-    name, escaped, sign = match.groups()
-    return CLASSES.get(name, "") if name else re.escape(escaped or sign)
+def _bracket(pattern: str) -> tuple[str, str] | None:
+    """A regular expression for what stands in brackets, and the rest behind them; None where they do not end, so that
+    the bracket means itself.
+
+    As fnmatch(3) of the GNU C library reads it: from the left, until something matches. The bracket that ends it does
+    not when it comes first. A class or symbol that nobody knows matches nothing, nor does what comes after it.
+    """
+    negated, rest = pattern[:1] in ("!", "^"), pattern[1:] if pattern[:1] in ("!", "^") else pattern
+    found: list[str] = []
+    known, is_first = True, True
+    while is_first or not rest.startswith("]"):
+        is_first = False
+        if not rest:
+            return None
+        if named := re.match(r"\[:([a-z]*):\]", rest):
+            known, rest = known and named[1] in CLASSES, rest[named.end() :]
+            found += [CLASSES[named[1]]] * known
+            continue
+        if rest.startswith("[=") and not EQUIVALENT.match(rest) and not negated:
+            # Whatever has matched by then is dropped again.
+            found.clear()
+        first, rest = _member(rest)
+        last = first
+        if rest[:1] == "-" and rest[1:2] not in ("", "]"):
+            last, rest = _member(rest[1:])
+        if first is None or last is None:
+            return NOTHING, ""
+        known = known and len(first) == len(last) == 1
+        # A range that runs backwards has nothing in it.
+        found += [f"{re.escape(first)}-{re.escape(last)}"] * (known and first <= last)
+    if not found or (negated and not known):
+        return "." if negated and known else NOTHING, rest[1:]
+    return f"[{'^' * negated}{''.join(found)}]", rest[1:]
+
+
+def _member(pattern: str) -> tuple[str | None, str]:
+    """The character that a pattern begins with in brackets, or the name of a symbol, and the rest; None for one that
+    does not end."""
+    if pattern[0] == "\\":
+        return pattern[1:2] or None, pattern[2:]
+    if equivalent := EQUIVALENT.match(pattern):
+        return equivalent[1], pattern[equivalent.end() :]
+    if pattern.startswith("[."):
+        name, end, rest = pattern[2:].partition(".]")
+        return name if end else None, rest
+    return pattern[0], pattern[1:]

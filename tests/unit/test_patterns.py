@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rear_core import patterns
@@ -19,6 +19,7 @@ from rear_core.archive.stream import CREATE, exclusion
 NAMES = ("a", "b", "ab", ".a", "A", "-", "[a]", "a\\b", "a b", "^", "0", "*")
 SIGNS = (
     "/", "a", "b", "A", ".", "*", "?", "[", "]", "!", "^", "\\", "-", " ", "0", "[ab]", "[!a]", "[^a]", "[[:alpha:]]",
+    "[a[.]", "[[.a.]b]", "[![=b=]]", "[.", ".]", "[b-a]", "[[:no:]]",
 )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def saved(tree: Path, pattern: str) -> set[str]:
     return {line[1:].rstrip("/") for line in said.splitlines()} - {""}
 
 
+@example(pattern="/[a[.]")
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pattern=st.lists(st.sampled_from(SIGNS), min_size=1, max_size=6).map("".join))
 def test_a_pattern_leaves_out_what_tar_leaves_out(tree: Path, pattern: str) -> None:
