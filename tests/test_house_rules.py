@@ -50,6 +50,7 @@ LAYERS = (
         "trust",
         "removal",
         "mounts",
+        "own_files",
         "patterns",
         "trees",
         "url",

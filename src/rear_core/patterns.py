@@ -74,7 +74,8 @@ def _bracket(pattern: str) -> tuple[str, str] | None:
             return None
         if named := re.match(r"\[:([a-z]*):\]", rest):
             known, rest = known and named[1] in CLASSES, rest[named.end() :]
-            found += [CLASSES[named[1]]] * known
+            if known:
+                found.append(CLASSES[named[1]])
             continue
         if rest.startswith("[=") and not EQUIVALENT.match(rest) and not negated:
             # Whatever has matched by then is dropped again.
