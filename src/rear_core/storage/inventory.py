@@ -181,9 +181,16 @@ def is_part(devices: Mapping[str, Device], device: Device) -> bool:
 
 
 def _disks(sh: Shell, devices: Mapping[str, Device], warn: Callable[[str], None]) -> set[str]:
-    """The disks: those in the inventory of blkinfo, and what lsblk has besides, named."""
+    """The disks: those in the inventory of blkinfo, and what lsblk has besides, named.
+
+    To lsblk all is a disk that it has no other word for, also what a driver makes of devices below it.
+    """
     inventory = read_inventory(sh, warn)
-    found = {path for path, device in devices.items() if device.type in ("disk", "mpath")}
+    found = {
+        path
+        for path, device in devices.items()
+        if device.type == "mpath" or (device.type == "disk" and not device.parents)
+    }
     for path in sorted(found):
         # blkinfo shows an array or multipath disk in place of the disks that are wholly its members.
         hidden = any(devices[child].type.startswith(("raid", "mpath")) for child in devices[path].children)

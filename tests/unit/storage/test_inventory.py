@@ -75,3 +75,16 @@ def test_odd_labels_are_asked_for_as_they_are() -> None:
     shell = FakeShell({export: "DEVNAME=/dev/sda\nLABEL=M-^a\\\\040\nTYPE=ext4\n", **exact})
     assert probe(shell, "/dev/sda") == (0, {"DEVNAME": "/dev/sda", "LABEL": "M-^a\\040", "TYPE": "ext4"})
     assert probe(FakeShell({export: "LABEL=a\\ b\n"}), "/dev/sda")[1]["LABEL"] == "a b"
+
+
+def test_what_stands_on_disks_is_none_whatever_lsblk_calls_it() -> None:
+    """A driver that is no device mapper has no word of its own there."""
+
+    def node(name: str, *children: dict[str, Any]) -> dict[str, Any]:
+        return {"name": name, "kname": name, "maj:min": "8:0", "type": "disk", "size": 1, "children": list(children)}
+
+    tree = json.dumps({"blockdevices": [node("sda", node("fast0")), node("sdb", node("fast0")), node("sdc")]})
+    lsblk = f"lsblk --json --bytes --output {COLUMNS}"
+    devices = read_devices(FakeShell({lsblk: tree, "python3 -m rear_core.storage.inventory": ""}), pytest.fail)
+    assert [path for path, device in devices.items() if device.is_disk] == ["/dev/sda", "/dev/sdb", "/dev/sdc"]
+    assert devices["/dev/fast0"].parents == ("/dev/sda", "/dev/sdb")
