@@ -52,7 +52,8 @@ class StorageKind:
     - `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
     - `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
       it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
-      `stop(device)` is the command that stops what a running device is, None where it is of another technology.
+      `stop(device)` is the command that stops what a running device is, None where it is of another technology;
+      `release(device)` has the kernel let go of one that it uses without any device standing on it, as a cache.
     - `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by
       their paths: that is not erased unasked. It may name what is recorded, where something else has its name.
       `is_empty(sh, device)` says whether a device has one of its file systems, which has no files.
@@ -77,6 +78,7 @@ class StorageKind:
     start: Callable[[Any, Starting], None] | None = None
     read_only: Callable[[Any], tuple[Sequence[str], Sequence[str]] | None] | None = None
     stop: Callable[[Device], Command | None] | None = None
+    release: Callable[[Device], Command | None] | None = None
     naming_files: tuple[NamingFile, ...] = ()
     words: Reader | None = None
     keeps_from_starting: Callable[[Path], Iterable[str]] | None = None

@@ -20,11 +20,8 @@ def teardown(machine: Machine, disks: Sequence[str], kinds: Sequence[StorageKind
     stacks = {disk: machine.above(disk) for disk in disks}
     devices = list({device.path: device for stack in stacks.values() for device in stack}.values())
     _check_others(machine, devices, disks)
-    above = [device for device in devices if device.path not in disks]
-    stops = [stop for kind in kinds if (stop := kind.stop)]
-    stopping = [command for device in _top_first(machine, above) for stop in stops if (command := stop(device))]
     # What stops a volume stops all of its group.
-    commands = [*_unmount(machine, devices), *dict.fromkeys(stopping)]
+    commands = [*_unmount(machine, devices), *dict.fromkeys(_stopping(_top_first(machine, devices), disks, kinds))]
     raw = {disk.path for disk in machine.disks if disk.holds}
     for disk, stack in stacks.items():
         # Partitions of arrays and volumes are gone with them.
@@ -38,6 +35,20 @@ def teardown(machine: Machine, disks: Sequence[str], kinds: Sequence[StorageKind
         if wiped or disk in raw:
             commands.append(zeros(disk, machine.devices[disk].size, "is to begin as a blank one"))
     return commands
+
+
+def _stopping(devices: Sequence[Device], disks: Sequence[str], kinds: Sequence[StorageKind]) -> Iterator[Command]:
+    """What stops the devices above the disks, those on top first, and lets go of each as soon as nothing stands on it:
+    what stops a volume would find another of its group in use."""
+    stopped: set[str] = set()
+    held = list(devices)
+    for device in devices:
+        free = [lower for lower in held if stopped.issuperset(lower.children)]
+        held = [lower for lower in held if lower not in free]
+        yield from (command for lower in free for kind in kinds if kind.release and (command := kind.release(lower)))
+        if device.path not in disks:
+            yield from (command for kind in kinds if kind.stop and (command := kind.stop(device)))
+        stopped.add(device.path)
 
 
 def unmount_below(target: Path) -> list[Command]:

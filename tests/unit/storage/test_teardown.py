@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 
 from rear_core.errors import Refused
+from rear_core.rescue.contents import Contents
+from rear_core.storage.command import Command
 from rear_core.storage.inventory import Device
+from rear_core.storage.kinds import StorageKind
 from rear_core.storage.present import Machine
 from rear_core.storage.survey import Mounted
 from rear_core.storage.teardown import teardown
@@ -106,3 +109,23 @@ def test_both_paths_of_a_multipath_disk_may_go() -> None:
         "wipefs --all --force /dev/mapper/mpatha",
         clear("/dev/mapper/mpatha"),
     ]
+
+
+def test_what_the_kernel_uses_without_a_device_on_it_is_let_go_of_as_soon_as_it_is_free() -> None:
+    """On the disks themselves as well, and on a volume before its group is stopped."""
+
+    def free(device: Device) -> Command | None:
+        return Command(("free", device.path), "it may be in use") if device.fstype == "cache" else None
+
+    def stop(device: Device) -> Command | None:
+        return Command(("stop", device.path), "it runs") if device.kernel_name.startswith("fast") else None
+
+    kind = StorageKind("fast", (), lambda _: (), lambda _: Contents(), stop=stop, release=free)
+    here = machine(
+        device("/dev/sda", "disk", fstype="LVM2_member"), device("/dev/sdb", "disk", fstype="cache"),
+        device("/dev/mapper/vg-a", "lvm", "/dev/sda", fstype="cache"), device("/dev/mapper/vg-b", "lvm", "/dev/sda"),
+        device("/dev/fast0", "disk", "/dev/mapper/vg-a", "/dev/mapper/vg-b", "/dev/sdb"),
+    )  # fmt: skip
+    commands = [" ".join(c.argv) for c in teardown(here, ["/dev/sda", "/dev/sdb"], [*CORE_KINDS, kind])]
+    assert commands[0] == "stop /dev/fast0" and {*commands[1:3]} == {"free /dev/mapper/vg-a", "free /dev/sdb"}
+    assert commands[3] == "lvm vgchange --activate=n vg"
