@@ -25,7 +25,7 @@ COMMAND_LINE = f"root=LABEL={LABEL} rw console=ttyS0 {PARAMETERS}"
 PACKAGES = """
     linux-image-amd64 initramfs-tools firmware-linux-free systemd-sysv udev dbus kmod zstd
     grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
-    lvm2 thin-provisioning-tools mdadm cryptsetup-initramfs multipath-tools
+    lvm2 thin-provisioning-tools mdadm cryptsetup-initramfs multipath-tools bcache-tools
     e2fsprogs xfsprogs btrfs-progs dosfstools fdisk parted gdisk acl attr
     iproute2 iputils-ping ethtool netbase isc-dhcp-client openssh-server nfs-common libteam-utils
     python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates dracut-core
@@ -105,7 +105,7 @@ find etc usr var -depth -name '*dracut*' -exec rm -r {} +
 find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
 # An initramfs of what machines start with; a hook for anything else costs seconds at each start.
 cd usr/share/initramfs-tools/hooks
-rm btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
+rm bcache btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
 cd "$2/tree/etc/initramfs-tools"
 sed -i s/MODULES=most/MODULES=list/ initramfs.conf
 printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 >modules
