@@ -44,7 +44,7 @@ SELECTED = {"backup": "BACKUP: {}", "output": "OUTPUT: {}", "os": "/etc/os-relea
 TECHNOLOGIES = {
     "md": "Linux software RAID (md)", "lvm": "LVM", "luks": "LUKS", "btrfs": "btrfs", "ext": "ext2, ext3, ext4",
     "xfs": "XFS", "vfat": "FAT", "swap": "Swap", "mbr": "MBR", "gpt": "GPT", "4Kn": "Disks with sectors of 4096 bytes",
-    "multipath": "Multipath disks", "": "Others",
+    "multipath": "Multipath disks", "bcache": "bcache (plugin rear-storage-bcache)", "": "Others",
 }  # fmt: skip
 STORAGE = """\
 Each of these layouts is made with the tools that administrators use, described, lost, and made again on other disks, in

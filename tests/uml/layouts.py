@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from .layouts_bcache import BCACHE
 from .layouts_filesystems import BTRFS, EXT, MULTIPATH, OTHERS, SECTORS, TABLES, XFS
 from .layouts_volumes import LUKS, LVM, MD
 from .made import Refused, Said
 
-ALL = (*MD, *LVM, *LUKS, *BTRFS, *EXT, *XFS, *OTHERS, *TABLES, *SECTORS, *MULTIPATH)
+ALL = (*MD, *LVM, *LUKS, *BTRFS, *EXT, *XFS, *OTHERS, *TABLES, *SECTORS, *MULTIPATH, *BCACHE)
 
 # Not here, as the kernel lacks its module: VDO. It is refused by name, which is tested with what the tools say of it,
 # in tests/unit/storage.
@@ -29,6 +30,7 @@ KNOWN: dict[str, Refused | Said] = {
     },
     "btrfs quota with limits": Said("limits and groups of their own have to be set", "qgroups are not described"),
     "btrfs snapshots": Said("Left out: snapshots on /srv/data", "files are restored, and not blocks"),
+    "bcache with a partition table": Refused("a partition table on it", "its partitions would have other names"),
     "md raid1, first write-mostly": Said("members 0 were write-mostly", "mdadm sets the flag for all that come after"),
 }
 
@@ -39,5 +41,5 @@ DAILY = {
     "xfs blocks of 1 KiB", "mbr with logical partitions and gaps", "gpt with odd numbers and attributes",
     "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4",
     "lvm cache", "lvm thin pool that is cached", "xfs external log", "vfat 32", "swap partition",
-    "labels that a shell would not like",
+    "labels that a shell would not like", "bcache, two devices with one cache", "bcache with a partition table",
 }  # fmt: skip

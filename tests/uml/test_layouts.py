@@ -95,6 +95,7 @@ for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {prin
             fsck.vfat -vn $device | grep -E 'bytes|bits|FATs|root'
             dd if=$device bs=1 skip=50 count=2 status=none | od -An -tx1 ;;
         swap) swaplabel $device ;;
+        bcache) bcache-super-show $device | grep -vE '^(sb.csum|dev.cache.(ordered|pos))' ;;
     esac
 done
 for device in $(lsblk -dnpo NAME,TYPE | awk '$2 == "disk" && $1 !~ /ubd|vd/ {print $1}'); do
@@ -121,7 +122,9 @@ true
 """
 
 # udev misses what is written to a device that it does not watch.
-CHANGE = "udevadm trigger --action=change --sysname-match='dm-*' --sysname-match='md*' --sysname-match='sd*'"
+CHANGE = "udevadm trigger --action=change " + " ".join(
+    f"--sysname-match='{name}*'" for name in ("dm-", "md", "sd", "bcache")
+)
 LOOK = f"sync; {CHANGE}; udevadm settle\n"
 
 # Of what lies on a disk that is larger now.
@@ -139,14 +142,17 @@ for try in 1 2 3; do
     vgchange -qq -an
     for name in $(lsblk -rno NAME,TYPE | awk '$2 == "crypt" {print $1}' | sort -u); do cryptsetup close $name; done
     mdadm --quiet --stop --scan
+    for stop in /sys/block/bcache*/bcache/stop; do [ ! -e $stop ] || echo 1 >$stop; done
+    for stop in /sys/fs/bcache/*-*/stop; do [ ! -e $stop ] || echo 1 >$stop; done
     udevadm settle
+    for wait in $(seq 100); do ls /sys/fs/bcache/*-*/stop /sys/block/bcache* || break; sleep 0.1; done >/dev/null
 done 2>/dev/null
 multipath -F 2>/dev/null
 # LVM leaves alone what was a path once, and the next disk has the same WWN.
 rm -f /etc/multipath/wwids /etc/multipath/bindings
 # The kernel remembers disks that are gone.
 btrfs device scan --forget
-! lsblk -rno TYPE | grep -qE 'raid|lvm|crypt|mpath'
+! lsblk -rno TYPE,KNAME | grep -qE 'raid|lvm|crypt|mpath|bcache'
 """
 
 
