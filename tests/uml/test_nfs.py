@@ -130,8 +130,8 @@ def test_media_are_delivered_to_a_server(client: guests.Machine, port: int, tmp_
     checksum = hashlib.sha256(contents).hexdigest()
     assert (tmp_path / "media/rescue.iso.sha256").read_text() == f"{checksum}  rescue.iso\n"
     assert sorted(path.name for path in (tmp_path / "media").iterdir()) == ["rescue.iso", "rescue.iso.sha256"]
-    # Twice to check the place, twice to copy.
-    assert client.check(f"grep -c '+ mount --types nfs' {LOG}; grep -c '+ umount' {LOG}") == "4\n4"
+    # Each time to check the place, to see that no clone has an image with its backup there, and to copy.
+    assert client.check(f"grep -c '+ mount --types nfs' {LOG}; grep -c '+ umount' {LOG}") == "6\n6"
 
 
 def test_a_backup_on_a_server_is_restored_and_outlives_one_that_failed(
