@@ -57,7 +57,7 @@ def make_tapes(tmp_path: Path) -> MakeTapes:
         (tmp_path / "local.conf").write_text(text)
         settings = evaluate(load(tmp_path, ["local.conf"]), declared, {})
         target = tmp_path / f"restored{len(list(tmp_path.iterdir()))}"
-        chosen = Options(target=target, **options)  # type: ignore[arg-type]
+        chosen = Options(config_dir=tmp_path, target=target, **options)  # type: ignore[arg-type]
         run = Run(settings, Plugins([]), chosen, Report(terminal=io.StringIO()), Shell())
         run.build_dir = tmp_path / "work"
         run.build_dir.mkdir(exist_ok=True)

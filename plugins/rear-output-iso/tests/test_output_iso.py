@@ -18,6 +18,7 @@ from rear_core.media.iso import efi_partition, file_extents, verify_iso
 from rear_core.media.loaders import Loaders
 from rear_core.media.rescue_iso import efi_image_path, payload
 from rear_core.plugins import Plugins
+from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
@@ -44,7 +45,9 @@ def make_run(tmp_path: Path, config: str = "", *, mode: str = "bios", secure_boo
     settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     build = tmp_path / "build"
     build.mkdir(exist_ok=True)
-    run = Run(settings, Plugins([rear_output_iso]), build_dir=build, phases=("prep", "output"))
+    run = Run(
+        settings, Plugins([rear_output_iso]), Options(config_dir=build), build_dir=build, phases=("prep", "output")
+    )
     firmware = Firmware(mode, secure_boot)
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1.0-13-amd64", firmware)
     kernel, initramfs = build / "kernel", build / "initramfs"

@@ -25,6 +25,7 @@ from rear_core.media.delivery import beside, checksum
 from rear_core.media.grub import find_modules
 from rear_core.media.iso import file_extents, volume_size
 from rear_core.plugins import Plugins, discover
+from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
@@ -46,7 +47,9 @@ def make_run(tmp_path: Path, config: str = "", workflow: str = "mkbackup") -> Ru
     settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     build = tmp_path / "build"
     build.mkdir(exist_ok=True)
-    run = Run(settings, Plugins([rear_output_iso]), build_dir=build, phases=WORKFLOWS[workflow])
+    run = Run(
+        settings, Plugins([rear_output_iso]), Options(config_dir=build), build_dir=build, phases=WORKFLOWS[workflow]
+    )
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1.0-13-amd64", Firmware("bios"))
     kernel, initramfs = build / "kernel", build / "initramfs"
     kernel.write_bytes(b"kernel" * 1000)
