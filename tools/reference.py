@@ -60,7 +60,8 @@ File systems are without files here; those of whole machines are compared [elsew
 """
 BROUGHT = """\
 A package of anybody can bring a storage technology by the [hook](hooks.md) `rear_storage_kinds`, and a boot loader by
-`rear_boot_loaders`. The core asks what is brought exactly what it asks its own.
+`rear_boot_loaders`. The core asks what is brought exactly what it asks its own. What else has to be done when the files
+are back, as with LVM's list of devices, is a step of the hook `rear_finalize`.
 """
 COMPARED = """\
 ## Compared only

@@ -25,18 +25,12 @@ ENVIRONMENT_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class MenuItem:
+class MenuItem(Entry):
     """An entry of the menu, or a submenu with `entries`.
 
     Paths are as GRUB reads them, from the root of the file system that /boot is on.
     """
 
-    title: str
-    id: str = ""
-    kernel: str = ""
-    initramfs: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
-    hypervisor: str = ""
     entries: tuple[MenuItem, ...] = ()
 
 

@@ -49,10 +49,10 @@ def fstab_targets(target: Path) -> list[str]:
 def opened_at_start(target: Path, storage: Storage, naming: Iterable[NamingFile]) -> frozenset[str]:
     """The names below /dev/mapper that the system makes by its tables as it starts, of devices that are here."""
     found: set[str] = set()
-    for file in naming:
-        path = recovered.inside(target, file.pattern)
-        text = recovered.read(path) if file.table and file.table.opens and path.is_file() else ""
-        for line in file.table.opens.finditer(text) if file.table and file.table.opens else ():
+    tables = [(file.pattern, file.table.opens) for file in naming if file.table and file.table.opens]
+    for name, lines in tables:
+        path = recovered.inside(target, name)
+        for line in lines.finditer(recovered.read(path) if path.is_file() else ""):
             if all(one.value in found or storage.now(one.tag, one.value) for one in at(line, "device", False)):
                 found.add(f"/dev/mapper/{line['name']}")
     return frozenset(found)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -210,17 +210,10 @@ class Layout:
 
     def below(self, *ids: str) -> list[Item]:
         """These items, and all that they lie on."""
-        return self._walk(ids, lambda item: (self[need] for need in item.needs))
-
-    def above(self, *ids: str) -> list[Item]:
-        """These items, and all that lies on them."""
-        return self._walk(ids, lambda item: (other for other in self.items if item.id in other.needs))
-
-    def _walk(self, ids: Iterable[str], beside: Callable[[Item], Iterable[Item]]) -> list[Item]:
         found = {id: self[id] for id in ids}
         waiting = list(found.values())
         while waiting:
-            new = {item.id: item for item in beside(waiting.pop()) if item.id not in found}
+            new = {need: self[need] for need in waiting.pop().needs if need not in found}
             found |= new
             waiting += new.values()
         return list(found.values())

@@ -113,9 +113,6 @@ def _is_candidate(devices: Mapping[str, Device], device: Device) -> bool:
     """Whether a device is a disk that can be written to, and not a path to one."""
     if why_no_disk(device) or device.read_only or not device.size:
         return False
-    # To the kernel a device of bcache is a disk, although it stands on others.
-    if device.parents and device.type != "mpath":
-        return False
     return device.is_disk and all(devices[child].type != "mpath" for child in device.children)
 
 
