@@ -23,9 +23,12 @@ PACKAGES = "user-mode-linux,libc6"
 # The kernel wants a newer C library than the host may have. It starts itself again by /proc/self/exe, so that its
 # loader has to be in the usual place, where no program of the host must find it: it has a mount namespace for itself,
 # which sees what is mounted later in that of the guest. Its memory is a file that is mapped, which /dev/shm may forbid.
+# The kernel and each program in it are processes that wait for each other, which on two processors takes twice as long.
 START = r"""
+processor=$1
+shift
 mount --make-rshared /
-exec unshare --mount --propagation=slave sh -c '
+exec taskset --cpu-list "$processor" unshare --mount --propagation=slave sh -c '
 set -e
 tree=$1
 shift
@@ -75,6 +78,13 @@ def modules() -> Path:
     return found
 
 
+def processor() -> int:
+    """The one for all guests of this process; those of other workers get others."""
+    allowed = sorted(os.sched_getaffinity(0))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").lstrip("gw")
+    return allowed[int(worker or os.getpid()) % len(allowed)]
+
+
 def slowness() -> float:
     """How many times longer a guest takes than one of user-mode Linux."""
     return 1
@@ -88,7 +98,8 @@ def argv(machine: Machine, private: Path, console: int) -> list[str]:
                 f"the command line of the kernel cannot name {str(path)!r}: set TMPDIR, or REAR_TEST_CACHE, to a folder"
                 " without blanks, commas, colons and quotes in its path"
             )
-    argv = [os.fspath(tree()), f"mem={machine.memory}M", f"uml_dir={private}/", "noreboot", "seccomp=auto"]
+    argv = [f"{processor()}", os.fspath(tree()), f"mem={machine.memory}M", f"uml_dir={private}/"]
+    argv += ["noreboot", "seccomp=auto"]
     argv += ["con=null", f"ssl0=fd:{console}", "console=ttyS0"]
     if machine.root:
         argv += [f"ubd0={machine.root}" if machine.keeps else f"ubd0={private}/root.cow,{machine.root}"]
