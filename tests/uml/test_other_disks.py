@@ -106,12 +106,18 @@ echo precious >/srv/data/file
 def guest() -> Iterator[guests.Machine]:
     """A Debian 12 with rear."""
     with guests.Machine(root=guests.image(), transcript=cache.transcript("uml-other-disks")) as running:
-        running.shell()
-        running.install_rear()
-        # What does not run stays so.
-        running.check("mkdir -p /etc/mdadm && echo 'AUTO -all' >/etc/mdadm/mdadm.conf")
-        running.check("printf 'old passphrase' >/run/key; cp /etc/fstab /run/fstab")
+        prepare(running)
         yield running
+
+
+def prepare(guest: guests.Machine) -> None:
+    """Put rear into a guest that has started; recoveries know the passphrase in /run/word, and not that in /run/key."""
+    guest.shell()
+    guest.install_rear()
+    # What does not run stays so.
+    guest.check("mkdir -p /etc/mdadm && echo 'AUTO -all' >/etc/mdadm/mdadm.conf")
+    guest.check("printf 'old passphrase' >/run/key; cp /etc/fstab /run/fstab")
+    guest.check("printf 'correct horse battery' >/run/word")
 
 
 @pytest.fixture
@@ -130,11 +136,11 @@ class Lab:
         self.guest, self.folder, self.disks = guest, folder, list[guests.Disk]()
         guest.check("rm -rf /root/lab; mkdir /root/lab")
 
-    def plug(self, script: str) -> None:
-        """Plug in a new disk, and make something on it."""
-        serial = f"0f{len(self.disks):02}"
-        self.disks.append(guests.Disk(guests.blank(self.folder / serial, 192), serial))
-        (device,) = self.guest.attach(self.disks[-1])
+    def plug(self, script: str, count: int = 1, size: int = 192) -> None:
+        """Plug in new disks, and make something on the first, which is $d."""
+        for number in range(len(self.disks), len(self.disks) + count):
+            self.disks.append(guests.Disk(guests.blank(self.folder / f"0f{number:02}", size), f"0f{number:02}"))
+        device = self.guest.attach(*self.disks[-count:])[0]
         self.guest.put("/run/make", f"set -e\nd={device}\n{script}\n".encode())
         self.guest.check("bash /run/make && sync && udevadm settle")
 
@@ -362,7 +368,7 @@ mount ${d}1 /srv/data --mkdir; mount ${d}3 /srv/home --mkdir; date >/srv/home/fi
     Shared(
         "volumes in an encrypted one",
         "echo 'type=L' | sfdisk --quiet --label gpt $d; udevadm settle\n"
-        f"printf 'correct horse battery' >/run/word; {PBKDF2} ${{d}}1 /run/word\n"
+        f"{PBKDF2} ${{d}}1 /run/word\n"
         f"cryptsetup open --key-file /run/word ${{d}}1 crypt; p=/dev/mapper/crypt\n{GROUP}",
         ("/dev/sys/home",),
         "EXCLUDE_MOUNTPOINTS=( /srv/home )",
