@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -27,6 +30,12 @@ EVENTS = {
     "it is smaller": ("truncate -s 32M $folder/new; losetup -c $new", "changed its size"),
     "somebody makes a file system on it": ("mkfs.ext4 -q -F -L work $new", "holds ext4 work now"),
     "somebody erases it": ("wipefs -qa $new", "holds data that nobody knows now"),
+    "it is mounted where the backup is looked for": ("mount $new $folder/backups", "BACKUP_URL names it"),
+    "it is mounted in another mount namespace": (
+        "unshare --mount --propagation=private sh -c 'mount $0 /mnt && touch $1; exec sleep 600' $new $folder/mounted"
+        " </dev/null >/dev/null 2>&1 &\necho $! >$folder/pid\nuntil [ -e $folder/mounted ]; do sleep 0.1; done",
+        "is not free to be overwritten",
+    ),
 }
 
 
@@ -49,6 +58,13 @@ def prepare(machine: Machine, event: str) -> Path:
     return precious
 
 
+def clean_up(folder: Path) -> None:
+    """End what the events leave behind."""
+    subprocess.run(["umount", folder / "backups"], capture_output=True)
+    if (folder / "pid").exists():
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+
+
 def checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -60,6 +76,7 @@ def test_nothing_is_written_when_the_disk_has_changed_since_it_was_chosen(
     precious = prepare(machine, event)
     before = checksum(precious)
     ended = machine.recover()
+    clean_up(machine.folder)
     assert ended.returncode == 3, ended.stderr
     assert said in ended.stderr
     assert "nothing was written" in ended.stderr
@@ -88,6 +105,7 @@ def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
         ({"size": 1}, "has changed its size"),
         ({"marks": frozenset({"new"})}, "held ext4 when it was chosen"),
         ({"path": "/dev/elsewhere"}, "is no longer the disk that was chosen"),
+        ({"locked": "BACKUP_URL names it"}, "is no longer free to be taken: BACKUP_URL names it"),
     ],
 )
 def test_what_is_held_is_the_same_disk_in_all_that_is_known_of_it(
@@ -96,5 +114,6 @@ def test_what_is_held_is_the_same_disk_in_all_that_is_known_of_it(
     chosen = present.PresentDisk(loop("one", 8), 8 * MIB, "model", serial="S1", wwn="0x5000", holds="ext4")
     held = HeldDisks([chosen], undo)
     now = present.Machine({}, (), frozenset(), (replace(chosen, **changes),))
+    spared = {disk.path: disk.locked for disk in now.disks if disk.locked}
     with pytest.raises(Refused, match=said) if said else nullcontext():
-        held.check(now)
+        held.check(now, spared)

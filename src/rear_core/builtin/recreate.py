@@ -255,6 +255,7 @@ def take_down(run: Run) -> None:
     from ..storage.choice import look
     from ..storage.execute import Journal, check_unused, execute, release
     from ..storage.inventory import read_devices
+    from ..storage.spared import disks_of_urls
     from ..storage.teardown import unmount_below
 
     made = the_plan(run)
@@ -264,7 +265,8 @@ def take_down(run: Run) -> None:
         run.writing = True
         return
     assert run.held is not None
-    run.held.check(look(run, the_layout(run), lock=False))
+    machine = look(run, the_layout(run), lock=False)
+    run.held.check(machine, disks_of_urls(run, machine))
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
     check_unused(made.cleared, read_devices(run.sh, run.report.log))
     run.writing = True

@@ -146,7 +146,8 @@ def _check_unused(path: str, disk: str) -> None:
             if time.monotonic() > deadline:
                 raise Refused(
                     f"{disk} is not free to be overwritten: {error.strerror}",
-                    "lsblk, /proc/mounts and /proc/swaps show what uses it; if that is the backup, name another disk",
+                    "nothing was written; lsblk, /proc/mounts and /proc/swaps show what uses it; choose another disk if"
+                    " the backup does",
                 ) from error
         time.sleep(0.2)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from ..errors import Refused
@@ -29,10 +29,13 @@ class HeldDisks:
         """The paths of those on which one of these identifiers was found."""
         return {disk.path for disk in self._disks if disk.marks & known}
 
-    def check(self, machine: Machine) -> None:
-        """Raise `Refused` unless each is still there, the same one, and holds what it held."""
+    def check(self, machine: Machine, spared: Mapping[str, str]) -> None:
+        """Raise `Refused` unless each is still there, the same one, holds what it held, and is none of those that are
+        spared, by path with the reason."""
         present = {disk.path: disk for disk in machine.disks}
         for disk in self._disks:
+            if disk.path in spared:
+                raise Refused(f"{disk.path} is no longer free to be taken: {spared[disk.path]}", ADVICE)
             now = present.get(disk.path)
             if now is None or device_number(disk.path) != self._numbers[disk.path]:
                 raise Refused(f"{disk.path} is no longer the disk that was chosen", ADVICE)
