@@ -14,6 +14,7 @@ import pytest
 
 from lab import cache, guests
 from lab.guests import PYTHON, Answer
+from rear_core.errors import ExitCode
 
 from .made import PBKDF2
 from .test_layouts import RECREATE, STOP
@@ -218,6 +219,15 @@ def test_a_disk_that_also_holds_what_is_lost_is_not_taken_unasked(lab: Lab, othe
     answer = lab.recreate()
     assert answer.status == 0, answer.output
     assert lab.checksums() != before
+
+
+def test_what_several_patterns_empty_together_is_refused_when_it_is_described(lab: Lab) -> None:
+    """Of one pattern it is known that the disk is left alone; with several it would be taken, and come back empty."""
+    lab.plug(SYSTEM)
+    lab.configure("BACKUP_PROG_EXCLUDE+=( '/srv/data/f*' '/srv/data/l*' )")
+    said = lab.guest.sh("rear -c /root/lab savelayout")
+    assert said.status == ExitCode.CONFIGURATION
+    assert "BACKUP_PROG_EXCLUDE leaves out all files of /srv/data: /srv/data/f*" in said.output
 
 
 def test_what_came_onto_the_disk_of_the_system_since_is_not_overwritten_unasked(lab: Lab) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .. import durable
+from ..errors import ConfigurationError
 from ..hookspecs import hookimpl
+from ..patterns import leaving_out
 from ..step import Step
+from ..trees import walk
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -18,10 +21,61 @@ if TYPE_CHECKING:
 
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
+    yield Step(24, "See that patterns leave something of each file system", check_patterns)
     yield Step(25, "Note how full the file systems are", save_usage)
     yield Step(26, "See what a recovery gives back of each disk", tell_stakes)
     if "build" in run.phases:
         yield Step(27, "Try how the file systems are made again", try_filesystems)
+
+
+def check_patterns(run: Run) -> None:
+    """Raise `ConfigurationError` for a file system of which several patterns together leave out all files.
+
+    What one pattern empties is known to come back empty, and its disk is left alone; of this nobody would know.
+    """
+    from ..storage.fate import Exclusions, why_emptied
+    from ..storage.mount import mounted
+
+    assert run.layout is not None
+    included = run.settings["BACKUP_PROG_INCLUDE"]
+    patterns = [pattern for pattern in run.settings["BACKUP_PROG_EXCLUDE"] if pattern not in included]
+    excluded = Exclusions.of(run.settings)
+    for target in mounted(run.layout) if patterns else ():
+        if excluded.of_mount(target) or why_emptied(target, patterns):
+            continue
+        if used := emptied_by(target, patterns):
+            raise ConfigurationError(
+                f"BACKUP_PROG_EXCLUDE leaves out all files of {target}: {' '.join(sorted(used))}",
+                f"write '{target.rstrip('/')}/*' instead, and a recovery leaves its disk alone; or save some of them",
+            )
+
+
+def emptied_by(folder: str, patterns: Sequence[str]) -> set[str]:
+    """The patterns that leave out all files of a file system, as far as they were needed; none where some are saved.
+
+    A file system without files has nothing to leave out.
+    """
+    used: set[str] = set()
+    device = os.lstat(folder).st_dev
+    for place, folders, files in walk(folder):
+        left_out = {name: leaving_out(os.path.join(place, name), patterns) for name in (*folders, *files)}
+        if any(not left_out[name] for name in files):
+            return set()
+        gone = {name for name, pattern in left_out.items() if pattern}
+        used |= {left_out[name] for name in gone if name in files or _has_files(os.path.join(place, name))}
+        folders[:] = [name for name in folders if name not in gone and _is_of(os.path.join(place, name), device)]
+    return used
+
+
+def _has_files(folder: str) -> bool:
+    return any(files for _, _, files in walk(folder))
+
+
+def _is_of(path: str, device: int) -> bool:
+    try:
+        return os.lstat(path).st_dev == device
+    except OSError:
+        return False
 
 
 def save_usage(run: Run) -> None:
