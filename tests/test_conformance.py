@@ -119,8 +119,9 @@ class Fault:
     good: str = GOOD
 
 
-# Faults of a new storage technology.
+# Faults of a new storage technology, and of a new boot loader.
 of_volumes = partial(Fault, kind="storage", good="")
+of_loader = partial(Fault, kind="boot", good="")
 
 
 FAULTS = {
@@ -256,6 +257,27 @@ FAULTS = {
         "test_its_notes_and_refusals_are_texts", "    if not item.dev", '    yield from "no"\n    if not item.dev',
         "says nothing: yield one text for each note",
     ),
+    "lost": of_loader(
+        "test_the_entries_of_its_menu_are_there", 'words["kernel"], initramfs', 'words["kernel"] + "-old", initramfs',
+        "/boot/vmlinuz-6.1-old of '' is not there",
+    ),
+    "unlisted": of_loader(
+        "test_its_files_that_name_devices_are_listed", "[NamingFile(CONFIGURATION, words)]", "[]",
+        "`naming_files` has no file for it",
+    ),
+    "stale": of_loader(
+        "test_its_configuration_follows_other_identifiers", "NamingFile(CONFIGURATION, words)",
+        'NamingFile(CONFIGURATION, words, whole=lambda _: "root=UUID=5f0d7c1e-8a3b-4c2d-9e6f-0a1b2c3d4e5f")',
+        "still names 5f0d7c1e-8a3b-4c2d-9e6f-0a1b2c3d4e5f, which is another identifier now",
+    ),
+    "homeless": of_loader(
+        "test_its_installation_starts_what_is_there", "run_inside(run, INSTALL,", "run.sh.run(INSTALL,",
+        "xhomeless-install is started by `install`, and not in rear_rescue_contents",
+    ),
+    "content": of_loader(
+        "test_what_it_lacks_to_start_is_told", 'return [f"{path} is missing"', 'return [] and [f"{path} is missing"',
+        "is missing, and `verify` finds nothing wrong",
+    ),
     # Its distribution has another name, see `lay`.
     "astray": Fault("test_its_name_selects_it", "", "", "who lacks it is told to install rear-backup-xastray"),
 }  # fmt: skip
@@ -315,7 +337,7 @@ def test_a_fault_is_found_and_named(said: str, name: str) -> None:
     assert fault.reason in told[1]
 
 
-GOODS = {"backup": GOOD, "os": OS, "output": OUTPUT, "storage": ""}
+GOODS = {"backup": GOOD, "os": OS, "output": OUTPUT, "storage": "", "boot": ""}
 
 
 @pytest.mark.parametrize("kind", GOODS)

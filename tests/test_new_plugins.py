@@ -22,6 +22,7 @@ NEW = {
     "output box": "rear-output-box",
     "os box": "rear-os-box",
     "storage disks": "rear-storage-disks",
+    "boot starter": "rear-boot-starter",
     "extra box": "rear-extra-box",
 }
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-plugin.md"

@@ -17,6 +17,7 @@ from rear_core.plugins import Found
 FURTHER = {
     "storage": {"src/PACKAGE/volumes.py", *(f"tests/machine/commands/{name}.txt" for name in (
         "blkid", "dumpe2fs", "findmnt", "fstab", "getconf", "head", "inventory", "lsblk", "sfdisk", "swapon"))},
+    "boot": {"src/PACKAGE/loader.py"},
 }  # fmt: skip
 INSTALLED = [Found("backup", "TAPE", "rear_backup_tape", "rear-backup-tape", "1")]
 

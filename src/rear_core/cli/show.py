@@ -185,7 +185,7 @@ def show(plugin: Found, options: Options) -> None:
 
 
 @plugins.command("new")
-@click.argument("kind", type=click.Choice(["backup", "output", "os", "storage", "extra"]))
+@click.argument("kind", type=click.Choice(["backup", "output", "os", "storage", "boot", "extra"]))
 @click.argument("name")
 @click.option(
     "--directory",
@@ -198,7 +198,7 @@ def new_plugin(kind: str, name: str, directory: Path) -> None:
     """Write the package rear-KIND-NAME of a new plugin: small, working, with tests, ready to be changed.
 
     NAME is what the configuration will say, as in BACKUP=NAME; for an os it is ID in /etc/os-release. Storage
-    technologies and extras are always active, and are only called so.
+    technologies, boot loaders and extras are always active, and are only called so.
     """
     from ..new_plugin import write
 

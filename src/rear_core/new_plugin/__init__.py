@@ -18,7 +18,7 @@ from ..removal import discard
 
 TEMPLATES = Path(__file__).parent
 # What `rear plugins new` writes, and the kind of entry point that finds it.
-KINDS = {"backup": "backup", "output": "output", "os": "os", "storage": "extra", "extra": "extra"}
+KINDS = {"backup": "backup", "output": "output", "os": "os", "storage": "extra", "boot": "extra", "extra": "extra"}
 # What becomes part of a distribution's name (PEP 503), of a module and of a setting.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 

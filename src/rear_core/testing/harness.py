@@ -61,7 +61,7 @@ class Supply:
     then skipped, and say so.
 
     For a storage technology, `machines` are folders of recordings (`rear_core.testing.fake_shell`), `layouts` further
-    storage with its items.
+    storage with its items. For a boot loader, `systems` are those that it starts.
     """
 
     settings: str = ""
@@ -72,6 +72,23 @@ class Supply:
     cannot_run: str = ""
     machines: Sequence[Path] = ()
     layouts: Sequence[Layout] = ()
+    systems: Sequence[Installed] = ()
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A system that the boot loader of that name starts: its files lie in the folder `tree`, `layout` is its storage.
+
+    `facts` are what `BootLoader.detect` has told of it. `files` are those without which it does not start, in the tree
+    or images that stand for disks; `disks` then are their paths by the ids of the disks.
+    """
+
+    loader: str
+    tree: Path
+    layout: Layout
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[str] = ()
+    disks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
