@@ -101,6 +101,30 @@ def write(run):
     path.write_bytes(run.image.kernel.read_bytes())
     run.results.append(path)
 '''
+# What stands in for a place without room: the plugin that is tried looks for it.
+FULL = """\
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from rear_core.testing.conformance import *
+from rear_core.testing.harness import Supply
+
+DISTRIBUTION = "{DISTRIBUTION}"
+
+
+@contextmanager
+def full():
+    os.environ["TRIAL_FULL"] = "yes"
+    yield
+    del os.environ["TRIAL_FULL"]
+
+
+@pytest.fixture
+def supply():
+    return Supply(full=full)
+"""
 IGNORE = "try:\n        run.sh.run('uname')\n    except RearError:\n        pass\n    "
 
 
@@ -108,7 +132,7 @@ IGNORE = "try:\n        run.sh.run('uname')\n    except RearError:\n        pass
 class Fault:
     """The good plugin of a kind with `old` made `new`, what finds that, and what it says.
 
-    Without `good` that is what `rear plugins new` writes.
+    Without `good` that is what `rear plugins new` writes. `supply` are tests that come with the plugin.
     """
 
     check: str
@@ -117,6 +141,7 @@ class Fault:
     reason: str
     kind: str = "backup"
     good: str = GOOD
+    supply: str = ""
 
 
 # Faults of a new storage technology, and of a new boot loader.
@@ -212,6 +237,17 @@ FAULTS = {
         "test_finalize_leaves_a_system_that_fits_as_it_is", "    pass", "    (run.target / 'done').touch()",
         "was made and is still there", "os", OS,
     ),
+    "broken": Fault(
+        "test_a_client_that_fails_midway_leaves_the_last_backup", "    archive.save(run, place(run))",
+        "    try:\n        archive.save(run, place(run))\n    except RearError:\n        run.report.warn('it failed')",
+        "tar died midway, and the run ended well",
+    ),
+    "greedy": Fault(
+        "test_a_full_target_leaves_the_last_backup", "    archive.save(run, place(run))",
+        "    import os, shutil\n    if 'TRIAL_FULL' in os.environ:\n        shutil.rmtree(place(run))\n"
+        "        raise RearError('there is no room')\n    archive.save(run, place(run))",
+        "the last backup cannot be restored", supply=FULL,
+    ),
     "changing": of_volumes(
         "test_its_items_are_the_same_in_layout_json", "    @property\n    def modules",
         "    def __post_init__(self) -> None:\n        object.__setattr__(self, 'name', f'{self.name}x')\n\n"
@@ -288,6 +324,8 @@ def lay(path: Path, name: str, fault: Fault) -> str:
     words = describe(fault.kind, name)
     distribution = "rear-xastray" if name == "xastray" else words["distribution"]
     texts = files(words) if not fault.good else {f"src/{words['package']}/__init__.py": fault.good}
+    if fault.supply:
+        texts["tests/test_conformance.py"] = fault.supply.replace("{DISTRIBUTION}", distribution)
     assert any(fault.old in text for text in texts.values()), f"no file of the good plugin has {fault.old!r}"
     for file, text in texts.items():
         folder, _, rest = file.partition("/")

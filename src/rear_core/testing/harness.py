@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,9 @@ class Supply:
     `cannot_run` is the reason why no step can be run here, not even with stand-ins: the checks that would run them are
     then skipped, and say so.
 
-    For a storage technology, `machines` are folders of recordings (`rear_core.testing.fake_shell`), `layouts` further
+    Of a backup, `midway` is a block in which the client fails after it has saved a part of the files, `full` one in
+    which the place of the backups has no room; `one_backup` says that it holds one, over which the next is written. For
+    a storage technology, `machines` are folders of recordings (`rear_core.testing.fake_shell`), `layouts` further
     storage with its items. For a boot loader, `systems` are those that it starts.
     """
 
@@ -70,6 +72,9 @@ class Supply:
     beside: Sequence[str] = ()
     renew: Callable[[], object] = lambda: None
     cannot_run: str = ""
+    midway: Callable[[], AbstractContextManager[object]] | None = None
+    full: Callable[[], AbstractContextManager[object]] | None = None
+    one_backup: bool = False
     machines: Sequence[Path] = ()
     layouts: Sequence[Layout] = ()
     systems: Sequence[Installed] = ()

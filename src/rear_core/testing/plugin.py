@@ -18,7 +18,7 @@ SUITE = Path(__file__).with_name("conformance.py")
 # Where a plugin's own tests take the suite in, and say what it needs to be tried.
 OWN = "test_*conformance.py"
 
-CHECKS = ("conformance", "conformance_boot", "conformance_storage", "stored")
+CHECKS = ("conformance", "conformance_backup", "conformance_boot", "conformance_storage", "stored")
 pytest.register_assert_rewrite(*(f"rear_core.testing.{name}" for name in CHECKS))
 
 
