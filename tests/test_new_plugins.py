@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 # What is written by which words, and the distribution that it makes. Names of one kind of entry point are different.
 NEW = {
     "backup box": "rear-backup-box",
+    "backup vault --client": "rear-backup-vault",
     "output box": "rear-output-box",
     "os box": "rear-os-box",
     "storage disks": "rear-storage-disks",
@@ -102,6 +103,10 @@ def test_a_name_that_is_taken_is_a_refusal(workshop: Workshop) -> None:
     assert "ERROR: rear-backup-nfs has the plugin backup NFS already" in workshop.sh(
         "rear plugins new backup nfs || test $? = 3"
     )
+
+
+def test_only_a_backup_has_a_client(workshop: Workshop) -> None:
+    assert "ERROR: --client is for a backup" in workshop.sh("rear plugins new storage disks --client || test $? = 3")
 
 
 def test_the_tutorial_is_true(workshop: Workshop) -> None:

@@ -48,7 +48,7 @@ def test_a_package_has_all_that_its_author_needs(tmp_path: Path, kind: str) -> N
 
 
 def test_every_template_belongs_to_a_kind() -> None:
-    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} - {"__pycache__"} == {"any", *KINDS}
+    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} - {"__pycache__"} == {"any", "client", *KINDS}
     assert {path.suffix for path in TEMPLATES.glob("*/**/*") if path.is_file()} - {".pyc"} == {".j2"}
 
 
@@ -57,6 +57,13 @@ def test_what_cannot_name_a_plugin_is_refused(tmp_path: Path, name: str) -> None
     with pytest.raises(Refused, match="cannot name a plugin"):
         make(tmp_path, name=name)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_backup_by_a_client_has_a_stand_in_for_it(tmp_path: Path) -> None:
+    folder = write("backup", "acme", tmp_path, INSTALLED, [], client=True)
+    assert (folder / "tests/client.py").is_file()
+    with pytest.raises(Refused, match="--client is for a backup, and not for output"):
+        write("output", "acme", tmp_path, INSTALLED, [], client=True)
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
@@ -81,7 +88,7 @@ def test_half_a_package_is_never_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_no_template_asks_for_more_than_is_known() -> None:
-    for words in (describe(kind, "acme") for kind in KINDS):
+    for words in (*(describe(kind, "acme") for kind in KINDS), describe("backup", "acme", client=True)):
         for text in files(words).values():
             assert "{{" not in text
             assert "{%" not in text

@@ -17,21 +17,26 @@ from ..plugins import Found, package_of
 from ..removal import discard
 
 TEMPLATES = Path(__file__).parent
-# What `rear plugins new` writes, and the kind of entry point that finds it.
+# What `rear plugins new` writes, and the kind of entry point that finds it. The templates of `client` are those of a
+# backup by a vendor's program.
 KINDS = {"backup": "backup", "output": "output", "os": "os", "storage": "extra", "boot": "extra", "extra": "extra"}
 # What becomes part of a distribution's name (PEP 503), of a module and of a setting.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 
 
-def write(kind: str, name: str, directory: Path, installed: Collection[Found], settings: Collection[str]) -> Path:
+def write(
+    kind: str, name: str, directory: Path, installed: Collection[Found], settings: Collection[str], client: bool = False
+) -> Path:
     """Write the package of a plugin to a new folder in `directory`, all of it or nothing; the folder.
 
     Raises `Refused` for a name that is none or is taken: by an installed plugin, by one of the known `settings`, by a
-    folder that is there.
+    folder that is there. A backup is that of a vendor's `client`, or of archives in a folder.
     """
+    if client and kind != "backup":
+        raise Refused(f"--client is for a backup, and not for {kind}", "leave --client off")
     if not NAME.fullmatch(name):
         raise Refused(f"{name!r} cannot name a plugin", "use letters and digits, and hyphens between them; acme")
-    words = describe(kind, name)
+    words = describe(kind, name, client)
     _refuse_taken(KINDS[kind], words, installed, settings)
     folder = directory / words["distribution"]
     if os.path.lexists(folder):
@@ -52,17 +57,19 @@ def write(kind: str, name: str, directory: Path, installed: Collection[Found], s
     return folder
 
 
-def describe(kind: str, name: str) -> dict[str, str]:
+def describe(kind: str, name: str, client: bool = False) -> dict[str, str]:
     """What the templates know of a plugin: its names in the configuration, on PyPI, in Python and in settings."""
     distribution = f"rear-{kind}-{name.lower()}"
     return {
         "kind": KINDS[kind],
-        "template": kind,
+        "template": "client" if client else kind,
         # As it stands in BACKUP= and OUTPUT=, and in lower case as ID of /etc/os-release.
         "name": name.upper() if kind in ("backup", "output") else name.lower(),
         "distribution": distribution,
         "package": distribution.replace("-", "_"),
         "prefix": name.upper().replace("-", "_"),
+        # What the made-up program of a vendor is called.
+        "program": name.lower(),
     }
 
 
