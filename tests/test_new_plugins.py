@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.new_plugin import KINDS
+from rear_core.new_plugin import KINDS, describe, files
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,8 @@ NEW = {
     "boot starter": "rear-boot-starter",
     "extra box": "rear-extra-box",
 }
+# The shortest, the longest, and one with all that a name may have.
+NAMES = ("a", "x" * 30, "X2-Go-9z")
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-plugin.md"
 COMMANDS = {
     "pip": "-m pip", "pytest": "-m pytest", "rear": "-c 'from rear_core.cli import main; main()' --config-dir {etc}",
@@ -84,6 +86,19 @@ def test_its_conformance_is_tested_alone(workshop: Workshop) -> None:
     tested = workshop.sh("cd rear-extra-box && pytest --rear-conformance rear-extra-box -p no:cacheprovider")
     assert re.search(r" passed, \d+ skipped, \d+ deselected in", tested)
     assert "test_rear_extra_box" not in tested
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "client"])
+def test_what_is_written_is_in_good_style_whatever_its_name(tmp_path: Path, kind: str) -> None:
+    for name in NAMES:
+        words = describe("backup", name, client=True) if kind == "client" else describe(kind, name)
+        for path, text in files(words).items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_text(text)
+    everything, code = str(tmp_path), [f"{tmp_path}/{NAMES[0]}/{folder}" for folder in ("src", "tests")]
+    for tool in (["ruff", "check", everything], ["ruff", "format", "--check", everything], ["mypy", "--strict", *code]):
+        done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_new_plugins_come_and_go(workshop: Workshop) -> None:

@@ -52,7 +52,9 @@ def test_every_template_belongs_to_a_kind() -> None:
     assert {path.suffix for path in TEMPLATES.glob("*/**/*") if path.is_file()} - {".pyc"} == {".j2"}
 
 
-@pytest.mark.parametrize("name", ["", "1box", "-box", "box-", "a--b", "a_b", "../x", "a b", "\u00e4", "a.b", "x\n"])
+@pytest.mark.parametrize(
+    "name", ["", "1box", "-box", "box-", "a--b", "a_b", "../x", "a b", "\u00e4", "a.b", "x\n", "x" * 31]
+)
 def test_what_cannot_name_a_plugin_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused, match="cannot name a plugin"):
         make(tmp_path, name=name)

@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).parent
 # backup by a vendor's program.
 KINDS = {"backup": "backup", "output": "output", "os": "os", "storage": "extra", "boot": "extra", "extra": "extra"}
 # What becomes part of a distribution's name (PEP 503), of a module and of a setting.
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
+NAME = re.compile(r"(?=.{1,30}$)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 
 
 def write(
@@ -35,7 +35,7 @@ def write(
     if client and kind != "backup":
         raise Refused(f"--client is for a backup, and not for {kind}", "leave --client off")
     if not NAME.fullmatch(name):
-        raise Refused(f"{name!r} cannot name a plugin", "use letters and digits, and hyphens between them; acme")
+        raise Refused(f"{name!r} cannot name a plugin", "use 1 to 30 letters, digits, and hyphens between them: acme")
     words = describe(kind, name, client)
     _refuse_taken(KINDS[kind], words, installed, settings)
     folder = directory / words["distribution"]
