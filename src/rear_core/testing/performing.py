@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from ..errors import ConfigurationError, ProgramMissing, Refused
 from .harness import Ended, Harness, Subject, make_tree
 from .watch import changes, differences, picture
 
@@ -33,6 +34,8 @@ def recovery(harness: Harness) -> Ended:
 
 def successful(harness: Harness, ended: Ended) -> Ended:
     """A run that came to a good end."""
+    if isinstance(ended.error, (ConfigurationError, ProgramMissing, Refused)) and not harness.supplied:
+        skip(harness.subject, f"{ended.error.message}, and no fixture `supply` is at hand")
     if ended.error:
         hint = "does the fixture `supply` give all that the plugin needs?"
         pytest.fail(f"its steps fail: {ended.error} ({ended.error.hint}); {hint}")
