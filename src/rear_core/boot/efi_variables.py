@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..system.firmware import GLOBAL_VARIABLE, read_efi_variable
+from ..system.firmware import GLOBAL_VARIABLE, LOADER_VARIABLE, read_efi_variable
 
 ACTIVE = 1
 MEDIA, HARD_DRIVE, FILE_PATH = 4, 1, 4
@@ -65,6 +65,20 @@ def read_boot_entries(root: Path = Path("/")) -> BootEntries:
                 continue
     current = _numbers(read_efi_variable("BootCurrent", root))
     return BootEntries(tuple(entries), _numbers(read_efi_variable("BootOrder", root)), current[0] if current else "")
+
+
+def read_loader_info(root: Path = Path("/")) -> str:
+    """What the boot loader that started this machine calls itself, as `systemd-boot 252.39`; "" where it does not say.
+
+    GRUB does since 2.12. The variable is gone when the machine is switched off.
+    """
+    return read_loader_variable("LoaderInfo", root)
+
+
+def read_loader_variable(name: str, root: Path = Path("/")) -> str:
+    """A text of the Boot Loader Interface, "" when it is not set."""
+    value = read_efi_variable(name, root, LOADER_VARIABLE) or b""
+    return value.decode("utf-16-le", errors="replace").rstrip("\0")
 
 
 def _numbers(value: bytes | None) -> tuple[str, ...]:

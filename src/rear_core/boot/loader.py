@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProgramFailed
+from .efi_variables import read_boot_entries
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -44,7 +45,8 @@ class BootLoader:
 
     - `firmware` is the kind that starts it, "bios" or "uefi".
     - `detect(run)` only looks; it returns what a later installation must know, None when the loader is not in use.
-      `is_left_over(facts)` says that nothing can start from what was found.
+      Its word `started` says whether the firmware started this machine by it: then no other one has to start the
+      recovered machine. `is_left_over(facts)` says that nothing can start from what was found.
     - `install(run, facts)` makes it start the recovered system from the rebuilt disks, and returns a line for each
       thing done; `verify(run, facts)` only looks and returns what is wrong.
     - `entries(target)` are those of the menu below a folder with the recovered system, what it starts by default first:
@@ -73,6 +75,7 @@ def below_boot(layout: Layout) -> set[str]:
 def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Facts]:
     """The facts of those boot loaders that are in use, by name; what cannot be read is a warning."""
     found: dict[str, Facts] = {}
+    loaders = list(loaders)
     for loader in loaders:
         try:
             facts = loader.detect(run)
@@ -81,4 +84,21 @@ def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Fa
             continue
         if facts is not None:
             found[loader.name] = facts
+    if run.system.firmware.mode == "uefi":
+        of_uefi = {loader.name for loader in loaders if loader.firmware == "uefi"}
+        _warn_of_others(run, {name: facts for name, facts in found.items() if name in of_uefi})
     return found
+
+
+def _warn_of_others(run: Run, found: Mapping[str, Facts]) -> None:
+    """Say when none of the boot loaders that were found is the one that the firmware started."""
+    if not found:
+        run.report.warn("no mounted EFI system partition has a boot loader that rear knows; mount the one in use")
+        return
+    variables = read_boot_entries()
+    entry = variables.get(variables.current)
+    if entry and entry.loader and all(facts.get("started") is False for facts in found.values()):
+        run.report.warn(
+            f"the firmware started this machine by {entry.label} ({entry.loader}), which rear does not describe: a"
+            f" recovery installs {' and '.join(found)}"
+        )

@@ -216,7 +216,8 @@ def put_cards_right(run: Run) -> None:
 
 
 def install_boot_loaders(run: Run) -> None:
-    """Install each recorded boot loader; one that fails is a problem, and does not keep the others from it."""
+    """Install each recorded boot loader; one that fails does not keep the others from it, and is a problem where the
+    machine is started by it."""
     from ..finalize import recorded
 
     assert run.layout is not None and run.rebuilt is not None
@@ -224,14 +225,16 @@ def install_boot_loaders(run: Run) -> None:
         # Whatever is installed to a folder in its place, nothing leads from there to a kernel.
         run.recovery.problems.append("no boot loader was installed: the file system of /boot was not made again")
         return
-    for loader, facts in recorded.loaders(run):
+    usable = recorded.usable(run)
+    # The last one comes first in the order in which the firmware tries them.
+    for loader, facts in sorted(recorded.loaders(run), key=usable.__contains__):
         if loader.install is None:
             continue
         try:
             run.recovery.done += loader.install(run, facts)
         except RearError as error:
             line = f"{loader.name} was not installed: {error.message}"
-            if loader.firmware == run.system.firmware.mode:
+            if (loader, facts) in usable:
                 run.recovery.problems.append(line)
             else:
                 run.recovery.differences.append(line)

@@ -33,8 +33,9 @@ def loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
 
 
 def usable(run: Run) -> list[tuple[BootLoader, Facts]]:
-    """Those that this firmware can start."""
-    return [found for found in loaders(run) if found[0].firmware == run.system.firmware.mode]
+    """Those that this firmware can start; of several, those by which it is known to have started the machine."""
+    found = [(loader, facts) for loader, facts in loaders(run) if loader.firmware == run.system.firmware.mode]
+    return [(loader, facts) for loader, facts in found if facts.get("started")] or found
 
 
 def entries(run: Run) -> list[Entry]:

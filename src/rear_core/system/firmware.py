@@ -8,6 +8,8 @@ from pathlib import Path
 
 # UEFI Specification, "Globally Defined Variables": the vendor GUID of BootOrder, SecureBoot and the like.
 GLOBAL_VARIABLE = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+# Boot Loader Interface (https://systemd.io/BOOT_LOADER_INTERFACE): that of LoaderInfo, LoaderEntryDefault and the like.
+LOADER_VARIABLE = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ def read_firmware(root: Path = Path("/")) -> Firmware:
     return Firmware("uefi", None if not value else value[0] == 1)
 
 
-def read_efi_variable(name: str, root: Path = Path("/")) -> bytes | None:
-    """The value of a global EFI variable, None when it is not set or efivarfs is not mounted.
+def read_efi_variable(name: str, root: Path = Path("/"), vendor: str = GLOBAL_VARIABLE) -> bytes | None:
+    """The value of an EFI variable, None when it is not set or efivarfs is not mounted.
 
     A file of efivarfs is four bytes of attributes and then the value
     (Linux Documentation/filesystems/efivarfs.rst).
     """
-    path = root / f"sys/firmware/efi/efivars/{name}-{GLOBAL_VARIABLE}"
+    path = root / f"sys/firmware/efi/efivars/{name}-{vendor}"
     try:
         return path.read_bytes()[4:]
     except FileNotFoundError:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.boot import grub_efi
+from rear_core.boot import efi_partitions, loader
+from rear_core.boot.efi_partitions import entries_for
 from rear_core.boot.efi_variables import BootEntries, BootEntry
-from rear_core.boot.grub_efi import Installation, detect, entries_for, find_installations
+from rear_core.boot.grub_efi import GRUB_EFI, SYSTEMD_BOOT, Installation, detect, find_installations
+from rear_core.boot.loader import detect_boot_loaders
 from rear_core.plugins import Plugins
 from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
@@ -66,6 +68,11 @@ def test_other_boot_loaders_are_not_grub(tmp_path: Path) -> None:
     assert find_installations(tmp_path) == []
 
 
+def test_systemd_boot_under_the_name_of_grub_is_not_grub(tmp_path: Path) -> None:
+    esp(tmp_path, "EFI/systemd/shim.efi", "EFI/systemd/grub.efi", content=b"MZ" + SYSTEMD_BOOT)
+    assert find_installations(tmp_path) == []
+
+
 def test_a_partition_without_efi_folder_has_none(tmp_path: Path) -> None:
     assert find_installations(tmp_path) == []
 
@@ -112,7 +119,7 @@ def test_entries_are_found_on_the_members_of_a_mirror(tmp_path: Path, monkeypatc
         BootEntry(number, "Red Hat", True, "\\EFI\\redhat\\shimx64.efi", guid)
         for number, guid in (("0001", GUID), ("0002", second), ("0003", GUID.replace("1", "3")))
     )
-    monkeypatch.setattr(grub_efi, "read_boot_entries", lambda: BootEntries(entries, ("0001", "0002"), "0002"))
+    monkeypatch.setattr(efi_partitions, "read_boot_entries", lambda: BootEntries(entries, ("0001", "0002"), "0002"))
     mounts = {"filesystems": [{"target": str(tmp_path), "source": "/dev/md127", "partuuid": None}]}
     members = "lsblk --noheadings --list --inverse --output PARTUUID /dev/md127"
     sh = FakeShell({FINDMNT: json.dumps(mounts), members: f"\n{GUID}\n\n{second}\n\n"})
@@ -129,7 +136,7 @@ def test_a_uefi_machine_without_a_mounted_partition_is_warned_about() -> None:
     sh = FakeShell({FINDMNT: Outcome(("findmnt",), 1, "", "", 0)})
     run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("uefi", False))
-    assert detect(run) is None
+    assert detect_boot_loaders(run, [GRUB_EFI]) == {}
     [warning] = run.report.warnings
     assert "no mounted EFI system partition" in warning
 
@@ -147,9 +154,10 @@ def test_a_machine_that_another_loader_has_started_is_warned_about(
         BootEntry("0002", "Linux Boot Manager", True, "\\EFI\\systemd\\systemd-bootx64.efi", GUID),
         BootEntry("0003", "UEFI disk", True),
     )
-    monkeypatch.setattr(grub_efi, "read_boot_entries", lambda: BootEntries(entries, ("0002", "0001"), current))
+    for module in (efi_partitions, loader):
+        monkeypatch.setattr(module, "read_boot_entries", lambda: BootEntries(entries, ("0002", "0001"), current))
     mounts = {"filesystems": [{"target": str(tmp_path), "source": "/dev/sda1", "partuuid": GUID}]}
     run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=FakeShell({FINDMNT: json.dumps(mounts)}))
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("uefi", True))
-    assert detect(run) is not None
+    assert detect_boot_loaders(run, [GRUB_EFI])["GRUB EFI"]["started"] == (current == "0001")
     assert [("Linux Boot Manager" in line) for line in run.report.warnings] == [True] * warned

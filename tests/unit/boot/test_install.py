@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from rear_core.boot import grub_efi_install
-from rear_core.boot.efi_variables import BootEntries, BootEntry
-from rear_core.boot.grub_bios import boot_devices, install, verify
-from rear_core.boot.grub_efi_install import (
+from rear_core.boot import efi_install, grub_efi_install
+from rear_core.boot.efi_install import (
     SystemPartition,
     WantedEntry,
     fallback_path,
-    install_command,
     matching,
     places,
     repeated,
     stale,
     wanted_entries,
 )
+from rear_core.boot.efi_variables import BootEntries, BootEntry
+from rear_core.boot.grub_bios import boot_devices, install, verify
+from rear_core.boot.grub_efi_install import install_command
 from rear_core.errors import RearError
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
@@ -247,7 +247,7 @@ def test_a_system_partition_that_was_not_made_again_needs_no_files_and_no_entry(
 ) -> None:
     run, recorded = mirrored_by_hand
     there = BootEntry("0001", "debian", True, "\\EFI\\debian\\shimx64.efi", "guid-a1")
-    monkeypatch.setattr(grub_efi_install, "read_boot_entries", lambda: BootEntries((there,), ("0001",), ""))
+    monkeypatch.setattr(efi_install, "read_boot_entries", lambda: BootEntries((there,), ("0001",), ""))
     run.sh = FakeShell({"lsblk --noheadings --output PARTUUID": "guid-a1\n"})
     assert [entry.partition for entry in wanted_entries(run, recorded)] == [HERE]
     assert grub_efi_install.install(run, recorded) == []
@@ -324,7 +324,7 @@ def test_an_entry_that_was_made_twice_becomes_one_and_is_not_made_again(
 ) -> None:
     run, recorded = mirrored_by_hand
     there = tuple(BootEntry(number, "debian", True, SHIM, "guid-a1") for number in ("0001", "0002"))
-    monkeypatch.setattr(grub_efi_install, "read_boot_entries", lambda: BootEntries(there, ("0002", "0001")))
+    monkeypatch.setattr(efi_install, "read_boot_entries", lambda: BootEntries(there, ("0002", "0001")))
     delete = "efibootmgr --quiet --bootnum 0001 --delete-bootnum"
     run.sh = FakeShell({"lsblk --noheadings --output PARTUUID": "guid-a1\n", delete: ""})
     assert grub_efi_install.install(run, recorded) == ["boot entry 0001 'debian' that was there twice removed"]

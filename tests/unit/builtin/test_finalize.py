@@ -6,12 +6,16 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from rear_core import hookimpl
+from rear_core.boot.loader import BootLoader, Facts
 from rear_core.builtin import finalize, modules, system
 from rear_core.errors import ConfigurationError, RearError, Refused
+from rear_core.finalize.recorded import usable
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
@@ -90,6 +94,32 @@ def test_without_boot_no_boot_loader_is_installed(tmp_path: Path) -> None:
     run.rebuilt = Rebuilt(Site(make(MBR), {"disk:a": "/dev/vda"}), {"disk:a": "/dev/vda"})
     finalize.install_boot_loaders(run)
     assert run.recovery.problems == ["no boot loader was installed: the file system of /boot was not made again"]
+
+
+@pytest.mark.parametrize(("started", "problem"), [("one", True), ("other", False), (None, True)])
+def test_the_boot_loader_that_started_the_machine_is_the_last_and_has_to_work(
+    tmp_path: Path, started: str | None, problem: bool
+) -> None:
+    """Where it is not known any of them may be the one."""
+
+    def fail(_run: Run, _facts: Facts) -> list[str]:
+        raise RearError("no room")
+
+    loaders = [
+        BootLoader(name, lambda _run: None, "uefi", install)
+        for name, install in (("one", fail), ("other", lambda _run, _facts: ["other installed"]))
+    ]
+    run = open_run(tmp_path, "uefi", "uefi", {name: {"started": name == started} for name in ("one", "other")})
+    plugin = ModuleType("plugin")
+    plugin.rear_boot_loaders = hookimpl(lambda: loaders)  # type: ignore[attr-defined]
+    run.plugins = Plugins([plugin])
+    run.layout = make(GPT)
+    run.rebuilt = Rebuilt(Site(run.layout, {}), {})
+    finalize.install_boot_loaders(run)
+    assert run.recovery.done == ["other installed"]
+    told = run.recovery.problems if problem else run.recovery.differences
+    assert told == ["one was not installed: no room"]
+    assert [loader.name for loader, _ in usable(run)] == ([started] if started else ["one", "other"])
 
 
 @pytest.mark.parametrize(("recorded", "marked"), [({"selinux": True}, True), ({"selinux": False}, False), ({}, True)])
