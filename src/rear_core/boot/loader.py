@@ -24,7 +24,9 @@ Facts = Mapping[str, Any]
 class Entry:
     """An entry of a boot menu that starts a kernel.
 
-    Paths are those of files in the recovered system, wherever the loader reads them: /boot/vmlinuz-6.1.
+    Paths are those of files in the recovered system, wherever the loader reads them: /boot/vmlinuz-6.1. `version` is
+    the kernel's, where the loader knows more than names like that tell. Where one file is kernel and initramfs (a
+    unified kernel image), `part` is where the initramfs begins in it, and its size.
     """
 
     title: str
@@ -33,6 +35,8 @@ class Entry:
     initramfs: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     hypervisor: str = ""
+    version: str = ""
+    part: tuple[int, int] | None = None
 
 
 def _never(_facts: Facts) -> bool:

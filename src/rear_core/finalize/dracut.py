@@ -29,7 +29,10 @@ def make_images(run: Run) -> None:
     assert run.layout is not None and run.rebuilt is not None
     items = run.layout.below(*(id for id in ("mount:/", "mount:/usr") if id in run.layout))
     options = words(items, proof.needed_modules(run.layout, run.rebuilt))
-    wanted = images(run.target, recorded.entries(run))
+    entries = recorded.entries(run)
+    wanted = images(run.target, entries)
+    if not wanted and entries and all(entry.part for entry in entries):
+        return
     if not wanted:
         raise RearError("no kernel of the boot menu has its modules in /lib/modules", "install a kernel in a chroot")
     for number, (image, version) in enumerate(wanted.items()):
@@ -54,12 +57,13 @@ def words(items: Iterable[Item], needed: Iterable[str]) -> tuple[str, ...]:
 def images(target: Path, entries: Iterable[Entry]) -> dict[str, str]:
     """The kernel's version by the path of its image, the default one first; what has no modules is left out.
 
-    Of several files that an entry loads the last one is dracut's: microcode comes before it.
+    Of several files that an entry loads the last one is dracut's: microcode comes before it. An image that is a part of
+    a file with the kernel is made by whoever makes that file.
     """
     found: dict[str, str] = {}
     for entry in entries:
         modules = proof.modules_of(target, entry)
-        if modules is not None and modules.is_dir() and entry.initramfs:
+        if modules is not None and modules.is_dir() and entry.initramfs and not entry.part:
             # What a link leads to: dracut would put the image in its place.
             image = recovered.inside(target, entry.initramfs[-1])
             found.setdefault("/" + image.relative_to(target).as_posix(), modules.name)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -30,25 +31,26 @@ DECOMPRESSORS = {
 _read: dict[tuple[object, ...], frozenset[str]] = {}
 
 
-def modules_in(sh: Shell, path: Path, target: Path) -> frozenset[str]:
-    """The names of the kernel modules in an initramfs of the recovered system; the same file is not read again."""
+def modules_in(sh: Shell, path: Path, target: Path, part: tuple[int, int] | None = None) -> frozenset[str]:
+    """The names of the kernel modules in an initramfs of the recovered system, which may be a part of a file: where it
+    begins, and its size; the same file is not read again."""
     found = path.stat()
     version = (path, found.st_ino, found.st_size, found.st_ctime_ns)
     if version not in _read:
-        modules = (name_of(name) for name in names(sh, path, target) if ".ko" in name.rpartition("/")[2])
+        modules = (name_of(name) for name in names(sh, path, target, part) if ".ko" in name.rpartition("/")[2])
         _read[version] = frozenset(modules)
     return _read[version]
 
 
-def names(sh: Shell, path: Path, target: Path) -> list[str]:
+def names(sh: Shell, path: Path, target: Path, part: tuple[int, int] | None = None) -> list[str]:
     """All file names in an initramfs: archives one after the other, the last one usually compressed.
 
     Decompresses with the program of the rescue system, else with the recovered system's own, onto its disk:
     memory is scarce.
     """
     found: list[str] = []
-    with path.open("rb") as file:
-        end = path.stat().st_size
+    with _opened(path, target, part) as file:
+        end = os.fstat(file.fileno()).st_size
         while _skip_zeros(file, end):
             start = file.tell()
             head = file.read(6)
@@ -66,6 +68,23 @@ def names(sh: Shell, path: Path, target: Path) -> list[str]:
                     found += archive_names(unpacked)
             break
     return found
+
+
+@contextmanager
+def _opened(path: Path, target: Path, part: tuple[int, int] | None) -> Iterator[IO[bytes]]:
+    """The initramfs as a file of its own: a program that decompresses reads to the end."""
+    with path.open("rb") as file:
+        if part is None:
+            yield file
+            return
+        file.seek(part[0])
+        with tempfile.TemporaryFile(dir=target) as alone:
+            left = part[1]
+            while block := file.read(min(left, 1 << 20)):
+                alone.write(block)
+                left -= len(block)
+            alone.seek(0)
+            yield alone
 
 
 def _decompress(sh: Shell, program: str, source: IO[bytes], sink: IO[bytes], target: Path) -> None:

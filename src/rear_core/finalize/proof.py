@@ -53,13 +53,13 @@ def _is_filled(path: Path) -> bool:
 
 
 def modules_of(target: Path, entry: Entry) -> Path | None:
-    """The folder of the modules that belong to the entry's kernel, None when its name tells no version.
+    """The folder of the modules that belong to the entry's kernel, None when nothing tells its version.
 
-    The version stands in the kernel's name, vmlinuz-VERSION, in that of a link to it, or in that of its folder
-    (/usr/lib/modules/VERSION/vmlinuz). Of several the one that has modules is meant.
+    Unless the entry has it, the version stands in the name of the kernel, vmlinuz-VERSION, in that of a link to it, or
+    in that of its folder (/usr/lib/modules/VERSION/vmlinuz). Of several the one that has modules is meant.
     """
     named, kernel = Path(entry.kernel), recovered.inside(target, entry.kernel)
-    versions = [path.name.partition("-")[2] for path in (named, kernel)]
+    versions = [entry.version, *(path.name.partition("-")[2] for path in (named, kernel))]
     if not any(versions):
         versions += [path.parent.name for path in (named, kernel)]
     folders = [recovered.inside(target, f"{MODULES}/{version}") for version in versions if version]
@@ -83,7 +83,7 @@ def missing_modules(sh: Shell, target: Path, entry: Entry, needed: set[str]) -> 
     for name in entry.initramfs:
         path = recovered.inside(target, name)
         if path.is_file():
-            carried |= initramfs.modules_in(sh, path, target)
+            carried |= initramfs.modules_in(sh, path, target, entry.part)
     folder = modules_of(target, entry)
     return drivers.missing(needed, carried, folder) if folder else []
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.boot.loader import Entry
+from rear_core.finalize.dracut import images
 from rear_core.finalize.proof import (
     modules_of,
     needed_modules,
@@ -106,6 +108,19 @@ def test_no_entry_is_a_problem(target: Path) -> None:
 def test_missing_drivers_are_named(target: Path) -> None:
     found = problems_of_initramfs(Shell(), target, ENTRY, {"nvme", "ahci", "xfs"})
     assert found == ["no driver for the root file system in the initramfs: nvme xfs"]
+
+
+def test_an_initramfs_that_is_a_part_of_a_file_is_read_there(target: Path) -> None:
+    """Compressed, as a program would read on behind its end."""
+    packed = gzip.compress((target / "boot/initrd.img-6.1").read_bytes())
+    (target / "boot/unified.efi").write_bytes(b"MZ" + packed + b"behind")
+    image = "/boot/unified.efi"
+    entry = Entry("x", "", image, (image,), ENTRY.arguments, version="6.1", part=(2, len(packed)))
+    assert problems(target, entry) == []
+    assert problems_of_initramfs(Shell(), target, entry, {"ahci", "ext4", "nvme"}) == [
+        "no driver for the root file system in the initramfs: nvme"
+    ]
+    assert images(target, [entry]) == {}
 
 
 def test_an_initramfs_that_cannot_be_read_is_a_problem(target: Path) -> None:
