@@ -37,11 +37,11 @@ def problems_of_entry(
     ]
     opened = opened_at_start(target, storage, naming_files(kinds, ()))
     named = command_line(kinds)(" ".join(entry.arguments))
-    problems += [
-        f"{found.tag + '=' if found.tag else ''}{found.value} in the parameters of the kernel is on no device"
-        for found in named
-        if not found.optional and found.value not in opened and storage.now(found.tag, found.value) is None
-    ]
+    for found in named:
+        now = found.value if found.value in opened else storage.now(found.tag, found.value)
+        if not found.optional and now != found.value:
+            name = f"{found.tag + '=' if found.tag else ''}{found.value} in the parameters of the kernel"
+            problems.append(f"{name} is on no device" if now is None else f"{name} is {now} now")
     folder = modules_of(target, entry)
     if folder is None or not (folder / "modules.dep").is_file():
         problems.append(f"the modules of the kernel {entry.kernel} are missing in {MODULES}")

@@ -89,6 +89,12 @@ def test_a_device_in_the_parameters_must_be_there(target: Path, argument: str, w
     assert [line.split()[0].rpartition("LV=")[2] for line in found] == ([wrong] if wrong else [])
 
 
+def test_a_name_that_nobody_could_put_right_is_told(target: Path) -> None:
+    """As in a unified kernel image, which is no text."""
+    entry = replace(ENTRY, arguments=("root=/dev/sda1",))
+    assert problems(target, entry) == ["/dev/sda1 in the parameters of the kernel is /dev/vda1 now"]
+
+
 def test_what_crypttab_opens_may_stand_in_the_parameters(target: Path) -> None:
     (target / "etc").mkdir()
     (target / "etc/crypttab").write_text("swap /dev/sda2 none luks\n")
