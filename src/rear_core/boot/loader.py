@@ -97,7 +97,10 @@ def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Fa
 def _warn_of_others(run: Run, found: Mapping[str, Facts]) -> None:
     """Say when none of the boot loaders that were found is the one that the firmware started."""
     if not found:
-        run.report.warn("no mounted EFI system partition has a boot loader that rear knows; mount the one in use")
+        run.report.warn(
+            "no mounted EFI system partition has a boot loader that rear knows: mount the one in use, or install the"
+            " package for it (rear-boot-systemd for systemd-boot)"
+        )
         return
     variables = read_boot_entries()
     entry = variables.get(variables.current)

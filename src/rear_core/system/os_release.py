@@ -34,12 +34,8 @@ def read_os_release(root: Path = Path("/")) -> OperatingSystem:
 
 
 def parse_os_release(text: str) -> OperatingSystem:
-    """Read the shell assignments of an os-release file; a line that is none is passed over, as others do."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        name, separator, value = line.strip().partition("=")
-        if separator and name.isidentifier():
-            values[name] = _unquote(value)
+    """The operating system that an os-release file tells of."""
+    values = assignments(text)
     name = values.get("NAME") or OperatingSystem.name
     return OperatingSystem(
         id=(values.get("ID") or OperatingSystem.id).lower(),
@@ -48,6 +44,16 @@ def parse_os_release(text: str) -> OperatingSystem:
         name=name,
         pretty_name=values.get("PRETTY_NAME") or name,
     )
+
+
+def assignments(text: str) -> dict[str, str]:
+    """The shell assignments of an os-release file; a line that is none is passed over, as others do."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().partition("=")
+        if separator and name.isidentifier():
+            values[name] = _unquote(value)
+    return values
 
 
 def _unquote(value: str) -> str:
