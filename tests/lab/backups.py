@@ -182,7 +182,7 @@ def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
     vm.put("/root/odd.py", compare.ODD_FILES.encode())
     for line in design.files["/etc/fstab"].splitlines():
         folder = line.split()[1]
-        if folder.startswith("/") and not folder.startswith(("/boot", "/srv/backup")):
+        if folder.startswith("/") and not folder.startswith(("/boot", "/efi", "/srv/backup")):
             vm.check(f"mkdir -p {folder}/srv && python3 /root/odd.py {folder}/srv")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .debian import PARAMETERS
 from .machines import Design, Drive
 
 BLOCK_DEVICES = "lsblk --noheadings --raw --exclude 11 --output {columns} {disks} | sort -u"
@@ -264,4 +265,49 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     may_differ=LVM_NOTES,
 )
 
-ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN)
+# Its root file system has another name on the new disk, for which its initramfs has no driver: the copy beside the
+# entry has to be renewed, by hooks of Debian that would take the parameters of the rescue system.
+SYSTEMD_BOOT = Design(
+    name="systemd-boot",
+    drives=[Drive("system", 4096)],
+    firmware="uefi",
+    boot_entry=False,
+    packages=["systemd-boot"],
+    storage="""
+sfdisk --quiet /dev/vda <<END
+label: gpt
+size=256MiB, type=uefi
+type=linux
+END
+udevadm settle
+mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
+put_root /dev/vda2
+mkdir -p /mnt/efi
+mount /dev/vda1 /mnt/efi
+""",
+    files={
+        "/etc/fstab": """\
+LABEL=root  /  ext4  errors=remount-ro  0  1
+LABEL=ESP  /efi  vfat  umask=0077  0  1
+LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
+""",
+        "/etc/kernel/cmdline": f"root=/dev/vda2 rw console=ttyS0 {PARAMETERS}\n",
+    },
+    settle="""
+sed -i 's/MODULES=list/MODULES=dep/; s/BUSYBOX=auto/BUSYBOX=n/' /etc/initramfs-tools/initramfs.conf
+rm /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm,thin-provisioning-tools}
+SYSTEMD_RELAX_ESP_CHECKS=1 bootctl install --no-variables --esp-path=/efi
+version=$(ls /lib/modules)
+kernel-install add $version /boot/vmlinuz-$version /boot/initrd.img-$version
+rm /etc/kernel/cmdline
+""",
+    facts=[*COMMON, block_devices("$(findmnt -n -o SOURCE / | sed 's/p\\?2$//')", IDENTIFIERS),
+           "bootctl is-installed",
+           "sed 's/root=[^ ]*//' /proc/cmdline", "sed 's/root=[^ ]*//' /efi/loader/entries/*.conf"],
+    new_drives=[Drive("larger", 8192, "nvme")],
+    # kernel-install copies the kernel again and runs depmod; each start writes the machine id that its parameters have.
+    may_differ=["/boot/initrd.img-*", "/efi/*/*/*", "/efi/loader/entries/*", "/efi/loader/random-seed",
+                "/etc/machine-id", "/usr/lib/modules/*/modules.*"],
+)  # fmt: skip
+
+ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT)

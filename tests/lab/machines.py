@@ -37,7 +37,8 @@ class Design:
     `storage` is a shell script that makes the storage on /dev/vda, /dev/vdb ... and mounts it below /mnt; the tree is
     then copied there, `files` are written, and `settle` is run inside to make it bootable. `facts` are commands whose
     output has to be the same on the recovered machine. Files that the `initramfs` is made of are there from the
-    beginning: the host makes one in seconds, an emulated machine in minutes.
+    beginning: the host makes one in seconds, an emulated machine in minutes. Without a `boot_entry` a machine with UEFI
+    starts by the path for removable media.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Design:
     settle: str
     facts: Sequence[str]
     firmware: str = "bios"
+    boot_entry: bool = True
     passphrase: str = ""
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
@@ -166,7 +168,7 @@ def _make(design: Design, root: Path, path: Path) -> None:
         vm.check(UNBIND)
         vm.power_off()
     tree.path.unlink()
-    if design.firmware == "uefi":
+    if design.firmware == "uefi" and design.boot_entry:
         _make_boot_entry(design, path)
 
 
