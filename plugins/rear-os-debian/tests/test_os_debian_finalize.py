@@ -32,6 +32,8 @@ def run(tmp_path: Path) -> Run:
     (tmp_path / "usr/sbin").mkdir(parents=True)
     for name in ("update-grub", "update-initramfs"):
         (tmp_path / "usr/sbin" / name).touch()
+    (tmp_path / "boot/grub").mkdir(parents=True)
+    (tmp_path / "boot/grub/grub.cfg").touch()
     return run
 
 
@@ -69,8 +71,10 @@ def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
     assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
 
 
-def test_a_system_without_grub_has_no_menu_to_write(run: Run) -> None:
-    (run.target / "usr/sbin/update-grub").unlink()
+@pytest.mark.parametrize("missing", ["usr/sbin/update-grub", "boot/grub/grub.cfg"])
+def test_a_system_without_grub_has_no_menu_to_write(run: Run, missing: str) -> None:
+    """Its package may be there, beside another boot loader."""
+    (run.target / missing).unlink()
     run.recovery.rewritten.append("/etc/default/grub")
     rebuild_menu(run)
     assert asked(run) == []

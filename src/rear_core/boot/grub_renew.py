@@ -22,9 +22,9 @@ GENERATED = "### BEGIN /etc/grub.d/"
 def renew_menu(run: Run, commands: Iterable[Sequence[str]]) -> None:
     """Run these programs of the recovered system, for what grub.cfg says of devices beside their identifiers.
 
-    Where no configuration was changed the menu stays as it is.
+    Where no configuration was changed the menu stays as it is; a machine of another boot loader has none.
     """
-    if not run.recovery.rewritten:
+    if not run.recovery.rewritten or not any(_menus(run)):
         return
     for command in commands:
         try:
