@@ -45,7 +45,7 @@ def test_what_a_recovery_left_alone_is_not_mounted_later(machine: Machine) -> No
     machine.configure(mapping=f"{machine.old}={machine.new} lost=none")
     ended = machine.do("mountonly", "-n")
     assert ended.returncode == 0, ended.stderr
-    assert "WARNING: mount /srv is left out, as its disk is" in ended.stdout + ended.stderr
+    assert "WARNING: mount /srv is left out with its disk" in ended.stdout + ended.stderr
     assert (machine.folder / "target" / str(machine.folder).lstrip("/") / "tree/folder/file").read_text() == "text"
 
 
@@ -96,8 +96,8 @@ FAULTS: dict[str, tuple[Callable[[Machine], object], str]] = {
     "disk that is not there": (
         lambda here: here.configure(mapping=f"{here.old}=/dev/none"), "there is no disk /dev/none",
     ),
-    "unknown layout version": (edit('"version": 1', '"version": 2'), "version 2 is not known here, only 1"),
-    "dangling reference": (edit(r'"needs": \["disk:', '"needs": ["disk:lost'), "which is not there"),
+    "unknown layout version": (edit('"version": 1', '"version": 2'), "reads only version 1, not 2"),
+    "dangling reference": (edit(r'"needs": \["disk:', '"needs": ["disk:lost'), "which is missing"),
     "cycle": (
         edit(r'"type": "disk",\s+"needs": \[\]', '"type": "disk", "needs": ["mount:/"]'),
         "these items need each other",
@@ -187,7 +187,7 @@ def test_a_disk_that_the_backup_needs_is_never_taken(
     with mounted(stick, device) if scheme == "file" else nullcontext():
         ended = machine.recover()
     assert ended.returncode == 3, ended.stderr
-    assert re.search("BACKUP_URL names it|is not free to be overwritten|but it is mounted on", ended.stderr)
+    assert re.search("BACKUP_URL names it|is in use and cannot be overwritten|but it is mounted on", ended.stderr)
     with mounted(stick, device):
         assert list((stick / "rear" / "web1").iterdir())
 
@@ -215,7 +215,7 @@ def test_a_disk_that_is_used_after_the_checks_is_not_taken(machine: Machine) -> 
     (scripts / "99_hand.sh").chmod(0o755)
     ended = machine.recover()
     assert ended.returncode == 3, ended.stderr
-    assert f"{machine.new} is not free to be overwritten" in ended.stderr
+    assert f"{machine.new} is in use and cannot be overwritten" in ended.stderr
     assert (hand / "work").exists()
     run("umount", hand)
 

@@ -121,7 +121,7 @@ def test_a_disk_that_runs_full_is_named(machine: Machine) -> None:
     ended = machine.recover()
     assert ended.returncode == 1
     assert "No space left on device" in ended.stderr
-    assert "choose larger disks by DISK_MAPPING" in ended.stderr
+    assert "choose larger disks with DISK_MAPPING" in ended.stderr
 
 
 def test_a_server_that_goes_away_is_named_and_the_next_run_goes_on(machine: Machine) -> None:
@@ -183,7 +183,7 @@ def test_a_disk_with_data_is_a_question(machine: Machine) -> None:
     console.expect(r"it holds ext4 precious\)")
     console.expect(rf"Which disk becomes .* \(type {machine.new} to overwrite it\) \[quit\]: ")
     console.sendline("")
-    console.expect("ERROR: ended before anything was written")
+    console.expect("ERROR: stopped before anything was written")
     console.expect(pexpect.EOF)
     console.close()
     assert console.exitstatus == 130
@@ -192,10 +192,10 @@ def test_a_disk_with_data_is_a_question(machine: Machine) -> None:
     console = typed(machine)
     console.expect("Which disk becomes ")
     console.sendline("/dev/nonsense")
-    console.expect("That cannot be: there is no disk /dev/nonsense")
+    console.expect("Not possible: there is no disk /dev/nonsense")
     console.expect("Which disk becomes ")
     console.sendeof()
-    console.expect("ERROR: a question was not answered")
+    console.expect("ERROR: the input ended before an answer")
     console.expect(pexpect.EOF)
     console.close()
     assert console.exitstatus == 130
@@ -266,7 +266,7 @@ def test_passphrases_are_asked_and_checked_before_anything_is_written(machine: M
     console = typed(machine)
     for word, again, said in (
         ("short", None, "Not taken: it is shorter than 8 characters"),
-        (SECRET, "something else", "Not taken: they are not the same"),
+        (SECRET, "something else", "Not accepted: the two differ"),
         (SECRET, SECRET, "Passphrase of the backup: "),
     ):
         console.expect("New passphrase for LUKS volume vault")

@@ -74,7 +74,7 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         answer = vm.sh("rear -c /root/web1 mkbackuponly", timeout=900)
         assert answer.status == 3 and "has no label of rear" in answer.output, answer.output
         answer = vm.sh("rear -c /root/web1 format /dev/nst0", timeout=900)
-        assert answer.status == 3 and "nobody can be asked" in answer.output, answer.output
+        assert answer.status == 3 and "this run is unattended" in answer.output, answer.output
         for cartridge in (second, foreign, first):
             drive.insert(cartridge)
             assert "/dev/nst0 is ready" in vm.check("rear -c /root/web1 format --yes /dev/nst0", timeout=900)
@@ -98,7 +98,7 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
 
         # Nobody is there: the disks are left alone. Then somebody is.
         answer = vm.sh("rear -c /root/web1 -n recover --demo /root/back", timeout=900)
-        assert answer.status == 3 and re.search("needed is volume 1 .* nobody can be asked", answer.output)
+        assert answer.status == 3 and re.search("volume 1 .* is needed, but this run is unattended", answer.output)
         assert vm.sh("ls /root/back").status
         start(vm, "rear -c /root/web1 recover --demo /root/back")
         asked_for(vm, "volume 1")

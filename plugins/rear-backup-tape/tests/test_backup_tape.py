@@ -153,16 +153,18 @@ def test_two_tapes_are_changed_and_come_back(
 
 def test_what_cannot_be_asked_ends_the_run(make_tapes: MakeTapes, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = labelled(room=200_000), labelled()
-    with pytest.raises(RearError, match=r"is full; needed is a tape for volume 2 .*nobody can be asked") as caught:
+    with pytest.raises(
+        RearError, match=r"is full; a tape for volume 2 .*is needed, but this run is unattended"
+    ) as caught:
         save(make_tapes(StandInDrive(first)), tree)
     assert not isinstance(caught.value, Refused)
-    with pytest.raises(Refused, match="needed is the last volume"):
+    with pytest.raises(Refused, match=r"the last volume .* is needed"):
         archive.check((tapes := make_tapes(StandInDrive(first))).run, tapes)
     at_terminal(monkeypatch, "", "")
-    with pytest.raises(RearError, match="nobody can be asked"):
+    with pytest.raises(RearError, match="this run is unattended"):
         save(make_tapes(StandInDrive(first), unattended=True), tree)
     save(make_tapes(StandInDrive(first, [second])), tree)
-    with pytest.raises(Refused, match=r"needed is volume 1 .*nobody can be asked"):
+    with pytest.raises(Refused, match=r"volume 1 .*is needed, but this run is unattended"):
         archive.check((tapes := make_tapes(StandInDrive(second), unattended=True)).run, tapes)
     at_terminal(monkeypatch, "q")
     with pytest.raises(Interrupted, match=r"volume 1 .* was not put into"):

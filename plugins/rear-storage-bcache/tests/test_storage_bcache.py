@@ -84,9 +84,9 @@ def test_a_superblock_with_an_offset_keeps_its_version_where_that_is_the_usual_o
 def test_a_cache_and_its_device_are_written_and_started_in_this_order() -> None:
     made = list(commands(site(), KINDS, lambda item: isinstance(item, (CacheSet, Bcache))))
     assert [command.reason for command in made] == [
-        f"make bcache cache set {SET}",
+        f"create bcache cache set {SET}",
         "start the cache on /dev/sdb",
-        f"make bcache device {ONE}",
+        f"create bcache device {ONE}",
         f"start bcache device {ONE}",
         f"wait for bcache device {ONE}",
     ]
@@ -95,7 +95,7 @@ def test_a_cache_and_its_device_are_written_and_started_in_this_order() -> None:
         superblock.cache(CACHE, CACHE.buckets),
         superblock.backing(DEVICE),
     ]
-    assert made[0].destroys == "what lies on /dev/sdb" and "nocreat" in made[0].argv[2]
+    assert made[0].destroys == "everything on /dev/sdb" and "nocreat" in made[0].argv[2]
 
 
 def test_a_cache_on_a_larger_or_smaller_disk_has_as_many_buckets_as_fit() -> None:
@@ -160,7 +160,7 @@ def test_without_its_cache_a_device_comes_back_and_that_is_said() -> None:
         (replace(CACHE, version=5), "a cache with a superblock of version 5"),
         (replace(DEVICE, version=6), "a superblock of version 6"),
         (replace(DEVICE, mode=""), "a superblock of version 1 with the mode ''"),
-        (replace(DEVICE, state="inconsistent"), "it has lost its cache"),
+        (replace(DEVICE, state="inconsistent"), "it lost its cache"),
     ],
     ids=["features of a cache", "features of a device", "no mode", "inconsistent"],
 )

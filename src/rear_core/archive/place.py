@@ -289,7 +289,7 @@ def hostname(run: Run) -> str:
         # The rescue system may not have the name of the machine.
         return str(json.loads(own_files.read_text(path))["system"]["hostname"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to create it again") from error
 
 
 def identity(run: Run) -> str:

@@ -214,7 +214,7 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
     if run.plan and 0 < run.plan.room < found.bytes:
         raise Refused(
             f"the backup has {size(found.bytes)}, the file systems on the chosen disks {size(run.plan.room)} together",
-            "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE",
+            "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE",
         )
     if not run.demo or "restore" not in run.phases:
         return
@@ -359,7 +359,7 @@ def failure(run: Run, error: ProgramFailed) -> RearError:
     # The first write to a full disk takes a part of what it should, and only the next one says why.
     if diagnostics.says_full(error.output):
         reason = f"No space left on device: {reason.partition(': ')[0]}"
-        hint = "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE"
+        hint = "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE"
     elif diagnostics.says_damaged(error.output):
         reason = f"the archive is damaged inside: {reason}"
         hint = "choose another backup with --backup DATE"

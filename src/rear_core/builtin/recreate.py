@@ -386,7 +386,7 @@ def mount_present(run: Run) -> None:
     layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
     for mount in recorded.of(Mount):
         if mount.id not in layout:
-            run.report.warn(f"{mount} is left out, as its disk is")
+            run.report.warn(f"{mount} is left out with its disk")
     activate(layout, kinds(run), starting(run))
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)

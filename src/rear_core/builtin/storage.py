@@ -41,36 +41,36 @@ def rear_settings() -> Iterable[Setting]:
         "EXCLUDE_MOUNTPOINTS",
         list,
         check=normal_paths,
-        help="Mount points, as patterns, whose file systems are neither saved nor made again, with all that is mounted"
+        help="Mount points, as patterns, whose file systems are neither saved nor recreated, with all that is mounted"
         " in them. A disk that holds nothing else is left alone by a recovery.",
-        changed="what it names is neither saved nor made again; until now it came back empty",
+        changed="what it names is neither saved nor recreated; until now it came back empty",
     )
     yield Setting(
         "ONLY_INCLUDE_VG",
         list,
         check=names,
-        help="Names of volume groups. When there are any, other groups are neither saved nor made again.",
-        changed="other groups are neither saved nor made again; until now they came back empty",
+        help="Names of volume groups. When there are any, other groups are neither saved nor recreated.",
+        changed="other groups are neither saved nor recreated; until now they came back empty",
     )
-    yield Setting("EXCLUDE_VG", list, check=names, help="Names of volume groups that are neither saved nor made again.")
+    yield Setting("EXCLUDE_VG", list, check=names, help="Names of volume groups that are neither saved nor recreated.")
     yield Setting(
         "EXCLUDE_MD",
         list,
         check=names,
-        help="Arrays that are neither saved nor made again, with all that lies on them: EXCLUDE_MD=( md126 ).",
+        help="Arrays that are neither saved nor recreated, with all that lies on them: EXCLUDE_MD=( md126 ).",
     )
     yield Setting(
         "EXCLUDE_COMPONENTS",
         list,
         check=names,
-        help="What else is neither saved nor made again, with all that lies on it: EXCLUDE_COMPONENTS=( fs:/data"
+        help="What else is neither saved nor recreated, with all that lies on it: EXCLUDE_COMPONENTS=( fs:/data"
         " /dev/md126 /dev/vg_data /dev/mapper/vg_data-db /dev/sdb ).",
     )
     yield Setting(
         "AUTOEXCLUDE_PATH",
         list,
         check=normal_paths,
-        help="Folders: what is mounted on and below them is neither saved nor made again. Relax-and-Recover does so"
+        help="Folders: what is mounted on and below them is neither saved nor recreated. Relax-and-Recover does so"
         " with /media /mnt /run /tmp unless told otherwise; here disks that stay in the machine are saved wherever"
         " they are mounted.",
     )
@@ -78,7 +78,7 @@ def rear_settings() -> Iterable[Setting]:
         "AUTOEXCLUDE_MULTIPATH",
         bool,
         default=False,
-        help="Whether multipath disks are left alone: what lies on them is neither saved nor made again."
+        help="Whether multipath disks are left alone: what lies on them is neither saved nor recreated."
         " Relax-and-Recover does so unless told otherwise.",
     )
     yield Setting(

@@ -130,7 +130,7 @@ def readable(made: Plan) -> Iterator[str]:
     from ..storage.script import joined
 
     chapters = (
-        ("Take down", made.teardown), ("Make", made.build), ("Mount", made.mount), ("After the files", made.restored),
+        ("Take down", made.teardown), ("Create", made.build), ("Mount", made.mount), ("After the files", made.restored),
     )  # fmt: skip
     for title, commands in chapters:
         for number, command in enumerate(commands, 1):

@@ -75,7 +75,9 @@ def chosen(run: Run, name: Path, device: Path) -> Format:
 def ask(run: Run, device: Path) -> None:
     """Have the user type the device's path or `yes`; raise `Interrupted` for no, quit, or the Enter key alone."""
     if not questions.is_interactive(run):
-        raise Refused(f"nobody can be asked whether to erase {device}", "look at what it holds, then add --yes")
+        raise Refused(
+            f"this run is unattended and cannot ask whether to erase {device}", "look at what it holds, then add --yes"
+        )
     left = f"{device} was left as it is, as asked"
     answers = {os.fspath(device): True, "yes": True, "no": False, "n": False, "": False}
     question = f"All of this will be lost. Type {device} or yes to go on: "

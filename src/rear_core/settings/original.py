@@ -202,8 +202,8 @@ _ADVICE = {
 # What kept something from being written must not be passed over.
 _PROTECTS = {
     "EXCLUDE_DEVICE_MAPPING": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch",
-    "EXCLUDE_RECREATE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, EXCLUDE_DEVICES for disks",
-    "EXCLUDE_RESTORE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, BACKUP_PROG_EXCLUDE for"
+    "EXCLUDE_RECREATE": "write EXCLUDE_COMPONENTS for what is neither saved nor recreated, EXCLUDE_DEVICES for disks",
+    "EXCLUDE_RESTORE": "write EXCLUDE_COMPONENTS for what is neither saved nor recreated, BACKUP_PROG_EXCLUDE for"
     " files",
     "WRITE_PROTECTED_*": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch; one that carries"
     " rescue media or the backup is always locked",

@@ -14,11 +14,11 @@ from .filesystem import FileSystem, PartOfFileSystem
 from .layout import Item, Layout
 from .mount import Mount
 
-SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
+SAVED, REMADE, GIVEN_UP, LOST = "saved", "recreated", "given up", "lost"
 FATES = (SAVED, REMADE, GIVEN_UP, LOST)
 WAS_EMPTY = "it was empty"
-NOT_EMPTY = "it was empty when it was described, and is not empty any more"
-NOT_MOUNTED = "it was not mounted, and is not saved"
+NOT_EMPTY = "it was empty when it was described, but no longer is"
+NOT_MOUNTED = "it was not mounted, so it is not saved"
 # By the file system hierarchy standard nobody relies on what is in there.
 TEMPORARY = ("/tmp", "/var/tmp")
 
@@ -69,7 +69,7 @@ class Stake:
         if self.given_back:
             return ""
         lost = "; ".join(map(str, self.contents))
-        return f"nothing on it comes back: {lost}" if lost else "nothing is on it"
+        return f"nothing on it is restored: {lost}" if lost else "nothing is on it"
 
     def __str__(self) -> str:
         """All of it, in the order of how it comes back: `saved: / /home; made again: swap x; lost: ntfs on ...`."""

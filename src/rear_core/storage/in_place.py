@@ -14,7 +14,7 @@ from .filesystem import FileSystem
 from .layout import Item, Layout, make
 from .outcome import outcome
 
-ADVICE = "name in GIVE_UP what may be lost, or make it as it was recorded"
+ADVICE = "name in GIVE_UP what may be lost, or restore the recorded state"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
     filesystems = {filesystem.id for filesystem in layout.of(FileSystem)}
     shared = [str(c) for c in contents if c.fate != LOST and filesystems & ids.intersection(c.items)]
     if shared:
-        raise Refused(f"it cannot be kept in place: {'; '.join(shared)} lies on the same file system", ADVICE)
+        raise Refused(f"it cannot be kept in place: {'; '.join(shared)} is on the same file system", ADVICE)
     _, differences = outcome(make(_carriers(layout, ids)), make(_carriers(now, ids)))
     if differences:
         raise Refused(f"it cannot be kept in place: {'; '.join(differences)}", ADVICE)

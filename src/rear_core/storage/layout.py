@@ -266,7 +266,7 @@ def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
     try:
         text = own_files.read_text(path)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to create it again") from error
     return loads(text, types, name=os.fspath(path))
 
 
@@ -276,13 +276,13 @@ def loads(text: str, types: Mapping[str, type[Item]], *, name: str = "layout.jso
     document = source.parse()
     version = document.get("version") if isinstance(document, dict) else None
     if not isinstance(document, dict) or version is None:
-        raise source.error("this is no layout: it has no version", "run `rear savelayout` to make it anew")
+        raise source.error("this is no layout: it has no version", "run `rear savelayout` to create it again")
     if type(version) is not int or version != VERSION:
-        advice = "read it with the release of rear that wrote it, or run `rear savelayout` to make it anew"
-        raise source.error(f"version {encoding.shown(version)} is not known here, only {VERSION}", advice)
+        advice = "read it with the release of rear that wrote it, or run `rear savelayout` to create it again"
+        raise source.error(f"this release reads only version {VERSION}, not {encoding.shown(version)}", advice)
     unknown = set(document) - {"version", "items", "left_out"}
     if unknown:
-        raise source.error(f"{sorted(unknown)[0]!r} is no part of a layout", "remove it")
+        raise source.error(f"{sorted(unknown)[0]!r} is not part of a layout", "remove it")
     items = [_read_item(source, entry, types) for entry in source.list_of(document, "items")]
     left_out = [encoding.decode(source, LeftOut, entry) for entry in source.list_of(document, "left_out")]
     _validate(source, items)
@@ -317,13 +317,13 @@ def _validate(source: encoding.Source, items: Iterable[Item]) -> None:
     for item in items:
         for need in item.needs:
             if need not in known:
-                advice = f'add an item {need!r}, or take it out of "needs"'
-                raise source.error(f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs")
+                advice = f'add an item {need!r}, or remove it from "needs"'
+                raise source.error(f"item {item.id!r} needs {need!r}, which is missing", advice, item.id, "needs")
     try:
         TopologicalSorter({item.id: item.needs for item in items}).prepare()
     except CycleError as error:
         circle = error.args[1]
-        advice = 'take one of them out of the other\'s "needs"'
+        advice = 'remove one of them from the other\'s "needs"'
         raise source.error("these items need each other: " + " -> ".join(circle), advice, circle[0], "needs") from None
 
 

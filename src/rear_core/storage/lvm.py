@@ -129,7 +129,7 @@ def _above(survey: Survey, paths: Sequence[str]) -> list[Device]:
 def _leave_out(survey: Survey, group: Row, paths: Sequence[str]) -> None:
     """Leave out a group with its physical volumes and all that runs of it."""
     name, uuid = group["vg_name"], group["vg_uuid"]
-    reason = f"another volume group has the same name: `vgrename {uuid} NAME` gives it one of its own"
+    reason = f"another volume group has the same name: rename this one with `vgrename {uuid} NAME`"
     survey.leave_out(f"volume group {name} ({uuid})", reason, lost=True, on=paths)
     volumes = [d.path for d in _above(survey, paths) if d.type == "lvm" and volume_group(d) == name]
     survey.without.update(dict.fromkeys([*paths, *volumes], survey.left_out[-1]))
@@ -237,7 +237,7 @@ def _logical_volume(
     )
     is_snapshot = "snapshot" in volume.role
     if volume.device not in survey.devices and not volume.is_pool and not is_snapshot:
-        reason = "the volume is not active, nobody knows what is in it: activate it before `rear savelayout`"
+        reason = "the volume is not active, so its contents are unknown: activate it before `rear savelayout`"
         survey.leave_out(f"inside {volume.id}", reason, lost=True, on=[volume.id])
     if volume.cache and volume.segments[0].kind == "cache":
         volume = replace(volume, cache_settings=_cache_settings(survey, volume))
@@ -246,7 +246,7 @@ def _logical_volume(
 
 def _cache_settings(survey: Survey, volume: LogicalVolume) -> str:
     """`migration_threshold=16384`, "" where nothing was set."""
-    lost = f"the settings of the cache of {volume} are not known"
+    lost = f"the cache settings of {volume} are unknown"
     argv = ("lvm", "lvs", "--noheadings", "--options", "cache_settings", f"{volume.group}/{volume.name}")
     return survey.ask(*argv, lost=lost).strip()
 

@@ -20,7 +20,7 @@ def script(made: Plan, disks: Sequence[str] = ()) -> str:
 
     After it, `rear recover` goes on with what it made. `disks` says what becomes of each of them.
     """
-    lines = ["#!/bin/bash", "# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:"]
+    lines = ["#!/bin/bash", "# Recreates the storage of this machine. THIS DESTROYS data on these disks:"]
     lines += [_comment(f"  {made.site.item(id)}") for id in sorted(made.mapping)]
     lines += [_comment(line) for line in disks]
     lines += [_comment(f"Note: {note}") for note in made.notes]

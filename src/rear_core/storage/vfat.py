@@ -75,7 +75,7 @@ def capture(survey: Survey) -> Iterator[Item]:
      ...
     """
     for device in survey.carrying("vfat"):
-        lost = f"{device.path}: only the type and volume id of this FAT file system are known"
+        lost = f"{device.path}: rear knows only the type and volume ID of this FAT file system"
         text = survey.ask("od", "-A", "n", "-v", "-t", "x1", "-N", "64", device.path, lost=lost)
         item = read_boot_sector(bytes.fromhex(text), identity(device), device.path, device.uuid, device.label)
         yield item if device.parents else replace(item, mbr_id=_mbr_id(survey, device))
@@ -83,7 +83,7 @@ def capture(survey: Survey) -> Iterator[Item]:
 
 def _mbr_id(survey: Survey, device: Device) -> str:
     """`0x4c24754a` of the MBR that mkfs.vfat writes to whole disks, "" where there is none (status 1)."""
-    lost = f"{device.path}: the identifier of its MBR is not known"
+    lost = f"{device.path}: the identifier of its MBR is unknown"
     id = survey.ask("sfdisk", "--disk-id", device.path, lost=lost, ok=(0, 1)).strip()
     return id if re.fullmatch(r"0x[0-9a-f]{8}", id) else ""
 
@@ -148,8 +148,8 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
     command = ("mkfs.vfat", "-I", *options, device)
     yield Command(
         command,
-        f"make {item.noun} {item.label or item.uuid} (FAT)",
-        destroys=f"what lies on {device}",
+        f"create {item.noun} {item.label or item.uuid} (FAT)",
+        destroys=f"everything on {device}",
         devices=(device,),
         trial=command,
     )
@@ -157,7 +157,7 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
         # Its one partition is for show: the kernel is not to be told.
         quiet = ("--no-reread", "--no-tell-kernel")
         argv = ("sfdisk", *quiet, "--disk-id", device, item.mbr_id)
-        yield Command(argv, f"give {device} the identifier of its MBR")
+        yield Command(argv, f"set the MBR identifier of {device}")
 
 
 def _is_counted_anew(item: Fat, site: Site) -> bool:
@@ -179,7 +179,7 @@ def _counted_anew(item: Fat, site: Site) -> Iterator[str]:
 def notes(item: Fat, site: Site) -> Iterator[str]:
     """What is computed for the new device."""
     if item.sector_size and _is_counted_anew(item, site):
-        yield "its clusters are not what they were, as the sectors of its disk have another size"
+        yield "its cluster size changes, as the sectors of its disk have another size"
 
 
 KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes)

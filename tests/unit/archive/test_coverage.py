@@ -75,7 +75,7 @@ def test_a_mount_that_nobody_explains_is_an_error_that_names_all() -> None:
 def test_a_machine_whose_root_is_not_described_is_an_error() -> None:
     with pytest.raises(RearError, match="root file system"):
         select(items=(FileSystem("fs:home", ()), Mount("mount:/home", ("fs:home",), "/home", "xfs")),
-               left_out=[LeftOut("/", "an overlay: what it is made of is described")])  # fmt: skip
+               left_out=[LeftOut("/", "an overlay: the file systems below it are described")])  # fmt: skip
 
 
 def test_a_device_that_is_not_described_is_explained_by_its_disk() -> None:

@@ -111,7 +111,7 @@ def test_a_setting_that_means_something_else_than_before_is_told(rear: Rear) -> 
     assert "EXCLUDE_MOUNTPOINTS" not in rear("config", "check").stderr
     ended = rear("config", "check", conf="EXCLUDE_MOUNTPOINTS=( /data )\n")
     assert ended.returncode == 0
-    assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor made again" in ended.stderr
+    assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor recreated" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["GIVE_UP", "EXCLUDE_COMPONENTS", "ONLY_INCLUDE_VG", "EXCLUDE_VG", "EXCLUDE_DEVICES"])

@@ -104,7 +104,7 @@ def test_without_a_terminal_only_yes_goes_on(run: Run, monkeypatch: pytest.Monke
     cartridge = Cartridges()
     take(run, "output", cartridge)
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
-    with pytest.raises(Refused, match="nobody can be asked"):
+    with pytest.raises(Refused, match="this run is unattended"):
         format_device(run, NULL, yes=False)
     assert cartridge.written == []
     format_device(run, NULL, yes=True)
@@ -116,7 +116,7 @@ def test_unattended_asks_nobody(run: Run, answer: Callable[[str], object]) -> No
     take(run, "output", cartridge)
     run.options = Options(unattended=True)
     answer("yes")
-    with pytest.raises(Refused, match="nobody can be asked"):
+    with pytest.raises(Refused, match="this run is unattended"):
         format_device(run, NULL, yes=False)
 
 

@@ -101,6 +101,6 @@ class Discs:
 
     def _refuse(self, wanted: str, found: Found) -> None:
         raise Refused(
-            f"nobody can be asked for {wanted}; found: {found}",
+            f"this run is unattended and cannot ask for {wanted}; found: {found}",
             "put each disc into a drive of its own, or copy it to a stick, or recover without -n",
         )

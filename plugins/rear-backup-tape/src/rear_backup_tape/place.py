@@ -157,7 +157,7 @@ class Tapes:
         """Have the user change the tape; whether what another one holds may be lost. Raises `error` without a user."""
         if not questions.is_interactive(self.run):
             raise error(
-                f"{reason}; needed is {title}, and nobody can be asked to change the tape",
+                f"{reason}; {title} is needed, but this run is unattended",
                 "run it on a terminal and without -n",
             )
         self.eject()

@@ -217,7 +217,7 @@ def log_in(run: Run) -> None:
         return
     if not questions.is_interactive(run):
         raise Refused(
-            "dsmc has no stored password, and nobody can be asked",
+            "dsmc has no stored password, and this run is unattended",
             f"recover without -n; or allow the password on the media: RESCUE_ALLOW_SECRETS+=( '{folder}/TSM.*' )",
         )
     run.report.say("The password of this node is not on the rescue media. The client asks for it now:")

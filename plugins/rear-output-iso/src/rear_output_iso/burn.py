@@ -50,7 +50,10 @@ def ask_for_blank(run: Run, number: int, images: Sequence[Path]) -> None:
     """Wait for the next blank disc; nobody there to put it in is an error that names what is left."""
     if not questions.is_interactive(run):
         left = " ".join(os.fspath(image) for image in images[number - 1 :])
-        raise RearError(f"nobody can be asked for disc {number} of {len(images)}", f"burn the rest by hand: {left}")
+        raise RearError(
+            f"this run is unattended and cannot ask for disc {number} of {len(images)}",
+            f"burn the rest by hand: {left}",
+        )
     drive = run.settings["ISO_BURN"]
     request = f"Put a blank disc for disc {number} of {len(images)} into {drive}"
     questions.wait(run, request, quits=f"ended before disc {number} was burned, as asked; the images are finished")
