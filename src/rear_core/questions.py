@@ -65,7 +65,7 @@ def choose(run: Run, question: str, answers: Mapping[str, Answer], *, quits: str
         if typed.lower() in NO:
             raise Interrupted(quits)
         known = [word or "Enter" for word in answers if len(word) != 1]
-        print(f"{typed!r} is no answer; there are: {', '.join(known)}, quit", file=sys.stderr)
+        print(f"{typed!r} is not an answer; type one of: {', '.join(known)}, quit", file=sys.stderr)
 
 
 def confirm(run: Run, question: str, *, default: bool, quits: str) -> bool:

@@ -245,7 +245,7 @@ def test_step_by_step_nothing_is_written_when_a_check_was_left_out(machine: Mach
         console.sendline("yes")
         console.expect("verify: .*quit: ")
     console.sendline("skip")
-    while console.expect(["verify: .*quit: ", "ERROR: left out, as asked: Check that the backup is there"]) == 0:
+    while console.expect(["verify: .*quit: ", "ERROR: skipped, as requested: Check that the backup is there"]) == 0:
         console.sendline("yes")
     console.expect(pexpect.EOF)
     console.close()

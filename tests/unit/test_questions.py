@@ -99,7 +99,7 @@ def test_the_default_is_shown(keyboard: Type, screen: Screen, default: bool) -> 
 def test_a_word_without_meaning_is_asked_for_again(keyboard: Type, screen: Screen, typed: str) -> None:
     keyboard(f"{typed}\nno\n")
     assert confirmed(run(), True) is False
-    assert "is no answer; there are: yes, no, Enter, quit" in screen.getvalue()
+    assert "is not an answer; type one of: yes, no, Enter, quit" in screen.getvalue()
 
 
 @pytest.mark.parametrize("typed", ["q\n", "quit\n", "QUIT\n", EOF, f"what?\n{EOF}"])
@@ -162,7 +162,7 @@ def test_a_byte_that_is_no_letter_in_the_locale_is_no_answer_and_no_fault() -> N
     console = pexpect.spawn(sys.executable, ["-c", WORD], timeout=30, env={**os.environ, "LC_ALL": "C.UTF-8"})
     console.expect_exact("quit: ")
     console.sendline(b"y\xe9s")
-    console.expect_exact("is no answer")
+    console.expect_exact("is not an answer")
     console.expect_exact("quit: ")
     console.sendline(b"yes")
     console.expect_exact("Passphrase: ")

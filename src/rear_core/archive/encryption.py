@@ -135,7 +135,8 @@ def read_passphrase(path: Path) -> str:
             raise ConfigurationError(f"BACKUP_KEY_FILE {path} can be read by others", f"chmod 600 {path}")
         if problem := changeable(path):
             raise ConfigurationError(
-                f"BACKUP_KEY_FILE {path} is not root's alone: {problem}", "chown root and chmod go-w what is named"
+                f"BACKUP_KEY_FILE {path} is not controlled by root alone: {problem}",
+                "chown root and chmod go-w the named path",
             )
         text = own_files.read(path).decode(errors="surrogateescape")
     except OSError as error:

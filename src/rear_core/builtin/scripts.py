@@ -234,7 +234,7 @@ def _check_owner(path: Path) -> None:
     if problem := changeable(path):
         raise ConfigurationError(
             f"the script {path} would run as root, but others can change it: {problem}",
-            "check what is in it; chown root and chmod go-w what is named",
+            "check what is in it; chown root and chmod go-w the named path",
         )
 
 
@@ -303,6 +303,6 @@ def lay_skeletons(run: Run) -> None:
                 if tree in shared and (problem := changeable_in(source)):
                     raise ConfigurationError(
                         f"the rescue system would have what is in {source}, but others can change it: {problem}",
-                        "check what is in it; chown root and chmod go-w what is named",
+                        "check what is in it; chown root and chmod go-w the named path",
                     )
                 run.sh.run("cp", "--archive", "--no-preserve=ownership", "--force", f"{source}/.", run.rootfs_dir)

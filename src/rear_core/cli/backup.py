@@ -53,7 +53,7 @@ def checkbackup(options: Options, date: str, json_progress: bool) -> None:
     "--demo",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Only restore all files below DIR, a new or empty folder. Touches no disk; works anywhere.",
+    help="Only restore all files below DIR, a new or empty folder. Writes to no disk directly; works on any machine.",
 )
 @date
 @json_progress

@@ -12,7 +12,7 @@ from .session import at_work, open_run, told
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Erase the device without a question.")
+@click.option("--yes", is_flag=True, help="Erase the device without asking.")
 @click.argument("device", type=click.Path(path_type=Path))
 @click.pass_obj
 def format(options: Options, device: Path, yes: bool) -> None:

@@ -50,7 +50,7 @@ def checklayout(options: Options) -> None:
     run = open_run(options)
     run.need_root()
     if not (run.recovery_dir / "layout.json").exists():
-        click.echo(visible(f"The storage was never described in {run.recovery_dir}: run `rear savelayout`"), err=True)
+        click.echo(visible(f"{run.recovery_dir} has no description of the storage: run `rear savelayout`"), err=True)
         sys.exit(2)
     differences = check_layout(run)
     for difference in differences:

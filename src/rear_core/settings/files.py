@@ -43,8 +43,8 @@ def load(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.
     """
     if os.geteuid() == 0 and (problem := changeable(config_dir)):
         raise ConfigurationError(
-            f"the configuration in {config_dir} is not root's alone: {problem}",
-            "check what is in it; chown root and chmod go-w what is named",
+            f"the configuration in {config_dir} is not controlled by root alone: {problem}",
+            "check what is in it; chown root and chmod go-w the named path",
         )
     wanted = [path for path in (config_dir / name for name in names) if path.exists()]
     wanted += [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
@@ -70,7 +70,8 @@ def read_trusted(path: Path) -> bytes:
     """The content of a file that, when root reads it, only root can have written."""
     if os.geteuid() == 0 and (problem := changeable(path)):
         raise ConfigurationError(
-            f"{path} is not root's alone: {problem}", "check what is in it; chown root and chmod go-w what is named"
+            f"{path} is not controlled by root alone: {problem}",
+            "check what is in it; chown root and chmod go-w the named path",
         )
     try:
         # Non-blocking, so that a named pipe cannot stop the run.
