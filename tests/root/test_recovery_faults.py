@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[Callable[[Machine], object], str]] = {
     "missing archive": (lambda here: here.archive.unlink(), "has no archive"),
     "missing backup": (lambda here: shutil.rmtree(here.folder / "backups"), "there is no backup in"),
     "key but no encryption": (lambda here: here.configure(f"BACKUP_KEY='{SECRET}'\n"), "not encrypted although"),
-    "too small disk": (make_small, "8 MiB, 64 MiB are needed"),
+    "too small disk": (make_small, "8 MiB, the recovery needs 64 MiB"),
     "disk with data": (put_data, "not certain which disk is meant"),
     "disk with data without a signature": (put_raw_data, "not certain which disk is meant"),
     "disk that is not there": (
@@ -246,7 +246,7 @@ def test_all_problems_are_told_at_once(machine: Machine) -> None:
     assert ended.returncode == 3
     errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 2, ended.stderr
-    assert "8 MiB, 64 MiB are needed" in errors[0]
+    assert "8 MiB, the recovery needs 64 MiB" in errors[0]
     assert "is truncated: 1000 of" in errors[1]
     assert machine.checksum() == before
 

@@ -61,7 +61,7 @@ def test_a_killed_program_is_named_and_the_next_run_goes_on(machine: Machine, pr
     (machine.folder / "target/later").mkdir()
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "made by the run before this one, which is resumed" in ended.stderr
+    assert "An earlier run created the storage; resuming it" in ended.stderr
     assert "+ mke2fs" not in machine.log()
     assert machine.restored() == machine.original()
 
@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_while_it_restored_is_resumed(machine: Machine) ->
     run("mount", "-t", "proc", "proc", machine.folder / "target/proc")
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "which is resumed" in ended.stderr
+    assert "resuming it" in ended.stderr
     assert machine.restored() == machine.original()
 
 
@@ -110,7 +110,7 @@ def test_another_backup_never_mixes_with_the_one_that_failed(machine: Machine) -
     assert status == 1, output
     ended = machine.recover(old.name)
     assert ended.returncode == 0, ended.stderr
-    assert "The storage is made anew" in ended.stderr
+    assert "Creating the storage again" in ended.stderr
     assert machine.restored() == before
 
 
@@ -141,7 +141,7 @@ def test_a_server_that_goes_away_is_named_and_the_next_run_goes_on(machine: Mach
     machine.archive.write_bytes(whole)
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "which is resumed" in ended.stderr
+    assert "resuming it" in ended.stderr
     assert machine.restored() == machine.original()
 
 
@@ -156,7 +156,7 @@ def test_an_edited_script_makes_the_storage_and_recover_goes_on(machine: Machine
     Journal(machine.folder / "var/journal").note(plan=plan, state="built")
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "which is resumed" in ended.stderr and "+ mke2fs" not in machine.log()
+    assert "resuming it" in ended.stderr and "+ mke2fs" not in machine.log()
 
 
 def _journal(machine: Machine) -> list[str]:

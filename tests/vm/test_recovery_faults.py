@@ -123,7 +123,7 @@ def test_faults_are_refused_and_what_was_cut_off_is_finished(
         bench.serve()
         vm.send("rear -n recover\n")
         vm.expect(r"-> /dev/vdc \([^)]*it holds what is recorded for this disk", timeout=120)
-        vm.expect("made by the run before this one, which is resumed", timeout=300)
+        vm.expect("An earlier run created the storage; resuming it", timeout=300)
         vm.expect(r"Restoring .* (2|3)\d %", timeout=600)
 
     # Nothing is known any more. Now the power fails while the storage is made anew.

@@ -132,7 +132,7 @@ def test_what_a_tape_shows_as_a_cd_boots(machine: Callable[..., qemu.Machine]) -
         vm.shell(r"RESCUE debian12:\S* # ")
         # The machine that wrote it has another network card.
         (problem,) = vm.check("cat /run/rear/problems").splitlines()
-        assert problem.startswith("the network is not complete: not as recorded: "), problem
+        assert problem.startswith("the network is not complete: differs from the record: "), problem
         assert vm.check("rear dump | grep ^OUTPUT=").startswith("OUTPUT=OBDR ")
         vm.power_off()
 

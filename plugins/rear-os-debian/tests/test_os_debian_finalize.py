@@ -52,7 +52,7 @@ def test_changed_names_of_devices_need_both(run: Run) -> None:
     rebuild_initramfs(run)
     rebuild_menu(run)
     assert asked(run) == [f"chroot {run.target} update-initramfs -u -k all", f"chroot {run.target} update-grub"]
-    assert run.recovery.done == ["initramfs made anew: /etc/crypttab was changed", "GRUB's menu written anew"]
+    assert run.recovery.done == ["initramfs rebuilt: /etc/crypttab was changed", "GRUB's menu written anew"]
 
 
 def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
@@ -65,7 +65,7 @@ def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
     rebuild_menu(run)
     assert run.recovery.done == []
     (problem,) = run.recovery.problems
-    assert problem.startswith("the initramfs could not be made anew (/etc/crypttab was changed)")
+    assert problem.startswith("cannot rebuild the initramfs (/etc/crypttab was changed)")
     assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
 
 
@@ -88,7 +88,7 @@ def test_dracut_takes_the_place_of_initramfs_tools(run: Run) -> None:
     run.recovery.rewritten.append("/etc/crypttab")
     rebuild_initramfs(run)
     assert run.recovery.problems == []
-    assert run.recovery.done == ["initramfs made anew: /etc/crypttab was changed"]
+    assert run.recovery.done == ["initramfs rebuilt: /etc/crypttab was changed"]
 
 
 CONFIG = """Name: grub-pc/install_devices

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 # What to set where the machine has to be started as it was.
 FIRMWARE_ADVICE = {
-    "bios": "start the rescue media in BIOS mode: in the setup of the firmware switch on CSM or Legacy boot, or in the"
-    " boot menu choose the entry of the medium without `UEFI`; give a virtual machine BIOS (SeaBIOS, generation 1)",
-    "uefi": "start the rescue media in UEFI mode: in the setup of the firmware switch off CSM and Legacy boot, or in"
-    " the boot menu choose the entry of the medium with `UEFI`; give a virtual machine UEFI (OVMF, generation 2)",
+    "bios": "start the rescue media in BIOS mode: switch on CSM or Legacy boot in the firmware setup, or choose the"
+    " medium's boot entry without `UEFI`; give a virtual machine BIOS (SeaBIOS, generation 1)",
+    "uefi": "start the rescue media in UEFI mode: switch off CSM and Legacy boot in the firmware setup, or choose"
+    " the medium's boot entry with `UEFI`; give a virtual machine UEFI (OVMF, generation 2)",
 }
 
 # How many stale names the report has.
@@ -39,7 +39,7 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_analyse_dr() -> Iterable[Step]:
-    yield Step(50, "Note the attributes of files", note_attributes)
+    yield Step(50, "Record the attributes of files", note_attributes)
 
 
 @hookimpl
@@ -51,22 +51,22 @@ def rear_verify(run: Run) -> Iterable[Step]:
 @hookimpl
 def rear_restore(run: Run) -> Iterable[Step]:
     if "finalize" in run.phases:
-        yield Step(5, "Let files be written over that an earlier run has put back", free_files)
+        yield Step(5, "Make files from an earlier run writable", free_files)
 
 
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
-    yield Step(10, "Make the directories that no backup has", make_directories)
+    yield Step(10, "Create directories that backups do not contain", make_directories)
     yield Step(20, "Enter the recovered system", enter)
-    yield Step(25, "Put the WWIDs of multipath disks right", put_multipath_right)
-    yield Step(30, "Put the names of disks and partitions right", put_names_right)
-    yield Step(33, "Tell LVM which disks are its own", put_lvm_right)
-    yield Step(35, "Put the names of network cards right", put_cards_right)
+    yield Step(25, "Update the WWIDs of multipath disks", put_multipath_right)
+    yield Step(30, "Update device names in the restored configuration", put_names_right)
+    yield Step(33, "Update the list of LVM disks", put_lvm_right)
+    yield Step(35, "Update the names of network cards", put_cards_right)
     yield Step(60, "Install the boot loader", install_boot_loaders)
-    yield Step(80, "Prove that the recovered system can boot", prove)
-    yield Step(93, "Let the machine be known by its identity", keep_identity)
-    yield Step(95, "Give files their attributes", give_attributes)
-    yield Step(97, "See that all of it has reached the disks", check_written)
+    yield Step(80, "Check that the recovered system can boot", prove)
+    yield Step(93, "Keep the identity of the machine", keep_identity)
+    yield Step(95, "Restore the attributes of files", give_attributes)
+    yield Step(97, "Check that everything is written to disk", check_written)
     yield Step(99, "Report", tell)
 
 
@@ -95,11 +95,11 @@ def check_firmware(run: Run) -> None:
     lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, the_layout(run))]
     if lacks:
         raise Refused(
-            f"the machine was started by {was.upper()}, {mode.upper()} has started the rescue system, and for that the"
+            f"the machine started by {was.upper()}, but the rescue system started by {mode.upper()}, for which the"
             f" machine lacks: {', '.join(lacks)}",
             FIRMWARE_ADVICE[was],
         )
-    run.report.warn(f"the machine was started by {was.upper()}; here {usable[0].name} will start it by {mode.upper()}")
+    run.report.warn(f"the machine started by {was.upper()}; here {usable[0].name} will start it by {mode.upper()}")
     run.recovery.differences.append(f"firmware: {mode.upper()} instead of {was.upper()}")
 
 
@@ -117,12 +117,12 @@ def make_directories(run: Run) -> None:
     from ..finalize import directories, recorded
 
     for name in directories.make_missing(run.target):
-        run.report.log(f"made the directory {name}")
+        run.report.log(f"created the directory {name}")
     # A description that does not say whether SELinux was on leaves it to the configuration.
     was_on = recorded.description(run)["system"].get("selinux", True)
     if was_on and directories.needs_labels(run.target):
         directories.ask_for_labels(run.target)
-        run.recovery.done.append("SELinux will label all files at the first start, which takes a while")
+        run.recovery.done.append("SELinux will relabel all files at the first start, which takes a while")
 
 
 def enter(run: Run) -> None:
@@ -178,7 +178,7 @@ def _tell_leftovers(run: Run, lines: list[str]) -> None:
         run.report.log(line)
     run.recovery.differences += lines[:MENTIONS]
     if len(lines) > MENTIONS:
-        run.recovery.differences.append(f"{len(lines) - MENTIONS} more names of disks are stale: they are in the log")
+        run.recovery.differences.append(f"{len(lines) - MENTIONS} more stale disk names: see the log")
 
 
 def put_lvm_right(run: Run) -> None:
@@ -198,7 +198,7 @@ def put_cards_right(run: Run) -> None:
 
     path = run.recovery_dir / "network.json"
     if not path.is_file():
-        run.report.warn(f"{path} is not there: the names of network cards stay as the firmware and kernel choose them")
+        run.report.warn(f"{path} is missing: the firmware and kernel choose the names of network cards")
         return
     recorded, here = load(path), present(run.sh)[0]
     replaced, lost = cards.replaced_cards(recorded, here), cards.lost_cards(recorded, here)
@@ -206,7 +206,7 @@ def put_cards_right(run: Run) -> None:
         same = old.hardware_mac.lower() == new.hardware_mac.lower()
         change = f"at {new.bus} instead of {old.bus}" if same else f"{new.hardware_mac} instead of {old.hardware_mac}"
         run.recovery.differences.append(f"network card {name}: {change}")
-    run.recovery.differences += [f"network card {link.name}: no card has taken its place" for link in lost]
+    run.recovery.differences += [f"network card {link.name}: no card replaces it" for link in lost]
     with_words = patterns_with_words(run.plugins.call("rear_boot_loaders"))
     changes = cards.put_right(run.target, replaced, with_words)
     run.recovery.done += map(str, changes)
@@ -222,7 +222,7 @@ def install_boot_loaders(run: Run) -> None:
     assert run.layout is not None and run.rebuilt is not None
     if "mount:/boot" in run.layout and "mount:/boot" not in run.rebuilt.site.layout:
         # Whatever is installed to a folder in its place, nothing leads from there to a kernel.
-        run.recovery.problems.append("no boot loader was installed: the file system of /boot was not made again")
+        run.recovery.problems.append("no boot loader was installed: the file system of /boot was not recreated")
         return
     for loader, facts in recorded.loaders(run):
         if loader.install is None:
@@ -251,7 +251,7 @@ def prove(run: Run) -> None:
         problems += loader.verify(run, facts) if loader.verify else []
         run.recovery.differences += loader.notes(run.target) if loader.notes else []
         if not loader.entries:
-            run.recovery.differences.append(f"{loader.name} does not tell what it starts: that was not checked")
+            run.recovery.differences.append(f"{loader.name} does not report what it starts: rear did not check that")
             continue
         entry = next(iter(loader.entries(run.target)), None)
         problems += proof.problems_of_entry(run.target, loader.name, entry, storage, kinds)
@@ -267,7 +267,7 @@ def prove(run: Run) -> None:
 
 def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
     run.report.log(f"default entry: {entry.title}: {entry.kernel} {' '.join(entry.arguments)}")
-    run.report.log(f"modules it takes to reach the root file system: {' '.join(sorted(needed))}")
+    run.report.log(f"modules needed to reach the root file system: {' '.join(sorted(needed))}")
 
 
 def keep_identity(run: Run) -> None:
@@ -290,10 +290,10 @@ def give_attributes(run: Run) -> None:
     try:
         recorded = file_attributes.load(run.recovery_dir / "attributes.json")
     except RearError as error:
-        run.recovery.differences.append(f"files have lost their attributes: {error.message}")
+        run.recovery.differences.append(f"files lost their attributes: {error.message}")
         return
     if recorded and run.recovery.problems:
-        run.recovery.differences.append("files have no attributes yet (chattr): they are set when nothing is wrong")
+        run.recovery.differences.append("files have no attributes yet (chattr): rear sets them once nothing is wrong")
     else:
         run.recovery.differences += file_attributes.put_back(run.target, recorded)
 
@@ -319,13 +319,14 @@ def tell(run: Run) -> None:
     summary.keep(run.target, recovery, facts, run.report.log_path)
     if recovery.problems:
         raise RearError(
-            f"{'not all' if recovery.missing else 'all'} files are back, but the system will not start as it should:"
+            f"{'not all' if recovery.missing else 'all'} files are restored, but the system will not start as it"
+            " should:"
             f" {'; '.join(recovery.problems)}",
-            f"before it is restarted: mount it with `rear mountonly`, repair it with `chroot {run.target}`",
+            f"before you restart it: mount it with `rear mountonly`, repair it with `chroot {run.target}`",
         )
     if recovery.missing:
         raise RearError(
-            f"the system is back and can start, but not all of its files: {'; '.join(recovery.missing)}",
-            "restart it; the log and /var/log/rear in the recovered system name them, for another backup",
+            f"the system is restored and can start, but some files are missing: {'; '.join(recovery.missing)}",
+            "restart it; the log and /var/log/rear in the recovered system name them; another backup may have them",
         )
     run.report.say("The recovery is complete.")

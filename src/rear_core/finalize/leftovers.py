@@ -38,8 +38,8 @@ class Leftover:
     def __str__(self) -> str:
         now = f"which is now {self.new}" if self.new else "which is on no device"
         if not self.line:
-            return f"{self.file} is named after {self.old}, {now}, and is left"
-        return f"{self.file}, line {self.line}: {self.old}, {now}, is left"
+            return f"{self.file} is named after {self.old}, {now}; rear left it unchanged"
+        return f"{self.file}, line {self.line}: {self.old}, {now}; rear left it unchanged"
 
 
 def find(target: Path, storage: Storage, opened: Collection[str] = ()) -> list[Leftover]:

@@ -34,7 +34,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}: {self.old}"
-        eased = ": given nofail, so that the system starts without it" if self.eased else ""
+        eased = ": nofail added, so that the system starts without it" if self.eased else ""
         return f"{where} is now {self.new}" if self.new else f"{where} is on no device{eased}"
 
 

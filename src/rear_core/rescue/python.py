@@ -155,7 +155,7 @@ def with_requirements(names: Iterable[str]) -> list[metadata.Distribution]:
         except metadata.PackageNotFoundError:
             user = f", which {needed_by} needs," if needed_by else ""
             raise ConfigurationError(
-                f"the Python distribution {name}{user} is not installed", "`pip check` names all that lack"
+                f"the Python distribution {name}{user} is not installed", "`pip check` names everything that is missing"
             ) from None
         found[key] = distribution
         todo += [(required, name) for required in _requirements(distribution)]

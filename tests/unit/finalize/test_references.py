@@ -80,7 +80,7 @@ def test_a_line_whose_device_is_not_there_does_not_keep_the_system_from_starting
     path.write_text(f"{line}\n")
     findings = put_right(tmp_path, storage())
     assert path.read_text() == f"{eased}\n"
-    assert all(found.optional and "given nofail" in str(found) for found in findings)
+    assert all(found.optional and "nofail added" in str(found) for found in findings)
     assert not put_right(tmp_path, storage())[0].eased
     assert path.read_text() == f"{eased}\n"
 

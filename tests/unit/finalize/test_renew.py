@@ -91,7 +91,7 @@ def test_a_lost_image_is_made_where_the_menu_looks_for_it(run: Run) -> None:
 def test_the_default_image_must_succeed_and_the_others_need_not(run: Run) -> None:
     run.sh = FakeShell({dracut_of(run, "6.1"): "", dracut_of(run, "6.0"): FAILED})
     dracut.make_images(run)
-    assert run.recovery.differences == ["the kernel 6.0 has its old initramfs"]
+    assert run.recovery.differences == ["the kernel 6.0 keeps its old initramfs"]
     run.sh = FakeShell({dracut_of(run, "6.1"): FAILED})
     with pytest.raises(RearError, match="no space left"):
         dracut.make_images(run)

@@ -95,7 +95,7 @@ def test_without_a_clear_yes_it_is_left_alone(run: Run, answer: Callable[[str], 
     cartridge = Cartridges()
     take(run, "output", cartridge)
     answer(text)
-    with pytest.raises(Interrupted, match="left as it is"):
+    with pytest.raises(Interrupted, match="is unchanged, as requested"):
         format_device(run, NULL, yes=False)
     assert cartridge.written == []
 
@@ -156,7 +156,7 @@ def test_what_nobody_formats_is_refused_with_what_can_be(run: Run, tmp_path: Pat
     with pytest.raises(Refused, match="no device at all"):
         format_device(run, NULL, yes=True)
     take(run, "output", Cartridges("tape", False))
-    with pytest.raises(Refused, match="what they format: tape"):
+    with pytest.raises(Refused, match="plugins can format: tape"):
         format_device(run, NULL, yes=True)
     with pytest.raises(Refused, match="is not a device"):
         format_device(run, tmp_path, yes=True)

@@ -165,11 +165,11 @@ def test_what_still_names_old_cards_is_told(tmp_path: Path) -> None:
     lost = lost_cards(recorded, here)
     assert [link.name for link in lost] == ["eth1"]
     assert rename.mentions(tmp_path, replaced_cards(recorded, here), lost, WITH_WORDS) == [
-        "/etc/network/interfaces, line 2: no card has taken the place of eth1",
-        "/etc/netplan/01.yaml, line 1: no card has taken the place of eth1",
-        "/etc/sysconfig/network/ifcfg-eth1: no card has taken the place of eth1",
-        "/etc/sysconfig/network/ifcfg-eth1, line 1: 52-54-00-00-00-01 is the address of a network card that is gone,"
-        " and is left",
+        "/etc/network/interfaces, line 2: no card replaces eth1",
+        "/etc/netplan/01.yaml, line 1: no card replaces eth1",
+        "/etc/sysconfig/network/ifcfg-eth1: no card replaces eth1",
+        "/etc/sysconfig/network/ifcfg-eth1, line 1: 52-54-00-00-00-01 is the address of a missing network card; rear"
+        " left it unchanged",
     ]
 
 
@@ -208,7 +208,7 @@ def test_an_address_that_is_left_is_told_however_it_is_written(tmp_path: Path, n
     put_right(tmp_path, replaced)
     number = text.count("\n") + 1
     assert rename.mentions(tmp_path, replaced, [], WITH_WORDS) == [
-        f"/{name}, line {number}: {old} is the address of a network card that is gone, and is left"
+        f"/{name}, line {number}: {old} is the address of a missing network card; rear left it unchanged"
     ]
 
 
