@@ -57,7 +57,7 @@ def test_a_killed_program_is_named_and_the_next_run_goes_on(machine: Machine, pr
     machine.save()
     status, output = start(machine, lambda pid: kill(program, pid))
     assert status == 1
-    assert f"could not be restored to {machine.folder}/target: {program} failed (killed by SIGKILL)" in output
+    assert f"cannot restore the files to {machine.folder}/target: {program} failed (killed by SIGKILL)" in output
     (machine.folder / "target/later").mkdir()
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
@@ -137,7 +137,7 @@ def test_a_server_that_goes_away_is_named_and_the_next_run_goes_on(machine: Mach
 
     status, output = start(machine, cut)
     assert status == 1, output
-    assert "is truncated" in output or "could not be restored" in output
+    assert "is truncated" in output or "cannot restore the files" in output
     machine.archive.write_bytes(whole)
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr

@@ -181,7 +181,7 @@ def refuse_all(vm: qemu.Machine, bench: Bench) -> None:
             vm.check(f"cp -p /run/saved {LAYOUT}")
 
     configure(vm, bench, "DISK_MAPPING=( system=/dev/disk/by-id/virtio-foreign )\nBACKUP_KEY='battery horse correct'")
-    refused(vm, bench, "not encrypted although those of this machine are")
+    refused(vm, bench, "not encrypted, but this machine encrypts its backups")
 
     configure(vm, bench, "DISK_MAPPING=( system=/dev/disk/by-id/virtio-foreign )")
     bench.server.close()
