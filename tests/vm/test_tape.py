@@ -91,7 +91,7 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         vm.expect("of web2, which is another machine")
         asked_for(vm, "a tape for volume 2")
         change(vm, drive, first)
-        vm.expect("which was written just now")
+        vm.expect("which this run wrote")
         asked_for(vm, "a tape for volume 2")
         change(vm, drive, second)
         assert ended(vm) == 0

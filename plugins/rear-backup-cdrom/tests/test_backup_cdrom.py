@@ -47,7 +47,7 @@ def test_an_output_that_cannot_carry_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_backup_without_media_is_an_error_of_the_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="makes none") as caught:
+    with pytest.raises(ConfigurationError, match="creates none") as caught:
         check_media(make_run(tmp_path, workflow="mkbackuponly"))
     assert "rear mkbackup" in caught.value.hint
 

@@ -195,7 +195,7 @@ def test_without_an_image_it_says_how_to_make_one(run: Run) -> None:
 @pytest.mark.parametrize(
     ("conf", "message"),
     [
-        ("", "knows no backup"),
+        ("", "names no backup"),
         ("BACKUP_URL=file:///nowhere/at/all\n", "there is no backup in /nowhere/at/all/web1"),
     ],
 )

@@ -216,8 +216,8 @@ def test_a_device_of_an_unknown_version_is_described_so_that_it_is_refused() -> 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (UNKNOWN.replace("6 [unknown]", "1 [backing device]"), "a device that does not run"),
-        (f"sb.version 1\ndev.data.cache_state 2 [dirty]\ncset.uuid {SET}\n", "data that it alone has"),
+        (UNKNOWN.replace("6 [unknown]", "1 [backing device]"), "a stopped device"),
+        (f"sb.version 1\ndev.data.cache_state 2 [dirty]\ncset.uuid {SET}\n", "data that only the cache has"),
         (Outcome((), 2, "Invalid superblock (bad magic)\n", "", 0), "bcache-super-show"),
     ],
     ids=["does not run", "dirty, and no cache", "damaged"],

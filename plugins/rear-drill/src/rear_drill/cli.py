@@ -35,7 +35,7 @@ from rear_core.run import Options
     metavar="MINUTES",
     show_default=True,
     type=click.IntRange(min=1),
-    help="End a rehearsal that takes longer.",
+    help="Stop a rehearsal that takes longer.",
 )
 @click.option(
     "--backup",

@@ -65,8 +65,8 @@ def rear_install_advice(programs: Sequence[str]) -> str:
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
     # Behind the configuration, before the boot loader.
-    yield Step(45, "Forget the snapshots that no backup has", forget_snapshots)
-    yield Step(47, "Let snapper measure its snapshots again", set_up_quota)
+    yield Step(45, "Remove snapshots that are in no backup from snapper", forget_snapshots)
+    yield Step(47, "Enable snapper's space limits again", set_up_quota)
     yield Step(50, "Rebuild the initramfs if this hardware needs other drivers", rebuild_initramfs)
     yield Step(55, "Rewrite GRUB's menu if device names changed", rebuild_menu)
 
@@ -116,6 +116,6 @@ def set_up_quota(run: Run) -> None:
             run_inside(run, *command, "set-config", "QGROUP=")
             run_inside(run, *command, "setup-quota")
         except RearError as error:
-            run.report.warn(f"snapper does not measure its snapshots ({name}): {error.message}")
+            run.report.warn(f"cannot enable snapper's space limits ({name}): {error.message}")
         else:
-            run.recovery.done.append(f"snapper measures its snapshots again ({name})")
+            run.recovery.done.append(f"snapper's space limits enabled again ({name})")

@@ -30,11 +30,11 @@ def check_burner(run: Run) -> None:
     path = drive_path(drive)
     if drive.startswith(PSEUDO):
         if path.is_block_device():
-            raise Refused(f"ISO_BURN={drive} is a device, not a file", "copy the image to a stick by yourself")
+            raise Refused(f"ISO_BURN={drive} is a device, not a file", "copy the image to a stick by hand")
         return
     # Major number 11 are optical drives (devices.txt of the kernel): xorriso would write on any disk.
     if not path.is_block_device() or os.major(path.stat().st_rdev) != 11:
-        raise Refused(f"ISO_BURN={drive} is no optical drive", "look for it with `xorriso -devices`")
+        raise Refused(f"ISO_BURN={drive} is not an optical drive", "look for it with `xorriso -devices`")
 
 
 def burn(run: Run, images: Sequence[Path]) -> None:
@@ -56,7 +56,7 @@ def ask_for_blank(run: Run, number: int, images: Sequence[Path]) -> None:
         )
     drive = run.settings["ISO_BURN"]
     request = f"Put a blank disc for disc {number} of {len(images)} into {drive}"
-    questions.wait(run, request, quits=f"ended before disc {number} was burned, as asked; the images are finished")
+    questions.wait(run, request, quits=f"stopped before burning disc {number}, as requested; the images are finished")
 
 
 def burn_one(run: Run, image: Path) -> None:
@@ -67,8 +67,8 @@ def burn_one(run: Run, image: Path) -> None:
         run.sh.run("xorriso", "-as", "cdrecord", "-v", f"dev={drive}", "blank=as_needed", image, timeout=12 * HOURS)
     except ProgramFailed as error:
         raise RearError(
-            f"{image.name} could not be burned with {drive}: {error.message}",
-            f"put another blank disc in and run: xorriso -as cdrecord -v dev={drive} blank=as_needed {image}",
+            f"cannot burn {image.name} with {drive}: {error.message}",
+            f"insert another blank disc and run: xorriso -as cdrecord -v dev={drive} blank=as_needed {image}",
         ) from error
     path, size = drive_path(drive), image.stat().st_size
     if read_back(path, size) != checksum(image):

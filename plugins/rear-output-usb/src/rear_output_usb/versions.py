@@ -85,7 +85,7 @@ def write(root: Path, hostname: str, image: RescueImage, machine: str = "", sign
     except OSError as error:
         raise RearError(
             f"cannot write the rescue system to the USB disk: {error.strerror}",
-            "check the disk; earlier rescue systems on it are as they were",
+            "check the disk; earlier rescue systems on it are unchanged",
         ) from error
     return version
 

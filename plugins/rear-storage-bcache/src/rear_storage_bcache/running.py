@@ -92,7 +92,7 @@ def _holding(item: CacheSet | Bcache, starting: Starting) -> str:
                 is_it = words.get("dev.uuid") == item.uuid
             if is_it:
                 return device.path
-    raise RearError(f"{item} lies on none of the disks that are here", "plug in its disk, and look at `lsblk --fs`")
+    raise RearError(f"{item} is on none of the connected disks", "plug in its disk, and look at `lsblk --fs`")
 
 
 def stop(device: Device) -> Command | None:
