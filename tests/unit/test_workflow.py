@@ -22,7 +22,7 @@ from rear_core.builtin.scripts import (
     SCRIPT_NAME,
     _proper_name,
     check_scripts,
-    lay_skeletons,
+    copy_skeletons,
     take_scripts,
 )
 from rear_core.errors import ConfigurationError, ExitCode, Interrupted, PluginError, Problems, RearError, Refused
@@ -353,7 +353,7 @@ def test_a_skeleton_tree_that_others_can_change_is_refused(run: Run, inside: str
     path.write_text("mine")
     os.chown(run.share_dir / "skel/default" / inside, 65534, 65534)
     with pytest.raises(ConfigurationError, match=r"others can change .* belongs to another user"):
-        lay_skeletons(run)
+        copy_skeletons(run)
     assert not list(run.rootfs_dir.iterdir())
 
 
@@ -362,7 +362,7 @@ def test_skeleton_trees_are_laid_down_special_over_general(run: Run) -> None:
         path = run.share_dir / "skel" / flavour / "etc" / "motd"
         path.parent.mkdir(parents=True)
         path.write_text(flavour)
-    lay_skeletons(run)
+    copy_skeletons(run)
     assert (run.rootfs_dir / "etc" / "motd").read_text() == "NFS"
 
 
@@ -370,7 +370,7 @@ def test_skeleton_trees_of_the_original_are_left_alone(run: Run) -> None:
     (run.share_dir / "lib").mkdir(parents=True)
     (run.share_dir / "lib" / "framework-functions.sh").touch()
     (run.share_dir / "skel" / "default" / "var" / "run").mkdir(parents=True)
-    lay_skeletons(run)
+    copy_skeletons(run)
     assert not list(run.rootfs_dir.iterdir())
     assert "Relax-and-Recover" in run.report.warnings[0]
 

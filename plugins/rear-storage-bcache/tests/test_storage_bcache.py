@@ -149,7 +149,7 @@ def test_without_its_cache_a_device_comes_back_and_that_is_said() -> None:
     assert alone == replace(DEVICE, needs=("disk:sda",))
     assert lacking(DEVICE, {"disk:sda"}, KINDS) is None and lacking(CACHE, {"disk:sdb"}, KINDS) is None
     assert notes(site(SLOW, replace(DEVICE, needs=("disk:sda",))), KINDS) == [
-        f"bcache device {ONE}: it comes back without its cache set {SET}"
+        f"bcache device {ONE}: it is recreated without its cache set {SET}"
     ]
     assert notes(site(), KINDS) == []
 

@@ -131,7 +131,9 @@ def check_included(run: Run) -> None:
     excluded = run.settings["BACKUP_PROG_EXCLUDE"]
     for path in run.settings["BACKUP_PROG_INCLUDE"]:
         if not os.path.lexists(path):
-            raise ConfigurationError(f"BACKUP_PROG_INCLUDE names {path}, which does not exist", "it takes no patterns")
+            raise ConfigurationError(
+                f"BACKUP_PROG_INCLUDE names {path}, which does not exist", "it accepts no patterns"
+            )
         if pattern := patterns.leaving_out(path, excluded) or patterns.emptying(path, excluded):
             raise ConfigurationError(
                 f"BACKUP_PROG_INCLUDE names {path}, which {pattern!r} of BACKUP_PROG_EXCLUDE leaves out",

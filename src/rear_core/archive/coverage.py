@@ -166,7 +166,7 @@ def _check_starts(starts: Iterable[str], parts: Iterable[Part]) -> None:
 
 
 def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, str]) -> Covered:
-    """Saved when the layout makes it again and nothing speaks against it."""
+    """Saved when the layout recreates it and nothing speaks against it."""
 
     def covered(verdict: str, reason: str = "") -> Covered:
         return Covered(mount.target, mount.source, mount.fstype, verdict, reason)

@@ -31,7 +31,7 @@ KERNEL_CALLS = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123
 
 @hookimpl
 def rear_build() -> Iterable[Step]:
-    yield Step(5, "Create the skeleton of the rescue system", lay_skeleton)
+    yield Step(5, "Create the skeleton of the rescue system", create_skeleton)
     yield Step(20, "Copy programs and their libraries", take_programs)
     yield Step(30, "Copy Python and rear", take_python)
     yield Step(50, "Copy files", take_files)
@@ -52,7 +52,7 @@ def contents_of(run: Run) -> Contents:
     return run.contents
 
 
-def lay_skeleton(run: Run) -> None:
+def create_skeleton(run: Run) -> None:
     """Directories, the machine's merged /usr, init and its companions."""
     from ..rescue import memory
     from .rescue import tree_size

@@ -39,7 +39,7 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_analyse_dr() -> Iterable[Step]:
-    yield Step(50, "Record the attributes of files", note_attributes)
+    yield Step(50, "Record the attributes of files", record_attributes)
 
 
 @hookimpl
@@ -58,19 +58,19 @@ def rear_restore(run: Run) -> Iterable[Step]:
 def rear_finalize() -> Iterable[Step]:
     yield Step(10, "Create directories that backups do not contain", make_directories)
     yield Step(20, "Enter the recovered system", enter)
-    yield Step(25, "Update the WWIDs of multipath disks", put_multipath_right)
-    yield Step(30, "Update device names in the restored configuration", put_names_right)
-    yield Step(33, "Update the list of LVM disks", put_lvm_right)
-    yield Step(35, "Update the names of network cards", put_cards_right)
+    yield Step(25, "Update the WWIDs of multipath disks", update_wwids)
+    yield Step(30, "Update device names in the restored configuration", update_device_names)
+    yield Step(33, "Update the list of LVM disks", update_lvm_devices)
+    yield Step(35, "Update the names of network cards", update_card_names)
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Check that the recovered system can boot", prove)
     yield Step(93, "Keep the identity of the machine", keep_identity)
-    yield Step(95, "Restore the attributes of files", give_attributes)
+    yield Step(95, "Restore the attributes of files", restore_attributes)
     yield Step(97, "Check that everything is written to disk", check_written)
     yield Step(99, "Report", tell)
 
 
-def note_attributes(run: Run) -> None:
+def record_attributes(run: Run) -> None:
     """Write attributes.json: what chattr(1) has set on the files at the top of each file system."""
     from ..storage.mount import mounted
     from ..system import file_attributes
@@ -86,13 +86,13 @@ def check_firmware(run: Run) -> None:
     """Refuse to recover a machine that this kind of firmware could not start afterwards."""
     from ..boot.conversion import missing
     from ..finalize import recorded
-    from .recreate import the_layout
+    from .recreate import recorded_layout
 
     was, mode = recorded.description(run)["system"]["firmware"]["mode"], run.system.firmware.mode
     if was == mode:
         return
     usable = [loader for loader, facts in recorded.usable(run) if not loader.is_left_over(facts)]
-    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, the_layout(run))]
+    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, recorded_layout(run))]
     if lacks:
         raise Refused(
             f"the machine started by {was.upper()}, but the rescue system started by {mode.upper()}, for which the"
@@ -132,19 +132,19 @@ def enter(run: Run) -> None:
     show_kernel(run)
 
 
-def put_multipath_right(run: Run) -> None:
+def update_wwids(run: Run) -> None:
     """Give new multipath disks the names that the old ones had, before anything else asks for names."""
     from ..finalize import multipath
     from ..finalize.devices import changed_wwids
 
     changed = changed_wwids(run)
     run.recovery.differences += [f"multipath disk {old}: WWID {new} instead" for old, new in sorted(changed.items())]
-    for name in multipath.put_right(run.target, changed):
+    for name in multipath.rewrite_wwids(run.target, changed):
         run.recovery.rewritten.append(name)
         run.recovery.done.append(f"{name}: the WWIDs of the new disks")
 
 
-def put_names_right(run: Run) -> None:
+def update_device_names(run: Run) -> None:
     """Rewrite identifiers that changed, and note those that lead nowhere."""
     from ..finalize import leftovers, references
     from ..finalize.devices import storage_of
@@ -159,7 +159,7 @@ def put_names_right(run: Run) -> None:
     storage = storage_of(run)
     naming = naming_files(run.plugins.call("rear_storage_kinds"), run.plugins.call("rear_boot_loaders"))
     left = leftovers.find(run.target, storage, references.opened_at_start(run.target, storage, naming))
-    findings = references.put_right(run.target, storage, naming)
+    findings = references.rewrite_references(run.target, storage, naming)
     for finding in findings:
         run.report.detail(str(finding))
         if finding.new:
@@ -181,14 +181,14 @@ def _tell_leftovers(run: Run, lines: list[str]) -> None:
         run.recovery.differences.append(f"{len(lines) - MENTIONS} more stale disk names: see the log")
 
 
-def put_lvm_right(run: Run) -> None:
+def update_lvm_devices(run: Run) -> None:
     """Where LVM has a list of its devices, name those in it that are here."""
     from ..finalize import lvm_devices
 
-    lvm_devices.put_right(run)
+    lvm_devices.update_list(run)
 
 
-def put_cards_right(run: Run) -> None:
+def update_card_names(run: Run) -> None:
     """Give new network cards the names of those whose place they took."""
     from ..finalize.decision import COPIED
     from ..finalize.names import patterns_with_words
@@ -208,7 +208,7 @@ def put_cards_right(run: Run) -> None:
         run.recovery.differences.append(f"network card {name}: {change}")
     run.recovery.differences += [f"network card {link.name}: no card replaces it" for link in lost]
     with_words = patterns_with_words(run.plugins.call("rear_boot_loaders"))
-    changes = cards.put_right(run.target, replaced, with_words)
+    changes = cards.rewrite_names(run.target, replaced, with_words)
     run.recovery.done += map(str, changes)
     # Of these an initramfs has a copy.
     run.recovery.rewritten += [change.file for change in changes if change.file.startswith(COPIED)]
@@ -283,7 +283,7 @@ def keep_identity(run: Run) -> None:
         recovered.label(path)
 
 
-def give_attributes(run: Run) -> None:
+def restore_attributes(run: Run) -> None:
     """As the last, and only when nothing is left to be put right: what is immutable cannot be any more."""
     from ..system import file_attributes
 
@@ -295,7 +295,7 @@ def give_attributes(run: Run) -> None:
     if recorded and run.recovery.problems:
         run.recovery.differences.append("files have no attributes yet (chattr): rear sets them once nothing is wrong")
     else:
-        run.recovery.differences += file_attributes.put_back(run.target, recorded)
+        run.recovery.differences += file_attributes.restore(run.target, recorded)
 
 
 def check_written(run: Run) -> None:

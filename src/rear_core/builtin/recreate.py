@@ -88,7 +88,7 @@ def check_description(run: Run) -> None:
     """Refuse to recover what was described without its root file system: all files would be restored into memory."""
     from ..storage.mount import why_no_root
 
-    if reason := why_no_root(the_layout(run)):
+    if reason := why_no_root(recorded_layout(run)):
         raise Refused(
             f"the description has no root file system: {reason}",
             "nothing was written; create and mount file systems by hand, then run `rear restoreonly`",
@@ -164,7 +164,7 @@ def check_root(recorded: Layout, made: Plan) -> None:
         raise Refused(f"the machine starts from {' and '.join(lack)}, which is on a disk that is left out", hint)
 
 
-def the_layout(run: Run) -> Layout:
+def recorded_layout(run: Run) -> Layout:
     """The recorded storage."""
     from .storage import load_layout
 
@@ -194,7 +194,7 @@ def planned(
     )  # fmt: skip
 
 
-def the_plan(run: Run) -> Plan:
+def recovery_plan(run: Run) -> Plan:
     """The plan that verify has made."""
     if run.plan is None:
         raise RearError(
@@ -231,7 +231,7 @@ def is_built(run: Run) -> bool:
     """
     from ..storage.execute import Journal, is_block_device
 
-    made, journal = the_plan(run), Journal(journal_path(run))
+    made, journal = recovery_plan(run), Journal(journal_path(run))
     if journal.built() != made.id or (run.backup and journal.restored() not in ("", run.backup.name)):
         return False
     return all(is_block_device(device) for command in made.mount for device in command.devices)
@@ -261,14 +261,14 @@ def take_down(run: Run) -> None:
     from ..storage.spared import disks_of_urls
     from ..storage.teardown import unmount_below
 
-    made = the_plan(run)
+    made = recovery_plan(run)
     # A run that was killed has left its own there, /dev and /proc too.
     release(run.sh, unmount_below(run.target), run.report.detail)
     if is_built(run):
         run.writing = True
         return
     assert run.held is not None
-    machine = look(run, the_layout(run), lock=False)
+    machine = look(run, recorded_layout(run), lock=False)
     run.held.check(machine, disks_of_urls(run, machine))
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
     check_unused(made.cleared, read_devices(run.sh, run.report.log))
@@ -286,7 +286,7 @@ def build(run: Run) -> None:
     """Run the commands that make everything."""
     from ..storage.execute import Journal, execute
 
-    made = the_plan(run)
+    made = recovery_plan(run)
     if is_built(run):
         return
     journal = Journal(journal_path(run))
@@ -298,7 +298,7 @@ def mount(run: Run) -> None:
     """Mount everything below the target, until the run ends; set `run.rebuilt`."""
     from ..storage.execute import Journal, execute
 
-    made = the_plan(run)
+    made = recovery_plan(run)
     run.undo.callback(unmount, run)
     execute(run.sh, made.mount, tell=run.report.detail)
     Journal(journal_path(run)).note(backup=run.backup.name if run.backup else "")
@@ -323,7 +323,7 @@ def compare(run: Run) -> None:
 
     from ..storage.outcome import outcome
 
-    made, rebuilt = the_plan(run), run.rebuilt
+    made, rebuilt = recovery_plan(run), run.rebuilt
     assert rebuilt is not None
     try:
         identifiers, differences = outcome(made.site.layout, described(run, made.mapping, made.site.layout))
@@ -364,7 +364,7 @@ def after_restore(run: Run) -> None:
     """Swap files, and what becomes read-only: the system starts without what cannot be made."""
     from ..storage.execute import execute
 
-    for name, commands in the_plan(run).later.items():
+    for name, commands in recovery_plan(run).later.items():
         try:
             execute(run.sh, commands, tell=run.report.detail)
         except RearError as error:
@@ -384,7 +384,7 @@ def mount_present(run: Run) -> None:
     from ..storage.plan import without
     from .storage import kinds
 
-    recorded = the_layout(run)
+    recorded = recorded_layout(run)
     assignment = decide(run, recorded, takes=False).assignment
     layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
     for mount in recorded.of(Mount):

@@ -62,7 +62,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
 
 @hookimpl
 def rear_build() -> Iterable[Step]:
-    yield Step(10, "Copy the skeleton trees", lay_skeletons)
+    yield Step(10, "Copy the skeleton trees", copy_skeletons)
     yield Step(65, "Copy the scripts for the recovery", take_scripts)
 
 
@@ -287,7 +287,7 @@ def listed_contents(run: Run) -> Contents:
     return Contents(programs=programs, modules=modules, files=files)
 
 
-def lay_skeletons(run: Run) -> None:
+def copy_skeletons(run: Run) -> None:
     """Merge the skeleton trees into the tree of the rescue system, the more special over the more general.
 
     A plugin's trees are in `skel/` of its package. Raises `ConfigurationError` for one in SHARE_DIR that someone else

@@ -114,7 +114,7 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
-    """What the technologies in use need to be made again; before they are known, what every machine needs."""
+    """What the technologies in use need to be recreated; before they are known, what every machine needs."""
     from ..storage import disk, mount
     from ..storage.kinds import contents
     from ..storage.layout import Layout

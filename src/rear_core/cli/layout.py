@@ -98,7 +98,7 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     from ..storage import choice
     from ..storage.spared import backup_disks
 
-    found, here = recreate.the_layout(run), in_rescue_system(run)
+    found, here = recreate.recorded_layout(run), in_rescue_system(run)
     machine, stakes = choice.at_stake_now(run, found, lock=here)
     answers = {**backup_disks(run, found), **choice.chosen(run)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
@@ -171,7 +171,7 @@ def diff(options: Options) -> None:
 
     run = open_run(options)
     run.need_root()
-    recorded = recreate.the_layout(run)
+    recorded = recreate.recorded_layout(run)
     assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run), {})
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, recreate.described(run, known))

@@ -15,7 +15,7 @@ from .devices import Storage
 from .references import Finding
 
 FOLDERS = ("/etc", "/boot")
-# LVM's are put right, and told, by a step of their own; the others are notes of programs that make them anew.
+# LVM's are put right, and told, by a step of their own; the others are notes of programs that write them again.
 LEFT_OUT = ("/etc/lvm/", "/etc/blkid.tab", "/etc/mtab", "/etc/rear/recovery/")
 MAX_SIZE = 256 << 10
 WORD = re.compile(

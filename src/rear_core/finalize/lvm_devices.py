@@ -36,8 +36,8 @@ def _identity(disk: Disk) -> tuple[str, str, str]:
     return disk.device, disk.serial, disk.wwn
 
 
-def put_right(run: Run) -> None:
-    """Make the list anew: LVM uses no disk that it does not name, and all of them where there is no list."""
+def update_list(run: Run) -> None:
+    """Rebuild the list: LVM uses no disk that it does not name, and all of them where there is no list."""
     path = recovered.inside(run.target, LIST)
     if not path.is_file() or not are_other_disks(run):
         return

@@ -58,7 +58,7 @@ def opened_at_start(target: Path, storage: Storage, naming: Iterable[NamingFile]
     return frozenset(found)
 
 
-def put_right(target: Path, storage: Storage, naming: Sequence[NamingFile]) -> list[Finding]:
+def rewrite_references(target: Path, storage: Storage, naming: Sequence[NamingFile]) -> list[Finding]:
     """Rewrite what changed in all files; returns that and what leads nowhere."""
     findings = []
     done: set[Path] = set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the initramfs of a recovered system anew where this machine needs another one; OS plugins say how."""
+"""Rebuilds the initramfs of a recovered system if this hardware needs another one; OS plugins say how."""
 
 from __future__ import annotations
 

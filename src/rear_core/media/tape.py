@@ -195,7 +195,7 @@ def read_label(tape: Tape) -> Label | None:
 
 
 def write_label(tape: Tape, label: Label) -> None:
-    """Begin a tape anew; everything that was on it is lost."""
+    """Start a tape from its beginning; everything that was on it is lost."""
     tape.rewind()
     text = MAGIC + json.dumps({"written": label.written, "boot": label.boot}).encode()
     record = text.ljust(LABEL_RECORD, b"\0")

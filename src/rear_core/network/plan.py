@@ -79,7 +79,7 @@ class Plan:
 def plan(network: Network, cards: Sequence[Link], existing: Sequence[str] = (), client: str = "") -> Plan:
     """What sets the network up on these cards.
 
-    `existing` are the names of virtual links that are there; those with a recorded name are made anew.
+    `existing` are the names of virtual links that are there; those with a recorded name are created again.
     `client` is the DHCP client to ask for leases; without one the recorded leases are used.
     """
     ordered = in_order(network.links)

@@ -104,7 +104,7 @@ class Change:
         return f"{self.file}: {self.what}"
 
 
-def put_right(target: Path, replaced: Replaced, with_words: Sequence[str]) -> list[Change]:
+def rewrite_names(target: Path, replaced: Replaced, with_words: Sequence[str]) -> list[Change]:
     """Name new cards as the old ones were, and exchange addresses in the configuration; returns what was done.
 
     `with_words` are the patterns of files with words for the kernel.

@@ -25,7 +25,7 @@ LIBRARY_LEFT_OUT = frozenset({
     "test", "tests", "tkinter", "turtle.py", "turtledemo", "venv",
 })  # fmt: skip
 EXTENSION_LEFT_OUT = re.compile(r"(_test|_ctypes_test|_xx|xx|_tkinter|ossaudiodev|_dbm|_gdbm|nis)")
-# Tests of a distribution are big and need what is not there; the byte code is made anew.
+# Tests of a distribution are big and need what is not there; the byte code is compiled again.
 PACKAGE_LEFT_OUT = frozenset({"__pycache__", "test", "tests"})
 # Tools to install distributions are declared as requirements now and then, but there is nowhere to install from.
 NOT_TAKEN = frozenset({"pip", "setuptools", "wheel"})

@@ -287,7 +287,7 @@ def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[S
     kept, snapshots = [], 0
     for number, origin, path in rows:
         if any(part in f"/{path}" for part in CONTAINERS):
-            survey.leave_out(f"subvolume {path}", "made by a container engine")
+            survey.leave_out(f"subvolume {path}", "created by a container engine")
         elif (origin or SNAPPER.search(path)) and path not in needed:
             snapshots += 1
         else:

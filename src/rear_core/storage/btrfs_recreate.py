@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file system Btrfs made again, with its subvolumes."""
+"""The file system Btrfs recreated, with its subvolumes."""
 
 from __future__ import annotations
 

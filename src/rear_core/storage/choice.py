@@ -188,7 +188,7 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
 
 def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machine, dict[str, Stake]]:
     """The disks that are here, as of `look`, and what is at stake on the recorded ones, now that they can be looked at:
-    what would be made again empty, as it was, and holds something by now, is lost."""
+    what would be recreated empty, as it was, and holds something by now, is lost."""
     stakes = at_stake(run, layout)
     machine = look(run, layout, stakes, lock=lock)
     were_empty = {
@@ -274,7 +274,7 @@ def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: M
 
 
 def ask_for_empty(run: Run, disk: Disk, spare: Mapping[str, str]) -> str:
-    """The blank disk on which the storage of a disk is made again without its files, or `none`."""
+    """The blank disk on which the storage of a disk is recreated without its files, or `none`."""
     blank = [path for path, state in spare.items() if state == "blank"]
     print(f"\n{visible(str(disk))} is not here, and the backup restores nothing that was on it", file=sys.stderr)
     question = f"Recreate its partitions and file systems, empty, on {' or '.join(blank)}? A path, or [none]: "

@@ -26,7 +26,7 @@ BYTES = (
 def compare(before: Layout, now: Layout) -> list[str]:
     """What has changed, [] when nothing has.
 
-    Names that the kernel gives anew at each boot, and what is left out, do not count.
+    Names that the kernel gives again at each boot, and what is left out, do not count.
     """
     old = {item.id: item for item in before}
     new = {item.id: item for item in now}

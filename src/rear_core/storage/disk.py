@@ -436,7 +436,7 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
     """An MBR before a GPT that counts in sectors of another size what no partition of the GPT is."""
     own = isinstance(item, PartitionTable) and any(entry.start > 1 and not entry.partition for entry in item.mbr)
     if own and has_other_sectors(site, item.id):
-        yield "the MBR before its GPT has partitions of its own, which cannot be made in sectors of another size"
+        yield "the hybrid MBR has partitions of its own, which rear cannot create with another sector size"
 
 
 KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses)

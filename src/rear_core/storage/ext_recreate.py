@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file systems ext2, ext3 and ext4 made again, and the journals that they have on other devices."""
+"""The file systems ext2, ext3 and ext4 recreated, and the journals that they have on other devices."""
 
 from __future__ import annotations
 
@@ -155,8 +155,8 @@ def notes(item: Ext | Journal, site: Site) -> Iterator[str]:
     """What mke2fs cannot make."""
     if isinstance(item, Ext) and (made := _in_sectors(item, site)) is not item:
         yield (
-            f"its blocks have {made.block_size} bytes as the sectors of its disk, and no longer {item.block_size}:"
-            " small files take more room"
+            f"its blocks now have {made.block_size} bytes, like the sectors of its disk, instead of"
+            f" {item.block_size}: small files need more space"
         )
     if unknown := [word for word in item.features if word in NOT_MADE] if isinstance(item, Ext) else []:
         yield f"it is created without {', '.join(unknown)}"

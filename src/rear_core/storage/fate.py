@@ -54,7 +54,7 @@ class Stake:
 
     @property
     def given_back(self) -> tuple[Content, ...]:
-        """What comes back, from the backup or made again: no place of a boot loader where all else is lost."""
+        """What comes back, from the backup or recreated: no place of a boot loader where all else is lost."""
         found = tuple(content for content in self.contents if content.fate in (SAVED, REMADE))
         return () if self.lost and all(content.beside for content in found) else found
 
@@ -72,13 +72,13 @@ class Stake:
         return f"nothing on it is restored: {lost}" if lost else "nothing is on it"
 
     def __str__(self) -> str:
-        """All of it, in the order of how it comes back: `saved: / /home; made again: swap x; lost: ntfs on ...`."""
+        """All of it, in the order of how it comes back: `saved: / /home; recreated: swap x; lost: ntfs on ...`."""
         found = ((fate, [content for content in self.contents if content.fate == fate]) for fate in FATES)
         return "; ".join(f"{fate}: {', '.join(map(str, some))}" for fate, some in found if some) or "nothing is on it"
 
 
 def excluded(layout: Layout, exclusions: Exclusions) -> dict[str, str]:
-    """The ids of all that is not made again, with the setting that says so.
+    """The ids of all that is not recreated, with the setting that says so.
 
     What stands on something excluded goes with it, and so does what has nothing else on it: the file system below a
     mount point and its encryption, the physical volumes of a group. Partitions and volumes stay, empty.

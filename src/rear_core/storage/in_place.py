@@ -25,7 +25,7 @@ class InPlace:
     devices: Mapping[str, str] = field(default_factory=dict)
 
     def cleared(self, site: Site) -> list[str]:
-        """The devices that stay, and on which something is made again."""
+        """The devices that stay, and on which something is recreated."""
         made = [item for item in site.layout if item.id not in self.ids and item.is_storage]
         needs = {need for item in made for need in item.needs} & self.ids
         return sorted({site.device(id) for id in needs if site.item(id).is_device})
@@ -46,7 +46,7 @@ def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
 
 
 def carrying(layout: Layout, ids: frozenset[str]) -> Layout:
-    """The part of what stays that something stands on which is made again: it has to be active."""
+    """The part of what stays that something stands on which is recreated: it has to be active."""
     site = Site(layout, {})
     made = [item for item in layout if item.id not in ids and item.is_storage]
     needed = {below for item in made for below in site.below(item.id)} & ids

@@ -29,7 +29,7 @@ MAPPER = "/dev/mapper/"
 
 @dataclass(frozen=True)
 class Item:
-    """Something that can be made again once everything it needs is there.
+    """Something that can be recreated once everything it needs is there.
 
     `id` names the thing itself and not where the kernel found it this time, so that the same machine has the
     same ids after its disks have swapped names. `needs` are ids of other items. `type` is the item's word in
@@ -57,7 +57,7 @@ class Item:
     is_divided: ClassVar[bool] = False
     # Whether it is a block device, or lies on one as a whole.
     is_device: ClassVar[bool] = True
-    # Whether nobody misses what it holds, so that it is made again empty.
+    # Whether nobody misses what it holds, so that it is recreated empty.
     is_scratch: ClassVar[bool] = False
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
@@ -102,12 +102,12 @@ class Item:
         return replace(self, **{name: getattr(planned, name) for name in (*self.configured, *self.renewed)})
 
     def mounted_by(self, site: Site) -> list[str]:
-        """Options by which mount(8) gets at it where it is made again."""
+        """Options by which mount(8) gets at it where it is recreated."""
         return []
 
     @property
     def made_file(self) -> str:
-        """The path of the file that it is, which is made again when the others are back, "" for what is no file."""
+        """The path of the file that it is, which is recreated when the others are back, "" for what is no file."""
         return ""
 
     def at_rest(self) -> Self:

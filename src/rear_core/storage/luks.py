@@ -41,7 +41,7 @@ class Slot:
 @dataclass(frozen=True)
 class Token:
     """A token of LUKS 2: what else opens these slots (a TPM, Clevis, a key ring). It holds secrets that stay
-    where they are: it has to be made again by its own tool."""
+    where they are: it has to be recreated by its own tool."""
 
     number: int
     kind: str

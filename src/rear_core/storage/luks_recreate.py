@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LUKS volumes made again: with another key and salt, as these stay secret, and all else as it was."""
+"""LUKS volumes recreated: with another key and salt, as these stay secret, and all else as it was."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def recreate(item: Luks, site: Site) -> Iterator[Command]:
 
 
 def _key_derivation(item: Luks, site: Site) -> list[str]:
-    """The options of the first slot; where it asks for more memory than there is, the tool measures anew."""
+    """The options of the first slot; where it asks for more memory than there is, the tool measures again."""
     if not item.slots:
         return []
     slot = item.slots[0]
@@ -114,7 +114,7 @@ def refuses(item: Luks, site: Site) -> Iterator[str]:
 
 
 def notes(item: Luks, _site: Site) -> Iterator[str]:
-    """What of its keys has to be made again by hand."""
+    """What of its keys has to be recreated by hand."""
     yield from (f"the key in slot {slot.number} must be added again" for slot in item.slots[1:])
     yield from (f"the token {token.number} ({token.kind}) must be enrolled again" for token in item.tokens)
     if item.key_file:

@@ -91,7 +91,7 @@ def _with_paths(row: Row, path: Callable[[str], str]) -> Row:
 def _of_different_names(survey: Survey, reports: Sequence[Report]) -> Iterator[Report]:
     """The parts of the report without the groups that have the name of another one, as on the disk of another machine.
 
-    Only one can be made again under a name: that in use.
+    Only one can be recreated under a name: that in use.
     """
     best: dict[str, Report] = {}
     for report in reports:
@@ -139,7 +139,7 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     """The volumes that nobody recorded, by the physical volumes of their groups: LVM knows them without starting any.
 
     Of a group of a recorded name that has another UUID, or a physical volume that nobody recorded, the id of that: it
-    was being made again, or is of another machine, or has got another disk since.
+    was being recreated, or is of another machine, or has got another disk since.
     """
     if not any(device.fstype == "LVM2_member" for device in devices.values()):
         return {}

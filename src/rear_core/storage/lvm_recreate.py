@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LVM made again: with the same names, UUIDs, sizes, kinds and places, by the tools that make it.
+"""LVM recreated: with the same names, UUIDs, sizes, kinds and places, by the tools that make it.
 
 The recorded metadata is not restored, which would be unsound as soon as a disk differs. But LVM takes the UUIDs of
 groups and volumes from metadata alone, so they are put into that of what was made (vgcfgbackup(8), vgcfgrestore(8)).

@@ -31,7 +31,7 @@ class Array(Item):
     """An md array. `needs` are its members in the order of their roles, then the spares, then its journal.
 
     `chunk`, `component_size`, `data_offset` and `bitmap_chunk` are bytes, 0 where the level or metadata has none.
-    `missing` are the roles nobody fills now: a degraded array is made again complete. `write_mostly` and
+    `missing` are the roles nobody fills now: a degraded array is recreated complete. `write_mostly` and
     `failfast` are the roles with these flags.
     """
 

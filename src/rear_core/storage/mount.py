@@ -151,7 +151,7 @@ def _mounted(survey: Survey, mount: Mounted, entry: FstabEntry | None, above: li
     assert filesystem is not None
     below: Item = _part(survey, filesystem, mount.root) or filesystem
     on_demand = entry is not None and {"noauto", "x-systemd.automount"}.intersection(entry.options.split(","))
-    # The number of a subvolume is another one after it was made again.
+    # The number of a subvolume is another one after it was recreated.
     options = tuple(word for word in mount.options.split(",") if not word.startswith("subvolid="))
     return _with_fstab(
         Mount(

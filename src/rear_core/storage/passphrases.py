@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The passphrases of encrypted volumes: new ones of those that are made again, those of volumes that stay."""
+"""The passphrases of encrypted volumes: new ones of those that are recreated, those of volumes that stay."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ CLASH = (
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The storage as it was made again: where each item is on this machine, and what is not as it was.
+    """The storage as it was recreated: where each item is on this machine, and what is not as it was.
 
     `mapping` has the path of each recorded disk's successor by the id of the recorded disk;
     `changed_identifiers` the new identifier of each one that could not be kept (UUIDs of volume groups and
@@ -130,7 +130,7 @@ def plan(
     """The commands that make a layout again on the disks of an assignment.
 
     `used` are the bytes that files take by mount point, without which nothing can become smaller. `excluded` says by
-    id why items are not made again, `in_place` which of them stay as they are.
+    id why items are not recreated, `in_place` which of them stay as they are.
     """
     excluded = excluded or {}
     left_out = {match.recorded.id for match in assignment.matches if not match.path}
@@ -172,7 +172,7 @@ def plan(
 
 
 def _doubles(site: Site, machine: Machine, counts: Callable[[Item], bool]) -> Iterator[str]:
-    """What is made again while a disk that is not taken has it as well, by its identifier or its name."""
+    """What is recreated while a disk that is not taken has it as well, by its identifier or its name."""
     items = [item for item in site.layout if counts(item)]
     made = {mark(uuid): str(item) for item in items if len(uuid := str(getattr(item, "uuid", ""))) >= 8}
     named = {item.id: str(item) for item in items}
@@ -216,7 +216,7 @@ def _on_site(layout: Layout, machine: Machine, disks: Mapping[str, str], in_plac
 
 
 def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], bool]) -> Iterator[Command]:
-    """What makes the wanted items again, in their order; `Refused` where a technology cannot."""
+    """The commands that recreate the wanted items, in their order; `Refused` where a technology cannot."""
     for item in site.layout.order():
         if wanted(item):
             kind = kind_of(item, kinds)

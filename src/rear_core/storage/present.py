@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disks of the machine that a layout is to be made again on, and what lies on them now."""
+"""The disks of the machine that a layout is to be recreated on, and what lies on them now."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ def script(made: Plan, disks: Sequence[str] = ()) -> str:
         ]
     lines += _chapter("Take down what is there", made.teardown)
     lines += _chapter("Build", made.build)
-    lines += ["", "# `rear recover` takes it from here.", f"rear layout made {made.id}"]
+    lines += ["", "# `rear recover` continues from here.", f"rear layout made {made.id}"]
     lines += _chapter("Mount", made.mount)
     if made.restored:
-        lines += ["", "## When the files are back (not done by this script)"]
+        lines += ["", "## After the files are restored (not done by this script)"]
         lines += [f"# {line}" for command in made.restored for line in _lines(command)]
     return "\n".join(lines) + "\n"
 

@@ -26,7 +26,7 @@ def align(fitted: Fitted) -> Fitted:
     """The layout with the partitions in whole sectors of the disks in it.
 
     What lies behind the last whole sector is cut off: nothing that counts in sectors uses it. Boot loaders are
-    installed anew wherever their partition begins. Everything else has to begin where it did.
+    installed again wherever their partition begins. Everything else has to begin where it did.
     """
     site = Site(fitted.layout, {})
     for table in fitted.layout.of(PartitionTable):

@@ -56,7 +56,7 @@ class Swap(Item):
 
 @dataclass(frozen=True)
 class SwapFile(Item):
-    """A swap file on a mounted file system: backups leave it out, so it is made again. `size` is bytes;
+    """A swap file on a mounted file system: backups leave it out, so it is recreated. `size` is bytes;
     `resume_offset` is where the kernel was told that it begins, to wake up from hibernation, 0 where it was not."""
 
     type = "swap file"
@@ -180,7 +180,7 @@ def restored(item: Item, site: Site) -> Iterator[Command]:
 
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
-    """A swap file begins somewhere else when it is made again."""
+    """A swap file begins somewhere else when it is recreated."""
     if isinstance(item, SwapFile) and item.resume_offset:
         yield (
             f"resume_offset={item.resume_offset} of the kernel parameters must change then:"

@@ -40,7 +40,7 @@ def try_commands(run: Run, layout: Layout, kinds: Sequence[StorageKind]) -> None
 
 
 def _problems(run: Run, planned: Iterator[Command], sizes: Mapping[str, int]) -> Iterator[str]:
-    """What cannot be made again, and why; the files of a command stay for those after it that work on the same."""
+    """What cannot be recreated, and why; the files of a command stay for those after it that work on the same."""
     folder = run.build_dir / "trial"
     folder.mkdir(mode=0o700)
     files: dict[str, Path] = {}

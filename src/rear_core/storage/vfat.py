@@ -135,11 +135,11 @@ def contents(_layout: Layout) -> Contents:
 def recreate(item: Fat, site: Site) -> Iterator[Command]:
     """Make the file system with the same number of bits and volume id; its geometry too, where sizes are the same."""
     device = site.device(item.id)
-    anew = _is_counted_anew(item, site)
-    options = [*_counted_anew(item, site)] if anew else ["-F", str(item.bits)] if item.bits else []
+    changed = _has_other_clusters(item, site)
+    options = [*_new_clusters(item, site)] if changed else ["-F", str(item.bits)] if item.bits else []
     options += ["-i", item.uuid.replace("-", "")] if item.uuid else []
     options += ["-n", item.label] if item.label else []
-    if item.sector_size and not site.is_resized(item.id) and not anew:
+    if item.sector_size and not site.is_resized(item.id) and not changed:
         options += ["-s", str(item.cluster_size // item.sector_size), "-S", str(item.sector_size)]
         options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
         options += ["-b", str(item.backup_sector)] if item.backup_sector != 6 else []
@@ -160,7 +160,7 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
         yield Command(argv, f"set the MBR identifier of {device}")
 
 
-def _is_counted_anew(item: Fat, site: Site) -> bool:
+def _has_other_clusters(item: Fat, site: Site) -> bool:
     """Whether its clusters cannot be what they were, as sectors have another size: their number decides about the bits.
 
     Firmware takes one of 32 bits with too few clusters for one of 16.
@@ -168,7 +168,7 @@ def _is_counted_anew(item: Fat, site: Site) -> bool:
     return has_other_sectors(site, item.id) or 0 < item.sector_size < sector_size(site, item.id)
 
 
-def _counted_anew(item: Fat, site: Site) -> Iterator[str]:
+def _new_clusters(item: Fat, site: Site) -> Iterator[str]:
     """32 bits where it had them and has enough clusters for them, which can be smaller; else what mkfs.vfat takes."""
     size, sector = site.size(item.needs[0]), sector_size(site, item.id)
     enough = [per for per in (item.cluster_size // sector, 1) if per and size // (per * sector) >= FAT32_CLUSTERS]
@@ -178,7 +178,7 @@ def _counted_anew(item: Fat, site: Site) -> Iterator[str]:
 
 def notes(item: Fat, site: Site) -> Iterator[str]:
     """What is computed for the new device."""
-    if item.sector_size and _is_counted_anew(item, site):
+    if item.sector_size and _has_other_clusters(item, site):
         yield "its cluster size changes, as the sectors of its disk have another size"
 
 

@@ -129,7 +129,7 @@ def _opened(name: str, folder: int) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def put_back(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
+def restore(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
     """Give what was restored below a folder its attributes, projects first; returns what it could not do and why."""
     attributes = list(recorded)
     for wanted in sorted(attributes, key=lambda wanted: wanted.path):

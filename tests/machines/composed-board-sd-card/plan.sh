@@ -33,7 +33,7 @@ tune2fs -r 325437 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=
 test -b /dev/mmcblk0p1
 mkfs.vfat -I -F 32 -i 9F2E4B1C -n bootfs -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/mmcblk0p1
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 872d0115b88a64fa
 
 ## Mount
@@ -52,7 +52,7 @@ mkdir --parents /mnt/local/boot
 test -b /dev/mmcblk0p1
 mount -t vfat /dev/mmcblk0p1 /mnt/local/boot
 
-## When the files are back (not done by this script)
+## After the files are restored (not done by this script)
 # # create the folder of swap file /var/swap
 # mkdir --parents /mnt/local/var
 # # create swap file /var/swap

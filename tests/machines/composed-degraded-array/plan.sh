@@ -50,7 +50,7 @@ udevadm settle --timeout=60
 test -b /dev/md0
 mkfs.xfs -q -f -m uuid=3aaa0c5e-9d1b-4a62-8f5f-1b2c3d4e5f60 /dev/md0
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made fe2827b304061c23
 
 ## Mount

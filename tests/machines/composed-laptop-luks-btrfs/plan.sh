@@ -73,7 +73,7 @@ btrfs subvolume create /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01/root/var/l
 # unmount the top of the Btrfs
 umount /run/rear/0d2f7a4e-2c1b-4f3e-9a55-7d1c6b8e9f01
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 9607dd4cd7bcd181
 
 ## Mount

@@ -103,7 +103,7 @@ mkfs.vfat -I -F 32 -i 4E5F6071 -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/sda1
 test -b /dev/sda3
 mkswap --force --uuid=8e0f1a2b-3c4d-4e5f-8a7b-9c0d1e2f3a4b /dev/sda3
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 6bf8f09720374fd2
 
 ## Mount

@@ -87,7 +87,7 @@ udevadm settle --timeout=60
 test -b /dev/sdd1
 mkfs.btrfs --quiet --force --uuid=504152a5-e944-4085-84aa-bc7a72760249 --label=single --nodesize=16384 --sectorsize=4096 --checksum=crc32c --features=no-holes --runtime-features=free-space-tree /dev/sdd1
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 92b4d5d028bb30ce
 
 ## Mount
@@ -120,7 +120,7 @@ mkdir --parents /mnt/local/srv/top
 test -b /dev/nvme0n1
 mount -t btrfs -o subvol=/ /dev/nvme0n1 /mnt/local/srv/top
 
-## When the files are back (not done by this script)
+## After the files are restored (not done by this script)
 # # create the folder of swap file /swapfile
 # mkdir --parents /mnt/local
 # # create swap file /swapfile

@@ -143,7 +143,7 @@ mkswap --force --uuid=a32c5939-aca7-4a9f-b7b7-c5709a92f653 --label=labswap /dev/
 test -b /dev/mapper/data-thin1
 mkfs.xfs -q -f -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=15dfc5a9-88fa-4e38-a938-25bc897da1dd -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864,su=131072 -b size=4096 -s size=512 -d agsize=402653184,su=131072,sw=1 /dev/mapper/data-thin1
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 6183c3af85144629
 
 ## Mount

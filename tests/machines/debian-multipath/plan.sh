@@ -38,7 +38,7 @@ mke2fs -q -F -t ext4 -U 427f6d5e-d23b-4f96-82a7-537cf7eb5cb5 -L san -O none,64bi
 # tune file system san
 tune2fs -r 25600 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mapper/mpatha-part1
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made adad283557fba13f
 
 ## Mount

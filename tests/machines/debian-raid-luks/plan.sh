@@ -179,7 +179,7 @@ lvm vgchange --activate=y vault
 test -b /dev/mapper/vault-home
 mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864 -b size=4096 -s size=4096 -d agsize=104857600,noalign /dev/mapper/vault-home
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 3a13b1e67fc8b03b
 
 ## Mount

@@ -52,7 +52,7 @@ umount /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450
 test -b /dev/loop3
 mkswap --force --uuid=503d8fff-7fcc-46cf-adef-88dcef6ec645 --label=spare /dev/loop3
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made d5b5d9ecba2afbf9
 
 ## Mount

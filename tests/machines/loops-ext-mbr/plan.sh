@@ -56,7 +56,7 @@ END
 # wait for the partitions of /dev/loop3
 udevadm settle --timeout=60
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 3b65dcdda7782116
 
 ## Mount

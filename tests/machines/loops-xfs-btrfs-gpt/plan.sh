@@ -81,7 +81,7 @@ END
 # wait for the partitions of /dev/loop5
 udevadm settle --timeout=60
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 35014b93b9259598
 
 ## Mount

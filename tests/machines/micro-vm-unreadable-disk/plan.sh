@@ -10,7 +10,7 @@ set -e
 test -b /dev/vda
 mke2fs -q -F -t ext4 /dev/vda
 
-# `rear recover` takes it from here.
+# `rear recover` continues from here.
 rear layout made 685e853014bae2ab
 
 ## Mount

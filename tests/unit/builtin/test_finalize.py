@@ -144,7 +144,7 @@ def test_names_that_nobody_rewrites_are_told_beside_those_that_changed(tmp_path:
     (run.target / "etc").mkdir()
     (run.target / "etc/fstab").write_text("/dev/sda /a ext4\n/dev/sdb /b ext4\n")
     (run.target / "etc/daemon.conf").write_text("/dev/sda\n" * 30)
-    finalize.put_names_right(run)
+    finalize.update_device_names(run)
     assert run.recovery.done == [
         "/etc/fstab, line 1: /dev/sda is now /dev/sdb",
         "/etc/fstab, line 2: /dev/sdb is now /dev/sda",

@@ -180,7 +180,7 @@ def test_blocks_are_no_smaller_than_sectors() -> None:
     assert [
         note
         for note in made.notes
-        if "its blocks have 4096 bytes as the sectors of its disk, and no longer 1024" in note
+        if "its blocks now have 4096 bytes, like the sectors of its disk, instead of 1024" in note
     ]
     assert " -J " not in words(planned(recorded(part(1, MIB, 100 * MIB), ext(journal_size=MIB)), 4096), "mke2fs")
     assert " -b 1024 " in words(planned(recorded(part(1, MIB, 100 * MIB), item), 512), "mke2fs")

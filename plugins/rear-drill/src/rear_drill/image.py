@@ -66,7 +66,7 @@ def read(sh: Shell, path: Path, folder: Path) -> Image:
         extents = file_extents(sh, path)
         entry = shell_entry(_bytes(path, extents, MENU).decode(errors="replace"))
     except RearError as error:
-        raise Refused(f"{path} is not a rescue image: {error.message}", "run `rear mkrescue` to make one") from error
+        raise Refused(f"{path} is not a rescue image: {error.message}", "run `rear mkrescue` to create one") from error
     kernel, initramfs = folder / "kernel", folder / "initramfs"
     _write(kernel, _bytes(path, extents, entry.kernel))
     _write(initramfs, _bytes(path, extents, entry.initramfs))

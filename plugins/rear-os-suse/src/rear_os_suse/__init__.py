@@ -97,7 +97,7 @@ def rebuild_menu(run: Run) -> None:
 
 
 def forget_snapshots(run: Run) -> None:
-    """Remove snapper's records of snapshots that were not made again: it would list them and fail on them."""
+    """Remove snapper's records of snapshots that were not recreated: it would list them and fail on them."""
     from rear_os_suse import snapper
 
     gone = snapper.forget_lost(run.target)

@@ -72,7 +72,7 @@ def burn_one(run: Run, image: Path) -> None:
         ) from error
     path, size = drive_path(drive), image.stat().st_size
     if read_back(path, size) != checksum(image):
-        raise RearError(f"the disc in {drive} differs from {image}", "take another disc, or burn more slowly")
+        raise RearError(f"the disc in {drive} differs from {image}", "use another disc, or burn more slowly")
 
 
 def read_back(path: Path, size: int) -> str:
@@ -87,7 +87,7 @@ def read_back(path: Path, size: int) -> str:
                 digest.update(block)
                 size -= len(block)
     except OSError as error:
-        raise RearError(f"the disc in {path} cannot be read back: {error.strerror}", "take another disc") from error
+        raise RearError(f"the disc in {path} cannot be read back: {error.strerror}", "use another disc") from error
     if size:
-        raise RearError(f"the disc in {path} ends {size} bytes too early", "take another disc")
+        raise RearError(f"the disc in {path} ends {size} bytes too early", "use another disc")
     return digest.hexdigest()

@@ -70,7 +70,7 @@ def check_boot_loaders(run: Run) -> None:
 
 
 def check_tape(run: Run) -> None:
-    """Raise `Refused` unless the tape in the drive may begin anew."""
+    """Raise `Refused` unless the tape in the drive can be started from its beginning."""
     from .tape import check
 
     check(run, Path(run.settings["TAPE_DEVICE"]))

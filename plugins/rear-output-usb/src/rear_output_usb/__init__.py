@@ -97,8 +97,8 @@ def check_disk(run: Run) -> None:
                 of = "of the same identity, with another key, as a clone has"
             run.report.warn(
                 f"another machine called {run.system.hostname} has rescue systems on the USB disk ({of}):"
-                " they stay, and the menu names both; where it was this one on"
-                " other hardware, or with a key that is lost, remove them from boot/rear by hand"
+                " they stay, and the menu names both; if it was this machine on other hardware or with a lost key,"
+                " remove them from boot/rear by hand"
             )
         sizes = [version.size for version in of_machine(root, run.system.hostname)]
         check_room(root, max([USUAL_SIZE, *(size * 11 // 10 for size in sizes)]), "USB_DEVICE")

@@ -198,7 +198,7 @@ def make_file_systems(run: Run, efi: str, data: str, label: str) -> None:
     for node, wanted in ((efi, EFI_LABEL), (data, label)):
         command = ("blkid", "--probe", "--match-tag", "LABEL", "--output", "value", node)
         if (found := run.sh.query(*command, ok=(0, 2, 8)).strip()) != wanted:
-            raise RearError(f"{node} has the label {found!r}, not {wanted}", "the disk is damaged: take another one")
+            raise RearError(f"{node} has the label {found!r}, not {wanted}", "the disk is damaged: use another one")
 
 
 def _wait_for(run: Run, node: str) -> None:

@@ -39,7 +39,7 @@ class Stick:
 def opened(run: Run, stick: Stick) -> AbstractContextManager[Path]:
     """The root of the file system.
 
-    Each step mounts it anew: GRUB reads no journal, so that what a step has done must be in its place on the disk
+    Each step mounts it again: GRUB reads no journal, so that what a step has done must be in its place on the disk
     before the next one builds on it.
     """
     return mounted(run, Url("usb", "", stick.data), "rw,noatime")

@@ -80,7 +80,7 @@ def write(root: Path, hostname: str, image: RescueImage, machine: str = "", sign
                 (partial / name).chmod(0o600)
                 forget(partial / name)
                 if checksum(partial / name) != checksum(source):
-                    raise RearError(f"{name} on the USB disk differs from its source", "take another disk")
+                    raise RearError(f"{name} on the USB disk differs from its source", "use another disk")
             write_text(partial / DESCRIPTION, json.dumps(asdict(version), indent=2) + "\n")
     except OSError as error:
         raise RearError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Devices and caches made again, with the same identifiers; and which of them cannot be."""
+"""Devices and caches recreated, with the same identifiers; and which of them cannot be."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
 def notes(item: Item, _site: Site) -> Iterator[str]:
     """A cache that is missing."""
     if isinstance(item, Bcache) and len(item.needs) == 1 and item.state in ("clean", "dirty"):
-        yield f"it comes back without its cache set {item.cset}"
+        yield f"it is recreated without its cache set {item.cset}"
 
 
 KIND = StorageKind(
