@@ -120,7 +120,7 @@ def test_damage_between_check_and_restore_is_a_failure(tmp_path: Path, make_run:
 def test_a_target_without_room_is_refused(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
     save(make_run(), tmp_path / "backups", tree)
     run = make_run(target=tmp_path / "small" / "new", demo=True)
-    said = pytest.raises(Refused, match="will be restored")
+    said = pytest.raises(Refused, match="but the backup needs")
     with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=1m", "none"), said:
         archive.check(run, tmp_path / "backups")
 

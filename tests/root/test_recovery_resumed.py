@@ -227,7 +227,7 @@ def test_step_by_step_nothing_is_written_without_a_yes(machine: Machine, answers
         console.sendline("")
     console.sendline(answers[0])
     for answer in answers[1:]:
-        console.expect("is no answer; .*recreate: .*quit: ")
+        console.expect("is not an answer; .*recreate: .*quit: ")
         console.sendline(answer)
     console.expect(pexpect.EOF)
     console.close()

@@ -45,7 +45,7 @@ def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
     text = "\n".join(lines(failed))
     assert "FAILED: 2 files" in text and "SUCCEEDED" not in text and "Recovery time" not in text
     assert "/etc/a: Contents differ" in text and "and 10 more" in text
-    assert "Not as it was:\n  partition 1 shrank" in text
+    assert "Differs from before:\n  partition 1 shrank" in text
     assert "Note: the image is old" in text
     assert "many times longer" in text
 

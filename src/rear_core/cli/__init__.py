@@ -115,7 +115,7 @@ def rear(
     config_files: tuple[Path, ...],
     kernel: str,
 ) -> None:
-    """Bare-metal disaster recovery: make rescue media of this machine, and bring it back from them.
+    """Bare-metal disaster recovery: create rescue media of this machine, and recover it with them.
 
     Exit status: 0 done, 1 failed, 2 configuration, 3 refused before any change, 4 done, but its output or log
     could not be written, 130 interrupted.

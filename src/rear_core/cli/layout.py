@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def layout() -> None:
-    """Show the recorded storage, plan its recreation, compare it with what is there."""
+    """Show the recorded storage, plan its recreation, compare it with this machine."""
 
 
 @layout.command()
@@ -73,7 +73,7 @@ def _facts(item: Item) -> str:
 @click.option("--script", "as_script", is_flag=True, help="Print a shell script that can be edited and run instead.")
 @click.pass_obj
 def plan(options: Options, as_script: bool) -> None:
-    """List the commands that would make the storage again on the disks that are here; nothing is changed."""
+    """List the commands that would recreate the storage on the disks of this machine; change nothing."""
     run = open_run(options)
     run.need_root()
     try:
@@ -146,9 +146,9 @@ def readable(made: Plan) -> Iterator[str]:
 @click.argument("plan_id", metavar="PLAN")
 @click.pass_obj
 def made(options: Options, plan_id: str) -> None:
-    """Note that the storage was made by hand: `rear recover` then goes on, if PLAN is what it would have done.
+    """Record that the storage was created by hand: `rear recover` then continues, if PLAN is what it would do.
 
-    The script of `rear layout plan --script` does this when it has made everything.
+    The script of `rear layout plan --script` does this after it has created everything.
     """
     from ..builtin.core import check_rescue_system
     from ..storage.execute import Journal
@@ -162,7 +162,7 @@ def made(options: Options, plan_id: str) -> None:
 @layout.command()
 @click.pass_obj
 def diff(options: Options) -> None:
-    """Say how the storage that is here differs from the recorded one. Exit status 1 when it does.
+    """Report how the storage of this machine differs from the recorded one. Exit status 1 if it does.
 
     Disks that are known by their contents or serial numbers count as the recorded ones.
     """

@@ -27,7 +27,7 @@ def work(options: Options, workflow: str) -> None:
 @click.command()
 @click.pass_obj
 def mkrescue(options: Options) -> None:
-    """Make rescue media of this machine, without a backup of its files."""
+    """Create rescue media of this machine, without a backup of its files."""
     work(options, "mkrescue")
 
 
@@ -41,7 +41,7 @@ def savelayout(options: Options) -> None:
 @click.command()
 @click.pass_obj
 def checklayout(options: Options) -> None:
-    """Say whether the storage has changed since it was described.
+    """Report whether the storage has changed since it was described.
 
     Exit status: 0 the same, 1 changed, 2 never described.
     """

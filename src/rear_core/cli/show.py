@@ -69,7 +69,7 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 @click.group()
 def plugins() -> None:
-    """List plugins, show what one of them adds, and begin a new one."""
+    """List plugins, show what one of them adds, and start a new one."""
 
 
 @plugins.command("list")
@@ -230,7 +230,7 @@ def default_configuration(options: Options) -> None:
 @config.command("check")
 @click.pass_obj
 def check_configuration(options: Options) -> None:
-    """Read the configuration as a run would, and say what is wrong with it."""
+    """Read the configuration as a run would, and report its errors."""
     run = open_run(options)
     for warning in run.settings.warnings:
         click.echo(visible(warning), err=True)

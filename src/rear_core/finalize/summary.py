@@ -25,7 +25,7 @@ FOLDER = "/var/log/rear"
 def lines(recovery: Recovery) -> list[str]:
     """The report as text."""
     text = [f"  {line}" for line in recovery.done]
-    text += ["Not as it was:", *(f"  {line}" for line in recovery.differences)] if recovery.differences else []
+    text += ["Differs from before:", *(f"  {line}" for line in recovery.differences)] if recovery.differences else []
     text += ["Some files are missing:", *(f"  {line}" for line in recovery.missing)] if recovery.missing else []
     if recovery.problems:
         text += ["It will not start as it should:", *(f"  {line}" for line in recovery.problems)]

@@ -23,7 +23,7 @@ def test_help_names_every_command(rear: Rear) -> None:
 def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
     ended = rear("mkrescue", "--help", conf="if true; then\n")
     assert ended.returncode == 0
-    assert "Make rescue media" in ended.stdout
+    assert "Create rescue media" in ended.stdout
     unknown = rear("acme-status", conf="if true; then\n")
     assert unknown.returncode == 2
     assert "local.conf:5" in unknown.stderr

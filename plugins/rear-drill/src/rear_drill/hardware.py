@@ -106,7 +106,10 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
         if disk.transport in SCSI:
             yield f"The way to {disk} over {SCSI[disk.transport]}: it was a local SCSI disk here."
         if RAID_CONTROLLERS.search(f"{disk.vendor} {disk.model}"):
-            yield f"That a controller presents {disk} ({disk.vendor} {disk.model}) as it was set up: it was plain here."
+            yield (
+                f"That a controller presents {disk} ({disk.vendor} {disk.model}) as configured: it was a plain disk"
+                " here."
+            )
     if backup.scheme == "nfs":
         yield f"The way to {backup}: its files came on a read-only disc."
     else:

@@ -78,7 +78,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
         yield f"  {verdict.files_compared} files compared with the backup, {different or 'none'} differ"
         yield from _some(verdict.files_different)
     if verdict.differences:
-        yield "Not as it was:"
+        yield "Differs from before:"
         yield from _some(verdict.differences)
     if verdict.stages:
         yield f"Recovery time: {duration(recovery_time(verdict))}" if verdict.succeeded else "Times:"
