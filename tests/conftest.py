@@ -19,7 +19,7 @@ from rear_core.mounts import mount_points
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 # For `make check`, which everybody runs many times: `make test` tries as many examples as the tests ask for.
-settings.register_profile("quick", parent=settings.get_profile("patient"), max_examples=25)
+settings.register_profile("quick", parent=settings.get_profile("patient"), max_examples=10)
 
 # Files whose tests share environments that take long to make.
 TOGETHER = (

@@ -38,6 +38,7 @@ LAYERS = (
         "template",
     ),
     (
+        "pipes",
         "shell",
         "interruption",
         "report",

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
@@ -21,15 +20,12 @@ from typing import IO, Any, Union
 
 from .errors import ProgramFailed, ProgramMissing, RearError
 from .interruption import held
+from .pipes import BLOCK, doubled, widen
 
 Argument = Union[str, "os.PathLike[str]"]
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEPT_LINES = 25
-
-BLOCK = 1 << 20
-# fcntl.F_SETPIPE_SZ is known to Python from 3.10 on.
-SET_PIPE_SIZE = 1031
 
 
 @dataclass(frozen=True)
@@ -146,6 +142,7 @@ class Shell:
         stdout: IO[bytes] | None = None,
         feed: Iterable[bytes | memoryview] | None = None,
         take: Callable[[memoryview], None] | None = None,
+        copy: int | None = None,
         started: Callable[[Sequence[int]], None] = lambda _: None,
         pass_fds: Sequence[int] = (),
         env: Mapping[str, str] | None = None,
@@ -158,7 +155,8 @@ class Shell:
 
         `ok` names other good statuses by program, as in `{"tar": (0, 1)}`. A stage killed by SIGPIPE is blamed
         only when every later stage succeeded, as its reader's failure is the cause. Python can stand at one
-        end: `feed` gives the first stage its blocks, `take` gets those of the last one, of up to 1 MiB.
+        end: `feed` gives the first stage its blocks, `take` gets those of the last one, of up to 1 MiB. What the first
+        stage writes goes to the pipe `copy` as well.
         `started` is told the process ids; all stages inherit `pass_fds`. `keep` is told each line that a program
         complains of, and says whether it is kept for log and outcome: there may be millions.
         """
@@ -187,11 +185,14 @@ class Shell:
                     if number:
                         source.close()
                     source = process.stdout
+                    if copy is not None and process.stdout and not number:
+                        source = opened.enter_context(doubled(process.stdout, copy))
+                        process.stdout.close()
                 started([process.pid for process in processes])
                 if feed is not None:
                     _feed(processes[0].stdin, feed)
                 if take is not None:
-                    _take(processes[-1].stdout, take)
+                    _take(source, take)
                 deadline = None if timeout is None else began + timeout
                 for process in processes:
                     _wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
@@ -375,12 +376,6 @@ def _take(pipe: IO[bytes] | None, take: Callable[[memoryview], None]) -> None:
     buffer = memoryview(bytearray(BLOCK))
     while size := pipe.readinto(buffer):  # type: ignore[attr-defined]
         take(buffer[:size])
-
-
-def widen(pipe: IO[bytes]) -> None:
-    """Let a pipe hold a whole block, so that its ends wait less for each other; limits may refuse."""
-    with suppress(OSError):
-        fcntl.fcntl(pipe, SET_PIPE_SIZE, BLOCK)
 
 
 def _close(pipe: IO[bytes]) -> None:

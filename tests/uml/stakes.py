@@ -59,7 +59,8 @@ class Stakes(Drawing):
             self.disks[device.path] = disks
         first, members = new[0].path, " ".join(device.path for device in gone)
         start = {
-            "array": f"mdadm --quiet --assemble {first} {members} || true",
+            # By its name: the first member of a mirror may begin with what the mirror begins with.
+            "array": f"mdadm --quiet --assemble --name={first.rpartition('/')[2]} {first} {members}",
             "vault": f"cryptsetup open --key-file $key {members} {first.rpartition('/')[2]}",
             "group": f"vgchange -qq -ay {first.split('/')[2]}",
         }[draw_one]

@@ -381,6 +381,19 @@ mount ${d}1 /srv/data --mkdir; mount ${d}3 /srv/home --mkdir; date >/srv/home/fi
         "vgchange -qq -ay sys; udevadm settle",
     ),
     Shared(
+        "an encrypted partition that nobody has opened",
+        f"""\
+sfdisk --quiet --label gpt $d <<END
+size=40MiB, name=system
+size=40MiB, name=vault
+END
+udevadm settle
+mkfs.ext4 -q -L system ${{d}}1; {PBKDF2} ${{d}}2 /run/word; mount ${{d}}1 /srv/data --mkdir
+""",
+        ("/dev/disk/by-partlabel/vault",),
+        "",
+    ),
+    Shared(
         "volumes in an encrypted one",
         "echo 'type=L' | sfdisk --quiet --label gpt $d; udevadm settle\n"
         f"{PBKDF2} ${{d}}1 /run/word\n"

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from .. import own_files
 from ..errors import SCARCE, ConfigurationError, RearError, Refused
-from ..shell import BLOCK
+from ..pipes import BLOCK
 from ..system.identity import computed, known
 from . import generations, sample, signature
 from .described import recorded, signers

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import OF_THE_MACHINE, RearError
 from ..mounts import mount_id, mount_points
-from ..shell import BLOCK
+from ..pipes import BLOCK
 from .coverage import is_served
 
 

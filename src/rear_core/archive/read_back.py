@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Thread
 
-from ..shell import BLOCK
+from ..pipes import BLOCK
 from .volumes import CHUNK, Checksum, Volume
 
 # Bytes: what was written a while ago, so that it is not read from the memory of a disk or server alone.

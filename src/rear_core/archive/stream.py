@@ -15,7 +15,7 @@ from ..errors import ProgramFailed, RearError
 from ..shell import Argument, Outcome, Shell
 from . import diagnostics, read_again
 from .encryption import Keys, cipher
-from .members import Listing, Members, with_index
+from .members import RECORDS, Listing, Members, with_index
 from .served import Served
 
 # Extended attributes carry everything: ACLs and capabilities in the kernel's binary form, with numbers, and SELinux
@@ -23,13 +23,13 @@ from .served import Served
 ATTRIBUTES = ("--xattrs", "--xattrs-include=*", "--numeric-owner")
 
 CREATE = (
-    "tar", "--create", "--file=-", "--format=posix", "--pax-option=delete=atime,delete=ctime", *ATTRIBUTES,
+    "tar", "--create", "--file=-", RECORDS[0], "--format=posix", "--pax-option=delete=atime,delete=ctime", *ATTRIBUTES,
     "--sparse", "--one-file-system", "--warning=no-xdev", "--totals", "--verbose",
     # Excluded is what matches from its beginning; * also matches a slash and a leading dot.
     "--anchored", "--wildcards", "--wildcards-match-slash",
 )  # fmt: skip
 EXTRACT = (
-    "tar", "--extract", "--file=-", *ATTRIBUTES, "--preserve-permissions", "--same-owner",
+    "tar", "--extract", "--file=-", *RECORDS, *ATTRIBUTES, "--preserve-permissions", "--same-owner",
     "--delay-directory-restore", "--warning=no-timestamp", "--totals", "--verbose",
 )  # fmt: skip
 
@@ -111,17 +111,15 @@ def pack(
         stack.enter_context(mounts.noted())
         index = stack.enter_context(members.counted())
         copy = stack.enter_context(listing.reading())
-        stages: list[Sequence[Argument]] = [
-            with_index(tar, index), ("tee", f"/proc/self/fd/{copy}"), COMPRESSORS[compression].pack
-        ]  # fmt: skip
-        descriptors = [index, copy]
+        stages: list[Sequence[Argument]] = [with_index(tar, index), COMPRESSORS[compression].pack]
+        descriptors = [index]
         if keys:
             command, descriptor = stack.enter_context(cipher(keys))
             stages.append(command)
             descriptors.append(descriptor)
         outcomes = sh.pipe(
-            *filter(None, stages), take=take, started=started, pass_fds=descriptors, ok={"tar": (0, 1, 2)},
-            env=env, keep={"tar": heard},
+            *filter(None, stages), take=take, copy=copy, started=started, pass_fds=descriptors,
+            ok={"tar": (0, 1, 2)}, env=env, keep={"tar": heard},
         )  # fmt: skip
     tar_ended = outcomes[0]
     read_again.check(diagnostics.told(tar_ended.stderr, "shrank"), root)

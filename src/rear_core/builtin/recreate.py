@@ -321,12 +321,14 @@ def compare(run: Run) -> None:
     """Describe what was built, and note every difference from what was recorded."""
     from dataclasses import replace
 
+    from ..storage.in_place import visible
     from ..storage.outcome import outcome
 
     made, rebuilt = recovery_plan(run), run.rebuilt
     assert rebuilt is not None
     try:
-        identifiers, differences = outcome(made.site.layout, described(run, made.mapping, made.site.layout))
+        now = described(run, made.mapping, made.site.layout)
+        identifiers, differences = outcome(visible(made.site.layout, made.in_place, now), now)
     except RearError as error:
         # The storage is there all the same; only nobody knows how well it was copied.
         run.report.warn(f"cannot compare the storage with the recorded one: {error.message}")

@@ -32,10 +32,12 @@ class InPlace:
 
 
 def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
-    """The ids of all that has to stay for what is lost otherwise: down to the disks, with the other partitions of their
-    tables and the other volumes of their groups."""
+    """The ids of all that has to stay for what is lost otherwise: what stands on it, as a closed LUKS volume does, and
+    down to the disks, with the other partitions of their tables and the other volumes of their groups."""
     site = Site(layout, {})
-    found = {id for stake in stakes for content in stake.lost for item in content.items for id in site.below(item)}
+    lost = {item for stake in stakes for content in stake.lost for item in content.items}
+    lost |= {item.id for item in layout if item.is_storage and lost & site.below(item.id)}
+    found = {id for item in lost for id in site.below(item)}
     while True:
         divided = {id for id in found if site.item(id).is_divided}
         beside = {item.id for item in layout if divided.intersection(item.needs)}
@@ -59,11 +61,21 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
     shared = [str(c) for c in contents if c.fate != LOST and filesystems & ids.intersection(c.items)]
     if shared:
         raise Refused(f"it cannot be kept in place: {'; '.join(shared)} is on the same file system", ADVICE)
-    _, differences = outcome(make(_carriers(layout, ids)), make(_carriers(now, ids)))
+    recorded = visible(layout, ids, now)
+    _, differences = outcome(make(_carriers(recorded, ids)), make(_carriers(now, ids)))
     if differences:
         raise Refused(f"it cannot be kept in place: {'; '.join(differences)}", ADVICE)
     devices = {item.id: getattr(item, "device", "") for item in now if item.id in ids and not isinstance(item, Disk)}
     return InPlace(ids, {id: path for id, path in devices.items() if path})
+
+
+def visible(layout: Layout, ids: frozenset[str], now: Layout) -> Layout:
+    """The layout without what lies in volumes that stay and are closed: it is known by them, and cannot be seen."""
+    opened, still = ({item.id for item in items if getattr(item, "device", "")} for items in (layout, now))
+    closed = {item.id for item in now} & ids & opened - still
+    site = Site(layout, {})
+    inside = {item.id for item in layout if item.id in ids - closed and closed & site.below(item.id)}
+    return make(item.at_rest() if item.id in closed else item for item in layout if item.id not in inside)
 
 
 def _carriers(layout: Layout, ids: frozenset[str]) -> Iterator[Item]:

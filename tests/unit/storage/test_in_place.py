@@ -17,7 +17,7 @@ from rear_core.storage.fate import Exclusions, contents, stakes
 from rear_core.storage.in_place import InPlace, carrying, check, staying
 from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import StorageKind
-from rear_core.storage.layout import Item, Layout, make
+from rear_core.storage.layout import Item, Layout, LeftOut, make
 from rear_core.storage.luks import Luks
 from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import Assignment, Match
@@ -64,6 +64,27 @@ def test_partitions_stay_with_their_table_and_the_others_are_cleared() -> None:
     assert sorted(ids) == ["disk:a", "fs:home", "partition:1", "partition:2", "partition:3", "table:a"]
     found = check(layout, ids, contents(layout, HOME), layout)
     assert found.cleared(Site(layout, {"disk:a": "/dev/vda"})) == ["/dev/vda1", "/dev/vda3"]
+
+
+def test_a_volume_of_which_nobody_knows_the_inside_stays_on_its_partition() -> None:
+    vault = Luks("luks:l", ("partition:2",), 2, "l", "aes", 256, "sha256")
+    layout = make([*PARTITIONED[:7], vault], [LeftOut("inside /dev/sda2", "closed", lost=True, on=("partition:2",))])
+    ids = kept(layout)
+    assert "luks:l" in ids and "fs:root" not in ids
+    assert check(layout, ids, contents(layout, HOME), layout).ids == ids
+
+
+def test_what_lies_in_a_closed_volume_is_known_by_that() -> None:
+    vault = Luks("luks:l", ("partition:2",), 2, "l", "aes", 256, "sha256", name="crypt", device="/dev/mapper/crypt")
+    inside = Luks("luks:i", ("luks:l",), 2, "i", "aes", 256, "sha256")
+    layout = make([*PARTITIONED[:7], vault, inside], [LeftOut("inside crypt", "closed", lost=True, on=("luks:l",))])
+    now = make([*PARTITIONED[:7], replace(vault, name="", device="")])
+    ids = kept(layout)
+    assert {"luks:l", "luks:i"} < ids
+    assert check(layout, ids, contents(layout, HOME), now).ids == ids
+    other = make([*PARTITIONED[:7], replace(vault, name="", device="", key_size=512)])
+    with pytest.raises(Refused, match="key size"):
+        check(layout, ids, contents(layout, HOME), other)
 
 
 def test_volumes_stay_with_their_group_on_all_its_disks_and_what_carries_them_has_to_be_active() -> None:
