@@ -11,10 +11,12 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from rear_core.new_plugin import describe, files
 from rear_core.testing import conformance
 
 pytestmark = pytest.mark.slow
@@ -99,12 +101,39 @@ def write(run):
     path.write_bytes(run.image.kernel.read_bytes())
     run.results.append(path)
 '''
+# What stands in for a place without room: the plugin that is tried looks for it.
+FULL = """\
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from rear_core.testing.conformance import *
+from rear_core.testing.harness import Supply
+
+DISTRIBUTION = "{DISTRIBUTION}"
+
+
+@contextmanager
+def full():
+    os.environ["TRIAL_FULL"] = "yes"
+    yield
+    del os.environ["TRIAL_FULL"]
+
+
+@pytest.fixture
+def supply():
+    return Supply(full=full)
+"""
 IGNORE = "try:\n        run.sh.run('uname')\n    except RearError:\n        pass\n    "
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The good plugin of a kind with `old` made `new`, what finds that, and what it says."""
+    """The good plugin of a kind with `old` made `new`, what finds that, and what it says.
+
+    Without `good` that is what `rear plugins new` writes. `supply` are tests that come with the plugin.
+    """
 
     check: str
     old: str
@@ -112,6 +141,12 @@ class Fault:
     reason: str
     kind: str = "backup"
     good: str = GOOD
+    supply: str = ""
+
+
+# Faults of a new storage technology, and of a new boot loader.
+of_volumes = partial(Fault, kind="storage", good="")
+of_loader = partial(Fault, kind="boot", good="")
 
 
 FAULTS = {
@@ -202,23 +237,110 @@ FAULTS = {
         "test_finalize_leaves_a_system_that_fits_as_it_is", "    pass", "    (run.target / 'done').touch()",
         "was made and is still there", "os", OS,
     ),
+    "broken": Fault(
+        "test_a_client_that_fails_midway_leaves_the_last_backup", "    archive.save(run, place(run))",
+        "    try:\n        archive.save(run, place(run))\n    except RearError:\n        run.report.warn('it failed')",
+        "tar died midway, and the run ended well",
+    ),
+    "greedy": Fault(
+        "test_a_full_target_leaves_the_last_backup", "    archive.save(run, place(run))",
+        "    import os, shutil\n    if 'TRIAL_FULL' in os.environ:\n        shutil.rmtree(place(run))\n"
+        "        raise RearError('there is no room')\n    archive.save(run, place(run))",
+        "the last backup cannot be restored", supply=FULL,
+    ),
+    "changing": of_volumes(
+        "test_its_items_are_the_same_in_layout_json", "    @property\n    def modules",
+        "    def __post_init__(self) -> None:\n        object.__setattr__(self, 'name', f'{self.name}x')\n\n"
+        "    @property\n    def modules", "is another one after it was written and read",
+    ),
+    "driverless": of_volumes(
+        "test_its_root_names_its_kernel_modules", 'frozenset({"dm_mod"})', "frozenset()",
+        "`modules` of 'xdriverless' is empty",
+    ),
+    "unloaded": of_volumes(
+        "test_its_root_names_its_kernel_modules", ', modules=["dm_mod"]', "",
+        "needs the modules {'dm_mod'}, and `contents` does not name them",
+    ),
+    "restless": of_volumes(
+        "test_what_runs_of_it_is_stopped_before_a_wipe", "stop=stop,", "",
+        "runs, and no `stop` stops it: its disk cannot be erased",
+    ),
+    "hasty": of_volumes(
+        "test_what_runs_of_it_is_stopped_before_a_wipe", "if device.type != TYPE:", "if not device.type:",
+        "`stop` stops /dev/sda, which is a disk and no device of its own",
+    ),
+    "stiff": of_volumes(
+        "test_its_storage_answers_for_another_size", "        sizes.shrink(self.id, amount)", "        pass",
+        "its `shrink` takes them from nothing",
+    ),
+    "secretive": of_volumes(
+        "test_its_commands_have_reasons_and_name_what_they_destroy", '        destroys=f"what lies on {device}",\n', "",
+        "writes to /dev/sda and does not name what is lost",
+    ),
+    "shell": of_volumes(
+        "test_its_commands_have_reasons_and_name_what_they_destroy", "START, device, item.name",
+        'START.replace("$0", device), device, item.name', "stands in a script, where a name is code",
+    ),
+    "poor": of_volumes(
+        "test_its_plan_starts_what_the_rescue_system_carries", '"dmsetup", ', "",
+        "a recovery starts ['dmsetup'], which `contents` does not require",
+    ),
+    "renaming": of_volumes(
+        "test_its_identifiers_and_names_are_kept", "{PREFIX: self.uuid}", '{PREFIX: self.uuid, "LABEL": "other"}',
+        "LABEL=other is in no command",
+    ),
+    "mumbling": of_volumes(
+        "test_its_notes_and_refusals_are_texts", "    if not item.dev", '    yield from "no"\n    if not item.dev',
+        "says nothing: yield one text for each note",
+    ),
+    "lost": of_loader(
+        "test_the_entries_of_its_menu_are_there", 'words["kernel"], initramfs', 'words["kernel"] + "-old", initramfs',
+        "/boot/vmlinuz-6.1-old of '' is not there",
+    ),
+    "unlisted": of_loader(
+        "test_its_files_that_name_devices_are_listed", "[NamingFile(CONFIGURATION, words)]", "[]",
+        "`naming_files` has no file for it",
+    ),
+    "stale": of_loader(
+        "test_its_configuration_follows_other_identifiers", "NamingFile(CONFIGURATION, words)",
+        'NamingFile(CONFIGURATION, words, whole=lambda _: "root=UUID=5f0d7c1e-8a3b-4c2d-9e6f-0a1b2c3d4e5f")',
+        "still names 5f0d7c1e-8a3b-4c2d-9e6f-0a1b2c3d4e5f, which is another identifier now",
+    ),
+    "homeless": of_loader(
+        "test_its_installation_starts_what_is_there", "run_inside(run, INSTALL,", "run.sh.run(INSTALL,",
+        "xhomeless-install is started by `install`, and not in rear_rescue_contents",
+    ),
+    "content": of_loader(
+        "test_what_it_lacks_to_start_is_told", 'return [f"{path} is missing"', 'return [] and [f"{path} is missing"',
+        "is missing, and `verify` finds nothing wrong",
+    ),
     # Its distribution has another name, see `lay`.
     "astray": Fault("test_its_name_selects_it", "", "", "who lacks it is told to install rear-backup-xastray"),
 }  # fmt: skip
 
 
-def lay(folder: Path, name: str, fault: Fault) -> str:
-    """Install a plugin into a folder of the search path; the name of its distribution."""
-    distribution = "rear-xastray" if name == "xastray" else f"rear-{fault.kind}-{name}"
-    package = folder / f"rear_{name}"
-    package.mkdir()
-    assert fault.old in fault.good
-    code = fault.good.replace(fault.old, fault.new, 1) if fault.old else fault.good
-    (package / "__init__.py").write_text(code.replace("{NAME}", name.upper()))
-    info = folder / f"rear_{name}-1.dist-info"
-    info.mkdir()
+def lay(path: Path, name: str, fault: Fault) -> str:
+    """Install a plugin into the folder `site`, and its tests into one of its own; the name of its distribution."""
+    words = describe(fault.kind, name)
+    distribution = "rear-xastray" if name == "xastray" else words["distribution"]
+    texts = files(words) if not fault.good else {f"src/{words['package']}/__init__.py": fault.good}
+    if fault.supply:
+        texts["tests/test_conformance.py"] = fault.supply.replace("{DISTRIBUTION}", distribution)
+    assert any(fault.old in text for text in texts.values()), f"no file of the good plugin has {fault.old!r}"
+    for file, text in texts.items():
+        folder, _, rest = file.partition("/")
+        # Modules of tests need different names.
+        place = (
+            path / "site" / rest if folder == "src" else path / name / rest.replace("test_conf", f"test_{name}_conf")
+        )
+        if folder in ("src", "tests"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            code = text.replace(fault.old, fault.new, 1) if fault.old and folder == "src" else text
+            place.write_text(code.replace("{NAME}", name.upper()) if fault.good else code)
+    info = path / "site" / f"{words['package']}-1.dist-info"
+    info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[rear.{fault.kind}]\n{name.upper()} = rear_{name}\n")
+    (info / "entry_points.txt").write_text(f"[rear.{words['kind']}]\n{name.upper()} = {words['package']}\n")
     return distribution
 
 
@@ -239,8 +361,7 @@ def run_suite(path: Path, chosen: str, *distributions: str) -> str:
 def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What is said of all faulty plugins, each under the check that is to find it."""
     path = tmp_path_factory.mktemp("faulty")
-    (path / "site").mkdir()
-    names = [lay(path / "site", f"x{name}", fault) for name, fault in FAULTS.items()]
+    names = [lay(path, f"x{name}", fault) for name, fault in FAULTS.items()]
     chosen = " or ".join(f"({fault.check} and x{name})" for name, fault in FAULTS.items())
     return run_suite(path, chosen, *names)
 
@@ -254,13 +375,15 @@ def test_a_fault_is_found_and_named(said: str, name: str) -> None:
     assert fault.reason in told[1]
 
 
-@pytest.mark.parametrize(("kind", "code"), [("backup", GOOD), ("os", OS), ("output", OUTPUT)])
-def test_a_good_plugin_passes_and_is_told_what_does_not_apply(tmp_path: Path, kind: str, code: str) -> None:
-    (tmp_path / "site").mkdir()
-    name = lay(tmp_path / "site", "good", Fault("", "", "", "", kind, code))
+GOODS = {"backup": GOOD, "os": OS, "output": OUTPUT, "storage": "", "boot": ""}
+
+
+@pytest.mark.parametrize("kind", GOODS)
+def test_a_good_plugin_passes_and_is_told_what_does_not_apply(tmp_path: Path, kind: str) -> None:
+    name = lay(tmp_path, "good", Fault("", "", "", "", kind, GOODS[kind]))
     told = run_suite(tmp_path, "test", name)
-    assert re.search(r"\d+ passed, \d+ skipped in", told), told[-3000:]
-    assert f"{name}: {kind} GOOD: has no step in " in told
+    assert re.search(r"\d+ passed, \d+ skipped", told), told[-3000:]
+    assert re.search(rf"{name}: \w+ GOOD: has no step in ", told)
 
 
 def test_a_distribution_that_is_not_there_is_named(tmp_path: Path) -> None:

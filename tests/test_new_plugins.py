@@ -11,11 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.plugins import KINDS
+from rear_core.new_plugin import KINDS, describe, files
 
 pytestmark = pytest.mark.slow
 
-TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial" / "first-plugin.md"
+ROOT = Path(__file__).parent.parent
+# What is written by which words, and the distribution that it makes. Names of one kind of entry point are different.
+NEW = {
+    "backup box": "rear-backup-box",
+    "backup vault --client": "rear-backup-vault",
+    "output box": "rear-output-box",
+    "os box": "rear-os-box",
+    "storage disks": "rear-storage-disks",
+    "boot starter": "rear-boot-starter",
+    "extra box": "rear-extra-box",
+}
+# The shortest, the longest, and one with all that a name may have.
+NAMES = ("a", "x" * 30, "X2-Go-9z")
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-plugin.md"
 COMMANDS = {
     "pip": "-m pip", "pytest": "-m pytest", "rear": "-c 'from rear_core.cli import main; main()' --config-dir {etc}",
 }  # fmt: skip
@@ -53,19 +66,20 @@ class Workshop:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """With a new plugin of each kind, installed."""
+    """With a new plugin of each kind, installed from its wheel."""
     made = Workshop(tmp_path_factory.mktemp("workshop"))
-    for kind in KINDS:
-        assert made.sh(f"rear plugins new {kind} box") == (
-            f"Made rear-{kind}-box. Next: cd rear-{kind}-box && pip install --editable '.[test]' && pytest\n"
+    for words, distribution in NEW.items():
+        assert made.sh(f"rear plugins new {words}") == (
+            f"Made {distribution}. Next: cd {distribution} && pip install --editable '.[test]' && pytest\n"
         )
-    made.sh("pip install " + " ".join(f"./rear-{kind}-box[test]" for kind in KINDS))
+    made.sh("pip wheel --wheel-dir wheels " + " ".join(f"./{name}" for name in NEW.values()))
+    made.sh("pip install wheels/*.whl")
     return made
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_plugin_passes_its_tests(workshop: Workshop, kind: str) -> None:
-    tested = workshop.sh(f"cd rear-{kind}-box && pytest -p no:cacheprovider")
+@pytest.mark.parametrize("distribution", NEW.values())
+def test_a_new_plugin_passes_its_tests(workshop: Workshop, distribution: str) -> None:
+    tested = workshop.sh(f"cd {distribution} && pytest -p no:cacheprovider")
     assert re.search(r"\d+ passed, \d+ skipped in", tested)
 
 
@@ -75,18 +89,54 @@ def test_its_conformance_is_tested_alone(workshop: Workshop) -> None:
     assert "test_rear_extra_box" not in tested
 
 
+def test_what_is_installed_is_tested_without_its_source(workshop: Workshop) -> None:
+    """What only its own tests could give is skipped with the reason; nothing is written to this machine."""
+    options = " ".join(f"--rear-conformance {name}" for name in NEW.values())
+    tested = workshop.sh(f"mkdir empty && cd empty && pytest {options} -rs -p no:cacheprovider")
+    assert re.search(r"\d+ passed, \d+ skipped in", tested)
+    for reason in (
+        "backup BOX: BOX_DIR is not set, and no fixture `supply` is at hand",
+        "extra disks: no fixture `supply` gives machines or layouts with its storage",
+        "extra starter: no fixture `supply` gives systems that it starts",
+    ):
+        assert reason in tested
+    assert "test_its_media_are_there_when_it_says_so" not in tested
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "client"])
+def test_what_is_written_is_in_good_style_whatever_its_name(tmp_path: Path, kind: str) -> None:
+    for name in NAMES:
+        words = describe("backup", name, client=True) if kind == "client" else describe(kind, name)
+        for path, text in files(words).items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_text(text)
+    everything, code = str(tmp_path), [f"{tmp_path}/{NAMES[0]}/{folder}" for folder in ("src", "tests")]
+    for tool in (["ruff", "check", everything], ["ruff", "format", "--check", everything], ["mypy", "--strict", *code]):
+        done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_new_plugins_come_and_go(workshop: Workshop) -> None:
-    listed = workshop.sh("rear plugins list").splitlines()
-    states = {row.split()[2]: row.split()[-1] for row in listed if "-box" in row}
-    assert states == {f"rear-{kind}-box": "active" if kind == "extra" else "available" for kind in KINDS}
+    listed = [row.split() for row in workshop.sh("rear plugins list").splitlines()]
+    states = {row[2]: row[-1] for row in listed if row[2] in NEW.values()}
+    expected = {name: "active" if KINDS[words.split()[0]] == "extra" else "available" for words, name in NEW.items()}
+    assert states == expected
     workshop.sh("pip uninstall --yes " + " ".join(states))
-    assert "-box" not in workshop.sh("rear plugins list")
+    assert not [row for row in workshop.sh("rear plugins list").splitlines() if row.split()[2] in NEW.values()]
+
+
+def test_each_kind_is_tried() -> None:
+    assert {words.split()[0] for words in NEW} == KINDS.keys()
 
 
 def test_a_name_that_is_taken_is_a_refusal(workshop: Workshop) -> None:
     assert "ERROR: rear-backup-nfs has the plugin backup NFS already" in workshop.sh(
         "rear plugins new backup nfs || test $? = 3"
     )
+
+
+def test_only_a_backup_has_a_client(workshop: Workshop) -> None:
+    assert "ERROR: --client is for a backup" in workshop.sh("rear plugins new storage disks --client || test $? = 3")
 
 
 def test_the_tutorial_is_true(workshop: Workshop) -> None:

@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from rear_core.errors import RearError, Refused
-from rear_core.new_plugin import TEMPLATES, describe, files, write
-from rear_core.plugins import KINDS, Found
+from rear_core.new_plugin import KINDS, TEMPLATES, describe, files, write
+from rear_core.plugins import Found
 
+# What packages have besides that which all have.
+FURTHER = {
+    "storage": {"src/PACKAGE/volumes.py", *(f"tests/machine/commands/{name}.txt" for name in (
+        "blkid", "dumpe2fs", "findmnt", "fstab", "getconf", "head", "inventory", "lsblk", "sfdisk", "swapon"))},
+    "boot": {"src/PACKAGE/loader.py"},
+}  # fmt: skip
 INSTALLED = [Found("backup", "TAPE", "rear_backup_tape", "rear-backup-tape", "1")]
 
 
@@ -29,24 +35,37 @@ def test_a_package_has_all_that_its_author_needs(tmp_path: Path, kind: str) -> N
     assert found == {
         ".gitignore", "README.md", "pyproject.toml", f"src/{package}/__init__.py", f"src/{package}/py.typed",
         "tests/test_conformance.py", f"tests/test_{package}.py",
+        *(name.replace("PACKAGE", package) for name in FURTHER.get(kind, ())),
     }  # fmt: skip
     assert os.listdir(tmp_path) == [folder.name]
     name = "BIG-BOX" if kind in ("backup", "output") else "big-box"
-    assert f'[project.entry-points."rear.{kind}"]\n{name} = "{package}"\n' in (folder / "pyproject.toml").read_text()
+    assert (
+        f'[project.entry-points."rear.{KINDS[kind]}"]\n{name} = "{package}"\n'
+        in (folder / "pyproject.toml").read_text()
+    )
     for path in folder.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_every_template_belongs_to_a_kind() -> None:
-    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} - {"__pycache__"} == {"any", *KINDS}
+    assert {path.name for path in TEMPLATES.iterdir() if path.is_dir()} - {"__pycache__"} == {"any", "client", *KINDS}
     assert {path.suffix for path in TEMPLATES.glob("*/**/*") if path.is_file()} - {".pyc"} == {".j2"}
 
 
-@pytest.mark.parametrize("name", ["", "1box", "-box", "box-", "a--b", "a_b", "../x", "a b", "\u00e4", "a.b", "x\n"])
+@pytest.mark.parametrize(
+    "name", ["", "1box", "-box", "box-", "a--b", "a_b", "../x", "a b", "\u00e4", "a.b", "x\n", "x" * 31]
+)
 def test_what_cannot_name_a_plugin_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused, match="cannot name a plugin"):
         make(tmp_path, name=name)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_backup_by_a_client_has_a_stand_in_for_it(tmp_path: Path) -> None:
+    folder = write("backup", "acme", tmp_path, INSTALLED, [], client=True)
+    assert (folder / "tests/client.py").is_file()
+    with pytest.raises(Refused, match="--client is for a backup, and not for output"):
+        write("output", "acme", tmp_path, INSTALLED, [], client=True)
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
@@ -71,7 +90,7 @@ def test_half_a_package_is_never_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_no_template_asks_for_more_than_is_known() -> None:
-    for kind in KINDS:
-        for text in files(kind, describe(kind, "acme")).values():
+    for words in (*(describe(kind, "acme") for kind in KINDS), describe("backup", "acme", client=True)):
+        for text in files(words).values():
             assert "{{" not in text
             assert "{%" not in text

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import vendors
-from lab.vendors.server import vault
+from lab.vendors.server import failing, vault
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
@@ -32,4 +32,10 @@ def supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supply]:
         (path / "nsr/res/nsrladb/nsrla.json").write_text(json.dumps({"key": KEY, "port": server.port}))
         (path / "nsr/logs/nsrexecd.pid").write_text(str(os.getpid()))
         settings = "NSRSERVER=localhost\nNSR_CLIENT_NAME=web1\n"
-        yield Supply(settings, programs=path, environment={"NSR_ROOT": f"{path}/nsr"})
+        yield Supply(
+            settings,
+            programs=path,
+            environment={"NSR_ROOT": f"{path}/nsr"},
+            midway=lambda: failing(server, "lost"),
+            full=lambda: failing(server, "full"),
+        )

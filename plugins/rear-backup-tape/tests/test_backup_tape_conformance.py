@@ -24,4 +24,4 @@ def supply() -> Iterator[Supply]:
     assert drive.cartridge is not None
     write_label(StandInTape(drive.cartridge, drive), Label("2026-01-01T000000Z"))
     with in_drive(DRIVE, drive):
-        yield Supply(f"TAPE_DEVICE={DRIVE}\n")
+        yield Supply(f"TAPE_DEVICE={DRIVE}\n", one_backup=True)

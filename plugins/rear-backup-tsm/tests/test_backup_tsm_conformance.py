@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import vendors
-from lab.vendors.server import vault
+from lab.vendors.server import failing, vault
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
@@ -40,4 +40,9 @@ def supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supply]:
         (path / "dsm.sys").write_text(DSM_SYS.format(port=server.port, folder=path))
         (path / "adsm/TSM.KDB").write_bytes(base64.b64encode(PASSWORD.encode()))
         (path / "adsm/TSM.sth").write_bytes(b"key")
-        yield Supply(f"TSM_CLIENT_DIR={path}\n", programs=path)
+        yield Supply(
+            f"TSM_CLIENT_DIR={path}\n",
+            programs=path,
+            midway=lambda: failing(server, "lost"),
+            full=lambda: failing(server, "full"),
+        )

@@ -185,8 +185,9 @@ def show(plugin: Found, options: Options) -> None:
 
 
 @plugins.command("new")
-@click.argument("kind", type=click.Choice(["backup", "output", "os", "extra"]))
+@click.argument("kind", type=click.Choice(["backup", "output", "os", "storage", "boot", "extra"]))
 @click.argument("name")
+@click.option("--client", is_flag=True, help="Of a backup: save and restore by the client program of a vendor.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -194,17 +195,18 @@ def show(plugin: Found, options: Options) -> None:
     metavar="DIR",
     help="Create the package in DIR instead of the current folder.",
 )
-def new_plugin(kind: str, name: str, directory: Path) -> None:
+def new_plugin(kind: str, name: str, client: bool, directory: Path) -> None:
     """Write the package rear-KIND-NAME of a new plugin: small, working, with tests, ready to be changed.
 
-    NAME is what the configuration will say, as in BACKUP=NAME; for an os it is ID in /etc/os-release.
+    NAME is what the configuration will say, as in BACKUP=NAME; for an os it is ID in /etc/os-release. Storage
+    technologies, boot loaders and extras are always active, and are only called so.
     """
     from ..new_plugin import write
 
     found = discover()
     settings = {setting.name for module in builtin.modules() for setting in getattr(module, "rear_settings", list)()}
     settings |= {setting.name for plugin in found for setting in settings_of(plugin)}
-    folder = write(kind, name, directory, found, sorted(settings))
+    folder = write(kind, name, directory, found, sorted(settings), client)
     where = shlex.quote(os.fspath(folder))
     click.echo(f"Created {folder}. Next: cd {where} && pip install --editable '.[test]' && pytest")
 

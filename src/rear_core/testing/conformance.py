@@ -20,11 +20,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from inspect import isfunction
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -36,11 +34,17 @@ from ..rescue.programs import base_contents
 from ..settings import Setting, Sources, evaluate, parse, render
 from ..shell import Shell
 from ..step import MAKING
-from .harness import RECOVERING, Ended, Harness, Subject, Supply, make_tree
+from . import conformance_backup, conformance_boot, conformance_storage
+from .conformance_backup import *  # noqa: F403
+from .conformance_boot import *  # noqa: F403
+from .conformance_storage import *  # noqa: F403
+from .harness import RECOVERING, Ended, Harness, Subject, make_tree
+from .performing import can_run, is_line, performed, recovery, skip, successful, unchanged
 from .source import misspelled_hooks, settings_read
-from .watch import changes, differences, picture
+from .watch import differences, picture
 
 __all__ = [
+    *conformance_backup.__all__, *conformance_boot.__all__, *conformance_storage.__all__,
     "harness", "test_a_failed_program_in_a_recovery_is_told_and_undone",
     "test_a_failed_program_is_told_and_undone", "test_each_setting_it_reads_is_declared",
     "test_finalize_leaves_a_system_that_fits_as_it_is", "test_its_hooks_are_those_of_the_contract",
@@ -56,7 +60,6 @@ HEAVY = {
     "requests", "sqlite3", "ssl", "tkinter", "unittest", "urllib.request", "xml.etree.ElementTree",
 }  # fmt: skip
 MODULES = 60
-LONGEST = 400
 # Run in an interpreter of its own, which has what every run of rear has.
 IMPORT = """\
 import importlib, json, sys
@@ -81,7 +84,7 @@ print(json.dumps({"modules": sorted(set(sys.modules) - before), "done": done}))
 @pytest.fixture
 def harness(request: pytest.FixtureRequest, subject: Subject, tmp_path: Path) -> Harness:
     """Runs the plugin's steps, with what the fixture `supply` beside these tests gives."""
-    supply = request.getfixturevalue("supply") if hasattr(request.module, "supply") else Supply()
+    supply = request.getfixturevalue("supply") if hasattr(request.module, "supply") else None
     return Harness(subject, supply, tmp_path)
 
 
@@ -176,7 +179,7 @@ def test_prep_changes_nothing(harness: Harness) -> None:
     can_run(harness)
     with unchanged(harness):
         ended = harness.go("prep")
-    successful(ended)
+    successful(harness, ended)
 
 
 def test_verify_changes_nothing(harness: Harness) -> None:
@@ -213,13 +216,12 @@ def fail_each(harness: Harness, good: Ended, again: Callable[..., Ended]) -> Non
         if again == harness.make:
             harness.supply.renew()
         before = picture(harness.folder, passing)
-        ended = again(failing=program)
+        ended = again(replaced={program: harness.fail})
         assert program in ended.started, f"{program} is not started again: Supply.renew can make a first run of it"
         assert set(ended.told) - set(good.told), f"{program} failed, and neither an error nor a warning tells of it"
         assert program == "umount" or not ended.mounted, f"{program} failed, and these are mounted: {ended.mounted}"
         if ended.error:
-            message = ended.error.message
-            assert "\n" not in message and 0 < len(message) <= LONGEST, f"{program} failed: {message!r} is no line"
+            assert is_line(ended.error.message), f"{program} failed: {ended.error.message!r} is no line"
             left = differences(before, picture(harness.folder, passing))
             assert left == [], f"{program} failed, and this is left of it"
 
@@ -266,48 +268,4 @@ def test_finalize_leaves_a_system_that_fits_as_it_is(harness: Harness) -> None:
     harness.restored.mkdir()
     with unchanged(harness):
         ended = harness.go("finalize")
-    assert successful(ended).run.recovery.problems == []
-
-
-def performed(harness: Harness, *phases: str) -> Ended:
-    """Run the plugin's steps of some phases, which must succeed."""
-    if not harness.has_steps(*phases):
-        skip(harness.subject, f"has no step in {', '.join(phases)}")
-    can_run(harness)
-    if not any(harness.tree.glob("*")):
-        make_tree(harness.tree)
-    return successful(harness.go(*phases))
-
-
-def recovery(harness: Harness) -> Ended:
-    """Bring back what was saved, which must succeed."""
-    return successful(harness.recover())
-
-
-def successful(ended: Ended) -> Ended:
-    """A run that came to a good end."""
-    if ended.error:
-        hint = "does the fixture `supply` give all that the plugin needs?"
-        pytest.fail(f"its steps fail: {ended.error} ({ended.error.hint}); {hint}")
-    return ended
-
-
-def can_run(harness: Harness) -> None:
-    """Skip the check where the plugin's author says that no step can be run."""
-    if harness.supply.cannot_run:
-        skip(harness.subject, harness.supply.cannot_run)
-
-
-@contextmanager
-def unchanged(harness: Harness) -> Iterator[None]:
-    """A block after which all is as it was before."""
-    before = picture(harness.folder, harness.passing)
-    with changes(harness.passing) as changed:
-        yield
-    assert changed == []
-    assert differences(before, picture(harness.folder, harness.passing)) == []
-
-
-def skip(subject: Subject, reason: str) -> NoReturn:
-    """Say that a check does not apply, to what, and why."""
-    pytest.skip(f"{subject}: {reason}")
+    assert successful(harness, ended).run.recovery.problems == []

@@ -9,10 +9,10 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import builtin
 from ..builtin.system import write_description
@@ -27,6 +27,10 @@ from ..step import MAKING
 from ..work_area import mounts_below, remove
 from ..workflow import WORKFLOWS, plan
 
+if TYPE_CHECKING:
+    from ..storage.layout import Layout
+
+NONE: Mapping[str, Path] = {}
 RECOVERING = ("config", "verify", "restore")
 # The machine that a plugin sees has one file system, which is left out: what is saved is the tree alone.
 MOUNTS = """\
@@ -55,6 +59,11 @@ class Supply:
     `renew` puts places back as they were before anything was made, where that decides what a run does.
     `cannot_run` is the reason why no step can be run here, not even with stand-ins: the checks that would run them are
     then skipped, and say so.
+
+    Of a backup, `midway` is a block in which the client fails after it has saved a part of the files, `full` one in
+    which the place of the backups has no room; `one_backup` says that it holds one, over which the next is written. For
+    a storage technology, `machines` are folders of recordings (`rear_core.testing.fake_shell`), `layouts` further
+    storage with its items. For a boot loader, `systems` are those that it starts.
     """
 
     settings: str = ""
@@ -63,6 +72,28 @@ class Supply:
     beside: Sequence[str] = ()
     renew: Callable[[], object] = lambda: None
     cannot_run: str = ""
+    midway: Callable[[], AbstractContextManager[object]] | None = None
+    full: Callable[[], AbstractContextManager[object]] | None = None
+    one_backup: bool = False
+    machines: Sequence[Path] = ()
+    layouts: Sequence[Layout] = ()
+    systems: Sequence[Installed] = ()
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A system that the boot loader of that name starts: its files lie in the folder `tree`, `layout` is its storage.
+
+    `facts` are what `BootLoader.detect` has told of it. `files` are those without which it does not start, in the tree
+    or images that stand for disks; `disks` then are their paths by the ids of the disks.
+    """
+
+    loader: str
+    tree: Path
+    layout: Layout
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[str] = ()
+    disks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,12 +146,12 @@ def _same(one: str, other: str) -> bool:
 class WatchedShell(Shell):
     """A real shell that looks into folders of stand-ins first and notes what it starts.
 
-    The program `failing` ends with status 99. With `bare` no program is installed. `looked_for` are those that a plugin
-    asked for by `which`, as it can do without them.
+    `replaced` are programs in the place of others. With `bare` no program is installed. `looked_for` are those that a
+    plugin asked for by `which`, as it can do without them.
     """
 
     folders: Sequence[Path] = ()
-    failing: str = ""
+    replaced: Mapping[str, Path] = field(default_factory=dict)
     bare: bool = False
     started: list[str] = field(default_factory=list)
     looked_for: set[str] = field(default_factory=set)
@@ -131,8 +162,8 @@ class WatchedShell(Shell):
         if self.bare:
             return None
         places = [folder / program for folder in self.folders if "/" not in program]
-        if program == self.failing:
-            return self.folders[-1] / "fail"
+        if program in self.replaced:
+            return self.replaced[program]
         return next((place for place in places if place.is_file()), None) or super().which(program)
 
     def _start(self, arguments: list[str], **options: Any) -> Any:
@@ -171,17 +202,19 @@ class Harness:
     All of the plugin's places that `supply` gives should lie beside `top`, so that changes to them are seen.
     """
 
-    def __init__(self, subject: Subject, supply: Supply, folder: Path) -> None:
+    def __init__(self, subject: Subject, supply: Supply | None, folder: Path) -> None:
         self.subject = subject
-        self.supply = supply
+        self.supplied = supply is not None
+        self.supply = supply or Supply()
         self.folder = folder
         self.top = folder / "rear-conformance"
         self.tree, self.restored, self.work = self.top / "tree", self.top / "restored", self.top / "work"
         (self.top / "etc/recovery").mkdir(parents=True)
         self.tree.mkdir()
         (self.top / "share").mkdir()
-        _program(self.top / "bin/fail", "echo 'failed on purpose' >&2; exit 99")
-        _program(self.top / "bin/findmnt", f'[ "$1" = --json ] || exec findmnt "$@"\ncat <<\'END\'\n{MOUNTS}END')
+        self.fail = program_file(self.top / "bin/fail", "/bin/sh", "echo 'failed on purpose' >&2; exit 99\n")
+        mounts = f'[ "$1" = --json ] || exec findmnt "$@"\ncat <<\'END\'\n{MOUNTS}END\n'
+        program_file(self.top / "bin/findmnt", "/bin/sh", mounts)
 
     @property
     def passing(self) -> tuple[Path, ...]:
@@ -195,10 +228,11 @@ class Harness:
         for found in wanted:
             if found.problem:
                 raise RearError(f"{found.label} is broken: {found.problem}")
-            plugins.take(found)
+            if found.kind != CORE:
+                plugins.take(found)
         return plugins
 
-    def run(self, workflow: str, *, failing: str = "", bare: bool = False) -> Run:
+    def run(self, workflow: str, *, replaced: Mapping[str, Path] = NONE, bare: bool = False) -> Run:
         """A run in an empty work area, on a machine of which nothing but the tree is to be saved."""
         from ..storage.command import Site
         from ..storage.layout import Layout
@@ -212,7 +246,7 @@ class Harness:
             config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow == "restoreonly"
         )
         folders = [*([self.supply.programs] if self.supply.programs else []), self.top / "bin"]
-        sh = WatchedShell(report.log, self.supply.environment, folders, failing, bare)
+        sh = WatchedShell(report.log, self.supply.environment, folders, replaced, bare)
         run = Run(self.settings(plugins), plugins, options, report, sh, build_dir=self.work)
         run.phases = WORKFLOWS[workflow]
         run.system = System(OperatingSystem("debian"), "web1", platform.machine(), platform.release(), Firmware("bios"))
@@ -234,10 +268,10 @@ class Harness:
         initramfs.write_bytes(b"initramfs" * 50000)
         return RescueImage(kernel, initramfs, platform.release(), "console=tty0")
 
-    def go(self, *phases: str, failing: str = "") -> Ended:
+    def go(self, *phases: str, replaced: Mapping[str, Path] = NONE) -> Ended:
         """Run the plugin's steps of some phases, and undo what the run leaves, as every run does."""
         workflow = "mkbackup" if phases[0] in MAKING else "recover" if "finalize" in phases else "restoreonly"
-        run = self.run(workflow, failing=failing)
+        run = self.run(workflow, replaced=replaced)
         assert isinstance(run.sh, WatchedShell)
         if workflow == "recover":
             write_description(run, {"system": asdict(run.system), "boot_loaders": {}})
@@ -263,14 +297,14 @@ class Harness:
         module = load(self.subject.found).module
         return any(hasattr(module, f"rear_{phase}") for phase in phases)
 
-    def make(self, *, failing: str = "") -> Ended:
+    def make(self, *, replaced: Mapping[str, Path] = NONE) -> Ended:
         """All phases of `rear mkbackup`."""
-        return self.go(*MAKING, failing=failing)
+        return self.go(*MAKING, replaced=replaced)
 
-    def recover(self, *, failing: str = "") -> Ended:
+    def recover(self, *, replaced: Mapping[str, Path] = NONE) -> Ended:
         """The phases of a recovery that bring files back into a folder."""
         discard(self.restored)
-        return self.go(*RECOVERING, failing=failing)
+        return self.go(*RECOVERING, replaced=replaced)
 
 
 def make_tree(tree: Path) -> None:
@@ -292,7 +326,9 @@ def make_tree(tree: Path) -> None:
         os.utime(path, (1_600_000_000, 1_600_000_000))
 
 
-def _program(path: Path, text: str) -> None:
+def program_file(path: Path, interpreter: str, text: str) -> Path:
+    """Write a program; its path."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.write_text(f"#!{interpreter}\n{text}")
     path.chmod(0o755)
+    return path

@@ -18,7 +18,8 @@ SUITE = Path(__file__).with_name("conformance.py")
 # Where a plugin's own tests take the suite in, and say what it needs to be tried.
 OWN = "test_*conformance.py"
 
-pytest.register_assert_rewrite("rear_core.testing.conformance")
+CHECKS = ("conformance", "conformance_backup", "conformance_boot", "conformance_storage", "stored")
+pytest.register_assert_rewrite(*(f"rear_core.testing.{name}" for name in CHECKS))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,7 +54,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from .harness import subjects
 
         own = getattr(metafunc.module, "DISTRIBUTION", None)
-        metafunc.parametrize("subject", subjects(own) if own else _chosen(metafunc.config), ids=str)
+        found = getattr(metafunc.module, "SUBJECTS", None) or (subjects(own) if own else _chosen(metafunc.config))
+        metafunc.parametrize("subject", found, ids=str)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

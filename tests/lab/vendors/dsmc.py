@@ -223,7 +223,11 @@ def incremental(session: Session, paths: list[str]) -> int:
             message(f"ANS1071E Invalid domain name entered: '{path}'")
             return 12
         request = {**session.request, "do": "save"}
-        status, names = send(session.address, request, path.rstrip("/") or "/", session.left_out)
+        try:
+            status, names = send(session.address, request, path.rstrip("/") or "/", session.left_out)
+        except NoAnswer as error:
+            message(f"ANS1329S Server {error}" if "space" in str(error) else f"ANS1017E Session rejected: {error}")
+            return 12
         for name in names:
             print(f"Normal File-->  {path.rstrip('/')}{name[1:]} [Sent]")
         count += len(names)

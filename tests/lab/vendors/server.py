@@ -20,13 +20,16 @@ from typing import Any
 
 # Of <sched.h>.
 CLONE_NEWNET = 0x40000000
+# The bytes of a backup after which its connection is lost.
+MIDWAY = 100_000
 
 
 @dataclass
 class Vault:
     """A running server: `nodes` are the clients it knows with their passwords, `clock` tells the time of a backup.
 
-    `requests` lists what was asked, without passwords.
+    `requests` lists what was asked, without passwords. `fails` is what happens in the middle of a backup: "lost" is the
+    connection, "full" the server.
     """
 
     directory: Path
@@ -34,6 +37,7 @@ class Vault:
     port: int = 0
     clock: Callable[[], float] = time.time
     requests: list[dict[str, Any]] = field(default_factory=list)
+    fails: str = ""
 
     def saved(self, node: str) -> list[dict[str, Any]]:
         """What is kept for a client: path, time, names at its top, in order of time."""
@@ -55,6 +59,16 @@ class Vault:
     def file(self, node: str, entry: dict[str, Any]) -> Path:
         """The tar file of a backup."""
         return self.directory / node / f"{entry['id']}.tar"
+
+
+@contextmanager
+def failing(server: Vault, how: str) -> Iterator[None]:
+    """A block in which the server fails in the middle of each backup."""
+    server.fails = how
+    try:
+        yield
+    finally:
+        server.fails = ""
 
 
 @contextmanager
@@ -90,10 +104,16 @@ def vault(directory: Path, nodes: dict[str, str], port: int = 0, network: Path |
             entry = {"id": f"{time.time_ns()}", "path": request["path"], "time": int(now), "names": request["names"]}
             path = running.file(node, entry)
             path.parent.mkdir(exist_ok=True)
+            if running.fails == "lost":
+                self.rfile.read(MIDWAY)
+                return None
             with path.open("wb") as file:
                 shutil.copyfileobj(self.rfile, file, 1 << 20)
+            if running.fails == "full":
+                path.unlink()
+                return self.answer({"error": "out of data storage space"})
             path.with_suffix(".json").write_text(json.dumps(entry))
-            self.answer({"bytes": path.stat().st_size})
+            return self.answer({"bytes": path.stat().st_size})
 
         def archive(self, node: str, request: dict[str, Any]) -> None:
             path = running.media(node, request["path"])

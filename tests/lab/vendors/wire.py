@@ -31,13 +31,16 @@ def ask(address: tuple[str, int], request: Mapping[str, Any], source: IO[bytes] 
         connection = socket.create_connection(address, timeout=120)
     except OSError as error:
         raise NoAnswer(f"TCP/IP connection failure: {error}") from error
-    with connection.makefile("wb") as sink:
-        sink.write(json.dumps(request).encode() + b"\n")
-        if source:
-            shutil.copyfileobj(source, sink, 1 << 20)
-    connection.shutdown(socket.SHUT_WR)
-    stream = connection.makefile("rb")
-    answer = json.loads(stream.readline() or b'{"error": "the session was lost"}')
+    try:
+        with connection.makefile("wb") as sink:
+            sink.write(json.dumps(request).encode() + b"\n")
+            if source:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        connection.shutdown(socket.SHUT_WR)
+        stream = connection.makefile("rb")
+        answer = json.loads(stream.readline() or b'{"error": "the session was lost"}')
+    except OSError as error:
+        raise NoAnswer("the session was lost") from error
     if isinstance(answer, dict) and "error" in answer:
         raise NoAnswer(answer["error"])
     return answer, stream

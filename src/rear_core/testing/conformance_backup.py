@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every backup does when it fails in the middle; `conformance` has these tests among its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ..step import MAKING
+from .harness import Ended, Harness, make_tree, program_file
+from .performing import is_line, performed, skip
+from .watch import differences, picture
+
+__all__ = ["test_a_client_that_fails_midway_leaves_the_last_backup", "test_a_full_target_leaves_the_last_backup"]
+
+# A program that dies when it has handed on so many bytes, and then says so by a file; with fewer it is the program.
+LIMIT = 100_000
+MIDWAY = """\
+import os, subprocess, sys
+done = 0
+with subprocess.Popen([{real!r}, *sys.argv[1:]], stdout=subprocess.PIPE, close_fds=False) as process:
+    while block := process.stdout.read1(1 << 16):
+        if done + len(block) > {limit}:
+            open({struck!r}, "w").close()
+            process.kill()
+            sys.exit(99)
+        done += os.write(1, block)
+sys.exit(process.returncode)
+"""
+
+
+def test_a_client_that_fails_midway_leaves_the_last_backup(harness: Harness) -> None:
+    """What was saved in part is told and is no backup: the one before it is found, checked and restored."""
+    good, saved = a_backup(harness)
+    if harness.supply.midway:
+        with harness.supply.midway():
+            failed(harness, harness.make(), saved, "the client failed midway (Supply.midway)")
+        return
+    struck = harness.top / "struck"
+    for program in good.started:
+        ended = harness.make(replaced={program: dying(harness, program, struck)})
+        if struck.exists():
+            failed(harness, ended, saved, f"{program} died midway")
+            return
+        # It had little to hand on, and this was a good run.
+        saved = picture(harness.tree)
+        change(harness)
+    skip(harness.subject, "no program hands its data on, and the fixture `supply` has no `midway`")
+
+
+def failed(harness: Harness, ended: Ended, saved: Mapping[str, str], why: str) -> None:
+    """The run ended with a message of one line, and what is restored now is what was saved before, or nothing."""
+    assert ended.error, f"{why}, and the run ended well"
+    assert is_line(ended.error.message), f"{why}: {ended.error.message!r} is no line"
+    assert not ended.mounted, f"{why}, and these are mounted: {ended.mounted}"
+    again = harness.recover()
+    if harness.supply.one_backup:
+        assert again.error, f"{why}, and what is there of the backup is restored as if it were whole"
+        return
+    if again.error:
+        pytest.fail(f"{why}, and the last backup cannot be restored: {again.error}")
+    came = Path(f"{harness.restored}{harness.tree}")
+    assert differences(saved, picture(came)) == [], f"{why}, and what is restored is not the last backup"
+
+
+def dying(harness: Harness, program: str, struck: Path) -> Path:
+    """A program in the place of another one, which it is until it dies."""
+    real = harness.run("mkbackup").sh.which(program)
+    text = MIDWAY.format(real=os.fspath(real or program), limit=LIMIT, struck=os.fspath(struck))
+    return program_file(harness.top / f"bin/dying-{Path(program).name}", sys.executable, text)
+
+
+def test_a_full_target_leaves_the_last_backup(harness: Harness) -> None:
+    """Where there is no room the run ends and says so; the last backup is there, and can be restored."""
+    _, saved = a_backup(harness)
+    if not harness.supply.full:
+        skip(harness.subject, "the fixture `supply` has no `full`, in which the place of its backups has no room")
+    with harness.supply.full():
+        failed(harness, harness.make(), saved, "the place of the backups was full (Supply.full)")
+
+
+def a_backup(harness: Harness) -> tuple[Ended, Mapping[str, str]]:
+    """A good run, and what was saved by it; the files are others afterwards."""
+    if not harness.has_steps("backup") or not harness.has_steps("restore"):
+        skip(harness.subject, "makes no backup that it restores")
+    make_tree(harness.tree)
+    good = performed(harness, *MAKING)
+    saved = picture(harness.tree)
+    change(harness)
+    return good, saved
+
+
+def change(harness: Harness) -> None:
+    """Let the files be others than those that were just saved."""
+    (harness.tree / "noise").write_bytes(os.urandom(300_000))
+    (harness.tree / "later").write_text("not in the last backup")
