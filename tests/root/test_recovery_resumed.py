@@ -265,7 +265,7 @@ def test_passphrases_are_asked_and_checked_before_anything_is_written(machine: M
     before = machine.checksum()
     console = typed(machine)
     for word, again, said in (
-        ("short", None, "Not taken: it is shorter than 8 characters"),
+        ("short", None, "Not accepted: it is shorter than 8 characters"),
         (SECRET, "something else", "Not accepted: the two differ"),
         (SECRET, SECRET, "Passphrase of the backup: "),
     ):
