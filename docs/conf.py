@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How Sphinx builds these pages: `make docs`."""
+
 from __future__ import annotations
 
 project = "rear"

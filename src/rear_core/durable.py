@@ -30,7 +30,7 @@ def write(path: Path, text: str) -> None:
             beside.replace(path)
         flush(path.parent)
     except OSError as error:
-        raise RearError(f"cannot write {path}: {error.strerror}", "look at its disk, and at the room there") from error
+        raise RearError(f"cannot write {path}: {error.strerror}", "check its disk and the free space there") from error
 
 
 def flush(path: Path) -> None:

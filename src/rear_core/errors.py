@@ -81,7 +81,7 @@ class MachineFault(RearError):
     def __init__(self, error: OSError, doing: str = "") -> None:
         super().__init__(
             (f"{doing}: " if doing else "") + f"{error.strerror}{_named(error)}",
-            "see `dmesg`: a disk or server fails, or is full; run it again when that is mended",
+            "see `dmesg`: a disk or server fails or is full; repair that, then run it again",
         )
 
 
@@ -94,10 +94,11 @@ class OutOfResources(RearError):
         elif isinstance(error, OSError):
             what = f"{error.strerror}{_named(error)}"
         else:
-            what = f"{error}: too many run here, or there is not enough memory"
+            what = f"{error}: too many processes run here, or memory is short"
         super().__init__(
             (f"{doing}: " if doing else "") + what,
-            "end what needs it, or raise the limits (`ulimit -a`, TasksMax= and MemoryMax= of its unit); run it again",
+            "stop what uses it, or raise the limits (`ulimit -a`, TasksMax= and MemoryMax= of its unit); then run it"
+            " again",
         )
 
 
@@ -148,6 +149,6 @@ def understood(program: str) -> Iterator[None]:
         yield
     except NOT_UNDERSTOOD as error:
         raise RearError(
-            f"what {program} tells is not understood ({type(error).__name__}: {error})",
-            f"see what `{program} --json` prints, and which release it is",
+            f"rear does not understand the output of {program} ({type(error).__name__}: {error})",
+            f"look at the output of `{program} --json`, and at its version",
         ) from error

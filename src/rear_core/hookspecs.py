@@ -268,7 +268,7 @@ def rear_finalize(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
     and reported at 99. Append what was done to `run.recovery.done`, and to `run.recovery.problems` what will keep the
     system from starting: the recovery then fails at its end, with all of them named. ::
 
-        yield Step(50, "Register the Acme client anew", register_client)
+        yield Step(50, "Register the Acme client again", register_client)
     """
 
 

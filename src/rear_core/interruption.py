@@ -69,7 +69,7 @@ def held() -> Iterator[None]:
 
 
 def _interrupted(told: str) -> Interrupted:
-    return Interrupted(told, "what it had begun was undone; run it again")
+    return Interrupted(told, "rear undid what it had begun; run it again")
 
 
 def _on_its_way() -> bool:

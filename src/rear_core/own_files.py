@@ -13,7 +13,7 @@ from .errors import ConfigurationError
 
 # Bytes: no description of a machine is as large.
 LARGEST = 64 << 20
-REMOVE_IT = "find out who has put it there, and remove it, or put the file back"
+REMOVE_IT = "find out who put it there, then remove it or restore the file"
 
 KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
@@ -39,7 +39,7 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
         found = os.fstat(descriptor)
         check(path, found)
         if found.st_size > largest:
-            raise NoFile(f"{path} has {found.st_size} bytes, and is none of rear's files", REMOVE_IT)
+            raise NoFile(f"{path} has {found.st_size} bytes, too many for a file of rear", REMOVE_IT)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(largest)
 

@@ -122,7 +122,10 @@ def api_problem(module: ModuleType) -> str:
     if wanted == hookspecs.API:
         return ""
     known = f"rear-core {RELEASES[wanted]}" if wanted in RELEASES else "a newer rear-core"
-    return f"is written for version {wanted} of the plugin interface, this is {hookspecs.API}: it needs {known}"
+    return (
+        f"is written for version {wanted} of the plugin interface, but this rear-core has {hookspecs.API}: it needs"
+        f" {known}"
+    )
 
 
 def unknown_hooks(module: ModuleType) -> tuple[str, ...]:
@@ -144,7 +147,7 @@ def hook_problem(module: ModuleType) -> str:
     something that pluggy does with them and rear does not."""
     for name, options in _marked(module):
         if asked := [option for option in NOT_HONOURED if options.get(option)]:
-            return f"{name} asks for {asked[0]}, which rear does not honour: steps run in the order of their numbers"
+            return f"{name} uses {asked[0]}, which rear ignores: steps run in the order of their numbers"
     trial = pluggy.PluginManager("rear")
     trial.add_hookspecs(hookspecs)
     try:
@@ -269,7 +272,7 @@ def broken(plugin: Found, what: str, error: Exception) -> PluginError:
     """A fault of a plugin's own code, with whom to tell."""
     return PluginError(
         f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
-        f"update or remove {plugin.distribution}; the fault is its own, and its author wants to know",
+        f"update or remove {plugin.distribution}, and report this fault to its author",
     )
 
 
@@ -306,5 +309,5 @@ def missing(setting: str, kind: str, name: str, installed: Iterable[str]) -> Plu
     meant = f"did you mean {near[0]}? " if near else ""
     return PluginError(
         f"there is no {setting}={name}",
-        f"{meant}rear has: {', '.join(sorted(known))}; others come with packages of their vendors",
+        f"{meant}known are: {', '.join(sorted(known))}; vendors offer others as packages",
     )

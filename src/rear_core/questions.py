@@ -65,7 +65,7 @@ def choose(run: Run, question: str, answers: Mapping[str, Answer], *, quits: str
         if typed.lower() in NO:
             raise Interrupted(quits)
         known = [word or "Enter" for word in answers if len(word) != 1]
-        print(f"{typed!r} is no answer; there are: {', '.join(known)}, quit", file=sys.stderr)
+        print(f"{typed!r} is not an answer; type one of: {', '.join(known)}, quit", file=sys.stderr)
 
 
 def confirm(run: Run, question: str, *, default: bool, quits: str) -> bool:
@@ -81,20 +81,20 @@ def wait(run: Run, request: str, *, quits: str) -> None:
 
 def _line(run: Run, question: str, *, secret: bool = False) -> str:
     if run.options.unattended:
-        raise Refused(f"nobody can be asked with -n: {question.strip()}", "run it again without -n")
+        raise Refused(f"-n forbids questions: {question.strip()}", "run it again without -n")
     seconds = int(run.settings.get("USER_INPUT_TIMEOUT", 0))
     _forget_typed()
     with waiting(), _unseen() if secret else nullcontext():
         print(visible(question), end="", file=sys.stderr, flush=True)
         if seconds and not select.select([sys.stdin], [], [], seconds)[0]:
             print(file=sys.stderr)
-            raise Interrupted(f"nobody answered within {seconds} seconds (USER_INPUT_TIMEOUT)", "run it again")
+            raise Interrupted(f"no answer within {seconds} seconds (USER_INPUT_TIMEOUT)", "run it again")
         try:
             return input()
         except (EOFError, RuntimeError):
             # RuntimeError: the standard input is closed (input() says "lost sys.stdin").
             print(file=sys.stderr)
-            raise Interrupted("a question was not answered", "run it again, on a terminal") from None
+            raise Interrupted("the input ended before an answer", "run it again, on a terminal") from None
 
 
 @contextmanager

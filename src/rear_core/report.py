@@ -86,7 +86,7 @@ class Report:
         try:
             if path.is_symlink() or (path.exists() and not _is_own_file(path)):
                 raise Refused(
-                    f"the log {path} would not be a file of its own: a link, a device or somebody else's file is there",
+                    f"the log {path} cannot be created: a link, a device or another user's file is in its place",
                     "set LOGFILE to another place",
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class Report:
         if error.errno not in OF_THE_MACHINE:
             raise Refused(f"cannot write the log {path}: {error.strerror}", "set LOGFILE to another place") from error
         self._note(error)
-        self.warn(f"there is no log, as {path} cannot be written: {error.strerror}")
+        self.warn(f"this run has no log: cannot write {path}: {error.strerror}")
 
     def close(self) -> None:
         """Finish the log."""
@@ -193,7 +193,7 @@ class Report:
             for line in self.warnings:
                 self._print("  " + line)
         if self.untold:
-            self._print(f"WARNING: not everything could be shown or logged: {self.untold}")
+            self._print(f"WARNING: some output is lost or logged: {self.untold}")
         if error:
             for line in explanation(error, self.log_path):
                 self._print(self.shown(line))

@@ -178,4 +178,4 @@ class Run:
     def need_root(self) -> None:
         """Raise unless the run has the rights of root."""
         if os.geteuid() != 0:
-            raise Refused("this must be run as root", "run it with sudo")
+            raise Refused("this command needs root", "run it with sudo")

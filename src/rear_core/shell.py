@@ -61,7 +61,7 @@ class Running:
         try:
             return _wait(self.process, timeout)
         except subprocess.TimeoutExpired as error:
-            raise ProgramFailed(self.argv, 124, "", f"no end after {timeout:g} seconds") from error
+            raise ProgramFailed(self.argv, 124, "", f"not finished after {timeout:g} seconds") from error
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Shell:
             try:
                 status = _wait(process, timeout)
             except subprocess.TimeoutExpired:
-                raise ProgramFailed(arguments, 124, "", f"no end after {timeout:g} seconds") from None
+                raise ProgramFailed(arguments, 124, "", f"not finished after {timeout:g} seconds") from None
             outcome = Outcome(tuple(arguments), status, _text(out), _text(err), time.monotonic() - started)
         for line in outcome.output.splitlines():
             self.log("  " + line)
@@ -197,7 +197,7 @@ class Shell:
                 for process in processes:
                     _wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired as error:
-                raise ProgramFailed(commands[0], 124, "", f"no end after {timeout:g} seconds") from error
+                raise ProgramFailed(commands[0], 124, "", f"not finished after {timeout:g} seconds") from error
             for thread in sifting:
                 thread.join()
             outcomes = [

@@ -31,4 +31,4 @@ class Step:
 
     def __post_init__(self) -> None:
         if not 0 <= self.number <= 99:
-            raise PluginError(f"the step {self.title!r} has number {self.number}, not 0 to 99")
+            raise PluginError(f"the step {self.title!r} has the number {self.number}, which is not 0 to 99")

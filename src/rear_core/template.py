@@ -49,7 +49,7 @@ def render(run: Run, name: str, **values: object) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    known = f"it knows the variables {', '.join(sorted(values))}"
+    known = f"it can use the variables {', '.join(sorted(values))}"
     try:
         return environment.get_template(name).render(**values)
     except jinja2.TemplateNotFound as error:

@@ -15,7 +15,7 @@ MOST_LINKS = 40
 
 
 def changeable(path: Path) -> str:
-    """The first place on the way to a path that others than root can change, and by what; "" when there is none.
+    """The first place on the way to a path that users other than root can change, and by what; "" when there is none.
 
     The way is the kernel's: every folder from the root on, and where there is a link, itself and then what it leads to.
     In a folder with the sticky bit, as /tmp, nobody can replace what is root's, but what is not there anybody can make.
@@ -28,7 +28,7 @@ def changeable(path: Path) -> str:
             # All links are behind, so that it is what the kernel takes it for.
             here = here.parent
         elif not os.path.lexists(place):
-            return f"others than root can make {place}" if here.stat().st_mode & stat.S_ISVTX else ""
+            return f"users other than root can create {place}" if here.stat().st_mode & stat.S_ISVTX else ""
         elif problem := _problem(place, place.lstat()):
             return problem
         elif not place.is_symlink():
@@ -60,7 +60,7 @@ def _problem(place: Path, found: os.stat_result) -> str:
     by_group = found.st_mode & stat.S_IWGRP and (found.st_gid != 0 or _has_list(place))
     is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
     if (by_group or found.st_mode & stat.S_IWOTH) and not is_sticky:
-        return f"others than root can write {place}"
+        return f"users other than root can write {place}"
     return ""
 
 

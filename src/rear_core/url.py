@@ -101,7 +101,7 @@ def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
     if ".." in PurePosixPath(unquote(parts.path)).parts:
         return "has .. in its path"
     if parts.scheme == "file" and parts.netloc.lower() not in ("", "localhost"):
-        return f"names the host {shown.netloc}; a folder has three slashes, file:///{shown.netloc}{_path(shown.path)}"
+        return f"names the host {shown.netloc}; a folder needs three slashes, file:///{shown.netloc}{_path(shown.path)}"
     if parts.scheme == "usb" and (parts.netloc or not path.startswith("/dev/")):
         return "names no device; write usb:///dev/disk/by-label/REAR-000"
     if parts.scheme not in ("file", "usb") and not parts.hostname:
@@ -109,9 +109,9 @@ def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
     if parts.scheme == "nfs" and (parts.username is not None or port is not None):
         return "has a user or port; a port belongs to the mount options, as port=2050"
     if parts.password is not None:
-        return "has a password, which does not belong there: use a key with ssh, and root's .netrc with https"
+        return "has a password, which rear does not accept there: use a key with ssh, and root's .netrc with https"
     if parts.scheme in ("http", "https") and parts.username is not None:
-        return "has a user; the name and password of a server belong into root's .netrc"
+        return "has a user; put name and password of a server into root's .netrc"
     if any(word.startswith("-") for word in (user, parts.hostname or "")):
         return "has a user or server that begins with -"
     return "" if path else "has no absolute path"

@@ -38,7 +38,7 @@ def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown process"
-        raise Refused(f"rear is running already: {holder}", "wait for its end") from None
+        raise Refused(f"rear is already running: {holder}", "wait until it ends") from None
     # It holds on a full disk as well, where nobody can say who has it.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
@@ -57,9 +57,11 @@ def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report
             path.mkdir(mode=0o700)
         except FileExistsError:
             path = Path(mkdtemp(prefix=f"{path.name}.", dir=parent))
-            report.log(f"the work area is {path}: its usual name is taken by something that is not rear's")
+            report.log(f"the work area is {path}: another program's file has its usual name")
     except OSError as error:
-        raise RearError(f"cannot make the work area {path}: {error.strerror}", "set TMPDIR to another place") from error
+        raise RearError(
+            f"cannot create the work area {path}: {error.strerror}", "set TMPDIR to another place"
+        ) from error
     undo.callback(os.close, _claimed(path / MARK, os.O_CREAT))
     if keep:
         undo.callback(_keep, path, report)
@@ -112,14 +114,14 @@ def remove(path: Path, sh: Shell) -> None:
             sh.run("mount", "--make-rprivate", mount)
             sh.run("umount", "--lazy", mount)
     except ProgramFailed as error:
-        raise RearError(f"{path} has mounts that cannot be undone: {error.message}", f"umount {mount}") from error
+        raise RearError(f"cannot unmount what is below {path}: {error.message}", f"umount {mount}") from error
     if mounts_below(path):
-        raise RearError(f"{path} has mounts that cannot be undone", f"unmount them, then remove {path}")
+        raise RearError(f"cannot unmount what is below {path}", f"unmount them, then remove {path}")
     try:
         remove_tree(path)
     except OSError as error:
         raise RearError(
-            f"cannot remove the work area: {error.strerror}: {error.filename}", f"look at it, then remove {path}"
+            f"cannot remove the work area: {error.strerror}: {error.filename}", f"check it, then remove {path}"
         ) from error
 
 

@@ -87,13 +87,13 @@ def execute(run: Run, workflow: str) -> None:
     try:
         for phase in phases:
             if left_out and phase in WRITING:
-                raise Refused(f"left out, as asked: {'; '.join(left_out)}", "run it again without skip")
+                raise Refused(f"skipped, as requested: {'; '.join(left_out)}", "run it again and skip nothing")
             if phase == "verify":
                 left_out += _verify(run)
             elif phase != "cleanup":
                 left_out += _go_through(run, phase)
         if left_out:
-            raise RearError(f"left out, as asked: {'; '.join(left_out)}", "run it again for the rest")
+            raise RearError(f"skipped, as requested: {'; '.join(left_out)}", "run it again for the rest")
         run.result = "done"
     except Exception as error:
         run.result = "interrupted" if isinstance(error, Interrupted) else "failed"
@@ -121,7 +121,7 @@ def _go_through(run: Run, phase: str) -> list[str]:
             raise
         left_out.append(planned.step.title)
         if phase == "recreate":
-            raise RearError(f"left out, as asked: {planned.step.title}", "the steps after it build on it: run it again")
+            raise RearError(f"skipped, as requested: {planned.step.title}", "later steps depend on it: run it again")
     return left_out
 
 
@@ -162,7 +162,9 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
             planned.step.action(run)
         except AssertionError as error:
             if left_out:
-                raise RearError(f"{title}: it needs {'; '.join(left_out)}", "run it again without skip") from error
+                raise RearError(
+                    f"{title}: it needs skipped steps: {'; '.join(left_out)}", "run it again and skip nothing"
+                ) from error
             if fault := _fault_of_plugin(run, planned, error):
                 raise fault from error
             raise
@@ -202,7 +204,7 @@ def _confirmed(run: Run, planned: PlannedStep) -> bool:
     """Whether to run a step with -S, False to skip it; no ends the run, as the Enter key does before what writes."""
     title, writes = planned.step.title, planned.phase in WRITING
     question = f"{planned.phase}: {title} [{planned.source}]? {'yes, [no]' if writes else '[yes], no'}, skip, quit: "
-    quits = f"ended before a step, as asked: {title}"
+    quits = f"stopped before a step, as requested: {title}"
     answers = {**questions.YES, "s": False, "skip": False, "": None if writes else True}
     answer = questions.choose(run, question, answers, quits=quits)
     if answer is None:

@@ -62,7 +62,7 @@ LIMIT = 300
 MEMORY = "/dev/shm"
 ROOM = 6 << 30
 
-RESUMED = "which is resumed"
+RESUMED = "resuming it"
 
 # Start it and leave; wait for a moment or its end, and say if it still runs; wait for its end and print what
 # it said. Nothing looks again and again: starting programs is what is slow in a guest.

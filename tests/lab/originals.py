@@ -184,7 +184,7 @@ def _format(vm: guests.Machine, name: str, said: dict[str, Any]) -> None:
     said["nobody"] = vm.sh(f"rear format {name} 2>&1").__dict__
     said.update({disk: vm.sh(f"rear format --yes {disk} 2>&1").__dict__ for disk in ("/dev/sda", "/dev/sda1")})
     vm.send(f"rear format {name}{STATUS}\n")
-    vm.expect(f"Type {name} or yes to go on: ")
+    vm.expect(f"Type {name} or yes to continue: ")
     vm.send("yes\n")
     assert vm.expect(r"ended with (\d+)", 300)[1] == "0"
     said["formatted"] = vm.check(f"lsblk --noheadings --raw --output FSTYPE,LABEL,PARTLABEL {name}")

@@ -207,7 +207,7 @@ def test_an_older_backup_is_chosen_by_its_date(tmp_path: Path, make_run: MakeRun
 def test_a_backup_that_was_given_another_date_is_refused(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
     old = save(make_run(), tmp_path / "backups", tree)
     old.rename(old.with_name("2099-01-01T000000Z"))
-    with pytest.raises(Refused, match=rf"2099-01-01T000000Z was made as {old.name}: somebody has renamed it"):
+    with pytest.raises(Refused, match=rf"2099-01-01T000000Z was created as {old.name}: someone renamed it"):
         archive.check(make_run(), tmp_path / "backups")
 
 
@@ -322,7 +322,7 @@ def test_encryption_cannot_be_taken_off(tmp_path: Path, make_run: MakeRun, tree:
     if how == "description":
         run.recovery_dir.mkdir(exist_ok=True)
         (run.recovery_dir / "system.json").write_text('{"encrypted": true, "system": {"hostname": "web1"}}')
-    with pytest.raises(Refused, match="is not encrypted although those of this machine are"):
+    with pytest.raises(Refused, match="is not encrypted, but this machine encrypts its backups"):
         archive.check(run, tmp_path / "backups")
 
 
@@ -402,7 +402,7 @@ def test_a_backup_on_several_media_is_read_from_its_last_one_and_restored_from_i
         archive.check(run, shelf)
     with (shelf.home / "1").open("ab") as file:
         file.truncate(1000)
-    with pytest.raises(Refused, match=r"volume 2 of the archive .* is truncated: 1000 of 1000000"):
+    with pytest.raises(Refused, match=r"volume 2 of the archive .* is truncated: it has 1000 of 1000000"):
         archive.check(run, shelf)
 
 
@@ -434,7 +434,7 @@ def test_a_place_that_falls_silent_ends_a_backup_by_its_name(
 ) -> None:
     run, shelf = impatient(make_run()), Silent(tmp_path / "shelf", 1 << 30)
     shelf.what = what
-    with pytest.raises(RearError, match=r"nothing has moved for .* minutes: the shelf hangs"):
+    with pytest.raises(RearError, match=r"no progress for .* minutes: the shelf hangs"):
         backup.store(run, shelf, chosen(tree))
 
 
@@ -444,7 +444,7 @@ def test_a_place_that_falls_silent_ends_a_check_and_a_restore_by_its_name(
     run, shelf = impatient(make_run()), Silent(tmp_path / "shelf", 1 << 30)
     backup.store(run, shelf, chosen(tree))
     archive.check(run, shelf)
-    hangs = r"nothing has moved for .* minutes: the shelf hangs"
+    hangs = r"no progress for .* minutes: the shelf hangs"
     shelf.what = "volume"
     with pytest.raises(Refused, match=hangs):
         archive.check(run, shelf)

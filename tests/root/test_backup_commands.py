@@ -89,7 +89,7 @@ def test_a_damaged_backup_ends_a_demonstration_before_it_begins(rear: Rear, tmp_
     os.truncate(archive, 1000)
     ended = rear("recover", "--demo", str(tmp_path / "demo"))
     assert ended.returncode == 3
-    assert "truncated: 1000 of" in ended.stderr
+    assert "truncated: it has 1000 of" in ended.stderr
     assert not (tmp_path / "demo").exists()
 
 

@@ -56,7 +56,7 @@ def exchange_manifest(path: Path) -> None:
         (lambda path: path.with_name(manifest.NAME).unlink(), "has no manifest"),
         (lambda path: os.truncate(path.with_name(manifest.NAME), 200), "manifest is damaged"),
         (lambda path: flip(path.with_name(manifest.NAME)), "manifest"),
-        (exchange_manifest, "changed by someone without the key"),
+        (exchange_manifest, "someone without the key of the backup changed"),
     ],
     ids=["flipped byte", "truncated", "no archive", "no manifest", "truncated manifest", "flipped manifest", "forged"],
 )
@@ -93,7 +93,7 @@ def test_an_encrypted_backup_without_a_key_is_refused_when_nobody_can_be_asked(
 
 def test_an_open_backup_is_refused_where_a_key_is_configured(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
     save(make_run(), tmp_path / "backups", tree)
-    with pytest.raises(Refused, match="not encrypted although"):
+    with pytest.raises(Refused, match="not encrypted, but"):
         archive.check(make_run(f"BACKUP_KEY='{SECRET}'\n"), tmp_path / "backups")
 
 
@@ -105,7 +105,7 @@ def test_files_that_come_back_without_attributes_are_named(tmp_path: Path, make_
     with mounted(tmp_path / "memory", "-t", "ramfs", "none"):
         archive.restore(run, tmp_path / "backups")
     assert len(run.recovery.missing) == 1
-    assert re.search("1 files came back without an attribute, .*/noise: .*trusted.rear", run.recovery.missing[0])
+    assert re.search("1 files were restored without an attribute, .*/noise: .*trusted.rear", run.recovery.missing[0])
 
 
 def test_damage_between_check_and_restore_is_a_failure(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
@@ -120,7 +120,7 @@ def test_damage_between_check_and_restore_is_a_failure(tmp_path: Path, make_run:
 def test_a_target_without_room_is_refused(tmp_path: Path, make_run: MakeRun, tree: Path) -> None:
     save(make_run(), tmp_path / "backups", tree)
     run = make_run(target=tmp_path / "small" / "new", demo=True)
-    said = pytest.raises(Refused, match="will be restored")
+    said = pytest.raises(Refused, match="but the backup needs")
     with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=1m", "none"), said:
         archive.check(run, tmp_path / "backups")
 
@@ -261,7 +261,7 @@ def test_a_file_that_made_the_archive_unreadable_is_missed_and_all_else_is_saved
     warnings = run.report.warnings
     archive.check(run, tmp_path / "backups")
     archive.restore(run, tmp_path / "backups")
-    if "cannot be read again" in warnings[0]:
+    if "cannot be read back" in warnings[0]:
         assert "1 files are not saved" in warnings[1] and "0 disk.img" in warnings[1]
         made = json.loads((place.home / place.names()[-1] / manifest.NAME).read_text())
         assert made["warnings"] == {"missed": 1}

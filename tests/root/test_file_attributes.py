@@ -66,7 +66,7 @@ def test_they_are_the_same_again(two: list[Path], tmp_path: Path) -> None:
         Attributes("/var/log/audit/audit.log", "a"),
     ]  # fmt: skip
     file_attributes.save(tmp_path / "attributes.json", recorded)
-    assert list(file_attributes.put_back(new, file_attributes.load(tmp_path / "attributes.json"))) == []
+    assert list(file_attributes.restore(new, file_attributes.load(tmp_path / "attributes.json"))) == []
     assert of(new) == recorded
     assert run("lsattr", "-d", new / "etc/resolv.conf")[4] == "i"
     with pytest.raises(PermissionError):
@@ -84,7 +84,7 @@ def test_a_project_is_that_of_all_that_is_in_its_folder(two: list[Path]) -> None
     run("chattr", "-p", "7", old / "a/b")
     recorded = of(old)
     assert recorded == [Attributes("/a", "P", 42), Attributes("/a/b", "P", 7), Attributes("/a/b/c", "P", 42)]
-    assert list(file_attributes.put_back(new, recorded)) == []
+    assert list(file_attributes.restore(new, recorded)) == []
     assert of(new) == recorded
     assert run("lsattr", "-p", "-d", new / "a/b/c/d/too deep").split()[0] == "42"
 
@@ -97,7 +97,7 @@ def test_a_project_reaches_what_lies_deeper_than_calls_descriptors_and_paths(two
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     undo.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
-    assert list(file_attributes.put_back(two[1], [Attributes("/a", "P", 42)])) == []
+    assert list(file_attributes.restore(two[1], [Attributes("/a", "P", 42)])) == []
     assert run(sys.executable, "-c", DOWN, top, "look").split()[0] == "42"
     assert run("lsattr", "-p", "-d", top / "b/c/d/too deep").split()[0] == "42"
 
@@ -110,7 +110,7 @@ def test_what_is_not_there_has_none_and_what_leads_elsewhere_gets_none(two: list
     (new / "srv").rename(new / "moved")
     (new / "srv").symlink_to(elsewhere / "srv")
     wanted = [Attributes("/etc/resolv.conf", "i"), Attributes("/srv/own", "i"), Attributes("/gone", "i")]
-    problems = list(file_attributes.put_back(new, wanted))
+    problems = list(file_attributes.restore(new, wanted))
     assert [problem.partition(" ")[0] for problem in problems] == ["/etc/resolv.conf", "/srv/own"]
     assert of(elsewhere) == []
 
@@ -119,7 +119,7 @@ def test_a_file_system_without_attributes_has_none(tmp_path: Path) -> None:
     with mounted(tmp_path / "memory", "-t", "ramfs", "ramfs") as top:
         (top / "file").write_text("x")
         assert list(file_attributes.find(str(top))) == []
-        (problem,) = file_attributes.put_back(top, [Attributes("/file", "i")])
+        (problem,) = file_attributes.restore(top, [Attributes("/file", "i")])
         assert problem == "/file has lost its attributes (i): Inappropriate ioctl for device"
 
 

@@ -123,6 +123,6 @@ def test_what_is_missing_is_named_and_fails_the_recovery(run: Run) -> None:
         f"/boot/{debian.kernel().name} of the entry 'Debian' is missing or empty",
         "the key file /etc/lost.key of /etc/crypttab is missing",
     ]
-    eased = "/etc/fstab, line 3: UUID=1234-ABCD is on no device: given nofail, so that the system starts without it"
+    eased = "/etc/fstab, line 3: UUID=1234-ABCD is on no device: nofail added, so that the system starts without it"
     assert eased in run.recovery.differences
     assert not (run.target / "boot" / f"{debian.initrd().name}.bak").exists()

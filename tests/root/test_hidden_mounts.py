@@ -60,8 +60,8 @@ def test_what_is_hidden_is_lost_with_its_disk_and_no_backup_is_made_of_the_rest(
         here.layout = capture_layout(here)
         fates = {c.title: c.fate for stake in at_stake(here, here.layout).values() for c in stake.contents}
         assert fates[f"{folder}"] == "saved" and fates[f"{folder}/sub"] == "lost"
-        assert any(f"{folder}/sub is hidden by what was mounted on {folder}" in line for line in here.report.warnings)
-        with pytest.raises(RearError, match=f"{folder}/sub .*what is mounted on {folder} hides it"):
+        assert any(f"a later mount on {folder} hides" in line for line in here.report.warnings)
+        with pytest.raises(RearError, match=f"{folder}/sub .*a mount on {folder} hides it"):
             selected(here, opened(here, tmp_path))
     here.layout = capture_layout(here)
     assert all(item.mounted for item in here.layout if isinstance(item, Mount) and item.target == f"{folder}/sub")

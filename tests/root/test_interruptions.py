@@ -116,6 +116,6 @@ def test_a_second_run_says_who_is_running(machine: Machine) -> None:
     with machine.start(0.2) as first:
         second = machine.chroot.run("rear", "mkrescue", check=False)
         assert second.returncode == 3
-        assert f"rear is running already: process {machine.pid()}, rear mkrescue" in second.stdout
+        assert f"rear is already running: process {machine.pid()}, rear mkrescue" in second.stdout
         output, _ = first.communicate(timeout=300)
     assert first.returncode == 0, output

@@ -190,7 +190,7 @@ def test_a_link_that_fails_does_not_stop_the_others(lab: Namespaces, tmp_path: P
     printed = lab.set_up("after", replace(recorded, links=(broken, recorded.links[1])), tmp_path, ok=1)
     assert "lan0 (eth0, same MAC): FAILED: ip link set dev lan0 mtu 99999999: Error: mtu greater" in printed
     assert "lan1 (eth1, same MAC): 198.51.100.7/24" in printed.splitlines()
-    assert printed.splitlines()[-1].startswith("not as recorded: lan0 (eth0, same MAC); details: /var/log/")
+    assert printed.splitlines()[-1].startswith("differs from the record: lan0 (eth0, same MAC); details: /var/log/")
     assert [a.address for a in lab.capture("after").addresses] == ["192.0.2.7/24", "198.51.100.7/24"]
 
 
@@ -211,10 +211,10 @@ def test_cables_of_containers_and_their_bridge_are_left_out(lab: Namespaces) -> 
     assert [link.name for link in found.links] == ["lan0"]
     assert not found.addresses and not found.routes and not found.rules
     assert {item.name: item.reason for item in found.left_out} == {
-        "docker0": "no members that lead out of this machine",
+        "docker0": "no members that connect to another machine",
         "cable": "a cable into a container",
         "inner": "a cable into a container",
-        "tap0": "made by the program that uses it",
+        "tap0": "created by the program that uses it",
         "rule 50": "for docker0, which is left out",
         "rule 51": "it has FRA_TUN_ID, which rear does not know",
     }

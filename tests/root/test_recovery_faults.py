@@ -45,7 +45,7 @@ def test_what_a_recovery_left_alone_is_not_mounted_later(machine: Machine) -> No
     machine.configure(mapping=f"{machine.old}={machine.new} lost=none")
     ended = machine.do("mountonly", "-n")
     assert ended.returncode == 0, ended.stderr
-    assert "WARNING: mount /srv is left out, as its disk is" in ended.stdout + ended.stderr
+    assert "WARNING: mount /srv is left out with its disk" in ended.stdout + ended.stderr
     assert (machine.folder / "target" / str(machine.folder).lstrip("/") / "tree/folder/file").read_text() == "text"
 
 
@@ -84,20 +84,20 @@ def put_raw_data(machine: Machine) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Machine], object], str]] = {
-    "truncated archive": (lambda here: os.truncate(here.archive, 1000), "is truncated: 1000 of"),
+    "truncated archive": (lambda here: os.truncate(here.archive, 1000), "is truncated: it has 1000 of"),
     "flipped byte": (flip, "is damaged: its checksum is wrong"),
     "missing manifest": (lambda here: here.archive.with_name(manifest.NAME).unlink(), "has no manifest"),
     "missing archive": (lambda here: here.archive.unlink(), "has no archive"),
     "missing backup": (lambda here: shutil.rmtree(here.folder / "backups"), "there is no backup in"),
-    "key but no encryption": (lambda here: here.configure(f"BACKUP_KEY='{SECRET}'\n"), "not encrypted although"),
-    "too small disk": (make_small, "8 MiB, 64 MiB are needed"),
+    "key but no encryption": (lambda here: here.configure(f"BACKUP_KEY='{SECRET}'\n"), "not encrypted, but"),
+    "too small disk": (make_small, "8 MiB, the recovery needs 64 MiB"),
     "disk with data": (put_data, "not certain which disk is meant"),
     "disk with data without a signature": (put_raw_data, "not certain which disk is meant"),
     "disk that is not there": (
         lambda here: here.configure(mapping=f"{here.old}=/dev/none"), "there is no disk /dev/none",
     ),
-    "unknown layout version": (edit('"version": 1', '"version": 2'), "version 2 is not known here, only 1"),
-    "dangling reference": (edit(r'"needs": \["disk:', '"needs": ["disk:lost'), "which is not there"),
+    "unknown layout version": (edit('"version": 1', '"version": 2'), "reads only version 1, not 2"),
+    "dangling reference": (edit(r'"needs": \["disk:', '"needs": ["disk:lost'), "which is missing"),
     "cycle": (
         edit(r'"type": "disk",\s+"needs": \[\]', '"type": "disk", "needs": ["mount:/"]'),
         "these items need each other",
@@ -187,7 +187,7 @@ def test_a_disk_that_the_backup_needs_is_never_taken(
     with mounted(stick, device) if scheme == "file" else nullcontext():
         ended = machine.recover()
     assert ended.returncode == 3, ended.stderr
-    assert re.search("BACKUP_URL names it|is not free to be overwritten|but it is mounted on", ended.stderr)
+    assert re.search("BACKUP_URL names it|is in use and cannot be overwritten|but it is mounted on", ended.stderr)
     with mounted(stick, device):
         assert list((stick / "rear" / "web1").iterdir())
 
@@ -215,7 +215,7 @@ def test_a_disk_that_is_used_after_the_checks_is_not_taken(machine: Machine) -> 
     (scripts / "99_hand.sh").chmod(0o755)
     ended = machine.recover()
     assert ended.returncode == 3, ended.stderr
-    assert f"{machine.new} is not free to be overwritten" in ended.stderr
+    assert f"{machine.new} is in use and cannot be overwritten" in ended.stderr
     assert (hand / "work").exists()
     run("umount", hand)
 
@@ -246,8 +246,8 @@ def test_all_problems_are_told_at_once(machine: Machine) -> None:
     assert ended.returncode == 3
     errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 2, ended.stderr
-    assert "8 MiB, 64 MiB are needed" in errors[0]
-    assert "is truncated: 1000 of" in errors[1]
+    assert "8 MiB, the recovery needs 64 MiB" in errors[0]
+    assert "is truncated: it has 1000 of" in errors[1]
     assert machine.checksum() == before
 
 
@@ -274,7 +274,7 @@ def test_a_backup_without_a_file_system_of_the_disk_that_is_erased_is_refused(ma
     before = machine.checksum()
     ended = machine.recover()
     assert ended.returncode == 3, ended.stderr
-    assert "the backup has no files of /data, and the disks that are taken may hold the only copy" in ended.stderr
+    assert "the backup has no files of /data; the disks to overwrite may hold the only copy" in ended.stderr
     assert machine.checksum() == before
     machine.configure("GIVE_UP=( /data )\n")
     assert machine.recover().returncode == 0
@@ -284,7 +284,7 @@ def test_a_backup_of_another_layout_is_told(machine: Machine) -> None:
     edit('"label": "root"', '"label": "edited"')(machine)
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "described otherwise when the backup was made" in ended.stderr
+    assert "the disk layout changed after this backup" in ended.stderr
     assert "label changed from root to edited" in ended.stderr
     # An edited layout is what is made.
     assert run("blkid", "-p", "-s", "LABEL", "-o", "value", machine.new) == "edited"

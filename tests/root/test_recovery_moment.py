@@ -27,14 +27,14 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 # Run by the last step of verify. $new is the chosen device, $folder that of the machine.
 EVENTS = {
     "another disk comes in its place": ("losetup -c $new; cp $folder/precious $folder/new", "held"),
-    "it is smaller": ("truncate -s 32M $folder/new; losetup -c $new", "changed its size"),
+    "it is smaller": ("truncate -s 32M $folder/new; losetup -c $new", "changed after it was chosen"),
     "somebody makes a file system on it": ("mkfs.ext4 -q -F -L work $new", "holds ext4 work now"),
-    "somebody erases it": ("wipefs -qa $new", "holds data that nobody knows now"),
+    "somebody erases it": ("wipefs -qa $new", "holds unknown data now"),
     "it is mounted where the backup is looked for": ("mount $new $folder/backups", "BACKUP_URL names it"),
     "it is mounted in another mount namespace": (
         "unshare --mount --propagation=private sh -c 'mount $0 /mnt && touch $1; exec sleep 600' $new $folder/mounted"
         " </dev/null >/dev/null 2>&1 &\necho $! >$folder/pid\nuntil [ -e $folder/mounted ]; do sleep 0.1; done",
-        "is not free to be overwritten",
+        "is in use and cannot be overwritten",
     ),
 }
 
@@ -102,10 +102,10 @@ def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
         ({"serial": "S2"}, "is another disk than the one"),
         ({"wwn": "0x5001"}, "is another disk than the one"),
         ({"model": "other"}, "is another disk than the one"),
-        ({"size": 1}, "has changed its size"),
+        ({"size": 1}, "changed after it was chosen"),
         ({"marks": frozenset({"new"})}, "held ext4 when it was chosen"),
         ({"path": "/dev/elsewhere"}, "is no longer the disk that was chosen"),
-        ({"locked": "BACKUP_URL names it"}, "is no longer free to be taken: BACKUP_URL names it"),
+        ({"locked": "BACKUP_URL names it"}, "can no longer be used: BACKUP_URL names it"),
     ],
 )
 def test_what_is_held_is_the_same_disk_in_all_that_is_known_of_it(

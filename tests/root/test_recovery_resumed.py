@@ -57,11 +57,11 @@ def test_a_killed_program_is_named_and_the_next_run_goes_on(machine: Machine, pr
     machine.save()
     status, output = start(machine, lambda pid: kill(program, pid))
     assert status == 1
-    assert f"could not be restored to {machine.folder}/target: {program} failed (killed by SIGKILL)" in output
+    assert f"cannot restore the files to {machine.folder}/target: {program} failed (killed by SIGKILL)" in output
     (machine.folder / "target/later").mkdir()
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "made by the run before this one, which is resumed" in ended.stderr
+    assert "An earlier run created the storage; resuming it" in ended.stderr
     assert "+ mke2fs" not in machine.log()
     assert machine.restored() == machine.original()
 
@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_while_it_restored_is_resumed(machine: Machine) ->
     run("mount", "-t", "proc", "proc", machine.folder / "target/proc")
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "which is resumed" in ended.stderr
+    assert "resuming it" in ended.stderr
     assert machine.restored() == machine.original()
 
 
@@ -110,7 +110,7 @@ def test_another_backup_never_mixes_with_the_one_that_failed(machine: Machine) -
     assert status == 1, output
     ended = machine.recover(old.name)
     assert ended.returncode == 0, ended.stderr
-    assert "The storage is made anew" in ended.stderr
+    assert "Creating the storage again" in ended.stderr
     assert machine.restored() == before
 
 
@@ -121,7 +121,7 @@ def test_a_disk_that_runs_full_is_named(machine: Machine) -> None:
     ended = machine.recover()
     assert ended.returncode == 1
     assert "No space left on device" in ended.stderr
-    assert "choose larger disks by DISK_MAPPING" in ended.stderr
+    assert "choose larger disks with DISK_MAPPING" in ended.stderr
 
 
 def test_a_server_that_goes_away_is_named_and_the_next_run_goes_on(machine: Machine) -> None:
@@ -137,11 +137,11 @@ def test_a_server_that_goes_away_is_named_and_the_next_run_goes_on(machine: Mach
 
     status, output = start(machine, cut)
     assert status == 1, output
-    assert "is truncated" in output or "could not be restored" in output
+    assert "is truncated" in output or "cannot restore the files" in output
     machine.archive.write_bytes(whole)
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "which is resumed" in ended.stderr
+    assert "resuming it" in ended.stderr
     assert machine.restored() == machine.original()
 
 
@@ -156,7 +156,7 @@ def test_an_edited_script_makes_the_storage_and_recover_goes_on(machine: Machine
     Journal(machine.folder / "var/journal").note(plan=plan, state="built")
     ended = machine.recover()
     assert ended.returncode == 0, ended.stderr
-    assert "which is resumed" in ended.stderr and "+ mke2fs" not in machine.log()
+    assert "resuming it" in ended.stderr and "+ mke2fs" not in machine.log()
 
 
 def _journal(machine: Machine) -> list[str]:
@@ -183,7 +183,7 @@ def test_a_disk_with_data_is_a_question(machine: Machine) -> None:
     console.expect(r"it holds ext4 precious\)")
     console.expect(rf"Which disk becomes .* \(type {machine.new} to overwrite it\) \[quit\]: ")
     console.sendline("")
-    console.expect("ERROR: ended before anything was written")
+    console.expect("ERROR: stopped before anything was written")
     console.expect(pexpect.EOF)
     console.close()
     assert console.exitstatus == 130
@@ -192,10 +192,10 @@ def test_a_disk_with_data_is_a_question(machine: Machine) -> None:
     console = typed(machine)
     console.expect("Which disk becomes ")
     console.sendline("/dev/nonsense")
-    console.expect("That cannot be: there is no disk /dev/nonsense")
+    console.expect("Not possible: there is no disk /dev/nonsense")
     console.expect("Which disk becomes ")
     console.sendeof()
-    console.expect("ERROR: a question was not answered")
+    console.expect("ERROR: the input ended before an answer")
     console.expect(pexpect.EOF)
     console.close()
     assert console.exitstatus == 130
@@ -227,7 +227,7 @@ def test_step_by_step_nothing_is_written_without_a_yes(machine: Machine, answers
         console.sendline("")
     console.sendline(answers[0])
     for answer in answers[1:]:
-        console.expect("is no answer; .*recreate: .*quit: ")
+        console.expect("is not an answer; .*recreate: .*quit: ")
         console.sendline(answer)
     console.expect(pexpect.EOF)
     console.close()
@@ -245,7 +245,7 @@ def test_step_by_step_nothing_is_written_when_a_check_was_left_out(machine: Mach
         console.sendline("yes")
         console.expect("verify: .*quit: ")
     console.sendline("skip")
-    while console.expect(["verify: .*quit: ", "ERROR: left out, as asked: Check that the backup is there"]) == 0:
+    while console.expect(["verify: .*quit: ", "ERROR: skipped, as requested: Check that the backup is there"]) == 0:
         console.sendline("yes")
     console.expect(pexpect.EOF)
     console.close()
@@ -265,8 +265,8 @@ def test_passphrases_are_asked_and_checked_before_anything_is_written(machine: M
     before = machine.checksum()
     console = typed(machine)
     for word, again, said in (
-        ("short", None, "Not taken: it is shorter than 8 characters"),
-        (SECRET, "something else", "Not taken: they are not the same"),
+        ("short", None, "Not accepted: it is shorter than 8 characters"),
+        (SECRET, "something else", "Not accepted: the two differ"),
         (SECRET, SECRET, "Passphrase of the backup: "),
     ):
         console.expect("New passphrase for LUKS volume vault")

@@ -50,7 +50,7 @@ def open_run(folder: Path, configuration: str = "") -> Iterator[Run]:
 
 def build_tree(run: Run) -> Tree:
     for step in (
-        rescue.choose_kernel, rescue.decide_contents, build.lay_skeleton, build.take_programs, build.take_python,
+        rescue.choose_kernel, rescue.decide_contents, build.create_skeleton, build.take_programs, build.take_python,
         build.take_files, build.configure,
     ):  # fmt: skip
         step(run)
@@ -259,7 +259,7 @@ def test_missing_programs_are_named_all_at_once(tmp_path: Path) -> None:
 
 def test_modules_are_packed_while_the_tree_is_built(tmp_path: Path) -> None:
     with open_run(tmp_path, "INITRAMFS_COMPRESSION=gzip\n") as run:
-        for step in (rescue.choose_kernel, rescue.decide_contents, build.lay_skeleton, pack.begin_modules):
+        for step in (rescue.choose_kernel, rescue.decide_contents, build.create_skeleton, pack.begin_modules):
             step(run)
         pack.pack_modules(run)
         segment = (run.build_dir / pack.MODULES_SEGMENT).resolve()
@@ -269,7 +269,7 @@ def test_modules_are_packed_while_the_tree_is_built(tmp_path: Path) -> None:
 
 def test_a_run_that_ends_while_modules_are_packed_leaves_nothing(tmp_path: Path) -> None:
     with open_run(tmp_path) as run:
-        for step in (rescue.choose_kernel, rescue.decide_contents, build.lay_skeleton, pack.begin_modules):
+        for step in (rescue.choose_kernel, rescue.decide_contents, build.create_skeleton, pack.begin_modules):
             step(run)
         assert mounts_below(run.build_dir)
     assert not mounts_below(run.build_dir)

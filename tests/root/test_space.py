@@ -37,7 +37,7 @@ def run_with(tmp_path: Path, setting: str) -> Run:
 
 def test_the_cache_needs_room_until_it_is_filled(tmp_path: Path, small: Path) -> None:
     run = run_with(tmp_path, f"CACHE_DIR={small}/cache")
-    with pytest.raises(Refused, match="20 MiB free, 100 MiB are needed") as caught:
+    with pytest.raises(Refused, match="20 MiB free, but rear needs 100 MiB") as caught:
         rescue.check_cache(run)
     assert "CACHE_DIR" in caught.value.hint
     assert not list(small.iterdir())

@@ -161,7 +161,7 @@ def test_btrfs_with_subvolumes(loop: Callable[[str, int], str], mounted: Callabl
     assert subvolumes["@home/nested"].needs == (subvolumes["@home"].id,)
     assert mount_of(layout, home).needs[0] == subvolumes["@home"].id
     assert [e.reason for e in layout.left_out if e.name == f"snapshots on {top}"] == [
-        "1 snapshots: what they were taken of is described"
+        "1 snapshots: the subvolumes they were taken of are described"
     ]
 
 

@@ -317,7 +317,7 @@ def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str
     assert f"disk {device}, 64 MiB\n  file system" in shown
     script = run(*rear, "layout", "plan", "--script")
     assert f"\nmke2fs -q -F -t ext4 -U {run('blkid', '-p', '-o', 'value', '-s', 'UUID', device)} -L data" in script
-    assert "# DESTROYS ext4 data on" in script and "# DESTROYS what lies on" in script
+    assert "# DESTROYS ext4 data on" in script and "# DESTROYS everything on" in script
     plain = run(*rear, "layout", "plan")
     assert "Make 1: " in plain and plain.splitlines()[-1].startswith("Plan ")
     assert run(*rear, "layout", "diff") == ""
@@ -330,7 +330,7 @@ def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str
     assert "# DESTROYS ext4 x\\nid>PWN # on" in script and "\nid>PWN" not in script
     layout.write_text(layout.read_text().replace(f'"needs": ["disk:{device}"]', '"needs": ["disk:lost"]'))
     broken = subprocess.run([str(word) for word in (*rear, "layout", "plan")], capture_output=True, text=True)
-    assert broken.returncode == 2 and "which is not there" in broken.stderr
+    assert broken.returncode == 2 and "which is missing" in broken.stderr
 
 
 def test_nothing_is_recovered_on_a_running_machine(tmp_path: Path) -> None:

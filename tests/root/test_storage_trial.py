@@ -61,7 +61,7 @@ def test_what_cannot_be_made_again_is_refused_by_name(make_run: MakeRun, loop: C
     found = capture(here.sh, include=[device])
     layout = without(found, {item.id for item in found if isinstance(item, Disk) and item.device != device})
     unknown = [replace(item, features=("from_next_year",)) if isinstance(item, Ext) else item for item in layout]
-    with pytest.raises(Refused, match=rf"{device} cannot be made again: mke2fs failed"):
+    with pytest.raises(Refused, match=rf"{device} cannot be recreated: mke2fs failed"):
         try_commands(here, make(unknown), CORE_KINDS)
 
 

@@ -207,7 +207,7 @@ def test_what_hangs_is_named_and_ended(tmp_path: Path, make_run: MakeRun, tree: 
     save(run, tmp_path / "backups", tree)
     (tree / "mnt").mkdir()
     watch = Watch(0.1 / 60, run.report, "the place")
-    hung = rf"nothing has moved for .* minutes: tar hangs at {tree}"
+    hung = rf"no progress for .* minutes: tar hangs at {tree}"
     with unanswered(tree / "mnt", "0", ",allow_other"), ExitStack() as stack:
         stack.enter_context(pytest.raises(RearError, match=hung))
         stack.enter_context(watch.watching())

@@ -46,6 +46,6 @@ def test_a_file_system_of_which_most_is_gone_is_told_beside_one_that_is_whole(
         for path, count in (("/", 10), ("/home", parts)):
             for part in map(str, range(count)):
                 shutil.copytree(here[path] / part, run.target / path.strip("/") / part)
-    told = [f"only {said} came back of /home, as counted when the machine was described"] if said else []
+    told = [f"only {said} of /home were restored (counted when described)"] if said else []
     assert run.report.warnings == told
     assert run.recovery.missing == (told if lacking else [])

@@ -231,17 +231,17 @@ def run(name: str, tmp_path: Path) -> Run:
 def perform(run: Run, recorded: Recorded) -> None:
     """The steps of the phase that change something, as core and plugin bring them, apart from the mounting."""
 
-    def put_cards_right(run: Run) -> None:
+    def update_card_names(run: Run) -> None:
         old = Network(links=tuple(_card(name, mac) for name, mac in zip(recorded.names, MACS)))
         here = [_card("eth7", NEW_MAC, "pci0000:00/0000:00:05.0")]
         replaced, lost = cards.replaced_cards(old, here), cards.lost_cards(old, here)
         with_words = patterns_with_words(run.plugins.call("rear_boot_loaders"))
-        run.recovery.done += map(str, cards.put_right(run.target, replaced, with_words))
+        run.recovery.done += map(str, cards.rewrite_names(run.target, replaced, with_words))
         run.recovery.differences += cards.mentions(run.target, replaced, lost, with_words)
 
     steps: list[tuple[int, Callable[[Run], None]]] = [
-        (10, finalize.make_directories), (30, finalize.put_names_right), (33, finalize.put_lvm_right),
-        (35, put_cards_right), (60, finalize.install_boot_loaders),
+        (10, finalize.make_directories), (30, finalize.update_device_names), (33, finalize.update_lvm_devices),
+        (35, update_card_names), (60, finalize.install_boot_loaders),
         *((step.number, step.action) for step in recorded.plugin.rear_finalize()),
     ]  # fmt: skip
     for _, action in sorted(steps, key=lambda step: step[0]):

@@ -16,19 +16,21 @@ ALL = (*MD, *LVM, *LUKS, *BTRFS, *EXT, *XFS, *OTHERS, *TABLES, *SECTORS, *MULTIP
 # What does not come back as it was, and why: refused before anything is written, or said. All others come back.
 KNOWN: dict[str, Refused | Said] = {
     "lvm thin snapshot": Said(
-        "vg/snap .* as a thin volume of its own", "files are restored, and not blocks: it becomes a thin volume"
+        "vg/snap .* as a separate thin volume", "files are restored, and not blocks: it becomes a thin volume"
     ),
     "lvm snapshot": Said("Left out: lv:vg/snap ", "files are restored, and not blocks"),
     "xfs realtime section, not mounted": Refused("its realtime section is on another", "only the kernel knows where"),
-    "lvm thin pool that is cached": Refused(r"vg/pool .*cannot be made again \(cache\)", "its cache is not described"),
+    "lvm thin pool that is cached": Refused(
+        r"vg/pool .*cannot recreate a volume of this kind \(cache\)", "its cache is not described"
+    ),
     "luks2 with integrity": Refused("a volume with integrity", "all of it has to be written before it is read"),
-    "luks2 with a token": Said(r"the token 0 \(luks2-keyring\) has to be enrolled", "its secrets are not on the media"),
+    "luks2 with a token": Said(r"the token 0 \(luks2-keyring\) must be enrolled", "its secrets are not on the media"),
     "luks2 in the middle of a reencryption": Refused("a volume with reencryption", "it has to be ended first"),
     **{
         f"md firmware raid ({kind})": Refused(rf"an array of firmware RAID \({kind}\)", "its controller makes it")
         for kind in ("imsm", "ddf")
     },
-    "btrfs quota with limits": Said("limits and groups of their own have to be set", "qgroups are not described"),
+    "btrfs quota with limits": Said("set their limits and groups by hand", "qgroups are not described"),
     "btrfs snapshots": Said("Left out: snapshots on /srv/data", "files are restored, and not blocks"),
     "bcache with a partition table": Refused("a partition table on it", "its partitions would have other names"),
     "md raid1, first write-mostly": Said("members 0 were write-mostly", "mdadm sets the flag for all that come after"),

@@ -37,10 +37,10 @@ OTHERS = [
     Other("a file system that nobody mounted", "mkfs.btrfs -q -L old $d", "file system old on /dev/"),
     Other("a closed LUKS volume", f"{PBKDF2} $d /run/key", "inside /dev/"),
     Other(
-        "an array that does not run",
+        "a stopped array",
         "mdadm --quiet --create /dev/md/other --run --force --level=1 --raid-devices=1 --metadata=1.2 $d\n"
         "mdadm --wait /dev/md/other || true; mkfs.ext4 -q /dev/md/other; mdadm --quiet --stop /dev/md/other",
-        "member of an array that does not run",
+        "member of a stopped array",
     ),
     Other(
         "a volume with a key that is nowhere",
@@ -71,7 +71,7 @@ OTHERS = [
         "a line of fstab that nobody mounted",
         "mkfs.ext4 -q -L spare -U 3f0e4cf4-7f2f-4d5e-9d0c-2d6f6a4f0001 $d; udevadm settle; debugfs -w -R 'mkdir x' $d\n"
         "echo 'LABEL=spare /srv/spare ext4 noauto 0 2' >>/etc/fstab",
-        "/srv/spare (it was not mounted, and is not saved)",
+        "/srv/spare (it was not mounted, so it is not saved)",
     ),
     Other(
         "a partition with data of its own",
@@ -213,7 +213,7 @@ def test_a_disk_that_also_holds_what_is_lost_is_not_taken_unasked(lab: Lab, othe
     lab.shuffle()
     before = lab.checksums()
     answer = lab.recreate()
-    assert "what the disk holds would be lost, and nobody can be asked" in answer.output
+    assert "the data on the disk would be lost, and this run is unattended" in answer.output
     assert lab.checksums() == before
     lab.configure(other.settings, "GIVE_UP=( '*' )")
     answer = lab.recreate()
@@ -270,7 +270,9 @@ def test_a_group_that_another_disk_has_as_well_is_refused_before_anything_is_wri
     lab.guest.check("udevadm settle; ! vgs sys 2>/dev/null || vgchange -qq -an sys")
     before = lab.checksums()
     answer = lab.recreate()
-    assert answer.status != 0 and "which is not taken, has physical volume" in answer.output, answer.output
+    assert answer.status != 0 and "which the recovery leaves alone, also has physical volume" in answer.output, (
+        answer.output
+    )
     assert lab.checksums() == before
 
 
@@ -306,7 +308,7 @@ def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, k
     lab.shuffle()
     lab.guest.check("udevadm settle; ! vgs more 2>/dev/null || vgchange -qq -an more")
     before = lab.checksums()
-    assert "it was empty when it was described, and is not empty any more" in lab.recreate().output
+    assert "it was empty when it was described, but no longer is" in lab.recreate().output
     assert lab.checksums() == before
     assert lab.guest.sh("lsblk -no TYPE /dev/disk/lab/0f00 | grep -E 'lvm|raid'").output == ""
     lab.configure("GIVE_UP=( '*' )")
@@ -327,8 +329,11 @@ def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> Non
     before = lab.checksums()
     answer = lab.recreate()
     assert answer.status == 0, answer.output
-    assert "it is made degraded, without the members 1" in answer.output
-    assert "which is not taken, has" in answer.output and "the system may start from that" in answer.output
+    assert "it is created degraded, without the members 1" in answer.output
+    assert (
+        "which the recovery leaves alone, also has" in answer.output
+        and "the system may start from that" in answer.output
+    )
     assert "degraded" in lab.guest.check("mdadm --detail /dev/md*[0-9] | grep 'State :'")
     assert [was == now for was, now in zip(before, lab.checksums())] == [False, True]
 
@@ -429,5 +434,5 @@ def test_what_is_not_as_it_was_recorded_is_not_kept_in_place(lab: Lab) -> None:
     lab.configure(SHARED[0].settings, "KEEP_IN_PLACE=yes")
     before = lab.checksums()
     answer = lab.recreate()
-    assert re.search(r"it cannot be kept in place: partition \S+ .*is gone", answer.output), answer.output
+    assert re.search(r"it cannot be kept in place: partition \S+ .*is missing", answer.output), answer.output
     assert lab.checksums() == before

@@ -184,5 +184,5 @@ def test_the_plan_of_the_running_machine_changes_nothing(facts: dict[str, Any], 
     tree = guest.check("rear -c /root/etc layout show")
     assert "  volume group da-ta" in tree
     difference = guest.sh("rear -c /root/etc layout diff", timeout=300)
-    assert difference.status == 1 and "mount /srv/thin is gone" in difference.output
+    assert difference.status == 1 and "mount /srv/thin is missing" in difference.output
     assert "uuid" not in difference.output

@@ -56,9 +56,12 @@ def test_discovery_imports_nothing(install: Install) -> None:
         ("@hookimpl\ndef rear_prep(machine):\n    pass\n", "{'machine'}"),
         ("def rear_prep(run):\n    pass\n", "rear_prep lacks @hookimpl"),
         ("", "implements no hook"),
-        ("REAR_API = 99\n", "written for version 99 of the plugin interface, this is 1: it needs a newer rear-core"),
-        ("@hookimpl(hookwrapper=True)\ndef rear_prep():\n    yield\n", "rear_prep asks for hookwrapper"),
-        ("@hookimpl(tryfirst=True)\ndef rear_prep():\n    pass\n", "rear_prep asks for tryfirst"),
+        (
+            "REAR_API = 99\n",
+            "written for version 99 of the plugin interface, but this rear-core has 1: it needs a newer rear-core",
+        ),
+        ("@hookimpl(hookwrapper=True)\ndef rear_prep():\n    yield\n", "rear_prep uses hookwrapper"),
+        ("@hookimpl(tryfirst=True)\ndef rear_prep():\n    pass\n", "rear_prep uses tryfirst"),
     ],
 )
 def test_a_broken_plugin_is_named_with_the_reason(install: Install, code: str, reason: str) -> None:
@@ -109,8 +112,8 @@ def test_no_package_is_named_that_is_none_of_this_project(install: Install, name
     with pytest.raises(PluginError, match=f"there is no BACKUP={name}") as caught:
         Plugins([]).select(found, "backup", [name], "BACKUP")
     assert "pip" not in caught.value.hint and "rear-" not in caught.value.hint
-    assert "rear has: ACME, CDROM, NETFS, NFS, NSR, TAPE, TSM" in caught.value.hint
-    assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "rear has: ")
+    assert "known are: ACME, CDROM, NETFS, NFS, NSR, TAPE, TSM" in caught.value.hint
+    assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "known are: ")
 
 
 def test_two_names_of_one_module_are_one_plugin(install: Install) -> None:

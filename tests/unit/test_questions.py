@@ -99,7 +99,7 @@ def test_the_default_is_shown(keyboard: Type, screen: Screen, default: bool) -> 
 def test_a_word_without_meaning_is_asked_for_again(keyboard: Type, screen: Screen, typed: str) -> None:
     keyboard(f"{typed}\nno\n")
     assert confirmed(run(), True) is False
-    assert "is no answer; there are: yes, no, Enter, quit" in screen.getvalue()
+    assert "is not an answer; type one of: yes, no, Enter, quit" in screen.getvalue()
 
 
 @pytest.mark.parametrize("typed", ["q\n", "quit\n", "QUIT\n", EOF, f"what?\n{EOF}"])
@@ -162,12 +162,12 @@ def test_a_byte_that_is_no_letter_in_the_locale_is_no_answer_and_no_fault() -> N
     console = pexpect.spawn(sys.executable, ["-c", WORD], timeout=30, env={**os.environ, "LC_ALL": "C.UTF-8"})
     console.expect_exact("quit: ")
     console.sendline(b"y\xe9s")
-    console.expect_exact("is no answer")
+    console.expect_exact("is not an answer")
     console.expect_exact("quit: ")
     console.sendline(b"yes")
     console.expect_exact("Passphrase: ")
     console.sendline(b"caf\xe9")
-    console.expect_exact(b"'caf\\udce9' it has characters that cannot be typed")
+    console.expect_exact(b"'caf\\udce9' it contains characters that cannot be typed")
     console.expect(pexpect.EOF)
     console.close()
     assert console.exitstatus == 0
@@ -185,14 +185,14 @@ asked = pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 @asked
 def test_with_n_nobody_is_asked(keyboard: Type, ask: Callable[[Run], object]) -> None:
     keyboard("yes\n")
-    with pytest.raises(Refused, match="nobody can be asked with -n"):
+    with pytest.raises(Refused, match="-n forbids questions"):
         ask(run(unattended=True))
 
 
 @asked
 def test_silence_ends_the_run_after_the_time_that_is_set(keyboard: Type, ask: Callable[[Run], object]) -> None:
     started = time.monotonic()
-    with pytest.raises(Interrupted, match="nobody answered within 1 seconds"):
+    with pytest.raises(Interrupted, match="no answer within 1 seconds"):
         ask(run("USER_INPUT_TIMEOUT=1"))
     assert time.monotonic() - started >= 1
 
@@ -200,7 +200,7 @@ def test_silence_ends_the_run_after_the_time_that_is_set(keyboard: Type, ask: Ca
 @asked
 def test_the_end_of_the_input_is_no_answer(keyboard: Type, ask: Callable[[Run], object]) -> None:
     keyboard(EOF)
-    with pytest.raises(RearError, match="a question was not answered"):
+    with pytest.raises(RearError, match="the input ended before an answer"):
         ask(run())
 
 
@@ -213,7 +213,7 @@ def test_what_was_typed_before_is_no_answer(keyboard: Type, screen: Screen) -> N
 def test_a_closed_input_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert not questions.is_interactive(run())
-    with pytest.raises(Interrupted, match="a question was not answered"):
+    with pytest.raises(Interrupted, match="the input ended before an answer"):
         confirmed(run(), True)
 
 

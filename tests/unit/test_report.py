@@ -72,13 +72,13 @@ def test_a_warning_is_among_the_last_words_when_much_was_said_since(
     capsys: pytest.CaptureFixture[str], lines: int, times: int
 ) -> None:
     report = Report()
-    report.warn("no boot loader was recognised")
+    report.warn("no boot loader was recognized")
     report.warn("and something else")
     for number in range(lines):
         report.say(f"line {number}")
     report.end()
     said = capsys.readouterr().err
-    assert said.count("no boot loader was recognised") == times
+    assert said.count("no boot loader was recognized") == times
     assert said.rstrip().endswith("and something else") == (times == 2)
 
 

@@ -228,5 +228,5 @@ def test_of_what_a_stage_complains_only_what_is_kept_is_in_outcome_and_log() -> 
 
 
 def test_a_stage_that_is_heard_and_does_not_end_is_ended() -> None:
-    with pytest.raises(ProgramFailed, match="no end after"):
+    with pytest.raises(ProgramFailed, match="not finished after"):
         Shell().pipe(["sleep", "60"], keep={"sleep": bool}, timeout=0.2)

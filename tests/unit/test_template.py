@@ -90,5 +90,5 @@ def test_a_template_that_is_not_there_is_named(run: Run) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_template_that_others_can_write_is_refused(run: Run) -> None:
     put(run.config_dir, "text").chmod(0o666)
-    with pytest.raises(ConfigurationError, match="others than root"):
+    with pytest.raises(ConfigurationError, match="users other than root"):
         render(run, NAME)

@@ -43,8 +43,8 @@ def test_a_folder_that_others_can_write_is_refused(etc: Path, mode: int, above: 
     folder = etc.parent if above else etc
     os.chown(folder, 0, 65534)
     folder.chmod(mode)
-    assert changeable(etc / "local.conf") == f"others than root can write {folder}"
-    with pytest.raises(ConfigurationError, match="is not root's alone"):
+    assert changeable(etc / "local.conf") == f"users other than root can write {folder}"
+    with pytest.raises(ConfigurationError, match="is not controlled by root alone"):
         load(etc, ["local.conf"])
 
 
@@ -103,7 +103,7 @@ def test_links_in_a_circle_end(etc: Path) -> None:
 def test_what_anybody_could_make_is_not_roots(etc: Path) -> None:
     assert changeable(etc / "site.conf") == ""
     etc.chmod(0o1777)
-    assert changeable(etc / "site.conf") == f"others than root can make {etc / 'site.conf'}"
+    assert changeable(etc / "site.conf") == f"users other than root can create {etc / 'site.conf'}"
 
 
 def test_an_access_list_that_lets_others_write_counts(etc: Path) -> None:
@@ -116,7 +116,7 @@ def test_an_access_list_that_lets_others_write_counts(etc: Path) -> None:
         os.setxattr(etc, "system.posix_acl_access", packed)
     except OSError as error:
         pytest.skip(f"no access lists here: {error}")
-    assert changeable(etc) == f"others than root can write {etc}"
+    assert changeable(etc) == f"users other than root can write {etc}"
 
 
 def test_an_extra_file_is_read_only_where_the_way_to_it_is_roots(etc: Path, theirs: Path) -> None:

@@ -22,7 +22,7 @@ from rear_core.builtin.scripts import (
     SCRIPT_NAME,
     _proper_name,
     check_scripts,
-    lay_skeletons,
+    copy_skeletons,
     take_scripts,
 )
 from rear_core.errors import ConfigurationError, ExitCode, Interrupted, PluginError, Problems, RearError, Refused
@@ -341,7 +341,7 @@ def test_a_script_in_a_folder_of_another_user_is_refused(run: Run) -> None:
     (run.config_dir / "analyse_dr").symlink_to(theirs / "scripts")
     execute(run, WORKFLOW)
     os.chown(theirs, 65534, 65534)
-    with pytest.raises(ConfigurationError, match=r"others can change it: .*theirs belongs to another user"):
+    with pytest.raises(ConfigurationError, match=r"others can change .*theirs belongs to another user"):
         execute(run, WORKFLOW)
 
 
@@ -352,8 +352,8 @@ def test_a_skeleton_tree_that_others_can_change_is_refused(run: Run, inside: str
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     os.chown(run.share_dir / "skel/default" / inside, 65534, 65534)
-    with pytest.raises(ConfigurationError, match=r"others can change it: .* belongs to another user"):
-        lay_skeletons(run)
+    with pytest.raises(ConfigurationError, match=r"others can change .* belongs to another user"):
+        copy_skeletons(run)
     assert not list(run.rootfs_dir.iterdir())
 
 
@@ -362,7 +362,7 @@ def test_skeleton_trees_are_laid_down_special_over_general(run: Run) -> None:
         path = run.share_dir / "skel" / flavour / "etc" / "motd"
         path.parent.mkdir(parents=True)
         path.write_text(flavour)
-    lay_skeletons(run)
+    copy_skeletons(run)
     assert (run.rootfs_dir / "etc" / "motd").read_text() == "NFS"
 
 
@@ -370,7 +370,7 @@ def test_skeleton_trees_of_the_original_are_left_alone(run: Run) -> None:
     (run.share_dir / "lib").mkdir(parents=True)
     (run.share_dir / "lib" / "framework-functions.sh").touch()
     (run.share_dir / "skel" / "default" / "var" / "run").mkdir(parents=True)
-    lay_skeletons(run)
+    copy_skeletons(run)
     assert not list(run.rootfs_dir.iterdir())
     assert "Relax-and-Recover" in run.report.warnings[0]
 
@@ -384,7 +384,7 @@ def test_a_listed_file_that_is_not_there_is_named(run: Run, tmp_path: Path) -> N
     run.settings = evaluate(Sources(assignments=tuple(parse(given, "local.conf"))), declared, {})
     check_files(run)
     named = [line.split(": ")[1] for line in run.report.warnings]
-    assert [line.split(" is ")[0] for line in named] == [f"{tmp_path}/gone", f"{tmp_path}/*.key", "'etc/x'"]
+    assert [line.split(" ", 1)[0] for line in named] == [f"{tmp_path}/gone", f"{tmp_path}/*.key", "'etc/x'"]
 
 
 def test_what_is_listed_by_default_is_no_warning(run: Run) -> None:
@@ -428,7 +428,7 @@ def test_what_editors_and_packages_leave_is_no_script(run: Run) -> None:
 @pytest.mark.parametrize(
     ("folder", "name", "advice"),
     [
-        ("prep", "100_mine.sh", "named as those of Relax-and-Recover"),
+        ("prep", "100_mine.sh", "named like a script of Relax-and-Recover"),
         ("prep", "10-mine.sh", "a script is named NN_name.sh"),
         ("prep", "10_mine", "a script is named NN_name.sh"),
         ("prep", "mine.sh", "a script is named NN_name.sh"),
@@ -461,7 +461,7 @@ def test_what_editors_and_packages_leave_is_no_script(run: Run) -> None:
         ("../share/finalize/Default", "fix", "/share/finalize/default/50_fix.sh"),
         ("../share/finalize/NFS/more", "10_fix.sh", "/share/finalize/"),
         ("../share", "10_fix.sh", "/share/<phase>/default/10_fix.sh"),
-        ("../share/prep/default", "100_mine.sh", "named as those of Relax-and-Recover"),
+        ("../share/prep/default", "100_mine.sh", "named like a script of Relax-and-Recover"),
     ],
 )
 def test_what_looks_like_a_script_and_is_not_run_is_named(run: Run, folder: str, name: str, advice: str) -> None:
@@ -510,11 +510,11 @@ def test_a_link_that_leads_nowhere_is_named(run: Run) -> None:
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        ("echo hello\n", "let it begin with #!"),
-        ("", "let it begin with #!"),
-        ("\N{ZERO WIDTH NO-BREAK SPACE}#!/bin/sh\n", "let it begin with #!"),
-        ("#!/bin/sh\r\necho hello\r\n", "names '/bin/sh\\\\r', which is no program here"),
-        ("#!/usr/bin/gone -x\n", "names '/usr/bin/gone', which is no program here"),
+        ("echo hello\n", "begin it with #!"),
+        ("", "begin it with #!"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}#!/bin/sh\n", "begin it with #!"),
+        ("#!/bin/sh\r\necho hello\r\n", "names '/bin/sh\\\\r', which is not a program here"),
+        ("#!/usr/bin/gone -x\n", "names '/usr/bin/gone', which is not a program here"),
         ("#!/bin/sh", ""),
         ("#! /bin/sh -e\n", ""),
         ("\x7fELF", ""),

@@ -79,10 +79,10 @@ def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
     # The list leaves out logs and the like, the backup has them.
     assert report["files_different"] == [] and report["files_compared"] >= len(json.loads(saved.files.read_text()))
     # Nothing but the disk that held the backup is not there.
-    alone = [line for line in report["differences"] if not line.endswith("is left out, as its disk is")]
+    alone = [line for line in report["differences"] if not line.endswith("is left out with its disk")]
     assert alone == [
         "/etc/fstab, line 3: LABEL=BACKUP is on no device",
-        "/etc/rear/config/50_mount.sh, line 4: LABEL=BACKUP, which is on no device, is left",
+        "/etc/rear/config/50_mount.sh, line 4: LABEL=BACKUP, which is on no device; rear left it unchanged",
     ]
     assert {"verify", "recreate", "restore", "finalize"} <= report["phases"].keys()
     assert all(seconds > 0 for seconds in report["stages"].values()) and len(report["stages"]) == 4

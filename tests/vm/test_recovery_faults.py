@@ -26,8 +26,8 @@ LAYOUT = "/etc/rear/recovery/layout.json"
 # What a user does who edits the description with an editor, and then back again.
 EDIT = "cp -p {path} /run/saved && sed -i {expression} {path} && ! cmp -s {path} /run/saved"
 EDITS = {
-    "version 99 is not known here, only 1": '\'s/"version": 1/"version": 99/\'',
-    "which is not there": '\'0,/"needs": \\["disk:/s//"needs": ["disk:lost-/\'',
+    "reads only version 1, not 99": '\'s/"version": 1/"version": 99/\'',
+    "which is missing": '\'0,/"needs": \\["disk:/s//"needs": ["disk:lost-/\'',
     "these items need each other": '\'/"type": "disk"/,/"needs"/s/"needs": \\[\\]/"needs": ["mount:\\/"]/\'',
 }
 
@@ -122,8 +122,8 @@ def test_faults_are_refused_and_what_was_cut_off_is_finished(
         # The server is back: the next run knows the disk, asks nothing, and goes on. Then the power fails.
         bench.serve()
         vm.send("rear -n recover\n")
-        vm.expect(r"-> /dev/vdc \([^)]*it carries what is recorded for this disk", timeout=120)
-        vm.expect("made by the run before this one, which is resumed", timeout=300)
+        vm.expect(r"-> /dev/vdc \([^)]*it holds what is recorded for this disk", timeout=120)
+        vm.expect("An earlier run created the storage; resuming it", timeout=300)
         vm.expect(r"Restoring .* (2|3)\d %", timeout=600)
 
     # Nothing is known any more. Now the power fails while the storage is made anew.
@@ -131,9 +131,9 @@ def test_faults_are_refused_and_what_was_cut_off_is_finished(
         rescue_shell(vm)
         configure(vm, bench)
         vm.send("rear -v -n recover\n")
-        vm.expect("it carries what is recorded for this disk", timeout=120)
-        vm.expect("is to be blank", timeout=600)
-        vm.expect("make logical volume system/root", timeout=300)
+        vm.expect("it holds what is recorded for this disk", timeout=120)
+        vm.expect("erase old signatures on", timeout=600)
+        vm.expect("create logical volume system/root", timeout=300)
 
     with machine(cdrom=bench.saved.iso, **bench.fields()) as vm:
         rescue_shell(vm)
@@ -157,7 +157,7 @@ def test_faults_are_refused_and_what_was_cut_off_is_finished(
 def refuse_all(vm: qemu.Machine, bench: Bench) -> None:
     """One fault after the other, in one rescue system."""
     configure(vm, bench)
-    refused(vm, bench, "it is not certain which disk is meant, and nobody can be asked")
+    refused(vm, bench, "rear is not certain which disk is meant, and this run is unattended")
 
     whole = bench.archive.read_bytes()
     with bench.unserved():
@@ -181,7 +181,7 @@ def refuse_all(vm: qemu.Machine, bench: Bench) -> None:
             vm.check(f"cp -p /run/saved {LAYOUT}")
 
     configure(vm, bench, "DISK_MAPPING=( system=/dev/disk/by-id/virtio-foreign )\nBACKUP_KEY='battery horse correct'")
-    refused(vm, bench, "not encrypted although those of this machine are")
+    refused(vm, bench, "not encrypted, but this machine encrypts its backups")
 
     configure(vm, bench, "DISK_MAPPING=( system=/dev/disk/by-id/virtio-foreign )")
     bench.server.close()
@@ -197,7 +197,7 @@ def lose_the_server(vm: qemu.Machine, bench: Bench) -> None:
     vm.expect(r"also here: /dev/vdc \(blank\)")
     vm.expect(r"Which disk becomes disk system [^\n]*\(type /dev/vda to overwrite it\) \[quit\]: ")
     vm.send("/dev/vdz\n")
-    vm.expect("That cannot be: there is no disk /dev/vdz")
+    vm.expect("Not possible: there is no disk /dev/vdz")
     vm.expect("Which disk becomes ")
     vm.send("/dev/disk/by-id/virtio-spare\n")
     vm.expect("The backup is complete and authentic", timeout=300)

@@ -74,7 +74,7 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         answer = vm.sh("rear -c /root/web1 mkbackuponly", timeout=900)
         assert answer.status == 3 and "has no label of rear" in answer.output, answer.output
         answer = vm.sh("rear -c /root/web1 format /dev/nst0", timeout=900)
-        assert answer.status == 3 and "nobody can be asked" in answer.output, answer.output
+        assert answer.status == 3 and "this run is unattended" in answer.output, answer.output
         for cartridge in (second, foreign, first):
             drive.insert(cartridge)
             assert "/dev/nst0 is ready" in vm.check("rear -c /root/web1 format --yes /dev/nst0", timeout=900)
@@ -91,14 +91,14 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         vm.expect("of web2, which is another machine")
         asked_for(vm, "a tape for volume 2")
         change(vm, drive, first)
-        vm.expect("which was written just now")
+        vm.expect("which this run wrote")
         asked_for(vm, "a tape for volume 2")
         change(vm, drive, second)
         assert ended(vm) == 0
 
         # Nobody is there: the disks are left alone. Then somebody is.
         answer = vm.sh("rear -c /root/web1 -n recover --demo /root/back", timeout=900)
-        assert answer.status == 3 and re.search("needed is volume 1 .* nobody can be asked", answer.output)
+        assert answer.status == 3 and re.search("volume 1 .* is needed, but this run is unattended", answer.output)
         assert vm.sh("ls /root/back").status
         start(vm, "rear -c /root/web1 recover --demo /root/back")
         asked_for(vm, "volume 1")
@@ -132,7 +132,7 @@ def test_what_a_tape_shows_as_a_cd_boots(machine: Callable[..., qemu.Machine]) -
         vm.shell(r"RESCUE debian12:\S* # ")
         # The machine that wrote it has another network card.
         (problem,) = vm.check("cat /run/rear/problems").splitlines()
-        assert problem.startswith("the network is not complete: not as recorded: "), problem
+        assert problem.startswith("the network is not complete: differs from the record: "), problem
         assert vm.check("rear dump | grep ^OUTPUT=").startswith("OUTPUT=OBDR ")
         vm.power_off()
 

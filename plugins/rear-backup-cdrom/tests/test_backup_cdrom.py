@@ -41,13 +41,13 @@ def test_the_iso_output_can_carry_it(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_carry_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="OUTPUT=PXE cannot carry a backup, which BACKUP=CDROM") as caught:
+    with pytest.raises(Refused, match="OUTPUT=PXE cannot hold a backup, which BACKUP=CDROM") as caught:
         check_media(make_run(tmp_path, "OUTPUT=PXE", output=False))
     assert "OUTPUT=ISO" in caught.value.hint
 
 
 def test_a_backup_without_media_is_an_error_of_the_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="makes none") as caught:
+    with pytest.raises(ConfigurationError, match="creates none") as caught:
         check_media(make_run(tmp_path, workflow="mkbackuponly"))
     assert "rear mkbackup" in caught.value.hint
 

@@ -153,19 +153,21 @@ def test_two_tapes_are_changed_and_come_back(
 
 def test_what_cannot_be_asked_ends_the_run(make_tapes: MakeTapes, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = labelled(room=200_000), labelled()
-    with pytest.raises(RearError, match=r"is full; needed is a tape for volume 2 .*nobody can be asked") as caught:
+    with pytest.raises(
+        RearError, match=r"is full; a tape for volume 2 .*is needed, but this run is unattended"
+    ) as caught:
         save(make_tapes(StandInDrive(first)), tree)
     assert not isinstance(caught.value, Refused)
-    with pytest.raises(Refused, match="needed is the last volume"):
+    with pytest.raises(Refused, match=r"the last volume .* is needed"):
         archive.check((tapes := make_tapes(StandInDrive(first))).run, tapes)
     at_terminal(monkeypatch, "", "")
-    with pytest.raises(RearError, match="nobody can be asked"):
+    with pytest.raises(RearError, match="this run is unattended"):
         save(make_tapes(StandInDrive(first), unattended=True), tree)
     save(make_tapes(StandInDrive(first, [second])), tree)
-    with pytest.raises(Refused, match=r"needed is volume 1 .*nobody can be asked"):
+    with pytest.raises(Refused, match=r"volume 1 .*is needed, but this run is unattended"):
         archive.check((tapes := make_tapes(StandInDrive(second), unattended=True)).run, tapes)
     at_terminal(monkeypatch, "q")
-    with pytest.raises(Interrupted, match=r"volume 1 .* was not put into"):
+    with pytest.raises(Interrupted, match=r"stopped before volume 1 .* was inserted into"):
         archive.check((tapes := make_tapes(StandInDrive(second))).run, tapes)
 
 
@@ -190,7 +192,7 @@ def test_wrong_tapes_are_not_written_to(make_tapes: MakeTapes, tree: Path, monke
     last = labelled()
     drive = StandInDrive(again, [foreign, blank, again, last])
     save(tapes := make_tapes(drive), tree)
-    assert "another machine" in said(tapes) and "no label" in said(tapes) and "written just now" in said(tapes)
+    assert "another machine" in said(tapes) and "no label" in said(tapes) and "which this run wrote" in said(tapes)
     assert drive.cartridge is last
     assert before == ([*foreign.records], [*blank.records])
 
@@ -198,7 +200,7 @@ def test_wrong_tapes_are_not_written_to(make_tapes: MakeTapes, tree: Path, monke
     at_terminal(monkeypatch, "erase", "erase")
     drive = StandInDrive(again, [again, blank])
     save(tapes := make_tapes(drive), tree)
-    assert "written just now" in said(tapes)
+    assert "which this run wrote" in said(tapes)
     at_terminal(monkeypatch, "", "")
     assert restored(make_tapes(StandInDrive(blank, [again, blank])), tree) == (tree / "noise").read_bytes()
 
@@ -273,10 +275,10 @@ def test_a_tape_from_before_is_read_and_asked_about_once_before_it_is_written_ov
     drive, cartridge = used(make_tapes, tree)
     without_identity(cartridge)
     assert restored(make_tapes(drive), tree) == (tree / "noise").read_bytes()
-    with pytest.raises(Refused, match="does not say whether that is this machine"):
+    with pytest.raises(Refused, match="may be of this machine or of another"):
         save(make_tapes(drive), tree)
     at_terminal(monkeypatch, "no")
-    with pytest.raises(Refused, match="does not say whether that is this machine"):
+    with pytest.raises(Refused, match="may be of this machine or of another"):
         save(make_tapes(drive), tree)
     at_terminal(monkeypatch, "yes")
     with (found := make_tapes(drive)).drive(found.device) as tape:
@@ -291,7 +293,7 @@ def test_what_others_have_written_is_no_header(make_tapes: MakeTapes, record: by
     cartridge = labelled()
     cartridge.records[21:] = [record, None]
     tapes = make_tapes(drive := StandInDrive(cartridge))
-    with drive(tapes.device) as tape, pytest.raises(Unreadable, match="no header of a backup"):
+    with drive(tapes.device) as tape, pytest.raises(Unreadable, match="not the header of a backup"):
         tapes.header(tape)
 
 
@@ -388,7 +390,7 @@ def test_a_tape_that_is_not_what_was_written_ends_the_backup(make_tapes: MakeTap
             "damaged",
         ),
         (lambda records: records[:21], "no backup"),
-        (lambda records: [*records[:21], b"{}", *records[22:]], "no header of a backup"),
+        (lambda records: [*records[:21], b"{}", *records[22:]], "not the header of a backup"),
         (lambda records: [*records[:21], b'{"format": "rear tape volume 9"}', None], "another version"),
     ],
 )

@@ -190,7 +190,7 @@ def test_every_file_system_must_be_there(folder: Path, server: Vault, tmp_path: 
         rear_backup_tsm.check_backup(run)
     run = make_run(folder, "TSM_FILESPACES=( / )")
     rear_backup_tsm.check_backup(run)
-    assert run.report.warnings == [f"{path} is not to be restored and will be empty" for path in ("/home", "/srv")]
+    assert run.report.warnings == [f"{path} is not restored and will be empty" for path in ("/home", "/srv")]
 
 
 def test_files_that_do_not_come_back_fail_the_run_by_their_names(folder: Path, server: Vault, tmp_path: Path) -> None:

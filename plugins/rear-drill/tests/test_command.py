@@ -195,7 +195,7 @@ def test_without_an_image_it_says_how_to_make_one(run: Run) -> None:
 @pytest.mark.parametrize(
     ("conf", "message"),
     [
-        ("", "knows no backup"),
+        ("", "names no backup"),
         ("BACKUP_URL=file:///nowhere/at/all\n", "there is no backup in /nowhere/at/all/web1"),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_damaged_manifest_is_refused(run: Run, make_image: MakeImage, make_bac
 
 def test_without_room_it_does_not_begin(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
     make_image(conf=f"BACKUP_URL=file://{make_backup(1 << 60)}\n")
-    with pytest.raises(Refused, match="MiB are needed") as caught:
+    with pytest.raises(Refused, match="rear needs") as caught:
         command.prepare(run, None, WISHES)
     assert "TMPDIR" in caught.value.hint
     assert not (run.build_dir / "backup.iso").exists()

@@ -36,7 +36,7 @@ def test_another_disc_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     make_iso(Shell(), tmp_path / "a.iso", {"/file": tmp_path / "file"}, volume_id="A", epoch=0, bios=None,
              efi_image=None)  # fmt: skip
-    with pytest.raises(Refused, match=r"no rescue image: /boot/grub/grub\.cfg is missing"):
+    with pytest.raises(Refused, match=r"not a rescue image: /boot/grub/grub\.cfg is missing"):
         image.read(Shell(), tmp_path / "a.iso", tmp_path)
 
 

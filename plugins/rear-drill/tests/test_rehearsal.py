@@ -28,7 +28,7 @@ def test_the_reason_is_the_error_that_rear_names() -> None:
     output = "Backup: 2026\nERROR: the archive /srv/x is damaged: its checksum is wrong\n  What to do: choose another\n"
     assert rehearsal.reason(output) == "the archive /srv/x is damaged: its checksum is wrong"
     assert rehearsal.reason("one\nTraceback: odd\n\n") == "Traceback: odd"
-    assert rehearsal.reason("") == "it said nothing"
+    assert rehearsal.reason("") == "no output"
 
 
 def test_what_finalize_writes_is_explained() -> None:

@@ -39,13 +39,13 @@ def test_the_recovery_time_is_that_of_a_real_recovery() -> None:
 
 def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
     failed = replace(
-        GOOD, problem="2 files are not as the backup has them", files_different=["/etc/a: Contents differ"] * 30,
+        GOOD, problem="2 files differ from the backup", files_different=["/etc/a: Contents differ"] * 30,
         differences=["partition 1 shrank"], notes=["the image is old"], emulated=True,
     )  # fmt: skip
     text = "\n".join(lines(failed))
     assert "FAILED: 2 files" in text and "SUCCEEDED" not in text and "Recovery time" not in text
     assert "/etc/a: Contents differ" in text and "and 10 more" in text
-    assert "Not as it was:\n  partition 1 shrank" in text
+    assert "Differs from before:\n  partition 1 shrank" in text
     assert "Note: the image is old" in text
     assert "many times longer" in text
 

@@ -18,7 +18,7 @@ from rear_core.storage.layout import Layout, make
 from rear_core.storage.plan import Rebuilt
 from rear_core.testing.fake_shell import FakeShell
 from rear_core.testing.recorded import started_by_grub
-from rear_os_debian import install_devices, put_install_devices_right, rebuild_initramfs, rebuild_menu
+from rear_os_debian import install_devices, rebuild_initramfs, rebuild_menu, update_install_devices
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_changed_names_of_devices_need_both(run: Run) -> None:
     rebuild_initramfs(run)
     rebuild_menu(run)
     assert asked(run) == [f"chroot {run.target} update-initramfs -u -k all", f"chroot {run.target} update-grub"]
-    assert run.recovery.done == ["initramfs made anew: /etc/crypttab was changed", "GRUB's menu written anew"]
+    assert run.recovery.done == ["initramfs rebuilt: /etc/crypttab was changed", "GRUB's menu written anew"]
 
 
 def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
@@ -67,7 +67,7 @@ def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
     rebuild_menu(run)
     assert run.recovery.done == []
     (problem,) = run.recovery.problems
-    assert problem.startswith("the initramfs could not be made anew (/etc/crypttab was changed)")
+    assert problem.startswith("cannot rebuild the initramfs (/etc/crypttab was changed)")
     assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
 
 
@@ -92,7 +92,7 @@ def test_dracut_takes_the_place_of_initramfs_tools(run: Run) -> None:
     run.recovery.rewritten.append("/etc/crypttab")
     rebuild_initramfs(run)
     assert run.recovery.problems == []
-    assert run.recovery.done == ["initramfs made anew: /etc/crypttab was changed"]
+    assert run.recovery.done == ["initramfs rebuilt: /etc/crypttab was changed"]
 
 
 CONFIG = """Name: grub-pc/install_devices
@@ -136,18 +136,18 @@ def test_the_package_of_grub_is_told_its_new_disk(run: Run) -> None:
     assert install_devices(run.target) == [
         ("grub-pc", "grub-pc/install_devices", ["/dev/disk/by-id/ata-QEMU_HARDDISK_QM00001", "/dev/sdz"])
     ]
-    put_install_devices_right(run)
+    update_install_devices(run)
     assert asked(run)[-1].endswith(SELECT)
     assert run.recovery.done == ["grub-pc/install_devices is now /dev/vdq"]
 
 
 def test_answers_that_cannot_be_changed_are_a_warning(run: Run) -> None:
     with_other_disk(run, Outcome((), 1, "", "debconf is locked", 0))
-    put_install_devices_right(run)
+    update_install_devices(run)
     assert run.recovery.done == []
     assert run.report.warnings[0].startswith("the next update of GRUB will ask where to install it")
 
 
 def test_a_system_without_debconf_is_not_asked(run: Run) -> None:
-    put_install_devices_right(run)
+    update_install_devices(run)
     assert asked(run) == []

@@ -75,7 +75,7 @@ def test_snapper_makes_the_quota_group_that_it_had(target: Path) -> None:
     run = open_run(target, "snapper", **answers)
     set_up_quota(run)
     assert asked(run) == [f"{SNAPPER} set-config QGROUP=", f"{SNAPPER} setup-quota"]
-    assert run.recovery.done == ["snapper measures its snapshots again (root)"]
+    assert run.recovery.done == ["snapper's space limits enabled again (root)"]
 
 
 def test_quota_that_cannot_be_had_is_a_warning(target: Path) -> None:

@@ -80,7 +80,7 @@ def test_what_cannot_be_read_behind_the_label_may_be_a_backup(tmp_path: Path) ->
     drive = labelled(cartridge)
     cartridge.records[21:] = [b"backup", None]
     drive.tape = Dirty
-    with pytest.raises(Refused, match="may hold a backup, as something on it cannot be read"):
+    with pytest.raises(Refused, match="may hold a backup, as part of it cannot be read"):
         check(make_run(tmp_path, "mkrescue"), DEVICE, drive)
     # BACKUP=TAPE looks at what it writes over itself.
     check(make_run(tmp_path), DEVICE, drive)
@@ -97,7 +97,7 @@ class Worn(StandInTape):
 def test_a_tape_that_spoils_the_image_ends_the_run(tmp_path: Path, image: Path) -> None:
     drive = labelled(Cartridge())
     drive.tape = Worn
-    with pytest.raises(RearError, match="not as it was written"):
+    with pytest.raises(RearError, match="differs from what was written"):
         write(make_run(tmp_path), DEVICE, image, drive)
     with pytest.raises(RearError, match="too small"):
         write(make_run(tmp_path), DEVICE, image, labelled(Cartridge(room=100_000)))
@@ -117,7 +117,7 @@ def test_a_boot_image_alone_does_not_take_the_place_of_a_backup(tmp_path: Path, 
     tape.mark()
     check(make_run(tmp_path), DEVICE, drive)
     for run in (make_run(tmp_path, "mkrescue"), make_run(tmp_path, backup="NFS")):
-        with pytest.raises(Refused, match="holds a backup, which is lost"):
+        with pytest.raises(Refused, match="holds a backup, which a boot image would overwrite"):
             check(run, DEVICE, drive)
 
 

@@ -214,7 +214,7 @@ def put(path: Path, text: str) -> Path:
 
 def test_what_somebody_else_wrote_for_this_machine_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     theirs = put(tmp_path / "tftp" / MENUS[0], "label install\n")
-    with pytest.raises(Refused, match="not written by rear"):
+    with pytest.raises(Refused, match="is not from rear"):
         make_tree(make_run(tmp_path))
     assert [path for path in (tmp_path / "tftp").rglob("*") if path.is_file()] == [theirs]
 
@@ -232,8 +232,10 @@ def test_what_all_machines_share_stays_as_somebody_else_made_it(tmp_path: Path) 
     run = make_run(tmp_path, NODES)
     make_tree(run)
     assert [path.read_text() for path in shared] == ["theirs"] * 3
-    assert sum("not written by rear and stays" in warning for warning in run.report.warnings) == 2
-    assert any("lacks what our menus need: ldlinux.c32, libutil.c32, menu.c32" in w for w in run.report.warnings)
+    assert sum("is not from rear and stays" in warning for warning in run.report.warnings) == 2
+    assert any(
+        "lacks modules that rear's menus need: ldlinux.c32, libutil.c32, menu.c32" in w for w in run.report.warnings
+    )
     make_tree(make_run(tmp_path, NODES + "PXE_BOOT_LOADERS=replace\n"))
     assert "theirs" not in [path.read_text(errors="replace") for path in shared]
 

@@ -84,9 +84,9 @@ def test_a_superblock_with_an_offset_keeps_its_version_where_that_is_the_usual_o
 def test_a_cache_and_its_device_are_written_and_started_in_this_order() -> None:
     made = list(commands(site(), KINDS, lambda item: isinstance(item, (CacheSet, Bcache))))
     assert [command.reason for command in made] == [
-        f"make bcache cache set {SET}",
+        f"create bcache cache set {SET}",
         "start the cache on /dev/sdb",
-        f"make bcache device {ONE}",
+        f"create bcache device {ONE}",
         f"start bcache device {ONE}",
         f"wait for bcache device {ONE}",
     ]
@@ -95,7 +95,7 @@ def test_a_cache_and_its_device_are_written_and_started_in_this_order() -> None:
         superblock.cache(CACHE, CACHE.buckets),
         superblock.backing(DEVICE),
     ]
-    assert made[0].destroys == "what lies on /dev/sdb" and "nocreat" in made[0].argv[2]
+    assert made[0].destroys == "everything on /dev/sdb" and "nocreat" in made[0].argv[2]
 
 
 def test_a_cache_on_a_larger_or_smaller_disk_has_as_many_buckets_as_fit() -> None:
@@ -149,7 +149,7 @@ def test_without_its_cache_a_device_comes_back_and_that_is_said() -> None:
     assert alone == replace(DEVICE, needs=("disk:sda",))
     assert lacking(DEVICE, {"disk:sda"}, KINDS) is None and lacking(CACHE, {"disk:sdb"}, KINDS) is None
     assert notes(site(SLOW, replace(DEVICE, needs=("disk:sda",))), KINDS) == [
-        f"bcache device {ONE}: it comes back without its cache set {SET}"
+        f"bcache device {ONE}: it is recreated without its cache set {SET}"
     ]
     assert notes(site(), KINDS) == []
 
@@ -160,7 +160,7 @@ def test_without_its_cache_a_device_comes_back_and_that_is_said() -> None:
         (replace(CACHE, version=5), "a cache with a superblock of version 5"),
         (replace(DEVICE, version=6), "a superblock of version 6"),
         (replace(DEVICE, mode=""), "a superblock of version 1 with the mode ''"),
-        (replace(DEVICE, state="inconsistent"), "it has lost its cache"),
+        (replace(DEVICE, state="inconsistent"), "it lost its cache"),
     ],
     ids=["features of a cache", "features of a device", "no mode", "inconsistent"],
 )
@@ -216,8 +216,8 @@ def test_a_device_of_an_unknown_version_is_described_so_that_it_is_refused() -> 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (UNKNOWN.replace("6 [unknown]", "1 [backing device]"), "a device that does not run"),
-        (f"sb.version 1\ndev.data.cache_state 2 [dirty]\ncset.uuid {SET}\n", "data that it alone has"),
+        (UNKNOWN.replace("6 [unknown]", "1 [backing device]"), "a stopped device"),
+        (f"sb.version 1\ndev.data.cache_state 2 [dirty]\ncset.uuid {SET}\n", "data that only the cache has"),
         (Outcome((), 2, "Invalid superblock (bad magic)\n", "", 0), "bcache-super-show"),
     ],
     ids=["does not run", "dirty, and no cache", "damaged"],

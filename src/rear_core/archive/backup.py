@@ -51,7 +51,7 @@ def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
             break
         except stream.Unreadable as error:
             failed = error
-            missed.update(dict.fromkeys(error.files, "it was changed so that the archive was unreadable"))
+            missed.update(dict.fromkeys(error.files, "a change made the archive unreadable"))
             run.report.warn(f"{error.message}; the backup does not count")
     else:
         raise failed
@@ -97,9 +97,9 @@ def selected(run: Run, place: Place) -> coverage.Selection:
     wake(run.sh, run.report.warn)
     private = {
         run.build_dir: "the work area of this run",
-        run.cache_dir: "it can be made again",
-        run.var_dir / "output": "rescue media that were made here",
-        signature.key_path(run): "it signs backups, and whoever reads this one could do so",
+        run.cache_dir: "rear can create it again",
+        run.var_dir / "output": "rescue media created here",
+        signature.key_path(run): "it signs backups; anyone who reads this backup could then sign",
     }
     if run.report.log_path:
         private[run.report.log_path] = "the log of this run"
@@ -131,7 +131,9 @@ def check_included(run: Run) -> None:
     excluded = run.settings["BACKUP_PROG_EXCLUDE"]
     for path in run.settings["BACKUP_PROG_INCLUDE"]:
         if not os.path.lexists(path):
-            raise ConfigurationError(f"BACKUP_PROG_INCLUDE names {path}, which is not there", "it takes no patterns")
+            raise ConfigurationError(
+                f"BACKUP_PROG_INCLUDE names {path}, which does not exist", "it accepts no patterns"
+            )
         if pattern := patterns.leaving_out(path, excluded) or patterns.emptying(path, excluded):
             raise ConfigurationError(
                 f"BACKUP_PROG_INCLUDE names {path}, which {pattern!r} of BACKUP_PROG_EXCLUDE leaves out",
@@ -196,11 +198,11 @@ def archive(
     writer.end()
     progress.end()
     if not streamed.members:
-        raise RearError("there was nothing to save: no file is left by what is excluded", "look at the coverage report")
+        raise RearError("nothing to save: the exclusions leave no file", "look at the coverage report")
     unseen = [start for start in streamed.unseen if start not in missed]
     if unseen:
-        problem = f"{unseen[0][1:]} was to be saved, and is not in the archive"
-        raise RearError(problem, "see what the log says is left out")
+        problem = f"{unseen[0][1:]} should be saved, but is not in the archive"
+        raise RearError(problem, "see in the log what is left out")
     warnings = dict(streamed.complaints)
     if streamed.lost:
         warnings["missed"] = len(streamed.lost) + streamed.more.get("lost", 0)
@@ -234,7 +236,7 @@ def archive(
 
 def _log_more(run: Run, streamed: stream.Streamed, kind: str) -> None:
     if kind in streamed.more:
-        run.report.log(f"{kind}: and {streamed.more[kind]} more, which are not named")
+        run.report.log(f"{kind}: and {streamed.more[kind]} more, not listed")
 
 
 def _beginning(name: str) -> str:
@@ -271,7 +273,7 @@ def warn(run: Run, complaints: dict[str, int]) -> None:
     """Tell what tar complained of; sockets are nothing to worry about."""
     words = {
         "changed": "changed while they were saved", "vanished": "vanished before they were saved",
-        "shrank": "shrank while they were saved and are padded with zeros", "other": "were complained of by tar",
+        "shrank": "shrank while they were saved and are padded with zeros", "other": "caused complaints of tar",
     }  # fmt: skip
     for kind, count in complaints.items():
         if kind in words:
@@ -288,7 +290,7 @@ def tell_missed(run: Run, streamed: stream.Streamed) -> None:
         path, reason = next(iter(missed.items()))
         few = f"{path[1:100]}{'...' if len(path) > 100 else ''}: {reason}"
         run.report.warn(
-            f"{len(missed) + more} files are not saved, as users exchanged, held or locked them; the first is {few}"
+            f"{len(missed) + more} files are not saved, because users replaced, held or locked them; the first is {few}"
         )
 
 
@@ -297,8 +299,8 @@ def failure(error: ProgramFailed, place: Place) -> RearError:
     reason = diagnostics.first_error(error.output) if error.status > 0 else ""
     what = f"{error.argv[0]} failed: {reason}" if reason else error.message
     # Other media than folders may have been written over.
-    hint = "earlier backups are as they were; see the log" if place.folder else "see the log, and run it again"
-    return RearError(f"the backup could not be made: {what}", hint)
+    hint = "earlier backups are unchanged; see the log" if place.folder else "see the log, and run it again"
+    return RearError(f"cannot create the backup: {what}", hint)
 
 
 def layout_id(run: Run) -> str:

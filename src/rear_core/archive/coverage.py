@@ -136,11 +136,11 @@ def select(
         problems.append("/: the root file system is not among what is saved")
     if problems:
         raise RearError(
-            "the backup would not be complete, and nobody says that this is wanted: " + "; ".join(problems),
-            "name what may be lost in EXCLUDE_MOUNTPOINTS, or what must be saved in BACKUP_PROG_INCLUDE",
+            "the backup would be incomplete, and no setting allows that: " + "; ".join(problems),
+            "name in EXCLUDE_MOUNTPOINTS what may be lost, or in BACKUP_PROG_INCLUDE what to save",
         )
     if not saved and not wishes.include:
-        raise RearError("nothing is to be saved: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
+        raise RearError("nothing to save: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
     wanted = list(dict.fromkeys([*saved, *_emptied(covered, wishes), *_included(wishes, saved, visible)]))
     parts = tuple(_parts(layout, wishes, saved, wanted, visible, below))
     _check_starts(wanted, parts)
@@ -159,13 +159,14 @@ def _check_starts(starts: Iterable[str], parts: Iterable[Part]) -> None:
     for start in starts:
         if pattern := leaving_out(start, ours):
             raise RearError(
-                f"{start} is to be saved, and lies in what is left out: {pattern}: {ours[pattern].reason}",
-                "move it, name another path of it in BACKUP_PROG_INCLUDE, or its mount point in EXCLUDE_MOUNTPOINTS",
+                f"{start} cannot be saved: it is below {pattern}, which rear leaves out: {ours[pattern].reason}",
+                "move it, name it in BACKUP_PROG_INCLUDE by another path, or name its mount point in"
+                " EXCLUDE_MOUNTPOINTS",
             )
 
 
 def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, str]) -> Covered:
-    """Saved when the layout makes it again and nothing speaks against it."""
+    """Saved when the layout recreates it and nothing speaks against it."""
 
     def covered(verdict: str, reason: str = "") -> Covered:
         return Covered(mount.target, mount.source, mount.fstype, verdict, reason)
@@ -176,7 +177,7 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
     item = next((i for i in layout.of(Mount) if i.target == mount.target), None)
     if mount.fstype in VIRTUAL:
         nothing = NOT_MOUNTED if item is not None else ASLEEP
-        return covered(EXCLUDED, nothing if mount.fstype == "autofs" else "in memory or made by the kernel")
+        return covered(EXCLUDED, nothing if mount.fstype == "autofs" else "in memory or created by the kernel")
     if reason := wishes.exclusions.of_mount(mount.target):
         return covered(EXCLUDED, reason)
     if mount.target != "/" and Path(mount.target) in wishes.kept:
@@ -202,7 +203,7 @@ def _why_left_out(layout: Layout, mount: Mounted) -> str:
 def _seen(entry: Covered, hidden_by: Callable[[str], str]) -> Covered:
     """What was mounted over a folder above it later hides a mount: tar would save what is seen there instead."""
     above = hidden_by(entry.name) if entry.verdict == SAVED else ""
-    return replace(entry, verdict=UNEXPLAINED, reason=f"what is mounted on {above} hides it") if above else entry
+    return replace(entry, verdict=UNEXPLAINED, reason=f"a mount on {above} hides it") if above else entry
 
 
 def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted], wishes: Wishes) -> Covered:
@@ -211,7 +212,9 @@ def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted]
     upper = re.search(r"(?:^|,)upperdir=([^,]*)", mount.options) if entry.reason == OVERLAY else None
     file = backing_file(mount.number) if entry.reason == NOT_DISKS["loop"] else upper[1] if upper else ""
     if file and (_holder(file, visible) not in saved or leaving_out(file, wishes.exclude)):
-        what = "an overlay, and what it is made of is not saved" if upper else f"a loop device, {BEHIND_IS_LOST}"
+        what = (
+            "an overlay, and the file systems below it are not saved" if upper else f"a loop device, {BEHIND_IS_LOST}"
+        )
         return replace(entry, reason=f"{what}: {file}")
     return entry
 
@@ -229,7 +232,7 @@ def _elsewhere(
         and _lies_in(mount.root, visible[other.name].root)
     ]
     if not others:
-        return replace(entry, verdict=UNEXPLAINED, reason=f"{entry.reason}, of which nothing else is mounted")
+        return replace(entry, verdict=UNEXPLAINED, reason=f"{entry.reason}, and no other part of it is mounted")
     return entry if {*others} & {*saved} else replace(entry, reason=f"{entry.reason}, which is not saved either")
 
 
@@ -296,7 +299,7 @@ def _parts(
     for item in layout:
         if item.made_file:
             counts = _holder(item.made_file, visible) in saved
-            yield Part(literal(item.made_file), f"a {item.noun}: it is made again", _size(item) if counts else 0)
+            yield Part(literal(item.made_file), f"a {item.noun}: it is recreated", _size(item) if counts else 0)
     kept = dict.fromkeys(wishes.kept, "backups are kept there")
     for private, reason in {**kept, **wishes.private}.items():
         # Of a folder only what is in it.

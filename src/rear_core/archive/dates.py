@@ -21,7 +21,7 @@ def digits(text: str) -> str:
     """
     found = PARTS.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is no date")
+        raise ValueError(f"{text!r} is not a date")
     given = "".join(filter(None, found.groups()))
     datetime.strptime(given + FIRST[len(given) :], "%Y%m%d%H%M%S")
     return given

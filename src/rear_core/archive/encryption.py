@@ -60,7 +60,7 @@ def new(passphrase: str, work: int = WORK) -> tuple[Encryption, Keys]:
 def unlock(passphrase: str, encryption: Encryption) -> Keys:
     """The keys of an archive; `Refused` when the passphrase is not the one it was made with."""
     if encryption.cipher != CIPHER:
-        raise Refused(f"the cipher {encryption.cipher} of the backup is not known", "read it with a newer rear")
+        raise Refused(f"rear does not know the cipher {encryption.cipher} of the backup", "read it with a newer rear")
     keys = _derive(passphrase, encryption)
     if not hmac.compare_digest(keys.check, encryption.check):
         raise Refused("wrong key: the backup was encrypted with another passphrase", "check BACKUP_KEY")
@@ -72,13 +72,13 @@ def check_parameters(encryption: Encryption) -> None:
     texts = (encryption.salt, encryption.check, encryption.cipher)
     numbers = (encryption.work, encryption.blocks, encryption.lanes)
     if not all(isinstance(text, str) and text.isascii() for text in texts):
-        raise TypeError("salt, check value or cipher of its key are no text")
+        raise TypeError("salt, check value or cipher of its key are not text")
     if not all(type(number) is int and number > 0 for number in numbers):
-        raise TypeError("the work for its key is no number")
+        raise TypeError("the work factor of its key is not a number")
     if encryption.work * encryption.blocks * encryption.lanes > MOST_TIMES * WORK * BLOCKS * LANES:
-        raise ValueError(f"more than {MOST_TIMES} times the usual work is asked for to derive its key")
+        raise ValueError(f"it requires more than {MOST_TIMES} times the usual work to derive its key")
     if _memory(encryption) > MOST_MEMORY:
-        raise ValueError(f"{_memory(encryption)} bytes of memory are asked for to derive its key")
+        raise ValueError(f"{_memory(encryption)} bytes of memory are required to derive its key")
 
 
 def _memory(encryption: Encryption) -> int:
@@ -135,7 +135,8 @@ def read_passphrase(path: Path) -> str:
             raise ConfigurationError(f"BACKUP_KEY_FILE {path} can be read by others", f"chmod 600 {path}")
         if problem := changeable(path):
             raise ConfigurationError(
-                f"BACKUP_KEY_FILE {path} is not root's alone: {problem}", "chown root and chmod go-w what is named"
+                f"BACKUP_KEY_FILE {path} is not controlled by root alone: {problem}",
+                "chown root and chmod go-w the named path",
             )
         text = own_files.read(path).decode(errors="surrogateescape")
     except OSError as error:
@@ -151,5 +152,5 @@ def passphrase_problem(passphrase: str) -> str:
     if 0 < len(passphrase) < SHORTEST:
         return f"is shorter than {SHORTEST} characters"
     if passphrase.lower() in COMMON or (passphrase.isalpha() and len(passphrase) < LONG_WORD):
-        return "is a word that many texts have: take several words, or digits and signs as well"
+        return "is a word of many texts: use several words, or also digits and signs"
     return ""

@@ -173,10 +173,12 @@ def recorded(run: Run, only: Sequence[str] = ()) -> list[FileSystem]:
     try:
         document = json.loads(own_files.read_text(path))
         if document["version"] != VERSION:
-            raise ValueError(f"its version is {document['version']}, not {VERSION}")
+            raise ValueError(f"its version is {document['version']}, but this rear reads {VERSION}")
         found = [FileSystem(**{**entry, "names": tuple(entry["names"])}) for entry in document["file_systems"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused(f"cannot read {path}: {error}", "make the rescue media anew, with this BACKUP method") from error
+        raise Refused(
+            f"cannot read {path}: {error}", "create the rescue media again, with this BACKUP method"
+        ) from error
     known = {file_system.path: file_system for file_system in found}
     return [known.get(path, FileSystem(path)) for path in only] or found
 
@@ -194,7 +196,7 @@ def moment(run: Run, configured: str = "") -> datetime | None:
         given = digits(text)
         found = datetime.strptime(given + LAST_SECOND[len(given)], "%Y%m%d%H%M%S")
     except (KeyError, ValueError) as error:
-        raise ConfigurationError(f"{text!r} is no date", "write it as 2026-11-22 or 2026-11-22 18:30") from error
+        raise ConfigurationError(f"{text!r} is not a date", "write it as 2026-11-22 or 2026-11-22 18:30") from error
     return (found.replace(tzinfo=timezone.utc) if run.options.backup else found).astimezone()
 
 
@@ -206,7 +208,7 @@ def lacking(wanted: Sequence[FileSystem], held: Mapping[str, str]) -> list[str]:
 def remind(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str]) -> None:
     """When only rescue media are made: warn of file systems that a recovery could not bring back as yet."""
     for path in lacking(wanted, held):
-        run.report.warn(f"the server has no backup of {path} yet: until it has, this machine cannot be recovered")
+        run.report.warn(f"the server has no backup of {path} yet: without it, this machine cannot be recovered")
 
 
 def prove(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str], when: datetime | None = None) -> None:
@@ -219,14 +221,14 @@ def prove(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str], when:
         at = f" of {when:%Y-%m-%d %H:%M:%S} or before" if when else ""
         raise Refused(
             f"the server has no backup{at} of {' '.join(absent)}",
-            "check the name of the client and the time, or save them first; nothing was changed",
+            "check the name of the client and the time, or save them first; rear changed nothing",
         )
     if "recreate" in run.phases and "/" not in held:
-        raise Refused("the root file system is not among what would be restored", "name it in the setting as well")
+        raise Refused("the root file system is not among those to restore", "name it in the setting as well")
     for file_system in wanted:
         run.report.say(f"The server has {file_system.path}: {held[file_system.path]}")
     for path in sorted({other.path for other in recorded(run)} - {file_system.path for file_system in wanted}):
-        run.report.warn(f"{path} is not to be restored and will be empty")
+        run.report.warn(f"{path} is not restored and will be empty")
     name = f"{when:%Y-%m-%d %H:%M:%S}" if when else max(held[file_system.path] for file_system in wanted)
     run.backup = Found(name, tuple(wanted), when)
 
@@ -247,7 +249,7 @@ def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
     """The client while it restores what was proven; at the end all is compared with what was recorded."""
     found = run.backup
     if not isinstance(found, Found):
-        raise RearError("no backup was checked, so none is restored", "the plugin must prove it in the phase verify")
+        raise RearError("no backup was checked, so rear restores none", "the plugin must prove it in the phase verify")
     places = [_below(run, file_system.path) for file_system in found.file_systems]
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
@@ -307,13 +309,13 @@ def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
         empty += [f"/{name}" for name in ESSENTIAL if not os.path.lexists(run.target / name)]
     if empty:
         raise RearError(
-            f"the client reported success, but nothing came back of {' '.join(empty)}",
-            f"look at {run.target} and at the log of the client",
+            f"the client reported success, but restored nothing of {' '.join(empty)}",
+            f"check {run.target} and the log of the client",
         )
     for line in lost:
         run.report.log(f"not in the backup: {line}")
     if lost:
-        run.report.warn(f"{len(lost)} of the recorded names did not come back ({few(lost)}); the log has all")
+        run.report.warn(f"{len(lost)} of the recorded names were not restored ({few(lost)}); see the log")
         run.recovery.differences.append(f"not in the backup: {few(lost)}")
     if run.demo:
         # Others write to the file system of that folder, too.

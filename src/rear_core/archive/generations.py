@@ -26,7 +26,9 @@ FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 PARTIAL = ".partial"
 LOCK = ".lock"
-OTHER_KEY = "it was signed by a key that this machine does not know, as a clone does that needs a BACKUP_PREFIX"
+OTHER_KEY = (
+    "it was signed by a key that this machine does not know; a clone of this machine needs its own BACKUP_PREFIX"
+)
 # Bytes of a manifest: it has the whole description of the storage.
 LARGEST = 64 << 20
 LARGEST_NUMBER = manifest.LARGEST
@@ -158,12 +160,12 @@ def _generation(path: Path, proof: Proof) -> Generation:
 def _foreign(name: str, made: manifest.Manifest) -> str:
     """What shows that a manifest was not made for a folder of this name by a rear that this one understands."""
     if made.created != name:
-        return f"it was made as {made.created:.40}: somebody has renamed or copied it"
+        return f"it was created as {made.created:.40}: someone renamed or copied it"
     if made.compression not in COMPRESSORS:
-        return f"its compression {made.compression[:40]!r} is not known"
+        return f"rear does not know its compression {made.compression[:40]!r}"
     if made.encryption and made.encryption.cipher != CIPHER:
-        return f"its cipher {made.encryption.cipher[:40]!r} is not known"
-    return "it is in volumes, as on other media" if made.volumes else ""
+        return f"rear does not know its cipher {made.encryption.cipher[:40]!r}"
+    return "it is split into volumes, as on other media" if made.volumes else ""
 
 
 def _incomplete(archive: Path, size: int) -> str:
@@ -172,15 +174,15 @@ def _incomplete(archive: Path, size: int) -> str:
     except OSError as error:
         return f"its archive cannot be read: {error.strerror}"
     if not stat.S_ISREG(status.st_mode):
-        return "its archive is no file"
-    return "" if status.st_size == size else f"its archive has {status.st_size} bytes, and not {size}"
+        return "its archive is not a file"
+    return "" if status.st_size == size else f"its archive has {status.st_size} bytes, not {size}"
 
 
 def read_small(path: Path) -> str:
     """The text of a small file; `OSError` for what is none and could be read for ever."""
     with os.fdopen(open_file(path), encoding="utf-8") as file:
         if os.fstat(file.fileno()).st_size > LARGEST:
-            raise OSError(errno.EFBIG, "it is no small file", os.fspath(path))
+            raise OSError(errno.EFBIG, "it is not a small file", os.fspath(path))
         return file.read(LARGEST)
 
 
@@ -189,7 +191,7 @@ def open_file(path: Path) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no file", os.fspath(path))
+        raise OSError(errno.EINVAL, "it is not a file", os.fspath(path))
     return descriptor
 
 
@@ -208,7 +210,7 @@ def locked(home: Path) -> Iterator[bool]:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 os.close(descriptor)
                 raise Refused(
-                    f"another run of rear saves to {home}", "wait for its end, or give each machine a BACKUP_PREFIX"
+                    f"another run of rear saves to {home}", "wait until it ends, or give each machine a BACKUP_PREFIX"
                 ) from None
             there = False
             break
@@ -333,7 +335,7 @@ def choose(there: Sequence[str], date: str, where: str) -> str:
         given = digits(date) if date else ""
     except ValueError as error:
         raise ConfigurationError(
-            f"{date!r} is no date of a backup",
+            f"{date!r} is not a valid date",
             "write it as 2026, 2026-11, 2026-11-05, 2026-11-05T18, 2026-11-05T1830 or 2026-11-05T183059 (UTC)",
         ) from error
     if not there:
@@ -343,5 +345,5 @@ def choose(there: Sequence[str], date: str, where: str) -> str:
     of_that_date = [name for name in there if given and re.sub(r"\D", "", name).startswith(given)]
     fitting = of_that_date or [name for name in there if re.sub(r"\D", "", name) <= until]
     if not fitting:
-        raise Refused(f"no backup in {where} is as old as {date}", f"choose one of {', '.join(there)}")
+        raise Refused(f"no backup in {where} is from {date} or before", f"choose one of {', '.join(there)}")
     return fitting[-1]

@@ -77,7 +77,7 @@ class Sealed:
     def authenticate(self, keys: Keys) -> None:
         """Raise `Refused` unless someone with the key wrote this manifest, and so vouches for the archive."""
         if not hmac.compare_digest(authentication(keys, self.text), self.authentication):
-            raise Refused("the manifest was changed by someone without the key of the backup", OTHER_BACKUP)
+            raise Refused("someone without the key of the backup changed the manifest", OTHER_BACKUP)
 
 
 def dumps(manifest: Manifest, keys: Keys | None = None, sign: Callable[[bytes], str] = lambda _: "") -> str:
@@ -104,15 +104,15 @@ def loads(text: str) -> Sealed:
         raise Refused(f"the manifest is damaged: it is not the JSON of a manifest ({error})", OTHER_BACKUP) from error
     if type(version) is not int or version != VERSION:
         raise Refused(
-            f"version {version!r} of the manifest is not known here, only {VERSION}",
-            f"restore it with the release of rear that made it, or {OTHER_BACKUP}",
+            f"this release reads only version {VERSION} of the manifest, not {version!r}",
+            f"restore it with the release of rear that created it, or {OTHER_BACKUP}",
         )
     checksum, mac, signature = (document.pop(name, "") for name in ("checksum", "authentication", "signature"))
     sealed = _canonical(document)
     if hashlib.sha256(sealed).hexdigest() != checksum:
         raise Refused("the manifest is damaged: its checksum is wrong", OTHER_BACKUP)
     if not all(isinstance(seal, str) and seal.isascii() for seal in (mac, signature)):
-        raise Refused("the manifest is damaged: its seals are no text", OTHER_BACKUP)
+        raise Refused("the manifest is damaged: its seals are not text", OTHER_BACKUP)
     del document["version"]
     return Sealed(_decode(document), sealed, mac, signature)
 
@@ -157,7 +157,7 @@ def _decode(document: dict[str, Any]) -> Manifest:
             check_parameters(secured)
         volumes = tuple(_volume(volume) for volume in document.pop("volumes", ()))
         if not all(map(is_count, document.get("warnings", {}).values())):
-            raise TypeError("its warnings are no numbers")
+            raise TypeError("its warnings are not numbers")
         saved, there = (tuple(map(str, document.pop(name, ()))) for name in ("saved", "there"))
         manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved, there=there)
         if sum(volume.size for volume in manifest.parts) != manifest.size:
@@ -167,16 +167,16 @@ def _decode(document: dict[str, Any]) -> Manifest:
     except (TypeError, ValueError) as error:
         raise RearError(f"the manifest is incomplete: {error}", OTHER_BACKUP) from error
     if not re.fullmatch(r"[\w.+-]+", manifest.archive) or manifest.archive in (".", ".."):
-        raise RearError("the manifest names an archive elsewhere", OTHER_BACKUP)
+        raise RearError("the manifest names an archive in another place", OTHER_BACKUP)
     return manifest
 
 
 def _volume(document: dict[str, Any]) -> Volume:
     volume = Volume(**document)
     if not (is_count(volume.size) and is_count(volume.chunk_size)):
-        raise TypeError("the size of a volume is no number")
+        raise TypeError("the size of a volume is not a number")
     if not (isinstance(volume.sha256, str) and isinstance(volume.chunks, str)):
-        raise TypeError("the checksum of a volume is no text")
+        raise TypeError("the checksum of a volume is not text")
     return volume
 
 

@@ -53,8 +53,8 @@ class Place(Protocol):
 
 
 REPLACED = (
-    "the archive was removed, or another file put in its place, while it was written",
-    "find out what cleans up in the place of the backups; earlier backups are as they were",
+    "the archive was removed or replaced while rear wrote it",
+    "find out what removes files in the place of the backups; earlier backups are unchanged",
 )
 
 
@@ -74,7 +74,7 @@ class Folder:
         try:
             with generations.locked(self.home) as alone:
                 if not alone:
-                    self.run.report.warn(f"{self.home} has no locks: let no other machine save there")
+                    self.run.report.warn(f"{self.home} supports no locks: no other machine may save there")
                 before = self.check_owner()
                 number = min(1 + max((old.number for old in before), default=0), LARGEST)
                 there = [old.name for old in before][-generations.MOST :]
@@ -91,7 +91,7 @@ class Folder:
                     generations.withdraw(self.home / name)
                     raise RearError(*REPLACED)
                 if not reads:
-                    self.run.report.say("Of the backup only the size was compared: BACKUP_READ_BACK is no")
+                    self.run.report.say("Compared only the size of the backup: BACKUP_READ_BACK is no")
                 self._check_made(name, generations.found(self.home))
                 self._prune(name)
         except OSError as error:
@@ -100,9 +100,9 @@ class Folder:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
                 f"cannot write the backup to {self.home}: {self._inside(error)}{error.strerror}",
-                "make room there: the previous backup is kept until a new one is complete"
+                "make room there: rear keeps the previous backup until a new one is complete"
                 if full
-                else "check its server or disk: earlier backups are as they were",
+                else "check its server or disk; earlier backups are unchanged",
             ) from error
 
     def _inside(self, error: OSError) -> str:
@@ -117,14 +117,14 @@ class Folder:
         except OSError as error:
             raise Refused(
                 f"cannot look for backups in {self.home}: {self._inside(error)}{error.strerror}",
-                "it must be a folder that this machine may read; check what is there, its server or disk",
+                "it must be a folder that this machine can read; check it, its server or disk",
             ) from error
         others = {other.machine: other.name for other in found if other.machine not in ("", own)}
         if own and others:
             machine, name = next(iter(others.items()))
             raise Refused(
                 f"{self.home} has backups of another machine, as {name} (identity {machine}, this one is {own})",
-                "set BACKUP_PREFIX; or when it is this one on other hardware, move its old backups to another folder",
+                "set BACKUP_PREFIX; or if they are of this machine on other hardware, move them to another folder",
             )
         return found
 
@@ -136,7 +136,7 @@ class Folder:
                 # One more each night, none of which ever counts, would fill the place.
                 generations.withdraw(self.home / name)
                 raise RearError(f"the new backup {self.home / name} is damaged: {other.flaw}", "check its disk")
-            self.run.report.warn(f"{self.home / other.name} counts as no backup and takes its room: {other.flaw}")
+            self.run.report.warn(f"{self.home / other.name} is not a valid backup, but takes up room: {other.flaw}")
 
     def _prune(self, made: str) -> None:
         """Remove old backups, and tell of what takes the room of one."""
@@ -145,9 +145,9 @@ class Folder:
         for old in gone:
             self.run.report.detail(f"Removed the backup {old}: BACKUP_KEEP is {keep}")
         for problem in problems:
-            self.run.report.warn(f"an old backup is not removed and takes its room: {problem}")
+            self.run.report.warn(f"an old backup could not be removed and takes up room: {problem}")
         for left in generations.unfinished(self.home):
-            self.run.report.warn(f"what is left of a backup that was not finished takes its room: {left}")
+            self.run.report.warn(f"an unfinished backup takes up room: {left}")
 
     def _looks_good(self, old: generations.Generation, many: int) -> bool:
         """Whether parts of an archive, of one of so many backups, are as its manifest says; otherwise it is told."""
@@ -166,7 +166,9 @@ class Folder:
                     pass
         except (OSError, ValueError, Refused, Damaged) as error:
             reason = error.message if isinstance(error, RearError) else str(error)
-            self.run.report.warn(f"{self.home / old.name} counts as no backup, and none goes for it: {reason}")
+            self.run.report.warn(
+                f"{self.home / old.name} is not a valid backup, so rear removes no other for it: {reason}"
+            )
             return False
         return True
 
@@ -217,12 +219,12 @@ class Folder:
         except FileNotFoundError:
             raise Refused(f"the backup {path.parent} has no archive {found.archive}", OTHER_BACKUP) from None
         if not stat.S_ISREG(status.st_mode):
-            raise Refused(f"the archive {path} is no file", OTHER_BACKUP)
+            raise Refused(f"the archive {path} is not a file", OTHER_BACKUP)
         there = status.st_size
         if there < found.size:
-            raise Refused(f"the archive {path} is truncated: {there} of {found.size} bytes are there", OTHER_BACKUP)
+            raise Refused(f"the archive {path} is truncated: it has {there} of {found.size} bytes", OTHER_BACKUP)
         if there > found.size:
-            raise Refused(f"the archive {path} is too long: it has {there} bytes, and not {found.size}", OTHER_BACKUP)
+            raise Refused(f"the archive {path} is too long: it has {there} bytes, not {found.size}", OTHER_BACKUP)
         return path
 
 
@@ -255,8 +257,8 @@ class FolderTarget:
         same = os.fstat(self.file.fileno()).st_size == volume.size
         if not same or (self.back and self.back.end(volume.size) != volume):
             raise RearError(
-                f"the backup in {self.partial} is not what was written to it",
-                "do not trust its disk or server; earlier backups are as they were",
+                f"the backup in {self.partial} differs from what rear wrote",
+                "do not trust its disk or server; earlier backups are unchanged",
             )
 
     def add(self, name: str, text: str) -> None:
@@ -289,7 +291,7 @@ def hostname(run: Run) -> str:
         # The rescue system may not have the name of the machine.
         return str(json.loads(own_files.read_text(path))["system"]["hostname"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to create it again") from error
 
 
 def identity(run: Run) -> str:

@@ -38,7 +38,7 @@ def _opened(root: Path, name: str) -> Iterator[int]:
     """A descriptor of a plain file; raises `OSError` for anything else, which is not opened."""
     with _found(root, name) as place:
         if not stat.S_ISREG(os.fstat(place).st_mode):
-            raise OSError(errno.EINVAL, "no plain file")
+            raise OSError(errno.EINVAL, "not a plain file")
         descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         yield descriptor

@@ -83,7 +83,7 @@ class ReadBack:
         while (done := self._checksum.size - begin) < size:
             count = os.preadv(descriptor, [buffer[: size - done]], begin + done)
             if not count:
-                raise OSError(0, f"only {begin + done} bytes of it are there")
+                raise OSError(0, f"it has only {begin + done} bytes")
             self._checksum.update(buffer[:count])
         # Nobody else wants it in memory.
         os.posix_fadvise(descriptor, begin, size, os.POSIX_FADV_DONTNEED)

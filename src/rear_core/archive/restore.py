@@ -88,9 +88,9 @@ def unlock(run: Run, sealed: manifest.Sealed) -> encryption.Keys | None:
         if secret or run.settings["BACKUP_KEY_FILE"] or recorded(run, "encrypted"):
             agree(
                 run,
-                "the backup is not encrypted although those of this machine are: it may have been exchanged",
-                f"{manifest.OTHER_BACKUP}; one from before the key was set is restored on a terminal",
-                "Restore it all the same",
+                "the backup is not encrypted, but this machine encrypts its backups: someone may have replaced it",
+                f"{manifest.OTHER_BACKUP}; to restore one from before the key was set, use a terminal",
+                "Restore it anyway",
             )
         return None
     keys = encryption.unlock(secret, secured) if secret else _ask(run, secured)
@@ -111,9 +111,9 @@ def check_signature(run: Run, sealed: manifest.Sealed) -> bool:
     what = "its signature is not of this machine" if sealed.signature else "it has no signature"
     agree(
         run,
-        f"nobody can tell who made the backup, as {what}: somebody may have put it there",
-        f"{manifest.OTHER_BACKUP}; one from before the machine had its key is restored on a terminal",
-        "Restore it all the same",
+        f"rear cannot tell who created the backup: {what}, so it may be from someone else",
+        f"{manifest.OTHER_BACKUP}; to restore one from before this machine had its key, use a terminal",
+        "Restore it anyway",
     )
     return False
 
@@ -123,7 +123,7 @@ def agree(run: Run, problem: str, advice: str, question: str) -> None:
     if not questions.is_interactive(run):
         raise Refused(problem, advice)
     run.report.say(problem)
-    if not questions.confirm(run, question, default=False, quits="ended before anything was written"):
+    if not questions.confirm(run, question, default=False, quits="stopped before anything was written"):
         raise Refused(problem, advice)
 
 
@@ -146,7 +146,7 @@ def _ask(run: Run, secured: encryption.Encryption) -> encryption.Keys:
 def check_owner(run: Run, name: str, found: manifest.Manifest) -> None:
     """Refuse, or ask, when the backup is of another machine or of another time than its name says."""
     if found.created != name:
-        raise Refused(f"the backup {name} was made as {found.created}: somebody has renamed it", manifest.OTHER_BACKUP)
+        raise Refused(f"the backup {name} was created as {found.created}: someone renamed it", manifest.OTHER_BACKUP)
     own = identity(run)
     if found.machine in ("", own) or not own:
         return
@@ -168,10 +168,10 @@ def compare_layouts(run: Run, found: manifest.Manifest) -> None:
     try:
         then = loads(json.dumps(found.storage), item_types(run.plugins.call("rear_storage_kinds")), name="manifest")
     except ConfigurationError as error:
-        run.report.warn(f"how the storage was when the backup was made cannot be read: {error.message}")
+        run.report.warn(f"cannot read the disk layout in this backup: {error.message}")
         return
     if differences := compare(then, run.layout):
-        run.report.warn("the storage was described otherwise when the backup was made; it is made as described here")
+        run.report.warn("the disk layout changed after this backup; the layout on this rescue medium will be used")
         for line in differences:
             run.report.say(f"Since the backup: {line}")
 
@@ -199,14 +199,14 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
     if not missing:
         return
     listed = ", ".join(dict.fromkeys(missing))
-    problem = f"the backup has no files of {listed}, and the disks that are taken may hold the only copy"
-    agree(run, problem, f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost", "Recover, and lose them")
+    problem = f"the backup has no files of {listed}; the disks to overwrite may hold the only copy"
+    agree(run, problem, f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost", "Recover and lose them")
 
 
 def check_report(run: Run, place: Place, name: str, found: manifest.Manifest) -> None:
     """Warn when the coverage report beside a backup is not its own: it may mislead whoever reads it."""
     if isinstance(place, Folder) and found.coverage and place.checksum(name, COVERAGE) != found.coverage:
-        run.report.warn(f"the report on what was saved, {COVERAGE}, is missing or was changed since")
+        run.report.warn(f"the report of what was saved, {COVERAGE}, is missing or was changed")
 
 
 def check_room(run: Run, found: manifest.Manifest) -> None:
@@ -214,7 +214,7 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
     if run.plan and 0 < run.plan.room < found.bytes:
         raise Refused(
             f"the backup has {size(found.bytes)}, the file systems on the chosen disks {size(run.plan.room)} together",
-            "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE",
+            "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE",
         )
     if not run.demo or "restore" not in run.phases:
         return
@@ -222,13 +222,13 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
     status = os.statvfs(place)
     free = status.f_bavail * status.f_frsize
     if free < found.bytes:
-        raise Refused(f"{place} has {size(free)} free, {size(found.bytes)} will be restored", "choose a larger one")
+        raise Refused(f"{place} has {size(free)} free, but the backup needs {size(found.bytes)}", "choose a larger one")
 
 
 def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) -> str:
     """Read the archive, or a sample of it, and say what that proves; `Refused` when it is not as the manifest says."""
     if found.compression not in stream.COMPRESSORS:
-        raise Refused(f"the compression {found.compression!r} is not known", "read it with a newer rear")
+        raise Refused(f"rear does not know the compression {found.compression!r}", "read it with a newer rear")
     # Each part is compared once more while it is restored.
     chunked = "restore" in run.phases and found.chunk_size and not found.volumes
     large = chunked and found.parts[0].count > sample.parts(found.chunk_size)
@@ -261,8 +261,8 @@ def read_sample(run: Run, place: Folder, name: str, found: manifest.Manifest) ->
                 progress.at(done)
     progress.end()
     run.report.detail(
-        f"{len(numbers)} of {volume.count} parts were read: with a confidence of 95 %, less than"
-        f" {100 * sample.damaged(len(numbers)):.1f} % is damaged. All are compared while they are restored."
+        f"{len(numbers)} of {volume.count} parts were read: with 95 % confidence, less than"
+        f" {100 * sample.damaged(len(numbers)):.1f} % is damaged. rear compares all parts during the restore."
     )
     return f"of the right size ({len(numbers)} of {volume.count} parts were read)"
 
@@ -310,12 +310,12 @@ def restore(run: Run, place: Path | Place) -> None:
     """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest."""
     backup = run.backup
     if not isinstance(backup, Backup):
-        raise RearError("no backup was checked, so none is restored", "the plugin must check it in the phase verify")
+        raise RearError("no backup was checked, so rear restores none", "the plugin must check it in the phase verify")
     found = backup.manifest
     run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
     where = opened(run, place)
-    watching = watch(run, where, advice="see to the disk behind it, and run it again")
+    watching = watch(run, where, advice="check the disk behind it, then run it again")
     blocks = archive_blocks(where, backup.name, found, progress.at)
     try:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
@@ -328,16 +328,16 @@ def restore(run: Run, place: Path | Place) -> None:
     progress.end()
     if (streamed.members, streamed.bytes) != (found.members, found.bytes):
         raise RearError(
-            f"the archive is damaged inside: {streamed.members} files and {streamed.bytes} bytes came out of it, and"
-            f" {found.members} and {found.bytes} were put in",
+            f"the archive is damaged inside: it gave {streamed.members} files and {streamed.bytes} bytes, but was"
+            f" created with {found.members} and {found.bytes}",
             f"{run.target} is not complete: choose another backup with --backup DATE",
         )
     for kind, count in streamed.complaints.items():
-        run.report.warn(f"tar complained {count} times ({kind}) while it restored; the log says of what")
+        run.report.warn(f"tar complained {count} times ({kind}) during the restore; see the log")
     lost = len(streamed.lost) + streamed.more.get("lost", 0)
     run.report.say(f"Restored {streamed.members - lost} files, {size(streamed.bytes)}, to {run.target}")
     lack(run, streamed.lost, streamed.more.get("lost", 0), "were not restored")
-    lack(run, streamed.bare, streamed.more.get("attributes", 0), "came back without an attribute")
+    lack(run, streamed.bare, streamed.more.get("attributes", 0), "were restored without an attribute")
 
 
 def lack(run: Run, files: Mapping[str, str], more: int, what: str) -> None:
@@ -355,12 +355,12 @@ def lack(run: Run, files: Mapping[str, str], more: int, what: str) -> None:
 def failure(run: Run, error: ProgramFailed) -> RearError:
     """A failed stage with what it was that failed."""
     reason = (diagnostics.first_error(error.output) if error.status > 0 else "") or error.message
-    hint = "see the log, put it right and run it again"
+    hint = "see the log, correct the cause, then run it again"
     # The first write to a full disk takes a part of what it should, and only the next one says why.
     if diagnostics.says_full(error.output):
         reason = f"No space left on device: {reason.partition(': ')[0]}"
-        hint = "choose larger disks by DISK_MAPPING, or an older backup with --backup DATE"
+        hint = "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE"
     elif diagnostics.says_damaged(error.output):
         reason = f"the archive is damaged inside: {reason}"
         hint = "choose another backup with --backup DATE"
-    return RearError(f"the files could not be restored to {run.target}: {reason}", hint)
+    return RearError(f"cannot restore the files to {run.target}: {reason}", hint)

@@ -62,7 +62,7 @@ def weigh(run: Run, share: Share) -> None:
     ]
     if not short:
         return
-    said = f"only {' and '.join(short)} came back of {' '.join(share.paths)}, as counted when the machine was described"
+    said = f"only {' and '.join(short)} of {' '.join(share.paths)} were restored (counted when described)"
     if _is_lacking(share):
         run.lack(said)
     else:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 KEY = "signing-key.pem"
-REMOVE_IT = "put the right one back; or remove it, and make new rescue media, which alone know the new one"
+REMOVE_IT = "restore the right key; or remove it and create new rescue media: only they will know the new key"
 
 
 def key_path(run: Run) -> Path:
@@ -46,18 +46,18 @@ def make_key(run: Run) -> None:
         try:
             durable.write(path, new.read_text())
         except RearError as error:
-            run.report.warn(f"{error.message}: backups are not signed until it can be")
+            run.report.warn(f"{error.message}: rear cannot sign backups until this is corrected")
             return
     if signers(run) and "output" not in run.phases:
-        run.report.warn(f"the key {path} is gone, and a new one signs the backups: only new rescue media know it")
+        run.report.warn(f"the key {path} is missing; a new one signs the backups, and only new rescue media know it")
     else:
-        run.report.detail(f"A new key in {path} signs the backups; rescue media from before do not know it")
+        run.report.detail(f"A new key in {path} signs the backups; older rescue media do not know it")
 
 
 def check_key(path: Path) -> None:
     """Raise `RearError` for a key that is none, or that others can read."""
     if not path.is_file():
-        raise RearError(f"the key {path} that signs the backups is no file", REMOVE_IT)
+        raise RearError(f"the key {path} that signs the backups is not a file", REMOVE_IT)
     status = path.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise RearError(
@@ -130,6 +130,6 @@ def verify(run: Run, text: bytes, signature: str, public_keys: Iterable[str]) ->
                 return True
             if not re.search("verif|signature|public key", ended.stdout + ended.stderr, re.IGNORECASE):
                 raise RearError(
-                    "openssl cannot verify the signature of the backup", "see whether `openssl version` works"
+                    "openssl cannot verify the signature of the backup", "check whether `openssl version` works"
                 )
     return False

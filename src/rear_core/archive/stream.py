@@ -80,7 +80,7 @@ class Unreadable(RearError):
             f": {files[0][1:101]}" + (f" or one of {len(files) - 1} others" if len(files) > 1 else "") if files else ""
         )
         super().__init__(
-            f"the archive cannot be read again, as somebody changed a file while it was saved{few}",
+            f"the archive cannot be read back, because a file changed while rear saved it{few}",
             "run it again, or exclude the file; the log names all that changed",
         )
         self.files = tuple(files)
@@ -208,6 +208,6 @@ def _streamed(tar: Outcome, members: Members, lost: Collection[str] = ()) -> Str
     """
     totals = re.findall(r"^Total bytes (?:written|read): (\d+)", tar.stderr, re.MULTILINE)
     if not totals:
-        raise ProgramFailed(tar.argv, tar.status, tar.stderr, "did not say how much it wrote")
+        raise ProgramFailed(tar.argv, tar.status, tar.stderr, "did not report how much it wrote")
     said = diagnostics.complaints(tar.stderr, lost)
     return Streamed(members.count, int(totals[-1]), said, tuple(members.too_long), unseen=members.unseen)

@@ -198,7 +198,7 @@ def checked(blocks: Iterable[memoryview], name: str, volume: Volume) -> Iterator
         hint = "check its medium, disk or server, and run it again"
         raise Damaged(f"cannot read {name}: {error.strerror}", hint) from error
     if found.size < volume.size:
-        raise Damaged(f"{name} is truncated: {found.size} of {volume.size} bytes are there", "choose another backup")
+        raise Damaged(f"{name} is truncated: it has {found.size} of {volume.size} bytes", "choose another backup")
     if found.volume() != volume:
         raise _damaged(name)
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 INTERVAL = 2.0
 # Seconds that what is undone may stand still once something hung: it may be about the same place.
 PATIENCE = 60.0
-LEAVE_OUT = "see to the server, disk or program behind it, or leave it out by BACKUP_PROG_EXCLUDE"
-SEE_TO_IT = "see to its server, disk or program, and run it again"
+LEAVE_OUT = "repair the server, disk or program behind it, or leave it out with BACKUP_PROG_EXCLUDE"
+SEE_TO_IT = "repair its server, disk or program, then run it again"
 # Of the main thread: what it waits for then ends with an exception of ours. Nothing else in rear uses it.
 SIGNAL = signal.SIGUSR1
 # Threads of this name work for nobody: that they wake up says nothing.
@@ -159,7 +159,7 @@ class Watch:
             signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
 
     def _said(self) -> tuple[str, str]:
-        for_so_long = f"nothing has moved for {self._limit / 60:g} minutes"
+        for_so_long = f"no progress for {self._limit / 60:g} minutes"
         if self._writing or not self._programs:
             return f"{for_so_long}: {self._place} hangs", SEE_TO_IT
         path = next(filter(None, map(open_path, [*filter(is_ours, self._pids), os.getpid()])), "an unknown place")

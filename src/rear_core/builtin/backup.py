@@ -32,9 +32,9 @@ def _patterns(values: Sequence[str]) -> str:
     for value in values:
         brackets = re.findall(r"(?<!\\)\[[^\]]*\]?", value)
         if any(not found.endswith("]") for found in brackets) or re.search(r"(?<!\\)\\$", value):
-            return f"must be patterns, in {value!r} something is not ended"
+            return f"must be patterns, but {value!r} has an unfinished part"
         if not "".join(brackets).isascii():
-            return f"must have only ASCII in brackets, unlike {value!r}"
+            return f"must have only ASCII in brackets, but {value!r} has other characters"
     return _absolute(values)
 
 
@@ -44,7 +44,7 @@ def _relative(value: str) -> str:
 
 
 def _positive(value: int) -> str:
-    return "" if value > 0 else "must be 1 or more: a backup that is made is kept"
+    return "" if value > 0 else "must be 1 or more: the new backup is always kept"
 
 
 def _not_negative(value: int) -> str:
@@ -62,7 +62,7 @@ def rear_settings() -> Iterable[Setting]:
     """Which files are saved, and how archives are kept."""
     yield Setting(
         "BACKUP_PROG_INCLUDE", list, check=normal_paths,
-        help="Folders and mount points to save although the description of the storage leaves them out.",
+        help="More folders and mount points to save, which the description of the storage leaves out.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_PROG_EXCLUDE", list, default=("/tmp/*", "/var/tmp/rear.*"), check=_patterns,
@@ -76,73 +76,73 @@ def rear_settings() -> Iterable[Setting]:
     )  # fmt: skip
     yield Setting(
         "BACKUP_KEEP", int, default=2, check=_positive,
-        help="How many backups of this machine are kept. The oldest goes when a new one is complete, so there must be"
-        " room for one more.",
+        help="How many backups of this machine to keep. rear removes the oldest after a new one is complete, so"
+        " there must be room for one more.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_READ_BACK", bool, default=True,
-        help="Whether all of a backup is read back from its disk or server, and compared, before it counts and an older"
-        " one goes. With no only its size is compared.",
+        help="Whether rear reads a new backup back from its disk or server and compares all of it, before it counts"
+        " and an older one is removed. With no, rear compares only its size.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_STALL_MINUTES", int, default=15, check=_not_negative,
-        help="Minutes after which a backup, its check or a restore ends that waits for a silent server, disk or"
-        " program; the error names the file, or the place of the backups. 0 waits for ever.",
+        help="Minutes after which rear stops a backup, its check or a restore that waits for a silent server, disk"
+        " or program; the error names the file, or the place of the backups. 0 waits forever.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_CHECK", str, default="sample", choices=("sample", "all"),
-        help="What a recovery reads of a backup before it writes to a disk: all of it, or of more than 512 MiB a sample"
-        " (32 parts of 16 MiB, drawn at random; parts are larger in archives of terabytes). Either way each part is"
-        " compared while it is restored.",
+        help="What a recovery reads of a backup before it writes to a disk: all of it, or a sample if it has more"
+        " than 512 MiB (32 random parts of 16 MiB; parts are larger in archives of terabytes). Either way rear"
+        " compares each part while restoring it.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_PREFIX", str, aliases=("NETFS_PREFIX",), check=_relative,
-        help="Folder of this machine's backups below BACKUP_URL. Left empty it is the host name.",
+        help="Folder of this machine's backups below BACKUP_URL. If empty: the host name.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_ALLOW_SYSTEM_DISK", bool, default=False,
-        help="Whether BACKUP_URL may be a folder or partition on a disk of the system, which a recovery erases: because"
-        " something else copies the backups to another machine.",
+        help="Whether BACKUP_URL may be on a disk of this system, which a recovery erases, because another program"
+        " copies the backups to another machine.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_KEY", str, secret=True, aliases=("BACKUP_PROG_CRYPT_KEY",), check=_long_enough,
-        help="Passphrase. When it is set, archives are encrypted (AES-256) and authenticated (HMAC-SHA256). It is never"
-        " put on the rescue media: recover asks for it.",
+        help="Passphrase. If set, archives are encrypted (AES-256) and authenticated (HMAC-SHA256). rear never puts"
+        " it on the rescue media: recover asks for it.",
     )  # fmt: skip
     yield Setting(
         "BACKUP_KEY_FILE", str,
-        help="File whose first line is the passphrase, instead of BACKUP_KEY. Nobody but root may be able to read it.",
+        help="File whose first line is the passphrase, instead of BACKUP_KEY. Only root may be able to read it.",
     )  # fmt: skip
 
 
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "backup" in run.phases:
-        yield Step(10, "Check what is named to be saved", check_included)
+        yield Step(10, "Check the paths to save", check_included)
     if {"build", "backup"} & {*run.phases}:
-        yield Step(60, "Have a key that signs the backups", make_key)
+        yield Step(60, "Create the key that signs backups, if missing", make_key)
 
 
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
     """As soon as the storage is known."""
     if {"build", "backup"} & {*run.phases}:
-        yield Step(30, "Check that a recovery leaves the backup alone", check_place_survives)
+        yield Step(30, "Check that a recovery does not erase the backup", check_place_survives)
 
 
 @hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     """Where nothing is recreated, files are restored to what is there."""
     if "restore" in run.phases and "recreate" not in run.phases:
-        yield Step(5, "Check the place to restore to", check_target)
+        yield Step(5, "Check the target of the restore", check_target)
 
 
 @hookimpl
 def rear_restore(run: Run) -> Iterable[Step]:
     """Whatever brought the files."""
-    yield Step(95, "See that all files have reached their disks", check_written)
+    yield Step(95, "Check that all files are written to disk", check_written)
     if "finalize" not in run.phases:
-        yield Step(99, "See that all files are back", check_all_back)
+        yield Step(99, "Check that all files are restored", check_all_back)
 
 
 def check_included(run: Run) -> None:
@@ -171,9 +171,9 @@ def check_target(run: Run) -> None:
     """Refuse to restore over a running system; a demonstration goes into a new or empty folder alone."""
     target = Path(os.path.realpath(run.target))
     if target == Path("/"):
-        raise Refused("files are never restored over the running system", "choose a folder of its own")
+        raise Refused("rear never restores files over the running system", "choose a folder of its own")
     if run.demo and target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Refused(f"{target} is not an empty folder", "choose an empty one, or one that is not there yet")
+        raise Refused(f"{target} is not an empty folder", "choose an empty folder, or a new one")
     if not run.demo and not target.is_mount():
         raise Refused(f"nothing is mounted on {target}", "mount the target's file systems there first")
 
@@ -181,13 +181,13 @@ def check_target(run: Run) -> None:
 def check_all_back(run: Run) -> None:
     """Where nothing is made to start, what is missing fails the run at once."""
     if run.recovery.missing:
-        raise RearError("; ".join(run.recovery.missing), f"all else is in {run.target}; the log names them")
+        raise RearError("; ".join(run.recovery.missing), f"everything else is in {run.target}; the log names them")
 
 
 def check_written(run: Run) -> None:
     """Wait until everything below the target is on its disks; `RearError` when a disk did not take it."""
     for problem in unwritten(run):
-        raise RearError(problem, "the disk is failing, or has less room than it says: see dmesg, and choose another")
+        raise RearError(problem, "the disk is failing, or is smaller than it claims: see `dmesg`, and choose another")
 
 
 def unwritten(run: Run) -> Iterator[str]:

@@ -31,10 +31,10 @@ KERNEL_CALLS = {"reboot": 0x01234567, "poweroff": 0x4321FEDC, "halt": 0xCDEF0123
 
 @hookimpl
 def rear_build() -> Iterable[Step]:
-    yield Step(5, "Lay down the skeleton of the rescue system", lay_skeleton)
-    yield Step(20, "Take programs and their libraries", take_programs)
-    yield Step(30, "Take Python and rear", take_python)
-    yield Step(50, "Take files", take_files)
+    yield Step(5, "Create the skeleton of the rescue system", create_skeleton)
+    yield Step(20, "Copy programs and their libraries", take_programs)
+    yield Step(30, "Copy Python and rear", take_python)
+    yield Step(50, "Copy files", take_files)
     yield Step(60, "Configure the rescue system", configure)
     yield Step(90, "Check that the rescue system is complete", check)
     yield Step(95, "Check that the rescue system has no secrets", check_secrets)
@@ -52,7 +52,7 @@ def contents_of(run: Run) -> Contents:
     return run.contents
 
 
-def lay_skeleton(run: Run) -> None:
+def create_skeleton(run: Run) -> None:
     """Directories, the machine's merged /usr, init and its companions."""
     from ..rescue import memory
     from .rescue import tree_size
@@ -60,7 +60,7 @@ def lay_skeleton(run: Run) -> None:
     run.rootfs_dir.mkdir(mode=0o755)
     # With -d the tree is kept to be looked at.
     if run.options.debug or not memory.mount(run.sh, run.rootfs_dir, tree_size(run), run.undo):
-        run.report.detail("The tree is built on the disk")
+        run.report.detail("Building the tree on disk")
     tree = tree_of(run)
     for place in ("/bin", "/sbin", "/lib", "/lib64"):
         if Path(place).is_dir():
@@ -131,7 +131,7 @@ def take_files(run: Run) -> None:
         if path == own or excluded(path) or (secret(path) and not allowed(path)):
             return False
         if programs.is_hidden(path) and not listed(path):
-            run.report.warn(f"{path} is left out, as only root can read it; RESCUE_FILES takes it along")
+            run.report.warn(f"{path} is left out, as only root can read it; name it in RESCUE_FILES to include it")
             return False
         return True
 
@@ -216,7 +216,7 @@ def _ssh(run: Run, tree: Tree) -> None:
         for path in sorted(Path("/etc/ssh").glob("ssh_host_*_key*")):
             tree.add(path)
     if tree.has("/usr/sbin/sshd") and not text and not run.settings["SSH_ROOT_PASSWORD"]:
-        run.report.detail("root has no authorized keys: nobody will be able to log in to the rescue system by ssh")
+        run.report.detail("root has no authorized keys: no one can log in to the rescue system by ssh")
 
 
 def check(run: Run) -> None:
@@ -226,7 +226,7 @@ def check(run: Run) -> None:
     tree = tree_of(run)
     checks.write_loader_cache(run.sh, tree)
     if absent := checks.missing_programs(tree, contents_of(run).programs):
-        raise RearError(f"programs did not come into the rescue system: {', '.join(absent)}")
+        raise RearError(f"programs are missing in the rescue system: {', '.join(absent)}")
     broken: list[str] = []
     elsewhere: list[str] = []
     for line in checks.missing_libraries(run.sh, tree, contents_of(run).library_directories):

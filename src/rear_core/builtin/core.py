@@ -42,13 +42,13 @@ def rear_settings() -> Iterable[Setting]:
         "BACKUP",
         str,
         default="NFS",
-        help="How the files of this machine are saved. Each backup method is a package, rear-backup-<name>.",
+        help="How to save the files of this machine. Each backup method is a package, rear-backup-<name>.",
     )
     yield Setting(
         "OS_FAMILY",
         str,
-        help="Family of operating systems this machine belongs to: debian, redhat or suse. Left empty it follows from"
-        " ID and ID_LIKE in /etc/os-release; set it on a distribution that names no family.",
+        help="Family of operating systems of this machine: debian, redhat or suse. If empty, rear takes it from ID"
+        " and ID_LIKE in /etc/os-release; set it on a distribution that names no family.",
     )
     yield Setting(
         "TMPDIR",
@@ -56,22 +56,22 @@ def rear_settings() -> Iterable[Setting]:
         default="/tmp",
         environment=True,
         check=_absolute,
-        help="Folder in which the work area rear.<pid> is made. The tree of the rescue system needs several"
-        " hundred MiB there, or memory where there is plenty; with -d it is always there.",
+        help="Folder for the work area rear.<pid>. The tree of the rescue system needs several hundred MiB there, or"
+        " in memory if there is plenty; with -d it is always in this folder.",
     )
     yield Setting(
         "LOGFILE",
         str,
         environment=True,
-        help="Log of the run. Left empty it is a file of its own in /var/log/rear, where of each command as many are"
-        " kept as BACKUP_KEEP says; /tmp/rear-<hostname>.log leads to the newest.",
+        help="Log of the run. If empty, each run has its own log in /var/log/rear, and rear keeps as many logs of"
+        " each command as BACKUP_KEEP says; /tmp/rear-<hostname>.log links to the newest.",
     )
     yield Setting(
         "USER_INPUT_TIMEOUT",
         int,
         check=_at_most_a_day,
-        help="Seconds that a question waits for its answer; after them the run ends, as after ^D, and nothing is done"
-        " that nobody has agreed to. 0 waits as long as it takes.",
+        help="Seconds that a question waits for its answer; then the run ends, as after ^D, and does nothing without"
+        " agreement. 0 waits forever.",
     )
     yield Setting(
         "ALLOW_LIVE_SYSTEM",
@@ -79,8 +79,8 @@ def rear_settings() -> Iterable[Setting]:
         default=False,
         environment=True,
         help="Whether `rear recover` may run outside of the rescue system, on a live system with its root file system"
-        " in memory, or in an overlay, that was started to repair this machine. Containers are refused all the same: it"
-        " would take the disks of a running host.",
+        " in memory, or in an overlay, that was started to repair this machine. Never in a container: there it would"
+        " overwrite the disks of a running host.",
     )
     yield Setting(
         "SHARE_DIR",
@@ -94,14 +94,14 @@ def rear_settings() -> Iterable[Setting]:
         str,
         default="/var/lib/rear",
         check=_absolute,
-        help="Folder of what is kept between runs: finished media, the lock.",
+        help="Folder of what rear keeps between runs: finished media, the lock.",
     )
     yield Setting(
         "CACHE_DIR",
         str,
         default="/var/cache/rear",
         check=_absolute,
-        help="Folder of what can be made again at any time: packed kernel modules and firmware.",
+        help="Folder of what rear can create again at any time: packed kernel modules and firmware.",
     )
 
 
@@ -113,7 +113,7 @@ def rear_config(run: Run) -> Iterable[Step]:
 
 @hookimpl
 def rear_verify() -> Iterable[Step]:
-    yield Step(0, "Check that every phase of the recovery has its plugin", check_recovery_is_covered)
+    yield Step(0, "Check that every phase of the recovery has a plugin", check_recovery_is_covered)
 
 
 def check_rescue_system(run: Run) -> None:
@@ -127,8 +127,8 @@ def check_rescue_system(run: Run) -> None:
     is_live = not RESCUE_MARK.exists() and run.settings["ALLOW_LIVE_SYSTEM"]
     if is_live and (mark := next((path for path in CONTAINER_MARKS if path.exists()), None)):
         raise Refused(
-            f"this is a container ({mark}), whose disks are those of a machine that runs",
-            "boot the rescue media of the machine that is to be recovered",
+            f"this is a container ({mark}): its disks belong to a running machine",
+            "boot the rescue media of the machine to recover",
         )
     in_memory = {"rootfs", "tmpfs", "ramfs"} | ({"overlay"} if is_live else set())
     if not root or not set(root) <= in_memory:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 # What to set where the machine has to be started as it was.
 FIRMWARE_ADVICE = {
-    "bios": "start the rescue media in BIOS mode: in the setup of the firmware switch on CSM or Legacy boot, or in the"
-    " boot menu choose the entry of the medium without `UEFI`; give a virtual machine BIOS (SeaBIOS, generation 1)",
-    "uefi": "start the rescue media in UEFI mode: in the setup of the firmware switch off CSM and Legacy boot, or in"
-    " the boot menu choose the entry of the medium with `UEFI`; give a virtual machine UEFI (OVMF, generation 2)",
+    "bios": "start the rescue media in BIOS mode: switch on CSM or Legacy boot in the firmware setup, or choose the"
+    " medium's boot entry without `UEFI`; give a virtual machine BIOS (SeaBIOS, generation 1)",
+    "uefi": "start the rescue media in UEFI mode: switch off CSM and Legacy boot in the firmware setup, or choose"
+    " the medium's boot entry with `UEFI`; give a virtual machine UEFI (OVMF, generation 2)",
 }
 
 # How many stale names the report has.
@@ -39,7 +39,7 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_analyse_dr() -> Iterable[Step]:
-    yield Step(50, "Note the attributes of files", note_attributes)
+    yield Step(50, "Record the attributes of files", record_attributes)
 
 
 @hookimpl
@@ -51,26 +51,26 @@ def rear_verify(run: Run) -> Iterable[Step]:
 @hookimpl
 def rear_restore(run: Run) -> Iterable[Step]:
     if "finalize" in run.phases:
-        yield Step(5, "Let files be written over that an earlier run has put back", free_files)
+        yield Step(5, "Make files from an earlier run writable", free_files)
 
 
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
-    yield Step(10, "Make the directories that no backup has", make_directories)
+    yield Step(10, "Create directories that backups do not contain", make_directories)
     yield Step(20, "Enter the recovered system", enter)
-    yield Step(25, "Put the WWIDs of multipath disks right", put_multipath_right)
-    yield Step(30, "Put the names of disks and partitions right", put_names_right)
-    yield Step(33, "Tell LVM which disks are its own", put_lvm_right)
-    yield Step(35, "Put the names of network cards right", put_cards_right)
+    yield Step(25, "Update the WWIDs of multipath disks", update_wwids)
+    yield Step(30, "Update device names in the restored configuration", update_device_names)
+    yield Step(33, "Update the list of LVM disks", update_lvm_devices)
+    yield Step(35, "Update the names of network cards", update_card_names)
     yield Step(60, "Install the boot loader", install_boot_loaders)
-    yield Step(80, "Prove that the recovered system can boot", prove)
-    yield Step(93, "Let the machine be known by its identity", keep_identity)
-    yield Step(95, "Give files their attributes", give_attributes)
-    yield Step(97, "See that all of it has reached the disks", check_written)
+    yield Step(80, "Check that the recovered system can boot", prove)
+    yield Step(93, "Keep the identity of the machine", keep_identity)
+    yield Step(95, "Restore the attributes of files", restore_attributes)
+    yield Step(97, "Check that everything is written to disk", check_written)
     yield Step(99, "Report", tell)
 
 
-def note_attributes(run: Run) -> None:
+def record_attributes(run: Run) -> None:
     """Write attributes.json: what chattr(1) has set on the files at the top of each file system."""
     from ..storage.mount import mounted
     from ..system import file_attributes
@@ -86,20 +86,20 @@ def check_firmware(run: Run) -> None:
     """Refuse to recover a machine that this kind of firmware could not start afterwards."""
     from ..boot.conversion import missing
     from ..finalize import recorded
-    from .recreate import the_layout
+    from .recreate import recorded_layout
 
     was, mode = recorded.description(run)["system"]["firmware"]["mode"], run.system.firmware.mode
     if was == mode:
         return
     usable = [loader for loader, facts in recorded.usable(run) if not loader.is_left_over(facts)]
-    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, the_layout(run))]
+    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, recorded_layout(run))]
     if lacks:
         raise Refused(
-            f"the machine was started by {was.upper()}, {mode.upper()} has started the rescue system, and for that the"
+            f"the machine started by {was.upper()}, but the rescue system started by {mode.upper()}, for which the"
             f" machine lacks: {', '.join(lacks)}",
             FIRMWARE_ADVICE[was],
         )
-    run.report.warn(f"the machine was started by {was.upper()}; here {usable[0].name} will start it by {mode.upper()}")
+    run.report.warn(f"the machine started by {was.upper()}; here {usable[0].name} will start it by {mode.upper()}")
     run.recovery.differences.append(f"firmware: {mode.upper()} instead of {was.upper()}")
 
 
@@ -117,12 +117,12 @@ def make_directories(run: Run) -> None:
     from ..finalize import directories, recorded
 
     for name in directories.make_missing(run.target):
-        run.report.log(f"made the directory {name}")
+        run.report.log(f"created the directory {name}")
     # A description that does not say whether SELinux was on leaves it to the configuration.
     was_on = recorded.description(run)["system"].get("selinux", True)
     if was_on and directories.needs_labels(run.target):
         directories.ask_for_labels(run.target)
-        run.recovery.done.append("SELinux will label all files at the first start, which takes a while")
+        run.recovery.done.append("SELinux will relabel all files at the first start, which takes a while")
 
 
 def enter(run: Run) -> None:
@@ -132,19 +132,19 @@ def enter(run: Run) -> None:
     show_kernel(run)
 
 
-def put_multipath_right(run: Run) -> None:
+def update_wwids(run: Run) -> None:
     """Give new multipath disks the names that the old ones had, before anything else asks for names."""
     from ..finalize import multipath
     from ..finalize.devices import changed_wwids
 
     changed = changed_wwids(run)
     run.recovery.differences += [f"multipath disk {old}: WWID {new} instead" for old, new in sorted(changed.items())]
-    for name in multipath.put_right(run.target, changed):
+    for name in multipath.rewrite_wwids(run.target, changed):
         run.recovery.rewritten.append(name)
         run.recovery.done.append(f"{name}: the WWIDs of the new disks")
 
 
-def put_names_right(run: Run) -> None:
+def update_device_names(run: Run) -> None:
     """Rewrite identifiers that changed, and note those that lead nowhere."""
     from ..finalize import leftovers, references
     from ..finalize.devices import storage_of
@@ -159,7 +159,7 @@ def put_names_right(run: Run) -> None:
     storage = storage_of(run)
     naming = naming_files(run.plugins.call("rear_storage_kinds"), run.plugins.call("rear_boot_loaders"))
     left = leftovers.find(run.target, storage, references.opened_at_start(run.target, storage, naming))
-    findings = references.put_right(run.target, storage, naming)
+    findings = references.rewrite_references(run.target, storage, naming)
     for finding in findings:
         run.report.detail(str(finding))
         if finding.new:
@@ -178,17 +178,17 @@ def _tell_leftovers(run: Run, lines: list[str]) -> None:
         run.report.log(line)
     run.recovery.differences += lines[:MENTIONS]
     if len(lines) > MENTIONS:
-        run.recovery.differences.append(f"{len(lines) - MENTIONS} more names of disks are stale: they are in the log")
+        run.recovery.differences.append(f"{len(lines) - MENTIONS} more stale disk names: see the log")
 
 
-def put_lvm_right(run: Run) -> None:
+def update_lvm_devices(run: Run) -> None:
     """Where LVM has a list of its devices, name those in it that are here."""
     from ..finalize import lvm_devices
 
-    lvm_devices.put_right(run)
+    lvm_devices.update_list(run)
 
 
-def put_cards_right(run: Run) -> None:
+def update_card_names(run: Run) -> None:
     """Give new network cards the names of those whose place they took."""
     from ..finalize.decision import COPIED
     from ..finalize.names import patterns_with_words
@@ -198,7 +198,7 @@ def put_cards_right(run: Run) -> None:
 
     path = run.recovery_dir / "network.json"
     if not path.is_file():
-        run.report.warn(f"{path} is not there: the names of network cards stay as the firmware and kernel choose them")
+        run.report.warn(f"{path} is missing: the firmware and kernel choose the names of network cards")
         return
     recorded, here = load(path), present(run.sh)[0]
     replaced, lost = cards.replaced_cards(recorded, here), cards.lost_cards(recorded, here)
@@ -206,9 +206,9 @@ def put_cards_right(run: Run) -> None:
         same = old.hardware_mac.lower() == new.hardware_mac.lower()
         change = f"at {new.bus} instead of {old.bus}" if same else f"{new.hardware_mac} instead of {old.hardware_mac}"
         run.recovery.differences.append(f"network card {name}: {change}")
-    run.recovery.differences += [f"network card {link.name}: no card has taken its place" for link in lost]
+    run.recovery.differences += [f"network card {link.name}: no card replaces it" for link in lost]
     with_words = patterns_with_words(run.plugins.call("rear_boot_loaders"))
-    changes = cards.put_right(run.target, replaced, with_words)
+    changes = cards.rewrite_names(run.target, replaced, with_words)
     run.recovery.done += map(str, changes)
     # Of these an initramfs has a copy.
     run.recovery.rewritten += [change.file for change in changes if change.file.startswith(COPIED)]
@@ -223,7 +223,7 @@ def install_boot_loaders(run: Run) -> None:
     assert run.layout is not None and run.rebuilt is not None
     if "mount:/boot" in run.layout and "mount:/boot" not in run.rebuilt.site.layout:
         # Whatever is installed to a folder in its place, nothing leads from there to a kernel.
-        run.recovery.problems.append("no boot loader was installed: the file system of /boot was not made again")
+        run.recovery.problems.append("no boot loader was installed: the file system of /boot was not recreated")
         return
     usable = recorded.usable(run)
     # The last one comes first in the order in which the firmware tries them.
@@ -254,7 +254,7 @@ def prove(run: Run) -> None:
         problems += loader.verify(run, facts) if loader.verify else []
         run.recovery.differences += loader.notes(run.target) if loader.notes else []
         if not loader.entries:
-            run.recovery.differences.append(f"{loader.name} does not tell what it starts: that was not checked")
+            run.recovery.differences.append(f"{loader.name} does not report what it starts: rear did not check that")
             continue
         entry = next(iter(loader.entries(run.target)), None)
         problems += proof.problems_of_entry(run.target, loader.name, entry, storage, kinds)
@@ -270,7 +270,7 @@ def prove(run: Run) -> None:
 
 def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
     run.report.log(f"default entry: {entry.title}: {entry.kernel} {' '.join(entry.arguments)}")
-    run.report.log(f"modules it takes to reach the root file system: {' '.join(sorted(needed))}")
+    run.report.log(f"modules needed to reach the root file system: {' '.join(sorted(needed))}")
 
 
 def keep_identity(run: Run) -> None:
@@ -286,19 +286,19 @@ def keep_identity(run: Run) -> None:
         recovered.label(path)
 
 
-def give_attributes(run: Run) -> None:
+def restore_attributes(run: Run) -> None:
     """As the last, and only when nothing is left to be put right: what is immutable cannot be any more."""
     from ..system import file_attributes
 
     try:
         recorded = file_attributes.load(run.recovery_dir / "attributes.json")
     except RearError as error:
-        run.recovery.differences.append(f"files have lost their attributes: {error.message}")
+        run.recovery.differences.append(f"files lost their attributes: {error.message}")
         return
     if recorded and run.recovery.problems:
-        run.recovery.differences.append("files have no attributes yet (chattr): they are set when nothing is wrong")
+        run.recovery.differences.append("files have no attributes yet (chattr): rear sets them once nothing is wrong")
     else:
-        run.recovery.differences += file_attributes.put_back(run.target, recorded)
+        run.recovery.differences += file_attributes.restore(run.target, recorded)
 
 
 def check_written(run: Run) -> None:
@@ -322,13 +322,14 @@ def tell(run: Run) -> None:
     summary.keep(run.target, recovery, facts, run.report.log_path)
     if recovery.problems:
         raise RearError(
-            f"{'not all' if recovery.missing else 'all'} files are back, but the system will not start as it should:"
+            f"{'not all' if recovery.missing else 'all'} files are restored, but the system will not start as it"
+            " should:"
             f" {'; '.join(recovery.problems)}",
-            f"before it is restarted: mount it with `rear mountonly`, repair it with `chroot {run.target}`",
+            f"before you restart it: mount it with `rear mountonly`, repair it with `chroot {run.target}`",
         )
     if recovery.missing:
         raise RearError(
-            f"the system is back and can start, but not all of its files: {'; '.join(recovery.missing)}",
-            "restart it; the log and /var/log/rear in the recovered system name them, for another backup",
+            f"the system is restored and can start, but some files are missing: {'; '.join(recovery.missing)}",
+            "restart it; the log and /var/log/rear in the recovered system name them; another backup may have them",
         )
     run.report.say("The recovery is complete.")

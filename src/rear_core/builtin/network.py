@@ -59,4 +59,4 @@ def describe_network(run: Run) -> None:
     for item in run.network.left_out:
         run.report.detail(f"Left out: {item.name} ({item.reason})")
     if not run.network.addresses:
-        run.report.warn("no address is described: the rescue system will need the parameter ip=")
+        run.report.warn("no address was recorded: the rescue system will need the kernel parameter ip=")

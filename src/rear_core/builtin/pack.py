@@ -38,14 +38,14 @@ _packing_modules = threading.Lock()
 
 @hookimpl
 def rear_build() -> Iterable[Step]:
-    yield Step(6, "Begin to pack kernel modules and firmware", begin_modules)
+    yield Step(6, "Start packing kernel modules and firmware", begin_modules)
 
 
 @hookimpl
 def rear_pack() -> Iterable[Step]:
     yield Step(30, "Pack kernel modules and firmware", pack_modules)
     yield Step(50, "Pack the rescue system", pack_tree)
-    yield Step(99, "Give the memory of the tree back", free_tree)
+    yield Step(99, "Free the memory of the tree", free_tree)
 
 
 def _kernel(run: Run) -> Kernel:
@@ -81,10 +81,10 @@ def pack_modules(run: Run) -> None:
     index = ModuleIndex(_kernel(run).modules)
     for name in (*run.contents.modules, *run.contents.load):
         if name != ALL and not index.find(name) and not index.is_builtin(name):
-            run.report.detail(f"The kernel has no module {name}")
+            run.report.detail(f"This kernel has no module {name}")
     segment = modules_segment(run, threading.Event())
     (run.build_dir / MODULES_SEGMENT).symlink_to(segment)
-    run.report.detail(f"Kernel modules and firmware have {segment.stat().st_size / 1e6:.0f} MB packed")
+    run.report.detail(f"Kernel modules and firmware: {segment.stat().st_size / 1e6:.0f} MB packed")
 
 
 def modules_segment(run: Run, ended: threading.Event) -> Path:

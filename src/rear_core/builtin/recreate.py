@@ -37,15 +37,16 @@ def rear_settings() -> Iterable[Setting]:
     """Answers to what a recovery may have to ask."""
     yield Setting(
         "DISK_MAPPING", list, check=_pairs,
-        help="Which disk takes the place of which recorded one, where that does not follow from serial numbers, WWNs or"
-        " contents: DISK_MAPPING=( S3Z9NB0K=/dev/sdb /dev/sda=/dev/nvme0n1 WD-WX11=none ). Before the sign stands the"
-        " serial number, the WWN or the recorded path of a disk; none leaves it out, with everything on it. Disks that"
-        " hold rescue media or the backup are never taken.",
+        help="Which disk replaces which recorded disk, if serial numbers, WWNs or contents do not decide it:"
+        " DISK_MAPPING=( S3Z9NB0K=/dev/sdb /dev/sda=/dev/nvme0n1 WD-WX11=none ). Left of the = is the serial number,"
+        " the WWN or the recorded path of a disk; none leaves it out, with everything on it. rear never overwrites"
+        " disks that hold rescue media or the backup.",
     )  # fmt: skip
     yield Setting(
         "LUKS_PASSPHRASE", str, secret=True, environment=True,
-        help="Passphrase for all LUKS volumes, which recover makes anew. When it is not set, it asks for one for each."
-        " It is never put on the rescue media: set it there, or in the environment, for an unattended recovery.",
+        help="New passphrase for all LUKS volumes that recover creates. If not set, recover asks for one for each"
+        " volume. rear never puts it on the rescue media: for an unattended recovery, set it in the rescue system or"
+        " in the environment.",
     )  # fmt: skip
 
 
@@ -54,23 +55,23 @@ def rear_verify(run: Run) -> Iterable[Step]:
     if "recreate" in run.phases:
         yield Step(5, "Read the description of the storage", load_description)
         yield Step(10, "Check that the root file system is described", check_description)
-        yield Step(15, "Find the disks and plan", make_plan)
-        yield Step(20, "Check that the tools are there", check_tools)
+        yield Step(15, "Choose the disks and plan the storage", make_plan)
+        yield Step(20, "Check that the storage tools are installed", check_tools)
         yield Step(25, "Get the passphrases", get_passphrases)
-        yield Step(60, "See what a run before this one has done", check_earlier_run)
+        yield Step(60, "Check what an earlier run has done", check_earlier_run)
 
 
 @hookimpl
 def rear_recreate() -> Iterable[Step]:
-    yield Step(20, "Take down what is on the disks", take_down)
-    yield Step(50, "Make the storage", build)
+    yield Step(20, "Stop and erase what is on the disks", take_down)
+    yield Step(50, "Create the storage", build)
     yield Step(80, "Mount the file systems", mount)
     yield Step(90, "Compare the storage with the recorded one", compare)
 
 
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
-    yield Step(90, "Make what had to wait for the files", after_restore)
+    yield Step(90, "Create swap files and read-only flags", after_restore)
 
 
 def load_description(run: Run) -> None:
@@ -87,10 +88,10 @@ def check_description(run: Run) -> None:
     """Refuse to recover what was described without its root file system: all files would be restored into memory."""
     from ..storage.mount import why_no_root
 
-    if reason := why_no_root(the_layout(run)):
+    if reason := why_no_root(recorded_layout(run)):
         raise Refused(
             f"the description has no root file system: {reason}",
-            "nothing was written; make and mount file systems by hand, and `rear restoreonly` brings the files back",
+            "nothing was written; create and mount file systems by hand, then run `rear restoreonly`",
         )
 
 
@@ -106,7 +107,7 @@ def make_plan(run: Run) -> None:
     for match in assignment.matches:
         run.report.say(str(match))
         if match.path and known[match.recorded.id].lost and not match.keeps:
-            run.report.say(f"  what is not given back: {'; '.join(map(str, known[match.recorded.id].lost))}")
+            run.report.say(f"  not restored: {'; '.join(map(str, known[match.recorded.id].lost))}")
     keeping = any(match.keeps for match in assignment.matches)
     in_place, machine = kept(run, layout, assignment, known) if keeping else (None, machine)
     run.plan = planned(run, layout, assignment, machine, in_place)
@@ -116,7 +117,7 @@ def make_plan(run: Run) -> None:
     for note in run.plan.notes:
         run.report.say(f"Note: {note}")
     if run.plan.hardware_changed:
-        run.report.detail("Disks have other names or hang on another kind of bus than before")
+        run.report.detail("Disks have other names or another kind of bus than before")
 
 
 def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, Stake]) -> tuple[InPlace, Machine]:
@@ -132,7 +133,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
     sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
     if others := [str(item) for item in layout.of(Disk) if item.id in ids and item.id not in sure]:
-        raise Refused(f"what is kept in place also lies on {', '.join(others)}, which is not here", in_place.ADVICE)
+        raise Refused(f"what is kept in place is also on {', '.join(others)}, which is missing", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
     activate(active, kinds(run), starting(run))
     now = described(run, assignment.disks, layout)
@@ -150,7 +151,7 @@ def check_root(recorded: Layout, made: Plan) -> None:
     from ..storage.plan import without
     from ..system.firmware import read_firmware
 
-    hint = "take a disk for it by DISK_MAPPING, or use rear mountonly"
+    hint = "choose a disk for it with DISK_MAPPING, or use `rear mountonly`"
     if why_no_root(made.site.layout) and not why_no_root(recorded):
         raise Refused("the disk of the root file system is left out", hint)
     boot = recorded.get("mount:/boot")
@@ -160,10 +161,10 @@ def check_root(recorded: Layout, made: Plan) -> None:
         raise Refused("the disk of /boot is left out", hint)
     mode = read_firmware().mode
     if not missing(mode, recorded) and (lack := missing(mode, without(recorded, left_out))):
-        raise Refused(f"{' and '.join(lack)}, by which the machine starts, is on a disk that is left out", hint)
+        raise Refused(f"the machine starts from {' and '.join(lack)}, which is on a disk that is left out", hint)
 
 
-def the_layout(run: Run) -> Layout:
+def recorded_layout(run: Run) -> Layout:
     """The recorded storage."""
     from .storage import load_layout
 
@@ -193,10 +194,12 @@ def planned(
     )  # fmt: skip
 
 
-def the_plan(run: Run) -> Plan:
+def recovery_plan(run: Run) -> Plan:
     """The plan that verify has made."""
     if run.plan is None:
-        raise RearError("there is no plan for the storage", "this is a fault of the workflow: verify makes it")
+        raise RearError(
+            "there is no plan for the storage", "this is a fault of the workflow: the phase verify creates it"
+        )
     return run.plan
 
 
@@ -228,7 +231,7 @@ def is_built(run: Run) -> bool:
     """
     from ..storage.execute import Journal, is_block_device
 
-    made, journal = the_plan(run), Journal(journal_path(run))
+    made, journal = recovery_plan(run), Journal(journal_path(run))
     if journal.built() != made.id or (run.backup and journal.restored() not in ("", run.backup.name)):
         return False
     return all(is_block_device(device) for command in made.mount for device in command.devices)
@@ -241,9 +244,9 @@ def check_earlier_run(run: Run) -> None:
     if run.plan is None or Journal(journal_path(run)).built() != run.plan.id:
         return
     if is_built(run):
-        run.report.say("The storage was made by the run before this one, which is resumed")
+        run.report.say("An earlier run created the storage; resuming it")
     else:
-        run.report.say("The storage is made anew: of what the run before this one made, not all can be used")
+        run.report.say("Creating the storage again: not everything from the earlier run can be used")
         get_passphrases(run)
 
 
@@ -258,14 +261,14 @@ def take_down(run: Run) -> None:
     from ..storage.spared import disks_of_urls
     from ..storage.teardown import unmount_below
 
-    made = the_plan(run)
+    made = recovery_plan(run)
     # A run that was killed has left its own there, /dev and /proc too.
     release(run.sh, unmount_below(run.target), run.report.detail)
     if is_built(run):
         run.writing = True
         return
     assert run.held is not None
-    machine = look(run, the_layout(run), lock=False)
+    machine = look(run, recorded_layout(run), lock=False)
     run.held.check(machine, disks_of_urls(run, machine))
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
     check_unused(made.cleared, read_devices(run.sh, run.report.log))
@@ -283,7 +286,7 @@ def build(run: Run) -> None:
     """Run the commands that make everything."""
     from ..storage.execute import Journal, execute
 
-    made = the_plan(run)
+    made = recovery_plan(run)
     if is_built(run):
         return
     journal = Journal(journal_path(run))
@@ -295,7 +298,7 @@ def mount(run: Run) -> None:
     """Mount everything below the target, until the run ends; set `run.rebuilt`."""
     from ..storage.execute import Journal, execute
 
-    made = the_plan(run)
+    made = recovery_plan(run)
     run.undo.callback(unmount, run)
     execute(run.sh, made.mount, tell=run.report.detail)
     Journal(journal_path(run)).note(backup=run.backup.name if run.backup else "")
@@ -321,14 +324,14 @@ def compare(run: Run) -> None:
     from ..storage.in_place import visible
     from ..storage.outcome import outcome
 
-    made, rebuilt = the_plan(run), run.rebuilt
+    made, rebuilt = recovery_plan(run), run.rebuilt
     assert rebuilt is not None
     try:
         now = described(run, made.mapping, made.site.layout)
         identifiers, differences = outcome(visible(made.site.layout, made.in_place, now), now)
     except RearError as error:
         # The storage is there all the same; only nobody knows how well it was copied.
-        run.report.warn(f"the storage could not be compared with the recorded one: {error.message}")
+        run.report.warn(f"cannot compare the storage with the recorded one: {error.message}")
         return
     for line in differences:
         run.report.say(f"Differs: {line}")
@@ -363,7 +366,7 @@ def after_restore(run: Run) -> None:
     """Swap files, and what becomes read-only: the system starts without what cannot be made."""
     from ..storage.execute import execute
 
-    for name, commands in the_plan(run).later.items():
+    for name, commands in recovery_plan(run).later.items():
         try:
             execute(run.sh, commands, tell=run.report.detail)
         except RearError as error:
@@ -383,12 +386,12 @@ def mount_present(run: Run) -> None:
     from ..storage.plan import without
     from .storage import kinds
 
-    recorded = the_layout(run)
+    recorded = recorded_layout(run)
     assignment = decide(run, recorded, takes=False).assignment
     layout = without(recorded, {match.recorded.id for match in assignment.matches if not match.path})
     for mount in recorded.of(Mount):
         if mount.id not in layout:
-            run.report.warn(f"{mount} is left out, as its disk is")
+            run.report.warn(f"{mount} is left out with its disk")
     activate(layout, kinds(run), starting(run))
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)

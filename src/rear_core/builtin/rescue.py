@@ -38,26 +38,26 @@ def rear_settings() -> Iterable[Setting]:
         "RESCUE_BINARIES",
         list,
         aliases=("REQUIRED_PROGS",),
-        help="Programs that the rescue system must have besides its own: names in the search path, or full paths.",
+        help="More programs that the rescue system must have: names in the search path, or full paths.",
     )
     yield Setting(
         "RESCUE_BINARIES_OPTIONAL",
         list,
         aliases=("PROGS",),
-        help="Programs that the rescue system gets when they are installed.",
+        help="More programs that the rescue system gets if they are installed.",
     )
     yield Setting(
         "RESCUE_FILES",
         list,
         aliases=("COPY_AS_IS",),
-        help="Files and directories, by full path or pattern, that are copied into the rescue system. Libraries that"
-        " programs among them need come along.",
+        help="Files and directories, by full path or pattern, to copy into the rescue system, with the libraries"
+        " that programs among them need.",
     )
     yield Setting(
         "RESCUE_FILES_EXCLUDE",
         list,
         aliases=("COPY_AS_IS_EXCLUDE",),
-        help="Paths or patterns that are left out where RESCUE_FILES takes a whole directory.",
+        help="Paths or patterns to leave out when RESCUE_FILES names a whole directory.",
     )
     yield Setting(
         "RESCUE_LIBRARIES",
@@ -68,50 +68,50 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "MODULES",
         list,
-        help="Kernel modules added to the default set, which has the drivers for storage, network, file systems and"
-        " input that a recovery on other hardware can need. ( all_modules ) takes all.",
+        help="Kernel modules to add to the default set, which has the drivers for storage, network, file systems and"
+        " input that a recovery on other hardware can need. ( all_modules ) adds all.",
     )
     yield Setting(
         "RESCUE_MODULES",
         list,
-        help="More kernel modules, in the way of MODULES; scripts can extend this list.",
+        help="More kernel modules, used like MODULES; scripts can extend this list.",
     )
     yield Setting(
         "MODULES_LOAD",
         list,
-        help="Kernel modules that the rescue system loads at its start without waiting for hardware that asks.",
+        help="Kernel modules that the rescue system always loads when it starts, even without matching hardware.",
     )
     yield Setting(
         "INITRAMFS_COMPRESSION",
         str,
         choices=("", "zstd", "xz", "gzip"),
-        help="Compression of the rescue system. Left empty it is the first of zstd, xz, gzip that the kernel can read.",
+        help="Compression of the rescue system. If empty: the first of zstd, xz, gzip that the kernel can read.",
     )
     yield Setting(
         "KERNEL_CMDLINE",
         str,
-        help="Kernel parameters of the rescue system, besides consoles and interface naming, which are this machine's.",
+        help="More kernel parameters of the rescue system; consoles and interface naming come from this machine.",
     )
     yield Setting(
         "SSH_ROOT_PASSWORD",
         str,
         secret=True,
         check=_is_hash,
-        help="Hash of a password with which root can log in to the rescue system by ssh, as `openssl passwd -6` prints"
-        " it. Left empty only root's authorized keys are accepted.",
+        help="Hash of a password with which root can log in to the rescue system by ssh, as `openssl passwd -6`"
+        " prints it. If empty, only root's authorized keys are accepted.",
     )
     yield Setting(
         "SSH_HOST_KEYS",
         bool,
         default=False,
-        help="Whether the rescue system has this machine's ssh host keys. They are then on the media for anyone to"
-        " read; without them it makes new ones at each start.",
+        help="Whether the rescue system has this machine's ssh host keys. Anyone can then read them on the media;"
+        " without them it creates new ones at each start.",
     )
     yield Setting(
         "RESCUE_ALLOW_SECRETS",
         list,
-        help="Paths or patterns in the rescue system that may hold private keys or password hashes. Any other such file"
-        " ends the build.",
+        help="Paths or patterns in the rescue system that may hold private keys or password hashes. Any other such"
+        " file stops the build.",
     )
 
 
@@ -133,9 +133,9 @@ def rear_rescue_contents(run: Run) -> Contents:
 def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases:
         yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
-        yield Step(20, "Check that the files that are listed are there", check_files)
+        yield Step(20, "Check that the listed files exist", check_files)
         yield Step(30, "Check that there is room to build the rescue system", check_space)
-        yield Step(30, "Check that there is room to keep its packed parts", check_cache)
+        yield Step(30, "Check that there is room for its cached parts", check_cache)
 
 
 @hookimpl
@@ -166,9 +166,9 @@ def check_files(run: Run) -> None:
     for name in ("RESCUE_FILES", "RESCUE_LIBRARIES"):
         for pattern in run.settings[name]:
             if not pattern.startswith("/"):
-                run.report.warn(f"{name}: {pattern!r} is no full path")
+                run.report.warn(f"{name}: {pattern!r} is not a full path")
             elif not any(glob.iglob(pattern)):
-                run.report.warn(f"{name}: {pattern} is not there, and will be missing in the rescue system")
+                run.report.warn(f"{name}: {pattern} does not exist, and will be missing in the rescue system")
 
 
 def check_space(run: Run) -> None:

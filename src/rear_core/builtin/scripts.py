@@ -51,19 +51,19 @@ LISTS = ("RESCUE_BINARIES", "RESCUE_MODULES", "RESCUE_FILES")
 
 @hookimpl
 def rear_prep() -> Iterable[Step]:
-    yield Step(0, "Check that every script is run", check_scripts)
+    yield Step(0, "Check that every script would run", check_scripts)
 
 
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
     if "prep" not in run.phases:
-        yield Step(0, "Check that every script is run", check_scripts)
+        yield Step(0, "Check that every script would run", check_scripts)
 
 
 @hookimpl
 def rear_build() -> Iterable[Step]:
-    yield Step(10, "Lay down the skeleton trees", lay_skeletons)
-    yield Step(65, "Take the scripts that run when recovering", take_scripts)
+    yield Step(10, "Copy the skeleton trees", copy_skeletons)
+    yield Step(65, "Copy the scripts for the recovery", take_scripts)
 
 
 def flavours(run: Run) -> list[str]:
@@ -113,12 +113,12 @@ def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
         shared = [folder / flavour for folder in run.shared(phase) for flavour in flavours(run)]
         for folder in (*shared, run.config_dir / phase):
             if folder.is_symlink() and not folder.is_dir():
-                yield folder, f"mount or make the folder {os.readlink(folder)}, or remove the link to it"
+                yield folder, f"mount or create the folder {os.readlink(folder)}, or remove the link to it"
             for path in filter(_is_like_a_script, _files(folder)):
                 renamed = f"rename it to {folder / _proper_name(path.name)}: {NAMED}"
                 if re.match(r"\d{3}_", path.name):
-                    theirs = "it is named as those of Relax-and-Recover, which cannot run by themselves"
-                    yield path, f"{theirs}; one of yours: {renamed}"
+                    theirs = "it is named like a script of Relax-and-Recover; those do not work here"
+                    yield path, f"{theirs}; if it is your own: {renamed}"
                 elif not SCRIPT_NAME.fullmatch(path.name):
                     yield path, renamed
                 elif advice := _cannot_start(path):
@@ -129,7 +129,7 @@ def _cannot_start(path: Path) -> str:
     """What to do about a script that the kernel would not start, "" for one that it would: in the middle of a recovery
     it is too late."""
     if not path.is_file():
-        leads = f"it leads to {os.readlink(path)}, which is not there" if path.is_symlink() else "it is no file"
+        leads = f"it links to {os.readlink(path)}, which does not exist" if path.is_symlink() else "it is not a file"
         return f"{leads}: put a file there"
     if not os.access(path, os.X_OK):
         return f"chmod +x {path}"
@@ -138,9 +138,9 @@ def _cannot_start(path: Path) -> str:
         return ""
     program = re.match(rb"#![ \t]*([^ \t\n]+)", first)
     if not program:
-        return "let it begin with #! and the program that runs it, as #!/bin/sh, for it runs as a program of its own"
+        return "begin it with #! and the program that runs it, such as #!/bin/sh: it runs as a separate program"
     name = os.fsdecode(program[1])
-    return "" if os.access(name, os.X_OK) else f"its first line names {name!r}, which is no program here: correct it"
+    return "" if os.access(name, os.X_OK) else f"its first line names {name!r}, which is not a program here: correct it"
 
 
 def _misplaced(run: Run) -> Iterator[tuple[Path, str]]:
@@ -234,7 +234,7 @@ def _check_owner(path: Path) -> None:
     if problem := changeable(path):
         raise ConfigurationError(
             f"the script {path} would run as root, but others can change it: {problem}",
-            "check what is in it; chown root and chmod go-w what is named",
+            "check its contents; chown root and chmod go-w the named path",
         )
 
 
@@ -287,7 +287,7 @@ def listed_contents(run: Run) -> Contents:
     return Contents(programs=programs, modules=modules, files=files)
 
 
-def lay_skeletons(run: Run) -> None:
+def copy_skeletons(run: Run) -> None:
     """Merge the skeleton trees into the tree of the rescue system, the more special over the more general.
 
     A plugin's trees are in `skel/` of its package. Raises `ConfigurationError` for one in SHARE_DIR that someone else
@@ -295,14 +295,16 @@ def lay_skeletons(run: Run) -> None:
     """
     shared = run.shared("skel")
     if not shared:
-        run.report.warn(f"{run.share_dir} is of Relax-and-Recover: its skel trees are not used (see SHARE_DIR)")
+        run.report.warn(
+            f"{run.share_dir} belongs to Relax-and-Recover: rear does not use its skel trees (see SHARE_DIR)"
+        )
     for flavour in flavours(run):
         for tree in [*run.plugins.folders("skel"), *shared]:
             source = tree / flavour
             if source.is_dir():
                 if tree in shared and (problem := changeable_in(source)):
                     raise ConfigurationError(
-                        f"the rescue system would have what is in {source}, but others can change it: {problem}",
-                        "check what is in it; chown root and chmod go-w what is named",
+                        f"others can change {source}, which rear copies to the rescue system: {problem}",
+                        "check its contents; chown root and chmod go-w the named path",
                     )
                 run.sh.run("cp", "--archive", "--no-preserve=ownership", "--force", f"{source}/.", run.rootfs_dir)

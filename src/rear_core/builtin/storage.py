@@ -27,50 +27,51 @@ def rear_settings() -> Iterable[Setting]:
         "INCLUDE_DEVICES",
         list,
         check=names,
-        help="Disks to describe although the rules leave them out (removable, network or loop devices), as"
-        " patterns of their paths: INCLUDE_DEVICES=( /dev/sdx '/dev/mmcblk*' ).",
+        help="More disks to describe, which the rules leave out (removable, network or loop devices), as patterns of"
+        " their paths: INCLUDE_DEVICES=( /dev/sdx '/dev/mmcblk*' ).",
     )
     yield Setting(
         "EXCLUDE_DEVICES",
         list,
         check=names,
-        help="Disks to leave out of the description, with all that lies on them, as patterns of their paths:"
+        help="Disks to leave out of the description, with everything on them, as patterns of their paths:"
         " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ). A recovery does not touch them.",
     )
     yield Setting(
         "EXCLUDE_MOUNTPOINTS",
         list,
         check=normal_paths,
-        help="Mount points, as patterns, whose file systems are neither saved nor made again, with all that is mounted"
-        " in them. A disk that holds nothing else is left alone by a recovery.",
-        changed="what it names is neither saved nor made again; until now it came back empty",
+        help="Mount points, as patterns, whose file systems are neither saved nor recreated, with everything mounted"
+        " in them. A recovery leaves a disk alone that holds nothing else.",
+        changed="what it names is neither saved nor recreated; until now it came back empty",
     )
     yield Setting(
         "ONLY_INCLUDE_VG",
         list,
         check=names,
-        help="Names of volume groups. When there are any, other groups are neither saved nor made again.",
-        changed="other groups are neither saved nor made again; until now they came back empty",
+        help="Names of volume groups. If set, other groups are neither saved nor recreated.",
+        changed="other groups are neither saved nor recreated; until now they came back empty",
     )
-    yield Setting("EXCLUDE_VG", list, check=names, help="Names of volume groups that are neither saved nor made again.")
+    yield Setting("EXCLUDE_VG", list, check=names, help="Names of volume groups that are neither saved nor recreated.")
     yield Setting(
         "EXCLUDE_MD",
         list,
         check=names,
-        help="Arrays that are neither saved nor made again, with all that lies on them: EXCLUDE_MD=( md126 ).",
+        help="Arrays that are neither saved nor recreated, with everything on them: EXCLUDE_MD=( md126 ).",
     )
     yield Setting(
         "EXCLUDE_COMPONENTS",
         list,
         check=names,
-        help="What else is neither saved nor made again, with all that lies on it: EXCLUDE_COMPONENTS=( fs:/data"
+        help="Other parts of the storage that are neither saved nor recreated, with everything on them:"
+        " EXCLUDE_COMPONENTS=( fs:/data"
         " /dev/md126 /dev/vg_data /dev/mapper/vg_data-db /dev/sdb ).",
     )
     yield Setting(
         "AUTOEXCLUDE_PATH",
         list,
         check=normal_paths,
-        help="Folders: what is mounted on and below them is neither saved nor made again. Relax-and-Recover does so"
+        help="Folders: what is mounted on and below them is neither saved nor recreated. Relax-and-Recover does so"
         " with /media /mnt /run /tmp unless told otherwise; here disks that stay in the machine are saved wherever"
         " they are mounted.",
     )
@@ -78,23 +79,22 @@ def rear_settings() -> Iterable[Setting]:
         "AUTOEXCLUDE_MULTIPATH",
         bool,
         default=False,
-        help="Whether multipath disks are left alone: what lies on them is neither saved nor made again."
+        help="Whether to leave multipath disks alone: what is on them is neither saved nor recreated."
         " Relax-and-Recover does so unless told otherwise.",
     )
     yield Setting(
         "GIVE_UP",
         list,
         check=names,
-        help="What may be lost when a recovery takes a disk that also holds things which come back: mount points,"
-        " devices or labels, as the warnings of `rear mkrescue` name them; '*' for all, also for what came onto it"
-        " since.",
+        help="What may be lost when a recovery overwrites a disk: mount points, devices or labels, as the warnings"
+        " of `rear mkrescue` name them; '*' for everything, also for what was added since.",
     )
     yield Setting(
         "KEEP_IN_PLACE",
         bool,
         default=False,
-        help="Whether a disk that is taken keeps what would be lost, with its partitions and volumes, and only the rest"
-        " is made again around it. The disk must still be divided as it was recorded.",
+        help="Whether a recovery keeps what would be lost on a disk, with its partitions and volumes, and recreates"
+        " only the rest around it. The disk must still have the recorded partitions.",
     )
 
 
@@ -114,7 +114,7 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
-    """What the technologies in use need to be made again; before they are known, what every machine needs."""
+    """What the technologies in use need to be recreated; before they are known, what every machine needs."""
     from ..storage import disk, mount
     from ..storage.kinds import contents
     from ..storage.layout import Layout
@@ -140,7 +140,7 @@ def save_layout(run: Run) -> None:
         tell = run.report.say if entry.lost else run.report.detail
         tell(f"Left out: {entry.name} ({entry.reason})")
     for name in unknown_names(layout, Exclusions.of(run.settings)):
-        run.report.warn(f"{name} has no effect: nothing that is described has this name")
+        run.report.warn(f"{name} has no effect: nothing in the description has this name")
     run.layout = layout
     save(layout, run.recovery_dir / "layout.json")
     site = Site(layout, {item.id: item.device for item in layout.of(Disk)})
@@ -150,7 +150,7 @@ def save_layout(run: Run) -> None:
         if "backup" in run.phases and "build" not in run.phases:
             run.report.warn("; ".join(problems))
             return
-        raise Refused("; ".join(problems), "EXCLUDE_DEVICES leaves a disk out, with all that lies on it")
+        raise Refused("; ".join(problems), "EXCLUDE_DEVICES leaves a disk out, with everything on it")
 
 
 def check_layout(run: Run) -> list[str]:
@@ -185,7 +185,7 @@ def capture_layout(run: Run) -> Layout:
     )
     hidden = {item.id: above for item in layout.of(Mount) if (above := hidden_by(item.target))}
     for id, above in hidden.items():
-        run.report.warn(f"{layout[id]} is hidden by what was mounted on {above} later: nothing of it is saved")
+        run.report.warn(f"a later mount on {above} hides {layout[id]}: nothing of it is saved")
     # What nobody can see counts as what nobody has mounted.
     unseen = {mount.id: replace(mount, mounted=False) for mount in layout.of(Mount) if mount.id in hidden}
     return replace(layout, items=tuple(unseen.get(item.id, item) for item in layout))

@@ -59,7 +59,7 @@ def find_boot_loader(run: Run) -> None:
     if found:
         run.report.detail(f"Boot loader: {', '.join(found)}")
     else:
-        run.report.warn("no boot loader was recognised; a recovered machine will need one installed by hand")
+        run.report.warn("rear recognized no boot loader; install one by hand after a recovery")
     write_description(run, {"system": asdict(run.system), "boot_loaders": found})
 
 

@@ -70,7 +70,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
     try:
         commands = open_run(options).plugins.call("rear_commands")
     except RearError as error:
-        click.echo(visible(f"Commands of plugins are not known: {error.message}"), err=True)
+        click.echo(visible(f"The commands of plugins are unknown: {error.message}"), err=True)
         return {}
     return {command.name: command for command in commands if command.name not in COMMANDS}
 
@@ -79,8 +79,8 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option("-v", "--verbose", is_flag=True, help="Show every step and its details.")
 @click.option("-d", "--debug", is_flag=True, help="Show the log on the terminal and keep the work area.")
 @click.option("-s", "--simulate", is_flag=True, help="List the steps that would run, and change nothing.")
-@click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; Enter means no before what writes.")
-@click.option("-n", "--non-interactive", is_flag=True, help="Ask nothing: an open question ends the run.")
+@click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; Enter means no for steps that write.")
+@click.option("-n", "--non-interactive", is_flag=True, help="Run unattended: an open question ends the run.")
 @click.option(
     "-c",
     "--config-dir",
@@ -115,13 +115,13 @@ def rear(
     config_files: tuple[Path, ...],
     kernel: str,
 ) -> None:
-    """Bare-metal disaster recovery: make rescue media of this machine, and bring it back from them.
+    """Bare-metal disaster recovery: create rescue media of this machine, and recover it with them.
 
     Exit status: 0 done, 1 failed, 2 configuration, 3 refused before any change, 4 done, but its output or log
     could not be written, 130 interrupted.
     """
     if step_by_step and non_interactive:
-        raise click.UsageError("-S asks before each step, which -n forbids: leave one of them out")
+        raise click.UsageError("-S asks before each step, but -n forbids questions: use only one of them")
     if ctx.get_parameter_source("config_dir") == ParameterSource.COMMANDLINE and not config_dir.is_dir():
         raise click.UsageError(f"-c {visible(str(config_dir))}: there is no such folder")
     ctx.obj = Options(
@@ -148,7 +148,7 @@ def main() -> None:
     if problem and not status:
         status = ExitCode.UNTOLD
         if sys.stderr is not None:
-            print(f"WARNING: not everything could be shown: {problem}", file=sys.stderr)
+            print(f"WARNING: some output is lost: {problem}", file=sys.stderr)
     sys.exit(status or 0)
 
 

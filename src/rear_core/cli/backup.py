@@ -16,7 +16,7 @@ json_progress = click.option(
 )
 date = click.option(
     "--backup", "date", default="", metavar="DATE",
-    help="Restore the newest backup of that date or before, as 2026-11-22 or 2026-11-22T1830, in UTC.",
+    help="Restore the newest backup of that date or before, such as 2026-11-22 or 2026-11-22T1830, in UTC.",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ date = click.option(
 @json_progress
 @click.pass_obj
 def mkbackup(options: Options, json_progress: bool) -> None:
-    """Make rescue media of this machine, and save its files."""
+    """Create rescue media of this machine, and save its files."""
     work(replace(options, json_progress=json_progress), "mkbackup")
 
 
@@ -32,7 +32,7 @@ def mkbackup(options: Options, json_progress: bool) -> None:
 @json_progress
 @click.pass_obj
 def mkbackuponly(options: Options, json_progress: bool) -> None:
-    """Save the files of this machine, without making rescue media."""
+    """Save the files of this machine, without creating rescue media."""
     work(replace(options, json_progress=json_progress), "mkbackuponly")
 
 
@@ -41,7 +41,7 @@ def mkbackuponly(options: Options, json_progress: bool) -> None:
 @json_progress
 @click.pass_obj
 def checkbackup(options: Options, date: str, json_progress: bool) -> None:
-    """Read a whole backup where it is kept, and say whether it is as it was made. Restores nothing; works anywhere.
+    """Read a whole backup in its place, and report whether it is unchanged. Restores nothing; works anywhere.
 
     Exit status: 0 it is complete and unchanged, 3 it is not.
     """
@@ -53,7 +53,7 @@ def checkbackup(options: Options, date: str, json_progress: bool) -> None:
     "--demo",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Only restore all files below DIR, a new or empty folder. Touches no disk; works anywhere.",
+    help="Only restore all files below DIR, a new or empty folder. Writes to no disk directly; works on any machine.",
 )
 @date
 @json_progress

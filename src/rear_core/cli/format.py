@@ -12,14 +12,14 @@ from .session import at_work, open_run, told
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Erase the device without a question.")
+@click.option("--yes", is_flag=True, help="Erase the device without asking.")
 @click.argument("device", type=click.Path(path_type=Path))
 @click.pass_obj
 def format(options: Options, device: Path, yes: bool) -> None:
-    """Make DEVICE ready for rescue media and backups. All that is on it is lost.
+    """Prepare DEVICE for rescue media and backups. This erases everything on it.
 
-    Shows what DEVICE is and holds, then asks. Which kinds of devices can be formatted follows from OUTPUT and BACKUP:
-    OUTPUT=USB formats disks and sticks. A device that is in use is refused. With -s only shows what would be done.
+    Shows what DEVICE is and holds, then asks. OUTPUT and BACKUP decide which kinds of devices it formats:
+    OUTPUT=USB formats disks and sticks. It refuses a device that is in use. With -s only shows what would be done.
     """
     from ..media.format import format_device
 

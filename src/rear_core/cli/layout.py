@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def layout() -> None:
-    """Show the recorded storage, plan its recreation, compare it with what is there."""
+    """Show the recorded storage, plan its recreation, compare it with this machine."""
 
 
 @layout.command()
@@ -73,7 +73,7 @@ def _facts(item: Item) -> str:
 @click.option("--script", "as_script", is_flag=True, help="Print a shell script that can be edited and run instead.")
 @click.pass_obj
 def plan(options: Options, as_script: bool) -> None:
-    """List the commands that would make the storage again on the disks that are here; nothing is changed."""
+    """List the commands that would recreate the storage on the disks of this machine; change nothing."""
     run = open_run(options)
     run.need_root()
     try:
@@ -98,7 +98,7 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     from ..storage import choice
     from ..storage.spared import backup_disks
 
-    found, here = recreate.the_layout(run), in_rescue_system(run)
+    found, here = recreate.recorded_layout(run), in_rescue_system(run)
     machine, stakes = choice.at_stake_now(run, found, lock=here)
     answers = {**backup_disks(run, found), **choice.chosen(run)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
@@ -130,7 +130,7 @@ def readable(made: Plan) -> Iterator[str]:
     from ..storage.script import joined
 
     chapters = (
-        ("Take down", made.teardown), ("Make", made.build), ("Mount", made.mount), ("After the files", made.restored),
+        ("Take down", made.teardown), ("Create", made.build), ("Mount", made.mount), ("After the files", made.restored),
     )  # fmt: skip
     for title, commands in chapters:
         for number, command in enumerate(commands, 1):
@@ -146,9 +146,9 @@ def readable(made: Plan) -> Iterator[str]:
 @click.argument("plan_id", metavar="PLAN")
 @click.pass_obj
 def made(options: Options, plan_id: str) -> None:
-    """Note that the storage was made by hand: `rear recover` then goes on, if PLAN is what it would have done.
+    """Record that the storage was created by hand: `rear recover` then continues, if PLAN is what it would do.
 
-    The script of `rear layout plan --script` does this when it has made everything.
+    The script of `rear layout plan --script` does this after it has created everything.
     """
     from ..builtin.core import check_rescue_system
     from ..storage.execute import Journal
@@ -162,7 +162,7 @@ def made(options: Options, plan_id: str) -> None:
 @layout.command()
 @click.pass_obj
 def diff(options: Options) -> None:
-    """Say how the storage that is here differs from the recorded one. Exit status 1 when it does.
+    """Report how the storage of this machine differs from the recorded one. Exit status 1 if it does.
 
     Disks that are known by their contents or serial numbers count as the recorded ones.
     """
@@ -171,7 +171,7 @@ def diff(options: Options) -> None:
 
     run = open_run(options)
     run.need_root()
-    recorded = recreate.the_layout(run)
+    recorded = recreate.recorded_layout(run)
     assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run), {})
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, recreate.described(run, known))

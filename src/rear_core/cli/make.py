@@ -27,7 +27,7 @@ def work(options: Options, workflow: str) -> None:
 @click.command()
 @click.pass_obj
 def mkrescue(options: Options) -> None:
-    """Make rescue media of this machine, without a backup of its files."""
+    """Create rescue media of this machine, without a backup of its files."""
     work(options, "mkrescue")
 
 
@@ -41,7 +41,7 @@ def savelayout(options: Options) -> None:
 @click.command()
 @click.pass_obj
 def checklayout(options: Options) -> None:
-    """Say whether the storage has changed since it was described.
+    """Report whether the storage has changed since it was described.
 
     Exit status: 0 the same, 1 changed, 2 never described.
     """
@@ -50,7 +50,7 @@ def checklayout(options: Options) -> None:
     run = open_run(options)
     run.need_root()
     if not (run.recovery_dir / "layout.json").exists():
-        click.echo(visible(f"The storage was never described in {run.recovery_dir}: run `rear savelayout`"), err=True)
+        click.echo(visible(f"{run.recovery_dir} has no description of the storage: run `rear savelayout`"), err=True)
         sys.exit(2)
     differences = check_layout(run)
     for difference in differences:

@@ -104,7 +104,7 @@ def _without_hooks(run: Run) -> Iterator[str]:
     for plugin in run.plugins.active:
         if plugin.unknown:
             hooks = ", ".join(plugin.unknown)
-            yield f"{plugin.label} ({plugin.distribution}) has {hooks}, which only a newer rear-core asks for"
+            yield f"{plugin.label} ({plugin.distribution}) has {hooks}, which only a newer rear-core uses"
 
 
 @contextmanager
@@ -153,13 +153,13 @@ def _check_folders(run: Run) -> None:
     for name in ("TMPDIR", "VAR_DIR", "CACHE_DIR", "SHARE_DIR"):
         if problem := changeable(Path(run.settings[name])):
             raise Refused(
-                f"{name}={run.settings[name]} is not root's alone: {problem}",
-                f"chown root and chmod go-w what is named, or set {name} to another place",
+                f"{name}={run.settings[name]} is not controlled by root alone: {problem}",
+                f"chown root and chmod go-w the named path, or set {name} to another place",
             )
     if problem := changeable(run.recovery_dir):
         raise Refused(
-            f"the description in {run.recovery_dir} is not root's alone: {problem}",
-            "chown root and chmod go-w what is named, then make it anew by `rear savelayout`",
+            f"the description in {run.recovery_dir} is not controlled by root alone: {problem}",
+            "chown root and chmod go-w the named path, then run `rear savelayout` again",
         )
 
 
@@ -170,7 +170,9 @@ def _not_roots(run: Run) -> Iterator[str]:
     trees = [folder for name in ("skel", "templates") for folder in (*run.plugins.folders(name), CORE / name)]
     problems.update(map(changeable_in, trees))
     for problem in sorted(problems - {""}):
-        yield f"rear runs as root what is not root's alone: {problem}; install rear where only root can write"
+        yield (
+            f"rear runs as root what is not controlled by root alone: {problem}; install rear where only root can write"
+        )
 
 
 @contextmanager

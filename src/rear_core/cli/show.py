@@ -69,7 +69,7 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 @click.group()
 def plugins() -> None:
-    """List plugins, show what one of them adds, and begin a new one."""
+    """List plugins, show what one of them adds, and start a new one."""
 
 
 @plugins.command("list")
@@ -107,7 +107,7 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
     for kind, names in wanted.items():
         if not _chosen(found, kind, wanted):
             package = package_of(kind, names[0])
-            reason = how_to_install(package) if package else f"rear has no {kind.upper()} of this name"
+            reason = how_to_install(package) if package else f"rear has no {kind.upper()} method of this name"
             rows.append(_row(kind, names[0], package, "", "missing", reason))
     return rows
 
@@ -121,7 +121,7 @@ def configured(options: Options) -> dict[str, list[str]]:
         names = {kind: settings[kind.upper()] for kind in ("backup", "output")}
         family = settings["OS_FAMILY"]
     except RearError as error:
-        click.echo(visible(f"The configuration cannot be read, its defaults are taken: {error.message}"), err=True)
+        click.echo(visible(f"Cannot read the configuration, using defaults: {error.message}"), err=True)
         defaults = {setting.name: setting.default for setting in core.call("rear_settings")}
         names = {kind: defaults[kind.upper()] for kind in ("backup", "output")}
         family = ""
@@ -170,13 +170,13 @@ def show(plugin: Found, options: Options) -> None:
     callers = alone.manager.get_hookcallers(plugin.module) or []
     click.echo("  hooks: " + ", ".join(sorted(caller.name for caller in callers)))
     if plugin.unknown:
-        click.echo(f"  hooks of a newer rear-core, which it can do without: {', '.join(plugin.unknown)}")
+        click.echo(f"  optional hooks of a newer rear-core: {', '.join(plugin.unknown)}")
     for setting in settings_of(plugin):
         click.echo(f"  setting {setting.name} ({setting.type.__name__}): {setting.help}")
     try:
         run = open_run(options)
     except RearError as error:
-        click.echo(visible(f"  programs: not known while the configuration cannot be used: {error.message}"))
+        click.echo(visible(f"  programs: unknown, because the configuration cannot be used: {error.message}"))
         return
     run.plugins = alone
     for contents in alone.call("rear_rescue_contents", run=run):
@@ -193,7 +193,7 @@ def show(plugin: Found, options: Options) -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=Path(),
     metavar="DIR",
-    help="Make the package in DIR instead of the current folder.",
+    help="Create the package in DIR instead of the current folder.",
 )
 def new_plugin(kind: str, name: str, client: bool, directory: Path) -> None:
     """Write the package rear-KIND-NAME of a new plugin: small, working, with tests, ready to be changed.
@@ -208,7 +208,7 @@ def new_plugin(kind: str, name: str, client: bool, directory: Path) -> None:
     settings |= {setting.name for plugin in found for setting in settings_of(plugin)}
     folder = write(kind, name, directory, found, sorted(settings), client)
     where = shlex.quote(os.fspath(folder))
-    click.echo(f"Made {folder}. Next: cd {where} && pip install --editable '.[test]' && pytest")
+    click.echo(f"Created {folder}. Next: cd {where} && pip install --editable '.[test]' && pytest")
 
 
 @click.group()
@@ -232,7 +232,7 @@ def default_configuration(options: Options) -> None:
 @config.command("check")
 @click.pass_obj
 def check_configuration(options: Options) -> None:
-    """Read the configuration as a run would, and say what is wrong with it."""
+    """Read the configuration as a run would, and report its errors."""
     run = open_run(options)
     for warning in run.settings.warnings:
         click.echo(visible(warning), err=True)
@@ -241,4 +241,4 @@ def check_configuration(options: Options) -> None:
             click.echo(visible(f"{run.settings.origin(name)}: {name}: {setting.changed}"), err=True)
     if run.plugins.without_family:
         raise run.plugins.without_family
-    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is good")
+    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides whether the initramfs of the recovered system must be made anew: costly, and seldom needed."""
+"""Decides whether the initramfs of the recovered system must be rebuilt: costly, and seldom needed."""
 
 from __future__ import annotations
 

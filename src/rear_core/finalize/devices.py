@@ -167,7 +167,7 @@ class Storage:
         item = self._item(tag, value)
         path = self.place(item, backing=bool(tag)) if item else ""
         if item is None or (not path and (tag or value.startswith(BY_ID))):
-            # What was not made again, such as a disk that was left as it is, is known by its identifier.
+            # What was not recreated, such as a disk that was left as it is, is known by its identifier.
             value = self._rebuilt.changed_identifiers.get(value, value)
             return value if any(_is_called(device, tag, value) for device in self._devices) else None
         device = next((device for device in self._devices if path and path in device.names), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories that no backup has and every system needs; the mark for SELinux to label files anew."""
+"""Directories that no backup has and every system needs; the mark for SELinux to label files again."""
 
 from __future__ import annotations
 

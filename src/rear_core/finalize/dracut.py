@@ -41,8 +41,8 @@ def make_images(run: Run) -> None:
         except RearError as error:
             if number == 0:
                 raise
-            run.report.warn(f"{image} could not be made anew: {error.message}")
-            run.recovery.differences.append(f"the kernel {version} has its old initramfs")
+            run.report.warn(f"cannot rebuild {image}: {error.message}")
+            run.recovery.differences.append(f"the kernel {version} keeps its old initramfs")
         else:
             recovered.label(recovered.inside(run.target, image))
 

@@ -60,7 +60,7 @@ def names(sh: Shell, path: Path, target: Path, part: tuple[int, int] | None = No
                 continue
             program = next((name for magic, name in DECOMPRESSORS.items() if head.startswith(magic)), None)
             if program is None:
-                raise RearError(f"{path.name} is no initramfs: it begins with {head.hex()} at byte {start}")
+                raise RearError(f"{path.name} is not an initramfs: it begins with {head.hex()} at byte {start}")
             with tempfile.TemporaryFile(dir=target) as unpacked:
                 _decompress(sh, program, file, unpacked, target)
                 unpacked.seek(0)
@@ -99,7 +99,7 @@ def archive_names(file: IO[bytes]) -> Iterator[str]:
     while True:
         head = file.read(HEADER)
         if len(head) < HEADER or head[:6] not in FORMATS:
-            raise RearError("the initramfs is damaged: an archive in it breaks off")
+            raise RearError("the initramfs is damaged: an archive in it ends too early")
         fields = [int(head[6 + 8 * number : 14 + 8 * number], 16) for number in range(13)]
         size, length = fields[6], fields[11]
         name = os.fsdecode(file.read(length)[:-1])

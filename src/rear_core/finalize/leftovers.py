@@ -15,7 +15,7 @@ from .devices import Storage
 from .references import Finding
 
 FOLDERS = ("/etc", "/boot")
-# LVM's are put right, and told, by a step of their own; the others are notes of programs that make them anew.
+# LVM's are put right, and told, by a step of their own; the others are notes of programs that write them again.
 LEFT_OUT = ("/etc/lvm/", "/etc/blkid.tab", "/etc/mtab", "/etc/rear/recovery/")
 MAX_SIZE = 256 << 10
 WORD = re.compile(
@@ -38,8 +38,8 @@ class Leftover:
     def __str__(self) -> str:
         now = f"which is now {self.new}" if self.new else "which is on no device"
         if not self.line:
-            return f"{self.file} is named after {self.old}, {now}, and is left"
-        return f"{self.file}, line {self.line}: {self.old}, {now}, is left"
+            return f"{self.file} is named after {self.old}, {now}; rear left it unchanged"
+        return f"{self.file}, line {self.line}: {self.old}, {now}; rear left it unchanged"
 
 
 def find(target: Path, storage: Storage, opened: Collection[str] = ()) -> list[Leftover]:

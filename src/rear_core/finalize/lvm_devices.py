@@ -36,8 +36,8 @@ def _identity(disk: Disk) -> tuple[str, str, str]:
     return disk.device, disk.serial, disk.wwn
 
 
-def put_right(run: Run) -> None:
-    """Make the list anew: LVM uses no disk that it does not name, and all of them where there is no list."""
+def update_list(run: Run) -> None:
+    """Rebuild the list: LVM uses no disk that it does not name, and all of them where there is no list."""
     path = recovered.inside(run.target, LIST)
     if not path.is_file() or not are_other_disks(run):
         return
@@ -46,7 +46,7 @@ def put_right(run: Run) -> None:
     try:
         run_inside(run, "vgimportdevices", "--all")
     except RearError as error:
-        run.recovery.differences.append(f"{LIST} is gone, so that LVM looks at all devices: {error.message}")
+        run.recovery.differences.append(f"{LIST} is removed, so LVM searches all devices: {error.message}")
         return
     if path.is_file():
         recovered.label(path)
@@ -69,8 +69,8 @@ def check_filters(run: Run) -> None:
             continue
         told = run.recovery.problems if item.id in needed else run.recovery.differences
         told.append(
-            f"{path} is hidden from LVM by the filter in {CONFIGURATIONS[0]}: put its disks of now in, and make"
-            " the initramfs anew, which has a copy"
+            f"{path} is hidden from LVM by the filter in {CONFIGURATIONS[0]}: add its current disks, and rebuild the"
+            " initramfs, which has a copy"
         )
 
 

@@ -39,7 +39,7 @@ def _aliases(text: str) -> dict[str, str]:
     return found
 
 
-def put_right(target: Path, changed: Mapping[str, str]) -> list[str]:
+def rewrite_wwids(target: Path, changed: Mapping[str, str]) -> list[str]:
     """Write the WWIDs of new disks in the place of the old ones; returns the files that were changed."""
     done = []
     for pattern in (*CONFIGURATION, BINDINGS, WWIDS):

@@ -34,7 +34,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}: {self.old}"
-        eased = ": given nofail, so that the system starts without it" if self.eased else ""
+        eased = ": nofail added, so that the system starts without it" if self.eased else ""
         return f"{where} is now {self.new}" if self.new else f"{where} is on no device{eased}"
 
 
@@ -58,7 +58,7 @@ def opened_at_start(target: Path, storage: Storage, naming: Iterable[NamingFile]
     return frozenset(found)
 
 
-def put_right(target: Path, storage: Storage, naming: Sequence[NamingFile]) -> list[Finding]:
+def rewrite_references(target: Path, storage: Storage, naming: Sequence[NamingFile]) -> list[Finding]:
     """Rewrite what changed in all files; returns that and what leads nowhere."""
     findings = []
     done: set[Path] = set()

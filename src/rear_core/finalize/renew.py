@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the initramfs of a recovered system anew where this machine needs another one; OS plugins say how."""
+"""Rebuilds the initramfs of a recovered system if this hardware needs another one; OS plugins say how."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def renew_initramfs(run: Run, make: Callable[[Run], None]) -> None:
     if not reasons:
         run.report.log("the initramfs fits this machine and stays as it is")
         return
-    run.report.say(f"Making the initramfs anew: {'; '.join(reasons)}")
+    run.report.say(f"Rebuilding the initramfs: {'; '.join(reasons)}")
     try:
         make(run)
     except RearError as error:
         # The boot loader is installed all the same, so that only this is left to repair.
-        run.recovery.problems.append(f"the initramfs could not be made anew ({'; '.join(reasons)}): {error.message}")
+        run.recovery.problems.append(f"cannot rebuild the initramfs ({'; '.join(reasons)}): {error.message}")
     else:
-        run.recovery.done.append(f"initramfs made anew: {'; '.join(reasons)}")
+        run.recovery.done.append(f"initramfs rebuilt: {'; '.join(reasons)}")

@@ -25,14 +25,14 @@ FOLDER = "/var/log/rear"
 def lines(recovery: Recovery) -> list[str]:
     """The report as text."""
     text = [f"  {line}" for line in recovery.done]
-    text += ["Not as it was:", *(f"  {line}" for line in recovery.differences)] if recovery.differences else []
-    text += ["Not all files are back:", *(f"  {line}" for line in recovery.missing)] if recovery.missing else []
+    text += ["Differs from before:", *(f"  {line}" for line in recovery.differences)] if recovery.differences else []
+    text += ["Some files are missing:", *(f"  {line}" for line in recovery.missing)] if recovery.missing else []
     if recovery.problems:
         text += ["It will not start as it should:", *(f"  {line}" for line in recovery.problems)]
     else:
         text.append(
-            "It can boot: kernel, initramfs and boot loader are in place, the drivers of its disks and every"
-            " device that it needs to start are there."
+            "It can boot: kernel, initramfs, boot loader, disk drivers and every device that it needs to start are"
+            " in place."
         )
     return [*text, "Time: " + ", ".join(f"{phase} {duration(spent)}" for phase, spent in recovery.seconds.items())]
 

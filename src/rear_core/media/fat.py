@@ -54,7 +54,7 @@ def update_fat(sh: Shell, disk: Path, start: int, files: Mapping[str, Path], wor
         sh.run("mcopy", "-o", "-i", drive, files[name], f"::{part}", env=env)
         forget(disk)
         if _read(sh, drive, part, work) != files[name].read_bytes():
-            raise RearError(f"{part} on {disk} differs from {files[name]}", "the disk is damaged: take another one")
+            raise RearError(f"{part} on {disk} differs from {files[name]}", "the disk is damaged: use another one")
         sh.run("mdel", "-i", drive, f"::{name}", env=env, ok=(0, 1))
         sh.run("mren", "-i", drive, f"::{part}", f"::{name}", env=env)
     forget(disk)

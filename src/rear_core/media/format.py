@@ -48,7 +48,7 @@ def format_device(run: Run, name: Path, *, yes: bool) -> None:
         ask(run, device)
     # Meanwhile somebody may have mounted it, or pulled it out and put in another.
     if tuple(known.examine(run, device)) != found:
-        raise Refused(f"{device} has changed since it was shown", "run it again and look once more")
+        raise Refused(f"{device} has changed since rear showed it", "run it again and look once more")
     known.write(run, device)
     run.report.say(f"{device} is ready")
 
@@ -58,16 +58,16 @@ def chosen(run: Run, name: Path, device: Path) -> Format:
     try:
         mode = device.stat().st_mode
     except OSError as error:
-        raise Refused(f"there is no device {name}: {error.strerror}", "look at `lsblk`, or plug it in") from error
+        raise Refused(f"there is no device {name}: {error.strerror}", "check `lsblk`, or plug it in") from error
     if not (stat.S_ISBLK(mode) or stat.S_ISCHR(mode)):
-        raise Refused(f"{name} is not a device", "name a disk or tape by its path, as /dev/sdx")
+        raise Refused(f"{name} is not a device", "name a disk or tape by its path, such as /dev/sdx")
     kinds: list[Format] = run.plugins.call("rear_formats")
     suitable = [kind for kind in kinds if kind.suits(run, device)]
     if not suitable:
         names = ", ".join(kind.name for kind in kinds) or "no device at all"
         raise Refused(
-            f"no active plugin formats {device}; what they format: {names}",
-            "set OUTPUT or BACKUP to the method that the device is for; `rear plugins list` shows them",
+            f"no active plugin can format {device}; plugins can format: {names}",
+            "set OUTPUT or BACKUP to the method for this device; `rear plugins list` shows them",
         )
     return suitable[-1]
 
@@ -75,9 +75,11 @@ def chosen(run: Run, name: Path, device: Path) -> Format:
 def ask(run: Run, device: Path) -> None:
     """Have the user type the device's path or `yes`; raise `Interrupted` for no, quit, or the Enter key alone."""
     if not questions.is_interactive(run):
-        raise Refused(f"nobody can be asked whether to erase {device}", "look at what it holds, then add --yes")
-    left = f"{device} was left as it is, as asked"
+        raise Refused(
+            f"this run is unattended and cannot ask whether to erase {device}", "check what it holds, then add --yes"
+        )
+    left = f"{device} is unchanged, as requested"
     answers = {os.fspath(device): True, "yes": True, "no": False, "n": False, "": False}
-    question = f"All of this will be lost. Type {device} or yes to go on: "
+    question = f"All of this will be lost. Type {device} or yes to continue: "
     if not questions.choose(run, question, answers, quits=left):
         raise Interrupted(left)

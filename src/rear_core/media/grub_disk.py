@@ -50,7 +50,7 @@ def install(disk: Path, place: Extent, modules: Path, core: Path) -> bool:
         _write(file.fileno(), start, _at(image, start))
         forget(disk)
         if _read(file.fileno(), start, len(image)) != _at(image, start):
-            raise RearError(f"GRUB's core on {disk} cannot be read back", "the disk is damaged: take another one")
+            raise RearError(f"GRUB's core on {disk} cannot be read back", "the disk is damaged: use another one")
         _write(file.fileno(), 0, _boot_sector((modules / "boot.img").read_bytes(), old, start))
     forget(disk)
     return True

@@ -61,7 +61,7 @@ def find_installed(run: Run, root: Path = Path("/")) -> Loaders:
     """The boot loaders that are installed; raise `Refused` on an architecture that has none."""
     machine = run.system.machine
     if machine not in BIOS_MACHINES and machine not in EFI_PLATFORMS:
-        raise Refused(f"no boot loader for media is known for {machine}", "use an output method made for it")
+        raise Refused(f"rear knows no boot loader for media of {machine}", "use an output method for this architecture")
     efi_platform = EFI_PLATFORMS.get(machine)
     modules = find_modules(efi_platform, root) if efi_platform else None
     return Loaders(

@@ -101,7 +101,9 @@ def _unmount(run: Run, url: Url, directory: Path) -> None:
     try:
         run.sh.run("umount", directory, timeout=UNMOUNT_SECONDS)
     except ProgramFailed as error:
-        run.report.warn(f"cannot unmount {url} yet, it goes when no longer in use: {error.message}")
+        run.report.warn(
+            f"cannot unmount {url} yet; the kernel unmounts it when it is no longer in use: {error.message}"
+        )
         run.sh.run("umount", "--lazy", directory, timeout=UNMOUNT_SECONDS)
 
 
@@ -149,7 +151,7 @@ def check_room(directory: Path, needed: int, setting: str) -> None:
     free = status.f_bavail * status.f_frsize
     if free < needed:
         raise Refused(
-            f"{existing} has {free // MIB} MiB free, {-(-needed // MIB)} MiB are needed",
+            f"{existing} has {free // MIB} MiB free, but rear needs {-(-needed // MIB)} MiB",
             f"make room, or set {setting} to another place",
         )
 
@@ -164,5 +166,5 @@ def check_writable(directory: Path, place: str) -> None:
     except OSError as error:
         raise Refused(
             f"{place} cannot be written: {error.strerror}",
-            "check that it is read-write, and that a server lets root write (no_root_squash)",
+            "check that it is read-write, and that the server lets root write (no_root_squash)",
         ) from error

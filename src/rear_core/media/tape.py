@@ -53,13 +53,13 @@ EMPTY = b"rear tape: nothing follows"
 
 
 def _device(value: str) -> str:
-    return "" if value.startswith("/dev/") else "must be a device, as /dev/nst0 or /dev/tape/by-id/..."
+    return "" if value.startswith("/dev/") else "must be a device such as /dev/nst0 or /dev/tape/by-id/..."
 
 
 DEVICE = Setting(
     "TAPE_DEVICE", str, default="/dev/nst0", check=_device,
-    help="Tape drive, by the name of its device that does not rewind, as /dev/nst0. Names below /dev/tape/by-id stay"
-    " the same where there are several drives.",
+    help="Tape drive, by the name of its device that does not rewind, such as /dev/nst0. With several drives, use a"
+    " name below /dev/tape/by-id: it stays the same.",
 )  # fmt: skip
 
 
@@ -153,8 +153,8 @@ def opened(device: Path, *, write: bool = False) -> Iterator[Tape]:
             tape.do(BLOCK_SIZE, 0)
         except OSError as error:
             raise Refused(
-                f"the drive {device} does not rewind, or takes no records of any size: {error.strerror}",
-                "look at the drive and at `dmesg`; drives with nothing but fixed blocks cannot be used",
+                f"the drive {device} does not rewind, or does not accept records of variable size: {error.strerror}",
+                "check the drive and `dmesg`; rear cannot use drives that have only fixed blocks",
             ) from error
         yield tape
     finally:
@@ -167,16 +167,16 @@ def _why_not(device: Path, error: OSError) -> tuple[str, str]:
     if error.errno == errno.EROFS:
         return f"the tape in {device} is write-protected", "move its tab, or put in another"
     if error.errno == errno.EBUSY:
-        return f"{device} is in use", "look with `fuser -v` who uses it"
+        return f"{device} is in use", "`fuser -v` shows what uses it"
     return f"cannot open {device}: {error.strerror}", "check TAPE_DEVICE, the cables, and that `modprobe st` works"
 
 
 def _check_device(device: Path, descriptor: int) -> None:
     found = os.fstat(descriptor)
     if not stat.S_ISCHR(found.st_mode):
-        raise Refused(f"{device} is not a tape drive", "set TAPE_DEVICE to one, as /dev/nst0")
+        raise Refused(f"{device} is not a tape drive", "set TAPE_DEVICE to one, such as /dev/nst0")
     if os.major(found.st_rdev) == MAJOR and not os.minor(found.st_rdev) & NO_REWIND:
-        raise Refused(f"{device} rewinds by itself", f"set TAPE_DEVICE to its other name, as /dev/n{device.name}")
+        raise Refused(f"{device} rewinds by itself", f"set TAPE_DEVICE to its other name, such as /dev/n{device.name}")
 
 
 def read_label(tape: Tape) -> Label | None:
@@ -195,7 +195,7 @@ def read_label(tape: Tape) -> Label | None:
 
 
 def write_label(tape: Tape, label: Label) -> None:
-    """Begin a tape anew; everything that was on it is lost."""
+    """Start a tape from its beginning; everything that was on it is lost."""
     tape.rewind()
     text = MAGIC + json.dumps({"written": label.written, "boot": label.boot}).encode()
     record = text.ljust(LABEL_RECORD, b"\0")
@@ -219,7 +219,7 @@ def go_to_data(tape: Tape, device: Path) -> Label:
     label = read_label(tape)
     if label is None:
         raise Refused(
-            f"the tape in {device} has no label of rear", f"if nothing on it is needed any more: rear format {device}"
+            f"the tape in {device} has no label of rear", f"if you no longer need its contents: rear format {device}"
         )
     if label.boot:
         _pass_boot_image(tape, device)
@@ -232,7 +232,7 @@ def _pass_boot_image(tape: Tape, device: Path) -> None:
     except OSError as error:
         raise Refused(
             f"the tape in {device} has a boot image without an end: {error.strerror}",
-            f"clean the drive; if nothing on the tape is needed any more: rear format {device}",
+            f"clean the drive; if you no longer need the tape's contents: rear format {device}",
         ) from error
 
 
@@ -278,7 +278,7 @@ def _examine(run: Run, device: Path) -> Sequence[str]:
             boot = ", with a boot image" if label.boot and has_data(tape) else ""
             data = ", empty" if is_empty(tape) else ", with a backup"
         except OSError:
-            boot, data = "", ", with something that cannot be read: a backup, as far as can be told"
+            boot, data = "", ", with unreadable data, possibly a backup"
         return [f"{device}: a tape of rear, labelled {label.written}{boot}{data}"]
 
 

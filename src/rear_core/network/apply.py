@@ -99,7 +99,7 @@ def _perform(command: Command, sh: Shell) -> list[str]:
             return []
         if not command.otherwise:
             return [f"FAILED: {shlex.join(command.argv)}: {_last_line(error)}"]
-        remarks = [f"no lease ({_last_line(error)}), the recorded one is used"] if command.lease else []
+        remarks = [f"no lease ({_last_line(error)}), using the recorded one"] if command.lease else []
         return remarks + [remark for instead in command.otherwise for remark in _perform(instead, sh)]
     return []
 
@@ -191,7 +191,7 @@ def _set_up(description: Path, report: Report) -> int:
         report.say(line)
     failed = [line.partition(":")[0] for line in lines if "FAILED" in line]
     if failed:
-        report.say(f"not as recorded: {', '.join(failed)}; details: {report.log_path}")
+        report.say(f"differs from the record: {', '.join(failed)}; details: {report.log_path}")
     return int(ExitCode.FAILED if failed else status)
 
 

@@ -30,11 +30,11 @@ REPEATED = ("UNKNOWN", "IFLA_BRIDGE_VLAN_INFO", "IFLA_VLAN_QOS_MAPPING")
 MASTERS = ("bond", "bridge", "team", "vrf")
 REASONS = {
     "ifb": "shapes traffic only",
-    "macvtap": "made for a virtual machine",
+    "macvtap": "created for a virtual machine",
     "openvswitch": "Open vSwitch needs its own daemon",
-    "tun": "made by the program that uses it",
+    "tun": "created by the program that uses it",
     "veth": "a cable into a container",
-    "wireguard": "its keys do not belong into a rescue system",
+    "wireguard": "its keys do not belong in a rescue system",
 }
 
 
@@ -62,7 +62,7 @@ def collect(sh: Shell) -> dict[str, Any]:
             if any(_bridge_filters(link) for link in found["links"]):
                 found["vlans"] = _plain(route.get_vlans())
     except (OSError, NetlinkError) as error:
-        raise RearError(f"the kernel does not tell its network: {error}") from error
+        raise RearError(f"cannot read the network from the kernel: {error}") from error
     found["teams"] = {
         link["IFLA_IFNAME"]: _team(sh, link, found["links"]) for link in found["links"] if _kind(link) == "team"
     }
@@ -96,9 +96,7 @@ def _describe_links(
     # A container has no hardware: there the ends of its cables are the cards.
     contained = not any((sysfs / link["IFLA_IFNAME"] / "device").exists() for link in messages)
     reasons = {link["IFLA_IFNAME"]: _reason(link, sysfs, contained) for link in messages}
-    reasons.update(
-        (name, "without the configuration that teamd keeps") for name, text in found["teams"].items() if not text
-    )
+    reasons.update((name, "without the configuration in teamd") for name, text in found["teams"].items() if not text)
     vlans = bridge_vlans(found["vlans"], names)
     described: list[Link] = []
     for message in messages:
@@ -144,9 +142,9 @@ def _leave_out_stacks(links: Sequence[Link], reasons: dict[str, str]) -> None:
         for link in links:
             reason = ""
             if link.kind in MASTERS and link.name not in members:
-                reason = "no members that lead out of this machine"
+                reason = "no members that connect to another machine"
             elif link.parent and reasons.get(link.parent, "not here"):
-                reason = f"stands on {link.parent}, which is left out"
+                reason = f"depends on {link.parent}, which is left out"
             if reason and not reasons[link.name]:
                 reasons[link.name] = reason
                 changed = True

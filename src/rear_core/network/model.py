@@ -136,7 +136,9 @@ def reading(name: str, left_out: list[LeftOut]) -> Iterator[None]:
         yield
     except NOT_UNDERSTOOD as error:
         left_out.append(
-            LeftOut(name, f"what the kernel tells of it is not understood ({type(error).__name__}: {error})")
+            LeftOut(
+                name, f"rear does not understand what the kernel reports about it ({type(error).__name__}: {error})"
+            )
         )
 
 
@@ -173,7 +175,7 @@ def loads(text: str, source: str = "network.json") -> Network:
             raise ValueError(f"version {version}, but this rear reads version {VERSION}")
         network = _decode(Network, document, "")
     except (ValueError, RecursionError) as error:
-        hint = "correct the file, or write it anew with: rear savelayout"
+        hint = "correct the file, or write it again with: rear savelayout"
         raise ConfigurationError(f"{source}: {error}", hint) from error
     assert isinstance(network, Network)
     return network
@@ -218,7 +220,7 @@ def odd_card(sysfs: Path, name: str) -> str:
     """What a card is that is neither described nor takes the place of another one, "" for all others."""
     if (sysfs / name / "phy80211").exists() or (sysfs / name / "wireless").exists():
         return "a radio"
-    return "a virtual function made by the driver of its card" if (sysfs / name / "device/physfn").exists() else ""
+    return "a virtual function that the driver of its card creates" if (sysfs / name / "device/physfn").exists() else ""
 
 
 def _encode(value: Any) -> Any:
@@ -242,7 +244,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return tuple(_decode(get_args(kind)[0], item, f"{where}[{n}]") for n, item in enumerate(value))
     if get_origin(kind) is not None:
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            raise ValueError(f"{where}: names with texts are needed")
+            raise ValueError(f"{where}: an object with texts is needed")
         return value
     if is_dataclass(kind):
         return _decode_fields(kind, value, where)

@@ -79,7 +79,7 @@ class Plan:
 def plan(network: Network, cards: Sequence[Link], existing: Sequence[str] = (), client: str = "") -> Plan:
     """What sets the network up on these cards.
 
-    `existing` are the names of virtual links that are there; those with a recorded name are made anew.
+    `existing` are the names of virtual links that are there; those with a recorded name are created again.
     `client` is the DHCP client to ask for leases; without one the recorded leases are used.
     """
     ordered = in_order(network.links)
@@ -178,7 +178,7 @@ def in_order(links: Sequence[Link]) -> list[Link]:
         return [by_name[name] for name in TopologicalSorter(needs).static_order() if name in by_name]
     except CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise ConfigurationError(f"network.json: links stand on each other in a circle: {circle}") from error
+        raise ConfigurationError(f"network.json: links depend on each other in a circle: {circle}") from error
 
 
 def _missing(ordered: Sequence[Link], matches: Sequence[Match]) -> dict[str, str]:
@@ -188,11 +188,11 @@ def _missing(ordered: Sequence[Link], matches: Sequence[Match]) -> dict[str, str
     for link in ordered:
         members = [other.name for other in ordered if other.master == link.name]
         if link.kind == CARD and link.name not in matched:
-            missing[link.name] = f"no card for it, it was {link.driver} {link.hardware_mac}".rstrip()
+            missing[link.name] = f"no card for it; it was {link.driver} {link.hardware_mac}".rstrip()
         elif link.parent and (link.parent in missing or all(link.parent != other.name for other in ordered)):
-            missing[link.name] = f"{link.parent} is not here"
+            missing[link.name] = f"{link.parent} is missing"
         elif members and all(name in missing for name in members):
-            missing[link.name] = f"{' '.join(members)} not here"
+            missing[link.name] = f"{' '.join(members)} missing"
     return missing
 
 

@@ -54,7 +54,7 @@ CONFIGURATION = (
     "/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*", "/etc/wicked/ifconfig/*.xml", RULES,
 )  # fmt: skip
 # MACAddress and not PermanentMACAddress, which older releases of systemd do not know.
-LINK = """# Made by the recovery: {reason}.
+LINK = """# Written by the recovery: {reason}.
 [Match]
 MACAddress={mac}
 {kinds}
@@ -104,7 +104,7 @@ class Change:
         return f"{self.file}: {self.what}"
 
 
-def put_right(target: Path, replaced: Replaced, with_words: Sequence[str]) -> list[Change]:
+def rewrite_names(target: Path, replaced: Replaced, with_words: Sequence[str]) -> list[Change]:
     """Name new cards as the old ones were, and exchange addresses in the configuration; returns what was done.
 
     `with_words` are the patterns of files with words for the kernel.
@@ -190,16 +190,16 @@ def mentions(target: Path, replaced: Replaced, lost: Sequence[Link], with_words:
     patterns = (*CONFIGURATION, *with_words)
     for name, path in dict(pair for pattern in patterns for pair in recovered.find(target, pattern)).items():
         if card := re.search(rf"(?:^|-)({names})(?:\.|$)", path.name):
-            found.append(f"{name}: no card has taken the place of {card[1]}")
+            found.append(f"{name}: no card replaces {card[1]}")
         for number, line in enumerate(recovered.read(path).splitlines(), 1):
             if line.lstrip().startswith(("#", ";")):
                 continue
             found += [
-                f"{name}, line {number}: {mac} is the address of a network card that is gone, and is left"
+                f"{name}, line {number}: {mac} is the address of a missing network card; rear left it unchanged"
                 for mac in re.findall(gone, line, re.IGNORECASE)
             ]
             if card := re.search(rf"(?<![\w.-])(?:{names})(?![\w-])", line):
-                found.append(f"{name}, line {number}: no card has taken the place of {card[0]}")
+                found.append(f"{name}, line {number}: no card replaces {card[0]}")
     return found
 
 

@@ -56,7 +56,7 @@ def describe_routes(
         else:
             routes.append(route)
     if learnt:
-        left_out.append(LeftOut(f"{learnt} routes", "learnt by a routing daemon"))
+        left_out.append(LeftOut(f"{learnt} routes", "learned by a routing daemon"))
     return routes
 
 

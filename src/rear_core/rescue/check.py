@@ -135,5 +135,5 @@ def check_python(sh: Shell, tree: Tree, modules: Sequence[str]) -> None:
         last = (outcome.output.splitlines() or [f"exit status {outcome.status}"])[-1]
         raise RearError(
             f"Python or a plugin does not work inside the rescue system: {last}",
-            "a plugin may need a file or distribution that it does not declare; the log has the whole message",
+            "a plugin may need a file or distribution that it does not declare; see the log for the full message",
         )

@@ -120,5 +120,5 @@ def native_loader(program: Path) -> str:
     """The dynamic loader of a program of this machine, such as the running Python."""
     elf: Elf | None = read_elf(program)
     if elf is None or not elf.interpreter:
-        raise RearError(f"{program} is not a dynamically linked program, libraries cannot be looked up by it")
+        raise RearError(f"{program} is not dynamically linked, so it cannot look up libraries")
     return elf.interpreter

@@ -193,7 +193,7 @@ def _present(index: ModuleIndex, paths: list[str]) -> list[str]:
         if not (index.directory / path).is_file():
             version = index.directory.name
             raise RearError(
-                f"{index.directory}/modules.dep names {path}, which is not there",
-                f"install the package of kernel {version} again, or run: depmod {version}",
+                f"{index.directory}/modules.dep names {path}, which is missing",
+                f"reinstall the package of kernel {version}, or run: depmod {version}",
             )
     return paths

@@ -25,7 +25,7 @@ LIBRARY_LEFT_OUT = frozenset({
     "test", "tests", "tkinter", "turtle.py", "turtledemo", "venv",
 })  # fmt: skip
 EXTENSION_LEFT_OUT = re.compile(r"(_test|_ctypes_test|_xx|xx|_tkinter|ossaudiodev|_dbm|_gdbm|nis)")
-# Tests of a distribution are big and need what is not there; the byte code is made anew.
+# Tests of a distribution are big and need what is not there; the byte code is compiled again.
 PACKAGE_LEFT_OUT = frozenset({"__pycache__", "test", "tests"})
 # Tools to install distributions are declared as requirements now and then, but there is nowhere to install from.
 NOT_TAKEN = frozenset({"pip", "setuptools", "wheel"})
@@ -155,7 +155,7 @@ def with_requirements(names: Iterable[str]) -> list[metadata.Distribution]:
         except metadata.PackageNotFoundError:
             user = f", which {needed_by} needs," if needed_by else ""
             raise ConfigurationError(
-                f"the Python distribution {name}{user} is not installed", "`pip check` names all that lack"
+                f"the Python distribution {name}{user} is not installed", "`pip check` names everything that is missing"
             ) from None
         found[key] = distribution
         todo += [(required, name) for required in _requirements(distribution)]

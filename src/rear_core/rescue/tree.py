@@ -14,7 +14,7 @@ from pathlib import Path
 from ..trees import below
 
 MAX_LINKS = 40
-# Files of our own bear one time, so that a tree made again is the same.
+# Files of our own bear one time, so that a tree built again is the same.
 OWN_TIME = 0
 
 

@@ -81,13 +81,13 @@ def about_command(text: str, at: int, before: Sequence[str]) -> Advice:
         return Advice(f"unexpected {word!r}", "remove it")
     if word in ("source", "."):
         return Advice(
-            "other files are not read from here",
+            "a configuration file cannot include others",
             "call it site.conf or local.conf in the configuration directory, or name it with -C FILE",
         )
     if re.match(r"[ \t]*\(", rest):
         return Advice(
             "a function: configuration is never executed",
-            "put scripts into the directory of the phase they belong to, below the configuration directory",
+            "put scripts into the directory of their phase, below the configuration directory",
         )
     if _NAME.fullmatch(word) and re.match(r"[ \t]+\+?=", rest):
         return Advice("a blank before =", f"write {'NAME' if before else word}=value without blanks around =")
@@ -101,4 +101,4 @@ def about_command(text: str, at: int, before: Sequence[str]) -> Advice:
             f"a blank or semicolon in the value of {previous}, or a command",
             f'quote a value with either: {previous}="several words"; a list is {previous}=( several words )',
         )
-    return Advice(f"not an assignment: {word!r}", "write NAME=value or NAME=( .. ); a remark begins with #")
+    return Advice(f"not an assignment: {word!r}", "write NAME=value or NAME=( .. ); a comment begins with #")

@@ -66,11 +66,11 @@ def _entry(setting: Setting) -> str:
     if setting.choices:
         remarks.append(f"Choices: {', '.join(setting.choices)}.")
     if setting.environment:
-        remarks.append("The environment variable of this name wins.")
+        remarks.append("The environment variable of this name takes precedence.")
     if setting.secret:
         remarks.append("Secret: never shown or stored.")
     if setting.aliases:
-        remarks.append(f"Also read as: {', '.join(setting.aliases)}.")
+        remarks.append(f"Other names for it: {', '.join(setting.aliases)}.")
     paragraphs = [*setting.help.splitlines(), " ".join(remarks)]
     lines = [f"# {line}" for paragraph in paragraphs for line in textwrap.wrap(paragraph, WIDTH)]
     # No blank after this #, which tells a setting from a remark.

@@ -21,7 +21,7 @@ Variable = Union[str, "tuple[str, ...]"]
 DEFAULT = "default"
 ENVIRONMENT = "environment"
 
-QUOTE_IT = "a value with $, ; or blanks needs single quotes: NAME='value'; check what is referred to"
+QUOTE_IT = "a value with $, ; or blanks needs single quotes: NAME='value'; check the reference"
 
 _YES = frozenset(["yes", "y", "true", "t", "1", "on"])
 _NO = frozenset(["no", "n", "false", "f", "0", "off", ""])
@@ -188,7 +188,7 @@ class _Evaluation:
             given = given.strip(BLANKS)
         problem, value = convert(setting, given)
         if problem:
-            problem = "has a value that is not taken" if self.follows_secret(assignment) else problem
+            problem = "has an invalid value" if self.follows_secret(assignment) else problem
             raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", _hint(setting))
         origin = (assignment.origin,)
         self.store(setting, value, given, tuple(dict.fromkeys(origins + origin)) if extends else origin)
@@ -224,14 +224,14 @@ class _Evaluation:
         """Keep the value of a name that is no setting for references to it, as a shell would; or raise."""
         name = assignment.name
         if (protects := original.protection(name)) and not self.known_elsewhere(name):
-            fail(assignment.place, f"{name} is not known here, and would not protect anything", protects)
+            fail(assignment.place, f"{name} is unknown here and would not protect anything", protects)
         if self.strict and not self.known_elsewhere(name):
             advice = original.advice(name)
             if advice:
                 self.warnings.append(f"{assignment.origin}: {name} has no effect: {advice}")
             elif name not in self.own_names:
                 if self.follows_secret(assignment):
-                    fail(assignment.place, "what is assigned here is not a setting", QUOTE_IT)
+                    fail(assignment.place, "this is not the name of a setting", QUOTE_IT)
                 self.fail_as_unknown(assignment.place, f"{name} is not a setting", name)
         before = self.variables.get(name)
         if isinstance(before, tuple) != assignment.is_array and before is not None and name in self.own_names:
@@ -319,7 +319,7 @@ class _Evaluation:
             what,
             f"did you mean {near[0]}?"
             if near
-            else "`rear config default` lists all settings; those of a plugin are known once it is installed",
+            else "`rear config default` lists all settings; install a plugin to use its settings",
         )
 
 
@@ -354,7 +354,7 @@ def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
         for word in value if isinstance(value, tuple) else (str(value),):
             if word not in setting.choices:
                 shown = "has a value" if setting.secret else f"is {_without_passwords(setting, word)!r}"
-                return f"{shown}, no choice", value
+                return f"{shown}, which is not one of the choices", value
     problem = setting.check(value) if setting.check and value != setting.default else ""
     if problem and not setting.secret:
         problem = f"is {told!r}: {problem}"

@@ -43,8 +43,8 @@ def load(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.
     """
     if os.geteuid() == 0 and (problem := changeable(config_dir)):
         raise ConfigurationError(
-            f"the configuration in {config_dir} is not root's alone: {problem}",
-            "check what is in it; chown root and chmod go-w what is named",
+            f"the configuration in {config_dir} is not controlled by root alone: {problem}",
+            "check its contents; chown root and chmod go-w the named path",
         )
     wanted = [path for path in (config_dir / name for name in names) if path.exists()]
     wanted += [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
@@ -62,7 +62,7 @@ def _extra_file(config_dir: Path, given: str) -> Path:
             return path
     raise ConfigurationError(
         f"no configuration file {' or '.join(map(str, places))}",
-        "give -C the name of a file in the configuration directory, with or without .conf, or a path",
+        "give -C a path, or the name of a file in the configuration directory, with or without .conf",
     )
 
 
@@ -70,14 +70,15 @@ def read_trusted(path: Path) -> bytes:
     """The content of a file that, when root reads it, only root can have written."""
     if os.geteuid() == 0 and (problem := changeable(path)):
         raise ConfigurationError(
-            f"{path} is not root's alone: {problem}", "check what is in it; chown root and chmod go-w what is named"
+            f"{path} is not controlled by root alone: {problem}",
+            "check its contents; chown root and chmod go-w the named path",
         )
     try:
         # Non-blocking, so that a named pipe cannot stop the run.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigurationError(f"{path}: not a regular file", "put a text file in its place, or remove it")
+                raise ConfigurationError(f"{path}: not a regular file", "replace it with a text file, or remove it")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:

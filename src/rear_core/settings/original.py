@@ -5,52 +5,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_COMPUTED = "what a plugin needs it brings along; add what is missing to RESCUE_FILES or RESCUE_BINARIES"
-_STORAGE = "storage follows from what is mounted; `rear savelayout` lists what is left out and why"
-_FORMAT = "the format of the archive is chosen by the backup plugin"
-_RETENTION = "how many backups are kept is a setting of the backup plugin"
-_QUESTIONS = "a question waits; an unattended recovery ends at the first one, before any write"
-_BUILD = "the work area is always removed; -d keeps it"
+_COMPUTED = "each plugin adds what it needs; add what is missing to RESCUE_FILES or RESCUE_BINARIES"
+_STORAGE = "rear describes the storage below what is mounted; `rear savelayout` lists what it leaves out and why"
+_FORMAT = "the backup plugin chooses the archive format"
+_RETENTION = "the backup plugin has a setting for the number of backups to keep"
+_QUESTIONS = "a question waits for an answer; an unattended recovery stops at the first one, before any write"
+_BUILD = "rear always removes the work area; -d keeps it"
 _SCRIPTS = "put an executable script into the directory of its phase, below the configuration directory"
-_NETWORK = "the network is recorded from the running system and set up again by hardware address"
-_BOOT_LOADER = "boot loaders are detected on this machine and installed again on every boot disk"
-_INITRAMFS = "the initramfs is rebuilt only when the new hardware needs it, and checked afterwards"
-_UDEV = "nothing happens when a stick is plugged in; call `rear` from a rule or timer of your own"
-_MEDIA = "media are made by xorriso and mtools with fixed options"
-_PXE = "it belongs to PXE media, made by rear-output-pxe"
-_USB = "rear-output-usb makes USB media; `rear format` decides about partitions and file systems"
-_RAWDISK = "raw disk images are not made; the ISO image can be written to a disk as it is"
-_TAPE = "it belongs to tape media, made by rear-output-obdr"
-_MAIL = "results are not mailed; the file's name is printed at the end of a run"
-_OPAL = "the pre-boot image of self-encrypting disks is not made"
-_SERIAL = "consoles are taken from the kernel command line, and a serial console is always offered"
-_TRUST = "configuration is never executed; its files must belong to root, which is always checked"
+_NETWORK = "rear records the running network and sets it up again by hardware address"
+_BOOT_LOADER = "rear detects the boot loaders of this machine and reinstalls them on every boot disk"
+_INITRAMFS = "rear rebuilds the initramfs only if the new hardware needs it, and then checks it"
+_UDEV = "plugging in a stick starts nothing; call `rear` from your own udev rule or timer"
+_MEDIA = "xorriso and mtools create media with fixed options"
+_PXE = "it belongs to PXE media, created by rear-output-pxe"
+_USB = "rear-output-usb creates USB media; `rear format` sets up partitions and file systems"
+_RAWDISK = "rear creates no raw disk images; you can write the ISO image to a disk as it is"
+_TAPE = "it belongs to tape media, created by rear-output-obdr"
+_MAIL = "rear sends no mail; it prints the names of its results at the end of a run"
+_OPAL = "rear creates no pre-boot image for self-encrypting disks"
+_SERIAL = "rear takes consoles from the kernel command line, and always offers a serial console"
+_TRUST = "configuration is never executed; rear always checks that its files belong to root"
 _USERS = "users and groups come from the backup; the rescue system has root and system accounts only"
-_LOADER = "libraries are found by the dynamic loader; add others with full path to RESCUE_FILES"
-_LAYOUT_CHANGE = "growing and shrinking is part of the recovery's plan, shown before anything is done"
+_LOADER = "the dynamic loader finds libraries; add others to RESCUE_FILES by full path"
+_LAYOUT_CHANGE = "the recovery's plan grows and shrinks storage, and is shown before anything is done"
 
 
 def _method(name: str) -> str:
-    return f"it belongs to backups by {name}: `rear plugins list` tells whether there is a plugin for them"
+    return f"it belongs to backups with {name}: `rear plugins list` shows whether there is a plugin for it"
 
 
 _ADVICE = {
     "AUTOEXCLUDE_*": _STORAGE,
-    "AUTOEXCLUDE_DISKS": "a disk of which nothing is saved is always left alone; DISK_MAPPING takes it all the same",
+    "AUTOEXCLUDE_DISKS": "rear always leaves a disk alone if nothing of it is saved; DISK_MAPPING overrides that",
     "AUTOINCREASE_DISK_SIZE_THRESHOLD_PERCENTAGE": _LAYOUT_CHANGE,
     "AUTORESIZE_*": _LAYOUT_CHANGE,
     "AUTOSHRINK_DISK_SIZE_LIMIT_PERCENTAGE": _LAYOUT_CHANGE,
     "AVA_*": _method("AVA"),
     "BACKUP_DUPLICITY_*": _method("DUPLICITY"),
-    "BACKUP_INTEGRITY_CHECK": "a backup is always checked before anything is written to a disk",
-    "BACKUP_MOUNTCMD": "give BACKUP_URL instead; shares are mounted by their plugin",
+    "BACKUP_INTEGRITY_CHECK": "rear always checks a backup before it writes to a disk",
+    "BACKUP_MOUNTCMD": "set BACKUP_URL instead; the backup plugin mounts shares",
     "BACKUP_PROG": _FORMAT,
     "BACKUP_PROG_*": _FORMAT,
-    "BACKUP_RESTORE_MOVE_AWAY_*": "files are restored as they were saved",
+    "BACKUP_RESTORE_MOVE_AWAY_*": "rear restores files as they were saved",
     "BACKUP_RSYNC_*": _method("RSYNC"),
-    "BACKUP_SELINUX_DISABLE": "security labels are saved and restored",
-    "BACKUP_TYPE": "incremental backups are a matter of the backup plugin",
-    "BACKUP_UMOUNTCMD": "shares are unmounted by their plugin",
+    "BACKUP_SELINUX_DISABLE": "rear saves and restores security labels",
+    "BACKUP_TYPE": "incremental backups depend on the backup plugin",
+    "BACKUP_UMOUNTCMD": "the backup plugin unmounts shares",
     "BACULA_*": _method("BACULA"),
     "BAREOS_*": _method("BAREOS"),
     "BEXTRACT_*": _method("BACULA"),
@@ -65,11 +65,11 @@ _ADVICE = {
     "CLONE_*": _USERS,
     "COPY_AS_IS_*": _COMPUTED,
     "COPY_KERNEL_PARAMETERS": "write what the rescue system's kernel needs into KERNEL_CMDLINE",
-    "DIRECTORY_ENTRIES_TO_RECOVER": "directories come from the backup, and mount points are always made",
+    "DIRECTORY_ENTRIES_TO_RECOVER": "directories come from the backup, and rear always creates mount points",
     "DISABLE_DEPRECATION_ERRORS": "nothing is deprecated yet",
-    "DISKS_TO_BE_WIPED": "disks are chosen by their identity in the plan of the recovery",
+    "DISKS_TO_BE_WIPED": "the recovery's plan chooses disks by their identity",
     "DP_*": _method("DP"),
-    "DRLM_*": "managing many machines from a server is not part of this program",
+    "DRLM_*": "rear does not manage many machines from a server",
     "DUPLICITY_*": _method("DUPLICITY"),
     "DUPLY_PROFILE": _method("DUPLICITY"),
     "EFI_STUB": _BOOT_LOADER,
@@ -77,52 +77,53 @@ _ADVICE = {
     "EFIBOOTMGR_*": _BOOT_LOADER,
     "ELILO_BIN": _BOOT_LOADER,
     "EXCLUDE_IP_ADDRESSES": _NETWORK,
-    "EXCLUDE_MD5SUM_VERIFICATION": "the media is checked as a whole, by the checksum written beside it",
+    "EXCLUDE_MD5SUM_VERIFICATION": "the checksum beside the media covers all of it",
     "EXCLUDE_NETWORK_INTERFACES": _NETWORK,
     "EXCLUDE_RUNTIME_LOGFILE": "LOGFILE names the log, and no log is ever part of the rescue system",
     "EXTERNAL_*": _SCRIPTS,
     "FDRUPSTREAM_*": _method("FDRUPSTREAM"),
-    "FILES_TO_PATCH_PATTERNS": "identifiers are kept; every reference to them is checked after a recovery",
-    "FIRMWARE_FILES": "firmware is what the kernel modules name; list other files in RESCUE_FILES",
-    "FORMAT_DASDS": "DASD disks are not recreated",
+    "FILES_TO_PATCH_PATTERNS": "rear keeps identifiers, and checks every reference to them after a recovery",
+    "FIRMWARE_FILES": "rear takes the firmware that the kernel modules name; list other files in RESCUE_FILES",
+    "FORMAT_DASDS": "rear does not recreate DASD disks",
     "FULLBACKUPDAY": _RETENTION,
     "FULLBACKUP_OUTDATED_DAYS": _RETENTION,
     "GALAXY*": _method("GALAXY"),
     "GRUB2_*": _BOOT_LOADER,
-    "GRUB_RESCUE": "the rescue system is not added to this machine's own boot menu; boot its media",
-    "GRUB_RESCUE_USER": "the rescue system is not added to this machine's own boot menu; boot its media",
+    "GRUB_RESCUE": "rear does not add the rescue system to this machine's boot menu; boot its media",
+    "GRUB_RESCUE_USER": "rear does not add the rescue system to this machine's boot menu; boot its media",
     "HOSTNAME": "the machine keeps its name; only references to $HOSTNAME see this value",
     "ISO_FILE_SIZE_LIMIT": "an ISO image may hold files of any size",
     "ISO_ISOLINUX_BIN": _MEDIA,
-    "ISO_MAX_SIZE": "an ISO image is never split",
+    "ISO_MAX_SIZE": "rear never splits an ISO image",
     "ISO_MKISOFS_*": _MEDIA,
     "ISO_RECOVER_MODE": "the boot menu offers an automatic recovery (kernel parameter rear.auto=recover)",
     "KEEP_BUILD_DIR": _BUILD,
-    "KERNEL_FILE": "the rescue system takes the running kernel; -r VERSION takes another",
-    "KERNEL_VERSION": "the rescue system takes the running kernel; -r VERSION takes another",
-    "KEYMAP": "keyboard layouts are not configured here",
-    "KEYMAPS_*": "keyboard layouts are not configured here",
+    "KERNEL_FILE": "the rescue system uses the running kernel; -r VERSION selects another",
+    "KERNEL_VERSION": "the rescue system uses the running kernel; -r VERSION selects another",
+    "KEYMAP": "rear does not configure keyboard layouts",
+    "KEYMAPS_*": "rear does not configure keyboard layouts",
     "LANG_RECOVER": "the rescue system uses C.UTF-8",
     "LD_LIBRARY_PATH_FOR_BACKUP_TOOL": _LOADER,
     "LIBS": _LOADER,
-    "LOCKLESS_WORKFLOWS": "commands that only look need no lock",
-    "LUKS_CRYPTSETUP_OPTIONS": "containers are made again with the parameters they were recorded with",
+    "LOCKLESS_WORKFLOWS": "commands that only read need no lock",
+    "LUKS_CRYPTSETUP_OPTIONS": "rear recreates containers with their recorded parameters",
     "MANUAL_INCLUDE": _STORAGE,
     "MESSAGE_PREFIX": "lines on the terminal have a fixed form",
-    "MIGRATION_MODE": "a different disk is recognised by its identity; exact matches are never asked about",
-    "MKFS_XFS_OPTIONS": "file systems are made again with the parameters they were recorded with",
+    "MIGRATION_MODE": "rear recognizes a different disk by its identity, and never asks about exact matches",
+    "MKFS_XFS_OPTIONS": "rear recreates file systems with their recorded parameters",
     "NBKDC_*": _method("NBKDC"),
     "NBU_*": _method("NBU"),
     "NETFS_KEEP_OLD_BACKUP_COPY": _RETENTION,
     "NETFS_OPTIONS": "it is BACKUP_OPTIONS now",
-    "NETFS_PREFIX": "the place of a backup below BACKUP_URL is chosen by the backup plugin",
+    "NETFS_PREFIX": "the backup plugin chooses the place of a backup below BACKUP_URL",
     "NETFS_URL": "it is BACKUP_URL now",
-    "NETFS_*": "network shares are described by BACKUP_URL and BACKUP_OPTIONS",
+    "NETFS_*": "BACKUP_URL and BACKUP_OPTIONS describe network shares",
     "NETWORKING_PREPARATION_COMMANDS": _SCRIPTS,
     "NFS4SERVER_*": _method("NFS4SERVER"),
     "NON_FATAL_BINARIES_WITH_MISSING_LIBRARY": "a library is missing only if the dynamic loader says so",
     "NSR*": _method("NSR"),
-    "NSR_CLIENT_MODE": "the client itself must be allowed to recover; restores that a server starts are not waited for",
+    "NSR_CLIENT_MODE": "the client itself must be allowed to recover; rear does not wait for restores that a server"
+    " starts",
     "NSR_DEFAULT_POOL_NAME": "it is NSR_POOL_NAME, which is used whenever it is set",
     "OBDR_*": _TAPE,
     "OPAL_*": _OPAL,
@@ -133,13 +134,13 @@ _ADVICE = {
     "OUTPUT_MOUNTCMD": "give OUTPUT_URL instead",
     "OUTPUT_PREFIX_PXE": _PXE,
     "OUTPUT_UMOUNTCMD": "give OUTPUT_URL instead",
-    "PING": "servers are asked for the service itself",
+    "PING": "rear asks servers for the service itself",
     "POST_BACKUP_SCRIPT": _SCRIPTS,
     "POST_RECOVERY_*": _SCRIPTS,
     "PPDM_*": _method("PPDM"),
     "PRE_BACKUP_SCRIPT": _SCRIPTS,
     "PRE_RECOVERY_*": _SCRIPTS,
-    "PROGRESS_*": "progress is shown by itself where a terminal can show it",
+    "PROGRESS_*": "a terminal always shows the progress",
     "PROGS_*": _COMPUTED,
     "PXE_*": _PXE,
     "PYTHON_*": "the rescue system always carries Python",
@@ -147,16 +148,16 @@ _ADVICE = {
     "RAWDISK_*": _RAWDISK,
     "RBME_*": _method("RBME"),
     "REAR_CAPATH": "add the certificates to RESCUE_FILES",
-    "REAR_INITRD_*": "the initramfs is compressed by zstd where this machine's kernel can read it",
-    "REAL_*": "the architecture is what the kernel says",
-    "REAR_MAX_RETRIES": "commands have time limits and are not repeated",
-    "REAR_SLEEP_DELAY": "commands have time limits and are not repeated",
+    "REAR_INITRD_*": "rear compresses the initramfs with zstd if this machine's kernel can read it",
+    "REAL_*": "the kernel reports the architecture",
+    "REAR_MAX_RETRIES": "commands have time limits and are not retried",
+    "REAR_SLEEP_DELAY": "commands have time limits and are not retried",
     "REBOOT_COMMANDS": _SCRIPTS,
     "REBOOT_COMMANDS_LABEL": _SCRIPTS,
     "REBUILD_INITRAMFS": _INITRAMFS,
     "RECOVERY_COMMANDS": _SCRIPTS,
     "RECOVERY_COMMANDS_LABEL": _SCRIPTS,
-    "RECOVERY_UPDATE_URL": "the rescue system is not changed by what it downloads; make it anew",
+    "RECOVERY_UPDATE_URL": "the rescue system downloads no changes; create it again",
     "RECREATE_USERS_GROUPS": _USERS,
     "REQUESTRESTORE_*": _method("REQUESTRESTORE"),
     "REQUIRED_PROGS_*": _COMPUTED,
@@ -165,13 +166,13 @@ _ADVICE = {
     "RESULT_*": _MAIL,
     "ROOT_HOME_DIR": "root's home in the rescue system is /root",
     "RSYNC_*": _method("RSYNC"),
-    "SECRET_VARIABLES": "secret settings are known and masked",
+    "SECRET_VARIABLES": "rear knows the secret settings and masks them",
     "SECURE_BOOT_BOOTLOADER": _BOOT_LOADER,
     "SERIAL_CONSOLE_*": _SERIAL,
-    "SIMPLIFY_*": "bonds, bridges and teams are set up as they were",
+    "SIMPLIFY_*": "rear sets up bonds, bridges and teams as they were",
     "SIMULTANEOUS_RUNNABLE_WORKFLOWS": "one run at a time changes this machine; others may look",
     "SSH_FILES": "the rescue system takes root's authorized_keys and makes host keys of its own",
-    "SSH_UNPROTECTED_PRIVATE_KEYS": "private keys are never put on the media",
+    "SSH_UNPROTECTED_PRIVATE_KEYS": "rear never puts private keys on the media",
     "TAPE_BLOCKSIZE": _TAPE,
     "TIMESYNC": "the rescue system uses the clock of the machine",
     "TIMESYNC_SOURCE": "the rescue system uses the clock of the machine",
@@ -183,16 +184,16 @@ _ADVICE = {
     "UEFI_BOOTLOADER": _BOOT_LOADER,
     "USB_*": _USB,
     "USER_INPUT_*": _QUESTIONS,
-    "USE_CFG2HTML": "run it beside; its report is not made here",
+    "USE_CFG2HTML": "run it separately; rear does not create its report",
     "USE_RAMDISK": "the rescue system always runs in memory",
-    "USE_RESOLV_CONF": "the resolver is recorded from the running system",
+    "USE_RESOLV_CONF": "rear records the resolver of the running system",
     "USE_SERIAL_CONSOLE": _SERIAL,
     "USE_DHCLIENT": _NETWORK,
     "USE_STATIC_NETWORKING": _NETWORK,
     "USING_UEFI_BOOTLOADER": _BOOT_LOADER,
     "VEEAM_*": _method("VEEAM"),
     "WAIT_SECS": _QUESTIONS,
-    "WARN_MISSING_VOL_ID": "volumes are identified by lsblk",
+    "WARN_MISSING_VOL_ID": "lsblk identifies volumes",
     "WORKFLOWS": "plugins declare commands of their own",
     "YUM_*": _method("YUM"),
     "ZYPPER_*": _method("ZYPPER"),
@@ -202,11 +203,11 @@ _ADVICE = {
 # What kept something from being written must not be passed over.
 _PROTECTS = {
     "EXCLUDE_DEVICE_MAPPING": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch",
-    "EXCLUDE_RECREATE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, EXCLUDE_DEVICES for disks",
-    "EXCLUDE_RESTORE": "write EXCLUDE_COMPONENTS for what is neither saved nor made again, BACKUP_PROG_EXCLUDE for"
+    "EXCLUDE_RECREATE": "write EXCLUDE_COMPONENTS for what is neither saved nor recreated, EXCLUDE_DEVICES for disks",
+    "EXCLUDE_RESTORE": "write EXCLUDE_COMPONENTS for what is neither saved nor recreated, BACKUP_PROG_EXCLUDE for"
     " files",
-    "WRITE_PROTECTED_*": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch; one that carries"
-    " rescue media or the backup is always locked",
+    "WRITE_PROTECTED_*": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch; rear always"
+    " locks a disk with rescue media or the backup",
 }
 
 

@@ -119,7 +119,7 @@ class _Reader:
         self.at = 0
         self.line_starts = [0] + [at + 1 for at, char in enumerate(self.text) if char == "\n"]
         if "\0" in self.text:
-            self.fail(self.text.index("\0"), "a NUL byte", "the file is damaged: write it anew")
+            self.fail(self.text.index("\0"), "a NUL byte", "the file is damaged: write it again")
 
     def assignments(self) -> list[Assignment]:
         """Everything up to the end of the text."""
@@ -287,7 +287,7 @@ class _Reader:
         if name:
             self.at = name.end()
             if _BROKEN_NAME.match(self.text, self.at):
-                self.fail(start, "this name goes on in the next line", "write ${NAME}, or '$' in single quotes")
+                self.fail(start, "this name continues on the next line", "write ${NAME}, or '$' in single quotes")
             parts.append(Reference(name[0], quoted, self.place(start)))
         elif following == "{":
             reference = _REFERENCE.match(self.text, start)
@@ -309,7 +309,7 @@ class _Reader:
                 start, "a $ before a digit or a sign has no meaning here", "write the value, or '$' in single quotes"
             )
         elif self.text.startswith("\\\n", start + 1):
-            self.fail(start, "this line ends within a reference", "write it in one line")
+            self.fail(start, "this line ends within a reference", "write it on one line")
         elif quoted:
             _add(parts, "$")
             self.at += 1

@@ -34,7 +34,7 @@ def readable(sh: Shell, layout: Layout, kinds: Sequence[StorageKind], tell: Call
             if found is None:
                 continue
             argv, stop = found
-            tell(f"start {item}, to be read")
+            tell(f"start {item} read-only")
             # Where it is not there, as on a new disk, it is no failure.
             if sh.run(*argv, ok=(0, 1, 2, 5)).status == 0:
                 undo.callback(sh.run, *stop, ok=(0, 1, 2, 5))

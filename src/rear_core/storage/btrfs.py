@@ -114,7 +114,7 @@ def _without_clones(survey: Survey, devices: list[Device]) -> list[Device]:
     """The devices that the kernel has put together; those with the same UUID beyond their number are clones."""
     if len(devices) < 2:
         return devices
-    lost = f"{devices[0].path}: which devices this Btrfs has is not known"
+    lost = f"{devices[0].path}: the devices of this Btrfs are unknown"
     text = survey.ask("btrfs", "inspect-internal", "dump-super", devices[0].path, lost=lost)
     if int(read_superblock(text)[0].get("num_devices", len(devices))) >= len(devices):
         return devices
@@ -125,7 +125,7 @@ def _without_clones(survey: Survey, devices: list[Device]) -> list[Device]:
     for device in devices:
         if device.path not in own:
             survey.leave_out(
-                f"btrfs on {device.path}", f"a clone of what is on {min(own)}", lost=True, on=[device.path],
+                f"btrfs on {device.path}", f"a clone of the file system on {min(own)}", lost=True, on=[device.path],
                 device=device.path,
             )  # fmt: skip
     return [device for device in devices if device.path in own]
@@ -133,7 +133,7 @@ def _without_clones(survey: Survey, devices: list[Device]) -> list[Device]:
 
 def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterator[Item]:
     path = devices[0].path
-    lost = f"{path}: the features of this Btrfs are not known"
+    lost = f"{path}: the features of this Btrfs are unknown"
     values, flags = read_superblock(survey.ask("btrfs", "inspect-internal", "dump-super", path, lost=lost))
     total, known = int(values.get("num_devices", len(devices))), len(devices)
     if total != known:
@@ -141,12 +141,12 @@ def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterat
     profiles: dict[str, str] = {}
     default = ""
     if mount:
-        lost = f"{mount}: profiles or subvolumes of this Btrfs are not known"
+        lost = f"{mount}: profiles or subvolumes of this Btrfs are unknown"
         profiles = read_profiles(survey.ask("btrfs", "filesystem", "df", "--raw", mount, lost=lost))
         # `ID 5 (FS_TREE)`, or `ID 256 gen 9 top level 5 path @`
         default = survey.ask("btrfs", "subvolume", "get-default", mount, lost=lost).strip().partition(" path ")[2]
     else:
-        survey.warn(f"{path}: this Btrfs is not mounted, its profiles and subvolumes are not known")
+        survey.warn(f"{path}: this Btrfs is not mounted, so its profiles and subvolumes are unknown")
     yield Btrfs(
         id=id,
         needs=_in_order(survey, devices),
@@ -179,7 +179,7 @@ def _not_copied(survey: Survey, devices: list[Device], subvolume: str) -> tuple[
     place = _place(survey, devices, f"/{subvolume}")
     if not place:
         return ()
-    lost = f"{place}: which folders are not copied on write is not known"
+    lost = f"{place}: the folders without copy-on-write are unknown"
     # The roots of all subvolumes, which are shown where they are mounted or lie, have the same number.
     own = ("(", "!", "-inum", "256", "-o", "-samefile", place, ")")
     attributes = ("-maxdepth", str(DEPTH), "-xdev", "-type", "d", *own, "-exec", "lsattr", "-d", "{}", "+")
@@ -216,7 +216,7 @@ def _in_order(survey: Survey, devices: list[Device]) -> tuple[str, ...]:
     """
     paths = [device.path for device in devices]
     if len(paths) > 1:
-        lost = f"{paths[0]}: the order of the devices of this Btrfs is not known"
+        lost = f"{paths[0]}: the order of the devices of this Btrfs is unknown"
         shown = re.findall(r"path (\S+)", survey.ask("btrfs", "filesystem", "show", "--raw", paths[0], lost=lost))
         paths.sort(key=lambda path: shown.index(path) if path in shown else len(shown))
     return tuple(paths)
@@ -280,20 +280,20 @@ def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[S
     """The subvolumes, without those that container engines and snapshots made, unless the system runs from
     them."""
     listing = ("btrfs", "subvolume", "list", "-p", "-q", "-a")
-    lost = f"{mount}: the subvolumes of this Btrfs are not known"
+    lost = f"{mount}: the subvolumes of this Btrfs are unknown"
     rows = read_subvolumes(survey.ask(*listing, mount, lost=lost))
     read_only = {number for number, _, _ in read_subvolumes(survey.ask(*listing, "-r", mount, lost=lost))}
     needed = {default} | {m.options.partition("subvol=/")[2].split(",")[0] for m in survey.mounts}
     kept, snapshots = [], 0
     for number, origin, path in rows:
         if any(part in f"/{path}" for part in CONTAINERS):
-            survey.leave_out(f"subvolume {path}", "made by a container engine")
+            survey.leave_out(f"subvolume {path}", "created by a container engine")
         elif (origin or SNAPPER.search(path)) and path not in needed:
             snapshots += 1
         else:
             kept.append((number, path))
     if snapshots:
-        reason = f"{snapshots} snapshots: what they were taken of is described"
+        reason = f"{snapshots} snapshots: the subvolumes they were taken of are described"
         survey.leave_out(f"snapshots on {mount}", reason, lost=True)
     paths = [path for _, path in kept]
     for number, path in kept:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file system Btrfs made again, with its subvolumes."""
+"""The file system Btrfs recreated, with its subvolumes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     devices, options = tuple(site.device(need) for need in item.needs), [*_options(item)]
     yield Command(
         ("mkfs.btrfs", "--quiet", "--force", *options, *devices),
-        f"make {item.noun} {item.label or item.uuid} (btrfs)",
-        destroys=f"what lies on {', '.join(devices)}",
+        f"create {item.noun} {item.label or item.uuid} (btrfs)",
+        destroys=f"everything on {', '.join(devices)}",
         devices=devices,
         # It refuses a UUID that is there, as it is on the healthy machine.
         trial=("mkfs.btrfs", "--quiet", "--force", *(o for o in options if not o.startswith("--uuid=")), *devices),
@@ -35,15 +35,15 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     for sub in subvolumes:
         folder = sub.path.rpartition("/")[0]
         if folder and folder not in paths:
-            yield Command(("mkdir", "--parents", f"{top}/{folder}"), f"make the folder of subvolume {sub.path}")
-        yield Command(("btrfs", "subvolume", "create", f"{top}/{sub.path}"), f"make subvolume {sub.path}")
+            yield Command(("mkdir", "--parents", f"{top}/{folder}"), f"create the folder of subvolume {sub.path}")
+        yield Command(("btrfs", "subvolume", "create", f"{top}/{sub.path}"), f"create subvolume {sub.path}")
         yield from _not_copied(f"{top}/{sub.path}", sub.no_copy_on_write)
     yield from _not_copied(top, item.no_copy_on_write)
     if item.default:
         yield Command(("btrfs", "subvolume", "set-default", f"{top}/{item.default}"), "choose the default subvolume")
     if item.quota:
-        yield Command(("btrfs", "quota", "enable", top), f"count what the subvolumes of {item.label or item.uuid} use")
-    yield Command(("umount", top), "its top is not needed any more")
+        yield Command(("btrfs", "quota", "enable", top), f"enable quotas on {item.noun} {item.label or item.uuid}")
+    yield Command(("umount", top), "unmount the top of the Btrfs")
 
 
 def _not_copied(root: str, folders: Sequence[str]) -> Iterator[Command]:
@@ -51,14 +51,14 @@ def _not_copied(root: str, folders: Sequence[str]) -> Iterator[Command]:
     for folder in folders:
         path = root if folder == "." else f"{root}/{folder}"
         if folder != ".":
-            yield Command(("mkdir", "--parents", path), f"make the folder {folder}")
-        yield Command(("chattr", "+C", path), f"what lies in {path} is not copied on write")
+            yield Command(("mkdir", "--parents", path), f"create the folder {folder}")
+        yield Command(("chattr", "+C", path), f"turn off copy-on-write in {path}")
 
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
     """What is not described of quotas."""
     if isinstance(item, Btrfs) and item.quota:
-        yield "quotas are enabled again, but limits and groups of their own have to be set by hand (btrfs qgroup)"
+        yield "quotas are enabled again, but set their limits and groups by hand (btrfs qgroup)"
 
 
 def restored(item: Item, site: Site) -> Iterator[Command]:
@@ -69,8 +69,8 @@ def restored(item: Item, site: Site) -> Iterator[Command]:
     yield from _mount_top(item, site)
     for sub in subvolumes:
         path = f"{_top(item)}/{sub.path}"
-        yield Command(("btrfs", "property", "set", "-ts", path, "ro", "true"), f"make subvolume {sub.path} read-only")
-    yield Command(("umount", _top(item)), "its top is not needed any more")
+        yield Command(("btrfs", "property", "set", "-ts", path, "ro", "true"), f"set subvolume {sub.path} read-only")
+    yield Command(("umount", _top(item)), "unmount the top of the Btrfs")
 
 
 def _options(item: Btrfs) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _top(item: Btrfs) -> str:
 
 
 def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
-    yield Command(("mkdir", "--parents", _top(item)), "make a place for the top of the Btrfs")
+    yield Command(("mkdir", "--parents", _top(item)), "create a mount point for the top of the Btrfs")
     argv = ("mount", "-t", "btrfs", "-o", "subvolid=5", site.device(item.id), _top(item))
     yield Command(argv, f"mount the top of {item.noun} {item.label or item.uuid}")
 

@@ -145,7 +145,7 @@ def _distinct(survey: Survey, items: list[Item]) -> list[Item]:
     for item in items:
         if first[item.id] is not item:
             below = ", ".join(resolved(item, ids).needs)
-            survey.warn(f"there are two of {item}; the one that lies on {below} is a clone")
+            survey.warn(f"there are two of {item}; the one on {below} is a clone")
             clone = replace(item, id=f"{item.id} on {below}")
             made = [clone if other is item else other for other in made]
             # What lies in it needs the clone.
@@ -165,13 +165,13 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
             continue
         named, excluded = meaning(device, include), _excluding(survey, device, exclude)
         if path in gone and not excluded:
-            survey.leave_out(path, "all paths of this multipath disk are gone", lost=True, device=path)
+            survey.leave_out(path, "all paths of this multipath disk are missing", lost=True, device=path)
             continue
         reason = "EXCLUDE_DEVICES names it" if excluded else "" if named else _why_not(survey, device)
         device = device if reason else _recognised(survey, device)
         reason = reason or _why_unreadable(survey, device)
         if not reason and not named and _is_empty(survey, device):
-            reason = "an empty disk" if begins_empty(survey.sh, device) else "data that nobody knows are on it"
+            reason = "an empty disk" if begins_empty(survey.sh, device) else "it holds unknown data"
         if reason:
             wwn, serial = (device.wwn, device.serial) if excluded else ("", "")
             survey.leave_out(path, reason, lost=reason in ON_OWN_DISKS, wwn=wwn, serial=serial)
@@ -193,7 +193,10 @@ def _warn_of_names(survey: Survey, devices: Mapping[str, Device], patterns: Sequ
     used = {pattern for disk in disks for pattern in _excluding(survey, disk, patterns)}
     for name in patterns:
         if name not in used and not re.search(r"[*?[]", name):
-            survey.warn(f"EXCLUDE_DEVICES: {name} is no disk here, and keeps none out; EXCLUDE_COMPONENTS names parts")
+            survey.warn(
+                f"EXCLUDE_DEVICES: {name} is not a disk of this machine, so it excludes nothing; EXCLUDE_COMPONENTS"
+                " names parts"
+            )
 
 
 def _recognised(survey: Survey, device: Device) -> Device:
@@ -229,9 +232,9 @@ def _why_not(survey: Survey, disk: Device) -> str:
     if label := next((device.label for device in _stack(survey, disk) if media_label(device)), ""):
         return f"it is rescue media (labelled {label})"
     if disk.transport in NETWORK_TRANSPORTS:
-        return f"a network disk ({disk.transport}) that fstab does not name: INCLUDE_DEVICES can name it"
+        return f"a network disk ({disk.transport}) that fstab does not name: INCLUDE_DEVICES includes it"
     if disk.removable or disk.transport == "usb":
-        return "a removable disk that fstab does not name: INCLUDE_DEVICES can name it"
+        return "a removable disk that fstab does not name: INCLUDE_DEVICES includes it"
     return ""
 
 
@@ -302,10 +305,10 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
         if device.fstype in KNOWN_MEMBERS:
             continue
         if device.fstype:
-            reason = f"what lies on it ({device.fstype}) is not described"
+            reason = f"the {device.fstype} on it is not described"
             survey.leave_out(f"{device.fstype} on {device.path}", reason, lost=True, on=[device.path])
         elif _may_hold_data(survey, device, codes.get(device.path, "")) and not begins_empty(survey.sh, device):
-            reason = "nobody knows what it is, and it does not begin with zeros"
+            reason = "rear does not recognize it, and it does not begin with zeros"
             survey.leave_out(f"data on {device.path}", reason, lost=True, on=[device.path])
 
 

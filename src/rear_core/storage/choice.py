@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from .kinds import StorageKind
 
 KEEP = "keep"
-QUITS = "ended before anything was written, as asked"
-ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to take, or none to leave it out"
+QUITS = "stopped before anything was written, as requested"
+ANSWER = "DISK_MAPPING=( {disk}=/dev/... ) in /etc/rear/local.conf names the disk to use, or none to leave it out"
 
 
 class Decision(NamedTuple):
@@ -74,9 +74,12 @@ def _confirmed(
         tried = answers if answer == KEEP else {**answers, match.recorded.id: answer}
         after = assigned(run, layout, machine, tried, stakes, kept)
         for problem in after.problems:
-            print(visible(f"That cannot be: {problem}"), file=sys.stderr)
+            print(visible(f"Not possible: {problem}"), file=sys.stderr)
         if answer == KEEP and match.recorded.id in {question.recorded.id for question in after.questions}:
-            print("That cannot be: what was not recorded cannot be kept, only left alone (none)", file=sys.stderr)
+            print(
+                "Not possible: rear cannot keep what was not recorded, only leave the disk alone (none)",
+                file=sys.stderr,
+            )
         if not after.problems:
             answers, assignment = tried, after
     return assignment
@@ -127,7 +130,7 @@ def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
             found += [kind.within(run.sh, machine.devices, layout)] if kind.within else []
         except (ProgramFailed, *NOT_UNDERSTOOD) as error:
             # What is broken may be why the machine is recovered.
-            run.report.warn(f"whether {kind.name} has more on the disks than was recorded is not known: {error}")
+            run.report.warn(f"rear does not know whether {kind.name} has more on the disks than was recorded: {error}")
     disks = []
     for disk in machine.disks:
         ids = {id for device in machine.above(disk.path) for some in found for id in some.get(device.path, ())}
@@ -170,7 +173,7 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
     url = urls(run).get("BACKUP_URL")
     folder = url.path if url is not None and url.scheme == "file" else ""
     settings = run.settings
-    kept = (REMADE, "backups, which are copied elsewhere"), (LOST, "it holds the backup")
+    kept = (REMADE, "backups, copied elsewhere"), (LOST, "it holds the backup")
     found = contents(
         layout,
         Exclusions.of(settings),
@@ -185,7 +188,7 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
 
 def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machine, dict[str, Stake]]:
     """The disks that are here, as of `look`, and what is at stake on the recorded ones, now that they can be looked at:
-    what would be made again empty, as it was, and holds something by now, is lost."""
+    what would be recreated empty, as it was, and holds something by now, is lost."""
     stakes = at_stake(run, layout)
     machine = look(run, layout, stakes, lock=lock)
     were_empty = {
@@ -271,10 +274,10 @@ def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: M
 
 
 def ask_for_empty(run: Run, disk: Disk, spare: Mapping[str, str]) -> str:
-    """The blank disk on which the storage of a disk is made again without its files, or `none`."""
+    """The blank disk on which the storage of a disk is recreated without its files, or `none`."""
     blank = [path for path, state in spare.items() if state == "blank"]
-    print(f"\n{visible(str(disk))} is not here, and nothing that was on it comes back from the backup", file=sys.stderr)
-    question = f"Make its partitions and file systems again, empty, on {' or '.join(blank)}? A path, or [none]: "
+    print(f"\n{visible(str(disk))} is not here, and the backup restores nothing that was on it", file=sys.stderr)
+    question = f"Recreate its partitions and file systems, empty, on {' or '.join(blank)}? A path, or [none]: "
     return questions.choose(run, question, {"": NONE, NONE: NONE, "no": NONE, **{p: p for p in blank}}, quits=QUITS)
 
 
@@ -287,7 +290,7 @@ def usage(run: Run) -> dict[str, int]:
         found = json.loads(own_files.read_text(path))
         return {str(target): int(size) for target, size in found.items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise Refused(f"{path} is damaged: {error}", "remove it: disks must then be as large as they were") from error
+        raise Refused(f"{path} is damaged: {error}", "remove it; then disks must be as large as they were") from error
 
 
 def refuse(run: Run, assignment: Assignment) -> None:
@@ -302,12 +305,12 @@ def refuse(run: Run, assignment: Assignment) -> None:
     at_risk = [match for match in assignment.questions if match.loses]
     if at_risk and not questions.is_interactive(run):
         raise Refused(
-            f"what the disk holds would be lost, and nobody can be asked: {'; '.join(map(str, at_risk))}",
-            f"{advice}; GIVE_UP=( ... ) names what may be lost, KEEP_IN_PLACE=yes makes only the rest again",
+            f"the data on the disk would be lost, and this run is unattended: {'; '.join(map(str, at_risk))}",
+            f"{advice}; GIVE_UP=( ... ) names what may be lost, KEEP_IN_PLACE=yes recreates only the rest",
         )
     if assignment.questions and not questions.is_interactive(run):
         open_questions = "; ".join(map(str, assignment.questions))
-        raise Refused(f"it is not certain which disk is meant, and nobody can be asked: {open_questions}", advice)
+        raise Refused(f"rear is not certain which disk is meant, and this run is unattended: {open_questions}", advice)
 
 
 def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
@@ -318,7 +321,7 @@ def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
         print(visible(f"  also here: {path} ({state})"), file=sys.stderr)
     proposal = "" if holds else match.path
     default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
-    keep = ", keep (to make only the rest again)" if match.loses else ""
+    keep = ", keep (to recreate only the rest)" if match.loses else ""
     question = f"Which disk becomes {match.recorded}? A path{keep}, none, or quit{default}: "
     answer = questions.ask(run, question, quits=QUITS) or proposal
     if not answer or answer.lower() in questions.NO:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A command of a plan, and the place where a layout is made again."""
+"""A command of a plan, and the place where a layout is recreated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TO_A_DEVICE = ("conv=nocreat,notrunc,fsync", "status=none")
 
 @dataclass(frozen=True)
 class Command:
-    """A command to run, why, and what is lost by it ("" for nothing).
+    """A command to run, what it is for, as an imperative ("create ..."), and what it destroys ("" for nothing).
 
     `input` is its standard input; `passphrase` names the LUKS volume whose passphrase that is instead. The
     block devices in `devices` must be there when it runs: some tools would make a file of that name. `trial` is
@@ -33,7 +33,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Site:
-    """The machine on which a layout is made again: where its items will be, and how they may differ.
+    """The machine on which a layout is recreated: where its items will be, and how they may differ.
 
     `disks` are the paths of the disks by id, `resized` the items that are larger or smaller than recorded,
     `memory` the bytes of main memory (0 when they do not matter), `target` where file systems are mounted.
@@ -73,8 +73,7 @@ class Site:
         return not item.bounded and any(self.is_resized(need) for need in item.needs)
 
 
-def zeros(path: str, size: int, why: str) -> Command:
-    """Let a device of so many bytes begin as a blank one: to whoever looks at it next, what is left there from before
-    would be data that nobody knows."""
+def zeros(path: str, size: int) -> Command:
+    """Erase the start of a device of so many bytes: what is left there would look like unknown data to later checks."""
     argv = ("dd", "if=/dev/zero", f"of={path}", f"bs={min(PROBED, size)}", "count=1", *TO_A_DEVICE)
-    return Command(argv, f"{path} {why}", destroys=f"what {path} begins with", devices=(path,))
+    return Command(argv, f"erase the first bytes of {path}", destroys=f"the first bytes of {path}", devices=(path,))

@@ -26,11 +26,11 @@ BYTES = (
 def compare(before: Layout, now: Layout) -> list[str]:
     """What has changed, [] when nothing has.
 
-    Names that the kernel gives anew at each boot, and what is left out, do not count.
+    Names that the kernel gives again at each boot, and what is left out, do not count.
     """
     old = {item.id: item for item in before}
     new = {item.id: item for item in now}
-    lines = [f"{old[id]} is gone" for id in old if id not in new]
+    lines = [f"{old[id]} is missing" for id in old if id not in new]
     lines += [f"{new[id]} is new" for id in new if id not in old]
     for id in old:
         if id in new and old[id] != new[id]:
@@ -40,7 +40,7 @@ def compare(before: Layout, now: Layout) -> list[str]:
 
 def _changes(old: Item, new: Item) -> Iterator[str]:
     if type(old) is not type(new):
-        yield f"{old} is now of the type {new.type!r}"
+        yield f"{old} now has the type {new.type!r}"
         return
     for field in fields(old):
         was, now = getattr(old, field.name), getattr(new, field.name)

@@ -372,7 +372,7 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     command = ("sfdisk", "--wipe", "always", "--wipe-partitions", "always", disk)
     yield Command(
         command,
-        f"make {item.noun} {disk}",
+        f"create {item.noun} {disk}",
         destroys=f"all partitions on {disk}",
         input=script(item, site),
         devices=(disk,),
@@ -380,13 +380,13 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     )
     if item.mbr:
         nested = ("sfdisk", "--wipe", "never", "--label-nested", "dos", disk)
-        reason = f"give {disk} the MBR that it had before its GPT"
+        reason = f"restore the hybrid MBR of {disk}"
         yield Command(nested, reason, input=_mbr(item, site), trial=nested if item.sector_size == 512 else ())
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for the partitions of {disk}")
     marks = getattr(site.item(item.needs[0]), "marks", ())
     for partition in site.layout:
         if isinstance(partition, Partition) and item.id in partition.needs and f"{BLANK}{partition.number}" in marks:
-            yield zeros(site.device(partition.id), partition.size, "was blank")
+            yield zeros(site.device(partition.id), partition.size)
 
 
 def script(table: PartitionTable, site: Site) -> str:
@@ -436,7 +436,7 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
     """An MBR before a GPT that counts in sectors of another size what no partition of the GPT is."""
     own = isinstance(item, PartitionTable) and any(entry.start > 1 and not entry.partition for entry in item.mbr)
     if own and has_other_sectors(site, item.id):
-        yield "the MBR before its GPT has partitions of its own, which cannot be made in sectors of another size"
+        yield "the hybrid MBR has partitions of its own, which rear cannot create with another sector size"
 
 
 KIND = StorageKind("disk", (Disk, PartitionTable, Partition), capture, contents, recreate=recreate, refuses=refuses)

@@ -33,10 +33,10 @@ class Source:
             where = f"{self.name}, line {error.lineno}, column {error.colno}"
             raise ConfigurationError(
                 f"{where}: this is not JSON: {error.msg}",
-                "look for a missing or superfluous comma, quote or bracket there",
+                "look for a missing or extra comma, quote or bracket there",
             ) from None
         except (ValueError, RecursionError) as error:
-            raise self.error(f"this is not JSON: {error}", "run `rear savelayout` to make it anew") from None
+            raise self.error(f"this is not JSON: {error}", "run `rear savelayout` to create it again") from None
 
     def error(self, message: str, advice: str, id: str = "", key: str = "", nth: int = 1) -> ConfigurationError:
         """What is wrong with the item `id`, at the line of its `key`."""
@@ -74,7 +74,7 @@ class Source:
         return found
 
     def _no_number(self, word: str) -> NoReturn:
-        raise self.error(f"{word} is no number here", "write a whole number")
+        raise self.error(f"{word} is not a valid number here", "write a whole number")
 
 
 def encode(value: Any) -> Any:

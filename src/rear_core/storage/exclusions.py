@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the settings keep from being saved and from being made again."""
+"""What the settings keep from being saved and from being recreated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Exclusions:
-    """What the settings keep from being saved and from being made again."""
+    """What the settings keep from being saved and from being recreated."""
 
     mounts: Sequence[str] = ()
     paths: Sequence[str] = ()

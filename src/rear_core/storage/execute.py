@@ -95,8 +95,8 @@ def execute(
             if journal:
                 journal.note(failed=command.argv, status=error.status)
             raise RearError(
-                f"{error.message} (to {command.reason})" if command.destroys else f"{error.message} ({command.reason})",
-                "see the log, put it right and run it again; `rear layout plan` lists all commands",
+                f"{error.message} (while trying to {command.reason})",
+                "see the log, correct the cause, then run it again; `rear layout plan` lists all commands",
             ) from error
         if journal:
             journal.note(done=command.argv)
@@ -141,13 +141,14 @@ def _check_unused(path: str, disk: str) -> None:
             # What udev starts for a device that was just released may hold it for a moment.
             if error.errno != errno.EBUSY:
                 raise Refused(
-                    f"{disk} cannot be opened: {error.strerror}", "see `dmesg`, and choose another disk by DISK_MAPPING"
+                    f"{disk} cannot be opened: {error.strerror}",
+                    "see `dmesg`, and choose another disk with DISK_MAPPING",
                 ) from error
             if time.monotonic() > deadline:
                 raise Refused(
-                    f"{disk} is not free to be overwritten: {error.strerror}",
-                    "nothing was written; lsblk, /proc/mounts and /proc/swaps show what uses it; choose another disk if"
-                    " the backup does",
+                    f"{disk} is in use and cannot be overwritten: {error.strerror}",
+                    "nothing was written; lsblk, /proc/mounts and /proc/swaps show what uses it; choose another disk"
+                    " if it holds the backup",
                 ) from error
         time.sleep(0.2)
 
@@ -158,8 +159,8 @@ def _wait_for(sh: Shell, device: str, command: Command) -> None:
     while not is_block_device(device):
         if time.monotonic() > deadline:
             raise RearError(
-                f"{device} did not appear, which is needed to {command.reason}",
-                "look at `dmesg` and `lsblk`: the kernel may not have taken a new partition table",
+                f"{device} did not appear; it is needed to {command.reason}",
+                "look at `dmesg` and `lsblk`: the kernel may not have read the new partition table",
             )
         sh.run("udevadm", "settle", "--timeout=10", ok=(0, 1))
         time.sleep(0.2)

@@ -85,7 +85,7 @@ def capture(survey: Survey) -> Iterator[Item]:
     """Every ext file system, mounted or not, and the journals of those that have them elsewhere."""
     journals = {}
     for device in survey.carrying("jbd"):
-        found = read_superblock(survey.ask("dumpe2fs", "-h", device.path, lost=f"{device.path}: its size is not known"))
+        found = read_superblock(survey.ask("dumpe2fs", "-h", device.path, lost=f"{device.path}: its size is unknown"))
         blocks, size = (_size(found.get(name, "")) for name in ("Block count", "Block size"))
         uuid, label = found.get("Filesystem UUID", device.uuid), found.get("Filesystem volume name", device.label)
         journals[uuid] = Journal(
@@ -93,7 +93,7 @@ def capture(survey: Survey) -> Iterator[Item]:
         )
         yield journals[uuid]
     for device in survey.carrying("ext2", "ext3", "ext4"):
-        lost = f"{device.path}: only the type of this {device.fstype} file system is known, its options are lost"
+        lost = f"{device.path}: rear knows only the type of this {device.fstype} file system, not its options"
         text = survey.ask("dumpe2fs", "-h", device.path, lost=lost)
         item = _ext(device, read_superblock(text))
         journal = journals.get(item.journal_uuid)

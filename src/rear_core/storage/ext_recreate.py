@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file systems ext2, ext3 and ext4 made again, and the journals that they have on other devices."""
+"""The file systems ext2, ext3 and ext4 recreated, and the journals that they have on other devices."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def recreate(item: Ext | Journal, site: Site) -> Iterator[Command]:
     options += journal
     yield Command(
         argv(),
-        f"make {item.noun} {item.label or item.uuid or device} (ext{item.version or 4})",
-        destroys=f"what lies on {device}",
+        f"create {item.noun} {item.label or item.uuid or device} (ext{item.version or 4})",
+        destroys=f"everything on {device}",
         devices=(device,),
         trial=trial,
     )
@@ -83,7 +83,7 @@ def _journal(item: Journal, site: Site) -> Command:
     filled = not item.block_size or site.is_resized(item.id) or item.blocks >= room
     argv = ("mke2fs", "-q", "-F", *options, device, *([] if filled else [str(item.blocks)]))
     return Command(
-        argv, f"make {item.noun} {item.label or item.uuid}", destroys=f"what lies on {device}", devices=(device,),
+        argv, f"create {item.noun} {item.label or item.uuid}", destroys=f"everything on {device}", devices=(device,),
         trial=argv,
     )  # fmt: skip
 
@@ -143,22 +143,25 @@ def _grows_to(item: Ext) -> int:
 def refuses(item: Ext | Journal, site: Site) -> Iterator[str]:
     """A file system whose journal is on a device that is not described, or blocks that are smaller than sectors."""
     if 0 < item.block_size < sector_size(site, item.id) and (isinstance(item, Journal) or len(item.needs) > 1):
-        yield f"with a journal on another device, blocks of {item.block_size} bytes need disks with sectors as small"
+        yield (
+            f"its journal is on another device, so its blocks of {item.block_size} bytes need disks with sectors as"
+            " small"
+        )
     if isinstance(item, Ext) and item.journal_uuid and not item.journal_size and len(item.needs) == 1:
-        yield f"its journal {item.journal_uuid} is on a device that is not here, or left out"
+        yield f"its journal {item.journal_uuid} is on a device that is missing or left out"
 
 
 def notes(item: Ext | Journal, site: Site) -> Iterator[str]:
     """What mke2fs cannot make."""
     if isinstance(item, Ext) and (made := _in_sectors(item, site)) is not item:
         yield (
-            f"its blocks have {made.block_size} bytes as the sectors of its disk, and no longer {item.block_size}:"
-            " small files take more room"
+            f"its blocks now have {made.block_size} bytes, like the sectors of its disk, instead of"
+            f" {item.block_size}: small files need more space"
         )
     if unknown := [word for word in item.features if word in NOT_MADE] if isinstance(item, Ext) else []:
-        yield f"it is made without {', '.join(unknown)}"
+        yield f"it is created without {', '.join(unknown)}"
     if isinstance(item, Ext) and "," in item.mount_options:
-        yield f"tune2fs takes one option to mount it by default, and not {item.mount_options}"
+        yield f"tune2fs accepts only one default mount option, not {item.mount_options}"
 
 
 def _tuned(item: Ext, site: Site) -> Iterator[str]:

@@ -14,11 +14,11 @@ from .filesystem import FileSystem, PartOfFileSystem
 from .layout import Item, Layout
 from .mount import Mount
 
-SAVED, REMADE, GIVEN_UP, LOST = "saved", "made again", "given up", "lost"
+SAVED, REMADE, GIVEN_UP, LOST = "saved", "recreated", "given up", "lost"
 FATES = (SAVED, REMADE, GIVEN_UP, LOST)
 WAS_EMPTY = "it was empty"
-NOT_EMPTY = "it was empty when it was described, and is not empty any more"
-NOT_MOUNTED = "it was not mounted, and is not saved"
+NOT_EMPTY = "it was empty when it was described, but no longer is"
+NOT_MOUNTED = "it was not mounted, so it is not saved"
 # By the file system hierarchy standard nobody relies on what is in there.
 TEMPORARY = ("/tmp", "/var/tmp")
 
@@ -54,7 +54,7 @@ class Stake:
 
     @property
     def given_back(self) -> tuple[Content, ...]:
-        """What comes back, from the backup or made again: no place of a boot loader where all else is lost."""
+        """What comes back, from the backup or recreated: no place of a boot loader where all else is lost."""
         found = tuple(content for content in self.contents if content.fate in (SAVED, REMADE))
         return () if self.lost and all(content.beside for content in found) else found
 
@@ -69,16 +69,16 @@ class Stake:
         if self.given_back:
             return ""
         lost = "; ".join(map(str, self.contents))
-        return f"nothing on it comes back: {lost}" if lost else "nothing is on it"
+        return f"nothing on it is restored: {lost}" if lost else "nothing is on it"
 
     def __str__(self) -> str:
-        """All of it, in the order of how it comes back: `saved: / /home; made again: swap x; lost: ntfs on ...`."""
+        """All of it, in the order of how it comes back: `saved: / /home; recreated: swap x; lost: ntfs on ...`."""
         found = ((fate, [content for content in self.contents if content.fate == fate]) for fate in FATES)
         return "; ".join(f"{fate}: {', '.join(map(str, some))}" for fate, some in found if some) or "nothing is on it"
 
 
 def excluded(layout: Layout, exclusions: Exclusions) -> dict[str, str]:
-    """The ids of all that is not made again, with the setting that says so.
+    """The ids of all that is not recreated, with the setting that says so.
 
     What stands on something excluded goes with it, and so does what has nothing else on it: the file system below a
     mount point and its encryption, the physical volumes of a group. Partitions and volumes stay, empty.

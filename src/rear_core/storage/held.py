@@ -11,7 +11,7 @@ from ..errors import Refused
 from ..mounts import device_number
 from .present import Machine, PresentDisk
 
-ADVICE = "nothing was written; see what became of the disk (dmesg, lsblk), then run it again"
+ADVICE = "nothing was written; see what happened to the disk (dmesg, lsblk), then run it again"
 
 
 class HeldDisks:
@@ -35,17 +35,17 @@ class HeldDisks:
         present = {disk.path: disk for disk in machine.disks}
         for disk in self._disks:
             if disk.path in spared:
-                raise Refused(f"{disk.path} is no longer free to be taken: {spared[disk.path]}", ADVICE)
+                raise Refused(f"{disk.path} can no longer be used: {spared[disk.path]}", ADVICE)
             now = present.get(disk.path)
             if now is None or device_number(disk.path) != self._numbers[disk.path]:
                 raise Refused(f"{disk.path} is no longer the disk that was chosen", ADVICE)
             if now.size != disk.size:
-                raise Refused(f"{disk.path} has changed its size since it was chosen", ADVICE)
+                raise Refused(f"the size of {disk.path} changed after it was chosen", ADVICE)
             if _identity(now) != _identity(disk):
                 raise Refused(f"{disk.path} is another disk than the one that was chosen", ADVICE)
             if (now.marks, now.holds) != (disk.marks, disk.holds):
                 was, is_now = (it.holds or "nothing" for it in (disk, now))
-                raise Refused(f"{disk.path} held {was} when it was chosen, and holds {is_now} now", ADVICE)
+                raise Refused(f"{disk.path} held {was} when it was chosen, but holds {is_now} now", ADVICE)
 
 
 def _identity(disk: PresentDisk) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def _held(path: str, undo: ExitStack) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise Refused(f"{path} cannot be opened: {error.strerror}", "choose another disk by DISK_MAPPING") from error
+        raise Refused(f"{path} cannot be opened: {error.strerror}", "choose another disk with DISK_MAPPING") from error
     undo.callback(os.close, descriptor)
     number = os.fstat(descriptor).st_rdev
     return f"{os.major(number)}:{os.minor(number)}"

@@ -39,7 +39,7 @@ def read(survey: Survey, device: Device, places: Mapping[tuple[int, int], int]) 
         {"node": "/dev/sda1", "start": 1, "size": 2047, "type": "ee"},
         {"node": "/dev/sda2", "start": 2048, "size": 40960, "type": "83", "bootable": true}]}}
     """
-    lost = f"{device.path}: whether its MBR is more than the protection of its GPT is not known"
+    lost = f"{device.path}: rear does not know whether its MBR does more than protect its GPT"
     text = survey.ask("sfdisk", "--json", "--label-nested", "dos", device.path, lost=lost)
     if not text.strip():
         return "", ()

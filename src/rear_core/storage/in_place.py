@@ -14,7 +14,7 @@ from .filesystem import FileSystem
 from .layout import Item, Layout, make
 from .outcome import outcome
 
-ADVICE = "name in GIVE_UP what may be lost, or make it as it was recorded"
+ADVICE = "name in GIVE_UP what may be lost, or restore the recorded state"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class InPlace:
     devices: Mapping[str, str] = field(default_factory=dict)
 
     def cleared(self, site: Site) -> list[str]:
-        """The devices that stay, and on which something is made again."""
+        """The devices that stay, and on which something is recreated."""
         made = [item for item in site.layout if item.id not in self.ids and item.is_storage]
         needs = {need for item in made for need in item.needs} & self.ids
         return sorted({site.device(id) for id in needs if site.item(id).is_device})
@@ -48,7 +48,7 @@ def staying(layout: Layout, stakes: Iterable[Stake]) -> frozenset[str]:
 
 
 def carrying(layout: Layout, ids: frozenset[str]) -> Layout:
-    """The part of what stays that something stands on which is made again: it has to be active."""
+    """The part of what stays that something stands on which is recreated: it has to be active."""
     site = Site(layout, {})
     made = [item for item in layout if item.id not in ids and item.is_storage]
     needed = {below for item in made for below in site.below(item.id)} & ids
@@ -60,7 +60,7 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
     filesystems = {filesystem.id for filesystem in layout.of(FileSystem)}
     shared = [str(c) for c in contents if c.fate != LOST and filesystems & ids.intersection(c.items)]
     if shared:
-        raise Refused(f"it cannot be kept in place: {'; '.join(shared)} lies on the same file system", ADVICE)
+        raise Refused(f"it cannot be kept in place: {'; '.join(shared)} is on the same file system", ADVICE)
     recorded = visible(layout, ids, now)
     _, differences = outcome(make(_carriers(recorded, ids)), make(_carriers(now, ids)))
     if differences:

@@ -195,7 +195,7 @@ def _disks(sh: Shell, devices: Mapping[str, Device], warn: Callable[[str], None]
         # blkinfo shows an array or multipath disk in place of the disks that are wholly its members.
         hidden = any(devices[child].type.startswith(("raid", "mpath")) for child in devices[path].children)
         if inventory and devices[path].kernel_name not in inventory and not hidden:
-            warn(f"{path} is a disk to lsblk, but missing in the inventory of blkinfo")
+            warn(f"lsblk lists the disk {path}, but the inventory of blkinfo does not")
     return found
 
 
@@ -208,7 +208,7 @@ def read_inventory(sh: Shell, warn: Callable[[str], None]) -> frozenset[str]:
     try:
         found = sh.query(sys.executable, "-m", __name__, env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
     except ProgramFailed as error:
-        warn(f"the inventory of disks by blkinfo failed, lsblk alone is used: {error.message}")
+        warn(f"blkinfo cannot list the disks, so rear uses lsblk alone: {error.message}")
         return frozenset()
     return frozenset(found.split())
 
@@ -274,7 +274,9 @@ def _parents_first(devices: Mapping[str, Device]) -> Iterable[tuple[str, Device]
     while waiting:
         ready = [path for path, device in waiting.items() if done.issuperset(device.parents)]
         if not ready:
-            raise RearError(f"these block devices stand on each other: {', '.join(waiting)}", "look at `lsblk`")
+            raise RearError(
+                f"these block devices lie on each other in a circle: {', '.join(waiting)}", "look at `lsblk`"
+            )
         for path in ready:
             yield path, waiting.pop(path)
         done.update(ready)

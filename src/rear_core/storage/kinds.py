@@ -45,7 +45,7 @@ class StorageKind:
       an item. `configure(tree)` changes in the tree of the rescue system what holds for one machine alone.
     - `recreate(item, site)` yields the commands that make an item again where what it needs is there already;
       `restored(item, site)` those that must wait until the files are back.
-    - `refuses(item, site)` yields why an item cannot be made again: `rear mkrescue` then ends, and a recovery does not
+    - `refuses(item, site)` yields why an item cannot be recreated: `rear mkrescue` then ends, and a recovery does not
       begin. `notes(item, site)` yields what of it will not be as it was; both say it. `lacking(item, gone)` is an item
       as it runs without those of its needs that are `gone`, None where it cannot.
     - `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
@@ -106,7 +106,7 @@ def kind_of(item: Item, kinds: Iterable[StorageKind]) -> StorageKind:
 
 
 def refusals(site: Site, kinds: Iterable[StorageKind]) -> list[str]:
-    """Why items of a layout cannot be made again, each by name."""
+    """Why items of a layout cannot be recreated, each by name."""
     asked = {cls: kind.refuses for kind in kinds for cls in kind.items if kind.refuses}
     return [f"{item}: {why}" for item in site.layout if type(item) in asked for why in asked[type(item)](item, site)]
 

@@ -29,7 +29,7 @@ MAPPER = "/dev/mapper/"
 
 @dataclass(frozen=True)
 class Item:
-    """Something that can be made again once everything it needs is there.
+    """Something that can be recreated once everything it needs is there.
 
     `id` names the thing itself and not where the kernel found it this time, so that the same machine has the
     same ids after its disks have swapped names. `needs` are ids of other items. `type` is the item's word in
@@ -57,7 +57,7 @@ class Item:
     is_divided: ClassVar[bool] = False
     # Whether it is a block device, or lies on one as a whole.
     is_device: ClassVar[bool] = True
-    # Whether nobody misses what it holds, so that it is made again empty.
+    # Whether nobody misses what it holds, so that it is recreated empty.
     is_scratch: ClassVar[bool] = False
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
@@ -102,12 +102,12 @@ class Item:
         return replace(self, **{name: getattr(planned, name) for name in (*self.configured, *self.renewed)})
 
     def mounted_by(self, site: Site) -> list[str]:
-        """Options by which mount(8) gets at it where it is made again."""
+        """Options by which mount(8) gets at it where it is recreated."""
         return []
 
     @property
     def made_file(self) -> str:
-        """The path of the file that it is, which is made again when the others are back, "" for what is no file."""
+        """The path of the file that it is, which is recreated when the others are back, "" for what is no file."""
         return ""
 
     def at_rest(self) -> Self:
@@ -266,7 +266,7 @@ def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
     try:
         text = own_files.read_text(path)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to make it anew") from error
+        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to create it again") from error
     return loads(text, types, name=os.fspath(path))
 
 
@@ -276,13 +276,13 @@ def loads(text: str, types: Mapping[str, type[Item]], *, name: str = "layout.jso
     document = source.parse()
     version = document.get("version") if isinstance(document, dict) else None
     if not isinstance(document, dict) or version is None:
-        raise source.error("this is no layout: it has no version", "run `rear savelayout` to make it anew")
+        raise source.error("this is no layout: it has no version", "run `rear savelayout` to create it again")
     if type(version) is not int or version != VERSION:
-        advice = "read it with the release of rear that wrote it, or run `rear savelayout` to make it anew"
-        raise source.error(f"version {encoding.shown(version)} is not known here, only {VERSION}", advice)
+        advice = "read it with the release of rear that wrote it, or run `rear savelayout` to create it again"
+        raise source.error(f"this release reads only version {VERSION}, not {encoding.shown(version)}", advice)
     unknown = set(document) - {"version", "items", "left_out"}
     if unknown:
-        raise source.error(f"{sorted(unknown)[0]!r} is no part of a layout", "remove it")
+        raise source.error(f"{sorted(unknown)[0]!r} is not part of a layout", "remove it")
     items = [_read_item(source, entry, types) for entry in source.list_of(document, "items")]
     left_out = [encoding.decode(source, LeftOut, entry) for entry in source.list_of(document, "left_out")]
     _validate(source, items)
@@ -317,13 +317,13 @@ def _validate(source: encoding.Source, items: Iterable[Item]) -> None:
     for item in items:
         for need in item.needs:
             if need not in known:
-                advice = f'add an item {need!r}, or take it out of "needs"'
-                raise source.error(f"item {item.id!r} needs {need!r}, which is not there", advice, item.id, "needs")
+                advice = f'add an item {need!r}, or remove it from "needs"'
+                raise source.error(f"item {item.id!r} needs {need!r}, which is missing", advice, item.id, "needs")
     try:
         TopologicalSorter({item.id: item.needs for item in items}).prepare()
     except CycleError as error:
         circle = error.args[1]
-        advice = 'take one of them out of the other\'s "needs"'
+        advice = 'remove one of them from the other\'s "needs"'
         raise source.error("these items need each other: " + " -> ".join(circle), advice, circle[0], "needs") from None
 
 

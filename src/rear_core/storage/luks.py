@@ -41,7 +41,7 @@ class Slot:
 @dataclass(frozen=True)
 class Token:
     """A token of LUKS 2: what else opens these slots (a TPM, Clevis, a key ring). It holds secrets that stay
-    where they are: it has to be made again by its own tool."""
+    where they are: it has to be recreated by its own tool."""
 
     number: int
     kind: str
@@ -140,10 +140,10 @@ def _leave_out_without_header(survey: Survey, device: Device) -> None:
     below = names(survey.devices.values())(spec)
     another = below in survey.devices and below not in device.parents
     if key_file in RANDOM and not another and not re.search(r"(^|,)header=", options):
-        reason = f"encrypted with a random key ({key_file} in crypttab): nothing can be kept in it"
+        reason = f"encrypted with a random key ({key_file} in crypttab): it keeps nothing over a restart"
         survey.leave_out(device.path, reason, device=device.path)
     else:
-        reason = "encrypted without a LUKS header on its device: neither saved nor made again"
+        reason = "encrypted without a LUKS header on its device: neither saved nor recreated"
         survey.leave_out(device.path, reason, lost=True, on=device.parents, device=device.path)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LUKS volumes made again: with another key and salt, as these stay secret, and all else as it was."""
+"""LUKS volumes recreated: with another key and salt, as these stay secret, and all else as it was."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def recreate(item: Luks, site: Site) -> Iterator[Command]:
         options += [f"--subsystem={item.subsystem}"] * bool(item.subsystem)
     yield Command(
         ("cryptsetup", "luksFormat", "--batch-mode", *options, "--key-file=-", device),
-        f"make {item.noun} {item.uuid}",
-        destroys=f"what lies on {device}",
+        f"create {item.noun} {item.uuid}",
+        destroys=f"everything on {device}",
         passphrase=item.id,
         devices=(device,),
     )
@@ -58,7 +58,7 @@ def recreate(item: Luks, site: Site) -> Iterator[Command]:
 
 
 def _key_derivation(item: Luks, site: Site) -> list[str]:
-    """The options of the first slot; where it asks for more memory than there is, the tool measures anew."""
+    """The options of the first slot; where it asks for more memory than there is, the tool measures again."""
     if not item.slots:
         return []
     slot = item.slots[0]
@@ -101,24 +101,24 @@ def stop(device: Device) -> Command | None:
     """Close an open volume."""
     if device.type != "crypt":
         return None
-    return Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"{device.path} is open")
+    return Command(("cryptsetup", "close", device.path.rpartition("/")[2]), f"close {device.path}")
 
 
 def refuses(item: Luks, site: Site) -> Iterator[str]:
     """Volumes that hold more than encrypted data, are being made into others, or begin within a sector."""
     sector = sector_size(site, item.id)
     if item.offset % sector:
-        yield f"its data begin at byte {item.offset}, where no sector of {sector} bytes does"
+        yield f"its data begin at byte {item.offset}, which is not a multiple of the sector size, {sector}"
     if item.other:
-        yield f"a volume with {', '.join(item.other)} cannot be made again"
+        yield f"rear cannot recreate a volume with {', '.join(item.other)}"
 
 
 def notes(item: Luks, _site: Site) -> Iterator[str]:
-    """What of its keys has to be made again by hand."""
-    yield from (f"the key in slot {slot.number} has to be added again" for slot in item.slots[1:])
-    yield from (f"the token {token.number} ({token.kind}) has to be enrolled again" for token in item.tokens)
+    """What of its keys has to be recreated by hand."""
+    yield from (f"the key in slot {slot.number} must be added again" for slot in item.slots[1:])
+    yield from (f"the token {token.number} ({token.kind}) must be enrolled again" for token in item.tokens)
     if item.key_file:
-        yield f"its key file {item.key_file} opens it only when it is added as a key again"
+        yield f"its key file {item.key_file} opens it only after you add it as a key again"
 
 
 KIND = StorageKind(

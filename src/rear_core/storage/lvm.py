@@ -91,7 +91,7 @@ def _with_paths(row: Row, path: Callable[[str], str]) -> Row:
 def _of_different_names(survey: Survey, reports: Sequence[Report]) -> Iterator[Report]:
     """The parts of the report without the groups that have the name of another one, as on the disk of another machine.
 
-    Only one can be made again under a name: that in use.
+    Only one can be recreated under a name: that in use.
     """
     best: dict[str, Report] = {}
     for report in reports:
@@ -129,7 +129,7 @@ def _above(survey: Survey, paths: Sequence[str]) -> list[Device]:
 def _leave_out(survey: Survey, group: Row, paths: Sequence[str]) -> None:
     """Leave out a group with its physical volumes and all that runs of it."""
     name, uuid = group["vg_name"], group["vg_uuid"]
-    reason = f"another volume group has the same name: `vgrename {uuid} NAME` gives it one of its own"
+    reason = f"another volume group has the same name: rename this one with `vgrename {uuid} NAME`"
     survey.leave_out(f"volume group {name} ({uuid})", reason, lost=True, on=paths)
     volumes = [d.path for d in _above(survey, paths) if d.type == "lvm" and volume_group(d) == name]
     survey.without.update(dict.fromkeys([*paths, *volumes], survey.left_out[-1]))
@@ -139,7 +139,7 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     """The volumes that nobody recorded, by the physical volumes of their groups: LVM knows them without starting any.
 
     Of a group of a recorded name that has another UUID, or a physical volume that nobody recorded, the id of that: it
-    was being made again, or is of another machine, or has got another disk since.
+    was being recreated, or is of another machine, or has got another disk since.
     """
     if not any(device.fstype == "LVM2_member" for device in devices.values()):
         return {}
@@ -237,7 +237,7 @@ def _logical_volume(
     )
     is_snapshot = "snapshot" in volume.role
     if volume.device not in survey.devices and not volume.is_pool and not is_snapshot:
-        reason = "the volume is not active, nobody knows what is in it: activate it before `rear savelayout`"
+        reason = "the volume is not active, so its contents are unknown: activate it before `rear savelayout`"
         survey.leave_out(f"inside {volume.id}", reason, lost=True, on=[volume.id])
     if volume.cache and volume.segments[0].kind == "cache":
         volume = replace(volume, cache_settings=_cache_settings(survey, volume))
@@ -246,7 +246,7 @@ def _logical_volume(
 
 def _cache_settings(survey: Survey, volume: LogicalVolume) -> str:
     """`migration_threshold=16384`, "" where nothing was set."""
-    lost = f"the settings of the cache of {volume} are not known"
+    lost = f"the cache settings of {volume} are unknown"
     argv = ("lvm", "lvs", "--noheadings", "--options", "cache_settings", f"{volume.group}/{volume.name}")
     return survey.ask(*argv, lost=lost).strip()
 

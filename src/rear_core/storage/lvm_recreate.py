@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LVM made again: with the same names, UUIDs, sizes, kinds and places, by the tools that make it.
+"""LVM recreated: with the same names, UUIDs, sizes, kinds and places, by the tools that make it.
 
 The recorded metadata is not restored, which would be unsound as soon as a disk differs. But LVM takes the UUIDs of
 groups and volumes from metadata alone, so they are put into that of what was made (vgcfgbackup(8), vgcfgrestore(8)).
@@ -38,13 +38,13 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
         for need in item.needs:
             if not getattr(site.item(need), "allocatable", True):
                 closed = ("lvm", "pvchange", "--allocatable=n", site.device(need))
-                yield Command(closed, f"nothing more is to be put on {site.item(need)}")
+                yield Command(closed, f"forbid new extents on {site.item(need)}")
         yield from _identity(item, volumes)
         marks = {word for other in site.layout for word in getattr(other, "marks", ())}
         for volume in volumes:
             is_active = not (volume.read_only or volume.skip_activation)
             if volume.is_plain and is_active and f"{BLANK}{volume.device}" in marks:
-                yield zeros(site.device(volume.id), volume.size, "was blank")
+                yield zeros(site.device(volume.id), volume.size)
 
 
 def refuses(item: Item, _site: Site) -> Iterator[str]:
@@ -54,27 +54,27 @@ def refuses(item: Item, _site: Site) -> Iterator[str]:
         parts = {segment.kind for part in item.parts for segment in part.segments}
         unknown = sorted(kind for kind in whole | parts if kind not in PLAIN and not kind.startswith("raid"))
         if unknown:
-            yield f"it is of a kind that cannot be made again ({', '.join(unknown)})"
+            yield f"rear cannot recreate a volume of this kind ({', '.join(unknown)})"
         if any(not part.segments for part in item.parts):
-            yield "what it is made of is not known"
+            yield "rear does not know which parts it consists of"
 
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
     """What will not be as it was."""
     if isinstance(item, VolumeGroup):
         if item.lock_type not in ("", "none"):
-            yield f"it was shared by lock type {item.lock_type}, and is made for one machine: `vgchange --lock-type`"
+            yield f"it was shared (lock type {item.lock_type}), now it is for one machine: see `vgchange --lock-type`"
         if item.system_id:
-            yield f"it may be without its system ID {item.system_id}, or have that of the day: `vgchange --systemid`"
+            yield f"it may lack its system ID {item.system_id} or have another one: set it with `vgchange --systemid`"
     if isinstance(item, LogicalVolume):
         if item.skip_activation and not item.origin:
-            yield "its activation is no longer skipped: `lvchange --setactivationskip=y` makes it so again"
+            yield "its activation is no longer skipped: restore that with `lvchange --setactivationskip=y`"
         if item.read_only:
-            yield "it was read-only, and must be written to now: `lvchange --permission=r` makes it so again"
+            yield "it was read-only and is now writable, for the restore: undo that with `lvchange --permission=r`"
         if any(segment.log == "mirrored" for segment in item.segments):
-            yield "the log of this mirror was a mirror, which LVM makes no more: it is on one disk"
+            yield "the log of this mirror was a mirror, which LVM no longer creates: it is on one disk now"
         if item.origin:
-            yield f"it is made as a thin volume of its own, no longer as a snapshot of {item.origin}"
+            yield f"it is created as a separate thin volume, no longer as a snapshot of {item.origin}"
 
 
 def _physical_volume(item: PhysicalVolume, site: Site) -> Iterator[Command]:
@@ -85,8 +85,8 @@ def _physical_volume(item: PhysicalVolume, site: Site) -> Iterator[Command]:
     options += [f"--bootloaderareasize={item.boot_area_size}b"] * bool(item.boot_area_size)
     yield Command(
         ("lvm", "pvcreate", "--yes", *options, device),
-        f"make {item.noun} {item.uuid}",
-        destroys=f"what lies on {device}",
+        f"create {item.noun} {item.uuid}",
+        destroys=f"everything on {device}",
         devices=(device,),
     )
 
@@ -100,7 +100,7 @@ def _volume_group(item: VolumeGroup, site: Site) -> Iterator[Command]:
     mixed = len({sector_size(site, need) for need in item.needs}) > 1
     options += ["--config=devices/allow_mixed_block_sizes=1"] * mixed
     volumes = [site.device(need) for need in item.needs]
-    yield Command(("lvm", "vgcreate", *options, item.name, *volumes), f"make {item.noun} {item.name}")
+    yield Command(("lvm", "vgcreate", *options, item.name, *volumes), f"create {item.noun} {item.name}")
     for need in item.needs:
         volume = site.item(need)
         if isinstance(volume, PhysicalVolume) and volume.tags:
@@ -123,7 +123,7 @@ def _identity(group: VolumeGroup, volumes: Sequence[LogicalVolume]) -> Iterator[
     backup = ("lvm", "vgcfgbackup", f"--file={metadata}", group.name)
     yield Command(backup, f"read the metadata of {group.noun} {group.name}")
     edit = ("sed", "--in-place", "--file=/dev/stdin", metadata)
-    yield Command(edit, f"put the UUIDs of {group.noun} {group.name} there", input="\n".join(edits) + "\n")
+    yield Command(edit, f"set the recorded UUIDs of {group.noun} {group.name}", input="\n".join(edits) + "\n")
     restore = ("lvm", "vgcfgrestore", "--yes", *forced, f"--file={metadata}", group.name)
     yield Command(restore, f"write the metadata of {group.noun} {group.name}")
     yield Command(("lvm", "vgchange", "--activate=y", group.name), f"start {group.noun} {group.name}")
@@ -143,13 +143,13 @@ def _logical_volume(item: LogicalVolume, group: VolumeGroup, site: Site) -> Iter
     if item.pool:
         made = ("lvm", "lvcreate", "--yes", f"--name={item.name}")
         argv = (*made, "--type=thin", f"--virtualsize={item.size}b", f"--thinpool={item.pool}", *options, item.group)
-        yield Command(argv, f"make {item.noun} {name} (thin)")
+        yield Command(argv, f"create {item.noun} {name} (thin)")
     elif item.parts:
         yield from _composed(item, make, options)
     else:
         yield from make.volume(item.name, item.size, item.segments, [*_pool(item), *options])
     if item.integrity:
-        yield Command(("lvm", "lvconvert", "--yes", "--raidintegrity=y", name), f"give {name} its integrity data")
+        yield Command(("lvm", "lvconvert", "--yes", "--raidintegrity=y", name), f"add integrity data to {name}")
 
 
 def _composed(item: LogicalVolume, make: _Maker, options: list[str]) -> Iterator[Command]:
@@ -161,7 +161,7 @@ def _composed(item: LogicalVolume, make: _Maker, options: list[str]) -> Iterator
         yield from make.part(parts["metadata"], f"{item.name}_meta", [])
         kind = item.segments[0].kind
         argv = (*convert, f"--type={kind}", f"--poolmetadata={item.group}/{item.name}_meta", *_pool(item), name)
-        yield Command(argv, f"make {name} a {kind}")
+        yield Command(argv, f"convert {name} to a {kind}")
         return
     yield from make.part(parts["origin"], item.name, options)
     chunk = [f"--chunksize={item.segments[0].chunk_size}b"] * bool(item.segments[0].chunk_size)
@@ -175,13 +175,13 @@ def _composed(item: LogicalVolume, make: _Maker, options: list[str]) -> Iterator
         yield from make.part(parts["cache data"], item.cache, [])
         yield from make.part(parts["cache metadata"], f"{item.cache}_meta", [])
         pool = ("--type=cache-pool", f"--poolmetadata={fast}_meta", *chunk, fast)
-        yield Command((*convert, *pool), f"make {fast} a cache pool")
+        yield Command((*convert, *pool), f"convert {fast} to a cache pool")
         attached = [f"--cachepool={item.cache}"]
     attached += [f"--cachemode={item.cache_mode}"] * bool(item.cache_mode)
     attached += [f"--cachepolicy={item.cache_policy}"] * bool(item.cache_policy)
     attached += [f"--cachesettings={item.cache_settings}"] * bool(item.cache_settings)
     argv = (*convert, f"--type={item.segments[0].kind}", *attached, name)
-    yield Command(argv, f"have {name} cached by {fast}")
+    yield Command(argv, f"cache {name} with {fast}")
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class _Maker:
             f"--extents={first.size // extent}", *options, self.group.name,
             *(_places(first, self.site) if self.placed else ()),
         )  # fmt: skip
-        yield Command(argv, f"make {LogicalVolume.noun} {full} ({first.kind})")
+        yield Command(argv, f"create {LogicalVolume.noun} {full} ({first.kind})")
         for segment in more:
             extend = ("lvm", "lvextend", *_stripes(segment), f"--extents=+{segment.size // extent}", full)
             reason = f"extend {LogicalVolume.noun} {full} ({segment.kind})"

@@ -38,7 +38,7 @@ def stop(device: Device) -> Command | None:
     if device.type != "lvm":
         return None
     group = volume_group(device)
-    return Command(("lvm", "vgchange", "--activate=n", group), f"volume group {group} is active")
+    return Command(("lvm", "vgchange", "--activate=n", group), f"deactivate volume group {group}")
 
 
 def configure(tree: Tree) -> None:

@@ -125,8 +125,8 @@ def assign(
 def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: frozenset[str], keep: bool) -> Match:
     """The match, as a question when the disk holds what would not be there again afterwards."""
     if lost and present.holds and keep and not came:
-        return replace(match, reasons=(*match.reasons, f"it keeps in place: {'; '.join(lost)}"), keeps=True)
-    reasons = [f"it holds what is lost then: {'; '.join(lost)}"] if lost and present.holds else []
+        return replace(match, reasons=(*match.reasons, f"it keeps: {'; '.join(lost)}"), keeps=True)
+    reasons = [f"it would lose: {'; '.join(lost)}"] if lost and present.holds else []
     if came:
         reasons.append(f"it holds something that was not recorded: {present.holds}")
     loses = bool(reasons)
@@ -161,11 +161,11 @@ def score(
         found.append((100, "same WWN"))
     if recorded.serial and recorded.serial == present.serial:
         other = bool(recorded.wwn and present.wwn and recorded.wwn != present.wwn)
-        weak = "another WWN" if other else "a generic one" if is_generic(present.serial) else "which several have"
+        weak = "another WWN" if other else "a generic one" if is_generic(present.serial) else "which several disks have"
         strong = not other and not is_generic(present.serial) and present.serial not in shared
         found.append((90, "same serial number") if strong else (30, f"same serial number, {weak}"))
     if known & present.marks:
-        found.append((80, "it carries what is recorded for this disk"))
+        found.append((80, "it holds what is recorded for this disk"))
     same_size, same_model = recorded.size == present.size, bool(recorded.model) and recorded.model == present.model
     same_bus = recorded.transport == present.transport
     if same_size:
@@ -217,7 +217,7 @@ def _explicit(
     disk: Disk, answer: str, by_path: Mapping[str, PresentDisk], minimum: Mapping[str, int], problems: list[str]
 ) -> Match:
     if answer == NONE:
-        return Match(disk, reasons=("left out, as asked",), sure=True)
+        return Match(disk, reasons=("left out, as requested",), sure=True)
     present = by_path.get(answer)
     if present is None:
         problems.append(f"there is no disk {answer}, which was chosen for {disk}")
@@ -319,10 +319,10 @@ def _no_place(disk: Disk, minimum: int, others: Sequence[PresentDisk]) -> str:
     for present in others:
         reason = present.locked or (_too_small(present, minimum) if present.size < minimum else "")
         if reason or not _may_be_guessed(present):
-            reason = reason or f"{present.spared or 'a removable disk'}: it is only taken when it is named"
+            reason = reason or f"{present.spared or 'a removable disk'}: rear uses it only if you name it"
             reasons.append(f"{present.path}: {reason}")
-    return f"no disk can take the place of {disk}" + (f" ({'; '.join(reasons)})" if reasons else "")
+    return f"no disk can replace {disk}" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
 def _too_small(present: PresentDisk, minimum: int) -> str:
-    return f"it has {human_size(present.size)}, {human_size(minimum)} are needed"
+    return f"it has {human_size(present.size)}, the recovery needs {human_size(minimum)}"

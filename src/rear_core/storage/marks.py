@@ -11,7 +11,7 @@ from ..shell import Shell
 from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED
 from .inventory import Device, begins_empty, partition_number
 
-# Partitions without a file system whose contents nobody misses: boot loaders, which are installed anew, what Microsoft
+# Partitions without a file system whose contents nobody misses: boot loaders, which are installed again, what Microsoft
 # reserves, and those of an MBR that hold others.
 NO_DATA = (*BOOT_LOADERS, *EXTENDED, "e3c9e316-0b5c-4db8-817d-f92df00215ae")
 # A disk without a table or a signature that does not begin with zeros.
@@ -61,7 +61,7 @@ def unrecorded(now: Iterable[str], recorded: Iterable[str]) -> frozenset[str]:
     """What lies on a disk and did not when it was described.
 
     A partition that begins with other than zeros counts where it was blank: that of a file system does as well while a
-    recovery makes it again, which begins by making the disk blank.
+    recovery recreates it, which begins by making the disk blank.
     """
     then = frozenset(recorded)
     found = {word for word in now if word not in then and not word.startswith(BLANK)}

@@ -31,7 +31,7 @@ class Array(Item):
     """An md array. `needs` are its members in the order of their roles, then the spares, then its journal.
 
     `chunk`, `component_size`, `data_offset` and `bitmap_chunk` are bytes, 0 where the level or metadata has none.
-    `missing` are the roles nobody fills now: a degraded array is made again complete. `write_mostly` and
+    `missing` are the roles nobody fills now: a degraded array is recreated complete. `write_mostly` and
     `failfast` are the roles with these flags.
     """
 
@@ -118,7 +118,7 @@ def capture(survey: Survey) -> Iterator[Item]:
         kind = export.get("MD_METADATA", "")
         level = export.get("MD_LEVEL", "container")
         if kind[:1].isdigit() and (level == "container" or not device.size):
-            reason = "an array that does not run: members are missing, `mdadm --run` starts it without them"
+            reason = "a stopped array with missing members: `mdadm --run` starts it without them"
             survey.leave_out(device.path, reason, lost=True, on=device.parents, device=device.path)
             continue
         if level == "container":
@@ -136,7 +136,7 @@ def capture(survey: Survey) -> Iterator[Item]:
         yield Array(id, members, "dmraid", len(members), "dmraid", "", device=device.path)
     for device in survey.carrying("linux_raid_member"):
         if not device.children:
-            reason = "member of an array that does not run: `mdadm --assemble --scan` starts it"
+            reason = "member of a stopped array: `mdadm --assemble --scan` starts it"
             survey.leave_out(device.path, reason, lost=True, on=[device.path])
 
 
@@ -174,7 +174,7 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
     members = int(export.get("MD_DEVICES", len(active)))
     missing = tuple(role for role in range(members) if role not in active)
     if missing:
-        survey.warn(f"{device.path} is degraded: {len(missing)} of its {members} members are not there")
+        survey.warn(f"{device.path} is degraded: {len(missing)} of its {members} members are missing")
     chunk = re.match(r"(\d+)K", detail.get("Chunk Size", ""))
     uuid, metadata = export.get("MD_UUID", ""), export["MD_METADATA"]
     return Array(
@@ -246,7 +246,7 @@ def _data_offset(survey: Survey, member: str) -> int:
     was."""
     if not member:
         return 0
-    lost = f"the data offset of the array on {member} is not known, a new array may be a little smaller"
+    lost = f"the data offset of the array on {member} is unknown; the new array may be a little smaller"
     offset = read_detail(survey.ask("mdadm", "--examine", member, lost=lost)).get("Data Offset", "")
     return _number(offset) * 512
 
@@ -307,8 +307,8 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
     array = site.device(item.id)
     yield Command(
         ("mdadm", "--create", array, "--run", *options, *_members(item, devices)),
-        f"make {item.noun} {array} ({item.level})",
-        destroys=f"what lies on {', '.join(devices)}",
+        f"create {item.noun} {array} ({item.level})",
+        destroys=f"everything on {', '.join(devices)}",
         devices=devices,
     )
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for {array}")
@@ -347,15 +347,15 @@ def stop(device: Device) -> Command | None:
     """Arrays, and the containers of those of firmware."""
     if not device.type.startswith(RUNNING):
         return None
-    return Command(("mdadm", "--stop", device.path), f"the array {device.path} runs")
+    return Command(("mdadm", "--stop", device.path), f"stop the array {device.path}")
 
 
 def refuses(item: Array, _site: Site) -> Iterator[str]:
     """Arrays whose metadata belong to the firmware, or to a cluster."""
     if not re.fullmatch(r"0\.90|1(\.\d)?|", item.metadata):
-        yield f"an array of firmware RAID ({item.metadata}), which cannot be made again"
+        yield f"rear cannot recreate an array of firmware RAID ({item.metadata})"
     if "cluster" in item.bitmap:
-        yield "an array that a cluster shares, which cannot be made again"
+        yield "rear cannot recreate an array that a cluster shares"
 
 
 def lacking(item: Array, gone: Collection[str]) -> Array | None:
@@ -385,13 +385,13 @@ def notes(item: Array, _site: Site) -> Iterator[str]:
     """What mdadm cannot be told when it makes an array."""
     if item.missing:
         roles = ", ".join(map(str, item.missing))
-        yield f"it is made degraded, without the members {roles}, which `mdadm --add` gives it when they are there"
+        yield f"it is created degraded, without the members {roles}; add them later with `mdadm --add`"
     if item.write_mostly and not _can_flag(item):
-        yield f"members {', '.join(map(str, item.write_mostly))} were write-mostly, which has to be set by hand"
+        yield f"members {', '.join(map(str, item.write_mostly))} were write-mostly: set that by hand"
     if item.failfast and len(item.failfast) < item.members:
-        yield f"members {', '.join(map(str, item.failfast))} failed fast, which has to be set by hand"
+        yield f"members {', '.join(map(str, item.failfast))} failed fast: set that by hand"
     if item.bitmap and not item.bitmap.startswith("internal"):
-        yield f"its bitmap was the file {item.bitmap}; it is made without one"
+        yield f"its bitmap was the file {item.bitmap}; it is created without one"
 
 
 def _layout(item: Array) -> str:

@@ -20,7 +20,7 @@ from .layout import Item, Layout
 from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
 
 # Why a mount is left out that shows what lies, and is saved, somewhere else: whoever believes it has to see that it is.
-OVERLAY = "an overlay: what it is made of is described"
+OVERLAY = "an overlay: the file systems below it are described"
 BIND = "a bind mount of"
 SAME = "the same is mounted on"
 
@@ -65,7 +65,7 @@ def why_no_root(layout: Layout) -> str:
     if any(isinstance(item, Mount) and item.target == "/" for item in layout):
         return ""
     reasons = (entry.reason for entry in layout.left_out if entry.name in ("/", "mount /"))
-    return next(reasons, "it lies on no disk that rear knows")
+    return next(reasons, "it is on no disk that rear knows")
 
 
 def capture(survey: Survey) -> Iterator[Item]:
@@ -101,7 +101,7 @@ def wake(sh: Shell, warn: Callable[[str], None]) -> None:
             try:
                 sh.query("stat", "--format=%i", f"{target}/.", timeout=30)
             except ProgramFailed as error:
-                warn(f"{target} is mounted on demand, but not now: {error.message}")
+                warn(f"{target} is mounted on demand, but cannot be mounted now: {error.message}")
 
 
 def _is_described(survey: Survey, mount: Mounted, seen: dict[tuple[str, str], str]) -> bool:
@@ -151,7 +151,7 @@ def _mounted(survey: Survey, mount: Mounted, entry: FstabEntry | None, above: li
     assert filesystem is not None
     below: Item = _part(survey, filesystem, mount.root) or filesystem
     on_demand = entry is not None and {"noauto", "x-systemd.automount"}.intersection(entry.options.split(","))
-    # The number of a subvolume is another one after it was made again.
+    # The number of a subvolume is another one after it was recreated.
     options = tuple(word for word in mount.options.split(",") if not word.startswith("subvolid="))
     return _with_fstab(
         Mount(
@@ -248,7 +248,7 @@ def recreate(item: Mount, site: Site) -> Iterator[Command]:
     below = site.item(item.needs[0])
     options = below.mounted_by(site) + options
     device = site.device(item.id)
-    yield Command(("mkdir", "--parents", place), f"make the mount point {item.target}")
+    yield Command(("mkdir", "--parents", place), f"create the mount point {item.target}")
     yield Command(
         ("mount", "-t", item.fstype, *(["-o", ",".join(options)] if options else []), device, place),
         f"mount {item.target}",

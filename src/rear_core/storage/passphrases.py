@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The passphrases of encrypted volumes: new ones of those that are made again, those of volumes that stay."""
+"""The passphrases of encrypted volumes: new ones of those that are recreated, those of volumes that stay."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def get_new(run: Run, volumes: Iterable[Item]) -> None:
             continue
         if known:
             if problem := passphrase_problem(known):
-                raise Refused(f"LUKS_PASSPHRASE is not good enough: {problem}", "choose another one")
+                raise Refused(f"LUKS_PASSPHRASE is not accepted: {problem}", "choose another one")
             run.passphrases[volume.id] = known
         elif not questions.is_interactive(run):
             raise Refused(
-                f"{volume} needs a passphrase, and nobody can be asked",
+                f"{volume} needs a passphrase, and this run is unattended",
                 "set LUKS_PASSPHRASE in /etc/rear/local.conf of the rescue system or in the environment,"
                 " or recover without -n",
             )
@@ -46,7 +46,7 @@ def passphrase_problem(passphrase: str) -> str:
     if len(passphrase.encode(errors="surrogateescape")) > 512:
         return "it is longer than 512 bytes"
     if not passphrase.isprintable():
-        return "it has characters that cannot be typed"
+        return "it contains characters that cannot be typed"
     return "it is shorter than 8 characters" if len(passphrase) < 8 else ""
 
 
@@ -57,7 +57,7 @@ def ask(run: Run, volume: Item) -> str:
         problem = passphrase_problem(word)
         if not problem and questions.ask_secret(run, "Once more: ") == word:
             return word
-        print(f"Not taken: {problem or 'they are not the same'}", file=sys.stderr)
+        print(f"Not accepted: {problem or 'the two differ'}", file=sys.stderr)
     raise Refused(f"no passphrase for {volume}", "run it again")
 
 
@@ -68,9 +68,11 @@ def unlock(run: Run, volume: Item, opens: Callable[[str], bool]) -> None:
         return
     if not questions.is_interactive(run):
         problem = "LUKS_PASSPHRASE does not open it" if known else "LUKS_PASSPHRASE is not set"
-        raise Refused(f"{volume} needs its passphrase: {problem}, and nobody can be asked", "set the one it has")
+        raise Refused(
+            f"{volume} needs its passphrase: {problem}, and this run is unattended", "set the volume's own passphrase"
+        )
     for _ in range(TRIES):
-        if opens(questions.ask_secret(run, f"Passphrase that {volume} has: ")):
+        if opens(questions.ask_secret(run, f"Passphrase of {volume}: ")):
             return
-        print("That does not open it", file=sys.stderr)
+        print("That passphrase does not open it", file=sys.stderr)
     raise Refused(f"no passphrase that opens {volume}", "run it again")

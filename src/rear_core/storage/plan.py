@@ -27,14 +27,13 @@ from .sectors import align, with_sectors
 from .teardown import teardown
 
 CLASH = (
-    "unplug it, have it forgotten (echo 1 >/sys/block/.../device/delete), erase it (wipefs --all) or take it by"
-    " DISK_MAPPING"
+    "unplug it, detach it (echo 1 >/sys/block/.../device/delete), erase it (wipefs --all) or use it with DISK_MAPPING"
 )
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The storage as it was made again: where each item is on this machine, and what is not as it was.
+    """The storage as it was recreated: where each item is on this machine, and what is not as it was.
 
     `mapping` has the path of each recorded disk's successor by the id of the recorded disk;
     `changed_identifiers` the new identifier of each one that could not be kept (UUIDs of volume groups and
@@ -131,7 +130,7 @@ def plan(
     """The commands that make a layout again on the disks of an assignment.
 
     `used` are the bytes that files take by mount point, without which nothing can become smaller. `excluded` says by
-    id why items are not made again, `in_place` which of them stay as they are.
+    id why items are not recreated, `in_place` which of them stay as they are.
     """
     excluded = excluded or {}
     left_out = {match.recorded.id for match in assignment.matches if not match.path}
@@ -141,17 +140,15 @@ def plan(
     kept = with_sectors(kept, {id: present[path].logical_sector_size for id, path in disks.items()})
     fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}))
     if fitted.problems:
-        raise Refused("; ".join(fitted.problems), "choose other disks by DISK_MAPPING, or edit layout.json")
+        raise Refused("; ".join(fitted.problems), "choose other disks with DISK_MAPPING, or edit layout.json")
     site = Site(_on_site(fitted.layout, machine, disks, in_place), disks, fitted.resized, memory, target)
     dropped = [
-        f"{item} is not made again: {excluded[item.id]}"
-        if item.id in excluded
-        else f"{item} is left out, as its disk is"
+        f"{item} is not recreated: {excluded[item.id]}" if item.id in excluded else f"{item} is left out with its disk"
         for item in layout
         if item.id not in kept and item.needs
     ]
     if problems := refusals(site, kinds):
-        raise Refused("; ".join(problems), "leave its disks out by DISK_MAPPING, or take it out of layout.json")
+        raise Refused("; ".join(problems), "leave its disks out with DISK_MAPPING, or remove it from layout.json")
     lost = [f"Left out: {entry.name} ({entry.reason})" for entry in layout.left_out if entry.lost]
     exclusive = tuple(cls for kind in kinds for cls in kind.exclusive)
     if clashes := list(_doubles(site, machine, lambda item: isinstance(item, exclusive))):
@@ -175,14 +172,14 @@ def plan(
 
 
 def _doubles(site: Site, machine: Machine, counts: Callable[[Item], bool]) -> Iterator[str]:
-    """What is made again while a disk that is not taken has it as well, by its identifier or its name."""
+    """What is recreated while a disk that is not taken has it as well, by its identifier or its name."""
     items = [item for item in site.layout if counts(item)]
     made = {mark(uuid): str(item) for item in items if len(uuid := str(getattr(item, "uuid", ""))) >= 8}
     named = {item.id: str(item) for item in items}
     for disk in machine.disks:
         same = {made[known] for known in disk.marks & made.keys()} | {named[id] for id in disk.names & named.keys()}
         if same and disk.path not in site.disks.values():
-            yield f"{disk.path}, which is not taken, has {', '.join(sorted(same))} as well"
+            yield f"{disk.path}, which the recovery leaves alone, also has {', '.join(sorted(same))}"
 
 
 def without(layout: Layout, ids: Collection[str], kinds: Sequence[StorageKind] = ()) -> Layout:
@@ -219,14 +216,14 @@ def _on_site(layout: Layout, machine: Machine, disks: Mapping[str, str], in_plac
 
 
 def commands(site: Site, kinds: Sequence[StorageKind], wanted: Callable[[Item], bool]) -> Iterator[Command]:
-    """What makes the wanted items again, in their order; `Refused` where a technology cannot."""
+    """The commands that recreate the wanted items, in their order; `Refused` where a technology cannot."""
     for item in site.layout.order():
         if wanted(item):
             kind = kind_of(item, kinds)
             if kind.recreate is None:
                 raise Refused(
-                    f"{item}: the storage technology {kind.name!r} cannot make it again",
-                    "update its plugin, or take the item and what needs it out of layout.json",
+                    f"{item}: the storage technology {kind.name!r} cannot recreate it",
+                    "update its plugin, or remove the item and what needs it from layout.json",
                 )
             yield from kind.recreate(item, site)
 

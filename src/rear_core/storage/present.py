@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disks of the machine that a layout is to be made again on, and what lies on them now."""
+"""The disks of the machine that a layout is to be recreated on, and what lies on them now."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
     leg = machine.devices[device.parents[0]] if device.type == "mpath" else device
     stack = machine.above(device.path)
     table, unreadable = _table(sh, device)
-    holds = _contents(device, stack, table) or ("" if begins_empty(sh, device) else "data that nobody knows")
-    marks = found_on(sh, device, stack, table) | ({RAW} if holds == "data that nobody knows" else set())
+    holds = _contents(device, stack, table) or ("" if begins_empty(sh, device) else "unknown data")
+    marks = found_on(sh, device, stack, table) | ({RAW} if holds == "unknown data" else set())
     return PresentDisk(
         path=device.path,
         size=device.size,
@@ -141,9 +141,9 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
 
 def _unreadable(device: Device) -> PresentDisk:
     """A multipath disk without paths, of which nothing is read."""
-    locked = "all its paths are gone, nobody knows what it holds"
+    locked = "all its paths are missing, so its contents are unknown"
     marks = frozenset({RAW})
-    return PresentDisk(device.path, device.size, marks=marks, holds="data that nobody knows", locked=locked)
+    return PresentDisk(device.path, device.size, marks=marks, holds="unknown data", locked=locked)
 
 
 def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:
@@ -153,7 +153,10 @@ def _table(sh: Shell, device: Device) -> tuple[Mapping[str, Any], str]:
     except ProgramMissing:
         raise
     except ProgramFailed as error:
-        return {}, "" if NO_TABLE in error.output else f"it cannot be read, nobody knows what it holds: {error.message}"
+        return (
+            {},
+            "" if NO_TABLE in error.output else f"it cannot be read, so its contents are unknown: {error.message}",
+        )
 
 
 def _contents(device: Device, stack: Sequence[Device], table: Mapping[str, Any]) -> str:

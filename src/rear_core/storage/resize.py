@@ -93,7 +93,7 @@ def fit(layout: Layout, disks: Mapping[str, int], used: Mapping[str, int]) -> Fi
             sizes.items[id] = replace(disk, size=size)
             sizes.resized.add(id)
             if _disk_minimum(Sizes({item.id: item for item in layout}, used), disk) > size:
-                sizes.problems.append(f"{disk} has no room on a disk of {size} bytes")
+                sizes.problems.append(f"{disk} does not fit on a disk of {size} bytes")
             elif partitions := sizes.partitions(id):
                 _fit_partitions(sizes, disk, partitions, size)
             elif size < disk.size:
@@ -110,10 +110,10 @@ def _misplaced(sizes: Sizes, disk: str) -> Iterator[str]:
     end, size = 0, getattr(sizes.items[disk], "size", 0)
     for partition in sizes.partitions(disk):
         if partition.start + partition.size > size:
-            yield f"{partition} ends behind the end of its disk"
+            yield f"{partition} ends after the end of its disk"
         if partition.code not in EXTENDED:
             if partition.start < end:
-                yield f"{partition} begins before the end of the one before it"
+                yield f"{partition} begins before the end of the previous partition"
             end = partition.start + partition.size
 
 

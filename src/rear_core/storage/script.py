@@ -20,7 +20,7 @@ def script(made: Plan, disks: Sequence[str] = ()) -> str:
 
     After it, `rear recover` goes on with what it made. `disks` says what becomes of each of them.
     """
-    lines = ["#!/bin/bash", "# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:"]
+    lines = ["#!/bin/bash", "# Recreates the storage of this machine. THIS DESTROYS data on these disks:"]
     lines += [_comment(f"  {made.site.item(id)}") for id in sorted(made.mapping)]
     lines += [_comment(line) for line in disks]
     lines += [_comment(f"Note: {note}") for note in made.notes]
@@ -32,10 +32,10 @@ def script(made: Plan, disks: Sequence[str] = ()) -> str:
         ]
     lines += _chapter("Take down what is there", made.teardown)
     lines += _chapter("Build", made.build)
-    lines += ["", "# `rear recover` takes it from here.", f"rear layout made {made.id}"]
+    lines += ["", "# `rear recover` continues from here.", f"rear layout made {made.id}"]
     lines += _chapter("Mount", made.mount)
     if made.restored:
-        lines += ["", "## When the files are back (not done by this script)"]
+        lines += ["", "## After the files are restored (not done by this script)"]
         lines += [f"# {line}" for command in made.restored for line in _lines(command)]
     return "\n".join(lines) + "\n"
 

@@ -26,7 +26,7 @@ def align(fitted: Fitted) -> Fitted:
     """The layout with the partitions in whole sectors of the disks in it.
 
     What lies behind the last whole sector is cut off: nothing that counts in sectors uses it. Boot loaders are
-    installed anew wherever their partition begins. Everything else has to begin where it did.
+    installed again wherever their partition begins. Everything else has to begin where it did.
     """
     site = Site(fitted.layout, {})
     for table in fitted.layout.of(PartitionTable):
@@ -44,11 +44,13 @@ def _align_table(fitted: Fitted, site: Site, table: PartitionTable) -> Fitted:
             continue
         now = _aligned(partition, site, table, sector)
         if now.start != partition.start and not _is_moved_easily(sizes, partition):
-            problems.append(f"{partition} begins at byte {partition.start}, where no sector of {sector} bytes does")
+            problems.append(
+                f"{partition} begins at byte {partition.start}, which is not a multiple of the sector size, {sector}"
+            )
         elif now.size <= 0:
             problems.append(f"{partition} is smaller than a sector of {sector} bytes")
         elif table.label == "dos" and now.start + now.size > MBR_SECTORS * sector:
-            problems.append(f"{partition} ends behind what an MBR can count in sectors of {sector} bytes")
+            problems.append(f"{partition} ends beyond what an MBR can address in sectors of {sector} bytes")
         elif partition.size - now.size >= sector and now.start == partition.start:
             # The copy of a GPT takes more room in larger sectors.
             if not sizes.fit(partition.id, now.size):

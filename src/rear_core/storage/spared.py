@@ -76,14 +76,14 @@ def check_backup_survives(run: Run, folder: str) -> None:
     if not shared:
         return
     listed = " and ".join(str(run.layout[disk]) for disk in sorted(shared))
-    problem = f"BACKUP_URL={url} lies on {listed}, which a recovery of this machine erases: the backup would be lost"
+    problem = f"BACKUP_URL={url} lies on {listed}, which a recovery of this machine erases, and the backup with it"
     if "backup" not in run.phases:
         run.report.warn(problem)
         return
     raise Refused(
         problem,
         "name a server or another disk, as nfs://server/export or usb:///dev/disk/by-label/REAR-000;"
-        " BACKUP_ALLOW_SYSTEM_DISK=yes if something else copies the backups to another machine",
+        " BACKUP_ALLOW_SYSTEM_DISK=yes if another program copies the backups to another machine",
     )
 
 
@@ -154,6 +154,6 @@ def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:
         target = os.path.realpath(entry.target) if entry.target.startswith("/") else ""
         if len(target) > 1 and f"{place}/".startswith(f"{target}/") and target not in mounted:
             raise Refused(
-                f"{setting}={url}: {entry.spec} is not mounted on {entry.target}, where fstab has it",
-                f"mount {entry.target}, and see why it was not",
+                f"{setting}={url}: {entry.spec} is not mounted on {entry.target}, as fstab says",
+                f"mount {entry.target}, and find out why it was not mounted",
             )

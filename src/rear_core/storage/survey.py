@@ -108,7 +108,7 @@ class Survey:
         try:
             yield
         except NOT_UNDERSTOOD as error:
-            reason = f"what programs tell of it is not understood ({type(error).__name__}: {error})"
+            reason = f"rear does not understand what programs report about it ({type(error).__name__}: {error})"
             self.leave_out(name, reason, lost=True, on=on, device=device)
 
     def ask(self, *argv: Argument, lost: str, ok: tuple[int, ...] = (0,)) -> str:

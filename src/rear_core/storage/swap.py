@@ -56,7 +56,7 @@ class Swap(Item):
 
 @dataclass(frozen=True)
 class SwapFile(Item):
-    """A swap file on a mounted file system: backups leave it out, so it is made again. `size` is bytes;
+    """A swap file on a mounted file system: backups leave it out, so it is recreated. `size` is bytes;
     `resume_offset` is where the kernel was told that it begins, to wake up from hibernation, 0 where it was not."""
 
     type = "swap file"
@@ -117,7 +117,7 @@ def _swap_file(survey: Survey, path: str, size: int, lines: list[FstabEntry]) ->
     ]
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     options = next((entry.options for entry in lines if entry.spec == path), "")
-    exact = survey.ask("stat", "--format=%s", path, lost=f"{path}: the exact size of this swap file is not known")
+    exact = survey.ask("stat", "--format=%s", path, lost=f"{path}: the exact size of this swap file is unknown")
     size = int(exact) if exact.strip().isdigit() else size
     found = _labels(survey, path)
     parameter = re.search(r"\bresume_offset=(\d+)", survey.file("/proc/cmdline"))
@@ -134,7 +134,7 @@ def _labels(survey: Survey, path: str) -> dict[str, str]:
     LABEL: big
     UUID:  22222222-2222-4222-8222-222222222222
     """
-    lines = survey.ask("swaplabel", path, lost=f"{path}: UUID and label of this swap file are not known").splitlines()
+    lines = survey.ask("swaplabel", path, lost=f"{path}: UUID and label of this swap file are unknown").splitlines()
     pairs = (re.match(r"(LABEL: |UUID:  )(.*)", line) for line in lines)
     return {pair[1].rstrip(" :"): pair[2] for pair in pairs if pair}
 
@@ -156,8 +156,8 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     command = ("mkswap", "--force", *options, device)
     yield Command(
         command,
-        f"make {item.noun} {item.label or item.uuid}",
-        destroys=f"what lies on {device}",
+        f"create {item.noun} {item.label or item.uuid}",
+        destroys=f"everything on {device}",
         devices=(device,),
         trial=command,
     )
@@ -168,22 +168,22 @@ def restored(item: Item, site: Site) -> Iterator[Command]:
     if not isinstance(item, SwapFile):
         return
     path = site.target.rstrip("/") + item.path
-    yield Command(("mkdir", "--parents", path.rpartition("/")[0]), f"make the folder of {item}")
-    yield Command(("truncate", "--size=0", path), f"make {item}")
+    yield Command(("mkdir", "--parents", path.rpartition("/")[0]), f"create the folder of {item}")
+    yield Command(("truncate", "--size=0", path), f"create {item}")
     if item.needs and getattr(site.item(item.needs[0]), "fstype", "") == "btrfs":
-        yield Command(("chattr", "+C", path), f"{item} must not be copied on write")
-    yield Command(("chmod", "600", path), f"nobody but root may read {item}")
+        yield Command(("chattr", "+C", path), f"turn off copy-on-write for {item}")
+    yield Command(("chmod", "600", path), f"let only root read {item}")
     # Where the file system cannot (ext3, ext2) the blocks are written: a swap file may have no holes.
-    yield Command(("fallocate", "--posix", f"--length={item.size}", path), f"give {item} its size")
+    yield Command(("fallocate", "--posix", f"--length={item.size}", path), f"allocate {item}")
     options = [f"--uuid={item.uuid}"] * bool(item.uuid) + [f"--label={item.label}"] * bool(item.label)
-    yield Command(("mkswap", *options, path), f"make {item} one")
+    yield Command(("mkswap", *options, path), f"format {item} as swap")
 
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
-    """A swap file begins somewhere else when it is made again."""
+    """A swap file begins somewhere else when it is recreated."""
     if isinstance(item, SwapFile) and item.resume_offset:
         yield (
-            f"resume_offset={item.resume_offset} of the kernel parameters is no longer right then:"
+            f"resume_offset={item.resume_offset} of the kernel parameters must change then:"
             f" `filefrag -v {item.path}` shows where it begins"
         )
 

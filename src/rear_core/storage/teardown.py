@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes down what stands on disks that are used again: mounts, swap, volumes, arrays, and every signature."""
+"""Takes down what lies on disks that are used again: mounts, swap, volumes, arrays, and every signature."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def teardown(machine: Machine, disks: Sequence[str], kinds: Sequence[StorageKind
         ]
         commands += wiped
         if wiped or disk in raw:
-            commands.append(zeros(disk, machine.devices[disk].size, "is to begin as a blank one"))
+            commands.append(zeros(disk, machine.devices[disk].size))
     return commands
 
 
@@ -53,7 +53,7 @@ def _stopping(devices: Sequence[Device], disks: Sequence[str], kinds: Sequence[S
 
 def unmount_below(target: Path) -> list[Command]:
     """The commands that unmount what is at and below a folder, the last that came first."""
-    return [Command(("umount", place), f"{place} is still mounted") for place in reversed(mounted_below(target))]
+    return [Command(("umount", place), f"unmount {place}") for place in reversed(mounted_below(target))]
 
 
 def _top_first(machine: Machine, devices: Sequence[Device]) -> list[Device]:
@@ -68,22 +68,22 @@ def _check_others(machine: Machine, devices: Sequence[Device], disks: Sequence[s
         foreign = [parent for parent in device.parents if parent not in known]
         if foreign and device.path not in disks:
             raise Refused(
-                f"{device.path} also stands on {', '.join(foreign)}, which is not to be overwritten",
-                "stop it by hand (vgreduce, mdadm --stop) if it may be lost, or choose other disks by DISK_MAPPING",
+                f"{device.path} also lies on {', '.join(foreign)}, which the recovery must not overwrite",
+                "if it can be lost, stop it by hand (vgreduce, mdadm --stop), or choose other disks with DISK_MAPPING",
             )
 
 
 def _unmount(machine: Machine, devices: Sequence[Device]) -> Iterator[Command]:
     mounts = {mount.target: device for device in devices for mount in machine.mounted(device)}
     for target in sorted(mounts, reverse=True):
-        yield Command(("umount", target), f"{mounts[target].path} is mounted on {target}")
+        yield Command(("umount", target), f"unmount {mounts[target].path} from {target}")
     for device in devices:
         if machine.swaps & {device.path, f"/dev/{device.kernel_name}"}:
-            yield Command(("swapoff", device.path), f"{device.path} is in use as swap")
+            yield Command(("swapoff", device.path), f"turn off swap on {device.path}")
 
 
 def _wipe(device: Device, disk: str) -> Command:
     what = device.fstype or "partition table"
     lost = f"{what} {device.label}".strip() + f" on {device.path}"
-    reason = f"{device.path} is to be blank" if device.path == disk else f"nothing old is to be found on {device.path}"
+    reason = f"erase old signatures on {device.path}"
     return Command(("wipefs", "--all", "--force", device.path), reason, destroys=lost, devices=(device.path,))

@@ -34,13 +34,13 @@ def try_commands(run: Run, layout: Layout, kinds: Sequence[StorageKind]) -> None
     if problems:
         raise Refused(
             "; ".join(problems),
-            "a recovery would fail after the disks were erased: leave the disk out by EXCLUDE_DEVICES,"
-            " and please report what rear cannot make",
+            "a recovery would fail after it erased the disks: leave the disk out with EXCLUDE_DEVICES, and please"
+            " report what rear cannot create",
         )
 
 
 def _problems(run: Run, planned: Iterator[Command], sizes: Mapping[str, int]) -> Iterator[str]:
-    """What cannot be made again, and why; the files of a command stay for those after it that work on the same."""
+    """What cannot be recreated, and why; the files of a command stay for those after it that work on the same."""
     folder = run.build_dir / "trial"
     folder.mkdir(mode=0o700)
     files: dict[str, Path] = {}
@@ -63,7 +63,7 @@ def _problems(run: Run, planned: Iterator[Command], sizes: Mapping[str, int]) ->
             if "No space left" in error.output:
                 run.report.log(f"Not tried, as {folder} is full: {' '.join(files)}")
             else:
-                yield f"{' and '.join(files)} cannot be made again: {error.message} (to {command.reason})"
+                yield f"{' and '.join(files)} cannot be recreated: {error.message} (while trying to {command.reason})"
 
 
 def _made(run: Run, files: Mapping[str, Path], sizes: Mapping[str, int]) -> bool:

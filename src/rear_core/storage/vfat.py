@@ -75,7 +75,7 @@ def capture(survey: Survey) -> Iterator[Item]:
      ...
     """
     for device in survey.carrying("vfat"):
-        lost = f"{device.path}: only the type and volume id of this FAT file system are known"
+        lost = f"{device.path}: rear knows only the type and volume ID of this FAT file system"
         text = survey.ask("od", "-A", "n", "-v", "-t", "x1", "-N", "64", device.path, lost=lost)
         item = read_boot_sector(bytes.fromhex(text), identity(device), device.path, device.uuid, device.label)
         yield item if device.parents else replace(item, mbr_id=_mbr_id(survey, device))
@@ -83,7 +83,7 @@ def capture(survey: Survey) -> Iterator[Item]:
 
 def _mbr_id(survey: Survey, device: Device) -> str:
     """`0x4c24754a` of the MBR that mkfs.vfat writes to whole disks, "" where there is none (status 1)."""
-    lost = f"{device.path}: the identifier of its MBR is not known"
+    lost = f"{device.path}: the identifier of its MBR is unknown"
     id = survey.ask("sfdisk", "--disk-id", device.path, lost=lost, ok=(0, 1)).strip()
     return id if re.fullmatch(r"0x[0-9a-f]{8}", id) else ""
 
@@ -135,11 +135,11 @@ def contents(_layout: Layout) -> Contents:
 def recreate(item: Fat, site: Site) -> Iterator[Command]:
     """Make the file system with the same number of bits and volume id; its geometry too, where sizes are the same."""
     device = site.device(item.id)
-    anew = _is_counted_anew(item, site)
-    options = [*_counted_anew(item, site)] if anew else ["-F", str(item.bits)] if item.bits else []
+    changed = _has_other_clusters(item, site)
+    options = [*_new_clusters(item, site)] if changed else ["-F", str(item.bits)] if item.bits else []
     options += ["-i", item.uuid.replace("-", "")] if item.uuid else []
     options += ["-n", item.label] if item.label else []
-    if item.sector_size and not site.is_resized(item.id) and not anew:
+    if item.sector_size and not site.is_resized(item.id) and not changed:
         options += ["-s", str(item.cluster_size // item.sector_size), "-S", str(item.sector_size)]
         options += ["-R", str(item.reserved_sectors), "-f", str(item.fats), "-M", f"0x{item.media:02x}"]
         options += ["-b", str(item.backup_sector)] if item.backup_sector != 6 else []
@@ -148,8 +148,8 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
     command = ("mkfs.vfat", "-I", *options, device)
     yield Command(
         command,
-        f"make {item.noun} {item.label or item.uuid} (FAT)",
-        destroys=f"what lies on {device}",
+        f"create {item.noun} {item.label or item.uuid} (FAT)",
+        destroys=f"everything on {device}",
         devices=(device,),
         trial=command,
     )
@@ -157,10 +157,10 @@ def recreate(item: Fat, site: Site) -> Iterator[Command]:
         # Its one partition is for show: the kernel is not to be told.
         quiet = ("--no-reread", "--no-tell-kernel")
         argv = ("sfdisk", *quiet, "--disk-id", device, item.mbr_id)
-        yield Command(argv, f"give {device} the identifier of its MBR")
+        yield Command(argv, f"set the MBR identifier of {device}")
 
 
-def _is_counted_anew(item: Fat, site: Site) -> bool:
+def _has_other_clusters(item: Fat, site: Site) -> bool:
     """Whether its clusters cannot be what they were, as sectors have another size: their number decides about the bits.
 
     Firmware takes one of 32 bits with too few clusters for one of 16.
@@ -168,7 +168,7 @@ def _is_counted_anew(item: Fat, site: Site) -> bool:
     return has_other_sectors(site, item.id) or 0 < item.sector_size < sector_size(site, item.id)
 
 
-def _counted_anew(item: Fat, site: Site) -> Iterator[str]:
+def _new_clusters(item: Fat, site: Site) -> Iterator[str]:
     """32 bits where it had them and has enough clusters for them, which can be smaller; else what mkfs.vfat takes."""
     size, sector = site.size(item.needs[0]), sector_size(site, item.id)
     enough = [per for per in (item.cluster_size // sector, 1) if per and size // (per * sector) >= FAT32_CLUSTERS]
@@ -178,8 +178,8 @@ def _counted_anew(item: Fat, site: Site) -> Iterator[str]:
 
 def notes(item: Fat, site: Site) -> Iterator[str]:
     """What is computed for the new device."""
-    if item.sector_size and _is_counted_anew(item, site):
-        yield "its clusters are not what they were, as the sectors of its disk have another size"
+    if item.sector_size and _has_other_clusters(item, site):
+        yield "its cluster size changes, as the sectors of its disk have another size"
 
 
 KIND = StorageKind("vfat", (Fat,), capture, contents, recreate=recreate, notes=notes)

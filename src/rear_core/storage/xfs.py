@@ -51,7 +51,7 @@ class Xfs(FileSystem):
 def capture(survey: Survey) -> Iterator[Item]:
     """Every XFS; the kernel is asked about a mounted one, the superblock otherwise."""
     for device in survey.carrying("xfs"):
-        lost = f"{device.path}: only the type and UUID of this XFS are known, its geometry is lost"
+        lost = f"{device.path}: rear knows only the type and UUID of this XFS, not its geometry"
         text = survey.ask("xfs_info", survey.mount_point(device) or device.path, lost=lost)
         sections, devices = read_geometry(text)
         # `external` where it is not mounted.
@@ -77,7 +77,7 @@ def capture(survey: Survey) -> Iterator[Item]:
 def _find_log(survey: Survey, uuid: str) -> str:
     """The device with the log of a file system that is not mounted, by the UUID that it begins with."""
     for device in survey.carrying("xfs_external_log"):
-        lost = f"{device.path}: what file system this log belongs to is not known"
+        lost = f"{device.path}: rear does not know which file system this log belongs to"
         argv = ("blkid", "--probe", "--output", "value", "--match-tag", "LOGUUID", device.path)
         if survey.ask(*argv, lost=lost, ok=(0, 2, 8)).strip() == uuid:
             return device.path
@@ -157,8 +157,8 @@ def recreate(item: Xfs, site: Site) -> Iterator[Command]:
     command = ("mkfs.xfs", "-q", "-f", *(["-L", item.label] if item.label else []), *argv, device)
     yield Command(
         command,
-        f"make {item.noun} {item.label or item.uuid} (xfs)",
-        destroys=f"what lies on {' and '.join(site.device(need) for need in item.needs)}",
+        f"create {item.noun} {item.label or item.uuid} (xfs)",
+        destroys=f"everything on {' and '.join(site.device(need) for need in item.needs)}",
         devices=tuple(site.device(need) for need in item.needs),
         trial=command,
     )
@@ -206,16 +206,16 @@ def refuses(item: Xfs, site: Site) -> Iterator[str]:
     does not say what it belongs to."""
     block, sector = _numbers(item.data).get("bsize", 0), sector_size(site, item.id)
     if 0 < block < sector:
-        yield f"its blocks of {block} bytes are smaller than the sectors of its disk, which have {sector}"
+        yield f"its blocks have {block} bytes, less than the sectors of its disk ({sector})"
     for name, path in (("log", item.log_device), ("realtime section", item.realtime_device)):
         if path and not path.startswith("/"):
-            yield f"its {name} is on another device, which only a mounted file system names: mount it, then try again"
+            yield f"its {name} is on another device, which only the mounted file system names: mount it, then try again"
 
 
 def notes(item: Xfs, site: Site) -> Iterator[str]:
     """What is computed for the new device."""
     if site.is_resized(item.id):
-        yield "its allocation groups, stripes and log are left to mkfs.xfs, as its device has another size"
+        yield "mkfs.xfs chooses its allocation groups, stripes and log, as its device has another size"
 
 
 def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:

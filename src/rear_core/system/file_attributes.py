@@ -129,7 +129,7 @@ def _opened(name: str, folder: int) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def put_back(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
+def restore(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
     """Give what was restored below a folder its attributes, projects first; returns what it could not do and why."""
     attributes = list(recorded)
     for wanted in sorted(attributes, key=lambda wanted: wanted.path):
@@ -198,7 +198,7 @@ def _spread(top: int, project: int, device: int) -> None:
                 outer, left = above.pop()
                 folder = _replace(folder, os.open("..", FOLDER, dir_fd=folder))
                 if not os.path.samestat(os.fstat(folder), outer):
-                    raise OSError(errno.ESTALE, "somebody has moved what is in it")
+                    raise OSError(errno.ESTALE, "someone moved its contents")
     finally:
         os.close(folder)
 
@@ -242,10 +242,10 @@ def load(path: Path) -> list[Attributes]:
     try:
         document = json.loads(own_files.read_text(path))
         if document["version"] != VERSION:
-            raise RearError(f"its version is {document['version']}, not {VERSION}")
+            raise RearError(f"its version is {document['version']}, but this rear reads {VERSION}")
         found = [Attributes(**entry) for entry in document["attributes"]]
         if not all(isinstance(a.path, str) and set(a.letters) <= set(LETTERS) and a.project >= 0 for a in found):
-            raise RearError("it has attributes that nobody knows")
+            raise RearError("it has unknown attributes")
         return found
     except FileNotFoundError:
         return []

@@ -69,13 +69,13 @@ def select_kernel(root: Path, *, running: str, wanted: str = "", virtualization:
     what = f"the running kernel {running} cannot be used ({_what_is_missing(root, running)})"
     if virtualization.startswith("container:"):
         container = virtualization.partition(":")[2]
-        what += f": this is a container ({container}), which runs the kernel of its host"
+        what += f": this is a container ({container}), which uses the kernel of its host"
     installed = installed_kernels(root)
     if not installed:
         raise Refused(f"{what}, and no other kernel is installed", advice)
     newest = find_kernel(root, installed[-1], running)
     assert newest is not None
-    warning = f"{what}; the newest installed one is used: {newest.version} (-r KERNEL takes another)"
+    warning = f"{what}; rear uses the newest installed one: {newest.version} (-r KERNEL selects another)"
     return Kernel(newest.version, newest.image, newest.modules, newest.config, (warning,))
 
 

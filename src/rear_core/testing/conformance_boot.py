@@ -24,7 +24,7 @@ from ..errors import RearError
 from ..finalize.devices import Device, Storage
 from ..finalize.names import naming_files
 from ..finalize.proof import problems_of_entry
-from ..finalize.references import put_right
+from ..finalize.references import rewrite_references
 from ..plugins import load
 from ..rescue.contents import merge
 from ..rescue.programs import base_contents
@@ -162,7 +162,7 @@ def test_its_configuration_follows_other_identifiers(harness: Harness) -> None:
             for tag, value in item.identifiers.items()
             if value != other(tag, value)
         ]
-        put_right(target, trial.storage(others=True), trial.naming)
+        rewrite_references(target, trial.storage(others=True), trial.naming)
         assert trial.loader.naming_files, f"{trial.loader.name} has no `naming_files`"
         own = [file.pattern for file in trial.loader.naming_files(lambda _: ())]
         for name, path in chain.from_iterable(recovered.find(target, pattern) for pattern in own):

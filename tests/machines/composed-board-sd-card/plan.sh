@@ -1,11 +1,11 @@
 #!/bin/bash
-# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
+# Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk 0x1a2b3c4d (/dev/mmcblk0)
 set -e
 
 ## Build
 
-# make partition table on /dev/mmcblk0
+# create partition table on /dev/mmcblk0
 # DESTROYS all partitions on /dev/mmcblk0
 test -b /dev/mmcblk0
 sfdisk --wipe always --wipe-partitions always /dev/mmcblk0 <<'END'
@@ -20,46 +20,46 @@ END
 # wait for the partitions of /dev/mmcblk0
 udevadm settle --timeout=60
 
-# make file system rootfs (ext4)
-# DESTROYS what lies on /dev/mmcblk0p2
+# create file system rootfs (ext4)
+# DESTROYS everything on /dev/mmcblk0p2
 test -b /dev/mmcblk0p2
 mke2fs -q -F -t ext4 -U 8c3f5d1e-6b7a-4c2d-9e0f-1a2b3c4d5e6f -L rootfs -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 1900544 -I 256 -G 16 -J size=64 -E hash_seed=6f1dd0ad-4f3c-4f0a-8d45-2f5a6a2f6f0f -m 4.2487 /dev/mmcblk0p2
 
 # tune file system rootfs
 tune2fs -r 325437 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/mmcblk0p2
 
-# make file system bootfs (FAT)
-# DESTROYS what lies on /dev/mmcblk0p1
+# create file system bootfs (FAT)
+# DESTROYS everything on /dev/mmcblk0p1
 test -b /dev/mmcblk0p1
 mkfs.vfat -I -F 32 -i 9F2E4B1C -n bootfs -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/mmcblk0p1
 
-# `rear recover` takes it from here.
-rear layout made b9569881b58570bf
+# `rear recover` continues from here.
+rear layout made 872d0115b88a64fa
 
 ## Mount
 
-# make the mount point /
+# create the mount point /
 mkdir --parents /mnt/local
 
 # mount /
 test -b /dev/mmcblk0p2
 mount -t ext4 /dev/mmcblk0p2 /mnt/local
 
-# make the mount point /boot
+# create the mount point /boot
 mkdir --parents /mnt/local/boot
 
 # mount /boot
 test -b /dev/mmcblk0p1
 mount -t vfat /dev/mmcblk0p1 /mnt/local/boot
 
-## When the files are back (not done by this script)
-# # make the folder of swap file /var/swap
+## After the files are restored (not done by this script)
+# # create the folder of swap file /var/swap
 # mkdir --parents /mnt/local/var
-# # make swap file /var/swap
+# # create swap file /var/swap
 # truncate --size=0 /mnt/local/var/swap
-# # nobody but root may read swap file /var/swap
+# # let only root read swap file /var/swap
 # chmod 600 /mnt/local/var/swap
-# # give swap file /var/swap its size
+# # allocate swap file /var/swap
 # fallocate --posix --length=104857600 /mnt/local/var/swap
-# # make swap file /var/swap one
+# # format swap file /var/swap as swap
 # mkswap /mnt/local/var/swap

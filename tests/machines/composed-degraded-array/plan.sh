@@ -1,15 +1,15 @@
 #!/bin/bash
-# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
+# Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk /dev/sdc
 #   disk 0x55cd2e4150000001 (/dev/sda)
 #   disk 0x55cd2e4150000004 (/dev/sdd)
-# Note: Left out: zfs_member on /dev/sdd (what lies on it (zfs_member) is not described)
-# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it is made degraded, without the members 1, which `mdadm --add` gives it when they are there
+# Note: Left out: zfs_member on /dev/sdd (the zfs_member on it is not described)
+# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it is created degraded, without the members 1; add them later with `mdadm --add`
 set -e
 
 ## Build
 
-# make partition table on /dev/sdc
+# create partition table on /dev/sdc
 # DESTROYS all partitions on /dev/sdc
 test -b /dev/sdc
 sfdisk --wipe always --wipe-partitions always /dev/sdc <<'END'
@@ -23,7 +23,7 @@ END
 # wait for the partitions of /dev/sdc
 udevadm settle --timeout=60
 
-# make partition table on /dev/sda
+# create partition table on /dev/sda
 # DESTROYS all partitions on /dev/sda
 test -b /dev/sda
 sfdisk --wipe always --wipe-partitions always /dev/sda <<'END'
@@ -37,25 +37,25 @@ END
 # wait for the partitions of /dev/sda
 udevadm settle --timeout=60
 
-# make RAID array /dev/md0 (raid1)
-# DESTROYS what lies on /dev/sda1
+# create RAID array /dev/md0 (raid1)
+# DESTROYS everything on /dev/sda1
 test -b /dev/sda1
 mdadm --create /dev/md0 --run --metadata=1.2 --level=raid1 --raid-devices=2 --uuid=f1e2d3c4:b5a69788:79685746:35241302 --homehost=srv --name=0 --data-offset=132096 --size=468785664 --bitmap=internal /dev/sda1 missing
 
 # wait for /dev/md0
 udevadm settle --timeout=60
 
-# make file system 3aaa0c5e-9d1b-4a62-8f5f-1b2c3d4e5f60 (xfs)
-# DESTROYS what lies on /dev/md0
+# create file system 3aaa0c5e-9d1b-4a62-8f5f-1b2c3d4e5f60 (xfs)
+# DESTROYS everything on /dev/md0
 test -b /dev/md0
 mkfs.xfs -q -f -m uuid=3aaa0c5e-9d1b-4a62-8f5f-1b2c3d4e5f60 /dev/md0
 
-# `rear recover` takes it from here.
-rear layout made e26c46d8b2bc9c43
+# `rear recover` continues from here.
+rear layout made fe2827b304061c23
 
 ## Mount
 
-# make the mount point /
+# create the mount point /
 mkdir --parents /mnt/local
 
 # mount /

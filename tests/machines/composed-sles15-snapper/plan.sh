@@ -1,13 +1,13 @@
 #!/bin/bash
-# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
+# Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk QM00001 (/dev/sda)
-# Note: Left out: snapshots on / (3 snapshots: what they were taken of is described)
-# Note: file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c: quotas are enabled again, but limits and groups of their own have to be set by hand (btrfs qgroup)
+# Note: Left out: snapshots on / (3 snapshots: the subvolumes they were taken of are described)
+# Note: file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c: quotas are enabled again, but set their limits and groups by hand (btrfs qgroup)
 set -e
 
 ## Build
 
-# make partition table on /dev/sda
+# create partition table on /dev/sda
 # DESTROYS all partitions on /dev/sda
 test -b /dev/sda
 sfdisk --wipe always --wipe-partitions always /dev/sda <<'END'
@@ -25,167 +25,167 @@ END
 # wait for the partitions of /dev/sda
 udevadm settle --timeout=60
 
-# make file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c (btrfs)
-# DESTROYS what lies on /dev/sda2
+# create file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c (btrfs)
+# DESTROYS everything on /dev/sda2
 test -b /dev/sda2
 mkfs.btrfs --quiet --force --uuid=3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c --data=single --metadata=dup --nodesize=16384 --sectorsize=4096 --checksum=crc32c --features=no-holes --runtime-features=free-space-tree /dev/sda2
 
-# make a place for the top of the Btrfs
+# create a mount point for the top of the Btrfs
 mkdir --parents /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c
 
 # mount the top of file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c
 mount -t btrfs -o subvolid=5 /dev/sda2 /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c
 
-# make subvolume @
+# create subvolume @
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@
 
-# make subvolume @/.snapshots
+# create subvolume @/.snapshots
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/.snapshots
 
-# make the folder of subvolume @/boot/grub2/i386-pc
+# create the folder of subvolume @/boot/grub2/i386-pc
 mkdir --parents /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/boot/grub2
 
-# make subvolume @/boot/grub2/i386-pc
+# create subvolume @/boot/grub2/i386-pc
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/boot/grub2/i386-pc
 
-# make the folder of subvolume @/boot/grub2/x86_64-efi
+# create the folder of subvolume @/boot/grub2/x86_64-efi
 mkdir --parents /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/boot/grub2
 
-# make subvolume @/boot/grub2/x86_64-efi
+# create subvolume @/boot/grub2/x86_64-efi
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/boot/grub2/x86_64-efi
 
-# make subvolume @/home
+# create subvolume @/home
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/home
 
-# make subvolume @/opt
+# create subvolume @/opt
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/opt
 
-# make subvolume @/root
+# create subvolume @/root
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/root
 
-# make subvolume @/srv
+# create subvolume @/srv
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/srv
 
-# make subvolume @/tmp
+# create subvolume @/tmp
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/tmp
 
-# make the folder of subvolume @/usr/local
+# create the folder of subvolume @/usr/local
 mkdir --parents /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/usr
 
-# make subvolume @/usr/local
+# create subvolume @/usr/local
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/usr/local
 
-# make subvolume @/var
+# create subvolume @/var
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/var
 
-# make the folder of subvolume @/.snapshots/5/snapshot
+# create the folder of subvolume @/.snapshots/5/snapshot
 mkdir --parents /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/.snapshots/5
 
-# make subvolume @/.snapshots/5/snapshot
+# create subvolume @/.snapshots/5/snapshot
 btrfs subvolume create /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/.snapshots/5/snapshot
 
 # choose the default subvolume
 btrfs subvolume set-default /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c/@/.snapshots/5/snapshot
 
-# count what the subvolumes of 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c use
+# enable quotas on file system 3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c
 btrfs quota enable /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c
 
-# its top is not needed any more
+# unmount the top of the Btrfs
 umount /run/rear/3c4d5e6f-0003-4f70-8b9c-0d1e2f3a4b5c
 
-# make file system 4E5F-6071 (FAT)
-# DESTROYS what lies on /dev/sda1
+# create file system 4E5F-6071 (FAT)
+# DESTROYS everything on /dev/sda1
 test -b /dev/sda1
 mkfs.vfat -I -F 32 -i 4E5F6071 -s 8 -S 512 -R 32 -f 2 -M 0xf8 -h 2048 /dev/sda1
 
-# make swap 8e0f1a2b-3c4d-4e5f-8a7b-9c0d1e2f3a4b
-# DESTROYS what lies on /dev/sda3
+# create swap 8e0f1a2b-3c4d-4e5f-8a7b-9c0d1e2f3a4b
+# DESTROYS everything on /dev/sda3
 test -b /dev/sda3
 mkswap --force --uuid=8e0f1a2b-3c4d-4e5f-8a7b-9c0d1e2f3a4b /dev/sda3
 
-# `rear recover` takes it from here.
-rear layout made 81a037ca5581a044
+# `rear recover` continues from here.
+rear layout made 6bf8f09720374fd2
 
 ## Mount
 
-# make the mount point /
+# create the mount point /
 mkdir --parents /mnt/local
 
 # mount /
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/.snapshots/5/snapshot /dev/sda2 /mnt/local
 
-# make the mount point /.snapshots
+# create the mount point /.snapshots
 mkdir --parents /mnt/local/.snapshots
 
 # mount /.snapshots
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/.snapshots /dev/sda2 /mnt/local/.snapshots
 
-# make the mount point /boot/efi
+# create the mount point /boot/efi
 mkdir --parents /mnt/local/boot/efi
 
 # mount /boot/efi
 test -b /dev/sda1
 mount -t vfat /dev/sda1 /mnt/local/boot/efi
 
-# make the mount point /boot/grub2/i386-pc
+# create the mount point /boot/grub2/i386-pc
 mkdir --parents /mnt/local/boot/grub2/i386-pc
 
 # mount /boot/grub2/i386-pc
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/boot/grub2/i386-pc /dev/sda2 /mnt/local/boot/grub2/i386-pc
 
-# make the mount point /boot/grub2/x86_64-efi
+# create the mount point /boot/grub2/x86_64-efi
 mkdir --parents /mnt/local/boot/grub2/x86_64-efi
 
 # mount /boot/grub2/x86_64-efi
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/boot/grub2/x86_64-efi /dev/sda2 /mnt/local/boot/grub2/x86_64-efi
 
-# make the mount point /home
+# create the mount point /home
 mkdir --parents /mnt/local/home
 
 # mount /home
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/home /dev/sda2 /mnt/local/home
 
-# make the mount point /opt
+# create the mount point /opt
 mkdir --parents /mnt/local/opt
 
 # mount /opt
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/opt /dev/sda2 /mnt/local/opt
 
-# make the mount point /root
+# create the mount point /root
 mkdir --parents /mnt/local/root
 
 # mount /root
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/root /dev/sda2 /mnt/local/root
 
-# make the mount point /srv
+# create the mount point /srv
 mkdir --parents /mnt/local/srv
 
 # mount /srv
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/srv /dev/sda2 /mnt/local/srv
 
-# make the mount point /tmp
+# create the mount point /tmp
 mkdir --parents /mnt/local/tmp
 
 # mount /tmp
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/tmp /dev/sda2 /mnt/local/tmp
 
-# make the mount point /usr/local
+# create the mount point /usr/local
 mkdir --parents /mnt/local/usr/local
 
 # mount /usr/local
 test -b /dev/sda2
 mount -t btrfs -o subvol=@/usr/local /dev/sda2 /mnt/local/usr/local
 
-# make the mount point /var
+# create the mount point /var
 mkdir --parents /mnt/local/var
 
 # mount /var

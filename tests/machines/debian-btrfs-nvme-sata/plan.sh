@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
+# Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk /dev/sdc
 #   disk 0x5000c50015ea71ac (/dev/sdb)
 #   disk lab1 (/dev/vdb)
@@ -8,14 +8,14 @@
 #   disk nvme.1b36-6c616236-51454d55204e564d65204374726c-00000001 (/dev/nvme0n1)
 #   disk root (/dev/vda)
 # Note: Left out: file system E55C-11C9 (it needs /dev/vdb1, which is not described)
-# Note: Left out: snapshots on /srv/top (1 snapshots: what they were taken of is described)
-# Note: file system 04866923-c4af-4d99-a17e-ed2c2f8a0344: quotas are enabled again, but limits and groups of their own have to be set by hand (btrfs qgroup)
+# Note: Left out: snapshots on /srv/top (1 snapshots: the subvolumes they were taken of are described)
+# Note: file system 04866923-c4af-4d99-a17e-ed2c2f8a0344: quotas are enabled again, but set their limits and groups by hand (btrfs qgroup)
 set -e
 
 ## Build
 
-# make file system pool (btrfs)
-# DESTROYS what lies on /dev/nvme0n1, /dev/sda
+# create file system pool (btrfs)
+# DESTROYS everything on /dev/nvme0n1, /dev/sda
 test -b /dev/nvme0n1
 test -b /dev/sda
 mkfs.btrfs --quiet --force --uuid=04866923-c4af-4d99-a17e-ed2c2f8a0344 --label=pool --data=raid1 --metadata=raid1 --nodesize=16384 --sectorsize=4096 --checksum=xxhash64 --features=no-holes --runtime-features=free-space-tree /dev/nvme0n1 /dev/sda
@@ -23,50 +23,50 @@ mkfs.btrfs --quiet --force --uuid=04866923-c4af-4d99-a17e-ed2c2f8a0344 --label=p
 # tell the kernel which devices belong together
 btrfs device scan /dev/nvme0n1 /dev/sda
 
-# make a place for the top of the Btrfs
+# create a mount point for the top of the Btrfs
 mkdir --parents /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344
 
 # mount the top of file system pool
 mount -t btrfs -o subvolid=5 /dev/nvme0n1 /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344
 
-# make subvolume .snapshots
+# create subvolume .snapshots
 btrfs subvolume create /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344/.snapshots
 
-# make subvolume @
+# create subvolume @
 btrfs subvolume create /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344/@
 
-# make subvolume @home
+# create subvolume @home
 btrfs subvolume create /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344/@home
 
-# make subvolume .snapshots/1
+# create subvolume .snapshots/1
 btrfs subvolume create /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344/.snapshots/1
 
-# make subvolume @home/work
+# create subvolume @home/work
 btrfs subvolume create /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344/@home/work
 
 # choose the default subvolume
 btrfs subvolume set-default /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344/.snapshots/1
 
-# count what the subvolumes of pool use
+# enable quotas on file system pool
 btrfs quota enable /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344
 
-# its top is not needed any more
+# unmount the top of the Btrfs
 umount /run/rear/04866923-c4af-4d99-a17e-ed2c2f8a0344
 
-# make file system debian12 (ext4)
-# DESTROYS what lies on /dev/vda
+# create file system debian12 (ext4)
+# DESTROYS everything on /dev/vda
 test -b /dev/vda
 mke2fs -q -F -t ext4 -U 0b3059bd-1abf-49e0-b6c5-e0f4b11dcc5c -L debian12 -O none,64bit,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,has_journal,huge_file,large_file,metadata_csum,resize_inode,sparse_super -b 4096 -N 262144 -I 256 -G 16 -J size=64 -E hash_seed=516f26ec-727d-496c-a17f-e69072f5a9ed -m 4.9999 /dev/vda
 
 # tune file system debian12
 tune2fs -r 52428 -u 0 -g 0 -c -1 -i 0s -e continue -o user_xattr,acl -E stride=0,stripe_width=0,hash_alg=half_md4 /dev/vda
 
-# make file system STICK (FAT)
-# DESTROYS what lies on /dev/vdb
+# create file system STICK (FAT)
+# DESTROYS everything on /dev/vdb
 test -b /dev/vdb
 mkfs.vfat -I -F 32 -i E55C11C9 -n STICK -s 8 -S 512 -R 32 -f 2 -M 0xf8 /dev/vdb
 
-# make partition table on /dev/sdd
+# create partition table on /dev/sdd
 # DESTROYS all partitions on /dev/sdd
 test -b /dev/sdd
 sfdisk --wipe always --wipe-partitions always /dev/sdd <<'END'
@@ -82,52 +82,52 @@ END
 # wait for the partitions of /dev/sdd
 udevadm settle --timeout=60
 
-# make file system single (btrfs)
-# DESTROYS what lies on /dev/sdd1
+# create file system single (btrfs)
+# DESTROYS everything on /dev/sdd1
 test -b /dev/sdd1
 mkfs.btrfs --quiet --force --uuid=504152a5-e944-4085-84aa-bc7a72760249 --label=single --nodesize=16384 --sectorsize=4096 --checksum=crc32c --features=no-holes --runtime-features=free-space-tree /dev/sdd1
 
-# `rear recover` takes it from here.
-rear layout made a17bcbc9f94d2b61
+# `rear recover` continues from here.
+rear layout made 92b4d5d028bb30ce
 
 ## Mount
 
-# make the mount point /
+# create the mount point /
 mkdir --parents /mnt/local
 
 # mount /
 test -b /dev/vda
 mount -t ext4 /dev/vda /mnt/local
 
-# make the mount point /srv/home
+# create the mount point /srv/home
 mkdir --parents /mnt/local/srv/home
 
 # mount /srv/home
 test -b /dev/nvme0n1
 mount -t btrfs -o subvol=@home /dev/nvme0n1 /mnt/local/srv/home
 
-# make the mount point /srv/pool
+# create the mount point /srv/pool
 mkdir --parents /mnt/local/srv/pool
 
 # mount /srv/pool
 test -b /dev/nvme0n1
 mount -t btrfs -o subvol=@ /dev/nvme0n1 /mnt/local/srv/pool
 
-# make the mount point /srv/top
+# create the mount point /srv/top
 mkdir --parents /mnt/local/srv/top
 
 # mount /srv/top
 test -b /dev/nvme0n1
 mount -t btrfs -o subvol=/ /dev/nvme0n1 /mnt/local/srv/top
 
-## When the files are back (not done by this script)
-# # make the folder of swap file /swapfile
+## After the files are restored (not done by this script)
+# # create the folder of swap file /swapfile
 # mkdir --parents /mnt/local
-# # make swap file /swapfile
+# # create swap file /swapfile
 # truncate --size=0 /mnt/local/swapfile
-# # nobody but root may read swap file /swapfile
+# # let only root read swap file /swapfile
 # chmod 600 /mnt/local/swapfile
-# # give swap file /swapfile its size
+# # allocate swap file /swapfile
 # fallocate --posix --length=67108864 /mnt/local/swapfile
-# # make swap file /swapfile one
+# # format swap file /swapfile as swap
 # mkswap /mnt/local/swapfile

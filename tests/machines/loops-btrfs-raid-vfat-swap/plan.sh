@@ -1,27 +1,27 @@
 #!/bin/bash
-# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
+# Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk /dev/loop0
 #   disk /dev/loop1
 #   disk /dev/loop2
 #   disk /dev/loop3
 #   disk /dev/vda
-# Note: Left out: snapshots on /srv/rec (1 snapshots: what they were taken of is described)
+# Note: Left out: snapshots on /srv/rec (1 snapshots: the subvolumes they were taken of are described)
 set -e
 
 ## Build
 
-# make file system /dev/vda (ext4)
-# DESTROYS what lies on /dev/vda
+# create file system /dev/vda (ext4)
+# DESTROYS everything on /dev/vda
 test -b /dev/vda
 mke2fs -q -F -t ext4 /dev/vda
 
-# make file system CARDS (FAT)
-# DESTROYS what lies on /dev/loop2
+# create file system CARDS (FAT)
+# DESTROYS everything on /dev/loop2
 test -b /dev/loop2
 mkfs.vfat -I -F 16 -i 4C2A81B8 -n CARDS -s 4 -S 512 -R 4 -f 2 -M 0xf8 -r 512 /dev/loop2
 
-# make file system pair (btrfs)
-# DESTROYS what lies on /dev/loop0, /dev/loop1
+# create file system pair (btrfs)
+# DESTROYS everything on /dev/loop0, /dev/loop1
 test -b /dev/loop0
 test -b /dev/loop1
 mkfs.btrfs --quiet --force --uuid=97275b95-3f07-4d5b-ac3a-cec2b2078450 --label=pair --data=raid0 --metadata=raid1 --nodesize=16384 --sectorsize=4096 --checksum=crc32c --features=no-holes --runtime-features=free-space-tree /dev/loop0 /dev/loop1
@@ -29,42 +29,42 @@ mkfs.btrfs --quiet --force --uuid=97275b95-3f07-4d5b-ac3a-cec2b2078450 --label=p
 # tell the kernel which devices belong together
 btrfs device scan /dev/loop0 /dev/loop1
 
-# make a place for the top of the Btrfs
+# create a mount point for the top of the Btrfs
 mkdir --parents /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450
 
 # mount the top of file system pair
 mount -t btrfs -o subvolid=5 /dev/loop0 /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450
 
-# make subvolume @data
+# create subvolume @data
 btrfs subvolume create /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450/@data
 
-# make subvolume @data/nested
+# create subvolume @data/nested
 btrfs subvolume create /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450/@data/nested
 
 # choose the default subvolume
 btrfs subvolume set-default /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450/@data
 
-# its top is not needed any more
+# unmount the top of the Btrfs
 umount /run/rear/97275b95-3f07-4d5b-ac3a-cec2b2078450
 
-# make swap spare
-# DESTROYS what lies on /dev/loop3
+# create swap spare
+# DESTROYS everything on /dev/loop3
 test -b /dev/loop3
 mkswap --force --uuid=503d8fff-7fcc-46cf-adef-88dcef6ec645 --label=spare /dev/loop3
 
-# `rear recover` takes it from here.
-rear layout made d61d86057d027efa
+# `rear recover` continues from here.
+rear layout made d5b5d9ecba2afbf9
 
 ## Mount
 
-# make the mount point /
+# create the mount point /
 mkdir --parents /mnt/local
 
 # mount /
 test -b /dev/vda
 mount -t ext4 /dev/vda /mnt/local
 
-# make the mount point /srv/rec
+# create the mount point /srv/rec
 mkdir --parents /mnt/local/srv/rec
 
 # mount /srv/rec

@@ -1,21 +1,21 @@
 #!/bin/bash
-# Makes the storage of this machine again. THIS DESTROYS what lies on these disks:
+# Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk /dev/vda
 set -e
 
 ## Build
 
-# make file system /dev/vda (ext4)
-# DESTROYS what lies on /dev/vda
+# create file system /dev/vda (ext4)
+# DESTROYS everything on /dev/vda
 test -b /dev/vda
 mke2fs -q -F -t ext4 /dev/vda
 
-# `rear recover` takes it from here.
-rear layout made 8587446ad12eca08
+# `rear recover` continues from here.
+rear layout made 685e853014bae2ab
 
 ## Mount
 
-# make the mount point /
+# create the mount point /
 mkdir --parents /mnt/local
 
 # mount /

@@ -100,7 +100,7 @@ def test_the_option_is_in_utc_and_a_setting_in_local_time(tmp_path: Path) -> Non
     assert configured is not None
     assert f"{configured:%Y-%m-%d %H:%M:%S}" == "2026-11-22 23:59:59"
     for wrong in ("yesterday", "2026-13-01", "2026", "2026-11-5", "2026-1-12T123"):
-        with pytest.raises(ConfigurationError, match="is no date"):
+        with pytest.raises(ConfigurationError, match="is not a date"):
             external.moment(make_run(tmp_path), wrong)
 
 
@@ -123,7 +123,7 @@ def test_a_recovery_needs_the_root_file_system(tmp_path: Path) -> None:
         external.prove(run, [FileSystem("/home")], {"/home": "x"})
     run.phases = ("verify", "restore")
     external.prove(run, [FileSystem("/home")], {"/home": "2026-11-22 18:00:00"})
-    assert run.report.warnings == ["/ is not to be restored and will be empty"]
+    assert run.report.warnings == ["/ is not restored and will be empty"]
     assert run.backup == Found("2026-11-22 18:00:00", (FileSystem("/home"),))
 
 
@@ -135,7 +135,7 @@ def test_nothing_is_restored_that_was_not_proven(tmp_path: Path) -> None:
 def test_a_client_that_restores_nothing_is_not_believed(tmp_path: Path, tree: Path) -> None:
     run = make_run(tmp_path)
     run.backup = Found("x", (FileSystem("/", 0, ("etc", "usr")), FileSystem("/srv", 0, ("www",))))
-    with pytest.raises(RearError, match="nothing came back of /srv"), external.restoring(run):
+    with pytest.raises(RearError, match="restored nothing of /srv"), external.restoring(run):
         pass
     (tree / "etc/passwd").unlink()
     with pytest.raises(RearError, match="/etc/passwd"):
@@ -146,7 +146,7 @@ def test_names_that_did_not_come_back_are_told(tmp_path: Path, tree: Path) -> No
     run = make_run(tmp_path)
     system = FileSystem("/", 1 << 20, ("etc", "opt", "usr"), 0o751, os.geteuid(), os.getegid())
     external.compare(run, Found("x", (system,)), [])
-    assert run.report.warnings == ["1 of the recorded names did not come back (/opt); the log has all"]
+    assert run.report.warnings == ["1 of the recorded names were not restored (/opt); see the log"]
     assert run.recovery.missing == []
     assert run.recovery.differences == ["not in the backup: /opt"]
     assert tree.stat().st_mode & 0o777 == 0o751
@@ -177,7 +177,7 @@ def test_each_file_system_is_compared_by_itself(
     run = make_run(tmp_path)
     external.compare(run, Found("x", (FileSystem("/"),)), [ROOT, Share((path,), wanted, came)])
     (warning,) = run.report.warnings
-    assert warning == f"only {said} came back of {path}, as counted when the machine was described"
+    assert warning == f"only {said} of {path} were restored (counted when described)"
     # It is no success, and the machine is made to start all the same.
     assert run.recovery.missing == ([warning] if lacking else [])
 

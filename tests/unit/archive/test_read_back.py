@@ -59,7 +59,7 @@ def test_what_is_missing_is_an_error(tmp_path: Path) -> None:
         if size == len(DATA):
             os.truncate(tmp_path / "file", 2_000_000)
 
-    with pytest.raises(OSError, match="only 2000000 bytes of it are there"):
+    with pytest.raises(OSError, match="it has only 2000000 bytes"):
         written(tmp_path / "file", harm)
 
 

@@ -110,7 +110,7 @@ def test_a_volume_is_read_to_its_end() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, len(DATA) - 1])
 def test_a_truncated_volume_says_how_much_is_there(size: int) -> None:
-    with pytest.raises(RearError, match=f"volume 2 of it is truncated: {size} of {len(DATA)}"):
+    with pytest.raises(RearError, match=f"volume 2 of it is truncated: it has {size} of {len(DATA)}"):
         read(DATA[:size])
 
 

@@ -21,7 +21,7 @@ from rear_core.report import Report
 from rear_core.shell import Shell
 
 LIMIT = 0.3
-HANGS = r"nothing has moved for .* minutes: /the/place hangs"
+HANGS = r"no progress for .* minutes: /the/place hangs"
 
 
 def watch(seconds: float = LIMIT, error: type[RearError] = RearError) -> Watch:

@@ -73,7 +73,7 @@ def test_the_other_kind_of_firmware_is_refused_with_what_is_missing_and_what_to_
     with pytest.raises(Refused, match=f"started by {recorded.upper()}") as caught:
         finalize.check_firmware(run)
     assert caught.value.message.endswith(f"the machine lacks: {lacks}")
-    assert f"start the rescue media in {recorded.upper()} mode: in the setup of the firmware" in caught.value.hint
+    assert f"start the rescue media in {recorded.upper()} mode: switch o" in caught.value.hint
 
 
 @pytest.mark.parametrize(("recorded", "present", "loader"), [("bios", "uefi", "EFI"), ("uefi", "bios", "BIOS")])
@@ -84,7 +84,7 @@ def test_a_machine_with_all_for_both_is_recovered_on_either(
     run.layout = make(BOTH)
     finalize.check_firmware(run)
     was, mode = recorded.upper(), present.upper()
-    assert run.report.warnings == [f"the machine was started by {was}; here GRUB {loader} will start it by {mode}"]
+    assert run.report.warnings == [f"the machine started by {was}; here GRUB {loader} will start it by {mode}"]
     assert run.recovery.differences == [f"firmware: {mode} instead of {was}"]
 
 
@@ -93,7 +93,7 @@ def test_without_boot_no_boot_loader_is_installed(tmp_path: Path) -> None:
     run.layout = make([*MBR, Mount("mount:/boot", ("fs:gone", "mount:/"), "/boot", "ext4"), Ext("fs:gone", (), "x")])
     run.rebuilt = Rebuilt(Site(make(MBR), {"disk:a": "/dev/vda"}), {"disk:a": "/dev/vda"})
     finalize.install_boot_loaders(run)
-    assert run.recovery.problems == ["no boot loader was installed: the file system of /boot was not made again"]
+    assert run.recovery.problems == ["no boot loader was installed: the file system of /boot was not recreated"]
 
 
 @pytest.mark.parametrize(("started", "problem"), [("one", True), ("other", False), (None, True)])
@@ -152,8 +152,8 @@ def test_files_are_put_right_before_the_boot_loader_reads_them(tmp_path: Path) -
     run = open_run(tmp_path, "bios", "bios")
     run.phases = WORKFLOWS["recover"]
     titles = [step.step.title for step in plan(run, ["finalize"])]
-    order = ["Enter the recovered system", "Put the names of disks and partitions right", "Install the boot loader",
-             "Prove that the recovered system can boot", "Report"]  # fmt: skip
+    order = ["Enter the recovered system", "Update device names in the restored configuration",
+             "Install the boot loader", "Check that the recovered system can boot", "Report"]  # fmt: skip
     assert [title for title in titles if title in order] == order
 
 
@@ -174,13 +174,15 @@ def test_names_that_nobody_rewrites_are_told_beside_those_that_changed(tmp_path:
     (run.target / "etc").mkdir()
     (run.target / "etc/fstab").write_text("/dev/sda /a ext4\n/dev/sdb /b ext4\n")
     (run.target / "etc/daemon.conf").write_text("/dev/sda\n" * 30)
-    finalize.put_names_right(run)
+    finalize.update_device_names(run)
     assert run.recovery.done == [
         "/etc/fstab, line 1: /dev/sda is now /dev/sdb",
         "/etc/fstab, line 2: /dev/sdb is now /dev/sda",
     ]
-    assert run.recovery.differences[:1] == ["/etc/daemon.conf, line 1: /dev/sda, which is now /dev/sdb, is left"]
-    assert run.recovery.differences[20:] == ["10 more names of disks are stale: they are in the log"]
+    assert run.recovery.differences[:1] == [
+        "/etc/daemon.conf, line 1: /dev/sda, which is now /dev/sdb; rear left it unchanged"
+    ]
+    assert run.recovery.differences[20:] == ["10 more stale disk names: see the log"]
     assert run.recovery.problems == []
 
 
@@ -202,7 +204,7 @@ def test_a_machine_keeps_its_identity_on_other_hardware(tmp_path: Path) -> None:
 def test_a_system_without_all_of_its_files_is_made_to_start_and_is_no_success(tmp_path: Path) -> None:
     run = open_run(tmp_path, "bios", "bios", BIOS)
     run.lack("2 files were not restored")
-    with pytest.raises(RearError, match="the system is back and can start, but not all of its files: 2 files"):
+    with pytest.raises(RearError, match="the system is restored and can start, but some files are missing: 2 files"):
         finalize.tell(run)
     (kept,) = (run.target / "var/log/rear").glob("*.json")
     assert json.loads(kept.read_text())["missing"] == ["2 files were not restored"]

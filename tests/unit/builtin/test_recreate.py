@@ -92,7 +92,7 @@ BOOT = [
         ("disk:b", "acd", "disk of /boot is left out"),
         ("mount:/boot", "abcd", ""),
         ("disk:c", "dab", ""),
-        ("disk:c disk:d", "ab", "an EFI system partition, by which the machine starts, is on a disk that is left out"),
+        ("disk:c disk:d", "ab", "the machine starts from an EFI system partition, which is on a disk that is left out"),
         ("fs:c fs:d", "abcd", ""),
         ("none", "abcd", ""),
     ],

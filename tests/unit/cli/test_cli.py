@@ -23,7 +23,7 @@ def test_help_names_every_command(rear: Rear) -> None:
 def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
     ended = rear("mkrescue", "--help", conf="if true; then\n")
     assert ended.returncode == 0
-    assert "Make rescue media" in ended.stdout
+    assert "Create rescue media" in ended.stdout
     unknown = rear("acme-status", conf="if true; then\n")
     assert unknown.returncode == 2
     assert "local.conf:5" in unknown.stderr
@@ -32,7 +32,7 @@ def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
 def test_help_names_the_commands_of_plugins_in_the_chosen_configuration(rear: Rear) -> None:
     ended = rear("--help", conf="if true; then\n")
     assert ended.returncode == 0
-    assert ended.stderr.count("Commands of plugins are not known") == 1
+    assert ended.stderr.count("The commands of plugins are unknown") == 1
     assert "local.conf:5" in ended.stderr
 
 
@@ -66,7 +66,7 @@ def test_a_method_that_nobody_has_is_named_without_a_package(rear: Rear) -> None
     assert "pip" not in ended.stderr
     listed = rear("plugins", "list", conf="OUTPUT=HOLOGRAM\n")
     assert listed.returncode == 0
-    assert "missing: rear has no OUTPUT of this name" in listed.stdout
+    assert "missing: rear has no OUTPUT method of this name" in listed.stdout
 
 
 def test_plugins_list_shows_what_this_configuration_uses(rear: Rear) -> None:
@@ -111,7 +111,7 @@ def test_a_setting_that_means_something_else_than_before_is_told(rear: Rear) -> 
     assert "EXCLUDE_MOUNTPOINTS" not in rear("config", "check").stderr
     ended = rear("config", "check", conf="EXCLUDE_MOUNTPOINTS=( /data )\n")
     assert ended.returncode == 0
-    assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor made again" in ended.stderr
+    assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor recreated" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["GIVE_UP", "EXCLUDE_COMPONENTS", "ONLY_INCLUDE_VG", "EXCLUDE_VG", "EXCLUDE_DEVICES"])

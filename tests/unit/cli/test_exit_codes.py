@@ -92,7 +92,7 @@ def test_checklayout_tells_by_its_status(rear: Rear, tmp_path: Path) -> None:
         (OSError(errno.ENFILE, "Too many open files in system"), "ERROR: Too many open files in system"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "ERROR: Cannot allocate memory"),
         (MemoryError(), "ERROR: there is not enough memory"),
-        (RuntimeError("can't start new thread"), "ERROR: can't start new thread: too many run here"),
+        (RuntimeError("can't start new thread"), "ERROR: can't start new thread: too many processes run here"),
         (RuntimeError("dictionary changed size during iteration"), "BUG: this is a fault of rear"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/nowhere"), "BUG: this is a fault of rear"),
         (ValueError("odd"), "BUG: this is a fault of rear"),

@@ -57,7 +57,7 @@ def test_an_unreadable_initramfs_is_a_reason(tmp_path: Path, changed: bool) -> N
     run = open_run(tmp_path, "ext4", changed=changed)
     (tmp_path / "boot/initrd.img").write_bytes(b"broken")
     (reason,) = reasons_for_new_initramfs(run)
-    assert reason.startswith("it cannot be read (initrd.img is no initramfs")
+    assert reason.startswith("it cannot be read (initrd.img is not an initramfs")
 
 
 def test_files_that_the_initramfs_has_copies_of_are_a_reason(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_an_empty_file_has_nothing_in_it(tmp_path: Path, content: bytes) -> None
 def test_something_else_and_a_broken_archive_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "initrd"
     path.write_bytes(b"MZ is a kernel")
-    with pytest.raises(RearError, match="initrd is no initramfs: it begins with 4d5a"):
+    with pytest.raises(RearError, match="initrd is not an initramfs: it begins with 4d5a"):
         names(Shell(), path, tmp_path)
     path.write_bytes(archive("init", "bin/sh")[:200])
     with pytest.raises(RearError, match="damaged"):

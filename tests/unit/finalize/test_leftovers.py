@@ -27,21 +27,21 @@ def told(target: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("DEVICESCAN off /dev/sda -a", "/dev/sda, which is now /dev/vda,"),
-        ("dir=/dev/sda1.", "/dev/sda1, which is now /dev/vda1,"),
+        ("DEVICESCAN off /dev/sda -a", "/dev/sda, which is now /dev/vda"),
+        ("dir=/dev/sda1.", "/dev/sda1, which is now /dev/vda1"),
         ("/dev/disk/by-id/ata-x_one-part1", "/dev/disk/by-id/ata-x_one-part1, which is now"
-         " /dev/disk/by-id/virtio-new-part1,"),
-        (f'ext4 UUID="{SWAP}"', f"UUID={SWAP}, which is now {NEW},"),
-        (f"/dev/disk/by-uuid/{SWAP}", f"UUID={SWAP}, which is now {NEW},"),
-        ("Requires=dev-sda2.device", "/dev/sda2, which is now /dev/vda2,"),
+         " /dev/disk/by-id/virtio-new-part1"),
+        (f'ext4 UUID="{SWAP}"', f"UUID={SWAP}, which is now {NEW}"),
+        (f"/dev/disk/by-uuid/{SWAP}", f"UUID={SWAP}, which is now {NEW}"),
+        ("Requires=dev-sda2.device", "/dev/sda2, which is now /dev/vda2"),
         (f"After=dev-disk-by\\x2duuid-{SWAP}.swap".replace(SWAP, SWAP.replace("-", "\\x2d")),
-         f"UUID={SWAP}, which is now {NEW},"),
-        ("/dev/disk/by-id/ata-x_two", "/dev/disk/by-id/ata-x_two, which is now /dev/vdb,"),
+         f"UUID={SWAP}, which is now {NEW}"),
+        ("/dev/disk/by-id/ata-x_two", "/dev/disk/by-id/ata-x_two, which is now /dev/vdb"),
     ],
 )  # fmt: skip
 def test_a_stale_name_is_told_with_file_and_line(tmp_path: Path, line: str, expected: str) -> None:
     put(tmp_path, "etc/x/daemon.conf", f"# /dev/sda\nfirst\n{line}\n")
-    assert told(tmp_path) == [f"/etc/x/daemon.conf, line 3: {expected} is left"]
+    assert told(tmp_path) == [f"/etc/x/daemon.conf, line 3: {expected}; rear left it unchanged"]
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_a_swap_unit_is_named_after_its_device(tmp_path: Path) -> None:
     (unit.parent / "swap.target.wants").mkdir()
     (unit.parent / "swap.target.wants/dev-sda2.swap").symlink_to("../dev-sda2.swap")
     assert told(tmp_path) == [
-        "/etc/systemd/system/dev-sda2.swap is named after /dev/sda2, which is now /dev/vda2, and is left",
-        "/etc/systemd/system/dev-sda2.swap, line 2: /dev/sda2, which is now /dev/vda2, is left",
-        "/etc/systemd/system/swap.target.wants/dev-sda2.swap is named after /dev/sda2, which is now /dev/vda2,"
-        " and is left",
+        "/etc/systemd/system/dev-sda2.swap is named after /dev/sda2, which is now /dev/vda2; rear left it unchanged",
+        "/etc/systemd/system/dev-sda2.swap, line 2: /dev/sda2, which is now /dev/vda2; rear left it unchanged",
+        "/etc/systemd/system/swap.target.wants/dev-sda2.swap is named after /dev/sda2, which is now /dev/vda2; rear"
+        " left it unchanged",
     ]
 
 
@@ -73,7 +73,7 @@ def test_only_texts_of_persons_are_read(tmp_path: Path) -> None:
     put(tmp_path, "var/x", "/dev/sda1\n")
     put(tmp_path, "boot/odd", "").write_bytes(b"\xff /dev/sda1\n")
     (tmp_path / "etc/link").symlink_to("/nowhere")
-    assert told(tmp_path) == ["/boot/odd, line 1: /dev/sda1, which is now /dev/vda1, is left"]
+    assert told(tmp_path) == ["/boot/odd, line 1: /dev/sda1, which is now /dev/vda1; rear left it unchanged"]
 
 
 def test_what_the_start_opens_is_not_stale(tmp_path: Path) -> None:

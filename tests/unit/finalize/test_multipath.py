@@ -70,21 +70,21 @@ def test_new_wwids_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     for name, text in texts.items():
         put(tmp_path, name, text)
     put(tmp_path, "etc/multipath/conf.d/other.conf", f"blacklist {{\n wwid {OLD_A}0\n}}\n")
-    assert multipath.put_right(tmp_path, changed) == [f"/{name}" for name in texts]
+    assert multipath.rewrite_wwids(tmp_path, changed) == [f"/{name}" for name in texts]
     for name, text in texts.items():
         assert (tmp_path / name).read_text() == text.replace(OLD_A, NEW_A).replace(OLD_B, NEW_B)
-    assert multipath.put_right(tmp_path, changed) == []
+    assert multipath.rewrite_wwids(tmp_path, changed) == []
 
 
 def test_two_that_changed_places_are_not_mixed_up(tmp_path: Path) -> None:
     path = put(tmp_path, "etc/multipath/bindings", BINDINGS)
-    multipath.put_right(tmp_path, {OLD_A: OLD_B, OLD_B: OLD_A})
+    multipath.rewrite_wwids(tmp_path, {OLD_A: OLD_B, OLD_B: OLD_A})
     assert path.read_text() == BINDINGS.replace(OLD_A, "x").replace(OLD_B, OLD_A).replace("x", OLD_B)
 
 
 def test_a_disk_that_was_known_by_another_name_has_only_the_one_that_it_took(tmp_path: Path) -> None:
     path = put(tmp_path, "etc/multipath/bindings", f"mpathc {NEW_A}\n{BINDINGS}")
-    multipath.put_right(tmp_path, {OLD_A: NEW_A})
+    multipath.rewrite_wwids(tmp_path, {OLD_A: NEW_A})
     assert path.read_text() == BINDINGS.replace(OLD_A, NEW_A)
 
 
@@ -146,8 +146,8 @@ def test_names_stay_where_the_wwids_are_followed(run: Run) -> None:
     put(run.target, "etc/multipath/bindings", BINDINGS)
     fstab = put(run.target, "etc/fstab", "/dev/mapper/mpatha-part1 /a xfs\n/dev/mapper/mpathb-part1 /b xfs\n")
     before = fstab.read_text()
-    finalize.put_multipath_right(run)
-    finalize.put_names_right(run)
+    finalize.update_wwids(run)
+    finalize.update_device_names(run)
     assert fstab.read_text() == before
     assert run.recovery.done == ["/etc/multipath/bindings: the WWIDs of the new disks"]
     assert run.recovery.rewritten == ["/etc/multipath/bindings"]
@@ -164,6 +164,6 @@ def test_what_a_name_stood_for_is_not_guessed(run: Run) -> None:
 
 def test_a_link_by_the_wwid_leads_to_the_successor(run: Run) -> None:
     put(run.target, "etc/multipath/bindings", BINDINGS)
-    finalize.put_multipath_right(run)
+    finalize.update_wwids(run)
     link = f"/dev/disk/by-id/dm-uuid-part1-mpath-{OLD_A}"
     assert storage_of(run).now("", link) == "/dev/mapper/mpatha-part1"

@@ -132,7 +132,7 @@ def test_an_initramfs_that_is_a_part_of_a_file_is_read_there(target: Path) -> No
 def test_an_initramfs_that_cannot_be_read_is_a_problem(target: Path) -> None:
     (target / "boot/initrd.img-6.1").write_text("not an archive")
     (found,) = problems_of_initramfs(Shell(), target, ENTRY, {"ahci"})
-    assert found.startswith("the initramfs cannot be read: initrd.img-6.1 is no initramfs")
+    assert found.startswith("the initramfs cannot be read: initrd.img-6.1 is not an initramfs")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ NEW = "99999999-9999-9999-9999-999999999999"
 Parser = Callable[[str], Iterable[Reference]]
 
 
-def put_right(target: Path, storage: Storage) -> list[Finding]:
-    return references.put_right(target, storage, parsers.naming_files(CORE_KINDS, [GRUB_EFI]))
+def rewrite_references(target: Path, storage: Storage) -> list[Finding]:
+    return references.rewrite_references(target, storage, parsers.naming_files(CORE_KINDS, [GRUB_EFI]))
 
 
 def test_only_the_changed_name_of_a_line_is_replaced() -> None:
@@ -78,10 +78,10 @@ def test_a_line_whose_device_is_not_there_does_not_keep_the_system_from_starting
     path = tmp_path / name.lstrip("/")
     path.parent.mkdir()
     path.write_text(f"{line}\n")
-    findings = put_right(tmp_path, storage())
+    findings = rewrite_references(tmp_path, storage())
     assert path.read_text() == f"{eased}\n"
-    assert all(found.optional and "given nofail" in str(found) for found in findings)
-    assert not put_right(tmp_path, storage())[0].eased
+    assert all(found.optional and "nofail added" in str(found) for found in findings)
+    assert not rewrite_references(tmp_path, storage())[0].eased
     assert path.read_text() == f"{eased}\n"
 
 
@@ -102,7 +102,7 @@ def test_what_crypttab_opens_as_the_system_starts_is_there(
     (tmp_path / "etc/integritytab").write_text("whole /dev/vda2 - journal-commit-time=9\n")
     (tmp_path / "etc/crypttab").write_text(f"first PARTUUID=8f2d0b5c-02 none plain\n{crypttab}\n")
     (tmp_path / "etc/fstab").write_text("/dev/mapper/cryptswap none swap sw 0 0\n")
-    found = [finding for finding in put_right(tmp_path, storage()) if finding.file == "/etc/fstab"]
+    found = [finding for finding in rewrite_references(tmp_path, storage()) if finding.file == "/etc/fstab"]
     assert [finding.optional for finding in found] == ([] if optional is None else [optional])
     assert ("nofail" in (tmp_path / "etc/fstab").read_text()) == bool(optional)
 
@@ -110,7 +110,7 @@ def test_what_crypttab_opens_as_the_system_starts_is_there(
 def test_a_key_that_is_not_plugged_in_leaves_its_line_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/crypttab").write_text(f"crypt UUID={CRYPT} /key:LABEL=STICK luks,header=/dev/sda2\n")
-    findings = {finding.old: finding for finding in put_right(tmp_path, storage())}
+    findings = {finding.old: finding for finding in rewrite_references(tmp_path, storage())}
     assert findings["LABEL=STICK"].optional and not findings["LABEL=STICK"].eased
     assert findings["/dev/sda2"].new == "/dev/vda2"
     line = f"crypt UUID={CRYPT} /key:LABEL=STICK luks,header=/dev/vda2\n"
@@ -138,7 +138,7 @@ def test_a_name_that_changed_is_put_right_wherever_it_is_known_to_stand(tmp_path
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_text(f"{text}\n")
-    assert [finding.new for finding in put_right(tmp_path, storage())] == ["/dev/vda1"]
+    assert [finding.new for finding in rewrite_references(tmp_path, storage())] == ["/dev/vda1"]
     assert path.read_text() == text.replace("/dev/sda1", "/dev/vda1") + "\n"
 
 
@@ -146,7 +146,7 @@ def test_a_name_that_changed_is_put_right_wherever_it_is_known_to_stand(tmp_path
 def test_what_the_system_itself_needs_stays_a_problem(tmp_path: Path, target: str) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/fstab").write_text(f"LABEL=lost {target} ext4 rw 0 1\n")
-    assert not any(found.optional for found in put_right(tmp_path, storage()))
+    assert not any(found.optional for found in rewrite_references(tmp_path, storage()))
     assert (tmp_path / "etc/fstab").read_text() == f"LABEL=lost {target} ext4 rw 0 1\n"
 
 
@@ -162,7 +162,7 @@ def test_what_the_system_itself_needs_stays_a_problem(tmp_path: Path, target: st
 def test_what_no_start_may_ever_read_is_told_and_is_no_problem(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text(f"{text}\n")
-    findings = put_right(tmp_path, storage())
+    findings = rewrite_references(tmp_path, storage())
     assert findings and all(found.optional and not found.new for found in findings)
     assert (tmp_path / name).read_text() == f"{text}\n"
 
@@ -198,7 +198,7 @@ def test_files_are_rewritten_in_place_without_leftovers(tmp_path: Path) -> None:
     untouched = etc / "crypttab"
     untouched.write_text(f"crypt UUID={CRYPT} none luks\n")
     before = untouched.stat()
-    findings = put_right(target, storage({SWAP: NEW}))
+    findings = rewrite_references(target, storage({SWAP: NEW}))
     assert [found.file for found in findings] == ["/etc/fstab", "/etc/default/grub", "/boot/grub/grub.cfg"]
     assert all(found.new == NEW for found in findings)
     for name in ("etc/fstab", "etc/default/grub", "boot/grub/grub.cfg"):
@@ -214,7 +214,7 @@ def test_the_environment_of_grub_keeps_its_size(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     text = "# GRUB Environment Block\nsaved_entry=x\nkernelopts=root=/dev/sda1 ro crashkernel=auto\n"
     path.write_text(text.ljust(1024, "#"))
-    put_right(tmp_path, storage())
+    rewrite_references(tmp_path, storage())
     assert path.read_text() == text.replace("/dev/sda1", "/dev/vda1").ljust(1024, "#")
     with pytest.raises(RearError, match="3 bytes too long"):
         padded("x" * 1027)
@@ -225,6 +225,6 @@ def test_a_link_is_followed_within_the_target(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
     (tmp_path / "srv/fstab").write_text("/dev/sda1 / ext4 rw\n")
     (tmp_path / "etc/fstab").symlink_to("/srv/fstab")
-    put_right(tmp_path, storage())
+    rewrite_references(tmp_path, storage())
     assert (tmp_path / "etc/fstab").is_symlink()
     assert (tmp_path / "srv/fstab").read_text() == "/dev/vda1 / ext4 rw\n"

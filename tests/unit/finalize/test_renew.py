@@ -91,7 +91,7 @@ def test_a_lost_image_is_made_where_the_menu_looks_for_it(run: Run) -> None:
 def test_the_default_image_must_succeed_and_the_others_need_not(run: Run) -> None:
     run.sh = FakeShell({dracut_of(run, "6.1"): "", dracut_of(run, "6.0"): FAILED})
     dracut.make_images(run)
-    assert run.recovery.differences == ["the kernel 6.0 has its old initramfs"]
+    assert run.recovery.differences == ["the kernel 6.0 keeps its old initramfs"]
     run.sh = FakeShell({dracut_of(run, "6.1"): FAILED})
     with pytest.raises(RearError, match="no space left"):
         dracut.make_images(run)
@@ -147,7 +147,7 @@ def replaced(run: Run) -> None:
 def test_the_list_of_lvm_stays_on_the_same_disks(run: Run) -> None:
     path = put(run.target, lvm_devices.LIST[1:], LIST)
     run.sh = FakeShell({})
-    lvm_devices.put_right(run)
+    lvm_devices.update_list(run)
     assert path.read_text() == LIST
 
 
@@ -156,7 +156,7 @@ def test_the_list_of_lvm_does_not_outlive_the_disks(run: Run, outcome: str | Out
     path = put(run.target, lvm_devices.LIST[1:], LIST)
     replaced(run)
     run.sh = FakeShell({f"chroot {run.target} vgimportdevices --all": outcome})
-    lvm_devices.put_right(run)
+    lvm_devices.update_list(run)
     assert not path.exists()
     # The initramfs has a copy of it.
     assert run.recovery.rewritten == [lvm_devices.LIST]
@@ -167,5 +167,5 @@ def test_the_list_of_lvm_does_not_outlive_the_disks(run: Run, outcome: str | Out
 def test_a_system_without_the_list_gets_none(run: Run) -> None:
     replaced(run)
     run.sh = FakeShell({})
-    lvm_devices.put_right(run)
+    lvm_devices.update_list(run)
     assert run.recovery.rewritten == []

@@ -21,7 +21,7 @@ def test_a_good_recovery_says_that_it_can_boot() -> None:
 
 def test_problems_take_the_place_of_the_promise() -> None:
     text = lines(Recovery(differences=["disk: larger"], problems=["no kernel"]))
-    assert text[:4] == ["Not as it was:", "  disk: larger", "It will not start as it should:", "  no kernel"]
+    assert text[:4] == ["Differs from before:", "  disk: larger", "It will not start as it should:", "  no kernel"]
     assert not any("can boot" in line for line in text)
 
 

@@ -95,7 +95,7 @@ def test_without_a_clear_yes_it_is_left_alone(run: Run, answer: Callable[[str], 
     cartridge = Cartridges()
     take(run, "output", cartridge)
     answer(text)
-    with pytest.raises(Interrupted, match="left as it is"):
+    with pytest.raises(Interrupted, match="is unchanged, as requested"):
         format_device(run, NULL, yes=False)
     assert cartridge.written == []
 
@@ -104,7 +104,7 @@ def test_without_a_terminal_only_yes_goes_on(run: Run, monkeypatch: pytest.Monke
     cartridge = Cartridges()
     take(run, "output", cartridge)
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
-    with pytest.raises(Refused, match="nobody can be asked"):
+    with pytest.raises(Refused, match="this run is unattended"):
         format_device(run, NULL, yes=False)
     assert cartridge.written == []
     format_device(run, NULL, yes=True)
@@ -116,7 +116,7 @@ def test_unattended_asks_nobody(run: Run, answer: Callable[[str], object]) -> No
     take(run, "output", cartridge)
     run.options = Options(unattended=True)
     answer("yes")
-    with pytest.raises(Refused, match="nobody can be asked"):
+    with pytest.raises(Refused, match="this run is unattended"):
         format_device(run, NULL, yes=False)
 
 
@@ -156,7 +156,7 @@ def test_what_nobody_formats_is_refused_with_what_can_be(run: Run, tmp_path: Pat
     with pytest.raises(Refused, match="no device at all"):
         format_device(run, NULL, yes=True)
     take(run, "output", Cartridges("tape", False))
-    with pytest.raises(Refused, match="what they format: tape"):
+    with pytest.raises(Refused, match="plugins can format: tape"):
         format_device(run, NULL, yes=True)
     with pytest.raises(Refused, match="is not a device"):
         format_device(run, tmp_path, yes=True)

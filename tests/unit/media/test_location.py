@@ -174,7 +174,7 @@ def test_only_so_long_and_only_where_waiting_can_help(tmp_path: Path, monkeypatc
 
 def test_room_is_asked_of_the_folder_that_will_hold_the_new_one(tmp_path: Path) -> None:
     check_room(tmp_path / "not/yet", 1, "ISO_DIR")
-    with pytest.raises(Refused, match=r"MiB are needed") as caught:
+    with pytest.raises(Refused, match=r"rear needs") as caught:
         check_room(tmp_path / "not/yet", 1 << 60, "ISO_DIR")
     assert "ISO_DIR" in caught.value.hint
 

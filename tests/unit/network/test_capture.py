@@ -132,16 +132,16 @@ def test_what_cannot_be_set_up_is_left_out_with_the_reason(kernel: Kernel) -> No
     assert [link.name for link in found.links] == ["eth0"]
     assert {item.name: item.reason for item in found.left_out} == {
         "wlan0": "a radio",
-        "vf0": "a virtual function made by the driver of its card",
+        "vf0": "a virtual function that the driver of its card creates",
         "can0": "neither Ethernet nor InfiniBand",
         "accel0": "follows eth0 by itself",
         "virtual0": "no hardware",
-        "wg0": "its keys do not belong into a rescue system",
+        "wg0": "its keys do not belong in a rescue system",
         "gre1": "links of kind gretap are not set up in the rescue system",
-        "team0": "without the configuration that teamd keeps",
-        "docker0": "no members that lead out of this machine",
+        "team0": "without the configuration in teamd",
+        "docker0": "no members that connect to another machine",
         "veth1": "a cable into a container",
-        "docker0.5": "stands on docker0, which is left out",
+        "docker0.5": "depends on docker0, which is left out",
     }
 
 
@@ -236,7 +236,7 @@ def test_routes_that_make_themselves_are_left_out(kernel: Kernel) -> None:
         Route(4, "198.51.100.0/24", (Hop("eth0"),), metric=100, protocol="kernel"),
         Route(4, "default", (Hop("eth0", "192.0.2.9"),), protocol="12"),
     )
-    assert found.left_out == (LeftOut("2 routes", "learnt by a routing daemon"),)
+    assert found.left_out == (LeftOut("2 routes", "learned by a routing daemon"),)
 
 
 def test_rules_are_told_in_words(kernel: Kernel) -> None:
@@ -310,7 +310,7 @@ def test_what_is_told_in_another_form_is_left_out_by_name_and_all_else_described
     assert [link.name for link in found.links] == ["eth0"]
     names = ["eth1", "address somewhere", "route to all others", "rule 10"]
     assert [item.name for item in found.left_out] == names
-    assert all("is not understood" in item.reason for item in found.left_out)
+    assert all("does not understand" in item.reason for item in found.left_out)
 
 
 def test_the_servers_behind_a_resolver_on_this_machine_are_found(kernel: Kernel) -> None:

@@ -69,7 +69,7 @@ def test_any_text_is_an_error_of_configuration(text: str) -> None:
         ),
         (
             '{"version": 1, "links": [{"name": "a", "options": {"id": 5}}]}',
-            "here.json: links[0].options: names with texts are needed",
+            "here.json: links[0].options: an object with texts is needed",
         ),
     ],
 )

@@ -254,9 +254,9 @@ def test_what_stands_on_a_missing_card_is_missing_and_the_rest_is_set_up() -> No
     )
     found = plan(network, [card("eth0", 1)])
     assert found.missing == (
-        LeftOut("eth1", "no card for it, it was virtio_net 52:54:00:00:00:02"),
-        LeftOut("bond1", "eth1 not here"),
-        LeftOut("bond1.5", "bond1 is not here"),
+        LeftOut("eth1", "no card for it; it was virtio_net 52:54:00:00:00:02"),
+        LeftOut("bond1", "eth1 missing"),
+        LeftOut("bond1.5", "bond1 is missing"),
     )
     assert lines(found)[-2:] == [
         "ip -4 address replace 198.51.100.7/24 dev bond0",

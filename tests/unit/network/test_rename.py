@@ -21,8 +21,8 @@ def card(name: str, mac: str, bus: str = "pci0/0000:00:03.0") -> Link:
     return Link(name, mac=mac, driver="virtio_net", bus=bus)
 
 
-def put_right(target: Path, replaced: rename.Replaced) -> list[rename.Change]:
-    return rename.put_right(target, replaced, WITH_WORDS)
+def rewrite_names(target: Path, replaced: rename.Replaced) -> list[rename.Change]:
+    return rename.rewrite_names(target, replaced, WITH_WORDS)
 
 
 RECORDED = Network(links=(card("enp0s3", OLD), Link("br0", kind="bridge", mac=OLD)))
@@ -32,13 +32,13 @@ def test_the_same_card_in_its_place_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "etc/systemd/network").mkdir(parents=True)
     replaced = replaced_cards(RECORDED, [card("eth0", OLD.upper())])
     assert replaced == {}
-    assert put_right(tmp_path, replaced) == []
+    assert rewrite_names(tmp_path, replaced) == []
     assert list((tmp_path / "etc/systemd/network").iterdir()) == []
 
 
 @pytest.mark.parametrize("present", [card("eth0", NEW), card("enp0s3", OLD, "pci0/0000:00:07.0")])
 def test_another_card_or_place_is_named_as_the_old_one(tmp_path: Path, present: Link) -> None:
-    done = list(map(str, put_right(tmp_path, replaced_cards(RECORDED, [present]))))
+    done = list(map(str, rewrite_names(tmp_path, replaced_cards(RECORDED, [present]))))
     link = tmp_path / "etc/systemd/network/10-rear-enp0s3.link"
     assert f"MACAddress={present.mac}\n" in link.read_text()
     assert "Name=enp0s3\n" in link.read_text()
@@ -61,7 +61,7 @@ def test_what_lies_on_a_card_and_has_its_address_does_not_get_its_name(
 ) -> None:
     (tmp_path / library).parent.mkdir(parents=True)
     (tmp_path / library).touch()
-    put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
+    rewrite_names(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
     text = (tmp_path / "etc/systemd/network/10-rear-enp0s3.link").read_text()
     assert text.partition("\n")[2] == f"[Match]\nMACAddress={NEW}\n{kinds}\n[Link]\nName=enp0s3\n"
 
@@ -118,7 +118,7 @@ def test_addresses_that_recognise_a_card_are_exchanged_and_no_others(tmp_path: P
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_text(text.format(mac=OLD))
-    put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
+    rewrite_names(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
     expected = text.replace("{mac}x", OLD + "x").format(mac=NEW if changes else OLD)
     assert path.read_text() == expected
 
@@ -136,7 +136,7 @@ def test_the_place_of_a_card_that_moved_is_exchanged(tmp_path: Path, name: str) 
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_text(PLACES[name].format(place="0000:00:03.0"))
-    put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", OLD, "pci0/0000:00:01.0/0000:07:00.0")]))
+    rewrite_names(tmp_path, replaced_cards(RECORDED, [card("eth0", OLD, "pci0/0000:00:01.0/0000:07:00.0")]))
     assert path.read_text() == PLACES[name].format(place="0000:07:00.0")
     named_there = name.endswith((".link", ".rules"))
     assert (tmp_path / "etc/systemd/network/10-rear-enp0s3.link").exists() != named_there
@@ -148,7 +148,7 @@ def test_the_ports_of_a_card_that_went_apart_are_left(tmp_path: Path) -> None:
     path.write_text("[Match]\nPath=pci-0000:00:03.0\n")
     two = Network(links=(card("enp0s3f0", OLD), card("enp0s3f1", OTHER)))
     apart = [card("eth0", OLD, "pci0/0000:00:05.0"), card("eth1", OTHER, "pci0/0000:00:06.0")]
-    put_right(tmp_path, replaced_cards(two, apart))
+    rewrite_names(tmp_path, replaced_cards(two, apart))
     assert "0000:00:03.0" in path.read_text()
 
 
@@ -165,11 +165,11 @@ def test_what_still_names_old_cards_is_told(tmp_path: Path) -> None:
     lost = lost_cards(recorded, here)
     assert [link.name for link in lost] == ["eth1"]
     assert rename.mentions(tmp_path, replaced_cards(recorded, here), lost, WITH_WORDS) == [
-        "/etc/network/interfaces, line 2: no card has taken the place of eth1",
-        "/etc/netplan/01.yaml, line 1: no card has taken the place of eth1",
-        "/etc/sysconfig/network/ifcfg-eth1: no card has taken the place of eth1",
-        "/etc/sysconfig/network/ifcfg-eth1, line 1: 52-54-00-00-00-01 is the address of a network card that is gone,"
-        " and is left",
+        "/etc/network/interfaces, line 2: no card replaces eth1",
+        "/etc/netplan/01.yaml, line 1: no card replaces eth1",
+        "/etc/sysconfig/network/ifcfg-eth1: no card replaces eth1",
+        "/etc/sysconfig/network/ifcfg-eth1, line 1: 52-54-00-00-00-01 is the address of a missing network card; rear"
+        " left it unchanged",
     ]
 
 
@@ -205,10 +205,10 @@ def test_an_address_that_is_left_is_told_however_it_is_written(tmp_path: Path, n
     path.parent.mkdir(parents=True)
     path.write_text(text.format(old) + "\n")
     replaced = replaced_cards(RECORDED, [card("eth0", NEW)])
-    put_right(tmp_path, replaced)
+    rewrite_names(tmp_path, replaced)
     number = text.count("\n") + 1
     assert rename.mentions(tmp_path, replaced, [], WITH_WORDS) == [
-        f"/{name}, line {number}: {old} is the address of a network card that is gone, and is left"
+        f"/{name}, line {number}: {old} is the address of a missing network card; rear left it unchanged"
     ]
 
 
@@ -226,14 +226,14 @@ def test_a_card_that_is_named_in_any_form_gets_no_second_rule(tmp_path: Path, na
     path.write_text(text)
     (tmp_path / "etc/systemd/network").mkdir(parents=True, exist_ok=True)
     (tmp_path / "etc/systemd/network/10-lan.link").touch()
-    assert put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)])) == []
+    assert rewrite_names(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)])) == []
 
 
 def test_a_card_that_the_configuration_names_already_gets_no_second_rule(tmp_path: Path) -> None:
     folder = tmp_path / "etc/systemd/network"
     folder.mkdir(parents=True)
     (folder / "10-lan.link").write_text(f"[Match]\nMACAddress={OLD}\n[Link]\nName=enp0s3\n")
-    done = put_right(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
+    done = rewrite_names(tmp_path, replaced_cards(RECORDED, [card("eth0", NEW)]))
     assert list(map(str, done)) == ["/etc/systemd/network/10-lan.link: the address of the new network card"]
     assert [path.name for path in folder.iterdir()] == ["10-lan.link"]
 

@@ -87,6 +87,6 @@ def test_a_directory_without_index_is_an_error_with_advice(tmp_path: Path) -> No
 @pytest.mark.parametrize("wanted", [[], ["all_modules"]])
 def test_a_module_that_is_not_there_is_named_with_advice(index: ModuleIndex, wanted: list[str]) -> None:
     (index.directory / "kernel/lib/crc16.ko").unlink()
-    with pytest.raises(RearError, match=r"names kernel/lib/crc16\.ko, which is not there") as caught:
+    with pytest.raises(RearError, match=r"names kernel/lib/crc16\.ko, which is missing") as caught:
         select(index, wanted)
     assert "depmod" in caught.value.hint

@@ -76,8 +76,8 @@ def test_the_default_configuration_explains_every_setting() -> None:
     text = render(GROUPS)
     assert "# ---- rear-output-x ----" in text
     assert "# Type: text. Choices: ISO, USB.\n#OUTPUT=ISO\n" in text
-    assert "# Two\n# paragraphs.\n# Type: list of words. Also read as: MODS.\n" in text
-    assert "The environment variable of this name wins." in text
+    assert "# Two\n# paragraphs.\n# Type: list of words. Other names for it: MODS.\n" in text
+    assert "The environment variable of this name takes precedence." in text
     assert max(len(line) for line in text.splitlines()) <= 110
 
 

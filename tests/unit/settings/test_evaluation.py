@@ -135,8 +135,12 @@ def test_an_empty_environment_variable_counts_as_none() -> None:
         ("#\n  MODULES=all_modules", "2:3: MODULES is a list and needs parentheses", "write MODULES=( ... )"),
         ("PROGS+=x", "1:1: PROGS is a list and needs parentheses", "write PROGS+=( ... )"),
         ("TIMEOUT=( 1 )", "1:1: TIMEOUT has one value and is no list", 'write TIMEOUT="value"'),
-        ("OUTPUT=CD", "1:1: OUTPUT is 'CD', no choice", "choose from: ISO, USB"),
-        ("MODULES=( all_modules\nfew )", "1:1: MODULES is 'few', no choice", "choose from: all_modules"),
+        ("OUTPUT=CD", "1:1: OUTPUT is 'CD', which is not one of the choices", "choose from: ISO, USB"),
+        (
+            "MODULES=( all_modules\nfew )",
+            "1:1: MODULES is 'few', which is not one of the choices",
+            "choose from: all_modules",
+        ),
         ("\nOUTPUT_URL=server", "2:1: OUTPUT_URL is 'server': is no URL", "write another value"),
         ("TIMEOUT=soon", "1:1: TIMEOUT is 'soon', which is not a whole number", "a whole number"),
         ("VERBOSE=maybe", "1:1: VERBOSE is 'maybe', which is neither yes nor no", "yes or no"),
@@ -164,7 +168,7 @@ def test_a_bad_environment_variable_is_named() -> None:
 
 def test_the_value_of_a_secret_is_not_in_the_error() -> None:
     error = failure("PASSWORD=hunter2")
-    assert error.message == "local.conf:1:1: PASSWORD has a value, no choice"
+    assert error.message == "local.conf:1:1: PASSWORD has a value, which is not one of the choices"
 
 
 # What an unquoted passphrase can look like; WORD is the part that must not be shown.

@@ -92,7 +92,7 @@ def test_a_named_pipe_or_directory_in_place_of_a_file_is_an_error(tmp_path: Path
 @pytest.mark.parametrize("mode", [0o646, 0o666])
 def test_root_does_not_read_a_file_that_others_can_write(tmp_path: Path, mode: int) -> None:
     write(tmp_path / "local.conf", "A=1").chmod(mode)
-    with pytest.raises(ConfigurationError, match="others than root can write"):
+    with pytest.raises(ConfigurationError, match="users other than root can write"):
         load(tmp_path, NAMES)
 
 
@@ -101,7 +101,7 @@ def test_root_does_not_read_a_file_that_a_group_can_write_or_another_user_owns(t
     path = write(tmp_path / "local.conf", "A=1")
     path.chmod(0o664)
     os.chown(path, 0, 100)
-    with pytest.raises(ConfigurationError, match="others than root can write"):
+    with pytest.raises(ConfigurationError, match="users other than root can write"):
         load(tmp_path, NAMES)
     os.chown(path, 1000, 0)
     with pytest.raises(ConfigurationError, match="belongs to another user than root"):

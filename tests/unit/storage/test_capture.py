@@ -120,7 +120,7 @@ def test_what_is_not_understood_is_lost_by_name_where_it_lies(machine: str, comm
     recording[asked] = answer.stdout.replace(line, "" if line.endswith("\n") else '"other"')
     layout = capture(FakeShell(recording))
     (entry,) = [entry for entry in layout.left_out if entry.name == name]
-    assert entry.lost and entry.on and "is not understood (KeyError" in entry.reason
+    assert entry.lost and entry.on and "does not understand what programs report about it (KeyError" in entry.reason
     assert any(isinstance(item, Disk) for item in layout)
 
 
@@ -135,7 +135,7 @@ def test_a_technology_that_stumbles_may_have_more_on_every_disk() -> None:
     assert entry.lost and {*entry.on} == {item.id for item in layout if isinstance(item, Disk)}
 
 
-@pytest.mark.parametrize(("program", "lost"), [("dumpe2fs", "its options are lost"), ("xfs_info", "geometry is lost")])
+@pytest.mark.parametrize(("program", "lost"), [("dumpe2fs", "not its options"), ("xfs_info", "not its geometry")])
 def test_details_of_a_file_system_that_cannot_be_read_are_warned_of(program: str, lost: str) -> None:
     recording = answers("debian-lvm-thin")
     broken = {command: MISSING if command.startswith(program) else answer for command, answer in recording.items()}
@@ -453,7 +453,7 @@ def test_an_array_without_enough_members_is_lost_on_them() -> None:
     text = outcome.stdout if isinstance(outcome, Outcome) else str(outcome)
     recording[export] = "".join(line for line in text.splitlines(keepends=True) if "MD_LEVEL" not in line)
     (entry,) = [entry for entry in capture(FakeShell(recording)).left_out if entry.name == "/dev/md125"]
-    assert entry.lost and "an array that does not run" in entry.reason
+    assert entry.lost and "a stopped array" in entry.reason
     assert len(entry.on) == 3
 
 
@@ -490,7 +490,7 @@ def test_a_multipath_disk_without_paths_is_lost_and_never_read(known: dict[str, 
     recording[LSBLK] = json.dumps({"blockdevices": [*tree["blockdevices"], dead]})
     layout = capture(FakeShell(recording), include=include)
     assert layout.items == before.items
-    assert lost(layout)["/dev/mapper/mpathz"] == "all paths of this multipath disk are gone"
+    assert lost(layout)["/dev/mapper/mpathz"] == "all paths of this multipath disk are missing"
 
 
 @pytest.mark.parametrize("path", ["sdb", "sdc"])
@@ -600,7 +600,7 @@ def test_a_clone_is_no_further_disk_of_a_btrfs() -> None:
     recording["btrfs filesystem show --raw /dev/sdz"] = recording[f"btrfs filesystem show --raw /dev/{name}"]
     layout = capture(FakeShell(recording))
     assert layout[tree.id] == tree
-    assert lost(layout)["btrfs on /dev/sdz"] == f"a clone of what is on /dev/{name}"
+    assert lost(layout)["btrfs on /dev/sdz"] == f"a clone of the file system on /dev/{name}"
 
 
 def test_a_partition_of_an_array_is_one_to_old_tools_as_well() -> None:

@@ -130,7 +130,7 @@ def test_an_open_question_ends_an_unattended_run(tmp_path: Path) -> None:
 
 def test_a_run_without_a_terminal_is_unattended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, unattended=False)
-    with open("/dev/null") as nobody, pytest.raises(Refused, match="nobody can be asked"):
+    with open("/dev/null") as nobody, pytest.raises(Refused, match="this run is unattended"):
         monkeypatch.setattr(sys, "stdin", nobody)
         decide(here, layout())
 
@@ -152,7 +152,7 @@ def test_a_tie_is_a_question_with_the_first_blank_disk_as_its_default(
     said = capsys.readouterr().err
     assert "Which disk becomes disk A (/dev/sda)? A path, none, or quit [/dev/vda]: " in said
     assert "also here: /dev/vdc (blank)" in said
-    assert "That cannot be: there is no disk /dev/none" in said
+    assert "Not possible: there is no disk /dev/none" in said
 
 
 @pytest.mark.parametrize("typed", ["", "quit\n", "q\n"])
@@ -175,7 +175,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
         decide(here, layout())
     assert "disk A (/dev/sda)" in refused.value.message and "disk B (/dev/sdb)" in refused.value.message
-    assert "1 GiB, 10 GiB are needed" in refused.value.message
+    assert "1 GiB, the recovery needs 10 GiB" in refused.value.message
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_multipath_disk_without_paths_is_locked_and_never_read(tmp_path: Path)
     lsblk = next(command for command in shell._answers if command.startswith("lsblk"))
     shell._answers[lsblk] = json.dumps({"blockdevices": [node("vda", serial="A"), dead]})
     disks = {disk.path: disk for disk in look(run(shell, tmp_path, INCLUDE_DEVICES=["*"]), layout()).disks}
-    assert disks["/dev/mapper/mpathz"].locked == "all its paths are gone, nobody knows what it holds"
+    assert disks["/dev/mapper/mpathz"].locked == "all its paths are missing, so its contents are unknown"
     assert disks["/dev/mapper/mpathz"].holds and not disks["/dev/vda"].locked
 
 
@@ -292,7 +292,7 @@ def test_what_is_recorded_though_not_described_is_kept_in_place_or_given_up(tmp_
         node("vdb2", 5, type="part", fstype="ntfs", uuid="6A0"),
     ]
     here = machine(node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B", children=parts))
-    ntfs = LeftOut("ntfs on /dev/sdb2", "what lies on it (ntfs) is not described", True, ("disk:B",))
+    ntfs = LeftOut("ntfs on /dev/sdb2", "the ntfs on it is not described", True, ("disk:B",))
     mixed = other(ntfs, mounted=True)
     mixed = make((replace(i, marks=(mark(DATA), "6a0")) if i.id == "disk:B" else i for i in mixed), [ntfs])  # type: ignore[call-arg]
     kept = decide(run(here, tmp_path, KEEP_IN_PLACE=True), mixed).assignment
@@ -372,10 +372,10 @@ def test_a_damaged_record_of_usage_is_named(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_be_read_is_locked_and_never_counts_as_blank(tmp_path: Path) -> None:
     shell = machine(node("sdx"), sfdisk="sfdisk: cannot open /dev/sdx: Input/output error")
     (found,) = look(run(shell, tmp_path), layout()).disks
-    assert found.locked.startswith("it cannot be read, nobody knows what it holds: sfdisk failed")
+    assert found.locked.startswith("it cannot be read, so its contents are unknown: sfdisk failed")
 
 
-WINDOWS = LeftOut("ntfs on /dev/sdb", "what lies on it (ntfs) is not described", True, ("disk:B",))
+WINDOWS = LeftOut("ntfs on /dev/sdb", "the ntfs on it is not described", True, ("disk:B",))
 
 
 def other(*left_out: LeftOut, mounted: bool = False) -> Layout:
@@ -389,14 +389,14 @@ def test_a_disk_of_which_nothing_comes_back_is_left_alone_without_a_word(tmp_pat
     disks = node("vda", serial="B", fstype="ntfs", uuid="WINDOWS0"), node("vdb", serial="A")
     assignment, found, _ = decide(run(machine(*disks), tmp_path), other(WINDOWS))
     assert assignment.disks == {"disk:A": "/dev/vdb"}
-    assert "nothing on it comes back: ntfs on /dev/sdb" in assignment.spare["/dev/vda"]
+    assert "nothing on it is restored: ntfs on /dev/sdb" in assignment.spare["/dev/vda"]
     assert [disk.path for disk in found.disks if disk.spared] == ["/dev/vda"]
 
 
 def test_a_disk_that_is_left_alone_takes_the_place_of_no_other_unless_it_is_named(tmp_path: Path) -> None:
     """The system disk has died, and only that with Windows is left."""
     windows = machine(node("vda", serial="B", fstype="ntfs", uuid="WINDOWS0"))
-    with pytest.raises(Refused, match=r"no disk can take the place of disk A .*nothing on it comes back.*named"):
+    with pytest.raises(Refused, match=r"no disk can replace disk A .*nothing on it is restored.*you name it"):
         decide(run(windows, tmp_path), other(WINDOWS))
     here = run(windows, tmp_path, DISK_MAPPING=("A=/dev/vda",))
     assert decide(here, other(WINDOWS))[0].disks == {"disk:A": "/dev/vda"}
@@ -412,7 +412,7 @@ def test_a_disk_with_something_of_both_is_a_question_and_unattended_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mixed = other(WINDOWS, mounted=True)
-    with pytest.raises(Refused, match=r"what the disk holds would be lost.*ntfs on /dev/sdb") as refused:
+    with pytest.raises(Refused, match=r"the data on the disk would be lost.*ntfs on /dev/sdb") as refused:
         decide(run(both(), tmp_path), mixed)
     assert "GIVE_UP" in refused.value.hint and "DISK_MAPPING=( B=/dev/... )" in refused.value.hint
     monkeypatch.setattr(sys, "stdin", Terminal("\n"))
@@ -432,7 +432,7 @@ def test_what_would_be_lost_can_be_kept_in_place(
     monkeypatch.setattr(sys, "stdin", Terminal("keep\n"))
     assignment, *_ = decide(run(both(), tmp_path, unattended=False), mixed)
     assert [match.recorded.id for match in assignment.matches if match.keeps] == ["disk:B"]
-    assert "keep (to make only the rest again)" in capsys.readouterr().err
+    assert "keep (to recreate only the rest)" in capsys.readouterr().err
     # What is not recorded cannot be kept: nobody knows what it stands on.
     with pytest.raises(Refused, match="not recorded"):
         decide(run(both("xfs", "99999999-2222"), tmp_path, KEEP_IN_PLACE=True), mixed)
@@ -572,10 +572,10 @@ def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) ->
     stakes = at_stake(here, other(WINDOWS))
     assignment, *_ = decide(here, other(WINDOWS))
     assert list(destinies(assignment, stakes)) == [
-        "taken: disk A (/dev/sda) -> /dev/vda (same serial number, it carries what is recorded for this disk,"
+        "taken: disk A (/dev/sda) -> /dev/vda (same serial number, it holds what is recorded for this disk,"
         " same size): saved: /",
-        "left alone: disk B (/dev/sdb) -> nothing (nothing on it comes back: ntfs on /dev/sdb"
-        " (what lies on it (ntfs) is not described))",
+        "left alone: disk B (/dev/sdb) -> nothing (nothing on it is restored: ntfs on /dev/sdb"
+        " (the ntfs on it is not described))",
     ]
 
 
@@ -605,7 +605,7 @@ def test_a_file_system_that_was_empty_and_is_not_any_more_is_a_question_beside_w
 
     assert len(decided(EMPTY).assignment.disks) == 2
     assert len(decided(FILLED, GIVE_UP=(OLD,)).assignment.disks) == 2
-    with pytest.raises(Refused, match="and is not empty any more"):
+    with pytest.raises(Refused, match="but no longer is"):
         decided(FILLED)
     kept = decided(FILLED, KEEP_IN_PLACE=True)
     assert [match.recorded.id for match in kept.assignment.matches if match.keeps] == ["disk:B"]
@@ -624,8 +624,8 @@ def test_what_cannot_be_made_beside_another_of_its_name_is_refused_and_all_else_
     volume = PhysicalVolume("pv:PV000001", (old.id,), "PV000001", 9 * GIB)
     group = VolumeGroup("vg:sys", (volume.id,), "sys", "VG1", 4 << 20)
     for found in ({"marks": frozenset({"pv000001"})}, {"names": frozenset({"vg:sys"})}):
-        with pytest.raises(Refused, match="/dev/vdb, which is not taken, has ") as refused:
+        with pytest.raises(Refused, match="/dev/vdb, which the recovery leaves alone, also has ") as refused:
             planned(volume, group, **found)
         assert "DISK_MAPPING" in refused.value.hint
     made = planned(Ext(f"fs:{ROOT}", (old.id,), ROOT, version=4), marks=frozenset({mark(ROOT)}))
-    assert [note for note in made.notes if "/dev/vdb, which is not taken" in note]
+    assert [note for note in made.notes if "/dev/vdb, which the recovery leaves alone" in note]

@@ -43,7 +43,7 @@ def test_a_degraded_array_has_lost_a_member() -> None:
     array = Array("md:u", ("disk:S1", "disk:S2"), "raid1", 2, "1.2", "u")
     other = Disk("disk:S2", (), GIB)
     assert compare(layout(DISK, other, array), layout(DISK, replace(array, needs=("disk:S1",), missing=(1,)))) == [
-        "disk S2 is gone",
+        "disk S2 is missing",
         "RAID array u now lies on disk:S1 instead of disk:S1, disk:S2",
     ]
 
@@ -51,7 +51,7 @@ def test_a_degraded_array_has_lost_a_member() -> None:
 def test_something_new_something_gone() -> None:
     part = Partition("partition:p", ("disk:S1",), 1, 0, GIB, "83", device="/dev/sda1")
     assert compare(layout(DISK, ROOT), layout(DISK, part)) == [
-        "logical volume debian/root is gone",
+        "logical volume debian/root is missing",
         "partition p (/dev/sda1) is new",
     ]
 
@@ -78,7 +78,7 @@ def test_parts_of_an_item_are_told_in_words() -> None:
 def test_an_item_that_became_another_type() -> None:
     before = Ext("fs:u", ("disk:S1",))
     now = replace(ROOT, id="fs:u")
-    assert compare(layout(DISK, before), layout(DISK, now)) == ["file system u is now of the type 'lv'"]
+    assert compare(layout(DISK, before), layout(DISK, now)) == ["file system u now has the type 'lv'"]
 
 
 def test_sizes_that_differ_never_read_the_same() -> None:

@@ -64,14 +64,14 @@ def test_a_file_system_that_nobody_mounted_is_lost_unless_it_is_known_to_be_empt
 @pytest.mark.parametrize(
     "entry",
     [
-        LeftOut("ntfs on /dev/sdb", "what lies on it (ntfs) is not described", True, ("disk:B",)),
+        LeftOut("ntfs on /dev/sdb", "the ntfs on it is not described", True, ("disk:B",)),
         LeftOut("inside /dev/sdb", "the LUKS volume is closed", True, ("disk:B",)),
-        LeftOut("/dev/sdb", "member of an array that does not run", True, ("disk:B",)),
+        LeftOut("/dev/sdb", "member of a stopped array", True, ("disk:B",)),
     ],
     ids=["file system of others", "closed volume", "stopped array"],
 )
 def test_a_disk_that_holds_only_what_is_not_described_is_left_alone(entry: LeftOut) -> None:
-    assert alone(left_out=(entry,)) == f"nothing on it comes back: {entry.name} ({entry.reason})"
+    assert alone(left_out=(entry,)) == f"nothing on it is restored: {entry.name} ({entry.reason})"
 
 
 def test_names_that_nothing_has_are_told() -> None:
@@ -109,7 +109,7 @@ def test_what_a_setting_names_is_lost_with_its_disk_though_there_be_nothing_in_i
     more: tuple[Item, ...], exclusions: Exclusions, setting: str
 ) -> None:
     reason = alone(*GROUP, *more, exclusions=exclusions)
-    assert reason.startswith("nothing on it comes back") and setting in reason
+    assert reason.startswith("nothing on it is restored") and setting in reason
     home = (Ext("fs:home", ("disk:B",)), Mount("mount:/home", ("fs:home", "mount:/"), "/home", "ext4"))
     assert LOST in fates(OTHER, *GROUP, *more, *home, exclusions=exclusions).values()
 
@@ -125,7 +125,7 @@ def test_a_partition_for_a_boot_loader_comes_back_without_a_file_system() -> Non
     place = Partition("partition:p", ("disk:B",), 1, 1 << 20, 1 << 20, code)
     assert alone(place) == ""
     # But nobody's files are lost for it.
-    assert "nothing on it comes back" in alone(place, Ext("fs:data", ("disk:B",)))
+    assert "nothing on it is restored" in alone(place, Ext("fs:data", ("disk:B",)))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_an_empty_word_names_nothing_also_where_a_label_is_missing() -> None:
 def test_the_disk_of_the_backup_is_left_alone_unless_the_backups_are_copied_elsewhere() -> None:
     items = (Ext("fs:data", ("disk:B",)), DATA)
     assert "it holds the backup" in alone(*items, backups={"/data": (LOST, "it holds the backup")})
-    assert alone(*items, backups={"/data": (REMADE, "backups, which are copied elsewhere")}) == ""
+    assert alone(*items, backups={"/data": (REMADE, "backups, copied elsewhere")}) == ""
 
 
 def test_a_disk_is_not_taken_because_all_that_is_on_it_is_given_up() -> None:
@@ -244,7 +244,7 @@ def test_a_disk_is_not_taken_because_all_that_is_on_it_is_given_up() -> None:
 
 
 def test_a_disk_with_something_of_both_says_what_is_lost() -> None:
-    windows = LeftOut("ntfs on /dev/sda", "what lies on it (ntfs) is not described", True, ("disk:A",))
+    windows = LeftOut("ntfs on /dev/sda", "the ntfs on it is not described", True, ("disk:A",))
     layout = Layout((*ROOT,), (windows,))
     stake = stakes(layout, contents(layout, Exclusions()))["disk:A"]
     assert [content.title for content in stake.given_back] == ["/"]

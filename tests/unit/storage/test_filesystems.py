@@ -112,7 +112,7 @@ def test_a_journal_elsewhere_is_made_before_its_file_system() -> None:
     made, _ = ext_recreate.recreate(item, here)
     assert "-J device=/dev/sd2" in words(made) and "-J device" not in " ".join(made.trial)
     lonely = replace(EXT, journal_uuid="j")
-    assert "journal j is on a device that is not here" in refusals(site(lonely), CORE_KINDS)[0]
+    assert "journal j is on a device that is missing" in refusals(site(lonely), CORE_KINDS)[0]
 
 
 SWAPS = "/srv/a\\x20dir/swap\\xc3\\xa4 file 8384512\n"

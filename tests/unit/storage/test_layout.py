@@ -75,8 +75,8 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"version": 1', '"version": 99', "version 99 is not known"),
-        ('"version": 1', '"version": true', "version true is not known"),
+        ('"version": 1', '"version": 99', "reads only version 1, not 99"),
+        ('"version": 1', '"version": true', "reads only version 1, not true"),
         ('"version": 1,', "", "it has no version"),
         ('"size": 1000', '"size": 1000,', "line 4, column"),
         (
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         ),
         ('"size": 1000', '"size": true', "line 4: 'size' of item 'disk:a' must be a whole number, not true"),
         ('"size": 1000', '"size": 1.5', "line 4: 'size' of item 'disk:a' must be a whole number"),
-        ('"size": 1000', '"size": NaN', "NaN is no number"),
+        ('"size": 1000', '"size": NaN', "NaN is not a valid number"),
         ('"size": 1000', '"size": 1, "size": 2', "line 4: 'size' is given twice"),
         (', "size": 1000', "", "line 4: item 'disk:a' lacks the field 'size'"),
         ('"size": 1000', '"size": 1, "length": 2', "line 4: item 'disk:a' has the unknown field 'length'"),
@@ -95,12 +95,12 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         (
             '"needs": ["disk:a"]',
             '"needs": ["disk:c"]',
-            "line 8: item 'fs:b' needs 'disk:c', which is not there",
+            "line 8: item 'fs:b' needs 'disk:c', which is missing",
         ),
         ('"needs": []', '"needs": ["fs:b"]', "need each other"),
         ('"id": "fs:b"', '"id": "disk:a"', "line 6: the id 'disk:a' is given twice"),
         ('"id": "fs:b",', "", "an item must be an object with an id"),
-        ('"items"', '"parts"', "'parts' is no part of a layout"),
+        ('"items"', '"parts"', "'parts' is not part of a layout"),
         ('"version": 1,', '"version": 1, "left_out": {},', "'left_out' must be a list"),
         (LAYOUT, "[]", "it has no version"),
         (LAYOUT, "", "this is not JSON"),
@@ -126,7 +126,7 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_layout_made_in_memory_is_validated_too() -> None:
-    with pytest.raises(ConfigurationError, match="'disk:a', which is not there"):
+    with pytest.raises(ConfigurationError, match="'disk:a', which is missing"):
         validate(make([Ext("fs:b", ("disk:a",))]))
 
 

@@ -78,7 +78,7 @@ def test_namespaces_of_one_controller_are_told_apart_by_their_wwn() -> None:
 
 def test_a_blank_disk_of_a_network_takes_no_place_of_one_that_was_in_the_machine() -> None:
     lun = here("/dev/sdb", transport="iscsi")
-    assert "no disk can take the place" in matched([disk("/dev/sda", transport="sata")], [lun]).problems[0]
+    assert "no disk can replace" in matched([disk("/dev/sda", transport="sata")], [lun]).problems[0]
     assert pairs(matched([disk("/dev/sda", transport="iscsi")], [lun])) == {"/dev/sda": "/dev/sdb"}
 
 
@@ -130,7 +130,7 @@ def test_a_disk_is_known_by_what_lies_on_it() -> None:
 def test_a_clone_makes_it_a_question() -> None:
     found = matched([A], [here("/dev/sda", serial="AAA"), here("/dev/sdb", serial="AAA")])
     assert [match.path for match in found.questions] == ["/dev/sda"]
-    assert "which several have" in str(found.questions[0])
+    assert "which several disks have" in str(found.questions[0])
 
 
 @pytest.mark.parametrize(
@@ -189,19 +189,19 @@ def test_a_locked_disk_is_never_taken() -> None:
 
 def test_a_removable_disk_is_taken_only_when_it_is_named() -> None:
     stick = here("/dev/sdb", transport="usb")
-    assert "only taken when it is named" in matched([A], [stick]).problems[0]
+    assert "uses it only if you name it" in matched([A], [stick]).problems[0]
     assert not matched([A], [stick], {"/dev/sda": "/dev/sdb"}).problems
 
 
 def test_a_disk_that_is_too_small_is_no_candidate() -> None:
     found = matched([A], [here("/dev/sda", 9, serial="AAA")])
-    assert "9 GiB, 10 GiB are needed" in found.problems[0]
+    assert "9 GiB, the recovery needs 10 GiB" in found.problems[0]
     assert not matched([A], [here("/dev/sda", 9, serial="AAA")], minimum={A.id: 5 * GIB}).problems
 
 
 def test_fewer_disks_than_needed() -> None:
     found = matched([A, B], [here("/dev/vda")])
-    assert len(found.problems) == 1 and "no disk can take the place of disk" in found.problems[0]
+    assert len(found.problems) == 1 and "no disk can replace disk" in found.problems[0]
 
 
 def test_an_answer_decides() -> None:
@@ -216,7 +216,7 @@ def test_an_answer_decides() -> None:
         ({"CCC": "/dev/vda"}, "no disk CCC is recorded"),
         ({"AAA": "/dev/vdz"}, "there is no disk /dev/vdz"),
         ({"AAA": "/dev/vda", "BBB": "/dev/vda"}, "/dev/vda was chosen for disk AAA (/dev/sda) and for disk BBB"),
-        ({"AAA": "/dev/vdc"}, "1 GiB, 10 GiB are needed"),
+        ({"AAA": "/dev/vdc"}, "1 GiB, the recovery needs 10 GiB"),
     ],
 )
 def test_an_answer_that_cannot_be_is_named(answers: dict[str, str], said: str) -> None:

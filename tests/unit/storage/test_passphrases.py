@@ -50,5 +50,5 @@ def test_where_nobody_can_be_asked_it_is_said_what_was_wrong(
     monkeypatch: pytest.MonkeyPatch, known: str, why: str
 ) -> None:
     monkeypatch.setattr(questions, "is_interactive", lambda _run: False)
-    with pytest.raises(Refused, match=f"LUKS_PASSPHRASE {why}, and nobody can be asked"):
+    with pytest.raises(Refused, match=f"LUKS_PASSPHRASE {why}, and this run is unattended"):
         unlock(machine(known), VAULT, lambda _word: False)

@@ -156,6 +156,6 @@ def test_the_volume_with_most_room_shrinks() -> None:
 def test_partitions_of_an_edited_layout_must_not_lie_on_each_other() -> None:
     layout = disk("gpt", (1, 1, 512, "83"), (2, 500, 100, "83"), (3, 9000, 2000, "83"))
     assert fit(layout, {}, {}).problems == (
-        "partition 2 begins before the end of the one before it",
-        "partition 3 ends behind the end of its disk",
+        "partition 2 begins before the end of the previous partition",
+        "partition 3 ends after the end of its disk",
     )

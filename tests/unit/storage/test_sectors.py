@@ -96,7 +96,7 @@ def test_a_boot_loader_begins_where_it_did_in_smaller_sectors() -> None:
 @pytest.mark.parametrize(
     ("item", "why"),
     [
-        (part(1, 63 * 512, 100 * MIB), "begins at byte 32256, where no sector of 4096 bytes does"),
+        (part(1, 63 * 512, 100 * MIB), "begins at byte 32256, which is not a multiple of the sector size, 4096"),
         (part(1, 34 * 512, 100 * MIB), "begins at byte 17408"),
         (part(1, MIB, 512), "is smaller than a sector"),
     ],
@@ -159,7 +159,7 @@ def test_what_may_not_be_smaller_does_not_leave_it(above: tuple[Item, ...]) -> N
 
 def test_an_mbr_counts_no_further_in_smaller_sectors() -> None:
     large = part(1, MIB, 3 << 40)
-    with pytest.raises(Refused, match="ends behind what an MBR can count in sectors of 512 bytes"):
+    with pytest.raises(Refused, match="ends beyond what an MBR can address in sectors of 512 bytes"):
         items = [
             replace(i, size=4 << 40) if isinstance(i, Disk) else i for i in recorded(large, label="dos", sector=4096)
         ]
@@ -180,7 +180,7 @@ def test_blocks_are_no_smaller_than_sectors() -> None:
     assert [
         note
         for note in made.notes
-        if "its blocks have 4096 bytes as the sectors of its disk, and no longer 1024" in note
+        if "its blocks now have 4096 bytes, like the sectors of its disk, instead of 1024" in note
     ]
     assert " -J " not in words(planned(recorded(part(1, MIB, 100 * MIB), ext(journal_size=MIB)), 4096), "mke2fs")
     assert " -b 1024 " in words(planned(recorded(part(1, MIB, 100 * MIB), item), 512), "mke2fs")
@@ -191,14 +191,14 @@ def test_blocks_are_no_smaller_than_sectors() -> None:
     [
         (
             [Xfs("fs:1", ("partition:1",), "1", data=("bsize=1024", "blocks=102400"))],
-            "blocks of 1024 bytes are smaller",
+            "blocks have 1024 bytes, less than",
         ),
         (
             [
                 Journal("journal:1", ("partition:2",), "j", blocks=1, block_size=1024),
                 ext(needs=("partition:1", "journal:1")),
             ],
-            "with a journal on another device, blocks of 1024 bytes",
+            "its journal is on another device, so its blocks of 1024 bytes",
         ),
         ([luks(2049 * 512)], "its data begin at byte 1049088"),
     ],
@@ -232,7 +232,7 @@ def test_a_fat_has_enough_clusters_for_its_bits(size: int, sector: int, now: int
     )
     made = planned(recorded(part(1, MIB, size * MIB), item, sector=sector), now)
     assert words(made, "mkfs.vfat") == expected
-    assert bool([note for note in made.notes if "its clusters" in note]) is (sector != now)
+    assert bool([note for note in made.notes if "its cluster size" in note]) is (sector != now)
 
 
 def test_an_array_takes_no_more_of_its_members_than_they_have() -> None:

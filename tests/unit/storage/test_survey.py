@@ -71,7 +71,7 @@ def test_what_is_mounted_on_demand_is_mounted() -> None:
         "stat --format=%i /archive/.",
         "stat --format=%i /efi/.",
     ]
-    assert len(warnings) == 1 and warnings[0].startswith("/efi is mounted on demand, but not now: ")
+    assert len(warnings) == 1 and warnings[0].startswith("/efi is mounted on demand, but cannot be mounted now: ")
 
 
 def test_a_server_is_not_woken() -> None:

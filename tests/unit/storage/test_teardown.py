@@ -76,7 +76,7 @@ def test_what_is_lost_is_said() -> None:
 
 
 def test_an_array_that_another_disk_shares_is_left_alone() -> None:
-    with pytest.raises(Refused, match="/dev/md0 also stands on /dev/sdb1"):
+    with pytest.raises(Refused, match="/dev/md0 also lies on /dev/sdb1"):
         teardown(machine(*STACK), ["/dev/sda"], CORE_KINDS)
 
 

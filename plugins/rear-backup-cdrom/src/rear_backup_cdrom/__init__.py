@@ -30,7 +30,7 @@ def rear_prep() -> Iterable[Step]:
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
     if "backup" in run.phases:
-        yield Step(90, "Check that there is room to make the media", check_room)
+        yield Step(90, "Check that there is room for the media", check_room)
 
 
 @hookimpl
@@ -60,7 +60,7 @@ def check_media(run: Run) -> None:
         return
     if "output" not in run.phases:
         raise ConfigurationError(
-            "BACKUP=CDROM keeps the backup on the rescue media, and this command makes none", "run `rear mkbackup`"
+            "BACKUP=CDROM keeps the backup on the rescue media, but this command creates none", "run `rear mkbackup`"
         )
     check_tools(run)
 

@@ -50,7 +50,7 @@ class Discs:
         for disc in self._look().discs:
             if disc.manifest.created == name:
                 return disc.text
-        raise Refused(f"the discs of the backup {name} are gone", "put one of them into a drive and run it again")
+        raise Refused(f"the discs of the backup {name} are missing", "put one of them into a drive and run it again")
 
     def volume(self, name: str, found: Manifest, number: int) -> Iterator[memoryview]:
         def is_it(disc: Disc) -> bool:
@@ -97,10 +97,10 @@ class Discs:
         release(self.run)
         self.run.report.say(f"Needed: {wanted}")
         self.run.report.say(f"Found: {found}")
-        questions.wait(self.run, "Put it into a drive", quits=f"ended while waiting for {wanted}, as asked")
+        questions.wait(self.run, "Put it into a drive", quits=f"stopped while waiting for {wanted}, as requested")
 
     def _refuse(self, wanted: str, found: Found) -> None:
         raise Refused(
-            f"nobody can be asked for {wanted}; found: {found}",
+            f"this run is unattended and cannot ask for {wanted}; found: {found}",
             "put each disc into a drive of its own, or copy it to a stick, or recover without -n",
         )

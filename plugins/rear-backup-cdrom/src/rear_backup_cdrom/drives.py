@@ -156,7 +156,7 @@ def release(run: Run) -> None:
             try:
                 open_drive(source.path)
             except OSError as error:
-                run.report.log(f"{source.path} does not open: {error.strerror}")
+                run.report.log(f"{source.path} cannot be opened: {error.strerror}")
 
 
 def open_drive(path: str) -> None:

@@ -45,9 +45,9 @@ def check_space(run: Run, found: Room, amount: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < pieces + largest:
         raise Refused(
-            f"{existing} has {free // MIB} MiB free; the backup and the images made of it need at least"
+            f"{existing} has {free // MIB} MiB free; the backup and its images need at least"
             f" {(pieces + largest) // MIB} MiB",
-            "make room there, or make the media in another place (ISO_DIR); BACKUP_PROG_EXCLUDE leaves files out",
+            "make room there, or create the media in another place (ISO_DIR); BACKUP_PROG_EXCLUDE leaves files out",
         )
 
 
@@ -73,7 +73,7 @@ def new(run: Run, archive: str, home: str) -> Iterator[Pieces]:
     except OSError as error:
         raise RearError(
             f"cannot write the backup to {directory}: {error.strerror}",
-            "make room there; the previous media are as they were",
+            "make room there; the previous media are unchanged",
         ) from error
 
 
@@ -123,7 +123,9 @@ class Pieces:
         self.volumes.append(volume)
         if not last:
             if self.room.further is not None and self.room.further <= SMALL_FILES:
-                raise RearError("the backup is larger than the medium, and there is only one", "use larger media")
+                raise RearError(
+                    "the backup is larger than the medium, and this output supports only one", "use larger media"
+                )
             self._begin()
 
     def close(self) -> None:

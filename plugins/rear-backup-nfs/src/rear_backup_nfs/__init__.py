@@ -27,8 +27,8 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "BACKUP_URL",
         Url,
-        help="Where backups are kept: nfs://server/export, a disk as usb:///dev/disk/by-label/REAR-000, or"
-        " file:///folder. Left empty no backup is prepared; the rescue media are made all the same.",
+        help="Where to keep backups: nfs://server/export, a disk such as usb:///dev/disk/by-label/REAR-000, or"
+        " file:///folder. If empty, rear creates the rescue media without preparing a backup.",
     )
     yield Setting(
         "BACKUP_OPTIONS", str, default="rw,noatime",
@@ -49,7 +49,7 @@ def rear_rescue_contents(run: Run) -> Contents:
 
 @hookimpl
 def rear_prep() -> Iterable[Step]:
-    yield Step(40, "Check that the place of the backup can be written", check_place)
+    yield Step(40, "Check that the place of the backup is writable", check_place)
 
 
 @hookimpl
@@ -117,7 +117,7 @@ def check_place(run: Run) -> None:
 
     url = run.settings["BACKUP_URL"]
     if url is None and "backup" not in run.phases:
-        run.report.detail("BACKUP_URL is not set: only the rescue system is prepared")
+        run.report.detail("BACKUP_URL is not set: preparing only the rescue system")
         return
     if url and url.scheme == "file":
         check_mounted(run, url, "BACKUP_URL", prefix(run))

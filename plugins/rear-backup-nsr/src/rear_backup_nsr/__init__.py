@@ -31,32 +31,33 @@ NOTABLE = FAILED + r"|^(?:Received|Recovering) \d+"
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "NSRSERVER", str, help="Host name of the NetWorker server. Left empty it is the first one in /nsr/res/servers."
+        "NSRSERVER", str, help="Host name of the NetWorker server. If empty: the first one in /nsr/res/servers."
     )
     yield Setting(
         "NSR_CLIENT_NAME",
         str,
-        help="Name of this machine's client resource on the server. Left empty it is the host name.",
+        help="Name of this machine's client resource on the server. If empty: the host name.",
     )
     yield Setting(
         "NSR_SAVE_SETS",
         list,
-        help="Save sets, by path, to save and restore. Left empty they are the mount points of all file systems that a"
-        " recovery makes again.",
+        help="Save sets, by path, to save and restore. If empty: the mount points of all file systems that a"
+        " recovery recreates.",
     )
     yield Setting(
         "NSR_RECOVER_TIME",
         str,
-        help="Time, as 2026-11-22 18:30:00 or a date alone, as of which files are restored. Left empty it is the newest"
-        " backup; the option --backup of `rear recover` comes before it.",
+        help="Restore files as of this time: 2026-11-22 18:30:00, or a date alone. If empty: the newest backup. The"
+        " option --backup of `rear recover` takes precedence.",
     )
     yield Setting(
-        "NSR_POOL_NAME", str, help="Pool that `rear mkbackup` saves to. Left empty the server chooses by its rules."
+        "NSR_POOL_NAME", str, help="Pool that `rear mkbackup` saves to. If empty, the server chooses by its rules."
     )
     yield Setting(
         "NSR_RETENTION_TIME",
         str,
-        help="How long what `rear mkbackup` saves is kept, as in '2 weeks'. Left empty the client's policy says it.",
+        help="How long the server keeps what `rear mkbackup` saves, such as '2 weeks'. If empty, the client's policy"
+        " decides.",
     )
     yield Setting("NSR_RESULT_SAVE", bool, default=False, help="Whether `save` also keeps the finished rescue media.")
 
@@ -77,7 +78,7 @@ def rear_prep() -> Iterable[Step]:
 def rear_analyse_dr() -> Iterable[Step]:
     from rear_core.archive import external
 
-    yield Step(50, "Note which file systems must be in the backup", external.record)
+    yield Step(50, "Record which file systems must be in the backup", external.record)
 
 
 @hookimpl
@@ -195,7 +196,7 @@ def check_backup(run: Run) -> None:
     external.prove(run, wanted, there, when)
     # recover goes by the file index of the client, which is one tree whatever save sets it is made of.
     for path in sorted({path for path in there if path.startswith("/")} - {system.path for system in wanted}):
-        run.report.warn(f"the server also has {path}: recover brings it back as well, into the file system above it")
+        run.report.warn(f"the server also has {path}: recover restores it too, into the file system above it")
 
 
 def restore_files(run: Run) -> None:

@@ -25,13 +25,12 @@ def rear_settings() -> Iterable[Setting]:
         default=256 << 10,
         aliases=("TAPE_BLOCKSIZE",),
         check=_block_size,
-        help="Bytes in each record of a backup on tape. The drive and its host adapter must take records of that size;"
-        " small ones keep a fast drive from streaming.",
+        help="Bytes in each record of a backup on tape. The drive and its host adapter must accept records of that"
+        " size; small records keep a fast drive from streaming.",
     )
     yield Setting(
         "TAPE_VERIFY", bool, default=True,
-        help="Whether each tape is read back as soon as it is written, and compared with the checksum of what was sent"
-        " to it.",
+        help="Whether rear reads each tape back after writing it, and compares it with the checksum of what it sent.",
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ class Tapes:
         except OSError as error:
             raise RearError(
                 f"cannot write to {self}: {error.strerror}",
-                "clean the drive, or use another tape; if not even the first record is taken, set TAPE_BLOCK_SIZE to a"
+                "clean the drive, or use another tape; if even the first record fails, set TAPE_BLOCK_SIZE to a"
                 " smaller size",
             ) from error
         finally:
@@ -66,7 +66,7 @@ class Tapes:
             return []
         self.run.report.say(f"{self.device}: {header}")
         if header.machine != self.machine:
-            raise Refused(f"{self} belongs to {header.machine}, not to {self.machine}", "put in one of this machine")
+            raise Refused(f"{self} belongs to {header.machine}, not to {self.machine}", "insert a tape of this machine")
         return [header.backup]
 
     def manifest(self, name: str) -> str:
@@ -112,7 +112,7 @@ class Tapes:
 
     def check_writable(self, tape: Tape, name: str = "") -> None:
         """Raise `Refused` when a tape holds what must not be lost; an older backup of this machine may."""
-        advice = f"put in a tape of {self.machine}; if that backup is not needed any more: rear format {self.device}"
+        advice = f"insert a tape of {self.machine}; if you no longer need that backup: rear format {self.device}"
         label = go_to_data(tape, self.device)
         try:
             header = read_header(tape)
@@ -127,15 +127,15 @@ class Tapes:
         if signature.is_other(header.signer, signature.known_marks(self.run)):
             raise Refused(f"{self} holds {header}, and {OTHER_KEY}", advice)
         if header.backup == name:
-            raise Refused(f"{self} holds {header}, which was written just now", "put in another tape")
+            raise Refused(f"{self} holds {header}, which this run wrote", "insert another tape")
         if self.identity and not header.identity:
-            problem = f"{self} holds {header}, and does not say whether that is this machine or another of its name"
+            problem = f"{self} holds {header}, which may be of this machine or of another with the same name"
             self._give_up(header, problem, advice)
 
     def _give_up(self, tape: Header | Label, problem: str, advice: str) -> None:
         """Have somebody agree, once for each tape, that what is on it gets lost; raise `Refused` otherwise."""
         if tape not in GIVEN_UP:
-            agree(self.run, problem, advice, "Write over it")
+            agree(self.run, problem, advice, "Overwrite it")
             GIVEN_UP.add(tape)
 
     def wanted(self, title: str, name: str, found: Callable[[Header, Tape], Found | None]) -> Found:
@@ -157,13 +157,13 @@ class Tapes:
         """Have the user change the tape; whether what another one holds may be lost. Raises `error` without a user."""
         if not questions.is_interactive(self.run):
             raise error(
-                f"{reason}; needed is {title}, and nobody can be asked to change the tape",
+                f"{reason}; {title} is needed, but this run is unattended",
                 "run it on a terminal and without -n",
             )
         self.eject()
         self.run.report.say(f"{reason}.")
-        quits = f"{title} was not put into {self.device}, as asked"
-        more = ", or type erase to lose what another tape holds, or quit: " if may_erase else ", or type quit: "
+        quits = f"stopped before {title} was inserted into {self.device}, as requested"
+        more = ", or type erase to overwrite the tape that is in it, or quit: " if may_erase else ", or type quit: "
         answers = {"": False, "erase": True} if may_erase else {"": False}
         question = f"Put {title} into {self.device} and press Enter{more}"
         return questions.choose(self.run, question, answers, quits=quits)

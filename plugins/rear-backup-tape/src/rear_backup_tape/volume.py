@@ -77,7 +77,7 @@ def _header(record: bytes) -> Header:
     try:
         found = json.loads(record)
         if found.pop("format") not in (FORMAT, BEFORE):
-            raise Refused("the tape was written by another version of rear", "restore it with that one")
+            raise Refused("another version of rear wrote the tape", "restore it with that version")
         header = Header(**found)
         numbers = isinstance(header.volume, int) and 0 < header.block_size <= LARGEST_BLOCK
         if numbers and all(
@@ -86,7 +86,7 @@ def _header(record: bytes) -> Header:
             return header
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
-    raise Unreadable("what follows its label is no header of a backup", "find out who has written it")
+    raise Unreadable("what follows its label is not the header of a backup", "find out what wrote it")
 
 
 def write_text(tape: Tape, name: str, text: str, block_size: int) -> None:

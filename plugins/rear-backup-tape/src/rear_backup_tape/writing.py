@@ -79,7 +79,7 @@ class Writing:
                 progress.at(done)
             progress.end()
             if not same or read_texts(self.tape, self.block_size) != self.texts:
-                raise RearError(f"{self.header} is not as it was written", "clean the drive, or use another tape")
+                raise RearError(f"{self.header} differs from what was written", "clean the drive, or use another tape")
         self.tape.rewind()
         self.run.report.say(f"{self.tapes} holds {self.header} now ({size(self.part.size)})")
 
@@ -93,7 +93,9 @@ class Writing:
                 return self.begin(erase=erase)
             except (Refused, OSError) as error:
                 self.close()
-                reason = error.message if isinstance(error, Refused) else f"{self.tapes} is no good: {error.strerror}"
+                reason = (
+                    error.message if isinstance(error, Refused) else f"{self.tapes} cannot be used: {error.strerror}"
+                )
 
     def close(self) -> None:
         """Let go of the tape."""

@@ -31,26 +31,26 @@ def rear_settings() -> Iterable[Setting]:
         "TSM_CLIENT_DIR",
         str,
         default=CLIENT_DIR,
-        help="Folder of the Storage Protect client with dsm.sys and dsm.opt; dsmc gets it as DSM_DIR.",
+        help="Folder of the Storage Protect client with dsm.sys and dsm.opt; rear passes it to dsmc as DSM_DIR.",
     )
     yield Setting(
         "TSM_ASNODENAME",
         str,
-        help="Node whose files are saved and restored, when this machine's own node acts for it (grant proxynode).",
+        help="Node whose files to save and restore, if this machine's own node acts for it (grant proxynode).",
     )
     yield Setting(
         "TSM_FILESPACES",
         list,
-        help="File spaces to save and restore. Left empty they are the mount points of all file systems that a recovery"
-        " makes again.",
+        help="File spaces to save and restore. If empty: the mount points of all file systems that a recovery"
+        " recreates.",
     )
     yield Setting(
         "TSM_RESTORE_PIT_DATE",
         str,
-        help="Date, as 2026-11-22, as of which files are restored. Left empty it is the newest backup; the option"
-        " --backup of `rear recover` comes before it.",
+        help="Restore files as of this date, such as 2026-11-22. If empty: the newest backup. The option --backup of"
+        " `rear recover` takes precedence.",
     )
-    yield Setting("TSM_RESTORE_PIT_TIME", str, help="Time of that day, as 18:30:00. Left empty it is the day's end.")
+    yield Setting("TSM_RESTORE_PIT_TIME", str, help="Time of that day, such as 18:30:00. If empty: the end of the day.")
     yield Setting(
         "TSM_DSMC_RESTORE_OPTIONS", list, help="Further options of `dsmc restore`, such as -resourceutilization=10."
     )
@@ -58,7 +58,7 @@ def rear_settings() -> Iterable[Setting]:
         "TSM_RESULT_SAVE", bool, default=False, help="Whether `dsmc archive` also keeps the finished rescue media."
     )
     yield Setting(
-        "TSM_ARCHIVE_MGMT_CLASS", str, help="Management class of these archives. Left empty it is the server's default."
+        "TSM_ARCHIVE_MGMT_CLASS", str, help="Management class of these archives. If empty: the server's default."
     )
 
 
@@ -89,7 +89,7 @@ def rear_prep() -> Iterable[Step]:
 def rear_analyse_dr() -> Iterable[Step]:
     from rear_core.archive import external
 
-    yield Step(50, "Note which file systems must be in the backup", external.record)
+    yield Step(50, "Record which file systems must be in the backup", external.record)
 
 
 @hookimpl
@@ -112,7 +112,7 @@ def rear_output(run: Run) -> Iterable[Step]:
 @hookimpl
 def rear_config(run: Run) -> Iterable[Step]:
     if not run.demo:
-        yield Step(50, "Make the folders of the client's logs", make_folders)
+        yield Step(50, "Create the folders of the client's logs", make_folders)
 
 
 @hookimpl
@@ -217,7 +217,7 @@ def log_in(run: Run) -> None:
         return
     if not questions.is_interactive(run):
         raise Refused(
-            "dsmc has no stored password, and nobody can be asked",
+            "dsmc has no stored password, and this run is unattended",
             f"recover without -n; or allow the password on the media: RESCUE_ALLOW_SECRETS+=( '{folder}/TSM.*' )",
         )
     run.report.say("The password of this node is not on the rescue media. The client asks for it now:")

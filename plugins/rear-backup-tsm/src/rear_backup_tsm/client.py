@@ -57,7 +57,7 @@ def check_session(run: Run) -> None:
     try:
         outcome = query(run, "session")
     except ProgramFailed as error:
-        raise Refused(f"the Storage Protect server cannot be asked: {error.message}", advice) from error
+        raise Refused(f"cannot query the Storage Protect server: {error.message}", advice) from error
     if outcome.status == FAILED:
         found = re.findall(r"ANS\d{4}[ES].*", outcome.output)
         reason = found[-1].strip() if found else "dsmc ended with 12"
@@ -98,7 +98,7 @@ def has_files(run: Run, path: str, when: datetime | None) -> bool:
     """
     outcome = query(run, "backup", f"{path.rstrip('/')}/*", *FORMATS, *point_in_time(when))
     if outcome.status == FAILED and not NO_MATCH.search(outcome.output):
-        raise Refused(f"the server cannot be asked for {path}: {outcome.output.splitlines()[-1]}", "see the log")
+        raise Refused(f"cannot query the server for {path}: {outcome.output.splitlines()[-1]}", "see the log")
     return bool(re.search(r"^\s*[\d,]+\s+\S?B\s.*\s/", outcome.stdout, re.MULTILINE))
 
 

@@ -35,13 +35,13 @@ from rear_core.run import Options
     metavar="MINUTES",
     show_default=True,
     type=click.IntRange(min=1),
-    help="End a rehearsal that takes longer.",
+    help="Stop a rehearsal that takes longer.",
 )
 @click.option(
     "--backup",
     default="",
     metavar="DATE",
-    help="Use the newest backup of that date or before, as 2026-11-22 or 2026-11-22T1830, in UTC.",
+    help="Use the newest backup of that date or before, such as 2026-11-22 or 2026-11-22T1830, in UTC.",
 )
 @click.pass_obj
 def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit: int, backup: str) -> None:
@@ -49,9 +49,9 @@ def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit
 
     Boots the rescue image ISO (the newest one of this machine) with blank disks of the recorded sizes, recovers from
     the backup, compares every file with it, starts the result and shuts it down. Touches neither the disks nor the
-    network of this machine. The report is kept in /var/lib/rear/drill.
+    network of this machine. It keeps the report in /var/lib/rear/drill.
 
-    Exit status: 0 the machine came back, 1 it did not, 3 the rehearsal could not begin.
+    Exit status: 0 the recovery worked, 1 it did not, 3 the rehearsal could not start.
     """
     # The help of rear imports every command: what one does comes later.
     from . import command

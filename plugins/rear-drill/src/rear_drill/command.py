@@ -90,7 +90,7 @@ def check_host(run: Run, wishes: Wishes) -> None:
         raise Refused("xorriso is not installed", run.plugins.install_advice(["xorriso"]))
     if available() < wishes.memory * MIB:
         raise Refused(
-            f"{available() // MIB} MiB of memory are available, the virtual machine is to have {wishes.memory}",
+            f"{available() // MIB} MiB of memory are available, but the virtual machine needs {wishes.memory}",
             "give it less with --memory MIB",
         )
 
@@ -123,7 +123,7 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
     method = told.settings["BACKUP"]
     if method.upper() not in METHODS:
         raise Refused(
-            f"backups of BACKUP={method} cannot be handed to a virtual machine",
+            f"rear cannot pass backups of BACKUP={method} to a virtual machine",
             "rehearse with the rescue image on a spare machine that reaches the backup",
         )
     with opened(told, url_of(told), f"{told.settings.get('BACKUP_OPTIONS')},ro") as directory:
@@ -136,7 +136,7 @@ def url_of(told: Run) -> Url:
     """Where the image looks for the backup."""
     url = told.settings.get("BACKUP_URL")
     if not isinstance(url, Url):
-        raise Refused("the rescue image knows no backup", "set BACKUP_URL and run `rear mkbackup`")
+        raise Refused("the rescue image names no backup", "set BACKUP_URL and run `rear mkbackup`")
     return url
 
 
@@ -209,6 +209,6 @@ def notes(run: Run, told: Run, about: Manifest) -> Iterator[str]:
     """What does not fit together although it may well work."""
     own, carried = (of.recovery_dir / "layout.json" for of in (run, told))
     if own.is_file() and own.read_bytes() != carried.read_bytes():
-        yield "the storage was described anew after this image was made: run `rear mkrescue`"
+        yield "the description of the storage changed after this image was created: run `rear mkrescue`"
     if about.layout and about.layout != layout_id(told):
-        yield "the backup was made when the storage was described differently: run `rear mkbackup`"
+        yield "the description of the storage changed after this backup: run `rear mkbackup`"

@@ -33,7 +33,9 @@ def recorded_disks(layout: Layout, without: Collection[str] = ()) -> list[Disk]:
     if not disks:
         raise Refused("the rescue image describes no disk to recover", "run `rear layout show` to see what it has")
     if len(disks) > MOST_DISKS:
-        raise Refused(f"{len(disks)} disks are recorded, a rehearsal takes {MOST_DISKS} at most", "rehearse by hand")
+        raise Refused(
+            f"{len(disks)} disks are recorded, but a rehearsal supports at most {MOST_DISKS}", "rehearse by hand"
+        )
     return sorted(disks, key=lambda disk: (len(disk.device), disk.device))
 
 
@@ -51,7 +53,9 @@ def blank_disks(recorded: Sequence[Disk], folder: Path) -> list[qemu.Disk]:
         try:
             os.truncate(path, disk.size)
         except OSError as error:
-            raise Refused(f"no file can be like {disk}: {error.strerror}", "set TMPDIR to another place") from error
+            raise Refused(
+                f"cannot create a file in place of {disk}: {error.strerror}", "set TMPDIR to another place"
+            ) from error
         made.append(
             qemu.Disk(
                 path,
@@ -102,11 +106,17 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
         if disk.transport in SCSI:
             yield f"The way to {disk} over {SCSI[disk.transport]}: it was a local SCSI disk here."
         if RAID_CONTROLLERS.search(f"{disk.vendor} {disk.model}"):
-            yield f"That a controller presents {disk} ({disk.vendor} {disk.model}) as it was set up: it was plain here."
+            yield (
+                f"That a controller presents {disk} ({disk.vendor} {disk.model}) as configured: it was a plain disk"
+                " here."
+            )
     if backup.scheme == "nfs":
-        yield f"The way to {backup}: its files were handed in on a disc that cannot be written."
+        yield f"The way to {backup}: its files came on a read-only disc."
     else:
-        yield f"How {backup} is brought there: its files were handed in on a disc."
-    yield "That addresses and routes reach anybody: the network cards led nowhere."
+        yield f"How {backup} gets there: its files came on a disc."
+    yield "That addresses and routes work: the network cards were not connected."
     if any(item.has_passphrase for item in layout):
-        yield "Your passphrases of LUKS volumes: they were made with a passing one, as a recovery makes them anew."
+        yield (
+            "Your passphrases of LUKS volumes: the volumes were created with a temporary one, as a recovery creates"
+            " them again."
+        )

@@ -66,7 +66,7 @@ def read(sh: Shell, path: Path, folder: Path) -> Image:
         extents = file_extents(sh, path)
         entry = shell_entry(_bytes(path, extents, MENU).decode(errors="replace"))
     except RearError as error:
-        raise Refused(f"{path} is no rescue image: {error.message}", "run `rear mkrescue` to make one") from error
+        raise Refused(f"{path} is not a rescue image: {error.message}", "run `rear mkrescue` to create one") from error
     kernel, initramfs = folder / "kernel", folder / "initramfs"
     _write(kernel, _bytes(path, extents, entry.kernel))
     _write(initramfs, _bytes(path, extents, entry.initramfs))
@@ -94,11 +94,11 @@ def unpack(sh: Shell, initramfs: Path, folder: Path) -> None:
         file.seek(0)
         reader = next((argv for start, argv in READERS.items() if magic.startswith(start)), None)
         if reader is None:
-            raise RearError(f"the compression of {initramfs} is not known")
+            raise RearError(f"rear does not know the compression of {initramfs}")
         archive = Unpacker(folder)
         sh.pipe(reader, stdin=file, take=archive.take)
     if not (folder / CONFIGURATION / "recovery/layout.json").is_file():
-        raise Refused("the rescue image does not describe a machine", "make another one with `rear mkrescue`")
+        raise Refused("the rescue image does not describe a machine", "create another one with `rear mkrescue`")
 
 
 class Unpacker:
@@ -125,7 +125,7 @@ class Unpacker:
     def _member(self) -> bool:
         """Take a member off the front; False when not all that is needed of it is there."""
         if self._data[:6] != b"070701":
-            raise RearError("the initramfs is damaged: it is no newc archive")
+            raise RearError("the initramfs is damaged: it is not a newc archive")
         mode, size, name_size = (int(self._data[at : at + 8], 16) for at in (14, 54, 94))
         start = _padded(HEADER + name_size)
         if len(self._data) < start:

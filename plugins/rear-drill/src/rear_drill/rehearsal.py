@@ -95,7 +95,7 @@ def rehearse(run: Run, plan: Plan, verdict: Verdict) -> None:
         verdict.problem = verdict.problem or error.message
         return
     different = len(verdict.files_different)
-    verdict.problem = f"{different} files are not as the backup has them" if different else ""
+    verdict.problem = f"{different} files differ from the backup" if different else ""
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def reason(output: str) -> str:
     """What a command of rear said it failed of."""
     lines = [line for line in output.splitlines() if line.strip()]
     errors = [line.partition("ERROR: ")[2] for line in lines if "ERROR: " in line]
-    return (errors or lines or ["it said nothing"])[-1].strip()
+    return (errors or lines or ["no output"])[-1].strip()
 
 
 def compare(vm: Machine, plan: Plan, verdict: Verdict) -> None:

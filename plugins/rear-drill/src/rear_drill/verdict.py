@@ -68,13 +68,17 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield f"  Machine: {verdict.firmware}, {verdict.memory} MiB of memory, {verdict.cpus} processors, {way}"
     yield from (f"  {disk}" for disk in verdict.disks)
     yield from (f"  Note: {note}" for note in verdict.notes)
-    yield f"FAILED: {verdict.problem}" if verdict.problem else "SUCCEEDED: the machine came back and started by itself"
+    yield (
+        f"FAILED: {verdict.problem}"
+        if verdict.problem
+        else "SUCCEEDED: the machine was recovered and started by itself"
+    )
     if verdict.files_compared:
         different = len(verdict.files_different)
         yield f"  {verdict.files_compared} files compared with the backup, {different or 'none'} differ"
         yield from _some(verdict.files_different)
     if verdict.differences:
-        yield "Not as it was:"
+        yield "Differs from before:"
         yield from _some(verdict.differences)
     if verdict.stages:
         yield f"Recovery time: {duration(recovery_time(verdict))}" if verdict.succeeded else "Times:"

@@ -75,9 +75,9 @@ def rear_install_advice(programs: Sequence[str]) -> str:
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
     # Behind the configuration, before the boot loader.
-    yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
-    yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
-    yield Step(57, "Tell the package of GRUB where it is installed", put_install_devices_right)
+    yield Step(50, "Rebuild the initramfs if this hardware needs other drivers", rebuild_initramfs)
+    yield Step(55, "Rewrite GRUB's menu if device names changed", rebuild_menu)
+    yield Step(57, "Update where the GRUB package is installed", update_install_devices)
 
 
 def rebuild_initramfs(run: Run) -> None:
@@ -106,7 +106,7 @@ def rebuild_menu(run: Run) -> None:
     renew_menu(run, [("update-grub",)] if has_program(run, "update-grub") else [])
 
 
-def put_install_devices_right(run: Run) -> None:
+def update_install_devices(run: Run) -> None:
     """Name the new disks in debconf: GRUB's next update installs it there, and fails on one that is gone."""
     from rear_core.boot.chroot import run_inside
     from rear_core.finalize.devices import storage_of

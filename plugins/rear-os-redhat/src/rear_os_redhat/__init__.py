@@ -65,8 +65,8 @@ def rear_install_advice(programs: Sequence[str]) -> str:
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
     # Behind the configuration, before the boot loader.
-    yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
-    yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
+    yield Step(50, "Rebuild the initramfs if this hardware needs other drivers", rebuild_initramfs)
+    yield Step(55, "Rewrite GRUB's menu if device names changed", rebuild_menu)
 
 
 def rebuild_initramfs(run: Run) -> None:

@@ -65,10 +65,10 @@ def rear_install_advice(programs: Sequence[str]) -> str:
 @hookimpl
 def rear_finalize() -> Iterable[Step]:
     # Behind the configuration, before the boot loader.
-    yield Step(45, "Forget the snapshots that no backup has", forget_snapshots)
-    yield Step(47, "Let snapper measure its snapshots again", set_up_quota)
-    yield Step(50, "Make the initramfs anew where this machine needs another", rebuild_initramfs)
-    yield Step(55, "Write GRUB's menu anew where names of devices changed", rebuild_menu)
+    yield Step(45, "Remove snapshots that are in no backup from snapper", forget_snapshots)
+    yield Step(47, "Enable snapper's space limits again", set_up_quota)
+    yield Step(50, "Rebuild the initramfs if this hardware needs other drivers", rebuild_initramfs)
+    yield Step(55, "Rewrite GRUB's menu if device names changed", rebuild_menu)
 
 
 def rebuild_initramfs(run: Run) -> None:
@@ -97,7 +97,7 @@ def rebuild_menu(run: Run) -> None:
 
 
 def forget_snapshots(run: Run) -> None:
-    """Remove snapper's records of snapshots that were not made again: it would list them and fail on them."""
+    """Remove snapper's records of snapshots that were not recreated: it would list them and fail on them."""
     from rear_os_suse import snapper
 
     gone = snapper.forget_lost(run.target)
@@ -116,6 +116,6 @@ def set_up_quota(run: Run) -> None:
             run_inside(run, *command, "set-config", "QGROUP=")
             run_inside(run, *command, "setup-quota")
         except RearError as error:
-            run.report.warn(f"snapper does not measure its snapshots ({name}): {error.message}")
+            run.report.warn(f"cannot enable snapper's space limits ({name}): {error.message}")
         else:
-            run.recovery.done.append(f"snapper measures its snapshots again ({name})")
+            run.recovery.done.append(f"snapper's space limits enabled again ({name})")

@@ -21,13 +21,13 @@ def rear_settings() -> Iterable[Setting]:
         str,
         default="/var/lib/rear/output",
         check=_absolute,
-        help="Folder in which the finished ISO image and its checksum are kept.",
+        help="Folder for the finished ISO image and its checksum.",
     )
     yield Setting(
         "ISO_PREFIX",
         str,
         check=_file_name,
-        help="Name of the ISO image without .iso. Left empty it is rear-<hostname>.",
+        help="Name of the ISO image without .iso. If empty: rear-<hostname>.",
     )
     yield Setting(
         "ISO_VOLID",
@@ -40,26 +40,26 @@ def rear_settings() -> Iterable[Setting]:
         "ISO_MAX_SIZE",
         str,
         check=_size,
-        help="Size of a medium: a number of MiB, a size as 4.7GB or 4300MiB, or CD, DVD, DVD-DL, BD, BD-DL. A backup on"
-        " the rescue media that is larger goes on to further images. Left empty there is no limit.",
+        help="Size of a medium: a number of MiB, a size such as 4.7GB or 4300MiB, or CD, DVD, DVD-DL, BD, BD-DL. A"
+        " larger backup on the rescue media continues on further images. If empty: no limit.",
     )
     yield Setting(
         "ISO_BURN",
         str,
         check=_device,
-        help="Drive that the finished images are burned with, such as /dev/sr0; what a rewritable disc in it holds is"
-        " lost. Left empty nothing is burned.",
+        help="Drive to burn the finished images with, such as /dev/sr0; this erases a rewritable disc in it. If"
+        " empty, rear burns nothing.",
     )
     yield Setting(
         "OUTPUT_URL",
         Url,
         schemes=ALL,
-        help="Where the ISO image is copied to, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
+        help="Where to copy the ISO image, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
         " https://server/folder, sftp://user@server/folder or rsync+ssh://user@server/folder.",
     )
     yield Setting(
         "OUTPUT_OPTIONS", str,
-        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh words of ssh_config, such as"
+        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
         " IdentityFile=/root/.ssh/rescue.",
     )  # fmt: skip
 
@@ -84,8 +84,8 @@ def rear_media_room(run: Run) -> Room:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
-        yield Step(30, "Check what makes the ISO image boot", check_boot_loaders)
-        yield Step(50, "Check the places the ISO image goes to", check_places)
+        yield Step(30, "Check the boot loaders for the ISO image", check_boot_loaders)
+        yield Step(50, "Check the places for the ISO image", check_places)
 
 
 @hookimpl
@@ -93,8 +93,8 @@ def rear_output(run: Run) -> Iterable[Step]:
     from .discs import make_further
 
     if run.carried and len(run.carried.media) > 1:
-        yield Step(40, "Make the images with the rest of the backup", make_further)
-    yield Step(50, "Make the ISO image", make_image)
+        yield Step(40, "Create the images with the rest of the backup", make_further)
+    yield Step(50, "Create the ISO image", make_image)
     yield Step(60, "Read the ISO image back", verify_image)
     if run.settings["OUTPUT_URL"]:
         yield Step(80, "Copy the ISO image to OUTPUT_URL", copy_image)
@@ -236,4 +236,4 @@ def _size(value: str) -> str:
 
 
 def _device(value: str) -> str:
-    return "" if not value or value.startswith(("/dev/", "stdio:/")) else "must be a drive, as /dev/sr0"
+    return "" if not value or value.startswith(("/dev/", "stdio:/")) else "must be a drive such as /dev/sr0"

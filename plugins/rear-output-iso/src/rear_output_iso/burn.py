@@ -30,11 +30,11 @@ def check_burner(run: Run) -> None:
     path = drive_path(drive)
     if drive.startswith(PSEUDO):
         if path.is_block_device():
-            raise Refused(f"ISO_BURN={drive} is a device, not a file", "copy the image to a stick by yourself")
+            raise Refused(f"ISO_BURN={drive} is a device, not a file", "copy the image to a stick by hand")
         return
     # Major number 11 are optical drives (devices.txt of the kernel): xorriso would write on any disk.
     if not path.is_block_device() or os.major(path.stat().st_rdev) != 11:
-        raise Refused(f"ISO_BURN={drive} is no optical drive", "look for it with `xorriso -devices`")
+        raise Refused(f"ISO_BURN={drive} is not an optical drive", "look for it with `xorriso -devices`")
 
 
 def burn(run: Run, images: Sequence[Path]) -> None:
@@ -50,10 +50,13 @@ def ask_for_blank(run: Run, number: int, images: Sequence[Path]) -> None:
     """Wait for the next blank disc; nobody there to put it in is an error that names what is left."""
     if not questions.is_interactive(run):
         left = " ".join(os.fspath(image) for image in images[number - 1 :])
-        raise RearError(f"nobody can be asked for disc {number} of {len(images)}", f"burn the rest by hand: {left}")
+        raise RearError(
+            f"this run is unattended and cannot ask for disc {number} of {len(images)}",
+            f"burn the rest by hand: {left}",
+        )
     drive = run.settings["ISO_BURN"]
     request = f"Put a blank disc for disc {number} of {len(images)} into {drive}"
-    questions.wait(run, request, quits=f"ended before disc {number} was burned, as asked; the images are finished")
+    questions.wait(run, request, quits=f"stopped before burning disc {number}, as requested; the images are finished")
 
 
 def burn_one(run: Run, image: Path) -> None:
@@ -64,12 +67,12 @@ def burn_one(run: Run, image: Path) -> None:
         run.sh.run("xorriso", "-as", "cdrecord", "-v", f"dev={drive}", "blank=as_needed", image, timeout=12 * HOURS)
     except ProgramFailed as error:
         raise RearError(
-            f"{image.name} could not be burned with {drive}: {error.message}",
-            f"put another blank disc in and run: xorriso -as cdrecord -v dev={drive} blank=as_needed {image}",
+            f"cannot burn {image.name} with {drive}: {error.message}",
+            f"insert another blank disc and run: xorriso -as cdrecord -v dev={drive} blank=as_needed {image}",
         ) from error
     path, size = drive_path(drive), image.stat().st_size
     if read_back(path, size) != checksum(image):
-        raise RearError(f"the disc in {drive} differs from {image}", "take another disc, or burn more slowly")
+        raise RearError(f"the disc in {drive} differs from {image}", "use another disc, or burn more slowly")
 
 
 def read_back(path: Path, size: int) -> str:
@@ -84,7 +87,7 @@ def read_back(path: Path, size: int) -> str:
                 digest.update(block)
                 size -= len(block)
     except OSError as error:
-        raise RearError(f"the disc in {path} cannot be read back: {error.strerror}", "take another disc") from error
+        raise RearError(f"the disc in {path} cannot be read back: {error.strerror}", "use another disc") from error
     if size:
-        raise RearError(f"the disc in {path} ends {size} bytes too early", "take another disc")
+        raise RearError(f"the disc in {path} ends {size} bytes too early", "use another disc")
     return digest.hexdigest()

@@ -48,7 +48,7 @@ def size_of(text: str) -> int | None:
         return DISCS[text.upper()]
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
     if not found or found[2].upper() not in UNITS:
-        raise ValueError(f"must be a size as 4700MB, 4.3GiB or 700 (MiB), or one of {', '.join(DISCS)}")
+        raise ValueError(f"must be a size such as 4700MB, 4.3GiB or 700 (MiB), or one of {', '.join(DISCS)}")
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
@@ -122,7 +122,7 @@ def check_owner(run: Run, path: Path) -> None:
             )
             raise Refused(
                 f"{path} carries {name}, a backup of {whose}",
-                "put in another disc, set ISO_PREFIX or another ISO_DIR and OUTPUT_URL, or remove it by hand",
+                "insert another disc, set ISO_PREFIX or another ISO_DIR and OUTPUT_URL, or remove it by hand",
             )
 
 

@@ -45,7 +45,7 @@ def rear_missing(run: Run) -> Iterable[str]:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
-        yield Step(30, "Check what makes the tape boot", check_boot_loaders)
+        yield Step(30, "Check the boot loaders for the tape", check_boot_loaders)
         yield Step(35, "Check the tape", check_tape)
 
 
@@ -70,7 +70,7 @@ def check_boot_loaders(run: Run) -> None:
 
 
 def check_tape(run: Run) -> None:
-    """Raise `Refused` unless the tape in the drive may begin anew."""
+    """Raise `Refused` unless the tape in the drive can be started from its beginning."""
     from .tape import check
 
     check(run, Path(run.settings["TAPE_DEVICE"]))

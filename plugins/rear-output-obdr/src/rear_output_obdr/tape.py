@@ -42,9 +42,9 @@ def check(run: Run, device: Path, drive: Drive = opened) -> None:
         held = "" if follows else _held(tape)
         if held:
             raise Refused(
-                f"the tape in {device} {held}, which is lost when a boot image is written before it",
-                "put in another tape, or run `rear mkbackup` with BACKUP=TAPE;"
-                f" if nothing on this one is needed: rear format {device}",
+                f"the tape in {device} {held}, which a boot image would overwrite",
+                "insert another tape, or run `rear mkbackup` with BACKUP=TAPE; if you do not need the contents of"
+                " this one: rear format {device}",
             )
 
 
@@ -52,7 +52,7 @@ def _held(tape: Tape) -> str:
     try:
         return "" if is_empty(tape) else "holds a backup"
     except OSError as error:
-        return f"may hold a backup, as something on it cannot be read ({error.strerror})"
+        return f"may hold a backup, as part of it cannot be read ({error.strerror})"
 
 
 def write(run: Run, device: Path, image: Path, drive: Drive = opened) -> None:
@@ -99,7 +99,9 @@ def compare(run: Run, tape: Tape, image: Path) -> None:
     tape.do(BLOCK_SIZE, 0)
     progress.end()
     if not same:
-        raise RearError("the boot image on the tape is not as it was written", "clean the drive, or use another tape")
+        raise RearError(
+            "the boot image on the tape differs from what was written", "clean the drive, or use another tape"
+        )
 
 
 def pieces(image: Path) -> Iterator[bytes]:

@@ -31,51 +31,51 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "OUTPUT_OPTIONS",
         str,
-        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh words of ssh_config, such as"
+        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
         " IdentityFile=/root/.ssh/rescue.",
     )
     yield Setting(
         "PXE_PREFIX",
         str,
         check=_name,
-        help="Name of the folder below rear/ with the rescue systems of this machine. Left empty it is the host name.",
+        help="Name of the folder below rear/ for the rescue systems of this machine. If empty: the host name.",
     )
     yield Setting(
         "PXE_NODE_BY",
         str,
         default="mac",
         choices=("mac", "ip", "uuid"),
-        help="By what this machine finds its menu: the MAC addresses of its cards, its IPv4 addresses, or the UUID that"
-        " its firmware tells.",
+        help="How this machine finds its menu: by the MAC addresses of its cards, its IPv4 addresses, or the UUID in"
+        " its firmware.",
     )
     yield Setting(
         "PXE_NODES",
         list,
         check=_nodes,
-        help="MAC addresses, IPv4 addresses or UUIDs of the machines that get this menu, a replacement for example."
-        " Left empty it is this machine.",
+        help="MAC addresses, IPv4 addresses or UUIDs of the machines that get this menu, for example a replacement."
+        " If empty: this machine.",
     )
     yield Setting(
         "PXE_DEFAULT",
         bool,
         default=False,
-        help="Whether the menu is also that of machines without one of their own. An existing default menu is then"
-        " written over.",
+        help="Whether machines without their own menu also get this menu. rear then overwrites an existing default"
+        " menu.",
     )
     yield Setting(
         "PXE_BOOT_LOADERS",
         str,
         default="missing",
         choices=("missing", "replace", "none"),
-        help="Which of the boot loaders that are installed here are copied to the server: those that it does not have,"
-        " all of them in place of what it has, or none.",
+        help="Which installed boot loaders to copy to the server: only missing ones, all of them, replacing those on"
+        " the server, or none.",
     )
     yield Setting(
         "PXE_KEEP",
         int,
         default=2,
         check=_at_least_one,
-        help="How many versions of the rescue system stay on the server, the new one included.",
+        help="How many versions of the rescue system to keep on the server, including the new one.",
     )
 
 
@@ -132,7 +132,7 @@ def warn_of_secrets(run: Run) -> None:
     """Say what of the configuration anybody on the network will be able to read."""
     told = [name for name in ("SSH_HOST_KEYS", "SSH_ROOT_PASSWORD", "RESCUE_ALLOW_SECRETS") if run.settings[name]]
     if told:
-        run.report.warn(f"a TFTP server gives its files to anyone who asks: so it does what {', '.join(told)} adds")
+        run.report.warn(f"anyone can read the files of a TFTP server, also what {', '.join(told)} adds")
 
 
 def copy_rescue_system(run: Run) -> None:

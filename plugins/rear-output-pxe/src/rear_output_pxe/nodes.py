@@ -25,7 +25,7 @@ def nodes(run: Run) -> list[str]:
     kind = run.settings["PXE_NODE_BY"]
     found = [_own_uuid()] if kind == "uuid" else _own_addresses(run, kind)
     if not any(found):
-        raise Refused(f"this machine has no {kind.upper()} that a boot server could know", "set PXE_NODES")
+        raise Refused(f"this machine has no {kind.upper()} that a boot server can use", "set PXE_NODES")
     return list(dict.fromkeys(node(word) for word in found))
 
 
@@ -41,7 +41,7 @@ def node(word: str) -> str:
     try:
         return str(uuid.UUID(word) if len(word) == 36 else ipaddress.IPv4Address(word))
     except ValueError:
-        raise ValueError(f"{word} is no MAC address, IPv4 address or UUID") from None
+        raise ValueError(f"{word} is not a MAC address, IPv4 address or UUID") from None
 
 
 def file_names(node: str, loader: str) -> list[str]:

@@ -72,7 +72,7 @@ def check_menus(run: Run, place: Place) -> None:
     own = {name: loader for name, loader in menu_files(run).items() if not name.endswith(DEFAULT)}
     for name in own:
         if _foreign(place, name):
-            raise Refused(f"{name} on the server was not written by rear", "move it away, or change PXE_NODE_BY")
+            raise Refused(f"{name} on the server is not from rear", "move it away, or change PXE_NODE_BY")
 
 
 def finders(run: Run) -> dict[str, str]:
@@ -94,7 +94,9 @@ def made_loaders(run: Run, place: Place) -> Iterator[Mapping[str, Path]]:
             if wish == "replace" or place.read(loader.boot_file) is None:
                 wanted.update(files_of(run, loader, Path(work)))
             elif absent := [name for name in sorted(loader.files) if place.read(name) is None]:
-                run.report.warn(f"{loader.boot_file} on the server lacks what our menus need: {', '.join(absent)}")
+                run.report.warn(
+                    f"{loader.boot_file} on the server lacks modules that rear's menus need: {', '.join(absent)}"
+                )
         yield wanted
 
 
@@ -107,7 +109,7 @@ def put_loaders(run: Run, place: Place, loaders: Mapping[str, Path]) -> None:
     replace = run.settings["PXE_BOOT_LOADERS"] == "replace"
     for name, text in finders(run).items():
         if not replace and _foreign(place, name):
-            run.report.warn(f"{name} on the server was not written by rear and stays: have it look for our menus")
+            run.report.warn(f"{name} on the server is not from rear and stays: make it load rear's menus")
         else:
             _write(run, place, name, text)
 
@@ -126,8 +128,8 @@ def check_loaders(run: Run, place: Place) -> None:
     if not any(place.read(name) is not None for name in known):
         advice = run.plugins.install_advice([what_to_install(run)])
         raise Refused(
-            f"there is no boot loader for the network boot of machines with {firmware.mode.upper()}",
-            f"{advice}; or set PXE_BOOT_LOADERS=none where the server has its own",
+            f"no boot loader is installed for network boot of machines with {firmware.mode.upper()}",
+            f"{advice}; or set PXE_BOOT_LOADERS=none if the server has its own",
         )
 
 

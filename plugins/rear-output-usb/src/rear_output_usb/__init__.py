@@ -24,21 +24,21 @@ def rear_settings() -> Iterable[Setting]:
         "USB_DEVICE",
         str,
         check=_device,
-        help="The file system that the rescue system is written to, of a disk that `rear format` has made. Left empty"
-        " it is found by its label, /dev/disk/by-label/REAR-000.",
+        help="The file system for the rescue system, on a disk that `rear format` prepared. If empty, rear finds it"
+        " by its label, /dev/disk/by-label/REAR-000.",
     )
     yield Setting(
         "USB_DEVICE_FILESYSTEM_LABEL",
         str,
         default="REAR-000",
         check=_label,
-        help="The label that `rear format` gives, and by which the disk is found again. Where several disks take turns,"
-        " all may have the same, or each its own.",
+        help="The label that `rear format` sets, and by which rear finds the disk. Disks used in turns can share a"
+        " label or have one each.",
     )
     yield Setting(
         "USB_RETAIN_BACKUP_NR", int, default=2, check=_positive,
-        help="How many rescue systems of this machine are kept on the disk. The oldest goes when a new one is in the"
-        " menu, so there must be room for one more. Of backups BACKUP_KEEP are kept.",
+        help="How many rescue systems of this machine to keep on the disk. rear removes the oldest after a new one"
+        " is in the menu, so there must be room for one more. BACKUP_KEEP sets the number of backups.",
     )  # fmt: skip
 
 
@@ -61,16 +61,16 @@ def rear_missing(run: Run) -> Iterable[str]:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
-        yield Step(30, "Check what makes the USB disk boot", check_boot_loaders)
+        yield Step(30, "Check the boot loaders for the USB disk", check_boot_loaders)
         yield Step(50, "Check the USB disk", check_disk)
 
 
 @hookimpl
 def rear_output() -> Iterable[Step]:
     yield Step(50, "Write the rescue system to the USB disk", write_rescue_system)
-    yield Step(60, "Put the boot loaders on the USB disk", install_loaders)
+    yield Step(60, "Install the boot loaders on the USB disk", install_loaders)
     yield Step(70, "Write the boot menu of the USB disk", write_menu)
-    yield Step(80, "Remove rescue systems too many from the USB disk", remove_old)
+    yield Step(80, "Remove old rescue systems from the USB disk", remove_old)
 
 
 def check_boot_loaders(run: Run) -> None:
@@ -97,8 +97,8 @@ def check_disk(run: Run) -> None:
                 of = "of the same identity, with another key, as a clone has"
             run.report.warn(
                 f"another machine called {run.system.hostname} has rescue systems on the USB disk ({of}):"
-                " they stay, and the menu names both; where it was this one on"
-                " other hardware, or with a key that is lost, remove them from boot/rear by hand"
+                " they stay, and the menu names both; if it was this machine on other hardware or with a lost key,"
+                " remove them from boot/rear by hand"
             )
         sizes = [version.size for version in of_machine(root, run.system.hostname)]
         check_room(root, max([USUAL_SIZE, *(size * 11 // 10 for size in sizes)]), "USB_DEVICE")
@@ -166,7 +166,7 @@ def remove_old(run: Run) -> None:
 
 
 def _device(value: str) -> str:
-    return "" if not value or value.startswith("/dev/") else "must be a path as /dev/disk/by-label/REAR-000"
+    return "" if not value or value.startswith("/dev/") else "must be a path such as /dev/disk/by-label/REAR-000"
 
 
 def _label(value: str) -> str:
@@ -175,4 +175,4 @@ def _label(value: str) -> str:
 
 
 def _positive(value: int) -> str:
-    return "" if value > 0 else "must be 1 or more: what is made is kept"
+    return "" if value > 0 else "must be 1 or more: the new rescue system is always kept"

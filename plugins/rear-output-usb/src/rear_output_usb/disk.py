@@ -48,7 +48,7 @@ def examine(run: Run, device: Path) -> list[str]:
     machine = look(run.sh, run.report.log, "", lock=False)
     disk = machine.devices.get(str(device))
     if disk is None:
-        raise Refused(f"{device} is no disk that lsblk knows", "look at `lsblk`")
+        raise Refused(f"lsblk does not list the disk {device}", "look at `lsblk`")
     stack = machine.above(disk.path)
     _check_kind(machine, disk)
     _check_use(machine, stack)
@@ -63,7 +63,7 @@ def _check_kind(machine: Machine, disk: Device) -> None:
     if disk.type == "part":
         raise Refused(f"{disk.path} is a partition", f"name the whole disk, {disk.parents[0]}")
     if disk.type != "disk" or any(machine.devices[child].type == "mpath" for child in disk.children):
-        raise Refused(f"{disk.path} is not a disk, but of the kind {disk.type}", "name a disk, as /dev/sdx")
+        raise Refused(f"{disk.path} is not a disk, but of the kind {disk.type}", "name a disk, such as /dev/sdx")
     if disk.read_only:
         raise Refused(f"{disk.path} is write-protected", "look for a switch on it")
     if disk.size < SMALLEST:
@@ -80,7 +80,7 @@ def _check_use(machine: Machine, stack: Iterable[Device]) -> None:
             raise Refused(f"{device.path} is in use as swap", "choose another disk")
         if device.type not in ("disk", "part"):
             below = " and ".join(device.parents)
-            raise Refused(f"{below} is in use: {device.path} ({device.type}) stands on it", "choose another disk")
+            raise Refused(f"{below} is in use: {device.path} ({device.type}) lies on it", "choose another disk")
     for device in stack:
         if device.fstype.endswith(("_member", "_bluestore")) or device.fstype in ("bcache", "drbd"):
             raise Refused(
@@ -101,7 +101,7 @@ def _check_tables(run: Run, stack: Iterable[Device]) -> None:
         if device:
             raise Refused(
                 f"{device.path} belongs to this system: {reason}",
-                "choose another disk, or take that line out of the file",
+                "choose another disk, or remove that line from the file",
             )
 
 
@@ -120,7 +120,9 @@ def _check_claims(stack: Iterable[Device]) -> None:
             os.close(os.open(device.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise Refused(f"{device.path} is in use", "find out by what: `lsblk`, `fuser --verbose`") from error
+                raise Refused(
+                    f"{device.path} is in use", "find out what uses it: `lsblk`, `fuser --verbose`"
+                ) from error
             raise Refused(f"{device.path} cannot be opened: {error.strerror}", "look at `dmesg`") from error
 
 
@@ -196,7 +198,7 @@ def make_file_systems(run: Run, efi: str, data: str, label: str) -> None:
     for node, wanted in ((efi, EFI_LABEL), (data, label)):
         command = ("blkid", "--probe", "--match-tag", "LABEL", "--output", "value", node)
         if (found := run.sh.query(*command, ok=(0, 2, 8)).strip()) != wanted:
-            raise RearError(f"{node} has the label {found!r}, not {wanted}", "the disk is damaged: take another one")
+            raise RearError(f"{node} has the label {found!r}, not {wanted}", "the disk is damaged: use another one")
 
 
 def _wait_for(run: Run, node: str) -> None:
@@ -204,6 +206,8 @@ def _wait_for(run: Run, node: str) -> None:
     deadline = time.monotonic() + NODE_SECONDS
     while not Path(node).is_block_device():
         if time.monotonic() > deadline:
-            raise RearError(f"{node} did not appear", "look at `dmesg`: the kernel has not taken the partition table")
+            raise RearError(
+                f"{node} did not appear", "look at `dmesg`: the kernel has not read the new partition table"
+            )
         run.sh.run("udevadm", "settle", "--timeout=10", ok=(0, 1))
         time.sleep(0.2)

@@ -17,7 +17,7 @@ BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 # What `rear format` makes, and GRUB reads.
 FILE_SYSTEMS = ("ext2", "ext3", "ext4")
-MADE_BY = "have it made by `rear format /dev/sdx`, which erases it"
+MADE_BY = "create it with `rear format /dev/sdx`, which erases the disk"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Stick:
 def opened(run: Run, stick: Stick) -> AbstractContextManager[Path]:
     """The root of the file system.
 
-    Each step mounts it anew: GRUB reads no journal, so that what a step has done must be in its place on the disk
+    Each step mounts it again: GRUB reads no journal, so that what a step has done must be in its place on the disk
     before the next one builds on it.
     """
     return mounted(run, Url("usb", "", stick.data), "rw,noatime")
@@ -51,7 +51,7 @@ def find_stick(run: Run) -> Stick:
     try:
         data = find_device(run.sh, run.settings["USB_DEVICE"] or f"/dev/disk/by-label/{label}")
     except Refused as error:
-        raise Refused(error.message, f"{error.hint}; `rear format /dev/sdx` makes one") from error
+        raise Refused(error.message, f"{error.hint}; `rear format /dev/sdx` creates one") from error
     # $ blkid --probe --output export /dev/sdb3
     # DEVNAME=/dev/sdb3
     # LABEL=REAR-000

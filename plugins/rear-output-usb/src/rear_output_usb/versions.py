@@ -80,12 +80,12 @@ def write(root: Path, hostname: str, image: RescueImage, machine: str = "", sign
                 (partial / name).chmod(0o600)
                 forget(partial / name)
                 if checksum(partial / name) != checksum(source):
-                    raise RearError(f"{name} on the USB disk differs from its source", "take another disk")
+                    raise RearError(f"{name} on the USB disk differs from its source", "use another disk")
             write_text(partial / DESCRIPTION, json.dumps(asdict(version), indent=2) + "\n")
     except OSError as error:
         raise RearError(
             f"cannot write the rescue system to the USB disk: {error.strerror}",
-            "check the disk; earlier rescue systems on it are as they were",
+            "check the disk; earlier rescue systems on it are unchanged",
         ) from error
     return version
 

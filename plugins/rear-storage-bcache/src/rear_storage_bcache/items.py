@@ -178,8 +178,8 @@ def _leave_out(survey: Survey, device: Device, why: str) -> None:
 def _why_not_running(words: Mapping[str, str], sets: Collection[str]) -> str:
     state = _word(words.get("dev.data.cache_state", ""))
     if state == "dirty" and words.get("cset.uuid", "") not in sets:
-        return f"a device that does not run: its cache set {words['cset.uuid']} is missing, with data that it alone has"
-    return "a device that does not run: `echo DEVICE >/sys/fs/bcache/register` starts it"
+        return f"a stopped device: its cache set {words['cset.uuid']} is missing, with data that only the cache has"
+    return "a stopped device: `echo DEVICE >/sys/fs/bcache/register` starts it"
 
 
 def read_superblock(sh: Shell, path: str) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Devices and caches made again, with the same identifiers; and which of them cannot be."""
+"""Devices and caches recreated, with the same identifiers; and which of them cannot be."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
     """Make a cache or a device, and have the kernel start it."""
     device = site.device(item.needs[0])
     if isinstance(item, CacheSet):
-        yield _write(superblock.cache(item, _buckets(item, site)), device, f"make {item.noun} {item.cset}")
+        yield _write(superblock.cache(item, _buckets(item, site)), device, f"create {item.noun} {item.cset}")
         yield running.register_cache(device)
     elif isinstance(item, Bcache):
-        yield _write(superblock.backing(item), device, f"make {item.noun} {item.uuid}")
+        yield _write(superblock.backing(item), device, f"create {item.noun} {item.uuid}")
         yield running.register(item, device)
         yield Command(("udevadm", "settle", "--timeout=60"), f"wait for {item.noun} {item.uuid}")
 
@@ -34,7 +34,7 @@ def _write(data: bytes, device: str, reason: str) -> Command:
     return Command(
         ("sh", "-c", WRITE, device),
         reason,
-        destroys=f"what lies on {device}",
+        destroys=f"everything on {device}",
         input=b64encode(data).decode() + "\n",
         devices=(device,),
     )
@@ -52,17 +52,17 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
     """What this release does not know, and what would not be the same."""
     if isinstance(item, CacheSet):
         if item.version not in CACHES or item.replacement not in POLICIES:
-            yield f"a cache with a superblock of version {item.version}, which cannot be made again"
+            yield f"rear cannot recreate a cache with a superblock of version {item.version}"
         elif _buckets(item, site) < BUCKETS:
-            yield f"fewer than {BUCKETS} buckets of {item.bucket} bytes, of which the kernel makes no cache"
+            yield f"fewer than {BUCKETS} buckets of {item.bucket} bytes: the kernel refuses such a cache"
     elif isinstance(item, Bcache):
         if item.version not in BACKING or item.mode not in MODES:
-            yield f"a superblock of version {item.version} with the mode {item.mode!r}, which cannot be made again"
+            yield f"rear cannot recreate a superblock of version {item.version} with the mode {item.mode!r}"
             return
         if item.state == "inconsistent":
-            yield "it has lost its cache with data that were not on the disk yet: check what lies on it first"
+            yield "it lost its cache with data that was not yet on the disk: check its contents first"
         if any(isinstance(other, PartitionTable) for other in site.layout if item.id in other.needs):
-            yield "a partition table on it, which cannot be made again"
+            yield "rear cannot recreate a partition table on it"
         sector = sector_size(site, item.needs[0])
         if item.block < sector:
             yield f"its blocks of {item.block} bytes are smaller than the sectors of {sector} bytes below it"
@@ -71,7 +71,7 @@ def refuses(item: Item, site: Site) -> Iterator[str]:
 def notes(item: Item, _site: Site) -> Iterator[str]:
     """A cache that is missing."""
     if isinstance(item, Bcache) and len(item.needs) == 1 and item.state in ("clean", "dirty"):
-        yield f"it comes back without its cache set {item.cset}"
+        yield f"it is recreated without its cache set {item.cset}"
 
 
 KIND = StorageKind(

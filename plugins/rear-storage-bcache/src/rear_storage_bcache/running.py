@@ -92,7 +92,7 @@ def _holding(item: CacheSet | Bcache, starting: Starting) -> str:
                 is_it = words.get("dev.uuid") == item.uuid
             if is_it:
                 return device.path
-    raise RearError(f"{item} lies on none of the disks that are here", "plug in its disk, and look at `lsblk --fs`")
+    raise RearError(f"{item} is on none of the connected disks", "plug in its disk, and look at `lsblk --fs`")
 
 
 def stop(device: Device) -> Command | None:
@@ -100,7 +100,7 @@ def stop(device: Device) -> Command | None:
     if not re.fullmatch(r"bcache\d+", device.kernel_name):
         return None
     argv = ("sh", "-c", STOP, f"/sys/block/{device.kernel_name}")
-    return Command(argv, f"{device.path} runs")
+    return Command(argv, f"stop {device.path}")
 
 
 def release(device: Device) -> Command | None:
@@ -108,4 +108,4 @@ def release(device: Device) -> Command | None:
     if device.fstype != SIGNATURE:
         return None
     argv = ("sh", "-c", RELEASE, f"/sys/class/block/{device.kernel_name}/bcache")
-    return Command(argv, f"the kernel may hold the cache or device on {device.path}")
+    return Command(argv, f"release the cache or device on {device.path}")
