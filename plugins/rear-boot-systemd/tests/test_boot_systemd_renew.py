@@ -141,7 +141,7 @@ def type_1(run: Run) -> Run:
 
 def finished(run: Run, initramfs: bytes = b"", hook: Callable[[], None] = lambda: None) -> None:
     """What happens between the files and the boot loader: names, then an initramfs of the OS plugin, with its hooks."""
-    finalize.put_names_right(run)
+    finalize.update_device_names(run)
     renewal = Renewal()
     renewal.begin(run)
     if initramfs:

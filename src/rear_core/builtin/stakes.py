@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
-    yield Step(24, "See that patterns leave something of each file system", check_patterns)
+    yield Step(24, "Check that patterns leave something of each file system", check_patterns)
     yield Step(25, "Note how full the file systems are", save_usage)
-    yield Step(26, "See what a recovery gives back of each disk", tell_stakes)
+    yield Step(26, "Check what a recovery gives back of each disk", tell_stakes)
     if "build" in run.phases:
         yield Step(27, "Try how the file systems are made again", try_filesystems)
 

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rear_core.archive import encryption, generations, manifest, stream
+from rear_core.archive.members import RECORDS
 from rear_core.shell import Shell
 
-COMPARE = ("tar", "--compare", "--file=-", "--numeric-owner")
+# By whole records: it does not read what follows the end of the archive, and the program before it would be killed.
+COMPARE = ("tar", "--compare", "--file=-", *RECORDS, "--numeric-owner")
 MOST = 1000
 
 
