@@ -319,7 +319,7 @@ def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str
     assert f"\nmke2fs -q -F -t ext4 -U {run('blkid', '-p', '-o', 'value', '-s', 'UUID', device)} -L data" in script
     assert "# DESTROYS ext4 data on" in script and "# DESTROYS everything on" in script
     plain = run(*rear, "layout", "plan")
-    assert "Make 1: " in plain and plain.splitlines()[-1].startswith("Plan ")
+    assert "Create 1: " in plain and plain.splitlines()[-1].startswith("Plan ")
     assert run(*rear, "layout", "diff") == ""
     assert hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest() == before
     run("e2label", device, "other")

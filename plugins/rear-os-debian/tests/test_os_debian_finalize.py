@@ -54,7 +54,7 @@ def test_changed_names_of_devices_need_both(run: Run) -> None:
     rebuild_initramfs(run)
     rebuild_menu(run)
     assert asked(run) == [f"chroot {run.target} update-initramfs -u -k all", f"chroot {run.target} update-grub"]
-    assert run.recovery.done == ["initramfs rebuilt: /etc/crypttab was changed", "GRUB's menu written anew"]
+    assert run.recovery.done == ["initramfs rebuilt: /etc/crypttab was changed", "GRUB's menu updated"]
 
 
 def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
@@ -68,7 +68,7 @@ def test_a_failure_is_told_and_does_not_end_the_recovery(run: Run) -> None:
     assert run.recovery.done == []
     (problem,) = run.recovery.problems
     assert problem.startswith("cannot rebuild the initramfs (/etc/crypttab was changed)")
-    assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
+    assert run.report.warnings[0].startswith("GRUB's menu could not be updated")
 
 
 @pytest.mark.parametrize("missing", ["usr/sbin/update-grub", "boot/grub/grub.cfg"])

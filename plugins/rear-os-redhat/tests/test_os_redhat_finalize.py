@@ -61,7 +61,7 @@ def test_both_are_made_only_after_a_change(tmp_path: Path, changed: bool) -> Non
     assert isinstance(run.sh, FakeShell)
     # The lines on the EFI system partition that lead to the menu are no menu.
     assert run.sh.asked == (commands(tmp_path) if changed else [])
-    done = ["initramfs rebuilt: /etc/crypttab was changed", "GRUB's menu written anew"]
+    done = ["initramfs rebuilt: /etc/crypttab was changed", "GRUB's menu updated"]
     assert run.recovery.done == (done if changed else [])
 
 
@@ -72,4 +72,4 @@ def test_a_failure_of_dracut_is_a_problem_and_one_of_the_menu_a_warning(tmp_path
     rebuild_menu(run)
     (problem,) = run.recovery.problems
     assert problem.startswith("cannot rebuild the initramfs (/etc/crypttab was changed)")
-    assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
+    assert run.report.warnings[0].startswith("GRUB's menu could not be updated")

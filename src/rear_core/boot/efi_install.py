@@ -212,7 +212,7 @@ def problems(run: Run, facts: Facts, name: str, *files: str) -> list[str]:
         return []
     partitions = made_again(run, facts)
     if not partitions:
-        return [f"no EFI system partition that {name} started from was made again"]
+        return [f"no EFI system partition that {name} started from was recreated"]
     missing = [
         f"{partition['mountpoint']}/{found[file]} is missing"
         for partition in partitions

@@ -270,7 +270,7 @@ def verify(run: Run, facts: Facts) -> list[str]:
     devices = boot_devices(run, facts)
     faults = {device: fault for device in devices if (fault := _fault(Path(device)))}
     if run.system.firmware.mode == "bios" and not devices and all(map(_fault, _kept(run, facts))):
-        return ["none of the disks that GRUB started from was made again"]
+        return ["none of the disks that GRUB started from was recreated"]
     return [faults[device] for device in _needed(run, devices, faults)]
 
 

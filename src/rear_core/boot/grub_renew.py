@@ -31,9 +31,9 @@ def renew_menu(run: Run, commands: Iterable[Sequence[str]]) -> None:
             run_inside(run, *command)
         except RearError as error:
             # The names of devices in it were put right already.
-            run.report.warn(f"GRUB's menu could not be written anew: {error.message}")
+            run.report.warn(f"GRUB's menu could not be updated: {error.message}")
         else:
-            run.recovery.done.append("GRUB's menu written anew")
+            run.recovery.done.append("GRUB's menu updated")
     for _, path in _menus(run):
         recovered.label(path)
 

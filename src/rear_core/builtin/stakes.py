@@ -25,7 +25,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
     yield Step(25, "Note how full the file systems are", save_usage)
     yield Step(26, "Check what a recovery gives back of each disk", tell_stakes)
     if "build" in run.phases:
-        yield Step(27, "Try how the file systems are made again", try_filesystems)
+        yield Step(27, "Try to create each file system", try_filesystems)
 
 
 def check_patterns(run: Run) -> None:

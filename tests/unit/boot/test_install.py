@@ -108,7 +108,7 @@ def test_a_leftover_boot_sector_on_a_uefi_machine_is_not_renewed() -> None:
 
 def test_a_machine_whose_boot_disk_is_not_made_again_is_told() -> None:
     run = open_run(PLAIN, disks=("b",))
-    assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was made again"]
+    assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was recreated"]
 
 
 def test_a_leftover_boot_sector_does_not_count_beside_grub() -> None:
@@ -193,7 +193,7 @@ def test_a_disk_that_stays_with_its_grub_starts_the_machine(tmp_path: Path) -> N
     run.rebuilt = Rebuilt(Site(run.layout, mapping), mapping, in_place=frozenset(A_STAYS))
     assert verify(run, sectors("/dev/sda")) == []
     image(tmp_path / "a", b"")
-    assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was made again"]
+    assert verify(run, sectors("/dev/sda")) == ["none of the disks that GRUB started from was recreated"]
 
 
 ESP = [
@@ -260,7 +260,7 @@ def test_a_machine_without_any_of_its_system_partitions_is_told(
 ) -> None:
     run, recorded = mirrored_by_hand
     second = {**recorded, "partitions": recorded["partitions"][1:]}
-    assert grub_efi_install.verify(run, second) == ["no EFI system partition that GRUB started from was made again"]
+    assert grub_efi_install.verify(run, second) == ["no EFI system partition that GRUB started from was recreated"]
 
 
 def test_a_boot_file_system_that_was_not_made_again_is_no_fault_of_rear() -> None:

@@ -130,7 +130,7 @@ def test_a_menu_is_written_anew_only_after_a_change_and_its_failure_ends_nothing
     assert run.sh.asked == []
     run.recovery.rewritten.append("/etc/fstab")
     renew_menu(run, mkconfig(run))
-    assert run.report.warnings[0].startswith("GRUB's menu could not be written anew")
+    assert run.report.warnings[0].startswith("GRUB's menu could not be updated")
     assert run.recovery.done == []
 
 

@@ -101,7 +101,7 @@ def _install_files(run: Run, partition: dict[str, Any], lost: list[dict[str, Any
     if any(found["shim"] for found in lost):
         raise RearError(
             f"{mountpoint} lacks shim, or systemd-boot beside it, and bootctl does not bring signed ones",
-            "`rear mountonly`, then in a chroot install the packages of shim and systemd-boot anew",
+            "`rear mountonly`, then in a chroot reinstall the packages of shim and systemd-boot",
         )
     _bootctl(run, "install", "--no-variables", f"--esp-path={mountpoint}")
     for found in lost:

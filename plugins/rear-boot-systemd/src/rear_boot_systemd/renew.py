@@ -96,12 +96,12 @@ class Renewal:
     def rebuild(self, run: Run, entry: Entry) -> list[str]:
         """Make a unified kernel image anew, unless that was done."""
         if self.is_new(recovered.inside(run.target, entry.kernel)):
-            return [f"{entry.kernel} made anew"]
+            return [f"{entry.kernel} rebuilt"]
         if not self.reasons and not unified.is_stale(run, entry):
             return []
         initramfs = next(sources(run.target, entry), None)
         unified.rebuild(run, entry, initramfs)
-        return [f"{entry.kernel} made anew: {'; '.join(self.reasons) or 'it names devices that have changed'}"]
+        return [f"{entry.kernel} rebuilt: {'; '.join(self.reasons) or 'it names devices that have changed'}"]
 
     def is_new(self, path: Path) -> bool:
         """Whether a file was written since the beginning."""
