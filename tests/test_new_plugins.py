@@ -70,7 +70,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     made = Workshop(tmp_path_factory.mktemp("workshop"))
     for words, distribution in NEW.items():
         assert made.sh(f"rear plugins new {words}") == (
-            f"Made {distribution}. Next: cd {distribution} && pip install --editable '.[test]' && pytest\n"
+            f"Created {distribution}. Next: cd {distribution} && pip install --editable '.[test]' && pytest\n"
         )
     made.sh("pip wheel --wheel-dir wheels " + " ".join(f"./{name}" for name in NEW.values()))
     made.sh("pip install wheels/*.whl")
