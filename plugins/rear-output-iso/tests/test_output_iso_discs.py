@@ -293,7 +293,7 @@ def test_cdrom_is_another_name_of_it() -> None:
 def test_an_output_that_carries_nothing_is_refused() -> None:
     sources = Sources(assignments=tuple(parse("OUTPUT=PXE\nBACKUP=CDROM", "local.conf")))
     plugins = Plugins(builtin.modules())
-    with pytest.raises(Refused, match="OUTPUT=PXE cannot carry a backup"):
+    with pytest.raises(Refused, match="OUTPUT=PXE cannot hold a backup"):
         room(Run(evaluate(sources, plugins.settings(), {}), plugins))
 
 
