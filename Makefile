@@ -7,15 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
 
-# Style, spelling and types.
-define lint
-@$(BIN)/ruff check $(SOURCES)
-@$(BIN)/ruff format --quiet --check $(SOURCES)
-@$(BIN)/codespell
-@$(BIN)/mypy $(SOURCES)
-endef
-
-.PHONY: help rescue test test-vm test-faults check bench bench-recovery docs clean
+.PHONY: help rescue lint unit test test-vm test-faults check bench bench-recovery docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,11 +19,20 @@ rescue: .venv/for-rescue ## make a rescue ISO of this machine, as root (installs
 # Whatever the environment says: without bytecode each process would compile all tests, and each `rear` all of it, anew.
 check test test-vm test-faults: export PYTHONDONTWRITEBYTECODE =
 check: .venv/for-check ## unit tests, lint, spelling and types
-	$(lint)
+	@$(MAKE) --no-print-directory --jobs=2 lint unit
+
+# Style, spelling and types.
+lint:
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --quiet --check $(SOURCES)
+	@$(BIN)/codespell
+	@$(BIN)/mypy $(SOURCES)
+
+unit:
 	@$(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
-	$(lint)
+	@$(MAKE) --no-print-directory lint
 	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
 
 test-vm: .venv/for-test ## all tests in virtual machines, as root
