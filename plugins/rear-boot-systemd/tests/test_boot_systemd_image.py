@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,7 @@ from hypothesis import strategies as st
 from lab.efi_images import program, unified
 from rear_boot_systemd.image import MOST_TEXT, NotAnImage, read_image
 
-# Programs of the packages systemd-boot-efi and grub-efi-amd64-signed, where they are installed.
-STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+# Programs of the package grub-efi-amd64-signed, where it is installed.
 SIGNED = Path("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
 UNSIGNED = Path("/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi")
 
@@ -55,20 +52,6 @@ def test_a_signature_of_a_distribution_is_seen() -> None:
     assert read_image(SIGNED).signed
     assert not read_image(UNSIGNED).signed
     assert not read_image(SIGNED).is_unified
-
-
-@pytest.mark.skipif(not STUB.is_file() or not shutil.which("objcopy"), reason="systemd-boot-efi is not installed")
-def test_an_image_that_objcopy_has_made_is_read(tmp_path: Path) -> None:
-    words = []
-    contents = {".cmdline": b"root=UUID=1", ".osrel": b"ID=debian", ".linux": b"k" * 5000, ".initrd": b"i" * 700}
-    for number, (name, content) in enumerate(contents.items()):
-        (tmp_path / name).write_bytes(content)
-        words += [f"--add-section={name}={tmp_path / name}", f"--change-section-vma={name}={0x10000000 << number:#x}"]
-    subprocess.run(["objcopy", *words, STUB, tmp_path / "image.efi"], check=True)
-    image = read_image(tmp_path / "image.efi")
-    for name, content in contents.items():
-        offset, size = image.sections[name]
-        assert image.path.read_bytes()[offset : offset + size] == content
 
 
 @pytest.mark.parametrize(

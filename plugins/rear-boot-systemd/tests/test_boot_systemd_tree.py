@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import rear_boot_systemd
 from lab import debian
 from rear_boot_systemd import menu
+from rear_boot_systemd.image import read_image
 from rear_boot_systemd.loader import SYSTEMD_BOOT
 from rear_boot_systemd.partition import find_installations, install
 from rear_boot_systemd.renew import Renewal
@@ -112,3 +114,17 @@ def test_kernel_install_leaves_the_menu_as_it_was(run: Run) -> None:
     assert path.read_text() == text
     assert (run.target / entry.initramfs[-1][1:]).read_bytes() == b"another one"
     assert run.recovery.problems == []
+
+
+def test_an_image_that_objcopy_has_made_is_read(tmp_path: Path) -> None:
+    stub = debian.tree("systemd-boot") / "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+    words = []
+    contents = {".cmdline": b"root=UUID=1", ".osrel": b"ID=debian", ".linux": b"k" * 5000, ".initrd": b"i" * 700}
+    for number, (name, content) in enumerate(contents.items()):
+        (tmp_path / name).write_bytes(content)
+        words += [f"--add-section={name}={tmp_path / name}", f"--change-section-vma={name}={0x10000000 << number:#x}"]
+    subprocess.run(["objcopy", *words, stub, tmp_path / "image.efi"], check=True)
+    image = read_image(tmp_path / "image.efi")
+    for name, content in contents.items():
+        offset, size = image.sections[name]
+        assert image.path.read_bytes()[offset : offset + size] == content
