@@ -30,8 +30,10 @@ def doubled(source: IO[bytes], copy: int) -> Iterator[IO[bytes]]:
     The kernel does it (tee(2), splice(2)): no byte passes through a program, as with `tee`, of which each copies them
     twice. When nobody reads the new pipe any more, `source` is closed.
     """
+    calls = _system_calls()
     reading, writing = os.pipe()
-    thread = Thread(target=_double, args=[os.dup(source.fileno()), writing, os.dup(copy)], daemon=True)
+    ends = os.dup(source.fileno()), writing, os.dup(copy)
+    thread = Thread(target=_double, args=[*calls, *ends], daemon=True)
     thread.start()
     try:
         with open(reading, "rb", buffering=0) as file:
@@ -42,8 +44,7 @@ def doubled(source: IO[bytes], copy: int) -> Iterator[IO[bytes]]:
         thread.join(5)
 
 
-def _double(source: int, sink: int, copy: int) -> None:
-    tee, splice = _system_calls()
+def _double(tee: Callable[..., int], splice: Callable[..., int], source: int, sink: int, copy: int) -> None:
     with ExitStack() as opened:
         for end in (source, sink, copy):
             opened.callback(os.close, end)

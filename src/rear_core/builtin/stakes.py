@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .. import durable
 from ..errors import ConfigurationError
 from ..hookspecs import hookimpl
+from ..mounts import mount_points
 from ..patterns import leaving_out
 from ..step import Step
 from ..trees import walk
@@ -56,26 +57,29 @@ def emptied_by(folder: str, patterns: Sequence[str]) -> set[str]:
     A file system without files has nothing to leave out.
     """
     used: set[str] = set()
-    device = os.lstat(folder).st_dev
-    for place, folders, files in walk(folder):
+    for place, folders, files in _own(folder):
         left_out = {name: leaving_out(os.path.join(place, name), patterns) for name in (*folders, *files)}
         if any(not left_out[name] for name in files):
             return set()
         gone = {name for name, pattern in left_out.items() if pattern}
         used |= {left_out[name] for name in gone if name in files or _has_files(os.path.join(place, name))}
-        folders[:] = [name for name in folders if name not in gone and _is_of(os.path.join(place, name), device)]
+        folders[:] = [name for name in folders if name not in gone]
     return used
 
 
 def _has_files(folder: str) -> bool:
-    return any(files for _, _, files in walk(folder))
+    return any(files for _, _, files in _own(folder))
 
 
-def _is_of(path: str, device: int) -> bool:
-    try:
-        return os.lstat(path).st_dev == device
-    except OSError:
-        return False
+def _own(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `walk`, and a link to a folder is a file; what is mounted below is not even looked at: whoever serves it may
+    never answer."""
+    mounted = {point.target for point in mount_points()}
+    for place, folders, files in walk(top):
+        paths = {name: os.path.join(place, name) for name in (*folders, *files)}
+        folders[:] = [name for name in folders if paths[name] not in mounted]
+        links = {name for name in folders if os.path.islink(paths[name])}
+        yield place, folders, [*links, *(name for name in files if paths[name] not in mounted)]
 
 
 def save_usage(run: Run) -> None:
