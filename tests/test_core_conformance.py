@@ -10,9 +10,9 @@ import pytest
 from rear_core.builtin import storage, system
 from rear_core.plugins import CORE, Found
 from rear_core.storage.disk import Disk
-from rear_core.storage.ext import Ext, Journal
 from rear_core.storage.layout import make
 from rear_core.storage.mount import Mount
+from rear_core.storage.technologies.ext import Ext, Journal
 from rear_core.testing.conformance import harness as harness
 from rear_core.testing.conformance_boot import *  # noqa: F403
 from rear_core.testing.conformance_storage import *  # noqa: F403

@@ -26,12 +26,12 @@ from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, LeftOut, load, make
 from rear_core.storage.mapping import assign
 from rear_core.storage.mount import Mount
-from rear_core.storage.multipath import MultipathDisk
 from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.resize import minimum
 from rear_core.storage.script import script
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.multipath import MultipathDisk
 
 MACHINES = sorted(path.parent for path in Path(__file__).parent.glob("*/layout.json"))
 MIB = 1 << 20

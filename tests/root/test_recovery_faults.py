@@ -19,11 +19,11 @@ from lab.loops import MIB, mounted, run
 from lab.recovery import SECRET, Machine, put_data
 from rear_core.archive import manifest
 from rear_core.storage.disk import Disk
-from rear_core.storage.ext import Ext
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import load, make, save
 from rear_core.storage.mount import Mount
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.ext import Ext
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 

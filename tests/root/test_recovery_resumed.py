@@ -19,7 +19,7 @@ import pytest
 from lab.loops import MIB, run
 from lab.recovery import SECRET, Machine, described, put_data
 from rear_core.storage.layout import make, save
-from rear_core.storage.luks import Luks
+from rear_core.storage.technologies.luks import Luks
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 

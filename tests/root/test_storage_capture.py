@@ -13,7 +13,6 @@ import pytest
 from lab.loops import run
 from rear_core.finalize.devices import Device, Storage, read_tags
 from rear_core.shell import Shell
-from rear_core.storage.btrfs import Subvolume
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
 from rear_core.storage.compare import compare
@@ -22,6 +21,7 @@ from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Item, Layout, dumps, loads
 from rear_core.storage.plan import Rebuilt
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.btrfs import Subvolume
 
 pytestmark = pytest.mark.root
 

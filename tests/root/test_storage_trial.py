@@ -16,10 +16,10 @@ from lab.loops import run
 from rear_core.errors import Refused
 from rear_core.storage.capture import capture
 from rear_core.storage.disk import Disk, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import make
 from rear_core.storage.plan import without
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.ext import Ext
 from rear_core.storage.trial import try_commands
 
 pytestmark = pytest.mark.root

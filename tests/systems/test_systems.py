@@ -17,6 +17,7 @@ import rear_os_redhat
 import rear_os_suse
 from rear_core.boot import grub_menu
 from rear_core.builtin import finalize, modules, system
+from rear_core.finalize import lvm_devices
 from rear_core.finalize.names import patterns_with_words
 from rear_core.network import rename as cards
 from rear_core.network.model import Link, Network
@@ -24,18 +25,18 @@ from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
-from rear_core.storage.btrfs import Btrfs, Subvolume
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.layout import Item, make
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
-from rear_core.storage.swap import Swap
-from rear_core.storage.vfat import Fat
-from rear_core.storage.xfs import Xfs
+from rear_core.storage.technologies.btrfs import Btrfs, Subvolume
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.swap import Swap
+from rear_core.storage.technologies.vfat import Fat
+from rear_core.storage.technologies.xfs import Xfs
 from rear_core.system import Firmware, System
 from rear_core.system.os_release import read_os_release
 from rear_core.testing.fake_shell import FakeShell
@@ -240,7 +241,7 @@ def perform(run: Run, recorded: Recorded) -> None:
         run.recovery.differences += cards.mentions(run.target, replaced, lost, with_words)
 
     steps: list[tuple[int, Callable[[Run], None]]] = [
-        (10, finalize.make_directories), (30, finalize.update_device_names), (33, finalize.update_lvm_devices),
+        (10, finalize.make_directories), (30, finalize.update_device_names), (33, lvm_devices.update_list),
         (35, update_card_names), (60, finalize.install_boot_loaders),
         *((step.number, step.action) for step in recorded.plugin.rear_finalize()),
     ]  # fmt: skip

@@ -9,10 +9,10 @@ import pytest
 
 from rear_boot_systemd.partition import MARK, NAME
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import make
 from rear_core.storage.mount import Mount
-from rear_core.storage.vfat import Fat
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.vfat import Fat
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Installed, Supply
 

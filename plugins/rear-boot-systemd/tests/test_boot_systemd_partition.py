@@ -26,7 +26,7 @@ from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.layout import make
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
-from rear_core.storage.vfat import Fat
+from rear_core.storage.technologies.vfat import Fat
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
 

@@ -29,13 +29,13 @@ from rear_core.settings import Sources, evaluate
 from rear_core.shell import Outcome
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import make
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
-from rear_core.storage.swap import Swap
 from rear_core.storage.technologies import CORE_KINDS
-from rear_core.storage.vfat import Fat
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.swap import Swap
+from rear_core.storage.technologies.vfat import Fat
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
 

@@ -13,7 +13,7 @@ from rear_core.plugins import Plugins
 from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, load, make
-from rear_core.storage.multipath import MultipathDisk
+from rear_core.storage.technologies.multipath import MultipathDisk
 from rear_core.url import parse_url
 from rear_drill import hardware
 

@@ -19,7 +19,6 @@ from rear_core.shell import Outcome
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Command, Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import item_types, lacking, notes, refusals
 from rear_core.storage.layout import Item, Layout, dumps, load, make
@@ -30,6 +29,7 @@ from rear_core.storage.resize import fit, minimum
 from rear_core.storage.survey import Survey
 from rear_core.storage.teardown import teardown
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.ext import Ext
 from rear_core.testing.fake_shell import FakeShell
 from rear_storage_bcache import running, superblock
 from rear_storage_bcache.items import BUCKETS, Bcache, CacheSet, read_superblock

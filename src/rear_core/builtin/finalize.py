@@ -58,9 +58,7 @@ def rear_restore(run: Run) -> Iterable[Step]:
 def rear_finalize() -> Iterable[Step]:
     yield Step(10, "Create directories that backups do not contain", make_directories)
     yield Step(20, "Enter the recovered system", enter)
-    yield Step(25, "Update the WWIDs of multipath disks", update_wwids)
     yield Step(30, "Update device names in the restored configuration", update_device_names)
-    yield Step(33, "Update the list of LVM disks", update_lvm_devices)
     yield Step(35, "Update the names of network cards", update_card_names)
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Check that the recovered system can boot", prove)
@@ -132,18 +130,6 @@ def enter(run: Run) -> None:
     show_kernel(run)
 
 
-def update_wwids(run: Run) -> None:
-    """Give new multipath disks the names that the old ones had, before anything else asks for names."""
-    from ..finalize import multipath
-    from ..finalize.devices import changed_wwids
-
-    changed = changed_wwids(run)
-    run.recovery.differences += [f"multipath disk {old}: WWID {new} instead" for old, new in sorted(changed.items())]
-    for name in multipath.rewrite_wwids(run.target, changed):
-        run.recovery.rewritten.append(name)
-        run.recovery.done.append(f"{name}: the WWIDs of the new disks")
-
-
 def update_device_names(run: Run) -> None:
     """Rewrite identifiers that changed, and note those that lead nowhere."""
     from ..finalize import leftovers, references
@@ -179,13 +165,6 @@ def _tell_leftovers(run: Run, lines: list[str]) -> None:
     run.recovery.differences += lines[:MENTIONS]
     if len(lines) > MENTIONS:
         run.recovery.differences.append(f"{len(lines) - MENTIONS} more stale disk names: see the log")
-
-
-def update_lvm_devices(run: Run) -> None:
-    """Where LVM has a list of its devices, name those in it that are here."""
-    from ..finalize import lvm_devices
-
-    lvm_devices.update_list(run)
 
 
 def update_card_names(run: Run) -> None:
@@ -242,7 +221,7 @@ def install_boot_loaders(run: Run) -> None:
 
 def prove(run: Run) -> None:
     """Look for anything that keeps the recovered system from starting."""
-    from ..finalize import lvm_devices, proof, recorded
+    from ..finalize import proof, recorded
     from ..finalize.devices import storage_of
 
     assert run.layout is not None and run.rebuilt is not None
@@ -264,7 +243,6 @@ def prove(run: Run) -> None:
             _log_entry(run, entry, needed)
     for kind in kinds:
         problems += kind.keeps_from_starting(run.target) if kind.keeps_from_starting else []
-    lvm_devices.check_filters(run)
     problems[:] = dict.fromkeys(problems)
 
 

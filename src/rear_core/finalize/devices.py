@@ -14,10 +14,10 @@ from ..shell import Shell
 from ..storage.disk import Partition
 from ..storage.inventory import unshelled
 from ..storage.layout import Item, Layout
-from ..storage.multipath import MultipathDisk
 from ..storage.plan import Rebuilt
 from ..storage.references import TAGS
 from ..storage.survey import is_called
+from ..storage.technologies.multipath import MultipathDisk
 from . import multipath
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from .. import recovered
 from ..boot.chroot import run_inside
 from ..errors import RearError
 from ..storage.disk import Disk
-from ..storage.lvm_items import PhysicalVolume
+from ..storage.technologies.lvm import PhysicalVolume
 from .devices import read_devices
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ import pytest
 from rear_core.archive import coverage
 from rear_core.archive.coverage import EXCLUDED, RECREATED, SAVED, Selection, Wishes
 from rear_core.errors import RearError
-from rear_core.storage.btrfs import Subvolume
 from rear_core.storage.fate import Exclusions
 from rear_core.storage.filesystem import FileSystem
 from rear_core.storage.inventory import NOT_DISKS
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.lvm_items import VolumeGroup
 from rear_core.storage.mount import OVERLAY, Mount
 from rear_core.storage.mount import capture as mount_capture
 from rear_core.storage.survey import Mounted, Survey
-from rear_core.storage.swap import Swap, SwapFile
+from rear_core.storage.technologies.btrfs import Subvolume
+from rear_core.storage.technologies.lvm import VolumeGroup
+from rear_core.storage.technologies.swap import Swap, SwapFile
 from rear_core.testing.fake_shell import FakeShell
 
 ROOT = Mount("mount:/", ("fs:root",), "/", "ext4")

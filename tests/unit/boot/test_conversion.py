@@ -8,10 +8,10 @@ import pytest
 from rear_core.boot.conversion import missing
 from rear_core.boot.grub_bios import is_left_over
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, make
 from rear_core.storage.mount import Mount
-from rear_core.storage.vfat import Fat
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.vfat import Fat
 
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"

@@ -29,12 +29,12 @@ from rear_core.settings import Sources, evaluate
 from rear_core.shell import Outcome
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, make
-from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt, without
-from rear_core.storage.vfat import Fat
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.md import Array
+from rear_core.storage.technologies.vfat import Fat
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
 from unit.boot.test_grub_bios import boot_sector, first_core_sector

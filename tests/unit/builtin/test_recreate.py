@@ -18,15 +18,15 @@ from rear_core.run import Recovery
 from rear_core.shell import Outcome
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mapping import Assignment
 from rear_core.storage.mount import Mount, why_no_root
 from rear_core.storage.plan import Plan, plan, without
 from rear_core.storage.present import Machine
-from rear_core.storage.swap import SwapFile
 from rear_core.storage.technologies import CORE_KINDS
-from rear_core.storage.vfat import Fat
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.swap import SwapFile
+from rear_core.storage.technologies.vfat import Fat
 from rear_core.system import firmware
 from rear_core.testing.fake_shell import Answer, FakeShell
 

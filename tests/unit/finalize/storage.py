@@ -9,14 +9,14 @@ from dataclasses import replace
 from rear_core.finalize.devices import Device, Storage
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import make
-from rear_core.storage.luks import Luks
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
-from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt, without
-from rear_core.storage.swap import Swap
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.luks import Luks
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.md import Array
+from rear_core.storage.technologies.swap import Swap
 
 ROOT, SWAP, CRYPT = (f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "123")
 ARRAY = "aaaaaaaa:bbbbbbbb:cccccccc:dddddddd"

@@ -16,10 +16,10 @@ from rear_core.settings import Sources, evaluate
 from rear_core.shell import Shell
 from rear_core.storage.command import Site
 from rear_core.storage.layout import make
-from rear_core.storage.lvm_items import LogicalVolume
-from rear_core.storage.lvm_running import configure
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
+from rear_core.storage.technologies.lvm import LogicalVolume
+from rear_core.storage.technologies.lvm.running import configure
 from rear_core.testing.fake_shell import FakeShell
 from unit.finalize.storage import LAYOUT
 

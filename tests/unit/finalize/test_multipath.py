@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.builtin import finalize
+from rear_core.builtin.multipath import update_wwids
 from rear_core.finalize import multipath
 from rear_core.finalize.devices import Device, as_recovered, changed_wwids, read_devices, storage_of
 from rear_core.plugins import Plugins
@@ -17,8 +18,8 @@ from rear_core.settings import Sources, evaluate
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Partition, PartitionTable
 from rear_core.storage.layout import Item, make
-from rear_core.storage.multipath import MultipathDisk
 from rear_core.storage.plan import Rebuilt
+from rear_core.storage.technologies.multipath import MultipathDisk
 from rear_core.testing.fake_shell import FakeShell
 
 OLD_A, OLD_B, NEW_A, NEW_B = (f"3600140500000000{digit}" for digit in "abcd")
@@ -146,7 +147,7 @@ def test_names_stay_where_the_wwids_are_followed(run: Run) -> None:
     put(run.target, "etc/multipath/bindings", BINDINGS)
     fstab = put(run.target, "etc/fstab", "/dev/mapper/mpatha-part1 /a xfs\n/dev/mapper/mpathb-part1 /b xfs\n")
     before = fstab.read_text()
-    finalize.update_wwids(run)
+    update_wwids(run)
     finalize.update_device_names(run)
     assert fstab.read_text() == before
     assert run.recovery.done == ["/etc/multipath/bindings: the WWIDs of the new disks"]
@@ -164,6 +165,6 @@ def test_what_a_name_stood_for_is_not_guessed(run: Run) -> None:
 
 def test_a_link_by_the_wwid_leads_to_the_successor(run: Run) -> None:
     put(run.target, "etc/multipath/bindings", BINDINGS)
-    finalize.update_wwids(run)
+    update_wwids(run)
     link = f"/dev/disk/by-id/dm-uuid-part1-mpath-{OLD_A}"
     assert storage_of(run).now("", link) == "/dev/mapper/mpatha-part1"

@@ -9,11 +9,11 @@ import pytest
 
 from rear_core.boot import grub_references
 from rear_core.finalize import names as parsers
-from rear_core.storage.luks_references import crypttab
-from rear_core.storage.md_references import mdadm_conf
 from rear_core.storage.mount_references import fstab, mount_unit
 from rear_core.storage.references import Reference
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.luks.references import crypttab
+from rear_core.storage.technologies.md.references import mdadm_conf
 from unit.finalize.storage import ARRAY, CRYPT, ROOT, SWAP
 
 command_line, kernel_words = parsers.command_line(CORE_KINDS), parsers.optional_words(CORE_KINDS)

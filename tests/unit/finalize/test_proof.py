@@ -22,9 +22,9 @@ from rear_core.finalize.proof import (
 from rear_core.rescue.initramfs import Member, write_archive
 from rear_core.shell import Shell
 from rear_core.storage.command import Site
-from rear_core.storage.luks_references import missing_key_files
 from rear_core.storage.plan import Rebuilt
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.luks.references import missing_key_files
 from unit.finalize.storage import LAYOUT, ROOT, SWAP, storage
 from unit.finalize.test_drivers import sysfs
 

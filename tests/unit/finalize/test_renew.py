@@ -15,12 +15,12 @@ from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.shell import Outcome
-from rear_core.storage.btrfs import Btrfs
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import make
-from rear_core.storage.luks import Luks
 from rear_core.storage.plan import Rebuilt
+from rear_core.storage.technologies.btrfs import Btrfs
+from rear_core.storage.technologies.luks import Luks
 from rear_core.testing.fake_shell import FakeShell
 from rear_core.testing.recorded import started_by_grub
 from unit.finalize.storage import LAYOUT

@@ -21,10 +21,10 @@ from rear_core.storage.disk import Disk
 from rear_core.storage.inventory import COLUMNS, _type, read_devices
 from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout, LeftOut
-from rear_core.storage.luks import Luks
-from rear_core.storage.luks_recreate import notes
-from rear_core.storage.multipath import MultipathDisk
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.luks import Luks
+from rear_core.storage.technologies.luks.recreate import notes
+from rear_core.storage.technologies.multipath import MultipathDisk
 from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINES = Path(__file__).parents[2] / "machines"

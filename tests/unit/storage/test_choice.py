@@ -22,11 +22,9 @@ from rear_core.run import Options, Run
 from rear_core.shell import Outcome
 from rear_core.storage.choice import Decision, at_stake, chosen, decide, destinies, look, usage
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
@@ -34,6 +32,8 @@ from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.spared import backup_disks, check_backup_survives, check_mounted
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.testing.fake_shell import Answer, FakeShell
 from rear_core.url import parse_url
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from rear_core.storage.compare import compare, human_size
 from rear_core.storage.disk import Disk, Partition
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.luks import Luks, Slot
-from rear_core.storage.lvm_items import LogicalVolume
-from rear_core.storage.md import Array
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.luks import Luks, Slot
+from rear_core.storage.technologies.lvm import LogicalVolume
+from rear_core.storage.technologies.md import Array
 
 GIB = 1 << 30
 DISK = Disk("disk:S1", (), 20 * GIB, device="/dev/sda", serial="S1")

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from rear_core.storage.btrfs import Btrfs, Subvolume
 from rear_core.storage.disk import Disk, Partition
-from rear_core.storage.ext import Ext
 from rear_core.storage.fate import (
     GIVEN_UP,
     LOST,
@@ -22,12 +20,14 @@ from rear_core.storage.fate import (
     unknown_names,
 )
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.luks import Luks
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
-from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
-from rear_core.storage.multipath import MultipathDisk
-from rear_core.storage.swap import Swap
+from rear_core.storage.technologies.btrfs import Btrfs, Subvolume
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.luks import Luks
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.md import Array
+from rear_core.storage.technologies.multipath import MultipathDisk
+from rear_core.storage.technologies.swap import Swap
 
 GIB = 1 << 30
 SYSTEM, OTHER = Disk("disk:A", (), 10 * GIB, "/dev/sda"), Disk("disk:B", (), 10 * GIB, "/dev/sdb")

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.storage.disk import Disk
-from rear_core.storage.ext import Ext
 from rear_core.storage.fate import GIVEN_UP, LOST, REMADE, SAVED, Exclusions, contents, stakes
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.luks import Luks
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import STRONG, Assignment, assign, marks, score
 from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
 from rear_core.storage.present import PresentDisk
-from rear_core.storage.swap import Swap
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.luks import Luks
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.swap import Swap
 
 GIB = 1 << 30
 KINDS = ("mounted", "not mounted", "automounted", "swap", "foreign", "closed", "group", "empty")

@@ -7,21 +7,22 @@ from dataclasses import replace
 
 import pytest
 
-from rear_core.storage import ext_recreate, mount, swap, xfs
-from rear_core.storage.btrfs import _not_copied, _place
+from rear_core.storage import mount
 from rear_core.storage.command import Command, Site
 from rear_core.storage.disk import Disk
-from rear_core.storage.ext import Ext, Journal
-from rear_core.storage.ext_recreate import _grows_to
 from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import notes, refusals
 from rear_core.storage.layout import Item, make
-from rear_core.storage.luks import _other
 from rear_core.storage.mount import Mount
 from rear_core.storage.survey import Mounted, Survey
-from rear_core.storage.swap import SwapFile
-from rear_core.storage.technologies import CORE_KINDS
-from rear_core.storage.xfs import Xfs, read_geometry
+from rear_core.storage.technologies import CORE_KINDS, swap, xfs
+from rear_core.storage.technologies.btrfs.capture import _not_copied, _place
+from rear_core.storage.technologies.ext import Ext, Journal
+from rear_core.storage.technologies.ext import recreate as ext_recreate
+from rear_core.storage.technologies.ext.recreate import _grows_to
+from rear_core.storage.technologies.luks.capture import _other
+from rear_core.storage.technologies.swap import SwapFile
+from rear_core.storage.technologies.xfs import Xfs, read_geometry
 from rear_core.testing.fake_shell import Answer, FakeShell
 
 MIB = 1 << 20

@@ -9,22 +9,22 @@ import pytest
 
 from rear_core.errors import Refused
 from rear_core.rescue.contents import Contents
-from rear_core.storage.btrfs import Btrfs, Subvolume
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.fate import Exclusions, contents, stakes
 from rear_core.storage.in_place import InPlace, carrying, check, staying
 from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout, LeftOut, make
-from rear_core.storage.luks import Luks
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import plan
 from rear_core.storage.present import Machine, PresentDisk
-from rear_core.storage.swap import Swap
+from rear_core.storage.technologies.btrfs import Btrfs, Subvolume
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.luks import Luks
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.swap import Swap
 
 GIB, HOME = 1 << 30, Exclusions(mounts=["/home"])
 DISKS = [Disk(f"disk:{letter}", (), 10 * GIB, f"/dev/sd{letter}") for letter in "ab"]

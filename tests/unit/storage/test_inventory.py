@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.storage.inventory import COLUMNS, Device, is_part, probe, read_devices, unshelled, volume_group
-from rear_core.storage.lvm_items import LogicalVolume
+from rear_core.storage.technologies.lvm import LogicalVolume
 from rear_core.testing.fake_shell import FakeShell
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError, PluginError
 from rear_core.storage.disk import Disk
-from rear_core.storage.ext import Ext
 from rear_core.storage.kinds import StorageKind, item_types
 from rear_core.storage.layout import Item, Layout, LeftOut, dumps, load, loads, make, save, validate
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.ext import Ext
 
 TYPES = item_types(CORE_KINDS)
 

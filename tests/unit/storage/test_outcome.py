@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rear_core.storage.btrfs import Btrfs
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import make
 from rear_core.storage.outcome import outcome
+from rear_core.storage.technologies.btrfs import Btrfs
 
 DISK = Disk("disk:S1", (), 1 << 30)
 MOUNTED = Btrfs("fs:u", ("disk:S1",), "u", features=("EXTENDED_IREF", "BIG_METADATA", "COMPRESS_ZSTD"))

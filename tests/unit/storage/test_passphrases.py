@@ -10,8 +10,8 @@ import pytest
 
 from rear_core import questions
 from rear_core.errors import Refused
-from rear_core.storage.luks import Luks
 from rear_core.storage.passphrases import unlock
+from rear_core.storage.technologies.luks import Luks
 
 VAULT = cast(Luks, "volume vault")
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext
 from rear_core.storage.layout import Item, Layout, make
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
-from rear_core.storage.lvm_parts import Segment
 from rear_core.storage.mount import Mount
 from rear_core.storage.resize import MIB, Fitted, fit, minimum
-from rear_core.storage.swap import Swap
+from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.lvm.parts import Segment
+from rear_core.storage.technologies.swap import Swap
 
 GIB = 1 << 30
 DISK = "disk:A"

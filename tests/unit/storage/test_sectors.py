@@ -9,22 +9,22 @@ import pytest
 
 from rear_core.errors import Refused
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.ext import Ext, Journal
 from rear_core.storage.hybrid import MbrEntry
 from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Item, make
-from rear_core.storage.luks import Luks
-from rear_core.storage.lvm_items import PhysicalVolume, VolumeGroup
 from rear_core.storage.mapping import assign
-from rear_core.storage.md import Array
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.resize import minimum
-from rear_core.storage.swap import Swap
 from rear_core.storage.technologies import CORE_KINDS
-from rear_core.storage.vfat import Fat
-from rear_core.storage.xfs import Xfs
+from rear_core.storage.technologies.ext import Ext, Journal
+from rear_core.storage.technologies.luks import Luks
+from rear_core.storage.technologies.lvm import PhysicalVolume, VolumeGroup
+from rear_core.storage.technologies.md import Array
+from rear_core.storage.technologies.swap import Swap
+from rear_core.storage.technologies.vfat import Fat
+from rear_core.storage.technologies.xfs import Xfs
 
 MIB, SIZE = 1 << 20, 1 << 30
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"

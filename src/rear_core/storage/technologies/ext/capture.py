@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..rescue.contents import Contents
-from ..shell import Shell
-from .filesystem import MIB, FileSystem, identity
-from .inventory import Device
-from .layout import Item, Layout
-from .survey import Survey
+from rear_core.rescue.contents import Contents
+from rear_core.shell import Shell
+from rear_core.storage.filesystem import MIB, FileSystem, identity
+from rear_core.storage.inventory import Device
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey
 
 # Features that say in what state the file system is, not how it was made.
 STATES = ("needs_recovery", "orphan_present")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .references import NamingFile, Reference, at
+from rear_core.storage.references import NamingFile, Reference, at
 
 # The lines of mdadm.conf(5): three letters of their first words are enough, and they go on with those that begin with a
 # blank: `DEVICE partitions /dev/sda1`, `ARRAY /dev/md0 devices=/dev/sda1,/dev/sdb1 UUID=...`.

@@ -8,14 +8,15 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..errors import ProgramMissing
-from ..rescue.contents import Contents
-from ..shell import Shell
-from .inventory import Device, volume_group
-from .layout import Item, Layout
-from .lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
-from .lvm_parts import CACHED, Hidden, Row
-from .survey import Survey, names
+from rear_core.errors import ProgramMissing
+from rear_core.rescue.contents import Contents
+from rear_core.shell import Shell
+from rear_core.storage.inventory import Device, volume_group
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey, names
+
+from .items import LogicalVolume, PhysicalVolume, VolumeGroup
+from .parts import CACHED, Hidden, Row
 
 # The rows of a group, or of what is in none, by their kind.
 Report = dict[str, list[Row]]

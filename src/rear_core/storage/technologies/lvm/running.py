@@ -6,14 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..rescue.tree import Tree
-from .command import Command
-from .execute import is_block_device
-from .inventory import Device, volume_group
-from .kinds import Starting
-from .layout import Item
-from .lvm_items import LogicalVolume, VolumeGroup
-from .references import Reference
+from rear_core.rescue.tree import Tree
+from rear_core.storage.command import Command
+from rear_core.storage.execute import is_block_device
+from rear_core.storage.inventory import Device, volume_group
+from rear_core.storage.kinds import Starting
+from rear_core.storage.layout import Item
+from rear_core.storage.references import Reference
+
+from .items import LogicalVolume, VolumeGroup
 
 
 def start(item: Item, starting: Starting) -> None:

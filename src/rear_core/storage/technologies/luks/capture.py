@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProgramFailed, ProgramMissing
-from ..rescue.contents import Contents
-from .inventory import Device
-from .layout import Item, Layout
-from .survey import Survey, names
+from rear_core.errors import ProgramFailed, ProgramMissing
+from rear_core.rescue.contents import Contents
+from rear_core.storage.inventory import Device
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey, names
 
 if TYPE_CHECKING:
-    from .resize import Sizes
+    from rear_core.storage.resize import Sizes
 
 # Key files of crypttab(5) that nobody can read twice.
 RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")

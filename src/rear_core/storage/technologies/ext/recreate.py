@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .command import Command, Site
-from .disk import sector_size
-from .ext import Ext, Journal, capture, contents, has_no_files
-from .kinds import StorageKind
+from rear_core.storage.command import Command, Site
+from rear_core.storage.disk import sector_size
+from rear_core.storage.kinds import StorageKind
+
+from .capture import Ext, Journal, capture, contents, has_no_files
 
 # Only ever set by other programs, or of no use without them.
 NOT_MADE = ("shared_blocks", "journal_dev")

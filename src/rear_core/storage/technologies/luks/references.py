@@ -7,9 +7,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import recovered
-from .luks import RANDOM
-from .references import ON_DEMAND, TAGS, NamingFile, Reference, Table, at, kernel_words, on_demand, table_lines
+from rear_core import recovered
+from rear_core.storage.references import (
+    ON_DEMAND,
+    TAGS,
+    NamingFile,
+    Reference,
+    Table,
+    at,
+    kernel_words,
+    on_demand,
+    table_lines,
+)
+
+from .capture import RANDOM
 
 # crypttab(5): `vault UUID=... /etc/key luks,header=/dev/sda1`. Behind a path there may be the device that it is on
 # (`/key:LABEL=stick`), for Debian's passdev before it (`/dev/disk/by-label/stick:/key`).

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .btrfs import Btrfs, Subvolume, capture, contents
-from .command import Command, Site
-from .kinds import StorageKind
-from .layout import Item
+from rear_core.storage.command import Command, Site
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item
+
+from .capture import Btrfs, Subvolume, capture, contents
 
 
 def recreate(item: Item, site: Site) -> Iterator[Command]:

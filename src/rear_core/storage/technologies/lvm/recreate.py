@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from . import lvm_running
-from .command import Command, Site, zeros
-from .disk import BLANK, sector_size
-from .kinds import StorageKind
-from .layout import Item
-from .lvm import capture, contents, within
-from .lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup
-from .lvm_parts import CACHED, Part, Segment
+from rear_core.storage.command import Command, Site, zeros
+from rear_core.storage.disk import BLANK, sector_size
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item
+
+from . import running
+from .capture import capture, contents, within
+from .items import LogicalVolume, PhysicalVolume, VolumeGroup
+from .parts import CACHED, Part, Segment
 
 # What a volume can be made of besides RAID, and what only a volume as a whole can be.
 PLAIN = ("linear", "striped", "mirror")
@@ -271,6 +272,6 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
-    refuses=refuses, notes=notes, start=lvm_running.start, read_only=lvm_running.read_only, stop=lvm_running.stop,
-    configure=lvm_running.configure, words=lvm_running.words, within=within, exclusive=(PhysicalVolume, VolumeGroup),
+    refuses=refuses, notes=notes, start=running.start, read_only=running.read_only, stop=running.stop,
+    configure=running.configure, words=running.words, within=within, exclusive=(PhysicalVolume, VolumeGroup),
 )  # fmt: skip

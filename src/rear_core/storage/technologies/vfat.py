@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..rescue.contents import Contents
-from .command import Command, Site
-from .disk import has_other_sectors, sector_size
-from .filesystem import FileSystem, identity
-from .inventory import Device
-from .kinds import StorageKind
-from .layout import Item, Layout
-from .survey import Survey
+from rear_core.rescue.contents import Contents
+from rear_core.storage.command import Command, Site
+from rear_core.storage.disk import has_other_sectors, sector_size
+from rear_core.storage.filesystem import FileSystem, identity
+from rear_core.storage.inventory import Device
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey
 
 if TYPE_CHECKING:
-    from .resize import Sizes
+    from rear_core.storage.resize import Sizes
 
 TRACK = 64
 # The clusters from which on a FAT has 32 bits are 65525; what lies before the first one is no cluster.

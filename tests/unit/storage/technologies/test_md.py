@@ -12,19 +12,20 @@ from typing import Any
 import pytest
 
 from rear_core.shell import Outcome
-from rear_core.storage import md
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.storage.kinds import notes, refusals
 from rear_core.storage.layout import Layout, make
-from rear_core.storage.md import Array, read_flags
 from rear_core.storage.survey import Survey
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.md import capture as md_capture
+from rear_core.storage.technologies.md import recreate as md
+from rear_core.storage.technologies.md.capture import Array, read_flags
 from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
-MACHINES = Path(__file__).parents[2] / "machines"
+MACHINES = Path(__file__).parents[3] / "machines"
 
 DETAIL = """\
            Version : 1.2
@@ -155,7 +156,7 @@ def test_arrays_that_device_mapper_runs_for_the_firmware_are_refused_by_name() -
     disk = Device("/dev/sda", "sda", "8:0", "disk", 1, fstype="isw_raid_member", children=("/dev/mapper/isw_x",))
     array = Device("/dev/mapper/isw_x", "dm-0", "253:0", "dmraid", 1, parents=("/dev/sda",))
     survey = Survey(FakeShell({}), {"/dev/sda": disk, array.path: array}, [], [], pytest.fail)
-    (item,) = md.capture(survey)
+    (item,) = md_capture.capture(survey)
     assert isinstance(item, Array) and "/dev/mapper/isw_x" in said_no(item)
 
 

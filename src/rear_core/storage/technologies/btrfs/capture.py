@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from ..errors import ProgramFailed
-from ..rescue.contents import Contents
-from .command import Site
-from .filesystem import MIB, FileSystem, PartOfFileSystem
-from .inventory import Device
-from .layout import Item, Layout
-from .survey import Survey, names
+from rear_core.errors import ProgramFailed
+from rear_core.rescue.contents import Contents
+from rear_core.storage.command import Site
+from rear_core.storage.filesystem import MIB, FileSystem, PartOfFileSystem
+from rear_core.storage.inventory import Device
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey, names
 
 # Subvolumes that a container engine makes as it needs them.
 CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes/")

@@ -11,10 +11,10 @@ from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import notes, refusals
 from rear_core.storage.layout import make
-from rear_core.storage.lvm_items import LogicalVolume, PhysicalVolume, VolumeGroup, _extents
-from rear_core.storage.lvm_parts import Hidden, Part, Row, Segment
-from rear_core.storage.lvm_recreate import recreate
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.lvm.items import LogicalVolume, PhysicalVolume, VolumeGroup, _extents
+from rear_core.storage.technologies.lvm.parts import Hidden, Part, Row, Segment
+from rear_core.storage.technologies.lvm.recreate import recreate
 
 MIB = 1 << 20
 UUIDS = {"/dev/sda": "PV1", "/dev/sdb": "PV2"}

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..rescue.contents import Contents
-from .command import Command, Site
-from .disk import sector_size
-from .filesystem import MIB, FileSystem, identity
-from .kinds import StorageKind
-from .layout import Item, Layout
-from .survey import Survey, names
+from rear_core.rescue.contents import Contents
+from rear_core.storage.command import Command, Site
+from rear_core.storage.disk import sector_size
+from rear_core.storage.filesystem import MIB, FileSystem, identity
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey, names
 
 
 @dataclass(frozen=True)

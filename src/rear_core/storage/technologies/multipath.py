@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ..rescue.contents import Contents
-from ..shell import Shell
-from .disk import Disk, identity, tables
-from .kinds import StorageKind
-from .layout import Item, Layout
-from .survey import Survey
+from rear_core.rescue.contents import Contents
+from rear_core.shell import Shell
+from rear_core.storage.disk import Disk, identity, tables
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.survey import Survey
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .exclusions import Exclusions
-    from .present import PresentDisk
+    from rear_core.storage.exclusions import Exclusions
+    from rear_core.storage.present import PresentDisk
 
 
 @dataclass(frozen=True)

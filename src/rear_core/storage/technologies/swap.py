@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..mounts import unescaped
-from ..rescue.contents import Contents
-from .command import Command, Site
-from .kinds import StorageKind
-from .layout import Item, Layout
-from .mount import Mount, find_device
-from .references import Reference, at, kernel_words
-from .survey import FstabEntry, Survey
+from rear_core.mounts import unescaped
+from rear_core.rescue.contents import Contents
+from rear_core.storage.command import Command, Site
+from rear_core.storage.kinds import StorageKind
+from rear_core.storage.layout import Item, Layout
+from rear_core.storage.mount import Mount, find_device
+from rear_core.storage.references import Reference, at, kernel_words
+from rear_core.storage.survey import FstabEntry, Survey
 
 if TYPE_CHECKING:
-    from .resize import Sizes
+    from rear_core.storage.resize import Sizes
 
 WORDS = kernel_words("resume", "real_resume", "RESUME")
 

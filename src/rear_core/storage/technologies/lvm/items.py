@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .layout import Item
-from .lvm_parts import Part, Segment, placed
+from rear_core.storage.layout import Item
+
+from .parts import Part, Segment, placed
 
 if TYPE_CHECKING:
-    from .exclusions import Exclusions
-    from .resize import Sizes
+    from rear_core.storage.exclusions import Exclusions
+    from rear_core.storage.resize import Sizes
 
 MIB = 1 << 20
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..shell import Shell
-from . import luks_references
-from .command import Command, Site
-from .disk import sector_size
-from .execute import is_block_device
-from .inventory import Device, is_part, read_devices
-from .kinds import Starting, StorageKind
-from .luks import Luks, capture, contents
+from rear_core.shell import Shell
+from rear_core.storage.command import Command, Site
+from rear_core.storage.disk import sector_size
+from rear_core.storage.execute import is_block_device
+from rear_core.storage.inventory import Device, is_part, read_devices
+from rear_core.storage.kinds import Starting, StorageKind
+
+from . import references
+from .capture import Luks, capture, contents
 
 # By cryptsetup(8), when no key slot takes the passphrase.
 NO_KEY = 2
@@ -123,6 +124,6 @@ def notes(item: Luks, _site: Site) -> Iterator[str]:
 
 KIND = StorageKind(
     "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop,
-    naming_files=luks_references.FILES, words=luks_references.words,
-    keeps_from_starting=luks_references.missing_key_files,
+    naming_files=references.FILES, words=references.words,
+    keeps_from_starting=references.missing_key_files,
 )  # fmt: skip
