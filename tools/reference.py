@@ -26,6 +26,8 @@ from rear_core.boot.loader import BootLoader, Entry
 from rear_core.cli import COMMANDS, rear
 from rear_core.cli.manual import page
 from rear_core.cli.session import settings_of
+from rear_core.places.place import Place, PlaceKind
+from rear_core.places.url import Scheme, Url
 from rear_core.plugins import discover, load
 from rear_core.run import Options, Run
 from rear_core.settings import Setting, quote
@@ -59,10 +61,15 @@ a guest of user-mode Linux ([how](../explanation/tested.md)). `make test` does s
 File systems are without files here; those of whole machines are compared [elsewhere](../explanation/tested.md).
 """
 BROUGHT = """\
-A package of anybody can bring a storage technology by the [hook](hooks.md) `rear_storage_kinds`, and a boot loader by
-`rear_boot_loaders`. The core asks what is brought exactly what it asks its own. What else has to be done when the files
-are back, as with LVM's list of devices, is a step of the hook `rear_finalize`.
+A package of anybody can bring a storage technology by the [hook](hooks.md) `rear_storage_kinds`, a boot loader by
+`rear_boot_loaders`, and a kind of place for media and backups by `rear_places`. The core asks what is brought exactly
+what it asks its own. What else has to be done when the files are back, as with LVM's list of devices, is a step of the
+hook `rear_finalize`.
 """
+BROUGHT_VALUES = (
+    StorageKind, Item, Starting, Site, Command, Sizes, BootLoader, Entry, NamingFile, Table, Reference, PlaceKind,
+    Place, Scheme, Url,
+)  # fmt: skip
 COMPARED = """\
 ## Compared only
 
@@ -182,12 +189,12 @@ def interface_page() -> str:
 
 
 def technologies_page() -> str:
-    """The values by which plugins bring storage technologies and boot loaders."""
-    parts = [GENERATED, "# Storage technologies and boot loaders\n", BROUGHT]
-    for thing in (StorageKind, Item, Starting, Site, Command, Sizes, BootLoader, Entry, NamingFile, Table, Reference):
+    """The values by which plugins bring storage technologies, boot loaders and places."""
+    parts = [GENERATED, "# Storage technologies, boot loaders and places\n", BROUGHT]
+    for thing in BROUGHT_VALUES:
         parts += [f"## {thing.__name__}\n", f"From `{thing.__module__}`. {_markdown(inspect.getdoc(thing) or '')}", ""]
         parts += [f"- `{name}`: {said}" for name, said in _class_variables(thing)]
-        parts += [f"- `{field.name}`: {field.type}" for field in fields(thing)]
+        parts += [f"- `{field.name}`: {field.type}" for field in (fields(thing) if is_dataclass(thing) else ())]
         parts += [*_members(thing), ""]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .boot.loader import BootLoader
     from .media.carried import Room
     from .media.format import Format
+    from .places.place import PlaceKind
     from .rescue.contents import Contents
     from .run import Run
     from .settings import Setting
@@ -83,6 +84,16 @@ def rear_boot_loaders() -> Iterable[BootLoader]:  # type: ignore[empty-body]
     ::
 
         yield BootLoader("acmeboot", find_acmeboot, "uefi", install_acmeboot, verify_acmeboot)
+    """
+
+
+@hookspec
+def rear_places() -> Iterable[PlaceKind]:  # type: ignore[empty-body]
+    """Kinds of places for media or backups, each known by the scheme of its URLs.
+
+    For plugins that are always active (`rear.extra`). ::
+
+        yield PlaceKind(Scheme("acme", "acme://server/folder"), files=AcmePlace)
     """
 
 

@@ -16,6 +16,7 @@ import pluggy
 
 from . import hookspecs
 from .errors import NoFamily, PluginError, RearError
+from .places.url import ALL, Scheme
 
 if TYPE_CHECKING:
     from .settings.model import Setting
@@ -248,6 +249,18 @@ class Plugins:
                         f"remove one of them with pip, or tell the author of {plugin.distribution}",
                     )
         return [setting for name, (_, setting) in owners.items() if name == setting.name]
+
+    def schemes(self) -> list[Scheme]:
+        """The schemes of the URLs of all known places; raise `PluginError` when a plugin brings one that is taken."""
+        schemes = {scheme.name: scheme for scheme in ALL}
+        for plugin, kind in self.call_each("rear_places"):
+            if schemes.setdefault(kind.scheme.name, kind.scheme) is not kind.scheme:
+                raise PluginError(
+                    f"{plugin.label} ({plugin.distribution}) declares the scheme {kind.scheme.name}://, which is known"
+                    " already",
+                    f"remove {plugin.distribution}, or tell its author",
+                )
+        return list(schemes.values())
 
     def folders(self, name: str) -> list[Path]:
         """The folders of this name in the packages of the active plugins."""

@@ -34,6 +34,6 @@ ALL = (
              f"{MACHINES}composed-degraded-array", "ZFS is no part of Linux; written by hand"),
     Compared("a disk in use that nobody may read, as in some containers", "described, with a warning",
              f"{MACHINES}micro-vm-unreadable-disk", "such a machine is recovered from outside"),
-    Compared("VDO", "refused by name", "tests/unit/storage/test_lvm.py",
+    Compared("VDO", "refused by name", "tests/unit/storage/technologies/test_lvm.py",
              "the kernel of the tests has no module for it"),
 )  # fmt: skip

@@ -16,11 +16,12 @@ import rear_output_iso
 from lab import servers
 from rear_core import RearError, Refused, Run
 from rear_core.builtin import core
-from rear_core.media.delivery import checksum
-from rear_core.media.places import PUBLIC, check_place, missing_programs, opened_place, publish
+from rear_core.places.delivery import checksum
+from rear_core.places.opening import check_place, missing_programs, opened_place
+from rear_core.places.place import PUBLIC, publish
+from rear_core.places.url import ALL, parse_url
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
-from rear_core.url import ALL, parse_url
 
 pytestmark = pytest.mark.root
 

@@ -17,9 +17,9 @@ from rear_core import own_files, work_area
 from rear_core.archive import described, encryption, external, place
 from rear_core.errors import RearError
 from rear_core.finalize import recorded
-from rear_core.media import places
 from rear_core.network import model as network
 from rear_core.own_files import NoFile
+from rear_core.places.folder import Folder
 from rear_core.rescue import initramfs
 from rear_core.run import Run
 from rear_core.storage import choice, layout
@@ -50,7 +50,7 @@ READERS: dict[str, list[Callable[[Path], Any]]] = {
     "usage.json": [lambda path: choice.usage(a_run(path))],
     "attributes.json": [file_attributes.load],
     "files.json": [lambda path: external.recorded(a_run(path))],
-    "versions": [lambda path: places.Folder(path.parent).read(path.name)],
+    "versions": [lambda path: Folder(path.parent).read(path.name)],
     "key": [encryption.read_passphrase],
 }  # fmt: skip
 CASES = [(name, number) for name, readers in READERS.items() for number in range(len(readers))]

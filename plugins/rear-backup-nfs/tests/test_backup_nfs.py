@@ -69,7 +69,7 @@ def test_a_server_that_does_not_answer_is_refused_with_the_command_to_try(tmp_pa
 
 def test_the_rescue_system_gets_the_nfs_client_only_for_nfs(tmp_path: Path) -> None:
     assert "mount.nfs" in rear_rescue_contents(make_run(tmp_path, "BACKUP_URL=nfs://server/export")).programs
-    assert rear_rescue_contents(make_run(tmp_path, "BACKUP_URL=file:///srv")).programs == ["tar", "zstd", "openssl"]
+    assert rear_rescue_contents(make_run(tmp_path, "BACKUP_URL=file:///srv")).programs == ("tar", "zstd", "openssl")
     assert rear_rescue_contents(make_run(tmp_path, "")).programs == ()
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from rear_core import Refused, builtin
 from rear_core.network.model import Link, Network
+from rear_core.places.url import parse_url
 from rear_core.plugins import Plugins
 from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Layout, load, make
 from rear_core.storage.technologies.multipath import MultipathDisk
-from rear_core.url import parse_url
 from rear_drill import hardware
 
 MACHINES = Path(__file__).parents[3] / "tests/machines"

@@ -12,11 +12,11 @@ import pytest
 import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
 from rear_core.builtin import core
-from rear_core.media.delivery import beside
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.media.iso import efi_partition, file_extents, verify_iso
 from rear_core.media.loaders import Loaders
 from rear_core.media.rescue_iso import efi_image_path, payload
+from rear_core.places.delivery import beside
 from rear_core.plugins import Plugins
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse

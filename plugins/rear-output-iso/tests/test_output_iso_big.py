@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from rear_core import RearError
-from rear_core.media.delivery import checksum
 from rear_core.media.iso import file_extents, make_iso, verify_iso
+from rear_core.places.delivery import checksum
 from rear_core.shell import Shell
 
 GIB = 1 << 30

@@ -21,9 +21,9 @@ from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run, 
 from rear_core.archive import manifest, place, signature
 from rear_core.builtin import core
 from rear_core.media.carried import Carried, CarriedFile, room
-from rear_core.media.delivery import beside, checksum
 from rear_core.media.grub import find_modules
 from rear_core.media.iso import file_extents, volume_size
+from rear_core.places.delivery import beside, checksum
 from rear_core.plugins import Plugins, discover
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse

@@ -15,8 +15,8 @@ import pytest
 import rear_output_usb
 from rear_core import RearError, Refused, RescueImage, Run
 from rear_core.builtin import core
-from rear_core.media.delivery import Extent
 from rear_core.media.grub import find_modules, find_signed_loaders
+from rear_core.places.delivery import Extent
 from rear_core.plugins import Found, Plugins
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate

@@ -7,8 +7,8 @@ from importlib import import_module
 from types import ModuleType
 
 NAMES = (
-    "core", "system", "scripts", "storage", "stakes", "lvm", "multipath", "network", "rescue", "build", "pack", "backup",
-    "recreate", "finalize",
+    "core", "system", "scripts", "storage", "stakes", "lvm", "multipath", "network", "rescue", "build", "pack",
+    "backup", "recreate", "finalize",
 )  # fmt: skip
 
 

@@ -173,7 +173,7 @@ def check_files(run: Run) -> None:
 
 def check_space(run: Run) -> None:
     """Refuse to begin a build that would fill the disk."""
-    from ..media.location import check_room
+    from ..places.room import check_room
     from ..system.kernel import choose
 
     place = run.build_dir if run.build_dir != Path() else Path(run.settings["TMPDIR"])
@@ -182,7 +182,7 @@ def check_space(run: Run) -> None:
 
 def check_cache(run: Run) -> None:
     """Refuse to begin a build whose packed parts cannot be kept; those that are there may be used again."""
-    from ..media.location import check_room
+    from ..places.room import check_room
 
     check_room(run.cache_dir, max(0, CACHE_SIZE - _size(run.cache_dir)), "CACHE_DIR")
 

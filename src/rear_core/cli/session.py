@@ -46,7 +46,9 @@ def open_run(options: Options) -> Run:
         select(plugins, found, chosen, os_release)
     except NoFamily as error:
         plugins.without_family = error
-    settings = evaluate(sources, plugins.settings(), os.environ, lambda name: declared_by_others(found, name))
+    settings = evaluate(
+        sources, plugins.settings(), os.environ, lambda name: declared_by_others(found, name), schemes=plugins.schemes()
+    )
     report = Report(verbose=options.verbose, debug=options.debug)
     for name, setting in settings.declared.items():
         if setting.secret:

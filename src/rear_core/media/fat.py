@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ..errors import RearError
+from ..places.delivery import forget
 from ..shell import Shell
-from .delivery import forget
 
 CLUSTER = 2048
 TABLES_AND_ROOM = 256 * 1024

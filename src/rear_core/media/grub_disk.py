@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ..boot.grub_bios import CODE_END, KERNEL_SECTOR, LAST_BLOCK, SECTOR, read_boot_sector
 from ..errors import RearError
+from ..places.delivery import Extent, forget
 from ..shell import Shell
-from .delivery import Extent, forget
 from .grub import BIOS_MODULES, make_image
 
 BIOS_BOOT_SIZE = 2 << 20

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import RearError
+from ..places.delivery import Extent, checksum_within, forget, is_same
 from ..shell import Shell
-from .delivery import Extent, checksum_within, forget, is_same
 from .grub import BiosLoader
 
 BLOCK = 2048

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..places.delivery import checksum
 from ..template import render
-from .delivery import checksum
 from .fat import make_fat_image
 from .grub import efi_files, make_bios_loader
 from .iso import make_iso

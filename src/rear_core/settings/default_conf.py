@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from ..url import Url
+from ..places.url import Url
 from .evaluation import Settings
 from .model import Setting, Value
 

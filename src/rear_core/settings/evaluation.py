@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn, Union
 
 from ..errors import ConfigurationError
-from ..url import BLANKS, Url, examples, parse_url, without_password
+from ..places.url import ALL, BLANKS, Scheme, Url, examples, parse_url, without_password
 from . import original
 from .files import Sources
 from .model import Setting, Value
@@ -40,6 +40,7 @@ class Settings(Mapping[str, Any]):
     origins: Mapping[str, tuple[str, ...]]
     variables: Mapping[str, Variable]
     warnings: list[str] = field(default_factory=list)
+    schemes: Sequence[Scheme] = ALL
 
     def __getitem__(self, name: str) -> Any:
         return self.values_by_name[name]
@@ -65,12 +66,14 @@ def evaluate(
     environment: Mapping[str, str],
     known_elsewhere: Callable[[str], bool] = lambda _: False,
     strict: bool = True,
+    schemes: Sequence[Scheme] = ALL,
 ) -> Settings:
     """The settings that the files and the environment give.
 
     `known_elsewhere` tells whether a plugin that is not selected declares a name, which is then passed over.
-    Without `strict` whatever cannot be understood yet is passed over: unknown names, references to them, bad
-    values. An unknown name that another assignment refers to is the administrator's own variable.
+    `schemes` are those of all known places. Without `strict` whatever cannot be understood yet is passed over: unknown
+    names, references to them, bad values. An unknown name that another assignment refers to is the administrator's own
+    variable.
     """
     by_name = {setting.name: setting for setting in declared}
     evaluation = _Evaluation(
@@ -80,6 +83,7 @@ def evaluate(
         variables={**sources.variables, **{n: _as_variable(s.default) for n, s in by_name.items()}},
         known_elsewhere=known_elsewhere,
         strict=strict,
+        schemes=schemes,
         own_names={
             reference.name
             for assignment in sources.assignments
@@ -103,6 +107,7 @@ def assign(settings: Settings, text: str, source: str, allowed: Collection[str])
         origins=dict(settings.origins),
         variables=dict(settings.variables),
         warnings=list(settings.warnings),
+        schemes=settings.schemes,
     )
     for assignment in parse(text, source):
         if evaluation.canonical.get(assignment.name) not in allowed:
@@ -126,6 +131,7 @@ class _Evaluation:
     known_elsewhere: Callable[[str], bool] = lambda _: False
     strict: bool = True
     own_names: Collection[str] = ()
+    schemes: Sequence[Scheme] = ALL
 
     def __post_init__(self) -> None:
         self.canonical = {alias: name for name, setting in self.declared.items() for alias in setting.aliases}
@@ -135,14 +141,23 @@ class _Evaluation:
         self.hides = False
 
     def settings(self) -> Settings:
-        return Settings(self.declared, self.values, self.origins, self.variables, self.warnings)
+        return Settings(self.declared, self.values, self.origins, self.variables, self.warnings, self.schemes)
+
+    def hint(self, setting: Setting) -> str:
+        """What to write instead of a wrong value."""
+        if setting.choices:
+            return f"choose from: {', '.join(setting.choices)}"
+        if setting.type is Url:
+            return examples(_accepted(setting, self.schemes))
+        kinds = {bool: "yes or no", int: "a whole number", str: "another value", list: "other words"}
+        return f"write {kinds[setting.type]}" + (f"; {setting.name}: {setting.help}" if setting.help else "")
 
     def take_from_environment(self, setting: Setting, text: str) -> None:
         """Set from an environment variable; the words of a list are separated by blanks."""
         given = tuple(text.split()) if setting.type is list else text
-        problem, value = convert(setting, given)
+        problem, value = convert(setting, given, self.schemes)
         if problem:
-            raise ConfigurationError(f"environment variable {setting.name} {problem}", _hint(setting))
+            raise ConfigurationError(f"environment variable {setting.name} {problem}", self.hint(setting))
         self.store(setting, value, given, (ENVIRONMENT,))
 
     def assign(self, assignment: Assignment) -> None:
@@ -186,10 +201,10 @@ class _Evaluation:
                 given = before + given
         if setting.type is Url and isinstance(given, str):
             given = given.strip(BLANKS)
-        problem, value = convert(setting, given)
+        problem, value = convert(setting, given, self.schemes)
         if problem:
             problem = "has an invalid value" if self.follows_secret(assignment) else problem
-            raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", _hint(setting))
+            raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", self.hint(setting))
         origin = (assignment.origin,)
         self.store(setting, value, given, tuple(dict.fromkeys(origins + origin)) if extends else origin)
         self.written_as[setting.name] = assignment.name
@@ -330,7 +345,7 @@ def _without_passwords(setting: Setting, given: Variable) -> Variable:
     return without_password(given) if setting.type is Url or "://" in given else given
 
 
-def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
+def convert(setting: Setting, given: Variable, schemes: Sequence[Scheme] = ALL) -> tuple[str, Value]:
     """What is wrong with a text or words for a setting ("" when nothing is), and the value."""
     value: Value = given
     told = _without_passwords(setting, given)
@@ -347,7 +362,7 @@ def convert(setting: Setting, given: Variable) -> tuple[str, Value]:
                 return f"{shown} is not a whole number", value
         elif setting.type is Url:
             try:
-                value = parse_url(given, setting.schemes) if given.strip(BLANKS) else None
+                value = parse_url(given, _accepted(setting, schemes)) if given.strip(BLANKS) else None
             except ValueError as error:
                 return f"is {told!r}: {error}", value
     if setting.choices and value != setting.default:
@@ -366,13 +381,9 @@ def fail(place: str, what: str, hint: str) -> NoReturn:
     raise ConfigurationError(f"{place}: {what}", hint)
 
 
-def _hint(setting: Setting) -> str:
-    if setting.choices:
-        return f"choose from: {', '.join(setting.choices)}"
-    if setting.type is Url:
-        return examples(setting.schemes)
-    kinds = {bool: "yes or no", int: "a whole number", str: "another value", list: "other words"}
-    return f"write {kinds[setting.type]}" + (f"; {setting.name}: {setting.help}" if setting.help else "")
+def _accepted(setting: Setting, schemes: Sequence[Scheme]) -> list[Scheme]:
+    """The schemes that a URL of this setting may have."""
+    return [scheme for scheme in schemes if scheme.is_folder or setting.files]
 
 
 def _as_variable(value: Value) -> Variable:

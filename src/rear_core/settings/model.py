@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
-from ..url import FOLDERS, Url
+from ..places.url import Url
 
 Value = Union[str, int, bool, "tuple[str, ...]", Url, None]
 
@@ -17,13 +17,14 @@ Value = Union[str, int, bool, "tuple[str, ...]", Url, None]
 class Setting:
     """A variable of the configuration files.
 
-    `type` is str, int, bool, list (a bash array; its value is a tuple of words) or `Url`, a place for media or backups
-    with one of the `schemes`: its value is None when it is not set, and the disk that it names is never taken by a
-    recovery. `default` may be left out: it is then empty, 0, False, () or None. `aliases` are other names that are
-    read for this one, those of Relax-and-Recover for example. With `environment` the environment variable of that
-    name beats all files. `choices` (for each word of a list) and `check`, which returns what is wrong with a value or
-    "", apply to every value but the default. A `secret` is masked wherever it would be shown or stored. What was
-    `changed` in its meaning is said by `rear config check` where it is set.
+    `type` is str, int, bool, list (a bash array; its value is a tuple of words) or `Url`, a place for media or backups:
+    its value is None when it is not set, and the disk that it names is never taken by a recovery. Such a place must be
+    a folder while it is mounted; with `files` one that takes files one by one will do. `default` may be left out: it
+    is then empty, 0, False, () or None. `aliases` are other names that are read for this one, those of
+    Relax-and-Recover for example. With `environment` the environment variable of that name beats all files. `choices`
+    (for each word of a list) and `check`, which returns what is wrong with a value or "", apply to every value but the
+    default. A `secret` is masked wherever it would be shown or stored. What was `changed` in its meaning is said by
+    `rear config check` where it is set.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Setting:
     environment: bool = False
     aliases: tuple[str, ...] = ()
     check: Callable[[Any], str] | None = None
-    schemes: tuple[str, ...] = FOLDERS
+    files: bool = False
     changed: str = ""
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import ProgramFailed, ProgramMissing
+from ..fstab import read_fstab
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
 from .inventory import (
@@ -26,7 +27,7 @@ from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, of_type, resolved, validate
 from .marks import NO_DATA, found_on
 from .present import media_label
-from .survey import Survey, names, read_fstab, read_mounts
+from .survey import Survey, names, read_mounts
 from .technologies import CORE_KINDS
 
 # File systems that blkid and the kernel call the same, and what the kernel makes of them.

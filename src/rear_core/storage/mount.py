@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import ProgramFailed
+from ..fstab import FstabEntry, read_fstab
 from ..mounts import unescaped
 from ..rescue.contents import Contents
 from ..shell import Shell
@@ -17,7 +18,7 @@ from .filesystem import FileSystem
 from .fstypes import NETWORK, VIRTUAL
 from .kinds import StorageKind
 from .layout import Item, Layout
-from .survey import FstabEntry, Mounted, Survey, is_called, names, read_fstab, read_mounts
+from .survey import Mounted, Survey, is_called, names, read_mounts
 
 # Why a mount is left out that shows what lies, and is saved, somewhere else: whoever believes it has to see that it is.
 OVERLAY = "an overlay: the file systems below it are described"

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
-from ..mounts import device_number, devices_below, mount_points, unescaped
-from ..url import Url
+from ..mounts import device_number, devices_below, unescaped
+from ..places.url import Url
 from .command import Site
 from .disk import Disk
 from .fate import Exclusions
@@ -17,7 +17,6 @@ from .layout import Item, Layout
 from .mapping import NONE
 from .mount import Mount
 from .present import Machine
-from .survey import read_fstab
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -89,7 +88,7 @@ def check_backup_survives(run: Run, folder: str) -> None:
 
 def _place(run: Run, url: Url) -> tuple[set[str], set[str]]:
     """The paths and numbers of the devices that hold the place of a URL on this machine, as it is now."""
-    from ..media.location import devices_named
+    from ..places.devices import devices_named
 
     if url.scheme == "usb":
         names = {os.path.realpath(name) for name in devices_named(run.sh, url.path)}
@@ -140,20 +139,3 @@ def _recorded_below(layout: Layout, path: str) -> list[str]:
     holder = max(mounts, key=lambda mount: len(mount.target), default=None)
     # The root file system of the rescue system is another one: whatever is there is in memory or mounted.
     return [] if holder is None or holder.target == "/" else [holder.needs[0]]
-
-
-def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:
-    """Raise `Refused` when fstab has a file system for a folder below a URL, and it is not mounted."""
-    if url.scheme != "file":
-        return
-    place = os.path.realpath(f"{url.path}/{folder}")
-    # To enter a folder has an automounter mount it.
-    os.path.isdir(f"{place}/.")
-    mounted = {mount.target for mount in mount_points()}
-    for entry in read_fstab(run.sh):
-        target = os.path.realpath(entry.target) if entry.target.startswith("/") else ""
-        if len(target) > 1 and f"{place}/".startswith(f"{target}/") and target not in mounted:
-            raise Refused(
-                f"{setting}={url}: {entry.spec} is not mounted on {entry.target}, as fstab says",
-                f"mount {entry.target}, and find out why it was not mounted",
-            )

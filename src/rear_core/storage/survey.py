@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import cached_property
 from itertools import takewhile
 
 from ..errors import NOT_UNDERSTOOD, ProgramFailed, understood
+from ..fstab import FstabEntry
 from ..mounts import device_number
 from ..shell import Argument, Shell
 from .inventory import Device
@@ -28,18 +28,6 @@ class Mounted:
     options: str
     root: str
     number: str
-
-
-@dataclass(frozen=True)
-class FstabEntry:
-    """A line of /etc/fstab; `spec` is its first field as it stands there."""
-
-    spec: str
-    target: str
-    fstype: str
-    options: str
-    dump: int = 0
-    passno: int = 0
 
 
 @dataclass
@@ -187,31 +175,4 @@ def read_mounts(sh: Shell, devices: Iterable[Device] = ()) -> list[Mounted]:
                 number=(row.get("maj:min") or "").strip(),
             )
             for row, source in zip(report["filesystems"], sources)
-        ]
-
-
-def read_fstab(sh: Shell) -> list[FstabEntry]:
-    """The lines of /etc/fstab.
-
-    >>> sh.query("findmnt", "--fstab", "--json", ...)
-    {"filesystems": [{"source": "UUID=f6d4...", "target": "/", "fstype": "ext4", "options":
-    "errors=remount-ro",
-                      "freq": 0, "passno": 1}]}
-
-    Nothing is printed, with status 1, when there is no line or no such file.
-    """
-    columns = "SOURCE,TARGET,FSTYPE,OPTIONS,FREQ,PASSNO"
-    text = sh.query("findmnt", "--fstab", "--json", "--list", "--output", columns, ok=(0, 1))
-    with understood("findmnt"):
-        rows = json.loads(text)["filesystems"] if text.strip() else []
-        return [
-            FstabEntry(
-                spec=row.get("source") or "",
-                target=row.get("target") or "",
-                fstype=row.get("fstype") or "",
-                options=row.get("options") or "",
-                dump=int(row.get("freq") or 0),
-                passno=int(row.get("passno") or 0),
-            )
-            for row in rows
         ]

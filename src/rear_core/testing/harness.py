@@ -260,7 +260,7 @@ class Harness:
         chosen = [found for found in plugins.active if found.kind in ("backup", "output")]
         text = SETTINGS.format(top=self.top) + "".join(f"{found.kind.upper()}={found.name}\n" for found in chosen)
         assignments = tuple(parse(text + self.supply.settings, "local.conf"))
-        return evaluate(Sources(assignments=assignments), plugins.settings(), {})
+        return evaluate(Sources(assignments=assignments), plugins.settings(), {}, schemes=plugins.schemes())
 
     def _image(self) -> RescueImage:
         kernel, initramfs = self.work / "kernel", self.work / "initramfs"

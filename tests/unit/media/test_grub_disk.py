@@ -11,9 +11,9 @@ import pytest
 
 from rear_core.boot.grub_bios import BootSector, read_boot_sector
 from rear_core.errors import RearError
-from rear_core.media.delivery import Extent
 from rear_core.media.grub import find_modules
 from rear_core.media.grub_disk import install, make_core
+from rear_core.places.delivery import Extent
 from rear_core.shell import Shell
 
 MIB = 1 << 20

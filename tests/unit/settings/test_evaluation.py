@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rear_core.errors import ConfigurationError
+from rear_core.places.url import Url
 from rear_core.settings import Setting, Settings, Sources, assign, dump_lines, evaluate, parse
-from rear_core.url import Url
 
 DECLARED = [
     Setting("OUTPUT", default="ISO", choices=("ISO", "USB")),
@@ -24,7 +24,7 @@ DECLARED = [
     Setting("DIRECTORIES", list, environment=True),
     Setting("RETRIES", int, environment=True),
     Setting("PASSWORD", secret=True, choices=("correct", "horse")),
-    Setting("PLACE", Url, schemes=("file", "sftp")),
+    Setting("PLACE", Url),
 ]
 
 
@@ -192,8 +192,8 @@ def test_no_part_of_what_may_be_a_passphrase_is_in_the_error(name: str, value: s
 
 
 @given(st.sampled_from(BEGINNINGS), st.lists(st.sampled_from(PARTS)))
-@example("PLACE=sftp://user:", ["x", "$", "WORD", "@host/x"])
-@example("PLACE=sftp://user:", ["x", ";", "WORD", "=", "@host/x"])
+@example("PLACE=nfs://user:", ["x", "$", "WORD", "@host/x"])
+@example("PLACE=nfs://user:", ["x", ";", "WORD", "=", "@host/x"])
 def test_no_error_of_a_line_with_a_passphrase_shows_a_word_of_it(begin: str, parts: list[str]) -> None:
     try:
         read(f"{begin}{''.join(parts)}\nX=$BACKUPKEY")
@@ -401,8 +401,8 @@ def test_a_url_is_read_once_and_shown_as_it_was_understood() -> None:
     ("value", "problem"),
     [
         ("/srv/rear", "has no scheme"),
-        ("usb:///dev/sdx", "usb:// is not supported, only file:// and sftp://"),
-        ("sftp://rear:secret@server/srv", "has a password"),
+        ("sftp://server/srv", "sftp:// is not supported, only file://, nfs:// and usb://"),
+        ("nfs://rear:secret@server/srv", "has a password"),
     ],
 )
 def test_a_bad_url_is_named_with_its_place_and_without_its_password(value: str, problem: str) -> None:
@@ -410,4 +410,4 @@ def test_a_bad_url_is_named_with_its_place_and_without_its_password(value: str, 
     assert error.message.startswith("local.conf:1:1: PLACE is '")
     assert problem in error.message
     assert "secret" not in error.message
-    assert error.hint == "write file:///folder or sftp://user@server/folder"
+    assert error.hint.startswith("write file:///folder, nfs://")

@@ -17,6 +17,8 @@ import pytest
 
 from rear_core.builtin import backup, storage
 from rear_core.errors import Interrupted, Refused
+from rear_core.places.room import check_mounted
+from rear_core.places.url import parse_url
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
@@ -30,12 +32,11 @@ from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
-from rear_core.storage.spared import backup_disks, check_backup_survives, check_mounted
+from rear_core.storage.spared import backup_disks, check_backup_survives
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.ext import Ext
 from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.testing.fake_shell import Answer, FakeShell
-from rear_core.url import parse_url
 
 GIB = 1 << 30
 ROOT, DATA, OLD = (f"11111111-2222-4333-8444-55555555550{number}" for number in (1, 2, 3))

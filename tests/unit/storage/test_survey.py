@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from rear_core.fstab import FstabEntry
 from rear_core.shell import Outcome
 from rear_core.storage import mount, survey
 from rear_core.storage.disk import Partition
@@ -125,7 +126,7 @@ def test_a_line_of_fstab_that_an_automounter_hides_is_one_that_is_not_mounted(op
     device = Device("/dev/sdb1", "sdb1", "8:17", "part", 1 << 30, "xfs", "1-2")
     part = Partition("partition:p", (), 1, 1 << 20, 1 << 30, "83", device="/dev/sdb1")
     waiting = survey.Mounted("/data", "systemd-1", "autofs", "rw,direct", "/", "0:40")
-    line = survey.FstabEntry("UUID=1-2", "/data", "xfs", options)
+    line = FstabEntry("UUID=1-2", "/data", "xfs", options)
     mounts = [waiting] if "automount" in options else []
     here = survey.Survey(FakeShell({}), {device.path: device}, mounts, [line], pytest.fail)
     here.items = [part, FileSystem("fs:1-2", ("partition:p",))]

@@ -9,15 +9,8 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
-from rear_core.url import Url, examples
+from rear_core.places.url import Url, examples
 
-NFS_CLIENT = Contents(
-    # Version 4 of NFS needs mount.nfs alone, version 3 also rpcbind and rpc.statd.
-    programs=["mount", "umount", "mount.nfs"],
-    optional_programs=["mount.nfs4", "umount.nfs", "umount.nfs4", "rpcbind", "rpc.statd", "showmount"],
-    modules=["nfs", "nfsv3", "nfsv4", "rpcsec_gss_krb5"],
-    files=["/etc/netconfig*", "/etc/protocols*", "/etc/rpc*", "/etc/services*", "/etc/nfs.conf*"],
-)
 # Seconds to wait for the server when recovering: switches may take this long to forward to a new port.
 PATIENCE = 60
 
@@ -39,12 +32,11 @@ def rear_settings() -> Iterable[Setting]:
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
     from rear_core.archive import rescue_contents
+    from rear_core.places.opening import kind_of
     from rear_core.rescue.contents import merge
 
-    if not run.settings["BACKUP_URL"]:
-        return Contents()
-    needed = rescue_contents(run.settings)
-    return merge([needed, NFS_CLIENT]) if run.settings["BACKUP_URL"].scheme == "nfs" else needed
+    url = run.settings["BACKUP_URL"]
+    return merge([rescue_contents(run.settings), kind_of(run, url).contents]) if url else Contents()
 
 
 @hookimpl
@@ -96,7 +88,7 @@ def restore_files(run: Run) -> None:
 
 def place(run: Run) -> AbstractContextManager[Path]:
     """The folder that BACKUP_URL means, mounted for as long as it is needed."""
-    from rear_core.media.location import opened
+    from rear_core.places.opening import opened
 
     url = run.settings["BACKUP_URL"]
     if url is None:
@@ -112,8 +104,7 @@ def check_place(run: Run) -> None:
     """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
     from rear_core.archive import check_tools
     from rear_core.archive.place import Folder, prefix
-    from rear_core.media.location import check_writable
-    from rear_core.storage.spared import check_mounted
+    from rear_core.places.room import check_mounted, check_writable
 
     url = run.settings["BACKUP_URL"]
     if url is None and "backup" not in run.phases:

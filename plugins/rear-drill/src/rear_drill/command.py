@@ -20,14 +20,15 @@ from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work, open_run, told
 from rear_core.finalize.recorded import description
 from rear_core.media.iso import make_iso
-from rear_core.media.location import check_room, opened
 from rear_core.network.model import load as load_network
+from rear_core.places.opening import opened
+from rear_core.places.room import check_room
+from rear_core.places.url import Url
 from rear_core.rescue.memory import available
 from rear_core.run import Options
 from rear_core.settings import quote
 from rear_core.storage.compare import human_size
 from rear_core.storage.spared import backup_disks
-from rear_core.url import Url
 
 from . import hardware, image, qemu, rehearsal, verdict
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rear_core import Refused
 from rear_core.network.model import CARD, Network
+from rear_core.places.url import Url
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Layout
-from rear_core.url import Url
 
 from . import qemu
 

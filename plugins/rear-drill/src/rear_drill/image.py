@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rear_core import RearError, Refused
-from rear_core.media.delivery import Extent
 from rear_core.media.iso import file_extents, volume_size
+from rear_core.places.delivery import Extent
 from rear_core.shell import Shell
 
 MENU = "/boot/grub/grub.cfg"

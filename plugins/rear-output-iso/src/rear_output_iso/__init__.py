@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import Refused, Run, Setting, Step, hookimpl
-from rear_core.url import ALL, FOLDERS, Url
+from rear_core.places.url import Url
 
 if TYPE_CHECKING:
     from rear_core.media.carried import Room
@@ -53,7 +53,7 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "OUTPUT_URL",
         Url,
-        schemes=ALL,
+        files=True,
         help="Where to copy the ISO image, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
         " https://server/folder, sftp://user@server/folder or rsync+ssh://user@server/folder.",
     )
@@ -66,7 +66,7 @@ def rear_settings() -> Iterable[Setting]:
 
 @hookimpl
 def rear_missing(run: Run) -> Iterable[str]:
-    from rear_core.media.places import missing_programs
+    from rear_core.places.opening import missing_programs
 
     from .boot import missing
 
@@ -111,8 +111,8 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
-    from rear_core.media.location import check_room, opened
-    from rear_core.media.places import check_place
+    from rear_core.places.opening import check_place, kind_of, opened
+    from rear_core.places.room import check_room
 
     from .burn import check_burner, drive_path
     from .discs import USUAL_SIZE, carries_backup, check_owner, image_path
@@ -132,7 +132,7 @@ def check_places(run: Run) -> None:
     if run.settings["OUTPUT_URL"]:
         url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
         check_place(run, url, options, needed, "OUTPUT_URL")
-        if url.scheme in FOLDERS:
+        if kind_of(run, url).folder:
             with opened(run, url, options) as directory:
                 check_owner(run, directory / previous.name)
     if run.settings["ISO_BURN"]:
@@ -142,8 +142,8 @@ def check_places(run: Run) -> None:
 
 def make_image(run: Run) -> None:
     """Write the image beside its place."""
-    from rear_core.media.delivery import beside
-    from rear_core.media.location import check_room
+    from rear_core.places.delivery import beside
+    from rear_core.places.room import check_room
 
     from .boot import find_loaders
     from .discs import image_path, rescue_size
@@ -159,9 +159,9 @@ def make_image(run: Run) -> None:
 
 def verify_image(run: Run) -> None:
     """Compare the image with what it was made of, then give all images their names and write their checksums."""
-    from rear_core.media.delivery import beside
     from rear_core.media.iso import verify_iso
     from rear_core.media.rescue_iso import efi_image_path, payload
+    from rear_core.places.delivery import beside
 
     from .discs import MIB, check_size, discard, image_path, put_all_in_place, sums
     from .image import carried
@@ -178,9 +178,11 @@ def verify_image(run: Run) -> None:
 
 def copy_image(run: Run) -> None:
     """Copy the images and their checksums to OUTPUT_URL and prove the copies; the first comes last, as in ISO_DIR."""
-    from rear_core.media.delivery import checksum, deliver
-    from rear_core.media.location import check_room, opened
-    from rear_core.media.places import opened_place, publish
+    from rear_core.places.delivery import checksum
+    from rear_core.places.folder import Folder
+    from rear_core.places.opening import opened_place
+    from rear_core.places.place import publish
+    from rear_core.places.room import check_room
 
     from .discs import further_paths, image_path, remove_older
 
@@ -188,17 +190,15 @@ def copy_image(run: Run) -> None:
     url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
     if url.scheme == "file" and Path(url.path).resolve() == first.parent.resolve():
         return
-    if url.scheme in FOLDERS:
-        with opened(run, url, options) as directory:
-            check_room(directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
-            copies = [deliver(path, directory, checksum(path)) for path in (*further, first)]
-            remove_older(directory / first.name, further)
-        if url.scheme == "file":
-            run.results += sorted(copies)
-    else:
-        with opened_place(run, url, options) as place:
-            for path in (*further, first):
-                publish(place, path, checksum(path))
+    with opened_place(run, url, options) as place:
+        if isinstance(place, Folder):
+            check_room(place.directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
+        for path in (*further, first):
+            publish(place, path, checksum(path))
+        if isinstance(place, Folder):
+            remove_older(place.directory / first.name, further)
+    if url.scheme == "file":
+        run.results += sorted(Path(url.path, path.name) for path in (first, *further))
     for path in sorted((first, *further)):
         run.report.say(f"Copied to {url}/{path.name}")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rear_core import ProgramFailed, RearError, Refused, Run, questions
-from rear_core.media.delivery import CHUNK, checksum
+from rear_core.places.delivery import CHUNK, checksum
 
 from .discs import check_owner
 

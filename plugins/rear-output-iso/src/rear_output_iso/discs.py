@@ -15,9 +15,9 @@ from rear_core.archive.generations import LARGEST, OTHER_KEY
 from rear_core.archive.place import identity
 from rear_core.durable import flush
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
-from rear_core.media.delivery import beside, checksum, put_in_place
 from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.media.rescue_iso import epoch
+from rear_core.places.delivery import beside, checksum, put_in_place
 from rear_core.system.identity import may_be_one
 
 MIB = 1 << 20

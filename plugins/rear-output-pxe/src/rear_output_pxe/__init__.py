@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
-from rear_core.url import ALL, Url, examples
+from rear_core.places.url import ALL, Url, examples
 
 if TYPE_CHECKING:
-    from rear_core.media.places import Place
+    from rear_core.places.place import Place
 
 # What kernel and rescue system have needed so far; the exact number is known when they are packed.
 USUAL_SIZE = 200 << 20
@@ -23,7 +23,7 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "OUTPUT_URL",
         Url,
-        schemes=ALL,
+        files=True,
         help="The folder that the TFTP server shows to its clients as its root: file:///srv/tftp,"
         " nfs://server/export/tftp, https://server/tftp, sftp://user@server/srv/tftp or"
         " rsync+ssh://user@server/srv/tftp.",
@@ -81,7 +81,7 @@ def rear_settings() -> Iterable[Setting]:
 
 @hookimpl
 def rear_missing(run: Run) -> Iterable[str]:
-    from rear_core.media.places import missing_programs
+    from rear_core.places.opening import missing_programs
 
     return missing_programs(run, place_url(run))
 
@@ -108,7 +108,8 @@ def place_url(run: Run) -> Url:
 @contextmanager
 def opened_tree(run: Run) -> Iterator[Place]:
     """The TFTP tree; TFTP gives its files to whoever asks, so that its server need not be root to read them."""
-    from rear_core.media.places import PUBLIC, opened_place
+    from rear_core.places.opening import opened_place
+    from rear_core.places.place import PUBLIC
 
     with opened_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], mode=PUBLIC) as place:
         yield place
@@ -116,12 +117,12 @@ def opened_tree(run: Run) -> Iterator[Place]:
 
 def check_place(run: Run) -> None:
     """Raise unless OUTPUT_URL can be written, the menus are right, and there will be a boot loader for this machine."""
-    from rear_core.media import places
+    from rear_core.places import opening
 
     from .tree import check_loaders, check_menus, warn_of_others
 
     warn_of_secrets(run)
-    places.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
+    opening.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
     with opened_tree(run) as place:
         check_menus(run, place)
         warn_of_others(run, place)

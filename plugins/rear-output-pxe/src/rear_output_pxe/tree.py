@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from rear_core import Refused, Run
 from rear_core.archive import signature
 from rear_core.archive.place import identity
-from rear_core.media.delivery import checksum
 from rear_core.media.menu import boot_menu
-from rear_core.media.places import Place
+from rear_core.places.delivery import checksum
+from rear_core.places.place import Place
 from rear_core.system.identity import may_be_one
 from rear_core.template import render
 

@@ -84,7 +84,7 @@ def check_disk(run: Run) -> None:
     """Raise `Refused` unless the disk is there, was made by `rear format`, can be written and has room."""
     from rear_core.archive.place import identity
     from rear_core.archive.signature import known_marks
-    from rear_core.media.location import check_room, check_writable
+    from rear_core.places.room import check_room, check_writable
 
     from .stick import find_stick, opened
     from .versions import of_machine, others
@@ -109,7 +109,7 @@ def write_rescue_system(run: Run) -> None:
     """Write kernel and initramfs and read them back; the menu does not name them yet."""
     from rear_core.archive.place import identity
     from rear_core.archive.signature import own_mark
-    from rear_core.media.location import check_room
+    from rear_core.places.room import check_room
 
     from .stick import find_stick, opened
     from .versions import write

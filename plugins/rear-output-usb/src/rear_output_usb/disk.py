@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rear_core import RearError, Refused, Run
+from rear_core.fstab import read_fstab
 from rear_core.media.grub_disk import BIOS_BOOT_SIZE
-from rear_core.media.location import devices_named
+from rear_core.places.devices import devices_named
 from rear_core.storage.compare import human_size
 from rear_core.storage.inventory import Device
 from rear_core.storage.present import Machine, look
-from rear_core.storage.survey import read_fstab
 
 from .stick import BIOS_BOOT, EFI_SYSTEM
 

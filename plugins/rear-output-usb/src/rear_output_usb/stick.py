@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rear_core import Refused, Run
-from rear_core.media.delivery import Extent
-from rear_core.media.location import find_device, mounted
+from rear_core.places import mounted
+from rear_core.places.delivery import Extent
+from rear_core.places.devices import find_device
+from rear_core.places.url import Url
 from rear_core.storage.inventory import Device, read_devices
-from rear_core.url import Url
 
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -42,7 +43,7 @@ def opened(run: Run, stick: Stick) -> AbstractContextManager[Path]:
     Each step mounts it again: GRUB reads no journal, so that what a step has done must be in its place on the disk
     before the next one builds on it.
     """
-    return mounted(run, Url("usb", "", stick.data), "rw,noatime")
+    return mounted.disk(run, Url("usb", "", stick.data), "rw,noatime")
 
 
 def find_stick(run: Run) -> Stick:

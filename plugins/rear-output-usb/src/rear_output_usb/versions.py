@@ -19,8 +19,8 @@ from rear_core.archive.generations import write as write_text
 from rear_core.archive.manifest import LARGEST, is_count
 from rear_core.archive.signature import is_other, known_marks
 from rear_core.durable import flush
-from rear_core.media.delivery import beside, checksum, forget
 from rear_core.media.menu import entries
+from rear_core.places.delivery import beside, checksum, forget
 from rear_core.removal import discard, remove_tree
 from rear_core.system.identity import may_be_one
 from rear_core.template import render

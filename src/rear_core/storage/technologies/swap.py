@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rear_core.fstab import FstabEntry
 from rear_core.mounts import unescaped
 from rear_core.rescue.contents import Contents
 from rear_core.storage.command import Command, Site
@@ -15,7 +16,7 @@ from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout
 from rear_core.storage.mount import Mount, find_device
 from rear_core.storage.references import Reference, at, kernel_words
-from rear_core.storage.survey import FstabEntry, Survey
+from rear_core.storage.survey import Survey
 
 if TYPE_CHECKING:
     from rear_core.storage.resize import Sizes

@@ -9,25 +9,60 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-# Those that are opened as a folder of this machine; files alone are put to the others (see places.py).
-FOLDERS = ("file", "nfs", "usb")
 BLANKS = " \t\r\n"
-SSH = ("sftp", "rsync+ssh")
-ALL = (*FOLDERS, "http", "https", *SSH)
 
-EXAMPLES = {
-    "file": "file:///folder",
-    "nfs": "nfs://server/export",
-    "usb": "usb:///dev/disk/by-label/REAR-000",
-    "https": "https://server/folder",
-    "sftp": "sftp://user@server/folder",
-    "rsync+ssh": "rsync+ssh://user@server/folder",
-}
+
+@dataclass(frozen=True)
+class Scheme:
+    """The first word of the URLs of one kind of place.
+
+    Where it `is_folder`, the place is opened as a folder of this machine; the others take files one by one. One that
+    `is_local` has no server. `problem(parts)` is what is wrong with a URL of this scheme, "" when nothing is, besides
+    what is wrong with any. The `example` is shown to whoever wrote something else.
+    """
+
+    name: str
+    example: str
+    is_folder: bool = False
+    is_local: bool = False
+    problem: Callable[[SplitResult], str] = lambda _parts: ""
+
+
+def _file_problem(parts: SplitResult) -> str:
+    if parts.netloc.lower() in ("", "localhost"):
+        return ""
+    shown = urlsplit(without_password(parts.geturl()))
+    return f"names the host {shown.netloc}; a folder needs three slashes, file:///{shown.netloc}{_path(shown.path)}"
+
+
+def _usb_problem(parts: SplitResult) -> str:
+    is_device = not parts.netloc and _path(parts.path).startswith("/dev/")
+    return "" if is_device else f"names no device; write {USB.example}"
+
+
+def _nfs_problem(parts: SplitResult) -> str:
+    has_user = parts.username is not None or parts.port is not None
+    return "has a user or port; a port belongs to the mount options, as port=2050" if has_user else ""
+
+
+def _web_problem(parts: SplitResult) -> str:
+    return "has a user; put name and password of a server into root's .netrc" if parts.username is not None else ""
+
+
+FILE = Scheme("file", "file:///folder", is_folder=True, is_local=True, problem=_file_problem)
+NFS = Scheme("nfs", "nfs://server/export", is_folder=True, problem=_nfs_problem)
+USB = Scheme("usb", "usb:///dev/disk/by-label/REAR-000", is_folder=True, is_local=True, problem=_usb_problem)
+HTTP = Scheme("http", "http://server/folder", problem=_web_problem)
+HTTPS = Scheme("https", "https://server/folder", problem=_web_problem)
+SFTP = Scheme("sftp", "sftp://user@server/folder")
+RSYNC = Scheme("rsync+ssh", "rsync+ssh://user@server/folder")
+FOLDERS = (FILE, NFS, USB)
+ALL = (*FOLDERS, HTTP, HTTPS, SFTP, RSYNC)
 
 
 @dataclass(frozen=True)
@@ -61,57 +96,53 @@ class Url:
         return f"{self.scheme}://{self.host}{port}{quote(f'{self.path.rstrip(chr(47))}/{name}')}"
 
 
-def parse_url(text: str, schemes: Sequence[str] = FOLDERS) -> Url:
+def parse_url(text: str, schemes: Sequence[Scheme] = FOLDERS) -> Url:
     """Read a URL; raise `ValueError` with what is wrong. Schemes and hosts may be in capitals (RFC 3986, 6.2.2.1)."""
     if problem := url_problem(text, schemes):
         raise ValueError(problem)
     parts = urlsplit(text.strip(BLANKS))
+    (scheme,) = (known for known in schemes if known.name == parts.scheme)
     host = parts.netloc.rpartition("@")[2].lower()
     if parts.port is not None:
         host = host.rpartition(":")[0]
     return Url(
         parts.scheme,
-        "" if parts.scheme in ("file", "usb") else host,
+        "" if scheme.is_local else host,
         _path(parts.path),
         unquote(parts.username or ""),
         parts.port or 0,
     )
 
 
-def url_problem(text: str, schemes: Sequence[str] = FOLDERS) -> str:
+def url_problem(text: str, schemes: Sequence[Scheme] = FOLDERS) -> str:
     """What is wrong with a URL, "" when nothing is; what may be a password in it is not told."""
     text = text.strip(BLANKS)
     try:
         parts = urlsplit(text)
-        port = parts.port
-        # What is told of it comes from this one.
-        shown = urlsplit(without_password(text))
+        # A wrong port is told by asking for it; and what is told of a URL comes from one without its password.
+        _ = parts.port, urlsplit(without_password(text))
     except ValueError:
         # The reason that Python gives quotes what it took for the port.
         return "is no URL: its address or port is wrong; in a user's name, write / # ? @ as %2F %23 %3F %40"
     path, user = _path(parts.path), unquote(parts.username or "")
     if not parts.scheme:
         return "has no scheme such as file:// or nfs://"
-    if parts.scheme not in schemes:
-        return f"{parts.scheme}:// is not supported, only {_either([f'{name}://' for name in schemes], 'and')}"
+    scheme = next((known for known in schemes if known.name == parts.scheme), None)
+    if scheme is None:
+        names = _either([f"{known.name}://" for known in schemes], "and")
+        return f"{parts.scheme}:// is not supported, only {names}"
     if parts.query or parts.fragment or "?" in text or "#" in text:
         return "has a ? or #; write them as %3F and %23"
     if any(ord(character) < 32 or ord(character) == 127 for character in text + path + user):
         return "has control characters"
     if ".." in PurePosixPath(unquote(parts.path)).parts:
         return "has .. in its path"
-    if parts.scheme == "file" and parts.netloc.lower() not in ("", "localhost"):
-        return f"names the host {shown.netloc}; a folder needs three slashes, file:///{shown.netloc}{_path(shown.path)}"
-    if parts.scheme == "usb" and (parts.netloc or not path.startswith("/dev/")):
-        return "names no device; write usb:///dev/disk/by-label/REAR-000"
-    if parts.scheme not in ("file", "usb") and not parts.hostname:
+    if not scheme.is_local and not parts.hostname:
         return "names no server"
-    if parts.scheme == "nfs" and (parts.username is not None or port is not None):
-        return "has a user or port; a port belongs to the mount options, as port=2050"
-    if parts.password is not None:
+    if parts.password is not None and not scheme.is_local:
         return "has a password, which rear does not accept there: use a key with ssh, and root's .netrc with https"
-    if parts.scheme in ("http", "https") and parts.username is not None:
-        return "has a user; put name and password of a server into root's .netrc"
+    if problem := scheme.problem(parts):
+        return problem
     if any(word.startswith("-") for word in (user, parts.hostname or "")):
         return "has a user or server that begins with -"
     return "" if path else "has no absolute path"
@@ -123,9 +154,10 @@ def _path(quoted: str) -> str:
     return posixpath.normpath(f"/{path.lstrip('/')}") if path.startswith("/") else ""
 
 
-def examples(schemes: Sequence[str] = FOLDERS) -> str:
+def examples(schemes: Sequence[Scheme] = FOLDERS) -> str:
     """What to write instead."""
-    return "write " + _either([example for scheme, example in EXAMPLES.items() if scheme in schemes], "or")
+    # What is encrypted, not what is not.
+    return "write " + _either([scheme.example for scheme in schemes if scheme != HTTP], "or")
 
 
 def without_password(text: str) -> str:

@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from ..errors import ConfigurationError, RearError
-from ..url import Url
+from .url import Url
 
 SILENCE_SECONDS = 60
 CHUNK = 1 << 20

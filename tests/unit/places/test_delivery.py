@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from rear_core.errors import RearError
-from rear_core.media.delivery import Extent, beside, checksum, deliver, is_same, put_in_place
+from rear_core.places.delivery import Extent, beside, checksum, is_same, put_in_place
+from rear_core.places.folder import Folder
+from rear_core.places.place import publish
 from rear_core.shell import Shell
 
 
@@ -46,7 +48,7 @@ def test_a_copy_replaces_an_older_one_and_is_private(tmp_path: Path) -> None:
     target.mkdir(parents=True)
     (target / "a.iso").write_bytes(b"old")
     beside(target / "a.iso").write_bytes(b"left by a killed run")
-    assert deliver(source, target, checksum(source)) == target / "a.iso"
+    publish(Folder(target), source, checksum(source))
     assert (target / "a.iso").read_bytes() == source.read_bytes()
     assert stat.S_IMODE((target / "a.iso").stat().st_mode) == 0o600
     assert sorted(path.name for path in target.iterdir()) == ["a.iso", "a.iso.sha256"]
@@ -58,7 +60,7 @@ def test_a_copy_that_differs_leaves_the_older_one(tmp_path: Path) -> None:
     target.mkdir()
     (target / "a.iso").write_bytes(b"old")
     with pytest.raises(RearError, match="differs"):
-        deliver(source, target, checksum(target / "a.iso"))
+        publish(Folder(target), source, checksum(target / "a.iso"))
     assert [path.name for path in target.iterdir()] == ["a.iso"]
     assert (target / "a.iso").read_bytes() == b"old"
 
@@ -68,4 +70,4 @@ def test_a_target_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     source.write_bytes(b"new")
     (tmp_path / "file").touch()
     with pytest.raises(RearError, match="Not a directory"):
-        deliver(source, tmp_path / "file/below", "")
+        publish(Folder(tmp_path / "file/below"), source, "")

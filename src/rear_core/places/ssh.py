@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import ProgramFailed, RearError
-from ..url import Url
 from .delivery import beside, checksum
+from .url import Url
 
 if TYPE_CHECKING:
     from ..run import Run

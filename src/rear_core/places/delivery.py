@@ -81,18 +81,6 @@ def put_in_place(part: Path, path: Path, sha256: str) -> None:
     flush(path.parent)
 
 
-def deliver(source: Path, directory: Path, sha256: str) -> Path:
-    """Copy a finished file and its checksum to a folder and read the copy back; return where it is."""
-    path = directory / source.name
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with _proven_copy(source, path, sha256) as part:
-            put_in_place(part, path, sha256)
-    except OSError as error:
-        raise RearError(f"cannot copy {source.name} to {directory}: {error.strerror}") from error
-    return path
-
-
 def store(source: Path, path: Path, sha256: str, mode: int = 0o600) -> None:
     """Copy a finished file beside its place, read the copy back, and give it its name."""
     with _proven_copy(source, path, sha256) as part:

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from rear_core.errors import ProgramFailed, Refused
-from rear_core.media import location
-from rear_core.media.location import check_room, check_writable, devices_named, find_device, opened
+from rear_core.places import mounted
+from rear_core.places.devices import devices_named, find_device
+from rear_core.places.opening import opened
+from rear_core.places.room import check_room, check_writable
+from rear_core.places.url import Url
 from rear_core.plugins import Plugins
 from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
 from rear_core.shell import Outcome
 from rear_core.testing.fake_shell import FakeShell, command_line
-from rear_core.url import Url
 
 NFS = Url("nfs", "server", "/export")
 MOUNT = "mount --types nfs --options nodev,nosuid,soft,retry=0,vers=4.2 server:/export DIR"
@@ -149,7 +151,7 @@ class Flaky(Recorded):
 
 
 def test_a_server_that_comes_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(location, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(mounted, "RETRY_SECONDS", 0.1)
     run = make_run(tmp_path, {})
     run.sh = Flaky({MOUNT: "", UMOUNT: ""})
     with opened(run, NFS, "vers=4.2", patience=60):
@@ -158,7 +160,7 @@ def test_a_server_that_comes_late_is_waited_for(tmp_path: Path, monkeypatch: pyt
 
 
 def test_only_so_long_and_only_where_waiting_can_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(location, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(mounted, "RETRY_SECONDS", 0.1)
     run = make_run(tmp_path, {})
     run.sh = Flaky({})
     run.sh.refusals = 1000

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rear_core.places.url import ALL, FOLDERS, Url, parse_url, url_problem, without_password
 from rear_core.settings import Setting
 from rear_core.settings.evaluation import convert
-from rear_core.url import ALL, FOLDERS, Url, parse_url, url_problem, without_password
+
+NAMED = [*(scheme.name for scheme in ALL), "HTTPS", "cifs"]
 
 
 @pytest.mark.parametrize(
@@ -133,15 +135,13 @@ SECRET = "Geheim7"
     "secret", [SECRET, f"/{SECRET}", f"#{SECRET}", f"?{SECRET}", f"{SECRET}@x", f"[{SECRET}", f"1/{SECRET}"]
 )
 @pytest.mark.parametrize("before", ["user", "", "u@s", "u:p"])
-@pytest.mark.parametrize("scheme", [*ALL, "HTTPS", "cifs"])
+@pytest.mark.parametrize("scheme", NAMED)
 def test_no_message_has_the_password(scheme: str, before: str, secret: str) -> None:
     check_no_message_has(f"{scheme}://{before}:", secret, "@host/x")
 
 
 @given(
-    head=st.sampled_from(
-        [f"{scheme}://user:" for scheme in (*ALL, "HTTPS", "cifs")] + ["user:", "https://", "file:/u:"]
-    ),
+    head=st.sampled_from([f"{scheme}://user:" for scheme in NAMED] + ["user:", "https://", "file:/u:"]),
     before=st.text(":/@#?[]%. -a1\t\u2100", max_size=6),
     after=st.text(":/@#?[]%. -a1\t\u2100", max_size=6),
     tail=st.sampled_from(["@host/x", "@", "@host:port/x", "@[::1/x", "@h/../x", " @host"]),
@@ -153,7 +153,7 @@ def test_no_message_has_any_password(head: str, before: str, after: str, tail: s
 def check_no_message_has(head: str, secret: str, tail: str) -> None:
     text = f"{head}{secret}{tail}"
     for schemes in (ALL, FOLDERS):
-        told, _ = convert(Setting("BACKUP_URL", Url, schemes=schemes), text)
+        told, _ = convert(Setting("BACKUP_URL", Url, files=schemes == ALL), text)
         assert SECRET.lower() not in f"{url_problem(text, schemes)} {told}".lower(), text
 
 
@@ -162,7 +162,7 @@ PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1)
 
 
 @given(
-    scheme=st.sampled_from(ALL),
+    scheme=st.sampled_from([scheme.name for scheme in ALL]),
     path=PATHS,
     user=st.text("abc@:/%# ü", max_size=5),
     port=st.integers(0, 65535),

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Places that are mounted for as long as they are needed: NFS exports, and disks that are plugged in."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ProgramFailed, Refused
+from ..rescue.contents import Contents
+from .devices import find_device
+from .url import Url
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+MOUNT_SECONDS = 60
+# What is still in memory is written first, and sticks are slow.
+UNMOUNT_SECONDS = 600
+DISK_FOLDER = "rear"
+
+# nodev, nosuid: nothing that lies on a share may gain rights here. retry=0: a server that refuses is an error at once.
+# soft: one that is gone later is an error, too, instead of a wait for ever. Whoever writes must flush to see it.
+NFS_OPTIONS = "nodev,nosuid,soft,retry=0"
+DISK_OPTIONS = "nodev,nosuid"
+NFS_CLIENT = Contents(
+    # Version 4 of NFS needs mount.nfs alone, version 3 also rpcbind and rpc.statd.
+    programs=["mount", "umount", "mount.nfs"],
+    optional_programs=["mount.nfs4", "umount.nfs", "umount.nfs4", "rpcbind", "rpc.statd", "showmount"],
+    modules=["nfs", "nfsv3", "nfsv4", "rpcsec_gss_krb5"],
+    files=["/etc/netconfig*", "/etc/protocols*", "/etc/rpc*", "/etc/services*", "/etc/nfs.conf*"],
+)
+
+# What may pass when the network of a machine that has just started is not complete yet.
+PASSING = ("Connection refused", "timed out", "No route to host", "Network is unreachable", "resolve", "resolution")
+RETRY_SECONDS = 5
+
+
+@contextmanager
+def nfs(run: Run, url: Url, options: str, patience: float) -> Iterator[Path]:
+    """An NFS export."""
+    if not run.sh.which("mount.nfs"):
+        raise Refused(f"{url} cannot be mounted without mount.nfs", run.plugins.install_advice(["mount.nfs"]))
+    words = _words(NFS_OPTIONS, options)
+    with mounted(run, url, ["mount", "--types", "nfs", "--options", words, url.nfs_source], patience) as directory:
+        yield directory
+
+
+@contextmanager
+def usb(run: Run, url: Url, options: str, patience: float) -> Iterator[Path]:
+    """The folder `rear` of a disk."""
+    with disk(run, url, options, patience) as directory:
+        yield directory / DISK_FOLDER
+
+
+@contextmanager
+def disk(run: Run, url: Url, options: str, patience: float = 0) -> Iterator[Path]:
+    """The root of a disk's file system."""
+    command = ["mount", "--options", _words(DISK_OPTIONS, options), find_device(run.sh, url.path)]
+    with mounted(run, url, command, patience) as directory:
+        yield directory
+
+
+@contextmanager
+def mounted(run: Run, url: Url, command: list[str], patience: float = 0) -> Iterator[Path]:
+    """What a command mounts in the folder that is its last word: a private one, unmounted at the end."""
+    directory = run.build_dir / f"mount.{uuid.uuid4().hex[:8]}"
+    directory.mkdir(mode=0o700)
+    try:
+        _mount(run, url, [*command, os.fspath(directory)], patience)
+        try:
+            yield directory
+        finally:
+            _unmount(run, url, directory)
+    finally:
+        # What is still mounted is told by the error that says why; it goes with the work area.
+        with suppress(OSError):
+            directory.rmdir()
+
+
+def _mount(run: Run, url: Url, command: list[str], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            run.sh.run(*command, timeout=MOUNT_SECONDS)
+            return
+        except ProgramFailed as error:
+            left = deadline - time.monotonic()
+            if left <= 0 or not any(word in error.message for word in PASSING):
+                hint = f"try it by hand: {shlex.join(command[:-1])} /mnt"
+                raise Refused(f"cannot mount {url}: {error.message}", hint) from error
+            run.report.say(f"{url} does not answer, trying again for {left:.0f} s: {error.message}")
+            time.sleep(RETRY_SECONDS)
+
+
+def _words(defaults: str, options: str) -> str:
+    """Words for mount(8); of contradicting ones the last counts."""
+    return ",".join(filter(None, (defaults, options)))
+
+
+def _unmount(run: Run, url: Url, directory: Path) -> None:
+    try:
+        run.sh.run("umount", directory, timeout=UNMOUNT_SECONDS)
+    except ProgramFailed as error:
+        run.report.warn(
+            f"cannot unmount {url} yet; the kernel unmounts it when it is no longer in use: {error.message}"
+        )
+        run.sh.run("umount", "--lazy", directory, timeout=UNMOUNT_SECONDS)

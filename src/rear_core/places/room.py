@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a folder can be written, has room, and is the file system that it should be."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Refused
+from ..fstab import read_fstab
+from ..mounts import mount_points
+from .url import Url
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+MIB = 1024 * 1024
+
+
+def check_room(directory: Path, needed: int, setting: str) -> None:
+    """Raise `Refused` unless a folder, or the one it will be made in, can be written and has room."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if not existing.is_dir():
+        raise Refused(f"{existing} is not a folder", f"set {setting} to another place")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise Refused(f"{existing} cannot be written", f"set {setting} to another place")
+    status = os.statvfs(existing)
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise Refused(
+            f"{existing} has {free // MIB} MiB free, but rear needs {-(-needed // MIB)} MiB",
+            f"make room, or set {setting} to another place",
+        )
+
+
+def check_writable(directory: Path, place: str) -> None:
+    """Raise `Refused` unless a file can be made in a folder, or where that will be; mode bits alone do not tell."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    probe = existing / f".rear-{uuid.uuid4().hex}"
+    try:
+        probe.touch(mode=0o600, exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise Refused(
+            f"{place} cannot be written: {error.strerror}",
+            "check that it is read-write, and that the server lets root write (no_root_squash)",
+        ) from error
+
+
+def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:
+    """Raise `Refused` when fstab has a file system for a folder below a URL, and it is not mounted."""
+    if url.scheme != "file":
+        return
+    place = os.path.realpath(f"{url.path}/{folder}")
+    # To enter a folder has an automounter mount it.
+    os.path.isdir(f"{place}/.")
+    mounted = {mount.target for mount in mount_points()}
+    for entry in read_fstab(run.sh):
+        target = os.path.realpath(entry.target) if entry.target.startswith("/") else ""
+        if len(target) > 1 and f"{place}/".startswith(f"{target}/") and target not in mounted:
+            raise Refused(
+                f"{setting}={url}: {entry.spec} is not mounted on {entry.target}, as fstab says",
+                f"mount {entry.target}, and find out why it was not mounted",
+            )
