@@ -403,11 +403,11 @@ done
 READ = """
 import sys
 from pathlib import Path
-from rear_core.archive import manifest, place, volumes
+from rear_core.archive import manifest, repository, volumes
 folder = Path(sys.argv[1])
 made = manifest.loads((folder / manifest.NAME).read_text()).manifest
 (part,) = made.parts
-for block in volumes.checked(place.read(folder / made.archive), made.archive, part):
+for block in volumes.checked(repository.read(folder / made.archive), made.archive, part):
     pass
 """
 

@@ -19,7 +19,7 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive, questions
-from rear_core.archive import backup, coverage, generations, manifest, place
+from rear_core.archive import backup, coverage, generations, manifest, repository
 from rear_core.archive.manifest import Manifest
 from rear_core.builtin import backup as builtin_backup
 from rear_core.errors import RearError, Refused
@@ -216,7 +216,7 @@ def machines(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
     """Makes runs that save the machine of an identity."""
 
     def make(identity: str) -> Run:
-        monkeypatch.setattr(place, "computed", lambda: identity)
+        monkeypatch.setattr(repository, "computed", lambda: identity)
         run = make_run()
         run.phases = WORKFLOWS["mkbackuponly"]
         return run
@@ -252,7 +252,7 @@ def test_what_is_no_place_of_backups_is_named(tmp_path: Path, make_run: MakeRun,
         save(run, tmp_path / "backups", tree)
     if kind != "full lock":
         with pytest.raises(Refused, match=f"cannot look for backups in {home}: "):
-            place.Folder(run, home.parent).check_owner()
+            repository.FolderRepository(run, home.parent).check_owner()
 
 
 @pytest.mark.parametrize("kind", ["folder", "loop", "huge"])

@@ -19,7 +19,17 @@ import pytest
 from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive, questions
-from rear_core.archive import backup, encryption, generations, manifest, place, read_back, sample, signature, volumes
+from rear_core.archive import (
+    backup,
+    encryption,
+    generations,
+    manifest,
+    read_back,
+    repository,
+    sample,
+    signature,
+    volumes,
+)
 from rear_core.archive.read_back import ReadBack
 from rear_core.archive.volumes import Volume
 from rear_core.builtin.system import write_description
@@ -50,9 +60,9 @@ def test_damage_at_the_place_is_found_before_the_older_backup_goes(
 ) -> None:
     run = make_run("BACKUP_KEEP=1\n")
     good = save(run, tmp_path / "backups", tree)
-    end = place.FolderTarget.end_volume
+    end = repository.FolderTarget.end_volume
 
-    def spoil(target: place.FolderTarget, volume: Volume, *, last: bool) -> None:
+    def spoil(target: repository.FolderTarget, volume: Volume, *, last: bool) -> None:
         target.file.flush()
         path = target.partial / "backup.tar.zst"
         if damaged > 0:
@@ -61,7 +71,7 @@ def test_damage_at_the_place_is_found_before_the_older_backup_goes(
             os.truncate(path, volume.size + damaged)
         end(target, volume, last=last)
 
-    monkeypatch.setattr(place.FolderTarget, "end_volume", spoil)
+    monkeypatch.setattr(repository.FolderTarget, "end_volume", spoil)
     with pytest.raises(RearError, match="differs from what rear wrote"):
         save(run, tmp_path / "backups", tree)
     assert [path.name for path in good.parent.iterdir()] == [good.name]
@@ -99,14 +109,14 @@ def test_it_is_the_disk_that_is_read_and_not_what_the_kernel_remembers_of_it(
 def test_without_reading_back_only_the_size_counts_and_that_is_said(
     tmp_path: Path, make_run: MakeRun, tree: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    end = place.FolderTarget.end_volume
+    end = repository.FolderTarget.end_volume
 
-    def spoil(target: place.FolderTarget, volume: Volume, *, last: bool) -> None:
+    def spoil(target: repository.FolderTarget, volume: Volume, *, last: bool) -> None:
         target.file.flush()
         flip(target.partial / "backup.tar.zst")
         end(target, volume, last=last)
 
-    monkeypatch.setattr(place.FolderTarget, "end_volume", spoil)
+    monkeypatch.setattr(repository.FolderTarget, "end_volume", spoil)
     run = make_run("BACKUP_READ_BACK=no\n")
     save(run, tmp_path / "backups", tree)
     assert [line for line in said if "only the size" in line]
@@ -211,14 +221,14 @@ def test_an_old_backup_that_is_damaged_inside_is_none_that_a_good_one_goes_for(
 def test_before_one_goes_only_parts_of_those_that_stay_are_read(
     tmp_path: Path, make_run: MakeRun, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = place.read
+    read = repository.read
     parts: list[tuple[Path, int, int]] = []
 
     def noted(path: Path, begin: int = 0, size: int = sys.maxsize) -> Iterator[memoryview]:
         parts.append((path, begin, size))
         return read(path, begin, size)
 
-    monkeypatch.setattr(place, "read", noted)
+    monkeypatch.setattr(repository, "read", noted)
     run = make_run("BACKUP_KEEP=3\n")
     old = [save(run, tmp_path / "backups", large) for _ in range(3)]
     assert not parts
@@ -431,19 +441,21 @@ def test_what_is_put_in_its_place_while_it_is_written_is_no_backup(
 ) -> None:
     run = make_run("BACKUP_KEEP=1\n")
     good = save(run, tmp_path / "backups", tree)
-    add = place.FolderTarget.add
+    add = repository.FolderTarget.add
 
-    def exchange(target: place.FolderTarget, name: str, text: str) -> None:
+    def exchange(target: repository.FolderTarget, name: str, text: str) -> None:
         path = target.partial / "backup.tar.zst"
         size = path.stat().st_size
         path.unlink()
         path.write_bytes(bytes(size))
         add(target, name, text)
 
-    monkeypatch.setattr(place.FolderTarget, "add", exchange)
+    monkeypatch.setattr(repository.FolderTarget, "add", exchange)
     with pytest.raises(RearError, match="was removed or replaced while rear wrote it"):
         save(run, tmp_path / "backups", tree)
-    monkeypatch.setattr(place.FolderTarget, "add", lambda target, *_: (target.partial / "backup.tar.zst").unlink(True))
+    monkeypatch.setattr(
+        repository.FolderTarget, "add", lambda target, *_: (target.partial / "backup.tar.zst").unlink(True)
+    )
     with pytest.raises(RearError, match="was removed or replaced while rear wrote it"):
         save(run, tmp_path / "backups", tree)
     assert [path.name for path in good.parent.iterdir()] == [good.name]
@@ -481,7 +493,9 @@ def test_the_private_key_is_left_out_by_all_its_paths(tmp_path: Path, make_run: 
     run.layout = layout.make([])
     with mounted(tmp_path / "tree" / "var", "--bind", os.fspath(run.var_dir)):
         (tmp_path / "tree" / "file").write_text("saved")
-        patterns = [part.pattern for part in backup.selected(run, place.Folder(run, tmp_path / "backups")).parts]
+        patterns = [
+            part.pattern for part in backup.selected(run, repository.FolderRepository(run, tmp_path / "backups")).parts
+        ]
     assert f"{tmp_path}/tree/var/{signature.key_path(run).name}" in patterns
 
 

@@ -24,7 +24,7 @@ from lab.archives import SECRET, MakeRun, chosen, flip, save
 from lab.loops import mounted
 from rear_core import archive
 from rear_core.archive import backup, generations, manifest, stream
-from rear_core.archive.place import Folder
+from rear_core.archive.repository import FolderRepository
 from rear_core.archive.volumes import Target
 from rear_core.errors import RearError, Refused
 from rear_core.run import Run
@@ -224,7 +224,7 @@ def test_a_file_that_changes_is_a_warning_that_is_counted(tmp_path: Path, make_r
     archive.restore(run, tmp_path / "backups")
 
 
-class Cutting(Folder):
+class Cutting(FolderRepository):
     """A folder of backups; as soon as something is written there a user cuts his file."""
 
     def __init__(self, run: Run, directory: Path, cut: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from lab.archives import MakeRun
 from lab.loops import mounted, run
 from rear_core import builtin
 from rear_core.archive.backup import selected
-from rear_core.archive.place import opened
+from rear_core.archive.repository import opened
 from rear_core.builtin.storage import capture_layout
 from rear_core.errors import RearError
 from rear_core.mounts import hidden_by

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from rear_core import own_files, work_area
-from rear_core.archive import described, encryption, external, place
+from rear_core.archive import described, encryption, external, repository
 from rear_core.errors import RearError
 from rear_core.finalize import recorded
 from rear_core.network import model as network
@@ -42,8 +42,8 @@ READERS: dict[str, list[Callable[[Path], Any]]] = {
     "lock": [lock],
     "journal": [lambda path: Journal(path).built(), lambda path: Journal(path).note(state="begun")],
     "system.json": [
-        lambda path: described.signers(a_run(path)), lambda path: place.identity(a_run(path)),
-        lambda path: place.hostname(a_run(path)), lambda path: recorded.description(a_run(path)),
+        lambda path: described.signers(a_run(path)), lambda path: repository.identity(a_run(path)),
+        lambda path: repository.hostname(a_run(path)), lambda path: recorded.description(a_run(path)),
     ],
     "layout.json": [lambda path: layout.load(path, {})],
     "network.json": [network.load],

@@ -10,7 +10,7 @@ import pytest
 
 from rear_backup_cdrom.drives import Disc, Source, read_discs
 from rear_core.archive import manifest
-from rear_core.archive.place import read
+from rear_core.archive.repository import read
 
 SOURCE = Source("/dev/sr0", "rom")
 PLAIN = manifest.Manifest("2026-11-22T183000Z", "web1", "backup.tar", 4, "ab", "none", 1, 4)

@@ -18,7 +18,7 @@ from rear_backup_tape import volume
 from rear_backup_tape.place import GIVEN_UP, Tapes
 from rear_backup_tape.volume import Unreadable
 from rear_core import RearError, Refused, Run, archive, builtin
-from rear_core.archive import backup, coverage, place, signature
+from rear_core.archive import backup, coverage, repository, signature
 from rear_core.errors import Interrupted
 from rear_core.media.tape import Label, write_label
 from rear_core.plugins import Plugins
@@ -208,7 +208,7 @@ def test_wrong_tapes_are_not_written_to(make_tapes: MakeTapes, tree: Path, monke
 @pytest.fixture
 def known_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Gives this machine another identity; its name stays."""
-    return lambda identity: monkeypatch.setattr(place, "computed", lambda: identity)
+    return lambda identity: monkeypatch.setattr(repository, "computed", lambda: identity)
 
 
 def used(make_tapes: MakeTapes, tree: Path) -> tuple[StandInDrive, Cartridge]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run, builtin
-from rear_core.archive import manifest, place, signature
+from rear_core.archive import manifest, repository, signature
 from rear_core.builtin import core
 from rear_core.media.carried import Carried, CarriedFile, room
 from rear_core.media.grub import find_modules
@@ -227,7 +227,7 @@ def test_the_backup_of_a_clone_is_not_written_over(tmp_path: Path, monkeypatch: 
     """In a folder or on a disc, whether its identity or only its key is another one."""
     made = manifest.Manifest(FIRST, "web1", "backup.tar", 0, "", "none", 0, 0, machine="same")
     text = manifest.dumps(made, sign=lambda _: "first")
-    monkeypatch.setattr(place, "computed", lambda: "same")
+    monkeypatch.setattr(repository, "computed", lambda: "same")
     monkeypatch.setattr(signature, "verify", lambda _, __, signed, keys: signed in keys)
     monkeypatch.setattr(signature, "public_key", lambda _: "first")
     run = make_run(tmp_path)
@@ -256,7 +256,7 @@ def test_the_backup_of_a_clone_is_not_written_over(tmp_path: Path, monkeypatch: 
     # A machine without a key cannot tell.
     monkeypatch.setattr(signature, "public_key", lambda _: "")
     rear_output_iso.check_places(make_run(tmp_path))
-    monkeypatch.setattr(place, "computed", lambda: "other")
+    monkeypatch.setattr(repository, "computed", lambda: "other")
     with pytest.raises(Refused, match="a backup of another machine"):
         rear_output_iso.check_places(make_run(tmp_path))
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import rear_output_pxe
 from lab import servers
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
-from rear_core.archive import place, signature
+from rear_core.archive import repository, signature
 from rear_core.builtin import core, rescue
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -171,7 +171,7 @@ def test_a_run_that_fails_changes_no_menu_and_the_next_one_tidies_up(tmp_path: P
 
 def test_machines_of_one_name_keep_each_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(machine: str, mac: str) -> Path:
-        monkeypatch.setattr(place, "computed", lambda: machine)
+        monkeypatch.setattr(repository, "computed", lambda: machine)
         config = f"PXE_NODES=( 52:54:00:aa:00:{mac} )\nPXE_BOOT_LOADERS=none\nPXE_KEEP=1\n"
         (run := make_run(tmp_path, config)).report = report
         return make_tree(run)
@@ -191,7 +191,7 @@ def test_clones_of_one_identity_keep_each_their_own(
 ) -> None:
     """Copies of a board without a UUID of its own: only their keys differ."""
     report = Report(terminal=(terminal := io.StringIO()))
-    monkeypatch.setattr(place, "computed", lambda: machine)
+    monkeypatch.setattr(repository, "computed", lambda: machine)
 
     def made(key: str) -> Path:
         monkeypatch.setattr(signature, "public_key", lambda _: key)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from .backup import check_tools, estimate, rescue_contents, save
-from .place import Folder, Place, in_use
+from .repository import FolderRepository, Repository, in_use
 from .restore import check, restore
 from .volumes import Target, Volume
 
 __all__ = [
-    "Folder", "Place", "Target", "Volume", "check", "check_tools", "estimate", "in_use", "rescue_contents", "restore",
-    "save",
+    "FolderRepository", "Repository", "Target", "Volume", "check", "check_tools", "estimate", "in_use",
+    "rescue_contents", "restore", "save",
 ]  # fmt: skip

@@ -18,8 +18,8 @@ from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import hidden_by, other_paths
 from ..rescue.contents import Contents
 from . import coverage, diagnostics, encryption, manifest, signature, stream
-from .place import Folder, Place, identity, opened
 from .progress import Progress, size
+from .repository import FolderRepository, Repository, identity, opened
 from .volumes import Target, Writer
 from .watch import Watch, watch
 
@@ -32,22 +32,22 @@ COVERAGE = "coverage.json"
 TRIES = 3
 
 
-def save(run: Run, place: Path | Place) -> None:
+def save(run: Run, place: Path | Repository) -> None:
     """Save what `run.layout` describes as a new backup in a folder or another place."""
-    where = opened(run, place)
-    store(run, where, select(run, where))
+    repository = opened(run, place)
+    store(run, repository, select(run, repository))
 
 
-def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
+def store(run: Run, place: Path | Repository, selection: coverage.Selection) -> None:
     """Save a selection; whatever goes wrong, a folder keeps its earlier backups as they are.
 
     Files by which the archive became unreadable are left out when it is made once more.
     """
-    where, missed = opened(run, place), dict[str, str]()
+    repository, missed = opened(run, place), dict[str, str]()
     # A medium that was written to may have to be exchanged first.
-    for _ in range(TRIES if where.folder else 1):
+    for _ in range(TRIES if repository.folder else 1):
         try:
-            _store(run, where, selection, missed)
+            _store(run, repository, selection, missed)
             break
         except stream.Unreadable as error:
             failed = error
@@ -57,34 +57,34 @@ def store(run: Run, place: Path | Place, selection: coverage.Selection) -> None:
         raise failed
 
 
-def _store(run: Run, where: Place, selection: coverage.Selection, missed: Mapping[str, str]) -> None:
+def _store(run: Run, repository: Repository, selection: coverage.Selection, missed: Mapping[str, str]) -> None:
     secret = passphrase(run)
     secured, keys = encryption.new(secret) if secret else (None, None)
     suffix = stream.COMPRESSORS[run.settings["BACKUP_COMPRESSION"]].suffix + (".enc" if keys else "")
     name = f"backup.tar{suffix}"
     try:
-        with watch(run, where).watching() as watching, where.new(name, selection.bytes) as target:
+        with watch(run, repository).watching() as watching, repository.new(name, selection.bytes) as target:
             made = archive(run, selection, target, name, secured, keys, watching, missed)
     except ProgramFailed as error:
-        raise failure(error, where) from error
+        raise failure(error, repository) from error
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
-    size_of = f"{size(made.bytes)}, as {made.created} in {where} ({size(made.size)}{volumes})"
+    size_of = f"{size(made.bytes)}, as {made.created} in {repository} ({size(made.size)}{volumes})"
     run.report.say(f"Saved {made.members} files, {size_of}")
 
 
-def estimate(run: Run, place: Path | Place) -> int:
+def estimate(run: Run, place: Path | Repository) -> int:
     """About how many bytes a backup would read, for a check of the room before it is begun."""
     return selected(run, opened(run, place)).bytes
 
 
-def select(run: Run, place: Place) -> coverage.Selection:
+def select(run: Run, repository: Repository) -> coverage.Selection:
     """What will be saved; told to the user in short, to the log in full."""
-    selection = selected(run, place)
+    selection = selected(run, repository)
     tell(run, selection)
     return selection
 
 
-def selected(run: Run, place: Place) -> coverage.Selection:
+def selected(run: Run, repository: Repository) -> coverage.Selection:
     """What will be saved, by the layout and the settings."""
     from ..storage.choice import at_stake
     from ..storage.fate import Exclusions
@@ -104,8 +104,8 @@ def selected(run: Run, place: Place) -> coverage.Selection:
     if run.report.log_path:
         private[run.report.log_path] = "the log of this run"
     wishes = coverage.Wishes(
-        place.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
-        Exclusions.of(settings), private, _home(place),
+        repository.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
+        Exclusions.of(settings), private, _home(repository),
     )  # fmt: skip
     kept = dict.fromkeys(wishes.kept, "the backups themselves")
     seen_elsewhere = {
@@ -120,10 +120,10 @@ def selected(run: Run, place: Place) -> coverage.Selection:
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
 
 
-def _home(place: Place) -> Path | None:
+def _home(repository: Repository) -> Path | None:
     """Where the backups of this machine really are, if that is not in the folder of all: a link may lead there."""
-    home = Path(os.path.realpath(place.home)) if isinstance(place, Folder) else None
-    return home if home and (home.is_mount() or place.folder not in home.parents) else None
+    home = Path(os.path.realpath(repository.home)) if isinstance(repository, FolderRepository) else None
+    return home if home and (home.is_mount() or repository.folder not in home.parents) else None
 
 
 def check_included(run: Run) -> None:
@@ -294,12 +294,12 @@ def tell_missed(run: Run, streamed: stream.Streamed) -> None:
         )
 
 
-def failure(error: ProgramFailed, place: Place) -> RearError:
+def failure(error: ProgramFailed, repository: Repository) -> RearError:
     """A failed stage with what it was that failed."""
     reason = diagnostics.first_error(error.output) if error.status > 0 else ""
     what = f"{error.argv[0]} failed: {reason}" if reason else error.message
     # Other media than folders may have been written over.
-    hint = "earlier backups are unchanged; see the log" if place.folder else "see the log, and run it again"
+    hint = "earlier backups are unchanged; see the log" if repository.folder else "see the log, and run it again"
     return RearError(f"cannot create the backup: {what}", hint)
 
 

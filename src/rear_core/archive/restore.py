@@ -16,8 +16,8 @@ from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, 
 from . import diagnostics, encryption, generations, manifest, sample, signature, stream
 from .backup import COVERAGE, passphrase
 from .described import recorded, signers
-from .place import Folder, Place, identity, opened
 from .progress import Progress, size
+from .repository import FolderRepository, Repository, identity, opened
 from .volumes import checked
 from .watch import Watch, watch
 
@@ -36,27 +36,29 @@ class Backup:
     keys: encryption.Keys | None = field(default=None, repr=False)
 
 
-def check(run: Run, place: Path | Place) -> None:
+def check(run: Run, place: Path | Repository) -> None:
     """Choose a backup, read it, and set `run.backup`; `Refused` unless it is whole and authentic."""
-    where = opened(run, place)
+    repository = opened(run, place)
     try:
-        with watch(run, where, error=Refused).watching():
-            backup, proof = examine(run, where)
+        with watch(run, repository, error=Refused).watching():
+            backup, proof = examine(run, repository)
     except OSError as error:
-        raise Refused(f"cannot read the backups in {where}: {error.strerror}", "check its server or disk") from error
+        raise Refused(
+            f"cannot read the backups in {repository}: {error.strerror}", "check its server or disk"
+        ) from error
     run.backup, found = backup, backup.manifest
     contents = f"{found.members} files, {size(found.bytes)}, of {found.hostname}"
     run.report.say(f"The backup is {proof}: {contents}")
 
 
-def examine(run: Run, where: Place) -> tuple[Backup, str]:
+def examine(run: Run, repository: Repository) -> tuple[Backup, str]:
     """The chosen backup, and what is proven of it."""
-    names = where.names()
-    name = generations.choose(names, run.options.backup, str(where))
+    names = repository.names()
+    name = generations.choose(names, run.options.backup, str(repository))
     others = [other for other in names if other != name]
     choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
     run.report.say(f"Backup: {name}{choice}")
-    sealed = read_manifest(where, name)
+    sealed = read_manifest(repository, name)
     keys = unlock(run, sealed)
     # Other machines may have the same passphrase: it is proof only where no key of this one is known.
     signed = check_signature(run, sealed)
@@ -66,18 +68,18 @@ def examine(run: Run, where: Place) -> tuple[Backup, str]:
     compare_layouts(run, found)
     check_saved(run, found)
     check_room(run, found)
-    check_report(run, where, name, found)
-    proven = read_archive(run, where, name, found)
+    check_report(run, repository, name, found)
+    proven = read_archive(run, repository, name, found)
     return Backup(name, found, keys), f"{proven} and {'authentic' if authentic else 'unchanged'}"
 
 
-def read_manifest(place: Place, name: str) -> manifest.Sealed:
+def read_manifest(repository: Repository, name: str) -> manifest.Sealed:
     """The manifest of a backup; `Refused` when it is missing or damaged."""
     try:
-        text = place.manifest(name)
+        text = repository.manifest(name)
     except (FileNotFoundError, UnicodeDecodeError) as error:
         what = "has no manifest" if isinstance(error, FileNotFoundError) else "has a damaged manifest"
-        raise Refused(f"the backup {name} in {place} {what}", manifest.OTHER_BACKUP) from error
+        raise Refused(f"the backup {name} in {repository} {what}", manifest.OTHER_BACKUP) from error
     return manifest.loads(text)
 
 
@@ -203,9 +205,13 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
     agree(run, problem, f"{manifest.OTHER_BACKUP}, or name in GIVE_UP what may be lost", "Recover and lose them")
 
 
-def check_report(run: Run, place: Place, name: str, found: manifest.Manifest) -> None:
+def check_report(run: Run, repository: Repository, name: str, found: manifest.Manifest) -> None:
     """Warn when the coverage report beside a backup is not its own: it may mislead whoever reads it."""
-    if isinstance(place, Folder) and found.coverage and place.checksum(name, COVERAGE) != found.coverage:
+    if (
+        isinstance(repository, FolderRepository)
+        and found.coverage
+        and repository.checksum(name, COVERAGE) != found.coverage
+    ):
         run.report.warn(f"the report of what was saved, {COVERAGE}, is missing or was changed")
 
 
@@ -225,28 +231,28 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
         raise Refused(f"{place} has {size(free)} free, but the backup needs {size(found.bytes)}", "choose a larger one")
 
 
-def read_archive(run: Run, place: Place, name: str, found: manifest.Manifest) -> str:
+def read_archive(run: Run, repository: Repository, name: str, found: manifest.Manifest) -> str:
     """Read the archive, or a sample of it, and say what that proves; `Refused` when it is not as the manifest says."""
     if found.compression not in stream.COMPRESSORS:
         raise Refused(f"rear does not know the compression {found.compression!r}", "read it with a newer rear")
     # Each part is compared once more while it is restored.
     chunked = "restore" in run.phases and found.chunk_size and not found.volumes
     large = chunked and found.parts[0].count > sample.parts(found.chunk_size)
-    if large and run.settings["BACKUP_CHECK"] == "sample" and isinstance(place, Folder):
-        return read_sample(run, place, name, found)
+    if large and run.settings["BACKUP_CHECK"] == "sample" and isinstance(repository, FolderRepository):
+        return read_sample(run, repository, name, found)
     progress = Progress(run.report, "Checking", found.size, events=run.options.json_progress)
     done = 0
     # The last volume first: its medium was the last one written, and the first is in the drive when restore begins.
     for number, volume in reversed(list(enumerate(found.parts))):
         with refusing():
-            for block in checked(place.volume(name, found, number), title(place, found, number), volume):
+            for block in checked(repository.volume(name, found, number), title(repository, found, number), volume):
                 done += len(block)
                 progress.at(done)
     progress.end()
     return "complete"
 
 
-def read_sample(run: Run, place: Folder, name: str, found: manifest.Manifest) -> str:
+def read_sample(run: Run, repository: FolderRepository, name: str, found: manifest.Manifest) -> str:
     """Read the first and the last chunk of an archive, and others that are drawn."""
     (volume,) = found.parts
     numbers = sample.drawn(volume.count, sample.parts(volume.chunk_size))
@@ -255,8 +261,8 @@ def read_sample(run: Run, place: Folder, name: str, found: manifest.Manifest) ->
     for number in numbers:
         chunk = volume.chunk(number)
         with refusing():
-            blocks = place.part(name, found, number * volume.chunk_size, chunk.size)
-            for block in checked(blocks, title(place, found, 0), chunk):
+            blocks = repository.part(name, found, number * volume.chunk_size, chunk.size)
+            for block in checked(blocks, title(repository, found, 0), chunk):
                 done += len(block)
                 progress.at(done)
     progress.end()
@@ -278,19 +284,19 @@ def refusing() -> Iterator[None]:
         raise Refused(error.message, manifest.OTHER_BACKUP) from error
 
 
-def title(place: Place, found: manifest.Manifest, number: int) -> str:
+def title(repository: Repository, found: manifest.Manifest, number: int) -> str:
     """What the user knows a volume by."""
     of = f"volume {number + 1} of " if found.volumes else ""
-    return f"{of}the archive {found.created}/{found.archive} in {place}"
+    return f"{of}the archive {found.created}/{found.archive} in {repository}"
 
 
 def archive_blocks(
-    place: Place, name: str, found: manifest.Manifest, progress: Callable[[int], None]
+    repository: Repository, name: str, found: manifest.Manifest, progress: Callable[[int], None]
 ) -> Generator[memoryview, None, None]:
     """The whole archive, volume by volume; raises `RearError` when it is not what it was when it was checked."""
     done = 0
     for number, volume in enumerate(found.parts):
-        for block in checked(place.volume(name, found, number), title(place, found, number), volume):
+        for block in checked(repository.volume(name, found, number), title(repository, found, number), volume):
             yield block
             done += len(block)
             progress(done)
@@ -306,7 +312,7 @@ def awaited(blocks: Iterator[memoryview], watch: Watch) -> Iterator[memoryview]:
         yield block
 
 
-def restore(run: Run, place: Path | Place) -> None:
+def restore(run: Run, place: Path | Repository) -> None:
     """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest."""
     backup = run.backup
     if not isinstance(backup, Backup):
@@ -314,9 +320,9 @@ def restore(run: Run, place: Path | Place) -> None:
     found = backup.manifest
     run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
-    where = opened(run, place)
-    watching = watch(run, where, advice="check the disk behind it, then run it again")
-    blocks = archive_blocks(where, backup.name, found, progress.at)
+    repository = opened(run, place)
+    watching = watch(run, repository, advice="check the disk behind it, then run it again")
+    blocks = archive_blocks(repository, backup.name, found, progress.at)
     try:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
         with watching.watching(), watching.programs(), closing(blocks):

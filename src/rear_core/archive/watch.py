@@ -29,7 +29,7 @@ from .coverage import is_served
 
 if TYPE_CHECKING:
     from ..run import Run
-    from .place import Place
+    from .repository import Repository
 
 # Seconds between two looks.
 INTERVAL = 2.0
@@ -43,10 +43,10 @@ SIGNAL = signal.SIGUSR1
 ASIDE = "aside"
 
 
-def watch(run: Run, place: Place, *, advice: str = LEAVE_OUT, error: type[RearError] = RearError) -> Watch:
+def watch(run: Run, repository: Repository, *, advice: str = LEAVE_OUT, error: type[RearError] = RearError) -> Watch:
     """A watch of work at a place, for as long as the settings say."""
-    minutes, folder = run.settings["BACKUP_STALL_MINUTES"], place.folder
-    return Watch(minutes, run.report, str(place), lambda: given_up(run.sh, folder), advice=advice, error=error)
+    minutes, folder = run.settings["BACKUP_STALL_MINUTES"], repository.folder
+    return Watch(minutes, run.report, str(repository), lambda: given_up(run.sh, folder), advice=advice, error=error)
 
 
 class Watch:

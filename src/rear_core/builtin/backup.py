@@ -161,7 +161,7 @@ def make_key(run: Run) -> None:
 
 def check_place_survives(run: Run) -> None:
     """Refuse to make a backup on a disk that every recovery erases."""
-    from ..archive.place import prefix
+    from ..archive.repository import prefix
     from ..storage.spared import check_backup_survives
 
     check_backup_survives(run, prefix(run))

@@ -254,7 +254,7 @@ def _log_entry(run: Run, entry: Entry, needed: set[str]) -> None:
 def keep_identity(run: Run) -> None:
     """On other hardware it would be another machine to its own backups."""
     from .. import recovered
-    from ..archive.place import identity
+    from ..archive.repository import identity
     from ..system.identity import MACHINE_ID, NAME, computed, kept
 
     recorded, here = identity(run), computed(recovered.inside(run.target, os.fspath(MACHINE_ID)))

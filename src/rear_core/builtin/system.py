@@ -67,7 +67,7 @@ def write_description(run: Run, facts: dict[str, Any]) -> None:
     """Write system.json, with the identity of the machine, whether its backups are encrypted (not with which key), and
     what verifies their signatures: also of those that it made before it was recovered."""
     from ..archive.described import signers
-    from ..archive.place import identity
+    from ..archive.repository import identity
     from ..archive.signature import public_key
 
     encrypted = any(run.settings.get(name) for name in ("BACKUP_KEY", "BACKUP_KEY_FILE"))

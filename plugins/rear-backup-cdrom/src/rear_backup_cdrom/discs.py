@@ -12,7 +12,7 @@ from rear_core import Refused, Run, questions
 from rear_core.archive import Target
 from rear_core.archive.generations import choose
 from rear_core.archive.manifest import Manifest
-from rear_core.archive.place import prefix, read
+from rear_core.archive.repository import prefix, read
 
 from . import pieces
 from .drives import Disc, Found, look, release, title
@@ -22,7 +22,7 @@ DRIVE_SECONDS = 20
 
 
 class Discs:
-    """Where backups are kept (`rear_core.archive.Place`): on the rescue media of this machine."""
+    """Where backups are kept (`rear_core.archive.Repository`): on the rescue media of this machine."""
 
     def __init__(self, run: Run) -> None:
         self.run = run

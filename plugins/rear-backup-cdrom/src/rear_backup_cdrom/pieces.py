@@ -15,7 +15,7 @@ from pathlib import Path
 from rear_core import RearError, Refused, Run, durable, own_files
 from rear_core.archive.generations import FORMAT, write
 from rear_core.archive.manifest import LARGEST, NAME, is_count
-from rear_core.archive.place import new_file
+from rear_core.archive.repository import new_file
 from rear_core.archive.volumes import Volume
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room, room
 from rear_core.removal import discard, remove_tree

@@ -103,7 +103,7 @@ def place(run: Run) -> AbstractContextManager[Path]:
 def check_place(run: Run) -> None:
     """Mount BACKUP_URL, make a file there and remove it; raise `Refused` with the reason when that fails."""
     from rear_core.archive import check_tools
-    from rear_core.archive.place import Folder, prefix
+    from rear_core.archive.repository import FolderRepository, prefix
     from rear_core.places.room import check_mounted, check_writable
 
     url = run.settings["BACKUP_URL"]
@@ -117,6 +117,6 @@ def check_place(run: Run) -> None:
     with place(run) as directory:
         check_writable(directory, str(url))
         if "backup" in run.phases:
-            Folder(run, directory).check_owner()
+            FolderRepository(run, directory).check_owner()
     if "backup" in run.phases:
         check_tools(run)

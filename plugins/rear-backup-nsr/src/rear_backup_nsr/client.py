@@ -33,7 +33,7 @@ def server(run: Run) -> str:
 
 def name(run: Run) -> str:
     """The name by which the server knows this client: NSR_CLIENT_NAME, or the recorded host name."""
-    from rear_core.archive.place import hostname
+    from rear_core.archive.repository import hostname
 
     return str(run.settings["NSR_CLIENT_NAME"]) or hostname(run)
 

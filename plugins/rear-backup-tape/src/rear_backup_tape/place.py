@@ -13,7 +13,7 @@ from rear_core.archive import Target, signature
 from rear_core.archive.generations import OTHER_KEY
 from rear_core.archive.manifest import NAME as MANIFEST
 from rear_core.archive.manifest import Manifest
-from rear_core.archive.place import identity, prefix
+from rear_core.archive.repository import identity, prefix
 from rear_core.archive.restore import agree
 from rear_core.media.tape import EJECT, Drive, Label, Tape, go_to_data, has_data, now, opened
 from rear_core.system.identity import may_be_one

@@ -14,7 +14,7 @@ from rear_core import Refused, Run
 from rear_core.archive import generations
 from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
-from rear_core.archive.place import Folder, prefix
+from rear_core.archive.repository import FolderRepository, prefix
 from rear_core.archive.restore import read_manifest
 from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work, open_run, told
@@ -128,7 +128,7 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
             "rehearse with the rescue image on a spare machine that reaches the backup",
         )
     with opened(told, url_of(told), f"{told.settings.get('BACKUP_OPTIONS')},ro") as directory:
-        place = Folder(told, directory)
+        place = FolderRepository(told, directory)
         name = generations.choose(place.names(), date, str(place))
         yield place.home / name, read_manifest(place, name).manifest
 

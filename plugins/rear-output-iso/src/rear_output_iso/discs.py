@@ -12,7 +12,7 @@ from rear_core import ProgramFailed, RearError, Refused, Run
 from rear_core.archive import manifest, signature
 from rear_core.archive.described import signers
 from rear_core.archive.generations import LARGEST, OTHER_KEY
-from rear_core.archive.place import identity
+from rear_core.archive.repository import identity
 from rear_core.durable import flush
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.iso import file_extents, make_iso, verify_iso

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from rear_core import Refused, Run
 from rear_core.archive import signature
-from rear_core.archive.place import identity
+from rear_core.archive.repository import identity
 from rear_core.media.menu import boot_menu
 from rear_core.places.delivery import checksum
 from rear_core.places.place import Place

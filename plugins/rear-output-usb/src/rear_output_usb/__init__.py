@@ -82,7 +82,7 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_disk(run: Run) -> None:
     """Raise `Refused` unless the disk is there, was made by `rear format`, can be written and has room."""
-    from rear_core.archive.place import identity
+    from rear_core.archive.repository import identity
     from rear_core.archive.signature import known_marks
     from rear_core.places.room import check_room, check_writable
 
@@ -107,7 +107,7 @@ def check_disk(run: Run) -> None:
 
 def write_rescue_system(run: Run) -> None:
     """Write kernel and initramfs and read them back; the menu does not name them yet."""
-    from rear_core.archive.place import identity
+    from rear_core.archive.repository import identity
     from rear_core.archive.signature import own_mark
     from rear_core.places.room import check_room
 
@@ -138,7 +138,7 @@ def install_loaders(run: Run) -> None:
 
 def write_menu(run: Run) -> None:
     """Name all rescue systems that are to stay, in one menu."""
-    from rear_core.archive.place import identity
+    from rear_core.archive.repository import identity
     from rear_core.archive.signature import known_marks
 
     from .stick import find_stick, opened
@@ -152,7 +152,7 @@ def write_menu(run: Run) -> None:
 
 def remove_old(run: Run) -> None:
     """Remove what the menu does not name any more."""
-    from rear_core.archive.place import identity
+    from rear_core.archive.repository import identity
     from rear_core.archive.signature import known_marks
 
     from .stick import find_stick, opened

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-class Place(Protocol):
+class Repository(Protocol):
     """Where the backups of one machine are kept; `str(place)` names it to the user.
 
     A medium that has to be put into its drive first is asked for by `manifest` and `volume`. They raise `Refused`, or
@@ -58,7 +58,7 @@ REPLACED = (
 )
 
 
-class Folder:
+class FolderRepository:
     """The backups of a machine below a folder, each one a folder with the archive in one volume."""
 
     def __init__(self, run: Run, directory: Path) -> None:
@@ -299,9 +299,9 @@ def identity(run: Run) -> str:
     return str(recorded(run, "identity") or "") if "verify" in run.phases else known(run.var_dir, computed())
 
 
-def opened(run: Run, place: Path | Place) -> Place:
+def opened(run: Run, place: Path | Repository) -> Repository:
     """A place; a folder, which most are, may be given by its path."""
-    return Folder(run, place) if isinstance(place, Path) else place
+    return FolderRepository(run, place) if isinstance(place, Path) else place
 
 
 def new_file(path: Path) -> int:
