@@ -55,6 +55,8 @@ LADDER = (
     "questions",
     "durable",
     "report",
+    "contents",
+    "encoding",
     "errors",
 )
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from .contents import Contents
 from .errors import ConfigurationError, ExitCode, PluginError, ProgramFailed, RearError, Refused
 from .hookspecs import hookimpl
-from .rescue.contents import Contents
 from .run import RescueImage, Run
 from .settings.model import Setting
 from .step import Step

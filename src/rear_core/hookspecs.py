@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import click
 
     from .boot.loader import BootLoader
+    from .contents import Contents
     from .media.carried import Room
     from .media.format import Format
     from .places.place import PlaceKind
-    from .rescue.contents import Contents
     from .run import Run
     from .settings import Setting
     from .step import Step

@@ -17,10 +17,10 @@ from .shell import Shell
 if TYPE_CHECKING:
     from .archive.external import Found
     from .archive.restore import Backup
+    from .contents import Contents
     from .media.carried import Carried
     from .network.model import Network
     from .plugins import Plugins
-    from .rescue.contents import Contents
     from .settings import Settings
     from .storage.held import HeldDisks
     from .storage.layout import Layout

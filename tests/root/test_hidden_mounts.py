@@ -18,7 +18,7 @@ from rear_core.builtin.storage import capture_layout
 from rear_core.errors import RearError
 from rear_core.mounts import hidden_by
 from rear_core.plugins import Plugins
-from rear_core.storage.choice import at_stake
+from rear_core.storage.at_stake import at_stake
 from rear_core.storage.layout import Layout
 from rear_core.storage.mount import Mount
 

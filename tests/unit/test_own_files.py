@@ -15,6 +15,7 @@ import pytest
 
 from rear_core import own_files, work_area
 from rear_core.archive import described, encryption, external, repository
+from rear_core.builtin import choice
 from rear_core.errors import RearError
 from rear_core.finalize import recorded
 from rear_core.network import model as network
@@ -22,7 +23,7 @@ from rear_core.own_files import NoFile
 from rear_core.places.folder import Folder
 from rear_core.rescue import initramfs
 from rear_core.run import Run
-from rear_core.storage import choice, layout
+from rear_core.storage import layout
 from rear_core.storage.execute import Journal
 from rear_core.system import file_attributes, identity
 

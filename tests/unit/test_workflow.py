@@ -25,11 +25,11 @@ from rear_core.builtin.scripts import (
     copy_skeletons,
     take_scripts,
 )
+from rear_core.contents import Contents
 from rear_core.errors import ConfigurationError, ExitCode, Interrupted, PluginError, Problems, RearError, Refused
 from rear_core.hookspecs import hookimpl
 from rear_core.plugins import Found, Plugins
 from rear_core.report import Report, explain
-from rear_core.rescue.contents import Contents
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.settings.files import load

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import patterns
+from ..contents import Contents
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import hidden_by, other_paths
-from ..rescue.contents import Contents
 from . import coverage, diagnostics, encryption, manifest, signature, stream
 from .progress import Progress, size
 from .repository import FolderRepository, Repository, identity, opened
@@ -86,7 +86,7 @@ def select(run: Run, repository: Repository) -> coverage.Selection:
 
 def selected(run: Run, repository: Repository) -> coverage.Selection:
     """What will be saved, by the layout and the settings."""
-    from ..storage.choice import at_stake
+    from ..storage.at_stake import at_stake
     from ..storage.fate import Exclusions
     from ..storage.mount import wake
     from ..storage.survey import read_mounts

@@ -183,7 +183,7 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
 
     It was not mounted when this backup was made, though it was when the machine was described.
     """
-    from ..storage.choice import at_stake
+    from ..storage.at_stake import at_stake
     from ..storage.fate import SAVED
     from ..storage.mapping import recorded_marks
 

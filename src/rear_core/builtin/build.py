@@ -15,7 +15,7 @@ from ..hookspecs import hookimpl
 from ..step import Step
 
 if TYPE_CHECKING:
-    from ..rescue.contents import Contents
+    from ..contents import Contents
     from ..rescue.tree import Tree
     from ..run import Run
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .. import durable
+from ..contents import Contents
 from ..errors import RearError, Refused
 from ..hookspecs import hookimpl
-from ..rescue.contents import Contents
 from ..step import Step
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..contents import Contents
 from ..hookspecs import hookimpl
-from ..rescue.contents import Contents
 from ..step import Step
 
 if TYPE_CHECKING:

@@ -97,8 +97,8 @@ def check_description(run: Run) -> None:
 
 def make_plan(run: Run) -> None:
     """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
-    from ..storage.choice import decide
     from ..storage.held import HeldDisks
+    from .choice import decide
 
     if run.layout is None:
         return
@@ -125,9 +125,9 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     again; and the machine as it then is. `Refused` where that cannot be."""
     from ..storage import in_place
     from ..storage.activate import activate
-    from ..storage.choice import look
     from ..storage.disk import Disk
     from ..storage.mapping import STRONG
+    from .choice import look
     from .storage import kinds
 
     ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
@@ -178,10 +178,10 @@ def planned(
 ) -> Plan:
     """The plan for an assignment."""
     from ..rescue.memory import available
-    from ..storage.choice import usage
     from ..storage.fate import Exclusions, excluded
     from ..storage.in_place import InPlace
     from ..storage.plan import plan
+    from .choice import usage
     from .storage import kinds
 
     # In steps, so that a run after this one plans the same.
@@ -255,11 +255,11 @@ def take_down(run: Run) -> None:
 
     First everything on them is stopped, which loses nothing. `Refused` when one of them is in use even then.
     """
-    from ..storage.choice import look
     from ..storage.execute import Journal, check_unused, execute, release
     from ..storage.inventory import read_devices
     from ..storage.spared import disks_of_urls
     from ..storage.teardown import unmount_below
+    from .choice import look
 
     made = recovery_plan(run)
     # A run that was killed has left its own there, /dev and /proc too.
@@ -380,10 +380,10 @@ def mount_present(run: Run) -> None:
     What lies on a disk that a recovery leaves alone, as that with the backup, is left out.
     """
     from ..storage.activate import activate, mounting
-    from ..storage.choice import decide
     from ..storage.execute import execute
     from ..storage.mount import Mount
     from ..storage.plan import without
+    from .choice import decide
     from .storage import kinds
 
     recorded = recorded_layout(run)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contents import Contents, merge
 from ..errors import Refused
 from ..hookspecs import hookimpl
-from ..rescue.contents import Contents, merge
 from ..settings.model import Setting
 from ..step import Step
 from ..trees import walk

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contents import Contents, merge
 from ..errors import ConfigurationError
 from ..hookspecs import hookimpl
-from ..rescue.contents import Contents, merge
 from ..rescue.tree import Tree
 from ..step import PHASES, RECOVERING, Step
 from ..trust import changeable, changeable_in

@@ -96,7 +96,7 @@ def save_usage(run: Run) -> None:
 
 def tell_stakes(run: Run) -> None:
     """Say which disks a recovery leaves alone, and warn of those that it takes although not all of them comes back."""
-    from ..storage.choice import at_stake
+    from ..storage.at_stake import at_stake
     from ..storage.mount import why_no_root
     from ..storage.spared import backup_disks
 

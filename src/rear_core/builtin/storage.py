@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..contents import Contents, merge
 from ..errors import Refused
 from ..hookspecs import hookimpl
-from ..rescue.contents import Contents, merge
 from ..run import Run
 from ..settings.model import Setting, names, normal_paths
 from ..step import Step

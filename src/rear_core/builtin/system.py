@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .. import durable
+from ..contents import Contents
 from ..hookspecs import hookimpl
-from ..rescue.contents import Contents
 from ..step import Step
 
 if TYPE_CHECKING:

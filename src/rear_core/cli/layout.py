@@ -95,7 +95,7 @@ def plan(options: Options, as_script: bool) -> None:
 def made_plan(run: Run) -> tuple[Plan, list[str]]:
     """The plan for the disks that are here, and what becomes of each; on a running machine nothing is locked, as all of
     its disks are in use."""
-    from ..storage import choice
+    from ..builtin import choice
     from ..storage.spared import backup_disks
 
     found, here = recreate.recorded_layout(run), in_rescue_system(run)
@@ -166,7 +166,7 @@ def diff(options: Options) -> None:
 
     Disks that are known by their contents or serial numbers count as the recorded ones.
     """
-    from ..storage import choice
+    from ..builtin import choice
     from ..storage.compare import compare
 
     run = open_run(options)

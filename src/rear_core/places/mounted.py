@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contents import Contents
 from ..errors import ProgramFailed, Refused
-from ..rescue.contents import Contents
 from .devices import find_device
 from .url import Url
 

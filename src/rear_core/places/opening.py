@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contents import Contents
 from ..errors import RearError, Refused
-from ..rescue.contents import Contents
 from . import folder, mounted, url
 from .delivery import checksum
 from .place import PRIVATE, Place, PlaceKind

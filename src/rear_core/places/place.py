@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..rescue.contents import Contents
+from ..contents import Contents
 from .delivery import checksum
 from .url import Scheme, Url
 

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ..contents import Contents
 from ..shell import Shell
-from .contents import Contents
 from .libraries import interpreters_of, libraries_of
 from .tree import Tree, everything
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..contents import Contents
 from ..errors import NOT_UNDERSTOOD, ProgramFailed
-from ..rescue.contents import Contents
 from ..shell import Shell
 from . import hybrid
 from .command import Command, Site, zeros

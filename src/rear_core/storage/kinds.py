@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contents import Contents
 from ..errors import PluginError
-from ..rescue.contents import Contents
 from .command import Command, Site
 from .layout import Item, Layout
 

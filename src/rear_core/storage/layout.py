@@ -11,9 +11,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from .. import durable, own_files
+from .. import durable, encoding, own_files
 from ..errors import ConfigurationError
-from . import encoding
 
 if TYPE_CHECKING:
     from typing_extensions import Self

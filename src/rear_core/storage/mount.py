@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ..contents import Contents
 from ..errors import ProgramFailed
 from ..fstab import FstabEntry, read_fstab
 from ..mounts import unescaped
-from ..rescue.contents import Contents
 from ..shell import Shell
 from . import mount_references
 from .command import Command, Site

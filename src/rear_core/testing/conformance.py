@@ -27,9 +27,9 @@ from pathlib import Path
 import pytest
 
 from .. import builtin
+from ..contents import merge
 from ..media.tape import STAND_INS
 from ..plugins import Plugins, discover, distribution_for, hook_problem, load
-from ..rescue.contents import merge
 from ..rescue.programs import base_contents
 from ..settings import Setting, Sources, evaluate, parse, render
 from ..shell import Shell

@@ -20,13 +20,13 @@ from typing import Any
 from .. import recovered
 from ..boot.chroot import has_program
 from ..boot.loader import BootLoader
+from ..contents import merge
 from ..errors import RearError
 from ..finalize.devices import Device, Storage
 from ..finalize.names import naming_files
 from ..finalize.proof import problems_of_entry
 from ..finalize.references import rewrite_references
 from ..plugins import load
-from ..rescue.contents import merge
 from ..rescue.programs import base_contents
 from ..run import Run
 from ..shell import Argument, Outcome, Shell

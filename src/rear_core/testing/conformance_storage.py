@@ -13,8 +13,8 @@ from dataclasses import fields
 from itertools import chain
 from uuid import UUID
 
+from ..contents import Contents, merge
 from ..errors import Refused
-from ..rescue.contents import Contents, merge
 from ..rescue.modules import normalize
 from ..rescue.programs import base_contents
 from ..storage import disk

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import cast
 
 from rear_core.builtin.network import CLIENTS, rear_rescue_contents
+from rear_core.contents import Contents
 from rear_core.network import plan as network_plan
 from rear_core.network.model import Link, Network
-from rear_core.rescue.contents import Contents
 from rear_core.run import Run
 
 

@@ -11,13 +11,13 @@ from types import ModuleType
 
 import pytest
 
+from rear_core.contents import Contents
 from rear_core.errors import ConfigurationError, PluginError
 from rear_core.hookspecs import hookimpl
 from rear_core.places.opening import check_place, missing_programs, opened, opened_place
 from rear_core.places.place import PlaceKind, publish
 from rear_core.places.url import NFS, Scheme, Url
 from rear_core.plugins import Found, Plugins
-from rear_core.rescue.contents import Contents
 from rear_core.run import Run
 from rear_core.settings import Setting, Settings, Sources, evaluate, parse
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from rear_core.contents import Contents
 from rear_core.errors import ProgramFailed, ProgramMissing, RearError
-from rear_core.rescue.contents import Contents
 from rear_core.shell import Outcome
 from rear_core.storage import survey
 from rear_core.storage.capture import capture

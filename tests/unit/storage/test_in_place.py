@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from rear_core.contents import Contents
 from rear_core.errors import Refused
-from rear_core.rescue.contents import Contents
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.fate import Exclusions, contents, stakes

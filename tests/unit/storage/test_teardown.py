@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from rear_core.contents import Contents
 from rear_core.errors import Refused
-from rear_core.rescue.contents import Contents
 from rear_core.storage.command import Command
 from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import StorageKind

@@ -17,7 +17,7 @@ READER = Contents(
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
     from rear_core.archive import rescue_contents
-    from rear_core.rescue.contents import merge
+    from rear_core.contents import merge
 
     return merge([rescue_contents(run.settings), READER])
 

@@ -32,8 +32,8 @@ def rear_settings() -> Iterable[Setting]:
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
     from rear_core.archive import rescue_contents
+    from rear_core.contents import merge
     from rear_core.places.opening import kind_of
-    from rear_core.rescue.contents import merge
 
     url = run.settings["BACKUP_URL"]
     return merge([rescue_contents(run.settings), kind_of(run, url).contents]) if url else Contents()

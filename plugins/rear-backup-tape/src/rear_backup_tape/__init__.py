@@ -44,7 +44,7 @@ def rear_formats() -> Iterable[Format]:
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
     from rear_core.archive import rescue_contents
-    from rear_core.rescue.contents import merge
+    from rear_core.contents import merge
 
     return merge([rescue_contents(run.settings), Contents(modules=["st"])])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rear_core.rescue.contents import Contents
+from rear_core.contents import Contents
 from rear_core.shell import Shell
 from rear_core.storage.disk import Disk, identity, tables
 from rear_core.storage.kinds import StorageKind

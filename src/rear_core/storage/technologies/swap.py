@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rear_core.contents import Contents
 from rear_core.fstab import FstabEntry
 from rear_core.mounts import unescaped
-from rear_core.rescue.contents import Contents
 from rear_core.storage.command import Command, Site
 from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout

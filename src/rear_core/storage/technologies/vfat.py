@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rear_core.rescue.contents import Contents
+from rear_core.contents import Contents
 from rear_core.storage.command import Command, Site
 from rear_core.storage.disk import has_other_sectors, sector_size
 from rear_core.storage.filesystem import FileSystem, identity

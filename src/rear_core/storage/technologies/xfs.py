@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rear_core.rescue.contents import Contents
+from rear_core.contents import Contents
 from rear_core.storage.command import Command, Site
 from rear_core.storage.disk import sector_size
 from rear_core.storage.filesystem import MIB, FileSystem, identity

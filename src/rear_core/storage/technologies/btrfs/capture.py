@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from rear_core.contents import Contents
 from rear_core.errors import ProgramFailed
-from rear_core.rescue.contents import Contents
 from rear_core.storage.command import Site
 from rear_core.storage.filesystem import MIB, FileSystem, PartOfFileSystem
 from rear_core.storage.inventory import Device

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from rear_core.rescue.contents import Contents
+from rear_core.contents import Contents
 from rear_core.shell import Shell
 from rear_core.storage.filesystem import MIB, FileSystem, identity
 from rear_core.storage.inventory import Device

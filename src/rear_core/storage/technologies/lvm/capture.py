@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from rear_core.contents import Contents
 from rear_core.errors import ProgramMissing
-from rear_core.rescue.contents import Contents
 from rear_core.shell import Shell
 from rear_core.storage.inventory import Device, volume_group
 from rear_core.storage.layout import Item, Layout

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rear_core.rescue.contents import Contents
+from rear_core.contents import Contents
 from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Item, Layout
 from rear_core.storage.survey import Survey

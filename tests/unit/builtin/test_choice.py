@@ -16,13 +16,14 @@ from typing import Any, cast
 import pytest
 
 from rear_core.builtin import backup, storage
+from rear_core.builtin.choice import Decision, chosen, decide, destinies, look, usage
 from rear_core.errors import Interrupted, Refused
 from rear_core.places.room import check_mounted
 from rear_core.places.url import parse_url
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
-from rear_core.storage.choice import Decision, at_stake, chosen, decide, destinies, look, usage
+from rear_core.storage.at_stake import at_stake
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS, Device

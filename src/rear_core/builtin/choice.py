@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from .. import own_files, questions
 from ..errors import NOT_UNDERSTOOD, Interrupted, ProgramFailed, Refused
 from ..report import visible
-from . import present
-from .activate import readable
-from .command import Site
-from .disk import BLANK, Disk
-from .fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Exclusions, Stake, contents, given_up_by, stakes
-from .filesystem import FileSystem
-from .inventory import Device, begins_empty, is_part, meaning, read_devices
-from .layout import Layout, LeftOut, make
-from .mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
-from .marks import mark
-from .present import Machine, PresentDisk
-from .resize import minimum
-from .spared import backup_disks, disks_of_urls, urls
+from ..storage import present
+from ..storage.activate import readable
+from ..storage.at_stake import at_stake, left_alone
+from ..storage.command import Site
+from ..storage.disk import BLANK, Disk
+from ..storage.fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Stake, given_up_by
+from ..storage.filesystem import FileSystem
+from ..storage.inventory import Device, begins_empty, is_part, meaning, read_devices
+from ..storage.layout import Layout, LeftOut, make
+from ..storage.mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
+from ..storage.marks import mark
+from ..storage.present import Machine, PresentDisk
+from ..storage.resize import minimum
+from ..storage.spared import backup_disks, disks_of_urls
 
 if TYPE_CHECKING:
     from ..run import Run
-    from .kinds import StorageKind
+    from ..storage.kinds import StorageKind
 
 KEEP = "keep"
 QUITS = "stopped before anything was written, as requested"
@@ -168,24 +169,6 @@ def assigned(
     return assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
 
 
-def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
-    """What a recovery gives back of each recorded disk, and what it destroys, by the settings as they are now."""
-    url = urls(run).get("BACKUP_URL")
-    folder = url.path if url is not None and url.scheme == "file" else ""
-    settings = run.settings
-    kept = (REMADE, "backups, copied elsewhere"), (LOST, "it holds the backup")
-    found = contents(
-        layout,
-        Exclusions.of(settings),
-        not_saved=[
-            pattern for pattern in settings["BACKUP_PROG_EXCLUDE"] if pattern not in settings["BACKUP_PROG_INCLUDE"]
-        ],
-        given_up=settings["GIVE_UP"],
-        backups={folder: kept[not settings["BACKUP_ALLOW_SYSTEM_DISK"]]},
-    )
-    return stakes(layout, found)
-
-
 def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machine, dict[str, Stake]]:
     """The disks that are here, as of `look`, and what is at stake on the recorded ones, now that they can be looked at:
     what would be recreated empty, as it was, and holds something by now, is lost."""
@@ -253,11 +236,6 @@ def destinies(assignment: Assignment, stakes: Mapping[str, Stake]) -> Iterator[s
     for match in assignment.matches:
         word = "left alone" if not match.path else "taken" if match.sure else "ASKED"
         yield f"{word}: {match}" + (f": {stakes[match.recorded.id]}" if match.path else "")
-
-
-def left_alone(stakes: Mapping[str, Stake]) -> dict[str, str]:
-    """Why each recorded disk of which nothing comes back is left as it is, by id."""
-    return {id: stake.why_alone for id, stake in stakes.items() if stake.why_alone}
 
 
 def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: Mapping[str, Stake]) -> list[Disk]:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from ..errors import ConfigurationError
+from .errors import ConfigurationError
 
 T = TypeVar("T")
 
