@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import ProgramFailed, ProgramMissing
@@ -33,9 +33,6 @@ from .technologies import CORE_KINDS
 # File systems that blkid and the kernel call the same, and what the kernel makes of them.
 KERNELS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "xfs": "xfs", "btrfs": "btrfs", "vfat": "vfat"}
 
-# Signatures that are seen by the layout as part of something else, or are no contents.
-KNOWN_MEMBERS = ("mpath_member", "LVM2_member", "linux_raid_member", "crypto_LUKS", "swap")
-
 # A removable disk that carries one of these belongs to the machine, as on a board that runs from an SD card.
 SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/home")
 
@@ -59,7 +56,7 @@ def capture(
     _warn_of_names(survey, survey.devices, exclude)
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in _found(survey, kind)]
-    _name_unknown_contents(survey, found)
+    _name_unknown_contents(survey, found, {signature for kind in kinds for signature in kind.signatures})
     survey.items = _settled(survey, found)
     for kind in kinds:
         if kind.last:
@@ -291,7 +288,7 @@ def _stack(survey: Survey, disk: Device) -> list[Device]:
     return found
 
 
-def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
+def _name_unknown_contents(survey: Survey, items: list[Item], signatures: Collection[str]) -> None:
     """Say which devices carry something that no kind described, as a database does without a file system."""
     used = {need for item in items for need in item.needs}
     tables = {need for table in of_type(items, PartitionTable) for need in table.needs}
@@ -300,10 +297,7 @@ def _name_unknown_contents(survey: Survey, items: list[Item]) -> None:
     for device in survey.devices.values():
         if device.path in used | tables | pools | survey.without.keys():
             continue
-        if device.fstype == "LVM2_member" and not device.children:
-            reason = "LVM does not show it: its devices file or its filters leave it out"
-            survey.leave_out(f"physical volume on {device.path}", reason, lost=True, on=[device.path])
-        if device.fstype in KNOWN_MEMBERS:
+        if device.fstype in signatures:
             continue
         if device.fstype:
             reason = f"the {device.fstype} on it is not described"

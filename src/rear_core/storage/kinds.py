@@ -41,6 +41,8 @@ class StorageKind:
     - `capture(survey)` yields the items it finds on this machine; in their `needs` it may write the path of a block
       device, which becomes the id of the item with that `device`. With `last` it runs after the others, and sees their
       items in `survey.items`.
+    - `signatures` are the types that blkid has for devices of this technology which are no contents without it, as the
+      members of arrays: `capture` leaves out by name what of them it does not describe.
     - `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout has such
       an item. `configure(tree)` changes in the tree of the rescue system what holds for one machine alone.
     - `recreate(item, site)` yields the commands that make an item again where what it needs is there already;
@@ -67,6 +69,7 @@ class StorageKind:
     capture: Callable[[Survey], Iterable[Item]]
     contents: Callable[[Layout], Contents]
     last: bool = False
+    signatures: tuple[str, ...] = ()
     configure: Callable[[Tree], None] | None = None
     recreate: Callable[[Any, Site], Iterable[Command]] | None = None
     restored: Callable[[Any, Site], Iterable[Command]] | None = None

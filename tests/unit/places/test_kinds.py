@@ -71,7 +71,7 @@ def with_places(*kinds: PlaceKind) -> Plugins:
     module = ModuleType("rear_acme")
     module.rear_places = hookimpl(lambda: kinds)  # type: ignore[attr-defined]
     plugins = Plugins([])
-    plugins.take(Found("extra", "acme", "rear_acme", "rear-acme", "1.0", module))
+    plugins.take(Found("extra", "acme", "rear_acme", "rear-acme", "1.0", module=module))
     return plugins
 
 

@@ -97,4 +97,7 @@ def appear(sh: Shell) -> None:
     sh.run("udevadm", "settle", "--timeout=60")
 
 
-KIND = StorageKind("multipath", (MultipathDisk,), capture, contents, recreate=lambda _disk, _site: (), appear=appear)
+KIND = StorageKind(
+    "multipath", (MultipathDisk,), capture, contents, recreate=lambda _disk, _site: (), appear=appear,
+    signatures=("mpath_member",),
+)  # fmt: skip

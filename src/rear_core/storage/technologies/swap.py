@@ -197,5 +197,5 @@ def words(text: str) -> Iterator[Reference]:
 
 KIND = StorageKind(
     "swap", (Swap, SwapFile), capture, contents, last=True, recreate=recreate, restored=restored, notes=notes,
-    words=words,
+    words=words, signatures=("swap",),
 )  # fmt: skip

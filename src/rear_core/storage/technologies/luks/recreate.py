@@ -125,5 +125,5 @@ def notes(item: Luks, _site: Site) -> Iterator[str]:
 KIND = StorageKind(
     "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop,
     naming_files=references.FILES, words=references.words,
-    keeps_from_starting=references.missing_key_files,
+    keeps_from_starting=references.missing_key_files, signatures=("crypto_LUKS",),
 )  # fmt: skip

@@ -53,8 +53,14 @@ def capture(survey: Survey) -> Iterator[Item]:
     paths = {device.path for device in survey.carrying("LVM2_member")}
     if not paths:
         return
-    found = (report for report in read_report(survey) if any(row["pv_name"] in paths for row in report.get("pv", ())))
-    for report in _of_different_names(survey, [*found]):
+    reports = read_report(survey)
+    shown = {row["pv_name"] for report in reports for row in report.get("pv", ())}
+    for path in sorted(paths - shown):
+        if not survey.devices[path].children:
+            reason = "LVM does not show it: its devices file or its filters leave it out"
+            survey.leave_out(f"physical volume on {path}", reason, lost=True, on=[path])
+    found = [report for report in reports if any(row["pv_name"] in paths for row in report.get("pv", ()))]
+    for report in _of_different_names(survey, found):
         volumes = [row for row in report["pv"] if row["pv_name"] in paths]
         yield from map(_physical, volumes)
         for group in report.get("vg", ()):

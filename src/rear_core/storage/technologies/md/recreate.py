@@ -156,4 +156,5 @@ def _layout(item: Array) -> str:
 KIND = StorageKind(
     "md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking, start=start,
     read_only=read_only, stop=stop, naming_files=references.FILES, words=references.words,
+    signatures=("linux_raid_member",),
 )  # fmt: skip
