@@ -122,7 +122,7 @@ def rear_rescue_contents(run: Run) -> Contents:  # type: ignore[empty-body]
 def rear_missing(run: Run) -> Iterable[str]:  # type: ignore[empty-body]
     """What this machine itself lacks for making rescue media, besides the programs that the rescue system carries.
 
-    Names of programs, or of other things that `rear_install_advice` knows. All that is missing is told at once, in
+    Names of programs, or of other things that `rear_install_advice` knows. rear reports all that is missing at once, in
     prep. ::
 
         if not run.sh.which("acme-mkimage"):
@@ -252,7 +252,7 @@ def rear_verify(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 
 @hookspec
 def rear_recreate(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
-    """Make the storage again and mount it below the target.
+    """Recreate the storage and mount it below the target.
 
     ::
 

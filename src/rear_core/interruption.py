@@ -13,7 +13,7 @@ from types import FrameType
 from .errors import Interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds after which a signal is told again that nobody has heeded.
+# Seconds after which a signal that nobody has heeded is sent again.
 AGAIN = 0.5
 
 _here = threading.local()

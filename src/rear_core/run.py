@@ -150,7 +150,7 @@ class Run:
 
     @property
     def cache_dir(self) -> Path:
-        """/var/cache/rear: what rear can make again."""
+        """/var/cache/rear: what rear can recreate."""
         return Path(self.settings["CACHE_DIR"])
 
     @property

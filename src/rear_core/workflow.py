@@ -126,7 +126,7 @@ def _go_through(run: Run, phase: str) -> list[str]:
 
 
 def _verify(run: Run) -> list[str]:
-    """Run every step, also after one has refused: all that keeps a recovery from succeeding is told at once.
+    """Run every step, also after one has refused: all that keeps a recovery from succeeding is reported at once.
 
     Returns what the user left out.
     """

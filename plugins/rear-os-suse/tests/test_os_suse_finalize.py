@@ -44,7 +44,7 @@ def test_a_system_before_dracut_makes_its_initramfs_itself(tmp_path: Path) -> No
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """Snapshot 1 is the running system; 2 was not made again; 3 has come back as files; 4 has nothing but a folder."""
+    """Snapshot 1 is the running system; 2 was not recreated; 3 has come back as files; 4 has nothing but a folder."""
     put(tmp_path, "etc/snapper/configs/root", '# what\nSUBVOLUME="/"\nFSTYPE="btrfs"\nQGROUP="1/0"\n')
     put(tmp_path, "etc/snapper/configs/home", 'SUBVOLUME="/home"\nQGROUP=""\n')
     for number in (1, 2, 3, 11):

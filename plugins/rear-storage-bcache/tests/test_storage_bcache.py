@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""bcache as its tools and the kernel show it, and how it is made again; `tests/uml` does so for real.
+"""bcache as its tools and the kernel show it, and how it is recreated; `tests/uml` does so for real.
 
 `machine` is what a guest printed that had a device with a cache on a partition, and one without, on three disks.
 """

@@ -150,7 +150,7 @@ class FolderRepository:
             self.run.report.warn(f"an unfinished backup takes up room: {left}")
 
     def _looks_good(self, old: generations.Generation, many: int) -> bool:
-        """Whether parts of an archive, of one of so many backups, are as its manifest says; otherwise it is told."""
+        """Whether parts of an archive, of one of so many backups, are as its manifest says; otherwise rear warns."""
         try:
             found = loads(generations.read_small(self.home / old.name / NAME)).manifest
             path = self._archive(old.name, found)

@@ -115,7 +115,7 @@ def _parse_device_path(path: bytes) -> tuple[str, str]:
 
 
 def _partuuid(node: bytes) -> str:
-    """What the kernel calls the partition of a Hard Drive media device path; "" when neither GUID nor disk id is told.
+    """What the kernel calls the partition of a Hard Drive media device path; "" when it has neither GUID nor disk id.
 
     On an MBR only the first four bytes of the signature count.
     """

@@ -195,7 +195,7 @@ def _in_use(run: Run, facts: Facts) -> list[str]:
 def _own(rebuilt: Rebuilt) -> set[str]:
     """The ids of what has a boot sector that may be written: disks, and partitions with something of this system.
 
-    Of what is kept in place, only that on which /boot is made again.
+    Of what is kept in place, only that on which /boot is recreated.
     """
     from ..storage.disk import Disk
     from ..storage.filesystem import FileSystem

@@ -17,7 +17,7 @@ PLATFORMS = {"x86_64": "x86_64-efi", "aarch64": "arm64-efi", "i686": "i386-efi"}
 
 
 def install(run: Run, facts: Facts) -> list[str]:
-    """Bring back what the firmware starts; the files themselves came with the backup or are installed anew."""
+    """Bring back what the firmware starts; the files themselves came with the backup or are reinstalled."""
     done = []
     for partition in made_again(run, facts):
         for found in partition["installations"]:

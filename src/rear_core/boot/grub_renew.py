@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes GRUB's menu of a recovered system anew where its configuration was changed; OS plugins say how."""
+"""Rebuilds GRUB's menu of a recovered system where its configuration was changed; OS plugins say how."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the storage again: finds the disks, plans, asks for passphrases, builds, mounts, and compares."""
+"""Recreates the storage: finds the disks, plans, asks for passphrases, builds, mounts, and compares."""
 
 from __future__ import annotations
 

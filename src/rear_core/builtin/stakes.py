@@ -102,7 +102,7 @@ def tell_stakes(run: Run) -> None:
 
     assert run.layout is not None
     if reason := why_no_root(run.layout):
-        run.report.warn(f"no recovery can make this machine again: its root file system is not described ({reason})")
+        run.report.warn(f"no recovery can bring this machine back: its root file system is not described ({reason})")
     spared = backup_disks(run, run.layout)
     for id, stake in at_stake(run, run.layout).items():
         if id in spared:

@@ -127,7 +127,7 @@ def rear_rescue_contents(run: Run) -> Contents:
 def save_layout(run: Run) -> None:
     """Describe the storage of this machine in `run.layout` and recovery/layout.json.
 
-    `Refused` names what a recovery could not make again; a backup of the files is made all the same.
+    `Refused` names what a recovery could not recreate; a backup of the files is made all the same.
     """
     from ..storage.command import Site
     from ..storage.disk import Disk

@@ -137,7 +137,7 @@ def rear(
 
 
 def main() -> None:
-    """Run the command and end with its exit status; an unexpected exception is told as a bug of ours."""
+    """Run the command and end with its exit status; an unexpected exception is reported as a bug of ours."""
     outputs = output.take_over()
     threading.excepthook = _thread_failed
     try:

@@ -15,7 +15,7 @@ from .session import at_work, open_run, told
 
 
 def work(options: Options, workflow: str) -> None:
-    """Run a workflow from its lock to its end and print its results; a failure is told with the place of the log."""
+    """Run a workflow from its lock to its end and print its results; a failure is reported with the path of the log."""
     run = open_run(options)
     with told(run):
         with at_work(run, workflow):

@@ -179,7 +179,7 @@ def _not_roots(run: Run) -> Iterator[str]:
 
 @contextmanager
 def told(run: Run) -> Iterator[None]:
-    """A block whose end is told, and the end of the command where it fails, or where not everything could be told."""
+    """A block whose end is reported; the command ends where it fails, or where not everything could be reported."""
     try:
         yield
     except RearError as error:

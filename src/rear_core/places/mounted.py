@@ -79,7 +79,7 @@ def mounted(run: Run, url: Url, command: list[str], patience: float = 0) -> Iter
         finally:
             _unmount(run, url, directory)
     finally:
-        # What is still mounted is told by the error that says why; it goes with the work area.
+        # The error says what is still mounted, and why; it goes with the work area.
         with suppress(OSError):
             directory.rmdir()
 

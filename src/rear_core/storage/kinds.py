@@ -45,7 +45,7 @@ class StorageKind:
       members of arrays: `capture` leaves out by name what of them it does not describe.
     - `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout has such
       an item. `configure(tree)` changes in the tree of the rescue system what holds for one machine alone.
-    - `recreate(item, site)` yields the commands that make an item again where what it needs is there already;
+    - `recreate(item, site)` yields the commands that recreate an item where what it needs is there already;
       `restored(item, site)` those that must wait until the files are back.
     - `refuses(item, site)` yields why an item cannot be recreated: `rear mkrescue` then ends, and a recovery does not
       begin. `notes(item, site)` yields what of it will not be as it was; both say it. `lacking(item, gone)` is an item

@@ -66,7 +66,7 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Plan:
-    """Commands that make a layout again: first what is `cleared` is made blank (disks, and parts of those that keep
+    """Commands that recreate a layout: first what is `cleared` is made blank (disks, and parts of those that keep
     something in place), then everything is built and mounted; `later`, by the names of items, has to wait until the
     files are back. `in_place` are the ids of what stays as it is."""
 
@@ -127,7 +127,7 @@ def plan(
     used: Mapping[str, int] | None = None, memory: int = 0, target: str = "/mnt/local",
     excluded: Mapping[str, str] | None = None, in_place: InPlace = InPlace(),  # noqa: B008
 ) -> Plan:  # fmt: skip
-    """The commands that make a layout again on the disks of an assignment.
+    """The commands that recreate a layout on the disks of an assignment.
 
     `used` are the bytes that files take by mount point, without which nothing can become smaller. `excluded` says by
     id why items are not recreated, `in_place` which of them stay as they are.

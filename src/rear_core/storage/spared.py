@@ -105,7 +105,7 @@ def _holders(run: Run, layout: Layout, folder: str) -> list[str]:
 
 
 def _system(run: Run, layout: Layout) -> list[str]:
-    """The ids of the mounted file systems without which there is no system, and which a recovery makes again."""
+    """The ids of the mounted file systems without which there is no system, and which a recovery recreates."""
     exclusions = Exclusions.of(run.settings)
     mounts = [item for item in layout.of(Mount) if item.mounted and item.target in SYSTEM]
     return [mount.needs[0] for mount in mounts if not exclusions.of_mount(mount.target)]

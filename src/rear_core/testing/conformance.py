@@ -194,7 +194,7 @@ def test_verify_changes_nothing(harness: Harness) -> None:
 
 
 def test_a_failed_program_is_told_and_undone(harness: Harness) -> None:
-    """Each program in turn ends with status 99: the user is told in one line, and nothing half-done is left."""
+    """Each program in turn ends with status 99: one line tells the user, and nothing half-done is left."""
     good = performed(harness, *MAKING)
     fail_each(harness, good, harness.make)
 

@@ -34,7 +34,7 @@ sys.exit(process.returncode)
 
 
 def test_a_client_that_fails_midway_leaves_the_last_backup(harness: Harness) -> None:
-    """What was saved in part is told and is no backup: the one before it is found, checked and restored."""
+    """What was saved in part is reported and is no backup: the one before it is found, checked and restored."""
     good, saved = a_backup(harness)
     if harness.supply.midway:
         with harness.supply.midway():

@@ -73,7 +73,7 @@ class Case:
         return {item.id: item.device for item in self.layout.of(Disk)}
 
     def site(self, resized: Collection[str] = ()) -> Site:
-        """Where the layout is made again: on the same disks."""
+        """Where the layout is recreated: on the same disks."""
         return Site(self.layout, self.disks, frozenset(resized))
 
     def below(self, item: Item) -> set[str]:
@@ -97,7 +97,7 @@ class Case:
         return [one for one in self.layout.of(Disk) if one.id in ids]
 
     def recreate(self, item: Item) -> Iterator[Command]:
-        """The commands that make an item again."""
+        """The commands that recreate an item."""
         kind = kind_of(item, self.kinds)
         yield from kind.recreate(item, self.site()) if kind.recreate else ()
 
@@ -166,7 +166,7 @@ def makes_device(item: Item) -> bool:
 
 
 def planned(case: Case, site: Site) -> dict[Item, list[Command]]:
-    """The commands that make each item of the technologies tried again, in the order of the graph."""
+    """The commands that recreate each item of the technologies tried, in the order of the graph."""
     found = {}
     for item in site.layout.order():
         kind = kind_of(item, case.kinds)

@@ -36,7 +36,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         # An open file may be named by its descriptor.
         named = f"/proc/self/fd/{path}" if isinstance(path, int) else ""
         name = os.path.realpath(named) if named else os.path.abspath(os.fsdecode(path))
-        # A folder that is there already is not made anew.
+        # A folder that is there already is not made again.
         if name not in _watching[-1] and not (event == "os.mkdir" and os.path.lexists(name)):
             _watching[-1][name] = event if _matters(name) else ""
 

@@ -80,7 +80,7 @@ def _is_ours(path: Path) -> bool:
 
 def install(run: Run, facts: Facts) -> list[str]:
     """Bring back what the firmware starts: the files came with the backup, byte for byte as they were signed, or are
-    installed anew."""
+    reinstalled."""
     done = []
     for partition in made_again(run, facts):
         done += _renew_seed(run, partition)

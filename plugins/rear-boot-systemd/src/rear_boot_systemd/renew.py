@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("/etc/kernel/cmdline", "/usr/lib/kernel/cmdline")
 
-# The time and size of a file, which differ when it was written anew.
+# The time and size of a file, which differ when it was rewritten.
 Stamp = tuple[int, int]
 
 
 class Renewal:
-    """What there was before the initramfs is made anew: texts of the entries by their paths, and stamps of files."""
+    """What there was before the initramfs is rebuilt: texts of the entries by their paths, and stamps of files."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -80,7 +80,7 @@ class Renewal:
                 path.unlink()
 
     def copy(self, target: Path, entry: Entry) -> list[str]:
-        """Copy the initramfs that was made anew in /boot to the one that the entry loads, unless that was done."""
+        """Copy the initramfs that was rebuilt in /boot to the one that the entry loads, unless that was done."""
         for source in sources(target, entry):
             place = recovered.inside(target, entry.initramfs[-1])
             if self.is_new(source) and not (place.is_file() and filecmp.cmp(source, place, shallow=False)):
@@ -94,7 +94,7 @@ class Renewal:
         return []
 
     def rebuild(self, run: Run, entry: Entry) -> list[str]:
-        """Make a unified kernel image anew, unless that was done."""
+        """Rebuild a unified kernel image, unless that was done."""
         if self.is_new(recovered.inside(run.target, entry.kernel)):
             return [f"{entry.kernel} rebuilt"]
         if not self.reasons and not unified.is_stale(run, entry):
@@ -132,7 +132,7 @@ def sources(target: Path, entry: Entry) -> Iterator[Path]:
 
 
 def stamp(path: Path) -> Stamp:
-    """What differs when a file is written anew."""
+    """What differs when a file is rewritten."""
     found = path.stat()
     return found.st_mtime_ns, found.st_size
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a unified kernel image of a recovered system anew: nothing in it can be changed in place.
+"""Rebuilds a unified kernel image of a recovered system: nothing in it can be changed in place.
 
 kernel-install(8) does so where the system has it make such images, else ukify(1) of the initramfs in /boot, or
 dracut(8).
@@ -46,7 +46,7 @@ def is_stale(run: Run, entry: Entry) -> bool:
 
 
 def rebuild(run: Run, entry: Entry, initramfs: Path | None) -> None:
-    """Make the image of an entry anew, of this initramfs if that is needed; raises where nothing can."""
+    """Rebuild the image of an entry, with this initramfs if that is needed; raises where nothing can."""
     folder = proof.modules_of(run.target, entry)
     kernel = _kernel(run.target, folder.name) if folder and folder.is_dir() else ""
     if folder is None or not kernel:

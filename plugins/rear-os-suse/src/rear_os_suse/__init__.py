@@ -106,7 +106,7 @@ def forget_snapshots(run: Run) -> None:
 
 
 def set_up_quota(run: Run) -> None:
-    """Have snapper make its quota group again, by whose number its configuration means one that is gone."""
+    """Have snapper recreate its quota group, by whose number its configuration means one that is gone."""
     from rear_core.boot.chroot import has_program, run_inside
     from rear_os_suse import snapper
 

@@ -36,7 +36,7 @@ FEATURES = (
 
 
 def suits(_run: Run, device: Path) -> bool:
-    """Whether it is a block device: which of them are disks is told by `examine`, with a reason."""
+    """Whether it is a block device: `examine` says which of them are disks, with a reason."""
     return stat.S_ISBLK(device.stat().st_mode)
 
 

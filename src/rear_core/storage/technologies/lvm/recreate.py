@@ -136,7 +136,7 @@ def _literal(name: str) -> str:
 
 def _logical_volume(item: LogicalVolume, group: VolumeGroup, site: Site) -> Iterator[Command]:
     name = f"{item.group}/{item.name}"
-    # LVM reports bytes and is told sectors.
+    # LVM reports bytes and takes sectors.
     options = [f"--readahead={int(item.read_ahead) >> 9}"] if item.read_ahead.isdigit() else []
     options += [f"--addtag={tag}" for tag in item.tags]
     options += [f"--alloc={item.allocation}"] * (item.allocation not in ("inherit", group.allocation))
