@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rear_core import trees
-from rear_core.archive import coverage
+from rear_core.archive import sizes
 from rear_core.rescue.initramfs import members_of
 from rear_core.rescue.secrets import find_secrets
 from rear_core.rescue.tree import Tree
@@ -54,7 +54,7 @@ def test_what_a_walk_is_told_to_leave_out_is_left_out(tmp_path: Path) -> None:
 
 
 def test_what_a_pattern_leaves_out_is_counted_however_deep(deep: Path) -> None:
-    assert coverage.bytes_below(f"{deep}/*/file") >= 4096
+    assert sizes.bytes_below(f"{deep}/*/file") >= 4096
 
 
 def test_what_is_taken_along_may_be_deep(deep: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from .. import patterns
 from ..contents import Contents
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import hidden_by, other_paths
-from . import coverage, diagnostics, encryption, manifest, signature, stream
+from . import coverage, diagnostics, encryption, manifest, signature, sizes, stream
 from .progress import Progress, size
 from .repository import FolderRepository, Repository, identity, opened
 from .volumes import Target, Writer
@@ -116,7 +116,7 @@ def selected(run: Run, repository: Repository) -> coverage.Selection:
     private = {Path(os.path.realpath(path)): reason for path, reason in {**private, **seen_elsewhere}.items()}
     wishes = replace(wishes, private=private)
     mounts = read_mounts(run.sh)
-    found = coverage.select(run.layout, mounts, wishes, coverage.bytes_used, coverage.bytes_below, hidden_by)
+    found = coverage.select(run.layout, mounts, wishes, sizes.bytes_used, sizes.bytes_below, hidden_by)
     return replace(found, stakes=tuple(at_stake(run, run.layout).values()))
 
 

@@ -6,13 +6,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..errors import RearError
-from ..mounts import backing_file, mount_points
+from ..mounts import backing_file
 from ..patterns import leaving_out
 from ..storage.fate import Exclusions, Stake, excluded, why_emptied
 from ..storage.filesystem import FileSystem, PartOfFileSystem
@@ -21,7 +20,6 @@ from ..storage.inventory import NOT_DISKS
 from ..storage.layout import Item, Layout, of_type
 from ..storage.mount import BIND, OVERLAY, SAME, Mount
 from ..storage.survey import Mounted
-from ..trees import walk
 
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
 NOT_MOUNTED = "not mounted, so not saved"
@@ -357,77 +355,3 @@ def _lies_in(path: str, folder: str) -> bool:
 def _holder(path: str, visible: Mapping[str, Mounted]) -> str:
     """The mount that a path lies in."""
     return max((target for target in visible if _lies_in(path, target)), key=len, default="/")
-
-
-def bytes_used(mount_point: str) -> int:
-    """What a mounted file system holds."""
-    status = os.statvfs(mount_point)
-    return (status.f_blocks - status.f_bfree) * status.f_frsize
-
-
-def bytes_below(path: str) -> int:
-    """What lies below a folder on its file system, or in all that a pattern matches on that where it begins.
-
-    What cannot be looked at counts nothing.
-    """
-    fixed = re.split(r"[*?[]", path)[0]
-    return _bytes_below(path) if fixed == path else sum(map(_bytes_below, _matching(path, os.path.dirname(fixed))))
-
-
-def _matching(pattern: str, start: str) -> Iterator[str]:
-    """The paths that a pattern of tar means, those in one that matches left away."""
-    mounted = _mounted()
-    try:
-        device = os.lstat(start).st_dev
-    except OSError:
-        return
-    for folder, folders, files in walk(start):
-        paths = {name: f"{folder.rstrip('/')}/{name}" for name in (*folders, *files)}
-        paths = {name: path for name, path in paths.items() if path not in mounted}
-        folders[:] = [name for name in folders if name in paths]
-        inside = {name for name in folders if _device(paths[name]) == device}
-        chosen = {
-            name for name in paths if (name in inside or name not in folders) and leaving_out(paths[name], [pattern])
-        }
-        yield from (paths[name] for name in sorted(chosen))
-        folders[:] = [name for name in folders if name in inside - chosen]
-
-
-def _mounted() -> set[str]:
-    """Where something is mounted, which is not to be looked at: whoever serves it may never answer."""
-    return {point.target for point in mount_points()}
-
-
-def _device(path: str) -> int:
-    try:
-        return os.lstat(path).st_dev
-    except OSError:
-        return -1
-
-
-def _bytes_below(path: str) -> int:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return 0
-    total = found.st_blocks * 512
-    mounted, folders = _mounted(), [path]
-    while folders:
-        for entry in _entries(folders.pop()):
-            try:
-                status = entry.stat(follow_symlinks=False) if entry.path not in mounted else None
-            except OSError:
-                continue
-            if status and status.st_dev == found.st_dev:
-                total += status.st_blocks * 512
-                if stat.S_ISDIR(status.st_mode):
-                    folders.append(entry.path)
-    return total
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []

@@ -141,7 +141,7 @@ def record(run: Run) -> None:
     from ..storage.fate import Exclusions
     from ..storage.mount import wake
     from ..storage.survey import read_mounts
-    from . import coverage
+    from . import coverage, sizes
     from .backup import tell_covered
 
     assert run.layout is not None
@@ -149,7 +149,7 @@ def record(run: Run) -> None:
     settings, mounts = run.settings, read_mounts(run.sh)
     # What is left out of a file system is decided by the client's own rules.
     wishes = coverage.Wishes(None, settings["BACKUP_PROG_INCLUDE"], (), Exclusions.of(settings))
-    selection = coverage.select(run.layout, mounts, wishes, coverage.bytes_used, coverage.bytes_below)
+    selection = coverage.select(run.layout, mounts, wishes, sizes.bytes_used, sizes.bytes_below)
     tell_covered(run, selection)
     used = {entry.name: entry.bytes for entry in selection.covered}
     mounted = {mount.target for mount in mounts}

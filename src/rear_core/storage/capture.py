@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..errors import ProgramFailed, ProgramMissing
 from ..fstab import read_fstab
 from ..shell import Shell
-from .disk import Disk, Partition, PartitionTable, read_table, without_phantoms
+from .disk import Disk, Partition, PartitionTable
 from .inventory import (
     NETWORK_TRANSPORTS,
     ON_OWN_DISKS,
@@ -28,6 +28,7 @@ from .layout import Item, Layout, LeftOut, make, of_type, resolved, validate
 from .marks import NO_DATA, found_on
 from .present import media_label
 from .survey import Survey, names, read_mounts
+from .tables import read_table, without_phantoms
 from .technologies import CORE_KINDS
 
 # File systems that blkid and the kernel call the same, and what the kernel makes of them.

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..shell import Shell
-from .disk import NO_TABLE, ask_table
 from .inventory import Device, begins_empty, is_part, meaning, pathless, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
+from .tables import NO_TABLE, ask_table
 
 # How file systems of rescue media begin their labels.
 MEDIA_LABELS = ("REAR-", "RELAXRECOVER")

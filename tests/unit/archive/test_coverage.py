@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.archive import coverage
+from rear_core.archive import coverage, sizes
 from rear_core.archive.coverage import EXCLUDED, RECREATED, SAVED, Selection, Wishes
 from rear_core.errors import RearError
 from rear_core.storage.fate import Exclusions
@@ -387,8 +387,8 @@ def test_bytes_below_a_folder_are_those_of_its_file_system(tmp_path: Path) -> No
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").write_bytes(os.urandom(100_000))
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert 100_000 <= coverage.bytes_below(os.fspath(tmp_path)) < 140_000
-    assert coverage.bytes_below("/no/such/folder") == 0
+    assert 100_000 <= sizes.bytes_below(os.fspath(tmp_path)) < 140_000
+    assert sizes.bytes_below("/no/such/folder") == 0
 
 
 def test_bytes_of_a_pattern_are_those_of_all_it_matches_once(tmp_path: Path) -> None:
@@ -396,9 +396,9 @@ def test_bytes_of_a_pattern_are_those_of_all_it_matches_once(tmp_path: Path) -> 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(os.urandom(100_000))
     # A star also matches a slash; the folder x.log has itself and its file.
-    assert 300_000 <= coverage.bytes_below(f"{tmp_path}/logs/*.log") < 340_000
-    assert 100_000 <= coverage.bytes_below(f"{tmp_path}/[!l]*") < 120_000
-    assert coverage.bytes_below(f"{tmp_path}/none/*.log") == 0
+    assert 300_000 <= sizes.bytes_below(f"{tmp_path}/logs/*.log") < 340_000
+    assert 100_000 <= sizes.bytes_below(f"{tmp_path}/[!l]*") < 120_000
+    assert sizes.bytes_below(f"{tmp_path}/none/*.log") == 0
 
 
 def test_folders_of_a_user_may_be_deeper_than_calls_can_be(tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def test_folders_of_a_user_may_be_deeper_than_calls_can_be(tmp_path: Path) -> No
         deep.mkdir()
     try:
         (deep / "x.log").write_bytes(os.urandom(100_000))
-        assert 100_000 <= coverage.bytes_below(f"{tmp_path}/*/x.log") < 120_000
+        assert 100_000 <= sizes.bytes_below(f"{tmp_path}/*/x.log") < 120_000
     finally:
         subprocess.run(["rm", "--recursive", tmp_path / "a"], check=True)
 

@@ -323,20 +323,6 @@ def test_what_is_in_a_volume_that_is_not_active_is_lost() -> None:
     assert "activate it" in entry.reason
 
 
-def test_a_physical_volume_that_lvm_does_not_show_is_lost() -> None:
-    recording = answers("debian-lvm-thin")
-    (command,) = (command for command in recording if command.startswith("lvm fullreport"))
-    report = recording[command]
-    assert isinstance(report, Outcome)
-    volumes = {row["pv_name"] for part in json.loads(report.stdout)["report"] for row in part.get("pv", ())}
-    for volume in volumes:
-        changed(recording, volume.rpartition("/")[2], lambda row: row.update(children=[]) or True)
-    recording[command] = json.dumps({"report": []})
-    entries = [entry for entry in capture(FakeShell(recording)).left_out if "LVM does not show it" in entry.reason]
-    assert {entry.name for entry in entries} == {f"physical volume on {volume}" for volume in volumes}
-    assert all(entry.lost for entry in entries)
-
-
 @pytest.mark.parametrize(("name", "lost"), [("zd0", True), ("drbd0", True), ("nbd0", False), ("zram0", False)])
 def test_what_is_in_a_volume_of_zfs_is_lost_and_not_explained_away(name: str, lost: bool) -> None:
     recording = answers("debian-lvm-thin")
