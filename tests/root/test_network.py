@@ -131,7 +131,7 @@ def test_a_stacked_network_is_the_same_on_cards_with_other_names(lab: Namespaces
         "rule add to 10.0.0.0/8 iif lan1 prohibit priority 91",
         "rule add not fwmark 0xca6c lookup 51820 priority 93",
         "rule add lookup main suppress_prefixlength 0 priority 92",
-        "rule add ipproto tcp dport 2049 lookup 100 priority 94",
+        "rule add ipproto 6 dport 2049 lookup 100 priority 94",
         "rule add uidrange 100-200 sport 10-20 lookup 100 priority 95",
         "-6 rule add from 2001:db8::/64 lookup 100 priority 90",
     ):

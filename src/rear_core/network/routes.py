@@ -29,7 +29,6 @@ RULE_ATTRIBUTES = {
     "FRA_DPORT_RANGE", "FRA_IP_PROTO",
 }  # fmt: skip
 PORT_MASKS = {28, 29}
-IP_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
 
 
 def describe_routes(
@@ -203,7 +202,8 @@ def _selector(message: Message) -> str:
         if message.get(attribute):
             words += [word, _range(message[attribute])]
     if message.get("FRA_IP_PROTO"):
-        words += ["ipproto", IP_PROTOCOLS.get(message["FRA_IP_PROTO"], str(message["FRA_IP_PROTO"]))]
+        # ip(8) knows names only where /etc/protocols is there, which a minimal system lacks.
+        words += ["ipproto", str(message["FRA_IP_PROTO"])]
     return " ".join(words)
 
 

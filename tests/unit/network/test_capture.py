@@ -270,7 +270,7 @@ def test_rules_are_told_in_words(kernel: Kernel) -> None:
     assert kernel.describe().rules == (
         Rule(4, 10, "not from all fwmark 0xca6c/0xffffffff", "lookup 51820"),
         Rule(4, 11, "from 10.0.0.0/24 tos 0x8 oif eth0", "lookup 254"),
-        Rule(4, 12, "from all dport 22-22 ipproto tcp", "prohibit"),
+        Rule(4, 12, "from all dport 22-22 ipproto 6", "prohibit"),
         Rule(4, 13, "from all uidrange 0-9", "goto 99"),
         Rule(4, 14, "from all", "lookup 254 suppress_prefixlength 0"),
     )
