@@ -49,6 +49,17 @@ EXPORT {{
 """
 
 
+# The server finds what it is to serve among the mounts, in a file that every started system has. In a tree that was
+# entered by chroot, / is none of them.
+AMONG_MOUNTS = """
+set -e
+[ -e /etc/mtab ] || ln -s ../proc/self/mounts /etc/mtab
+mount --rbind "$1" "$1"
+shift
+exec "$@"
+"""
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that runs, or did until somebody killed its process; guests mount `10.0.2.2:/export` at this port."""
@@ -75,7 +86,8 @@ def server(directory: Path, port: int = 0, network: Path | None = None) -> Itera
         places = {"port": port, "address": address, "private": private, "directory": directory, "export": EXPORT}
         path.write_text(CONFIGURATION.format(**places))
         # setpriv: should this process be killed, the server is killed too.
-        argv = ["setpriv", "--pdeathsig", "KILL", "ganesha.nfsd", "-F"]
+        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", AMONG_MOUNTS, "sh", f"{directory}"]
+        argv += ["setpriv", "--pdeathsig", "KILL", "ganesha.nfsd", "-F"]
         argv += ["-f", f"{path}", "-L", f"{log}", "-p", f"{private}/pid"]
         argv = ["nsenter", f"--net={network}", *argv] if network else argv
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
