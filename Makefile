@@ -7,7 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
 
-.PHONY: help rescue lint unit test test-vm test-faults check bench bench-recovery docs clean
+.PHONY: help rescue lint unit every test test-vm test-faults check bench bench-recovery docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,7 +32,9 @@ unit:
 	@$(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory --jobs=2 lint every
+
+every:
 	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
 
 test-vm: .venv/for-test ## all tests in virtual machines, as root

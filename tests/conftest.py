@@ -23,6 +23,7 @@ settings.register_profile("quick", parent=settings.get_profile("patient"), max_e
 
 # Files whose tests share environments that take long to make.
 TOGETHER = (
+    "plugins/rear-boot-systemd/tests/test_boot_systemd_tree.py",
     "tests/test_conformance.py",
     "tests/test_new_plugins.py",
     "tests/test_packages.py",
