@@ -188,6 +188,21 @@ def test_only_its_own_files_know_a_technology(name: str) -> None:
     assert others == KNOWN_TO.get(name, set())
 
 
+def test_only_the_list_of_loaders_knows_grub() -> None:
+    """As a boot loader of machines; rescue media start by it, and so their room is its own."""
+
+    def is_grub(module: str) -> bool:
+        return module.rpartition(".")[2].startswith("grub")
+
+    files = {module_name(path): path for path in CORE.rglob("*.py")}
+    knowing = {
+        module for module, path in files.items() if any(is_grub(name.rpartition(".")[0]) for name in imports(path))
+    }
+    assert {module for module in knowing if not is_grub(module) and ".media." not in module} == {
+        "rear_core.builtin.system"
+    }
+
+
 # The types of items, and the files in which they are at home.
 ITEMS = {
     "Array", "Btrfs", "Disk", "Ext", "Fat", "FileSystem", "Journal", "LogicalVolume", "Luks", "Mount", "MultipathDisk",

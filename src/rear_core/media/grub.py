@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..shell import Shell
+from .iso import BiosLoader
 
 # What firmware calls an architecture in the names of its loaders: BOOTX64.EFI, shimx64.efi.
 EFI_NAMES = {"x86_64": "x64", "aarch64": "aa64"}
@@ -50,14 +51,6 @@ class SignedLoaders:
     shim: Path
     grub: Path
     mok_manager: Path | None = None
-
-
-@dataclass(frozen=True)
-class BiosLoader:
-    """What makes a medium boot on BIOS: the image El Torito loads, and the boot record for sticks."""
-
-    image: Path
-    boot_record: Path
 
 
 def find_signed_loaders(machine: str, root: Path = Path("/")) -> SignedLoaders | None:

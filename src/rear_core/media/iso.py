@@ -7,17 +7,25 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RearError
 from ..places.delivery import Extent, checksum_within, forget, is_same
 from ..shell import Shell
-from .grub import BiosLoader
 
 BLOCK = 2048
 BIOS_IMAGE = "/boot/grub/bios.img"
 EFI_PARTITION_TYPE = "0xef"
 HOURS = 3600
+
+
+@dataclass(frozen=True)
+class BiosLoader:
+    """What makes a medium boot on BIOS: the image El Torito loads, and the boot record for sticks."""
+
+    image: Path
+    boot_record: Path
 
 
 def make_iso(
