@@ -8,7 +8,8 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def is_whole(folder: Path) -> bool:
     """Whether the first image has all further ones of its set, and each checksum belongs to its image."""
     whose = (folder / "rear-web1.iso").read_text()
     further = [folder / f"rear-web1_{whose}_{number:02d}.iso" for number in (2, 3)]
-    sums = [path.read_text().split() for path in folder.glob("*.sha256")]
+    sums = [path.read_text().splitlines()[-1].split() for path in folder.glob("*.sha256")]
     return all(path.exists() for path in further) and all(checksum(folder / name) == digest for digest, name in sums)
 
 
@@ -259,6 +260,32 @@ def test_the_backup_of_a_clone_is_not_written_over(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(repository, "computed", lambda: "other")
     with pytest.raises(Refused, match="a backup of another machine"):
         rear_output_iso.check_places(make_run(tmp_path))
+
+
+@needs_loaders
+@pytest.mark.parametrize("other", [{"computed": "other"}, {"computed": "same", "public_key": "second"}])
+def test_the_image_of_a_clone_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Mapping[str, str]
+) -> None:
+    """In a place that both share, also without a backup; its own image a machine replaces."""
+
+    def be(computed: str, public_key: str = "first") -> None:
+        monkeypatch.setattr(repository, "computed", lambda: computed)
+        monkeypatch.setattr(signature, "public_key", lambda _: public_key)
+
+    conf = f"OUTPUT_URL=file://{tmp_path}/copies"
+    be("same")
+    for _ in range(2):
+        run = make_run(tmp_path, conf)
+        rear_output_iso.check_places(run)
+        make(run)
+        rear_output_iso.copy_image(run)
+    subprocess.run(["sha256sum", "--check", "--strict", "rear-web1.iso.sha256"], cwd=tmp_path / "copies", check=True)
+    be(**other)
+    with pytest.raises(Refused, match=r"rear-web1\.iso in OUTPUT_URL is the rescue image of another machine"):
+        rear_output_iso.check_places(make_run(tmp_path, conf))
+    (tmp_path / "copies/rear-web1.iso.sha256").unlink()
+    rear_output_iso.check_places(make_run(tmp_path, conf))
 
 
 @needs_loaders

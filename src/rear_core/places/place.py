@@ -64,13 +64,13 @@ class PlaceKind:
             raise TypeError(f"{self.scheme.name}: a place is opened by `folder` if its scheme says so, else by `files`")
 
 
-def publish(place: Place, source: Path, sha256: str) -> None:
-    """Put a finished file to a place, with NAME.sha256 as sha256sum(1) reads it.
+def publish(place: Place, source: Path, sha256: str, note: str = "") -> None:
+    """Put a finished file to a place, with NAME.sha256 as sha256sum(1) reads it; a `note` is a comment there.
 
     At no moment does a checksum lie beside a file it does not belong to.
     """
     sums = source.with_name(f".{source.name}.sha256")
-    sums.write_text(f"{sha256}  {source.name}\n")
+    sums.write_text((f"# {note}\n" if note else "") + f"{sha256}  {source.name}\n")
     try:
         if place.read(f"{source.name}.sha256") is not None:
             place.remove("", [f"{source.name}.sha256"])

@@ -111,11 +111,12 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
-    from rear_core.places.opening import check_place, kind_of, opened
+    from rear_core.places.folder import Folder
+    from rear_core.places.opening import check_place, opened_place
     from rear_core.places.room import check_room
 
     from .burn import check_burner, drive_path
-    from .discs import USUAL_SIZE, carries_backup, check_owner, image_path
+    from .discs import USUAL_SIZE, carries_backup, check_owner, check_published, image_path
 
     previous = image_path(run)
     carries = carries_backup(run, previous)
@@ -132,9 +133,10 @@ def check_places(run: Run) -> None:
     if run.settings["OUTPUT_URL"]:
         url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
         check_place(run, url, options, needed, "OUTPUT_URL")
-        if kind_of(run, url).folder:
-            with opened(run, url, options) as directory:
-                check_owner(run, directory / previous.name)
+        with opened_place(run, url, options) as place:
+            if isinstance(place, Folder):
+                check_owner(run, place.directory / previous.name)
+            check_published(run, place, previous.name)
     if run.settings["ISO_BURN"]:
         check_burner(run)
         check_owner(run, drive_path(run.settings["ISO_BURN"]))
@@ -184,7 +186,7 @@ def copy_image(run: Run) -> None:
     from rear_core.places.place import publish
     from rear_core.places.room import check_room
 
-    from .discs import further_paths, image_path, remove_older
+    from .discs import further_paths, image_path, machine_note, remove_older
 
     first, further = image_path(run), further_paths(run)
     url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
@@ -194,7 +196,7 @@ def copy_image(run: Run) -> None:
         if isinstance(place, Folder):
             check_room(place.directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
         for path in (*further, first):
-            publish(place, path, checksum(path))
+            publish(place, path, checksum(path), machine_note(run))
         if isinstance(place, Folder):
             remove_older(place.directory / first.name, further)
     if url.scheme == "file":

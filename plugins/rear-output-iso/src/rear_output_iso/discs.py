@@ -18,6 +18,7 @@ from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.media.rescue_iso import epoch
 from rear_core.places.delivery import beside, checksum, put_in_place
+from rear_core.places.place import Place
 from rear_core.system.identity import may_be_one
 
 MIB = 1 << 20
@@ -32,6 +33,8 @@ UNITS = {
     "": MIB, "K": 1 << 10, "KIB": 1 << 10, "KB": 10**3, "M": MIB, "MIB": MIB, "MB": 10**6,
     "G": 1 << 30, "GIB": 1 << 30, "GB": 10**9,
 }  # fmt: skip
+# In the note beside an image: what it begins with, and what stands for an identity or key that is not known.
+MACHINE, NOTHING = "Written by rear for", "-"
 # The smallest disc that is sold under each name, in bytes.
 DISCS = {"CD": 700 * MIB, "DVD": 4_700_372_992, "DVD-DL": 8_543_666_176, "BD": 25_025_314_816, "BD-DL": 50_050_629_632}
 
@@ -124,6 +127,24 @@ def check_owner(run: Run, path: Path) -> None:
                 f"{path} carries {name}, a backup of {whose}",
                 "insert another disc, set ISO_PREFIX or another ISO_DIR and OUTPUT_URL, or remove it by hand",
             )
+
+
+def machine_note(run: Run) -> str:
+    """What tells beside an image which machine it is of: its identity and the mark of its key."""
+    return f"{MACHINE} {identity(run) or NOTHING} {signature.own_mark(run) or NOTHING}"
+
+
+def check_published(run: Run, place: Place, name: str) -> None:
+    """Raise `Refused` where the image in a place is that of another machine of this name, such as a clone."""
+    text = (place.read(f"{name}.sha256") or b"").decode(errors="replace")
+    found = re.search(rf"^# {MACHINE} (\S+) (\S+)$", text, re.MULTILINE)
+    machine, signer = ("" if word == NOTHING else word for word in found.groups()) if found else ("", "")
+    if not may_be_one(machine, identity(run)) or signature.is_other(signer, signature.known_marks(run)):
+        raise Refused(
+            f"{name} in OUTPUT_URL is the rescue image of another machine (identity {machine}, this one is"
+            f" {identity(run)})",
+            "set ISO_PREFIX or another OUTPUT_URL; or if it is of this machine on other hardware, remove it by hand",
+        )
 
 
 def _manifests(run: Run, path: Path) -> Iterator[tuple[str, manifest.Sealed]]:
