@@ -38,7 +38,7 @@ KNOWN: dict[str, Refused | Said] = {
 
 # One of each technology; the others take minutes.
 DAILY = {
-    "md raid1, 1.0, bitmap", "md raid5, spare, bitmap", "md raid10, far", "lvm raid5", "lvm raid10", "lvm thin",
+    "md raid1, 1.0, bitmap", "md raid5, spare, bitmap", "lvm raid5", "lvm thin",
     "luks1 on a partition", "luks2 argon2id on md", "btrfs raid1 over two disks", "ext 4, bigalloc",
     "xfs blocks of 1 KiB", "mbr with logical partitions and gaps", "gpt with odd numbers and attributes",
     "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4",
