@@ -241,6 +241,54 @@ def test_what_came_onto_the_disk_of_the_system_since_is_not_overwritten_unasked(
     assert lab.checksums() == before
 
 
+TWO = SYSTEM.replace("type=L\n", "size=40MiB,type=L\nsize=40MiB,type=L\n")
+GROUP = """\
+pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 48m sys; lvcreate -qq -y -n more -L 40m sys
+mkfs.ext4 -q -L system /dev/sys/root; mount /dev/sys/root /srv/data --mkdir; date >/srv/data/file
+"""
+SAVED = "mkfs.ext4 -q {0}; mount {0} /srv/more --mkdir; date >/srv/more/file"
+PART = "/dev/disk/lab/0f00-part2"
+DATA = f"dd if=/dev/urandom of={PART} bs=1M count=30 status=none"
+FILES = "mkfs.ext4 -q -F /dev/sys/more; mount /dev/sys/more /srv/new --mkdir; date >/srv/new/file; umount /srv/new"
+# What was recorded in the second partition or volume, and what somebody has made of it since.
+CHANGED = {
+    "a swap partition": (f"{TWO}mkswap -q ${{d}}2", DATA),
+    "a partition that is saved": (TWO + SAVED.format("${d}2"), f"umount /srv/more; {DATA}"),
+    "an empty file system": (f"{TWO}mkfs.ext4 -q ${{d}}2", DATA),
+    "an empty volume group": (
+        f"{TWO}pvcreate -qq ${{d}}2; vgcreate -qq empty ${{d}}2",
+        f"vgremove -qq -y empty; pvremove -qq -y {PART}; {DATA}",
+    ),
+    "a swap volume": (f"{GROUP}mkswap -q /dev/sys/more", FILES),
+    "a volume that is saved": (GROUP + SAVED.format("/dev/sys/more"), f"umount /srv/more; {FILES}"),
+    "a volume that is saved, and was removed": (
+        GROUP + SAVED.format("/dev/sys/more"),
+        f"umount /srv/more; lvremove -qq -y sys/more; lvcreate -qq -y -n more -L 40m sys; {FILES}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in ("a swap partition", "a swap volume") else pytest.mark.long) for n in CHANGED],
+)
+def test_what_holds_something_else_by_now_is_not_overwritten_unasked(lab: Lab, name: str) -> None:
+    """Data without a signature as well, and in a volume that does not run in the rescue system."""
+    made, since = CHANGED[name]
+    lab.plug(made)
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    lab.guest.check(f"{since}; sync; udevadm settle")
+    lab.shuffle()
+    lab.guest.check("udevadm settle; ! vgs sys 2>/dev/null || vgchange -qq -an sys")
+    before = lab.checksums()
+    assert "it holds something that was not recorded" in lab.recreate().output
+    assert lab.checksums() == before
+    lab.configure("GIVE_UP=( '*' )")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+
+
 def test_a_volume_that_came_into_a_recorded_group_since_is_not_overwritten_unasked(lab: Lab) -> None:
     """Nothing of a group runs in the rescue system, and all that was recorded of the disk is there."""
     lab.plug(

@@ -174,6 +174,7 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
     what would be recreated empty, as it was, and holds something by now, is lost."""
     stakes = at_stake(run, layout)
     machine = look(run, layout, stakes, lock=lock)
+    inside = _inside(run, layout, machine) if lock else {}
     were_empty = {
         content.items[0]
         for stake in stakes.values()
@@ -182,7 +183,7 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
     }
     filled = _filled(run, layout, machine, were_empty | _blank_volumes(layout), start=lock)
     if not filled:
-        return machine, stakes
+        return _with(inside, machine), stakes
     given_up, site = run.settings["GIVE_UP"], Site(layout, {})
     for id, stake in stakes.items():
         now = [
@@ -195,7 +196,28 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
         lost = [Content(f"{v}", frozenset({id}), LOST, NOT_EMPTY, (v.id,), (v.place(""),)) for v in volumes]
         now += [given_up_by(content, given_up) for content in lost]
         stakes[id] = replace(stake, contents=tuple(now))
-    return look(run, layout, stakes, lock=lock), stakes
+    return _with(inside, look(run, layout, stakes, lock=lock)), stakes
+
+
+def _inside(run: Run, layout: Layout, machine: Machine) -> dict[str, frozenset[str]]:
+    """What lies in recorded volumes that do not run, by the paths of the disks that are here: somebody may have put
+    something else into one since."""
+    kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
+    here = {word for disk in machine.disks for word in disk.marks}
+    site = Site(layout, {})
+    gone = {disk.id for disk in layout.of(Disk) if not marks(layout, disk) & here}
+    known = make(item for item in layout if not gone & site.below(item.id))
+    if not any(kind.read_only and kind.read_only(item) for item in known for kind in kinds if type(item) in kind.items):
+        return {}
+    with readable(run.sh, known, kinds, run.report.log):
+        target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
+        found = present.look(run.sh, run.report.log, target, lock=False, include=include)
+    return {disk.path: disk.marks for disk in found.disks}
+
+
+def _with(inside: Mapping[str, frozenset[str]], machine: Machine) -> Machine:
+    disks = (replace(disk, inside=inside.get(disk.path, frozenset()) - disk.marks) for disk in machine.disks)
+    return replace(machine, disks=tuple(disks))
 
 
 def _blank_volumes(layout: Layout) -> set[str]:
@@ -234,7 +256,8 @@ def _holds_something(run: Run, device: Device, kinds: Iterable[StorageKind]) -> 
 def destinies(assignment: Assignment, stakes: Mapping[str, Stake]) -> Iterator[str]:
     """A line for each recorded disk: whether it is taken, and what then becomes of all that lay on it."""
     for match in assignment.matches:
-        word = "left alone" if not match.path else "taken" if match.sure else "ASKED"
+        word = "taken" if match.path and match.sure else "ASKED" if match.path else "left alone"
+        word = "OVERWRITTEN" if match.overwritten else word
         yield f"{word}: {match}" + (f": {stakes[match.recorded.id]}" if match.path else "")
 
 

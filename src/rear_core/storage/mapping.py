@@ -24,7 +24,8 @@ NONE = "none"
 class Match:
     """A recorded disk and the one that takes its place, "" for none; unless it is `sure`, it is a question.
 
-    The disk is the recorded one, and `loses` what does not come back, or `keeps` that in its place.
+    The disk is the recorded one, and `loses` what does not come back, or `keeps` that in its place. The recorded one is
+    `overwritten` where it was chosen for another.
     """
 
     recorded: Disk
@@ -34,6 +35,7 @@ class Match:
     sure: bool = False
     loses: bool = False
     keeps: bool = False
+    overwritten: bool = False
 
     def __str__(self) -> str:
         return f"{self.recorded} -> {self.path or 'nothing'} ({', '.join(self.reasons)})"
@@ -90,8 +92,19 @@ def assign(
     for disk in recorded:
         if disk.id in alone:
             found[disk.id] = Match(disk, reasons=(alone[disk.id],), sure=True)
-    for disk, answer in _answered(recorded, answers, problems):
+    answered = dict(_answered(recorded, answers, problems))
+    for disk, answer in answered.items():
         found[disk.id] = _explicit(disk, answer, by_path, minimum, problems)
+    for disk in answered:
+        here = by_path.get(found[disk.id].path)
+        if here is None:
+            continue
+        elsewhere = any(score(disk, it, known_marks[disk.id], shared)[0] >= STRONG for it in present if it is not here)
+        for other in _others_known_by(here, disk, answered, recorded, known_marks, shared):
+            problems += [_mistaken(disk, here, other)] if elsewhere else []
+            if other.id in alone:
+                chosen = f"{here.path} was chosen for {disk}"
+                found[other.id] = Match(other, reasons=(chosen,), sure=True, overwritten=True)
     taken = {match.path for match in found.values() if match.path}
     for path in sorted(taken):
         if len(twice := [str(match.recorded) for match in found.values() if match.path == path]) > 1:
@@ -100,9 +113,10 @@ def assign(
         if match.recorded.id not in found and match.path not in taken:
             # A layout of before has no marks of disks.
             then = match.recorded.marks or recorded_marks(layout)
-            came = frozenset() if gives_up else unrecorded(by_path[match.path].marks, then)
+            here = by_path[match.path]
+            came = frozenset() if gives_up else unrecorded(here.marks | here.inside, then)
             found[match.recorded.id] = _careful(
-                match, by_path[match.path], lost.get(match.recorded.id, ()), came, match.recorded.id in keeps
+                match, here, lost.get(match.recorded.id, ()), came, match.recorded.id in keeps
             )
             taken.add(match.path)
     open_disks = [disk for disk in recorded if disk.id not in found]
@@ -128,7 +142,8 @@ def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: froz
         return replace(match, reasons=(*match.reasons, f"it keeps: {'; '.join(lost)}"), keeps=True)
     reasons = [f"it would lose: {'; '.join(lost)}"] if lost and present.holds else []
     if came:
-        reasons.append(f"it holds something that was not recorded: {present.holds}")
+        where = "" if came & present.marks else ", and in a volume that does not run something else"
+        reasons.append(f"it holds something that was not recorded: {present.holds}{where}")
     loses = bool(reasons)
     if not match.sure and present.holds and not loses:
         reasons.append(f"it holds {present.holds}")
@@ -199,6 +214,23 @@ def marks(layout: Layout, disk: Disk) -> frozenset[str]:
     # A UUID of a partition in an MBR follows from that of the table; short ones are no proof.
     found = {mark(uuid) for item in items if (uuid := getattr(item, "uuid", ""))}
     return frozenset(uuid for uuid in found if len(uuid) >= 8)
+
+
+def _others_known_by(
+    here: PresentDisk, disk: Disk, answered: Collection[Disk], recorded: Sequence[Disk],
+    known: Mapping[str, frozenset[str]], shared: frozenset[str],
+) -> list[Disk]:  # fmt: skip
+    """The recorded disks, without an answer of their own, that a chosen one is rather than that for which it was."""
+    own = score(disk, here, known[disk.id], shared)[0]
+    points = {other: score(other, here, known[other.id], shared)[0] for other in recorded if other not in answered}
+    return [other for other, its in points.items() if its >= STRONG and its > own]
+
+
+def _mistaken(disk: Disk, here: PresentDisk, other: Disk) -> str:
+    return (
+        f"{here.path} was chosen for {disk}, but it is {other} now, and {disk} has another name; if {here.path} is to"
+        f" be overwritten, add {other.wwn or other.serial or other.device}=none"
+    )
 
 
 def _answered(recorded: Sequence[Disk], answers: Mapping[str, str], problems: list[str]) -> Iterator[tuple[Disk, str]]:

@@ -58,13 +58,6 @@ def identifiers(table: Mapping[str, Any]) -> list[str]:
 
 
 def unrecorded(now: Iterable[str], recorded: Iterable[str]) -> frozenset[str]:
-    """What lies on a disk and did not when it was described.
-
-    A partition that begins with other than zeros counts where it was blank: that of a file system does as well while a
-    recovery recreates it, which begins by making the disk blank.
-    """
+    """What lies on a disk and did not when it was described; also data without a signature, where another thing was."""
     then = frozenset(recorded)
-    found = {word for word in now if word not in then and not word.startswith(BLANK)}
-    return frozenset(
-        word for word in found if not word.startswith(DATA) or word == RAW or word.replace(DATA, BLANK) in then
-    )
+    return frozenset(word for word in now if word not in then and not word.startswith(BLANK))

@@ -23,9 +23,9 @@ MEDIA_LABELS = ("REAR-", "RELAXRECOVER")
 class PresentDisk:
     """A disk that is there now.
 
-    `marks` are the identifiers found on it, `names` the ids of recorded items that something else on it has the name
-    of, `holds` says what lies on it ("" for a blank disk), `locked` why it must not be written to, `spared` why it is
-    only taken when somebody names it.
+    `marks` are the identifiers found on it, `inside` those in volumes that do not run and were looked into, `names` the
+    ids of recorded items that something else on it has the name of. `holds` says what lies on it ("" for a blank disk),
+    `locked` why it must not be written to, `spared` why it is only taken when somebody names it.
     """
 
     path: str
@@ -39,6 +39,7 @@ class PresentDisk:
     logical_sector_size: int = 512
     physical_sector_size: int = 512
     marks: frozenset[str] = frozenset()
+    inside: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     holds: str = ""
     locked: str = ""

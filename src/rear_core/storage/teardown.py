@@ -27,11 +27,14 @@ def teardown(machine: Machine, disks: Sequence[str], kinds: Sequence[StorageKind
         # Partitions of arrays and volumes are gone with them.
         lasting = [device for device in stack if device.path == disk or device.parents == (disk,)]
         wiped = [
-            _wipe(device, disk)
+            device
             for device in lasting
             if (device.path == disk or device.type == "part") and (device.fstype or device.children)
         ]
-        commands += wiped
+        for device in wiped:
+            commands.append(_wipe(device, disk))
+            # Without its signature it would be unknown data for a recovery that has to begin again.
+            commands += [zeros(device.path, device.size)] if device.path != disk else []
         if wiped or disk in raw:
             commands.append(zeros(disk, machine.devices[disk].size))
     return commands

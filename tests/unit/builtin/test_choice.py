@@ -469,13 +469,15 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
     recorded = make([*items, pv, group, volume, Ext(f"fs:{DATA}", ("lv:sys/root",), DATA), mount], [])
     options = ("vg", "vg_name,vg_uuid"), ("pv", "pv_name,pv_uuid"), ("lv", "lv_name")
     columns = " ".join(f"--configreport {part} --options {names}" for part, names in options)
+    activate = "lvm lvchange --activate=y '--config=activation { read_only_volume_list=[\"sys/root\"] }' sys/root"
+    stopped = {activate: Outcome(("lvm",), 5, "", "", 0)}
 
     def here(*volumes: str, uuid: str = "VG000001", pv_uuid: str = "PV000001") -> FakeShell:
         names = [{"lv_name": volume} for volume in volumes]
         pvs = [{"pv_name": "/dev/vdb", "pv_uuid": pv_uuid}]
         report = {"vg": [{"vg_name": "sys", "vg_uuid": uuid}], "pv": pvs, "lv": names}
         more = {f"lvm fullreport --reportformat json {columns}": json.dumps({"report": [report]})}
-        return both("LVM2_member", "PV000001", more)
+        return both("LVM2_member", "PV000001", {**more, **stopped})
 
     assert len(decide(run(here("root"), tmp_path), recorded)[0].disks) == 2
     with pytest.raises(Refused, match="something that was not recorded: LVM2_member, sys/new"):
@@ -487,7 +489,9 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
         (disk,) = [disk for disk in look(run(shell, tmp_path), recorded).disks if disk.names]
         assert disk.path == "/dev/vdb" and disk.names == frozenset({"vg:sys"})
     broken = Outcome(("lvm",), 3, "", "cannot read its metadata", 0)
-    again = run(both("LVM2_member", "PV000001", {f"lvm fullreport --reportformat json {columns}": broken}), tmp_path)
+    again = run(
+        both("LVM2_member", "PV000001", {f"lvm fullreport --reportformat json {columns}": broken, **stopped}), tmp_path
+    )
     decide(again, recorded)
     assert [line for line in again.report.warnings if "lvm has more on the disks" in line]
 

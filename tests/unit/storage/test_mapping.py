@@ -101,8 +101,8 @@ def test_what_lay_on_another_recorded_disk_has_come_onto_this_one() -> None:
     ("then", "now", "asked"),
     [
         ("blank/2", "blank/2", False), ("blank/2", "data/2", True), ("", "blank/2", False), ("data/2", "data/2", False),
-        # The partition of a file system, while it is made again.
-        ("", "data/2", False),
+        # Of a file system nothing is left, and who knows what came.
+        ("", "data/2", True),
         ("minix/1048576", "minix/1048576", False), ("", "minix/1048576", True), ("minix/1048576", "minix/2048", True),
         ("", "data/0", True),
     ],
@@ -254,3 +254,20 @@ def test_no_disk_is_taken_twice_or_against_a_lock(wanted: list[tuple[int, str]],
 
 def test_an_empty_layout_needs_no_disk() -> None:
     assert assign(Layout(), [here("/dev/sda")], {}, {}).matches == ()
+
+
+def test_a_path_that_another_recorded_disk_has_by_now_is_no_answer() -> None:
+    """Names change from start to start; the one that was meant is here under another name."""
+    present = [here("/dev/sda", serial="BBB", holds=SYSTEM), here("/dev/sdb", serial="AAA", holds=SYSTEM)]
+    found = matched([A, B], present, {A.id: "/dev/sda"})
+    assert [problem for problem in found.problems if "/dev/sda was chosen for" in problem and "BBB=none" in problem]
+    assert not matched([A, B], present, {A.id: "/dev/sda", B.id: "none"}).problems
+    assert not matched([A, B], present, {A.id: "/dev/sda", B.id: "/dev/sdb"}).problems
+
+
+def test_a_disk_that_was_chosen_for_another_is_not_said_to_be_left_alone() -> None:
+    windows = [here("/dev/sda", serial="BBB", holds=SYSTEM)]
+    needed = {A.id: A.size, B.id: B.size}
+    found = assign(make([A, B]), windows, needed, {A.id: "/dev/sda"}, alone={B.id: "nothing on it is restored"})
+    assert not found.problems
+    assert [match.overwritten for match in found.matches] == [False, True]

@@ -61,9 +61,11 @@ def test_a_stack_is_taken_down_from_the_top() -> None:
         "cryptsetup close vault",
         "mdadm --stop /dev/md0",
         "wipefs --all --force /dev/sda1",
+        clear("/dev/sda1"),
         "wipefs --all --force /dev/sda",
         clear("/dev/sda"),
         "wipefs --all --force /dev/sdb1",
+        clear("/dev/sdb1"),
         "wipefs --all --force /dev/sdb",
         clear("/dev/sdb"),
     ]
@@ -106,6 +108,7 @@ def test_both_paths_of_a_multipath_disk_may_go() -> None:
     commands = [" ".join(command.argv) for command in teardown(here, ["/dev/mapper/mpatha"], CORE_KINDS)]
     assert commands == [
         "wipefs --all --force /dev/mapper/mpatha-part1",
+        clear("/dev/mapper/mpatha-part1"),
         "wipefs --all --force /dev/mapper/mpatha",
         clear("/dev/mapper/mpatha"),
     ]
