@@ -86,6 +86,14 @@ def test_the_rescue_system_gets_the_tools_of_every_technology(machine: Path) -> 
     assert programs.isdisjoint(set(needed.values()) - present)
 
 
+def test_udev_can_tell_that_a_device_of_the_device_mapper_is_there(machine: Path) -> None:
+    """By `dmsetup udevcomplete`, a rule that comes with all others; who has made the device waits for that."""
+    layout = load(machine / "layout.json", item_types(CORE_KINDS))
+    for part in contents(layout, CORE_KINDS):
+        if any(module.startswith("dm_") for module in part.modules):
+            assert "dmsetup" in part.programs
+
+
 def test_a_golden_layout_reads_back_the_same(machine: Path) -> None:
     text = (machine / "layout.json").read_text()
     assert dumps(loads(text, item_types(CORE_KINDS))) == text

@@ -81,7 +81,8 @@ def capture(survey: Survey) -> Iterator[Item]:
 def contents(_layout: Layout) -> Contents:
     """The daemon's tools and its configuration."""
     return Contents(
-        programs=["multipath", "multipathd"],
+        # By dmsetup udev tells them that a map is there, which they wait for.
+        programs=["multipath", "multipathd", "dmsetup"],
         optional_programs=["kpartx"],
         libraries=["/lib*/multipath/*.so", "/lib/*/multipath/*.so", "/usr/lib*/multipath/*.so"],
         modules=["dm_multipath", "dm_round_robin", "dm_queue_length", "dm_service_time", "scsi_dh_alua"],

@@ -291,7 +291,8 @@ def contents(layout: Layout) -> Contents:
     """cryptsetup with the ciphers in use, and the modes and hashes that headers name."""
     words = {word for item in layout if isinstance(item, Luks) for word in re.split(r"[-:]", item.cipher) if word}
     return Contents(
-        programs=["cryptsetup"],
+        # By dmsetup udev tells cryptsetup that a volume is open, which it waits for.
+        programs=["cryptsetup", "dmsetup"],
         modules=[
             "dm_crypt",
             "algif_skcipher",
