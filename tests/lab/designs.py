@@ -310,4 +310,84 @@ rm /etc/kernel/cmdline
                 "/etc/machine-id", "/usr/lib/modules/*/modules.*"],
 )  # fmt: skip
 
-ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT)
+# The administrator has signed systemd-boot and the image with a key of the machine, which its firmware trusts.
+OWN_KEY = """
+mkdir --mode 700 /etc/secureboot
+openssl req -x509 -newkey rsa:2048 -noenc -days 3650 -subj '/CN=key of this machine' \
+    -keyout /etc/secureboot/db.key -out /etc/secureboot/db.crt
+sign() { sbsign --key /etc/secureboot/db.key --cert /etc/secureboot/db.crt --output "$2" "$1"; }
+programs=/usr/lib/systemd/boot/efi
+sign $programs/systemd-bootx64.efi $programs/systemd-bootx64.efi.signed
+SYSTEMD_RELAX_ESP_CHECKS=1 bootctl install --no-variables --esp-path=/efi
+mkdir -p /efi/EFI/Linux
+version=$(ls /lib/modules)
+"""
+CERTIFICATE = "/etc/secureboot/db.crt"
+STARTED_BY = (
+    "mokutil --sb-state",
+    "sed 's/.*/lockdown: &/' /sys/kernel/security/lockdown",
+    "bootctl is-installed",
+    # The loader, the entry that it has started, and the program at the head of the image.
+    "for name in LoaderInfo LoaderEntrySelected StubInfo; do"
+    " cat /sys/firmware/efi/efivars/$name-* | tail --bytes +5 | tr -d '\\0'; echo; done",
+)
+
+# The rescue system does not have that key: the machine starts again only if nothing has changed the image, which has
+# the drivers of both disks.
+UKI = Design(
+    name="uki",
+    drives=[Drive("system", 4096)],
+    firmware="secureboot",
+    boot_entry=False,
+    certificate=CERTIFICATE,
+    passphrase="correct horse battery",
+    packages=["systemd-boot", "sbsigntool", "binutils"],
+    storage="""
+sfdisk --quiet /dev/vda <<END
+label: gpt
+size=256MiB, type=uefi
+type=linux
+END
+udevadm settle
+mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
+printf '%s' 'correct horse battery' | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf argon2id \
+    --pbkdf-memory 65536 --pbkdf-force-iterations 4 --pbkdf-parallel 1 \
+    --uuid 0b7f4d2c-6e19-4a53-8c0d-f1a5e7932b68 --key-file - /dev/vda2
+printf '%s' 'correct horse battery' | cryptsetup open --key-file - /dev/vda2 crypt
+put_root /dev/mapper/crypt -U d58e1c36-27fa-4b90-a4e3-7c6d0f8b2951
+mkdir -p /mnt/efi
+mount /dev/vda1 /mnt/efi
+""",
+    files={
+        "/etc/fstab": """\
+UUID=d58e1c36-27fa-4b90-a4e3-7c6d0f8b2951  /  ext4  errors=remount-ro  0  1
+LABEL=ESP  /efi  vfat  umask=0077  0  1
+LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
+""",
+        "/etc/kernel/cmdline": f"root=UUID=d58e1c36-27fa-4b90-a4e3-7c6d0f8b2951 ro console=ttyS0 {PARAMETERS}\n",
+    },
+    initramfs={
+        "/etc/crypttab": "crypt UUID=0b7f4d2c-6e19-4a53-8c0d-f1a5e7932b68 none luks,discard,initramfs\n",
+        "/etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\nnvme\next4\ndm_crypt\nxts\naes_generic\n"
+        "sha256_generic\n",
+    },
+    settle=f"""{OWN_KEY}
+echo -n $version >/run/version
+objcopy \
+    --add-section .osrel=/etc/os-release --change-section-vma .osrel=0x20000 \
+    --add-section .uname=/run/version --change-section-vma .uname=0x28000 \
+    --add-section .cmdline=/etc/kernel/cmdline --change-section-vma .cmdline=0x30000 \
+    --add-section .linux=/boot/vmlinuz-$version --change-section-vma .linux=0x2000000 \
+    --add-section .initrd=/boot/initrd.img-$version --change-section-vma .initrd=0x3000000 \
+    $programs/linuxx64.efi.stub /run/image
+sign /run/image /efi/EFI/Linux/debian-$version.efi
+""",
+    facts=[*COMMON, *STARTED_BY, FILES, block_devices("$(blkid --label ESP | sed 's/p\\?1$//')", IDENTIFIERS),
+           "cryptsetup luksDump /dev/disk/by-uuid/0b7f4d2c-6e19-4a53-8c0d-f1a5e7932b68 |"
+           " grep -E '^(Version|UUID|Label)|cipher|PBKDF|Memory|Threads|sector'",
+           "cat /proc/cmdline", "sha256sum /efi/EFI/*/*"],
+    new_drives=[Drive("larger", 8192, "nvme")],
+    may_differ=["/efi/loader/random-seed"],
+)  # fmt: skip
+
+ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 from . import cache, debian, guests, qemu
 
 PROMPT = "root@debian12:~# "
+# Whoever has brought a key is known to a firmware by such a number.
+OWNER = "3f6b0c52-9d1e-4a87-b5c4-e8a27d90f613"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Design:
     then copied there, `files` are written, and `settle` is run inside to make it bootable. `facts` are commands whose
     output has to be the same on the recovered machine. Files that the `initramfs` is made of are there from the
     beginning: the host makes one in seconds, an emulated machine in minutes. Without a `boot_entry` a machine with UEFI
-    starts by the path for removable media.
+    starts by the path for removable media. A firmware with Secure Boot trusts the `certificate`, which is a file of the
+    machine, beside those of Microsoft.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Design:
     facts: Sequence[str]
     firmware: str = "bios"
     boot_entry: bool = True
+    certificate: str = ""
     passphrase: str = ""
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
@@ -113,7 +119,9 @@ def made(design: Design) -> Path:
     It is made in user-mode Linux, which takes a tenth of the time of an emulated machine.
     """
     root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items())
-    recipe = design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware
+    recipe = (
+        design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware, design.certificate,
+    )  # fmt: skip
     key = cache.digest(repr(recipe), PRELUDE, BIND, UNBIND, GRUB, root.path.parent.name, guests.image().name)
     return cache.cached(f"machine-{design.name}", key, lambda path: _make(design, root.path, path))
 
@@ -127,6 +135,14 @@ def copy(design: Design, folder: Path) -> list[qemu.Disk]:
     folder.mkdir(exist_ok=True)
     subprocess.run(["cp", "--sparse=always", *sorted(made(design).iterdir()), folder], check=True)
     return [qemu.Disk(folder / drive.serial, drive.serial, drive.bus) for drive in design.drives]
+
+
+def new_nvram(design: Design, folder: Path) -> Path:
+    """The variables of a firmware that knows none of the machine's disks, but what the machine may be started by."""
+    path = folder / "nvram"
+    if design.certificate:
+        shutil.copyfile(made(design) / "nvram", path)
+    return path
 
 
 def rear_disk() -> qemu.Disk:
@@ -165,11 +181,14 @@ def _make(design: Design, root: Path, path: Path) -> None:
             vm.put(f"/mnt{name}", text.encode())
         vm.put("/mnt/run/settle.sh", f"{PRELUDE}{here(design.settle)}".encode())
         vm.check("chroot /mnt bash /run/settle.sh", timeout=300)
+        certificate = vm.check(f"cat /mnt{design.certificate}") if design.certificate else ""
         vm.check(UNBIND)
         vm.power_off()
     tree.path.unlink()
     if design.firmware == "uefi" and design.boot_entry:
         _make_boot_entry(design, path)
+    if certificate:
+        _trust(certificate, path)
 
 
 def here(script: str) -> str:
@@ -191,6 +210,20 @@ def _make_boot_entry(design: Design, path: Path) -> None:
     table = json.loads(subprocess.run(["sfdisk", "--json", disks[0].path], capture_output=True, check=True).stdout)
     start = table["partitiontable"]["partitions"][0]["start"] * 512
     subprocess.run(["mdeltree", "-i", f"{disks[0].path}@@{start}", "::/EFI/BOOT"], check=True)
+
+
+def _trust(certificate: str, path: Path) -> None:
+    """Give a machine a firmware that trusts this beside the certificates of Microsoft, which rescue media need."""
+    (path / "certificate").write_text(certificate)
+    subprocess.run(
+        [
+            sys.executable, "-m", "virt.firmware.vars", "--loglevel", "error",
+            "--input", qemu.firmware_files("secureboot")[1], "--output", path / "nvram",
+            "--add-db", OWNER, path / "certificate",
+        ],
+        check=True,
+    )  # fmt: skip
+    (path / "certificate").unlink()
 
 
 def _smallest(root: Path, folder: Path) -> Path:
