@@ -100,7 +100,7 @@ rm -r etc/ssl/certs/*.[0p]* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data
     usr/sbin/xfs_scrub* usr/share/bash-completion usr/share/bug usr/share/ca-certificates usr/share/doc usr/share/info \
     usr/share/lintian usr/share/locale usr/share/man usr/share/misc usr/share/perl usr/share/perl5/Debconf \
     usr/share/python-wheels var/cache/debconf var/lib/dpkg/info
-find etc usr var -depth -name '*dracut*' -exec rm -r {} +
+[ "$5" = True ] || find etc usr var -depth -name '*dracut*' -exec rm -r {} +
 # The menu of each machine needs these two, and each more takes seconds.
 find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
 # An initramfs of what machines start with; a hook for anything else costs seconds at each start.
@@ -221,8 +221,8 @@ class Disk:
     initrd: Path
 
 
-def disk(*layers: Path, files: Iterable[tuple[str, str]] = ()) -> Disk:
-    """The tree with rear, or these layers, on a disk, with more files.
+def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = False) -> Disk:
+    """The tree with rear, or these layers, on a disk, with more files, and with dracut only if that is wanted.
 
     A virtual machine has no use for most drivers, nor a test for manuals, and all of it is copied, saved and restored
     many times.
@@ -238,10 +238,10 @@ def disk(*layers: Path, files: Iterable[tuple[str, str]] = ()) -> Disk:
                 file.write_text(text)
             _run(
                 "unshare", "--mount", "--propagation=private",
-                "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path,
+                "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path, str(dracut),
             )  # fmt: skip
 
-    made = cached("disk", digest(DISK, *(layer.name for layer in layers), *map(repr, files)), make)
+    made = cached("disk", digest(DISK, *(layer.name for layer in layers), *map(repr, files), str(dracut)), make)
     return Disk(made / "disk", made / "initrd.img")
 
 

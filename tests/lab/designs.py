@@ -390,4 +390,55 @@ sign /run/image /efi/EFI/Linux/debian-$version.efi
     may_differ=["/efi/loader/random-seed"],
 )  # fmt: skip
 
-ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI)
+# Its image names the root file system by a name that it does not have on the new disk, for which it has no driver.
+# dracut, which has the place of initramfs-tools, makes and signs another one.
+UKI_OF_DRACUT = Design(
+    name="uki-of-dracut",
+    drives=[Drive("system", 4096)],
+    firmware="secureboot",
+    boot_entry=False,
+    certificate=CERTIFICATE,
+    packages=["systemd-boot", "sbsigntool", "binutils"],
+    dracut=True,
+    storage="""
+sfdisk --quiet /dev/vda <<END
+label: gpt
+size=256MiB, type=uefi
+type=linux
+END
+udevadm settle
+mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
+put_root /dev/vda2
+mkdir -p /mnt/efi
+mount /dev/vda1 /mnt/efi
+""",
+    files={
+        "/etc/fstab": """\
+LABEL=root  /  ext4  errors=remount-ro  0  1
+LABEL=ESP  /efi  vfat  umask=0077  0  1
+LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
+""",
+        "/etc/dracut.conf.d/machine.conf": """\
+hostonly="yes"
+hostonly_cmdline="no"
+compress="zstd -3"
+do_strip="no"
+add_drivers+=" virtio_blk virtio_pci "
+omit_dracutmodules+=" bcache btrfs crypt dm dmraid i18n lvm mdraid multipath nvdimm overlay-root qemu terminfo "
+uefi_secureboot_cert="/etc/secureboot/db.crt"
+uefi_secureboot_key="/etc/secureboot/db.key"
+""",
+        "/etc/kernel/cmdline": f"root=/dev/vda2 ro console=ttyS0 {PARAMETERS}\n",
+    },
+    settle=f"""{OWN_KEY}
+dracut --uefi --kver $version --kernel-image /boot/vmlinuz-$version \
+    --kernel-cmdline "$(cat /etc/kernel/cmdline)" /efi/EFI/Linux/debian-$version.efi
+rm /etc/kernel/cmdline /usr/sbin/update-initramfs /boot/initrd.img-*
+""",
+    facts=[*COMMON, *STARTED_BY, FILES, block_devices("$(blkid --label ESP | sed 's/p\\?1$//')", IDENTIFIERS),
+           "sed 's/root=[^ ]*//' /proc/cmdline", "sha256sum /efi/EFI/{BOOT,systemd}/*"],
+    new_drives=[Drive("larger", 8192, "nvme")],
+    may_differ=["/efi/EFI/Linux/*", "/efi/loader/random-seed"],
+)  # fmt: skip
+
+ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI, UKI_OF_DRACUT)

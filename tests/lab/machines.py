@@ -43,7 +43,7 @@ class Design:
     output has to be the same on the recovered machine. Files that the `initramfs` is made of are there from the
     beginning: the host makes one in seconds, an emulated machine in minutes. Without a `boot_entry` a machine with UEFI
     starts by the path for removable media. A firmware with Secure Boot trusts the `certificate`, which is a file of the
-    machine, beside those of Microsoft.
+    machine, beside those of Microsoft. Only some machines have `dracut`.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Design:
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
     packages: Sequence[str] = ()
+    dracut: bool = False
     initramfs: Mapping[str, str] = field(default_factory=dict)
     may_differ: Sequence[str] = ()
 
@@ -118,7 +119,7 @@ def made(design: Design) -> Path:
 
     It is made in user-mode Linux, which takes a tenth of the time of an emulated machine.
     """
-    root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items())
+    root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items(), dracut=design.dracut)
     recipe = (
         design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware, design.certificate,
     )  # fmt: skip
