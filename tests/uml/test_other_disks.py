@@ -305,6 +305,68 @@ def test_a_volume_that_came_into_a_recorded_group_since_is_not_overwritten_unask
     assert lab.checksums() == before
 
 
+BTRFS = """\
+mkfs.btrfs -q -M $d; mount $d /srv/top --mkdir; cd /srv/top; btrfs -q subvolume create @; date >@/file
+"""
+# Only this is mounted when the machine is described.
+SEEN = "\nsync; cd /; umount /srv/top; mount -o subvol=@ $d /srv/data --mkdir"
+NOBODY_SEES = [
+    Other(
+        "a snapshot with files of its own",
+        f"{BTRFS}btrfs -q subvolume snapshot @ @db; date >@db/own{SEEN}",
+        "subvolume @db (it was not mounted, so it is not saved)",
+    ),
+    Other(
+        "a snapshot of what is gone",
+        f"{BTRFS}btrfs -q subvolume create tpl; date >tpl/own; btrfs -q subvolume snapshot -r tpl @db\n"
+        f"btrfs -q subvolume delete -C tpl{SEEN}",
+        "snapshot @db (a snapshot of what is no longer there or not described)",
+    ),
+]
+
+
+@pytest.mark.parametrize("other", NOBODY_SEES, ids=lambda other: other.name)
+def test_what_nobody_sees_of_a_btrfs_is_not_overwritten_unasked(lab: Lab, other: Other) -> None:
+    lab.plug(other.script)
+    lab.configure()
+    assert f"is taken by a recovery, which destroys what is not saved: {other.said}" in lab.describe()
+    lab.shuffle()
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "the data on the disk would be lost, and this run is unattended" in answer.output
+    assert lab.checksums() == before
+
+
+def test_of_snapshots_of_what_comes_back_nobody_is_asked(lab: Lab) -> None:
+    """The first one is of the top, which no list of subvolumes has, and the second one of the first."""
+    lab.plug(
+        "mkfs.btrfs -q -M $d; mount $d /srv/data --mkdir; cd /srv/data; btrfs -q subvolume create home\n"
+        "btrfs -q subvolume snapshot -r . one; btrfs -q subvolume snapshot -r one two\n"
+        "btrfs -q subvolume snapshot -r home three"
+    )
+    lab.configure()
+    said = lab.describe()
+    assert "3 snapshots: the subvolumes they were taken of are described" in said and "destroys" not in said
+    lab.shuffle()
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+
+
+def test_a_snapshot_that_was_written_to_is_saved_where_it_is_seen(lab: Lab) -> None:
+    lab.plug(
+        "mkfs.btrfs -q -M $d; mount $d /srv/data --mkdir; cd /srv/data; btrfs -q subvolume create tpl\n"
+        "btrfs -q subvolume snapshot tpl db; date >db/own"
+    )
+    lab.configure("EXCLUDE_MOUNTPOINTS=( / )")
+    lab.guest.check("mount -t tmpfs tmpfs /srv/backup --mkdir")
+    try:
+        lab.guest.check("rear -n -c /root/lab mkbackuponly", 240)
+        listed = lab.guest.check("tar --list --file /srv/backup/*/*/*.tar*").splitlines()
+    finally:
+        lab.guest.check("umount /srv/backup")
+    assert "./srv/data/db/own" in listed
+
+
 def test_a_group_that_another_disk_has_as_well_is_refused_before_anything_is_written(lab: Lab) -> None:
     """The old disk is still plugged in, and nothing of its name can be made beside it."""
     lab.plug(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rear_core.contents import Contents
@@ -26,6 +26,10 @@ BY_USE = ("BIG_METADATA", "COMPRESS_LZO", "COMPRESS_ZSTD", "DEFAULT_SUBVOL", "FR
 
 # What snapper keeps there is a snapshot, also the first one, which the installation made as a plain subvolume.
 SNAPPER = re.compile(r"(^|/)\.snapshots/\d+/snapshot$")
+
+# Why a snapshot is lost with its disk.
+ORIGIN_GONE = "a snapshot of what is no longer there or not described"
+RECEIVED = "a snapshot that was received from elsewhere"
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def _btrfs(survey: Survey, id: str, devices: list[Device], mount: str) -> Iterat
         no_copy_on_write=_not_copied(survey, devices, ""),
     )
     if mount:
-        for subvolume in _subvolumes(survey, id, mount, default):
+        for subvolume in _subvolumes(survey, id, devices, mount, default):
             yield replace(subvolume, no_copy_on_write=_not_copied(survey, devices, subvolume.path))
 
 
@@ -194,7 +198,7 @@ def _not_copied(survey: Survey, devices: list[Device], subvolume: str) -> tuple[
     return tuple(sorted(found))
 
 
-def _place(survey: Survey, devices: list[Device], path: str) -> str:
+def _place(survey: Survey, devices: Sequence[Device], path: str) -> str:
     """Where a subvolume is seen, "" when it is not mounted, or something else is in its place."""
     paths = {device.path for device in devices}
     mounts = [m for m in survey.mounts if m.source in paths and f"{path}/".startswith(f"{m.root.rstrip('/')}/")]
@@ -276,30 +280,98 @@ def read_subvolumes(text: str) -> list[tuple[int, str, str]]:
     return [(int(number), "" if parent == "-" else parent, path) for number, parent, path in found]
 
 
-def _subvolumes(survey: Survey, id: str, mount: str, default: str) -> Iterator[Subvolume]:
-    """The subvolumes, without those that container engines and snapshots made, unless the system runs from
-    them."""
+def read_identities(text: str) -> dict[int, tuple[str, bool]]:
+    """The UUID of each subvolume by its number, and whether it was received from elsewhere.
+
+    >>> sh.query("btrfs", "subvolume", "list", "-u", "-R", "-a", "/")
+    ID 256 gen 7 top level 5 received_uuid -        uuid 253f7859-2271-3548-b0bb-3454ce4b870e path @
+    """
+    found = re.findall(r"^ID (\d+) .* received_uuid (\S+)\s+uuid (\S+)\s+path ", text, re.MULTILINE)
+    return {int(number): (uuid, received != "-") for number, received, uuid in found}
+
+
+def read_uuid(text: str) -> str:
+    """The UUID of one subvolume, as of the top, which no list has.
+
+    >>> sh.query("btrfs", "subvolume", "show", "/")
+    /
+            Name: 			<FS_TREE>
+            UUID: 			1e8b5c7f-3a0d-4c56-9a53-6c1d2f0b9f11
+            Parent UUID: 		-
+    """
+    found = re.search(r"^\s*UUID:\s+(\S+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def unoriginal(
+    snapshots: Mapping[int, str], identities: Mapping[int, tuple[str, bool]], described: Collection[str]
+) -> dict[int, str]:
+    """Why snapshots hold what no described subvolume has, by number; all others show what was in one of those.
+
+    `snapshots` are the read-only ones, with the UUID of what each was taken of, "" for the first one of snapper;
+    `described` are the UUIDs of what is. A snapshot of a snapshot shows the same as that.
+    """
+    known, waiting = {*described}, dict(snapshots)
+    while True:
+        shown = [
+            number
+            for number, origin in waiting.items()
+            if not origin or (origin in known and not identities.get(number, ("", False))[1])
+        ]
+        for number in shown:
+            del waiting[number]
+            known |= {identities[number][0]} if number in identities else set()
+        if not shown:
+            break
+    # What was received began as a snapshot of what was received before, and was filled then.
+    return {n: RECEIVED if identities.get(n, ("", False))[1] else ORIGIN_GONE for n in waiting}
+
+
+def _subvolumes(survey: Survey, id: str, devices: Sequence[Device], mount: str, default: str) -> Iterator[Subvolume]:
+    """The subvolumes, without those that container engines made, and without read-only snapshots, unless the system
+    runs from them. A snapshot that can be written to is a subvolume like any other: it has files of its own."""
     listing = ("btrfs", "subvolume", "list", "-p", "-q", "-a")
     lost = f"{mount}: the subvolumes of this Btrfs are unknown"
     rows = read_subvolumes(survey.ask(*listing, mount, lost=lost))
     read_only = {number for number, _, _ in read_subvolumes(survey.ask(*listing, "-r", mount, lost=lost))}
     needed = {default} | {m.options.partition("subvol=/")[2].split(",")[0] for m in survey.mounts}
-    kept, snapshots = [], 0
+    kept: list[tuple[int, str]] = []
+    snapshots: dict[int, str] = {}
     for number, origin, path in rows:
         if any(part in f"/{path}" for part in CONTAINERS):
             survey.leave_out(f"subvolume {path}", "created by a container engine")
-        elif (origin or SNAPPER.search(path)) and path not in needed:
-            snapshots += 1
+        elif number in read_only and (origin or SNAPPER.search(path)) and path not in needed:
+            snapshots[number] = origin
         else:
             kept.append((number, path))
     if snapshots:
-        reason = f"{snapshots} snapshots: the subvolumes they were taken of are described"
-        survey.leave_out(f"snapshots on {mount}", reason, lost=True)
+        gone = _unoriginal(survey, devices, mount, snapshots, [number for number, _ in kept])
+        for number, _, path in rows:
+            if number in gone:
+                survey.leave_out(f"snapshot {path}", gone[number], lost=True, on=[device.path for device in devices])
+        if others := len(snapshots) - len(gone):
+            reason = f"{others} snapshots: the subvolumes they were taken of are described"
+            survey.leave_out(f"snapshots on {mount}", reason, lost=True)
     paths = [path for _, path in kept]
     for number, path in kept:
         above = max((p for p in paths if path.startswith(f"{p}/")), key=len, default="")
         needs = (f"subvolume:{id[3:]}/{above}",) if above else (id,)
         yield Subvolume(f"subvolume:{id[3:]}/{path}", needs, path, number, number in read_only)
+
+
+def _unoriginal(
+    survey: Survey, devices: Sequence[Device], mount: str, snapshots: Mapping[int, str], kept: Sequence[int]
+) -> dict[int, str]:
+    """`unoriginal` with the UUIDs that the machine has."""
+    lost = f"{mount}: what the snapshots of this Btrfs were taken of is unknown"
+    identities = read_identities(survey.ask("btrfs", "subvolume", "list", "-u", "-R", "-a", mount, lost=lost))
+    described = [identities[number][0] for number in kept if number in identities]
+    gone = unoriginal(snapshots, identities, described)
+    # Where nobody sees the top nothing of it is saved, either.
+    if gone and (top := _place(survey, devices, "/")):
+        described.append(read_uuid(survey.ask("btrfs", "subvolume", "show", top, lost=lost)))
+        gone = unoriginal(snapshots, identities, described)
+    return gone
 
 
 def _has_quota(survey: Survey, mount: str) -> bool:

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which snapshots of btrfs show what comes back anyway, and which hold what nothing else has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rear_core.storage.capture import capture
+from rear_core.storage.layout import Layout
+from rear_core.storage.technologies.btrfs import Subvolume
+from rear_core.storage.technologies.btrfs.capture import (
+    ORIGIN_GONE,
+    RECEIVED,
+    read_identities,
+    read_uuid,
+    unoriginal,
+)
+from rear_core.testing.fake_shell import Answer, FakeShell, _read
+
+MACHINE = Path(__file__).parent.parent.parent / "machines" / "loops-btrfs-raid-vfat-swap"
+LISTING = "btrfs subvolume list"
+DATA = "70bc5b36-802c-7746-8fb1-9a714f5cbd9f"
+
+
+def described(*changes: tuple[str, str, str]) -> Layout:
+    """The machine with answers of `btrfs subvolume list` changed: of which, what, and to what."""
+    recording: dict[str, Answer] = dict(_read(path) for path in (MACHINE / "commands").glob("*.txt"))
+    for options, old, new in changes:
+        answer = recording[f"{LISTING} {options} /srv/rec"]
+        text = answer if isinstance(answer, str) else answer.stdout
+        assert old in text
+        recording[f"{LISTING} {options} /srv/rec"] = text.replace(old, new)
+    # As older releases of btrfs print it for the top.
+    recording["btrfs subvolume show /srv/rec"] = "/ is toplevel subvolume\n"
+    include = (MACHINE / "include.txt").read_text().split()
+    return capture(FakeShell(recording), include=include)
+
+
+def told(layout: Layout) -> dict[str, tuple[str, bool]]:
+    """What is said of snapshots, and whether a recovery asks about it."""
+    return {e.name: (e.reason, bool(e.on)) for e in layout.left_out if e.lost and "snap" in e.name}
+
+
+def paths(layout: Layout) -> list[str]:
+    return sorted(item.path for item in layout.of(Subvolume))
+
+
+SNAPSHOT = "ID 258 gen 7 parent 5 top level 5 parent_uuid 70bc5b36-802c-7746-8fb1-9a714f5cbd9f path @data-snap\n"
+WRITABLE = ("-p -q -a -r", SNAPSHOT, "")
+
+
+def test_a_read_only_snapshot_of_what_is_described_is_lost_without_a_question() -> None:
+    layout = described()
+    reason = "1 snapshots: the subvolumes they were taken of are described"
+    assert told(layout) == {"snapshots on /srv/rec": (reason, False)}
+    assert paths(layout) == ["@data", "@data/nested"]
+
+
+def test_a_snapshot_that_can_be_written_to_is_a_subvolume_as_any_other() -> None:
+    layout = described(WRITABLE)
+    assert told(layout) == {} and paths(layout) == ["@data", "@data-snap", "@data/nested"]
+
+
+def test_a_read_only_snapshot_of_what_is_gone_is_lost_with_its_disks() -> None:
+    layout = described(("-u -R -a", DATA, "00000000-0000-4000-8000-000000000000"))
+    assert told(layout) == {"snapshot @data-snap": (ORIGIN_GONE, True)}
+    assert paths(layout) == ["@data", "@data/nested"]
+
+
+def test_a_snapshot_of_which_programs_do_not_tell_the_origin_is_lost_with_its_disks() -> None:
+    layout = described(("-u -R -a", "uuid", "unknown"))
+    assert told(layout) == {"snapshot @data-snap": (ORIGIN_GONE, True)}
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "lost"),
+    [
+        ({1: "@"}, {}),
+        ({1: "gone"}, {1: ORIGIN_GONE}),
+        # Of snapshots, in any order.
+        ({1: "two", 2: "@"}, {}),
+        ({1: "two", 2: "gone"}, {1: ORIGIN_GONE, 2: ORIGIN_GONE}),
+        ({1: ""}, {}),
+        ({1: "", 2: "one"}, {}),
+        # Filled by what was sent.
+        ({3: "@"}, {3: RECEIVED}),
+        ({1: "three", 3: "@"}, {1: ORIGIN_GONE, 3: RECEIVED}),
+        # Nobody knows its UUID, and so what was taken of it.
+        ({4: "@", 1: "four"}, {1: ORIGIN_GONE}),
+    ],
+)
+def test_a_snapshot_shows_what_its_origin_has(snapshots: dict[int, str], lost: dict[int, str]) -> None:
+    identities = {1: ("one", False), 2: ("two", False), 3: ("three", True)}
+    assert unoriginal(snapshots, identities, ["@", ""]) == lost
+
+
+def test_uuids_are_read_as_btrfs_prints_them() -> None:
+    text = (
+        "ID 256 gen 7 top level 5 received_uuid -                                    uuid aa path @\n"
+        "ID 257 gen 7 top level 5 received_uuid bb                                   uuid cc path <FS_TREE>/a b\n"
+    )
+    assert read_identities(text) == {256: ("aa", False), 257: ("cc", True)}
+    assert read_uuid("/\n\tName: \t\t\t<FS_TREE>\n\tUUID: \t\t\tdd\n\tParent UUID: \t\t-\n") == "dd"
+    assert read_uuid("/ is toplevel subvolume") == ""
