@@ -90,3 +90,66 @@ def test_what_is_mounted_on_demand_is_mounted_before_the_mounts_are_looked_at(
     with pytest.raises(Looked):
         capture_layout(here) if what == "the description" else selected(here, opened(here, tmp_path))
     assert order == ["woken", "looked"]
+
+
+@pytest.fixture
+def btrfs(loop: Callable[..., str], tmp_path: Path) -> tuple[str, Path]:
+    """A Btrfs with a subvolume in another one and folders beside them, and where it is to be mounted."""
+    device, top = loop("btrfs", 128), tmp_path / "top"
+    run("mkfs.btrfs", "-q", device)
+    with mounted(top, device):
+        for name in ("@", "@/home", "@data"):
+            run("btrfs", "subvolume", "create", top / name)
+            (top / name / "folder").mkdir()
+        (top / "@data/file").write_text("saved")
+        (top / "@/home/file").write_text("saved")
+        (top / "folder/in").mkdir(parents=True)
+    return device, tmp_path / "place"
+
+
+@pytest.mark.parametrize(
+    ("subvolumes", "file", "found"),
+    [
+        (("@/home", "@data"), "", ""),
+        (("@/home", "@data"), "top", "/top"),
+        (("@/home", "@data"), "folder/in/deep", "/folder/in/deep"),
+        (("@/home", "@data"), "@/folder/file", "/@/folder/file"),
+        (("@", "@data"), "@/folder/file", ""),
+        (("@", "@data"), "top", "/top"),
+        (("@", "@data"), "\udcff", r"/\udcff"),
+        (("/", "@data"), "top", ""),
+    ],
+)
+def test_files_of_a_btrfs_that_no_mount_shows_are_lost_with_its_disk(
+    btrfs: tuple[str, Path], make_run: MakeRun, subvolumes: tuple[str, ...], file: str, found: str
+) -> None:
+    device, place = btrfs
+    with mounted(place, device):
+        if file:
+            (place / file).symlink_to("nowhere")
+    here = make_run(f"INCLUDE_DEVICES=( {device} )\nBACKUP_PROG_EXCLUDE=()\n")
+    here.plugins = Plugins(builtin.modules())
+    before = Path("/proc/self/mountinfo").read_text(), {*Path("/run").iterdir()}
+    with ExitStack() as mounts:
+        for number, subvolume in enumerate(subvolumes):
+            mounts.enter_context(mounted(place / f"{number}", "-o", f"subvol={subvolume}", device))
+        layout = capture_layout(here)
+    entries = [entry for entry in layout.left_out if entry.name == f"files of btrfs on {device}"]
+    assert [(entry.lost, entry.on != ()) for entry in entries] == ([(True, True)] if found else [])
+    assert all(entry.reason.endswith(f", as {found}") for entry in entries)
+    lost = [c.title for stake in at_stake(here, layout).values() for c in stake.lost if "btrfs" in c.title]
+    assert lost == [entry.name for entry in entries]
+    assert (Path("/proc/self/mountinfo").read_text(), {*Path("/run").iterdir()}) == before
+
+
+def test_where_the_top_of_a_btrfs_cannot_be_looked_at_its_files_count_as_lost(
+    btrfs: tuple[str, Path], make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, place = btrfs
+    monkeypatch.setattr("rear_core.storage.technologies.btrfs.unseen.LOOK", "echo no such option >&2; exit 32")
+    here = make_run(f"INCLUDE_DEVICES=( {device} )\nBACKUP_PROG_EXCLUDE=()\n")
+    here.plugins = Plugins(builtin.modules())
+    with mounted(place, "-o", "subvol=@data", device):
+        layout = capture_layout(here)
+    (entry,) = [entry for entry in layout.left_out if entry.name == f"files of btrfs on {device}"]
+    assert entry.lost and entry.on and "is unknown: " in entry.reason and "no such option" in entry.reason

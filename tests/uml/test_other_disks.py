@@ -312,6 +312,16 @@ mkfs.btrfs -q -M $d; mount $d /srv/top --mkdir; cd /srv/top; btrfs -q subvolume 
 SEEN = "\nsync; cd /; umount /srv/top; mount -o subvol=@ $d /srv/data --mkdir"
 NOBODY_SEES = [
     Other(
+        "files at the top",
+        f"{BTRFS}mkdir vm; date >vm/image{SEEN}",
+        "files of btrfs on /dev/sda (they lie outside of all that is mounted of it, as /vm/image)",
+    ),
+    Other(
+        "files beside the subvolume that is mounted",
+        f"{BTRFS}btrfs -q subvolume create @/home; date >@/home/file{SEEN.replace('subvol=@', 'subvol=@/home')}",
+        "files of btrfs on /dev/sda (they lie outside of all that is mounted of it, as /@/file)",
+    ),
+    Other(
         "a snapshot with files of its own",
         f"{BTRFS}btrfs -q subvolume snapshot @ @db; date >@db/own{SEEN}",
         "subvolume @db (it was not mounted, so it is not saved)",

@@ -173,6 +173,7 @@ def capture_layout(run: Run) -> Layout:
     """The storage as it is now."""
     from ..mounts import hidden_by
     from ..storage.capture import capture
+    from ..storage.layout import make
     from ..storage.mount import Mount, wake
 
     wake(run.sh, run.report.warn)
@@ -188,7 +189,9 @@ def capture_layout(run: Run) -> Layout:
         run.report.warn(f"a later mount on {above} hides {layout[id]}: nothing of it is saved")
     # What nobody can see counts as what nobody has mounted.
     unseen = {mount.id: replace(mount, mounted=False) for mount in layout.of(Mount) if mount.id in hidden}
-    return replace(layout, items=tuple(unseen.get(item.id, item) for item in layout))
+    layout = replace(layout, items=tuple(unseen.get(item.id, item) for item in layout))
+    beside = [entry for kind in kinds(run) if kind.unseen for entry in kind.unseen(run.sh, layout)]
+    return make(layout.items, [*layout.left_out, *beside])
 
 
 def kinds(run: Run) -> list[StorageKind]:

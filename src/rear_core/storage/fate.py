@@ -191,14 +191,20 @@ def _described(
 def _loose_parts(
     layout: Layout, filesystem: FileSystem, mounts: Sequence[Mount], disks: frozenset[str]
 ) -> Iterator[Content]:
-    """Parts that lie in no mounted one; what only holds those that are mounted, as SUSE's `@`, has no files."""
+    """Parts that lie in no mounted one, and hold none: files beside those in a part that holds some are left out."""
     mounted = [layout.get(mount.needs[0]) for mount in mounts]
     paths = [item.path if isinstance(item, PartOfFileSystem) else "" for item in mounted]
     if not mounts or "" in paths:
         return
-    for item in layout.of(PartOfFileSystem):
-        seen = any(f"{item.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{item.path}/") for path in paths)
-        if filesystem.id in item.needs and not seen:
+    loose = {
+        item.id: item
+        for item in layout.of(PartOfFileSystem)
+        if filesystem in layout.below(item.id)
+        and not any(f"{item.path}/".startswith(f"{p}/") or f"{p}/".startswith(f"{item.path}/") for p in paths)
+    }
+    for item in loose.values():
+        # It goes with the one that it lies in.
+        if not loose.keys() & {*item.needs}:
             yield Content(f"{item.noun} {item.path}", disks, LOST, NOT_MOUNTED, (item.id,), (item.path,))
 
 

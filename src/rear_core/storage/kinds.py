@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..contents import Contents
 from ..errors import PluginError
 from .command import Command, Site
-from .layout import Item, Layout
+from .layout import Item, Layout, LeftOut
 
 if TYPE_CHECKING:
     from ..rescue.tree import Tree
@@ -59,6 +59,8 @@ class StorageKind:
     - `within(sh, devices, layout)` names what lies on devices without being started there, and is not recorded, by
       their paths: that is not erased unasked. It may name what is recorded, where something else has its name.
       `is_empty(sh, device)` says whether a device has one of its file systems, which has no files.
+    - `unseen(sh, layout)` yields what its file systems hold on the described machine outside of all that is mounted of
+      them, so that no backup has it; it may mount them for its own process alone.
     - `naming_files` are the configuration files in which devices are named; `words(text)` finds devices in words for
       the kernel. `keeps_from_starting(target)` names what in its configuration keeps the recovered system below that
       folder from starting.
@@ -87,6 +89,7 @@ class StorageKind:
     keeps_from_starting: Callable[[Path], Iterable[str]] | None = None
     exclusive: tuple[type[Item], ...] = ()
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
+    unseen: Callable[[Shell, Layout], Iterable[LeftOut]] | None = None
 
 
 def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:

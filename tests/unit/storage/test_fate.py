@@ -190,9 +190,13 @@ def test_a_subvolume_that_lies_in_no_mounted_one_is_lost() -> None:
         Btrfs("fs:b", ("disk:B",)),
         *subvolumes,
         inner,
+        Subvolume("subvolume:b/@old/inner", ("subvolume:b/@old",), "@old/inner"),
         Subvolume("subvolume:b/@/srv", ("subvolume:b/@",), "@/srv"),
+        Subvolume("subvolume:b/@/opt", ("subvolume:b/@",), "@/opt"),
     )
-    assert fates(OTHER, *items, mount, below) == {"/": SAVED, "/data": SAVED, "/srv": SAVED, "subvolume @old": LOST}
+    assert fates(OTHER, *items, mount, below) == {
+        "/": SAVED, "/data": SAVED, "/srv": SAVED, "subvolume @old": LOST, "subvolume @/opt": LOST,
+    }  # fmt: skip
     top = Mount("mount:/top", ("fs:b", "mount:/"), "/top", "btrfs")
     assert fates(OTHER, *items, mount, top) == {"/": SAVED, "/data": SAVED, "/top": SAVED}
 

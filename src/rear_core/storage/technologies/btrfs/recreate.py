@@ -10,6 +10,7 @@ from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item
 
 from .capture import Btrfs, Subvolume, capture, contents
+from .unseen import unseen
 
 
 def recreate(item: Item, site: Site) -> Iterator[Command]:
@@ -110,5 +111,5 @@ def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
 
 KIND = StorageKind(
     "btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored, notes=notes,
-    exclusive=(Btrfs,),
+    exclusive=(Btrfs,), unseen=unseen,
 )  # fmt: skip
