@@ -347,6 +347,27 @@ def test_what_nobody_sees_of_a_btrfs_is_not_overwritten_unasked(lab: Lab, other:
     assert lab.checksums() == before
 
 
+def test_a_subvolume_that_came_into_a_recorded_btrfs_since_is_not_overwritten_unasked(lab: Lab) -> None:
+    """Snapshots of what comes back are no reason to ask, and what was recorded neither."""
+    lab.plug(f"{BTRFS}{SEEN}")
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    lab.guest.check("mount /dev/disk/lab/0f00 /srv/top && btrfs -q subvolume snapshot -r /srv/top/@ /srv/top/before")
+    lab.guest.check("umount /srv/top; sync")
+    lab.shuffle()
+    before = lab.checksums()
+    plan = lab.guest.sh("rear -c /root/lab layout plan")
+    assert plan.status == 0 and "not recorded" not in plan.output, plan.output
+    assert lab.checksums() == before
+    lab.guest.check("mount /dev/disk/lab/0f00 /srv/top && btrfs -q subvolume create /srv/top/@db")
+    lab.guest.check("date >/srv/top/@db/file; umount /srv/top; sync")
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert re.search(r"it holds something that was not recorded: btrfs.*/@db", answer.output), answer.output
+    assert lab.checksums() == before
+    assert lab.guest.sh("findmnt --noheadings --source /dev/sda; find /run -maxdepth 1 -name 'rear-*'").output == ""
+
+
 def test_of_snapshots_of_what_comes_back_nobody_is_asked(lab: Lab) -> None:
     """The first one is of the top, which no list of subvolumes has, and the second one of the first."""
     lab.plug(

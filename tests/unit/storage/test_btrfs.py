@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rear_core.errors import ProgramFailed
+from rear_core.shell import Shell
 from rear_core.storage.capture import capture
-from rear_core.storage.layout import Layout
-from rear_core.storage.technologies.btrfs import Subvolume
+from rear_core.storage.inventory import read_devices
+from rear_core.storage.layout import Layout, LeftOut, make
+from rear_core.storage.mount import Mount
+from rear_core.storage.technologies.btrfs import Btrfs, Subvolume, within
 from rear_core.storage.technologies.btrfs.capture import (
     ORIGIN_GONE,
     RECEIVED,
@@ -48,6 +53,7 @@ def paths(layout: Layout) -> list[str]:
 
 
 SNAPSHOT = "ID 258 gen 7 parent 5 top level 5 parent_uuid 70bc5b36-802c-7746-8fb1-9a714f5cbd9f path @data-snap\n"
+DEVICE = next(iter(read_devices(FakeShell(MACHINE / "commands"), print).values()))
 WRITABLE = ("-p -q -a -r", SNAPSHOT, "")
 
 
@@ -104,3 +110,63 @@ def test_uuids_are_read_as_btrfs_prints_them() -> None:
     assert read_identities(text) == {256: ("aa", False), 257: ("cc", True)}
     assert read_uuid("/\n\tName: \t\t\t<FS_TREE>\n\tUUID: \t\t\tdd\n\tParent UUID: \t\t-\n") == "dd"
     assert read_uuid("/ is toplevel subvolume") == ""
+
+
+RECORDED = make(
+    (
+        Btrfs("fs:b", (), uuid="0B5C"),
+        Subvolume("subvolume:b/@", ("fs:b",), "@"),
+        Subvolume("subvolume:b/@/srv", ("subvolume:b/@",), "@/srv"),
+        Mount("mount:/", ("subvolume:b/@",), "/", "btrfs"),
+        Btrfs("fs:closed", (), uuid="c105ed"),
+        Btrfs("fs:gone", (), uuid="904e"),
+        Mount("mount:/gone", ("fs:gone",), "/gone", "btrfs"),
+    ),
+    [LeftOut("snapshot old", ORIGIN_GONE, lost=True), LeftOut("subvolume docker/1", "created by a container engine")],
+)
+PRESENT = {
+    f"/dev/{name}": replace(DEVICE, path=f"/dev/{name}", fstype=fstype, uuid=uuid)
+    for name, fstype, uuid in [
+        ("sda1", "btrfs", "0b5c"), ("sdb", "btrfs", "0b5c"), ("sdc", "btrfs", "c105ed"), ("sdd", "btrfs", "other"),
+        ("sde", "btrfs", ""), ("sdf", "ext4", "904e"),
+    ]
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("here", "new"),
+    [
+        (["@", "@/srv", "old", "docker/1"], []),
+        (["@"], []),
+        (["@", "@db", "@/srv/db"], ["subvolume:0B5C/@db", "subvolume:0B5C/@/srv/db"]),
+    ],
+)
+def test_what_is_neither_recorded_nor_left_out_has_come_since(
+    monkeypatch: pytest.MonkeyPatch, here: list[str], new: list[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def subvolumes(_sh: Shell, paths: list[str]) -> list[str]:
+        asked.append(paths)
+        return here
+
+    monkeypatch.setattr(within, "subvolumes", subvolumes)
+    found = within.within(Shell(), PRESENT, RECORDED)
+    # The other ones are not recorded, or lost as a whole.
+    assert asked == [["/dev/sda1", "/dev/sdb"]]
+    assert found == ({"/dev/sda1": new, "/dev/sdb": new} if new else {})
+
+
+def test_a_btrfs_that_cannot_be_read_is_an_error_unless_another_one_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def subvolumes(_sh: Shell, paths: list[str]) -> list[str]:
+        if paths == ["/dev/sda1", "/dev/sdb"]:
+            raise ProgramFailed(["mount"], 32, "wrong fs type")
+        return here
+
+    monkeypatch.setattr(within, "subvolumes", subvolumes)
+    present = {**PRESENT, "/dev/sdf": replace(PRESENT["/dev/sdf"], fstype="btrfs")}
+    here = ["new"]
+    assert within.within(Shell(), present, RECORDED) == {"/dev/sdf": ["subvolume:904e/new"]}
+    here = []
+    with pytest.raises(ProgramFailed, match="mount"):
+        within.within(Shell(), present, RECORDED)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rear_core.contents import Contents
@@ -327,6 +327,24 @@ def unoriginal(
     return {n: RECEIVED if identities.get(n, ("", False))[1] else ORIGIN_GONE for n in waiting}
 
 
+def sorted_out(
+    rows: Iterable[tuple[int, str, str]], read_only: Collection[int], needed: Collection[str]
+) -> tuple[list[tuple[int, str]], dict[int, str], list[str]]:
+    """Subvolumes with files of their own by number and path, read-only snapshots with the UUIDs of their origins, and
+    the paths of those of container engines; `needed` are paths that the system runs from."""
+    kept: list[tuple[int, str]] = []
+    snapshots: dict[int, str] = {}
+    containers: list[str] = []
+    for number, origin, path in rows:
+        if any(part in f"/{path}" for part in CONTAINERS):
+            containers.append(path)
+        elif number in read_only and (origin or SNAPPER.search(path)) and path not in needed:
+            snapshots[number] = origin
+        else:
+            kept.append((number, path))
+    return kept, snapshots, containers
+
+
 def _subvolumes(survey: Survey, id: str, devices: Sequence[Device], mount: str, default: str) -> Iterator[Subvolume]:
     """The subvolumes, without those that container engines made, and without read-only snapshots, unless the system
     runs from them. A snapshot that can be written to is a subvolume like any other: it has files of its own."""
@@ -335,15 +353,9 @@ def _subvolumes(survey: Survey, id: str, devices: Sequence[Device], mount: str, 
     rows = read_subvolumes(survey.ask(*listing, mount, lost=lost))
     read_only = {number for number, _, _ in read_subvolumes(survey.ask(*listing, "-r", mount, lost=lost))}
     needed = {default} | {m.options.partition("subvol=/")[2].split(",")[0] for m in survey.mounts}
-    kept: list[tuple[int, str]] = []
-    snapshots: dict[int, str] = {}
-    for number, origin, path in rows:
-        if any(part in f"/{path}" for part in CONTAINERS):
-            survey.leave_out(f"subvolume {path}", "created by a container engine")
-        elif number in read_only and (origin or SNAPPER.search(path)) and path not in needed:
-            snapshots[number] = origin
-        else:
-            kept.append((number, path))
+    kept, snapshots, containers = sorted_out(rows, read_only, needed)
+    for path in containers:
+        survey.leave_out(f"subvolume {path}", "created by a container engine")
     if snapshots:
         gone = _unoriginal(survey, devices, mount, snapshots, [number for number, _ in kept])
         for number, _, path in rows:
@@ -387,7 +399,7 @@ def contents(layout: Layout) -> Contents:
     """The btrfs-progs, and what sets the attributes of folders."""
     attributes = any(item.no_copy_on_write for item in layout if isinstance(item, (Btrfs, Subvolume)))
     return Contents(
-        programs=["mkfs.btrfs", "btrfs", *(["chattr"] if attributes else [])],
+        programs=["mkfs.btrfs", "btrfs", "unshare", *(["chattr"] if attributes else [])],
         optional_programs=["btrfstune", "fsck.btrfs", "find", "lsattr"],
         modules=["btrfs", "crc32c", "xxhash_generic", "blake2b_generic", "sha256"],
     )

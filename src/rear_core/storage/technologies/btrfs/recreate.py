@@ -11,6 +11,7 @@ from rear_core.storage.layout import Item
 
 from .capture import Btrfs, Subvolume, capture, contents
 from .unseen import unseen
+from .within import within
 
 
 def recreate(item: Item, site: Site) -> Iterator[Command]:
@@ -111,5 +112,5 @@ def _mount_top(item: Btrfs, site: Site) -> Iterator[Command]:
 
 KIND = StorageKind(
     "btrfs", (Btrfs, Subvolume), capture, contents, recreate=recreate, restored=restored, notes=notes,
-    exclusive=(Btrfs,), unseen=unseen,
+    exclusive=(Btrfs,), unseen=unseen, within=within,
 )  # fmt: skip
