@@ -365,7 +365,10 @@ def test_a_subvolume_that_came_into_a_recorded_btrfs_since_is_not_overwritten_un
     answer = lab.recreate()
     assert re.search(r"it holds something that was not recorded: btrfs.*/@db", answer.output), answer.output
     assert lab.checksums() == before
-    assert lab.guest.sh("findmnt --noheadings --source /dev/sda; find /run -maxdepth 1 -name 'rear-*'").output == ""
+    assert (
+        lab.guest.sh("findmnt --noheadings --source /dev/sda; find /run -maxdepth 1 -type d -name 'rear-*'").output
+        == ""
+    )
 
 
 def test_of_snapshots_of_what_comes_back_nobody_is_asked(lab: Lab) -> None:
