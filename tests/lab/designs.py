@@ -265,15 +265,8 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     may_differ=LVM_NOTES,
 )
 
-# Its root file system has another name on the new disk, for which its initramfs has no driver: the copy beside the
-# entry has to be renewed, by hooks of Debian that would take the parameters of the rescue system.
-SYSTEMD_BOOT = Design(
-    name="systemd-boot",
-    drives=[Drive("system", 4096)],
-    firmware="uefi",
-    boot_entry=False,
-    packages=["systemd-boot"],
-    storage="""
+# A root file system beside an ESP of its own mount point, as systemd-boot has it.
+ON_ESP = """
 sfdisk --quiet /dev/vda <<END
 label: gpt
 size=256MiB, type=uefi
@@ -284,13 +277,24 @@ mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
 put_root /dev/vda2
 mkdir -p /mnt/efi
 mount /dev/vda1 /mnt/efi
-""",
-    files={
-        "/etc/fstab": """\
+"""
+FSTAB_WITH_ESP = """\
 LABEL=root  /  ext4  errors=remount-ro  0  1
 LABEL=ESP  /efi  vfat  umask=0077  0  1
 LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
-""",
+"""
+
+# Its root file system has another name on the new disk, for which its initramfs has no driver: the copy beside the
+# entry has to be renewed, by hooks of Debian that would take the parameters of the rescue system.
+SYSTEMD_BOOT = Design(
+    name="systemd-boot",
+    drives=[Drive("system", 4096)],
+    firmware="uefi",
+    boot_entry=False,
+    packages=["systemd-boot"],
+    storage=ON_ESP,
+    files={
+        "/etc/fstab": FSTAB_WITH_ESP,
         "/etc/kernel/cmdline": f"root=/dev/vda2 rw console=ttyS0 {PARAMETERS}\n",
     },
     settle="""
@@ -400,24 +404,9 @@ UKI_OF_DRACUT = Design(
     certificate=CERTIFICATE,
     packages=["systemd-boot", "sbsigntool", "binutils"],
     dracut=True,
-    storage="""
-sfdisk --quiet /dev/vda <<END
-label: gpt
-size=256MiB, type=uefi
-type=linux
-END
-udevadm settle
-mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
-put_root /dev/vda2
-mkdir -p /mnt/efi
-mount /dev/vda1 /mnt/efi
-""",
+    storage=ON_ESP,
     files={
-        "/etc/fstab": """\
-LABEL=root  /  ext4  errors=remount-ro  0  1
-LABEL=ESP  /efi  vfat  umask=0077  0  1
-LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
-""",
+        "/etc/fstab": FSTAB_WITH_ESP,
         "/etc/dracut.conf.d/machine.conf": """\
 hostonly="yes"
 hostonly_cmdline="no"

@@ -263,9 +263,15 @@ def test_the_backup_of_a_clone_is_not_written_over(tmp_path: Path, monkeypatch: 
 
 
 @needs_loaders
-@pytest.mark.parametrize("other", [{"computed": "other"}, {"computed": "same", "public_key": "second"}])
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"computed": "other"}, "identity same, this one is other"),
+        ({"computed": "same", "public_key": "second"}, "of the same identity, with another key"),
+    ],
+)
 def test_the_image_of_a_clone_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Mapping[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Mapping[str, str], told: str
 ) -> None:
     """In a place that both share, also without a backup; its own image a machine replaces."""
 
@@ -282,7 +288,7 @@ def test_the_image_of_a_clone_is_not_replaced(
         rear_output_iso.copy_image(run)
     subprocess.run(["sha256sum", "--check", "--strict", "rear-web1.iso.sha256"], cwd=tmp_path / "copies", check=True)
     be(**other)
-    with pytest.raises(Refused, match=r"rear-web1\.iso in OUTPUT_URL is the rescue image of another machine"):
+    with pytest.raises(Refused, match=rf"rear-web1\.iso in OUTPUT_URL is the rescue image of another machine \({told}"):
         rear_output_iso.check_places(make_run(tmp_path, conf))
     (tmp_path / "copies/rear-web1.iso.sha256").unlink()
     rear_output_iso.check_places(make_run(tmp_path, conf))

@@ -41,6 +41,13 @@ def may_be_one(one: str, other: str) -> bool:
     return not (one and other) or one == other
 
 
+def told_apart(other: str, own: str) -> str:
+    """How another machine of the same name is told from this one, by their numbers."""
+    if other == own:
+        return "of the same identity, with another key, as a clone has"
+    return f"identity {other}, this one is {own}"
+
+
 def kept(identity: str, here: str) -> str:
     """What to put into the file of a machine that is to keep its number on this hardware."""
     return json.dumps({"identity": identity, "on": here}) + "\n"

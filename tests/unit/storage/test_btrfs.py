@@ -15,7 +15,7 @@ from rear_core.storage.inventory import read_devices
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mount import Mount
 from rear_core.storage.technologies.btrfs import Btrfs, Subvolume, within
-from rear_core.storage.technologies.btrfs.capture import (
+from rear_core.storage.technologies.btrfs.snapshots import (
     ORIGIN_GONE,
     RECEIVED,
     read_identities,

@@ -19,7 +19,7 @@ from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.media.rescue_iso import epoch
 from rear_core.places.delivery import beside, checksum, put_in_place
 from rear_core.places.place import Place
-from rear_core.system.identity import may_be_one
+from rear_core.system.identity import may_be_one, told_apart
 
 MIB = 1 << 20
 # What a rescue system has needed so far; the exact number is known when it is packed.
@@ -141,8 +141,7 @@ def check_published(run: Run, place: Place, name: str) -> None:
     machine, signer = ("" if word == NOTHING else word for word in found.groups()) if found else ("", "")
     if not may_be_one(machine, identity(run)) or signature.is_other(signer, signature.known_marks(run)):
         raise Refused(
-            f"{name} in OUTPUT_URL is the rescue image of another machine (identity {machine}, this one is"
-            f" {identity(run)})",
+            f"{name} in OUTPUT_URL is the rescue image of another machine ({told_apart(machine, identity(run))})",
             "set ISO_PREFIX or another OUTPUT_URL; or if it is of this machine on other hardware, remove it by hand",
         )
 

@@ -16,7 +16,7 @@ from rear_core.archive.repository import identity
 from rear_core.media.menu import boot_menu
 from rear_core.places.delivery import checksum
 from rear_core.places.place import Place
-from rear_core.system.identity import may_be_one
+from rear_core.system.identity import may_be_one, told_apart
 from rear_core.template import render
 
 from .loaders import Loader, files_of, find_loaders, what_to_install
@@ -202,11 +202,8 @@ def warn_of_others(run: Run, place: Place) -> None:
     """Name other machines that have their rescue systems in the folder of this one."""
     own, keys = identity(run), signature.known_marks(run)
     for other in sorted({each.machine for each in versions(run, place) if not each.is_of(own, keys)}):
-        of = f"identity {other}, this one is {own}"
-        if other == own:
-            of = "of the same identity, with another key, as a clone has"
         run.report.warn(
-            f"{home(run)} on the server has rescue systems of another machine ({of}):"
+            f"{home(run)} on the server has rescue systems of another machine ({told_apart(other, own)}):"
             " they stay; PXE_PREFIX gives each a folder of its own"
         )
 

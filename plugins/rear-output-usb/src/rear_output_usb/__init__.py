@@ -85,6 +85,7 @@ def check_disk(run: Run) -> None:
     from rear_core.archive.repository import identity
     from rear_core.archive.signature import known_marks
     from rear_core.places.room import check_room, check_writable
+    from rear_core.system.identity import told_apart
 
     from .stick import find_stick, opened
     from .versions import of_machine, others
@@ -92,9 +93,7 @@ def check_disk(run: Run) -> None:
     stick = find_stick(run)
     with opened(run, stick) as root:
         for other in others(root, run.system.hostname, identity(run), known_marks(run)):
-            of = f"identity {other.machine}, this one is {identity(run)}"
-            if other.machine == identity(run):
-                of = "of the same identity, with another key, as a clone has"
+            of = told_apart(other.machine, identity(run))
             run.report.warn(
                 f"another machine called {run.system.hostname} has rescue systems on the USB disk ({of}):"
                 " they stay, and the menu names both; if it was this machine on other hardware or with a lost key,"

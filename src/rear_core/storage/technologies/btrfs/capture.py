@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rear_core.contents import Contents
@@ -15,21 +15,13 @@ from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Item, Layout
 from rear_core.storage.survey import Survey, names
 
-# Subvolumes that a container engine makes as it needs them.
-CONTAINERS = ("/docker/btrfs/subvolumes/", "/containers/storage/btrfs/subvolumes/")
+from .snapshots import LISTING, read_identities, read_subvolumes, read_uuid, sorted_out, unoriginal
 
 # How deep folders that are not copied on write are looked for, as /var/lib/libvirt/images.
 DEPTH = 4
 
 # Flags that are set when something is first used.
 BY_USE = ("BIG_METADATA", "COMPRESS_LZO", "COMPRESS_ZSTD", "DEFAULT_SUBVOL", "FREE_SPACE_TREE_VALID")
-
-# What snapper keeps there is a snapshot, also the first one, which the installation made as a plain subvolume.
-SNAPPER = re.compile(r"(^|/)\.snapshots/\d+/snapshot$")
-
-# Why a snapshot is lost with its disk.
-ORIGIN_GONE = "a snapshot of what is no longer there or not described"
-RECEIVED = "a snapshot that was received from elsewhere"
 
 
 @dataclass(frozen=True)
@@ -269,89 +261,12 @@ def read_profiles(text: str) -> dict[str, str]:
     return {kind: profile.lower() for kind, profile in re.findall(r"^([\w+]+), (\w+):", text, re.MULTILINE)}
 
 
-def read_subvolumes(text: str) -> list[tuple[int, str, str]]:
-    """Number, UUID of the subvolume it is a snapshot of ("" for none) and path from the top.
-
-    >>> sh.query("btrfs", "subvolume", "list", "-p", "-q", "-a", "/")
-    ID 256 gen 7 parent 5 top level 5 parent_uuid -                                    path @
-    ID 258 gen 7 parent 5 top level 5 parent_uuid 253f7859-2271-3548-b0bb-3454ce4b870e path <FS_TREE>/snap1
-    """
-    found = re.findall(r"^ID (\d+) .* parent_uuid (\S+)\s+path (?:<FS_TREE>/)?(.*)$", text, re.MULTILINE)
-    return [(int(number), "" if parent == "-" else parent, path) for number, parent, path in found]
-
-
-def read_identities(text: str) -> dict[int, tuple[str, bool]]:
-    """The UUID of each subvolume by its number, and whether it was received from elsewhere.
-
-    >>> sh.query("btrfs", "subvolume", "list", "-u", "-R", "-a", "/")
-    ID 256 gen 7 top level 5 received_uuid -        uuid 253f7859-2271-3548-b0bb-3454ce4b870e path @
-    """
-    found = re.findall(r"^ID (\d+) .* received_uuid (\S+)\s+uuid (\S+)\s+path ", text, re.MULTILINE)
-    return {int(number): (uuid, received != "-") for number, received, uuid in found}
-
-
-def read_uuid(text: str) -> str:
-    """The UUID of one subvolume, as of the top, which no list has.
-
-    >>> sh.query("btrfs", "subvolume", "show", "/")
-    /
-            Name: 			<FS_TREE>
-            UUID: 			1e8b5c7f-3a0d-4c56-9a53-6c1d2f0b9f11
-            Parent UUID: 		-
-    """
-    found = re.search(r"^\s*UUID:\s+(\S+)", text, re.MULTILINE)
-    return found[1] if found else ""
-
-
-def unoriginal(
-    snapshots: Mapping[int, str], identities: Mapping[int, tuple[str, bool]], described: Collection[str]
-) -> dict[int, str]:
-    """Why snapshots hold what no described subvolume has, by number; all others show what was in one of those.
-
-    `snapshots` are the read-only ones, with the UUID of what each was taken of, "" for the first one of snapper;
-    `described` are the UUIDs of what is. A snapshot of a snapshot shows the same as that.
-    """
-    known, waiting = {*described}, dict(snapshots)
-    while True:
-        shown = [
-            number
-            for number, origin in waiting.items()
-            if not origin or (origin in known and not identities.get(number, ("", False))[1])
-        ]
-        for number in shown:
-            del waiting[number]
-            known |= {identities[number][0]} if number in identities else set()
-        if not shown:
-            break
-    # What was received began as a snapshot of what was received before, and was filled then.
-    return {n: RECEIVED if identities.get(n, ("", False))[1] else ORIGIN_GONE for n in waiting}
-
-
-def sorted_out(
-    rows: Iterable[tuple[int, str, str]], read_only: Collection[int], needed: Collection[str]
-) -> tuple[list[tuple[int, str]], dict[int, str], list[str]]:
-    """Subvolumes with files of their own by number and path, read-only snapshots with the UUIDs of their origins, and
-    the paths of those of container engines; `needed` are paths that the system runs from."""
-    kept: list[tuple[int, str]] = []
-    snapshots: dict[int, str] = {}
-    containers: list[str] = []
-    for number, origin, path in rows:
-        if any(part in f"/{path}" for part in CONTAINERS):
-            containers.append(path)
-        elif number in read_only and (origin or SNAPPER.search(path)) and path not in needed:
-            snapshots[number] = origin
-        else:
-            kept.append((number, path))
-    return kept, snapshots, containers
-
-
 def _subvolumes(survey: Survey, id: str, devices: Sequence[Device], mount: str, default: str) -> Iterator[Subvolume]:
     """The subvolumes, without those that container engines made, and without read-only snapshots, unless the system
     runs from them. A snapshot that can be written to is a subvolume like any other: it has files of its own."""
-    listing = ("btrfs", "subvolume", "list", "-p", "-q", "-a")
     lost = f"{mount}: the subvolumes of this Btrfs are unknown"
-    rows = read_subvolumes(survey.ask(*listing, mount, lost=lost))
-    read_only = {number for number, _, _ in read_subvolumes(survey.ask(*listing, "-r", mount, lost=lost))}
+    rows = read_subvolumes(survey.ask(*LISTING, mount, lost=lost))
+    read_only = {number for number, _, _ in read_subvolumes(survey.ask(*LISTING, "-r", mount, lost=lost))}
     needed = {default} | {m.options.partition("subvol=/")[2].split(",")[0] for m in survey.mounts}
     kept, snapshots, containers = sorted_out(rows, read_only, needed)
     for path in containers:

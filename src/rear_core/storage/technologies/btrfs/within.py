@@ -13,10 +13,9 @@ from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Layout
 from rear_core.storage.mount import Mount
 
-from .capture import Btrfs, Subvolume, read_identities, read_subvolumes, read_uuid, sorted_out, unoriginal
+from .capture import Btrfs, Subvolume
+from .snapshots import LISTING, read_identities, read_subvolumes, read_uuid, sorted_out, unoriginal
 from .unseen import look
-
-LISTING = ("btrfs", "subvolume", "list", "-p", "-q", "-a")
 
 
 def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:
