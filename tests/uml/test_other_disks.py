@@ -460,6 +460,22 @@ def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, k
     assert answer.status == 0, answer.output
 
 
+def test_what_cannot_be_looked_into_does_not_count_as_empty(lab: Lab) -> None:
+    lab.plug(f"{SYSTEM}\np=${{d}}2\n{EMPTY['array']}")
+    lab.configure()
+    assert "destroys" not in lab.describe()
+    lab.shuffle()
+    before = lab.checksums()
+    hold = f"import os, time; os.open({PART!r}, os.O_RDONLY | os.O_EXCL); print('held', flush=True); time.sleep(600)"
+    lab.guest.check(
+        f"{PYTHON} -c {shlex.quote(hold)} >/run/held & echo $! >/run/holder; until [ -s /run/held ]; do :; done"
+    )
+    answer = lab.recreate()
+    lab.guest.check("kill $(cat /run/holder); rm /run/held")
+    assert "the data on the disk would be lost, and this run is unattended" in answer.output, answer.output
+    assert lab.checksums() == before
+
+
 def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> None:
     lab.plug("true")
     lab.plug(

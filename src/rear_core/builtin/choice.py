@@ -21,7 +21,7 @@ from ..storage.command import Site
 from ..storage.disk import BLANK, Disk
 from ..storage.fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
-from ..storage.inventory import Device, begins_empty, is_part, meaning, read_devices
+from ..storage.inventory import Device, begins_empty, is_part, meaning
 from ..storage.layout import Layout, LeftOut, make
 from ..storage.mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
 from ..storage.marks import mark
@@ -174,14 +174,13 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
     what would be recreated empty, as it was, and holds something by now, is lost."""
     stakes = at_stake(run, layout)
     machine = look(run, layout, stakes, lock=lock)
-    inside = _inside(run, layout, machine) if lock else {}
     were_empty = {
         content.items[0]
         for stake in stakes.values()
         for content in stake.contents
         if (content.fate, content.reason) == (REMADE, WAS_EMPTY)
     }
-    filled = _filled(run, layout, machine, were_empty | _blank_volumes(layout), start=lock)
+    inside, filled = _looked_inside(run, layout, machine, were_empty | _blank_volumes(layout), start=lock)
     if not filled:
         return _with(inside, machine), stakes
     given_up, site = run.settings["GIVE_UP"], Site(layout, {})
@@ -199,20 +198,25 @@ def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machin
     return _with(inside, look(run, layout, stakes, lock=lock)), stakes
 
 
-def _inside(run: Run, layout: Layout, machine: Machine) -> dict[str, frozenset[str]]:
-    """What lies in recorded volumes that do not run, by the paths of the disks that are here: somebody may have put
-    something else into one since."""
+def _looked_inside(
+    run: Run, layout: Layout, machine: Machine, were_empty: Collection[str], *, start: bool
+) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """What lies in recorded volumes that do not run, by the paths of the disks that are here, as somebody may have put
+    something else into one since; and the ids of those that are not empty any more. With `start` they run meanwhile."""
     kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
     here = {word for disk in machine.disks for word in disk.marks}
     site = Site(layout, {})
     gone = {disk.id for disk in layout.of(Disk) if not marks(layout, disk) & here}
-    known = make(item for item in layout if not gone & site.below(item.id))
-    if not any(kind.read_only and kind.read_only(item) for item in known for kind in kinds if type(item) in kind.items):
-        return {}
-    with readable(run.sh, known, kinds, run.report.log):
+    known = make(item for item in layout if start and not gone & site.below(item.id))
+    with readable(run.sh, known, kinds, run.report.log) as refused:
+        # One of which nothing is here, as after a recovery that was cut off, is no failure to look into it.
+        stuck = {item.id for item in refused if mark(getattr(item, "uuid", "")) in here}
+        for id in stuck:
+            run.report.warn(f"{layout[id]} does not start: rear does not know whether it is as it was")
         target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
-        found = present.look(run.sh, run.report.log, target, lock=False, include=include)
-    return {disk.path: disk.marks for disk in found.disks}
+        now = present.look(run.sh, run.report.log, target, lock=False, include=include) if known else machine
+        unknown = frozenset(id for id in were_empty if stuck & site.below(id))
+        return {disk.path: disk.marks for disk in now.disks}, unknown | _filled(run, layout, now, were_empty, kinds)
 
 
 def _with(inside: Mapping[str, frozenset[str]], machine: Machine) -> Machine:
@@ -226,24 +230,18 @@ def _blank_volumes(layout: Layout) -> set[str]:
     return {item.id for item in layout if item.may_be_blank and f"{BLANK}{item.place('')}" in marks}
 
 
-def _filled(run: Run, layout: Layout, machine: Machine, were_empty: Collection[str], *, start: bool) -> frozenset[str]:
-    """The ids of those file systems and volumes that are not empty any more; with `start`, also where what they lie in
-    has to run for as long as it is looked at."""
+def _filled(
+    run: Run, layout: Layout, machine: Machine, were_empty: Collection[str], kinds: Iterable[StorageKind]
+) -> frozenset[str]:
+    """The ids of those file systems and volumes that are here and hold something."""
     recorded = {id: layout[id] for id in were_empty}
     wanted = {item.uuid if isinstance(item, FileSystem) else id: id for id, item in recorded.items()}
-    site = Site(layout, {})
-
-    def seen(devices: Mapping[str, Device]) -> dict[str, Device]:
-        volumes = {item.place(""): item.id for item in layout if item.may_be_blank}
-        found = [device for device in devices.values() if not is_part(devices, device)]
-        names = {name: device for device in found for name in (device.uuid, volumes.get(device.path)) if name}
-        return {id: names[name] for name, id in wanted.items() if name in names}
-
-    hidden = {below for id in {*wanted.values()} - seen(machine.devices).keys() for below in site.below(id) if start}
-    kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
-    with readable(run.sh, make(item for item in layout if item.id in hidden), kinds, run.report.log):
-        devices = read_devices(run.sh, run.report.log) if hidden else machine.devices
-        return frozenset(id for id, device in seen(devices).items() if _holds_something(run, device, kinds))
+    volumes = {item.place(""): item.id for item in layout if item.may_be_blank}
+    found = [device for device in machine.devices.values() if not is_part(machine.devices, device)]
+    seen = {
+        wanted[name]: device for device in found for name in (device.uuid, volumes.get(device.path)) if name in wanted
+    }
+    return frozenset(id for id, device in seen.items() if _holds_something(run, device, kinds))
 
 
 def _holds_something(run: Run, device: Device, kinds: Iterable[StorageKind]) -> bool:

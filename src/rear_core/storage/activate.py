@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from ..shell import Shell
 from .command import Command, Site
 from .kinds import Starting, StorageKind, kind_of
-from .layout import Layout, make
+from .layout import Item, Layout, make
 from .plan import commands
 
 
@@ -22,11 +22,14 @@ def activate(layout: Layout, kinds: Sequence[StorageKind], starting: Starting) -
 
 
 @contextmanager
-def readable(sh: Shell, layout: Layout, kinds: Sequence[StorageKind], tell: Callable[[str], None]) -> Iterator[None]:
-    """A block in which that of a layout runs which can without anything being written.
+def readable(
+    sh: Shell, layout: Layout, kinds: Sequence[StorageKind], tell: Callable[[str], None]
+) -> Iterator[Sequence[Item]]:
+    """A block in which that of a layout runs which can without anything being written; yields what did not start.
 
     A closed LUKS volume is not opened, nor is anything started that would be written to.
     """
+    refused = []
     with ExitStack() as undo:
         for item in layout.order():
             read_only = kind_of(item, kinds).read_only
@@ -37,9 +40,13 @@ def readable(sh: Shell, layout: Layout, kinds: Sequence[StorageKind], tell: Call
             tell(f"start {item} read-only")
             # Where it is not there, as on a new disk, it is no failure.
             if sh.run(*argv, ok=(0, 1, 2, 5)).status == 0:
+                # A name that udev has not removed yet would pass for that of something that runs.
+                undo.callback(sh.run, "udevadm", "settle", "--timeout=60")
                 undo.callback(sh.run, *stop, ok=(0, 1, 2, 5))
                 sh.run("udevadm", "settle", "--timeout=60")
-        yield
+            else:
+                refused.append(item)
+        yield refused
 
 
 def mounting(
