@@ -23,7 +23,18 @@ from ..storage.fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Stake, g
 from ..storage.filesystem import FileSystem
 from ..storage.inventory import Device, begins_empty, is_part, meaning
 from ..storage.layout import Layout, LeftOut, make
-from ..storage.mapping import NONE, STRONG, Assignment, Match, assign, is_generic, marks, score, shared_serials
+from ..storage.mapping import (
+    NONE,
+    STRONG,
+    Assignment,
+    Match,
+    assign,
+    is_generic,
+    marks,
+    recorded_as,
+    score,
+    shared_serials,
+)
 from ..storage.marks import mark
 from ..storage.present import Machine, PresentDisk
 from ..storage.resize import minimum
@@ -108,10 +119,10 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         itself = any(score(item, disk, shared=shared)[0] >= STRONG for item, _ in recorded.values())
         named = not itself and meaning(machine.devices[disk.path], run.settings["EXCLUDE_DEVICES"])
         excluded = named or any(is_left_out(disk, entry, shared) for entry in layout.left_out)
-        reason = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
-        reason = reason or ("EXCLUDE_DEVICES names it" if excluded else "")
+        backup = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
+        locked = (disk.locked or backup if lock else "") or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
-        disks.append(replace(disk, locked=disk.locked or reason if lock else "", spared=spared))
+        disks.append(replace(disk, locked=locked, spared=spared))
     return replace(machine, disks=tuple(disks))
 
 
@@ -275,7 +286,9 @@ def replaced(layout: Layout, machine: Machine, assignment: Assignment, stakes: M
 def ask_for_empty(run: Run, disk: Disk, spare: Mapping[str, str]) -> str:
     """The blank disk on which the storage of a disk is recreated without its files, or `none`."""
     blank = [path for path, state in spare.items() if state == "blank"]
-    print(f"\n{visible(str(disk))} is not here, and the backup restores nothing that was on it", file=sys.stderr)
+    print(
+        f"\n{visible(recorded_as(disk))} is not here, and the backup restores nothing that was on it", file=sys.stderr
+    )
     question = f"Recreate its partitions and file systems, empty, on {' or '.join(blank)}? A path, or [none]: "
     return questions.choose(run, question, {"": NONE, NONE: NONE, "no": NONE, **{p: p for p in blank}}, quits=QUITS)
 
@@ -321,7 +334,7 @@ def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
     proposal = "" if holds else match.path
     default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
     keep = ", keep (to recreate only the rest)" if match.loses else ""
-    question = f"Which disk becomes {match.recorded}? A path{keep}, none, or quit{default}: "
+    question = f"Which disk becomes {recorded_as(match.recorded)}? A path{keep}, none, or quit{default}: "
     answer = questions.ask(run, question, quits=QUITS) or proposal
     if not answer or answer.lower() in questions.NO:
         raise Interrupted(QUITS)

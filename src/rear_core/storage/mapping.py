@@ -38,7 +38,7 @@ class Match:
     overwritten: bool = False
 
     def __str__(self) -> str:
-        return f"{self.recorded} -> {self.path or 'nothing'} ({', '.join(self.reasons)})"
+        return f"{recorded_as(self.recorded, self.path)} -> {self.path or 'nothing'} ({', '.join(self.reasons)})"
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Assignment:
     def disks(self) -> dict[str, str]:
         """The paths by the ids of the recorded disks, without those that are left out."""
         return {match.recorded.id: match.path for match in self.matches if match.path}
+
+
+def recorded_as(disk: Disk, path: str = "") -> str:
+    """A recorded disk in words; the name that its device had may be that of another one now, unless it is at `path`."""
+    return f"{disk}" if disk.device == path else f"{disk}".replace(f" ({disk.device})", f" (was {disk.device})")
 
 
 def assign(
@@ -103,11 +108,11 @@ def assign(
         for other in _others_known_by(here, disk, answered, recorded, known_marks, shared):
             problems += [_mistaken(disk, here, other)] if elsewhere else []
             if other.id in alone:
-                chosen = f"{here.path} was chosen for {disk}"
+                chosen = f"{here.path} was chosen for {recorded_as(disk)}"
                 found[other.id] = Match(other, reasons=(chosen,), sure=True, overwritten=True)
     taken = {match.path for match in found.values() if match.path}
     for path in sorted(taken):
-        if len(twice := [str(match.recorded) for match in found.values() if match.path == path]) > 1:
+        if len(twice := [recorded_as(match.recorded) for match in found.values() if match.path == path]) > 1:
             problems.append(f"{path} was chosen for {' and for '.join(twice)}")
     for match in _strong(recorded, present, known_marks, minimum, shared):
         if match.recorded.id not in found and match.path not in taken:
@@ -228,8 +233,8 @@ def _others_known_by(
 
 def _mistaken(disk: Disk, here: PresentDisk, other: Disk) -> str:
     return (
-        f"{here.path} was chosen for {disk}, but it is {other} now, and {disk} has another name; if {here.path} is to"
-        f" be overwritten, add {other.wwn or other.serial or other.device}=none"
+        f"{here.path} was chosen for {recorded_as(disk)}, but it is {recorded_as(other)} now, and {recorded_as(disk)} "
+        f"has another name; if {here.path} is to be overwritten, add {other.wwn or other.serial or other.device}=none"
     )
 
 
@@ -238,9 +243,11 @@ def _answered(recorded: Sequence[Disk], answers: Mapping[str, str], problems: li
         found = [d for d in recorded if name in (d.id, d.id.partition(":")[2], d.wwn, d.device)]
         found = found or [d for d in recorded if name == d.serial]
         if not found:
-            problems.append(f"no disk {name} is recorded, there are {', '.join(map(str, recorded))}")
+            problems.append(f"no disk {name} is recorded, there are {', '.join(map(recorded_as, recorded))}")
         elif len(found) > 1:
-            problems.append(f"{name} is the serial number of {' and of '.join(map(str, found))}: name a WWN or a path")
+            problems.append(
+                f"{name} is the serial number of {' and of '.join(map(recorded_as, found))}: name a WWN or a path"
+            )
         else:
             yield found[0], answer
 
@@ -252,11 +259,11 @@ def _explicit(
         return Match(disk, reasons=("left out, as requested",), sure=True)
     present = by_path.get(answer)
     if present is None:
-        problems.append(f"there is no disk {answer}, which was chosen for {disk}")
+        problems.append(f"there is no disk {answer}, which was chosen for {recorded_as(disk)}")
     elif present.locked:
-        problems.append(f"{answer} was chosen for {disk}, but {present.locked}")
+        problems.append(f"{answer} was chosen for {recorded_as(disk)}, but {present.locked}")
     elif present.size < minimum[disk.id]:
-        problems.append(f"{answer} was chosen for {disk}, but {_too_small(present, minimum[disk.id])}")
+        problems.append(f"{answer} was chosen for {recorded_as(disk)}, but {_too_small(present, minimum[disk.id])}")
     return Match(disk, answer, 100, ("as chosen",), sure=True)
 
 
@@ -353,7 +360,7 @@ def _no_place(disk: Disk, minimum: int, others: Sequence[PresentDisk]) -> str:
         if reason or not _may_be_guessed(present):
             reason = reason or f"{present.spared or 'a removable disk'}: rear uses it only if you name it"
             reasons.append(f"{present.path}: {reason}")
-    return f"no disk can replace {disk}" + (f" ({'; '.join(reasons)})" if reasons else "")
+    return f"no disk can replace {recorded_as(disk)}" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
 def _too_small(present: PresentDisk, minimum: int) -> str:

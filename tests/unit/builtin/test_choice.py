@@ -152,7 +152,7 @@ def test_a_tie_is_a_question_with_the_first_blank_disk_as_its_default(
     assignment, *_ = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vda", "disk:B": "/dev/vdc"}
     said = capsys.readouterr().err
-    assert "Which disk becomes disk A (/dev/sda)? A path, none, or quit [/dev/vda]: " in said
+    assert "Which disk becomes disk A (was /dev/sda)? A path, none, or quit [/dev/vda]: " in said
     assert "also here: /dev/vdc (blank)" in said
     assert "Not possible: there is no disk /dev/none" in said
 
@@ -176,7 +176,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     here = run(machine(node("vda", 1, serial="A")), tmp_path)
     with pytest.raises(Refused) as refused:
         decide(here, layout())
-    assert "disk A (/dev/sda)" in refused.value.message and "disk B (/dev/sdb)" in refused.value.message
+    assert "disk A (was /dev/sda)" in refused.value.message and "disk B (was /dev/sdb)" in refused.value.message
     assert "1 GiB, the recovery needs 10 GiB" in refused.value.message
 
 
@@ -200,6 +200,8 @@ def test_what_is_locked(tmp_path: Path, disk: dict[str, Any], mounts: dict[str, 
 def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(tmp_path: Path) -> None:
     here = run(machine(node("vda", serial="A"), node("vdb")), tmp_path, EXCLUDE_DEVICES=("/dev/vd?",))
     assert [disk.locked for disk in look(here, layout()).disks] == ["", "EXCLUDE_DEVICES names it"]
+    # Nor does the plan take it that is asked for on the running machine.
+    assert [disk.locked for disk in look(here, layout(), lock=False).disks] == ["", "EXCLUDE_DEVICES names it"]
 
 
 def test_a_multipath_disk_without_paths_is_locked_and_never_read(tmp_path: Path) -> None:
@@ -578,9 +580,9 @@ def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) ->
     stakes = at_stake(here, other(WINDOWS))
     assignment, *_ = decide(here, other(WINDOWS))
     assert list(destinies(assignment, stakes)) == [
-        "taken: disk A (/dev/sda) -> /dev/vda (same serial number, it holds what is recorded for this disk,"
+        "taken: disk A (was /dev/sda) -> /dev/vda (same serial number, it holds what is recorded for this disk,"
         " same size): saved: /",
-        "left alone: disk B (/dev/sdb) -> nothing (nothing on it is restored: ntfs on /dev/sdb"
+        "left alone: disk B (was /dev/sdb) -> nothing (nothing on it is restored: ntfs on /dev/sdb"
         " (the ntfs on it is not described))",
     ]
 

@@ -184,7 +184,7 @@ def test_a_locked_disk_is_never_taken() -> None:
     found = matched([A], [stick])
     assert not found.matches and "rescue media" in found.problems[0]
     found = matched([A], [stick], {"AAA": "/dev/sda"})
-    assert found.problems == (f"/dev/sda was chosen for disk AAA (/dev/sda), but {stick.locked}",)
+    assert found.problems == (f"/dev/sda was chosen for disk AAA (was /dev/sda), but {stick.locked}",)
 
 
 def test_a_removable_disk_is_taken_only_when_it_is_named() -> None:
@@ -215,7 +215,7 @@ def test_an_answer_decides() -> None:
     [
         ({"CCC": "/dev/vda"}, "no disk CCC is recorded"),
         ({"AAA": "/dev/vdz"}, "there is no disk /dev/vdz"),
-        ({"AAA": "/dev/vda", "BBB": "/dev/vda"}, "/dev/vda was chosen for disk AAA (/dev/sda) and for disk BBB"),
+        ({"AAA": "/dev/vda", "BBB": "/dev/vda"}, "/dev/vda was chosen for disk AAA (was /dev/sda) and for disk BBB"),
         ({"AAA": "/dev/vdc"}, "1 GiB, the recovery needs 10 GiB"),
     ],
 )
