@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ..storage.references import NamingFile, Reader, Reference, Table, at, on_demand, table_lines
+from ..storage.references import NamingFile, Reader, Reference, Table, at, mapped, on_demand, table_lines
 
 if TYPE_CHECKING:
     from ..boot.loader import BootLoader
@@ -34,8 +35,8 @@ def naming_files(kinds: Sequence[StorageKind], loaders: Iterable[BootLoader]) ->
     words = optional_words(kinds)
     of_loaders = dict.fromkeys(loader.naming_files for loader in loaders if loader.naming_files)
     return [
-        NamingFile("/etc/integritytab", integritytab, Table(4, "-", INTEGRITYTAB)),
-        NamingFile("/etc/veritytab", veritytab, Table(5, "-", VERITYTAB)),
+        NamingFile("/etc/integritytab", integritytab, Table(4, "-"), partial(mapped, lines=INTEGRITYTAB)),
+        NamingFile("/etc/veritytab", veritytab, Table(5, "-"), partial(mapped, lines=VERITYTAB)),
         *(file for kind in kinds for file in kind.naming_files),
         *(NamingFile(pattern, words) for pattern in KERNEL_WORDS),
         *(NamingFile(pattern, dracut_conf(words)) for pattern in DRACUT_CONF),

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from .. import recovered
-from ..storage.references import NamingFile, Reference, at
+from ..storage.references import NamingFile, Reference
 from ..storage.spared import SYSTEM
 from .devices import Storage, decoded
 
@@ -47,14 +47,14 @@ def fstab_targets(target: Path) -> list[str]:
 
 
 def opened_at_start(target: Path, storage: Storage, naming: Iterable[NamingFile]) -> frozenset[str]:
-    """The names below /dev/mapper that the system makes by its tables as it starts, of devices that are here."""
+    """The names that the system makes by its configuration as it starts, of devices that are here."""
     found: set[str] = set()
-    tables = [(file.pattern, file.table.opens) for file in naming if file.table and file.table.opens]
-    for name, lines in tables:
-        path = recovered.inside(target, name)
-        for line in lines.finditer(recovered.read(path) if path.is_file() else ""):
-            if all(one.value in found or storage.now(one.tag, one.value) for one in at(line, "device", False)):
-                found.add(f"/dev/mapper/{line['name']}")
+    for file in naming:
+        path = recovered.inside(target, file.pattern)
+        text = recovered.read(path) if file.makes and path.is_file() else ""
+        for name, parts in file.makes(text) if file.makes else ():
+            if all(one.value in found or storage.now(one.tag, one.value) for one in parts):
+                found.add(name)
     return frozenset(found)
 
 

@@ -7,7 +7,7 @@ Files are read in their own syntax; whoever replaces a name leaves comments, ord
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
@@ -35,24 +35,25 @@ Reader = Callable[[str], Iterable[Reference]]
 @dataclass(frozen=True)
 class Table:
     """How lines of a table are: each with its options in the field of that number, and `filler` for a field that is
-    empty. `opens` are the lines of which systemd makes devices below /dev/mapper by their group `name`."""
+    empty."""
 
     options: int
     filler: str
-    opens: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True)
 class NamingFile:
     """Files of the recovered system that name devices: a pattern of their paths, and what finds the names in a text.
 
-    The lines of a `table` can be given `nofail`, so that the system starts without their devices. `whole` makes a text
+    The lines of a `table` can be given `nofail`, so that the system starts without their devices. `makes` finds the
+    names of devices that the system makes by them as it starts, each with what it makes them of. `whole` makes a text
     that was changed what its reader takes.
     """
 
     pattern: str
     read: Reader
     table: Table | None = None
+    makes: Callable[[str], Iterable[tuple[str, Sequence[Reference]]]] | None = None
     whole: Callable[[str], str] = str
 
 
@@ -61,6 +62,12 @@ def table_lines(needed: int, *names: str) -> re.Pattern[str]:
     fields = [rf"(?P<{name}>[^#\s]\S*)" for name in names]
     more = "".join(rf"(?:[ \t]+{field})?" for field in fields[needed:])
     return re.compile(r"^[ \t]*" + r"[ \t]+".join(fields[:needed]) + more, re.MULTILINE)
+
+
+def mapped(text: str, lines: re.Pattern[str]) -> Iterator[tuple[str, Sequence[Reference]]]:
+    """The devices below /dev/mapper that systemd makes by the lines of a table, `name device`."""
+    for line in lines.finditer(text):
+        yield f"/dev/mapper/{line['name']}", [*at(line, "device", False)]
 
 
 def on_demand(line: re.Match[str]) -> bool:

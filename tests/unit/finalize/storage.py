@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from rear_core.finalize.devices import Device, Storage
@@ -65,12 +65,18 @@ DEVICES = (
 )
 
 
-def storage(changed: Mapping[str, str] | None = None) -> Storage:
-    """The machine made again, on /dev/vda and /dev/vdb; identifiers that could not be kept are changed."""
+def storage(changed: Mapping[str, str] | None = None, without_names: Collection[str] = ()) -> Storage:
+    """The machine made again, on /dev/vda and /dev/vdb; identifiers that could not be kept are changed, and some names
+    are on no device."""
     changed = dict(changed or {})
     disks = {"disk:one": "/dev/vda", "disk:two": "/dev/vdb"}
     devices = [
-        replace(found, tags={tag: changed.get(value, value) for tag, value in found.tags.items()}) for found in DEVICES
+        replace(
+            found,
+            names=found.names.difference(without_names),
+            tags={tag: changed.get(value, value) for tag, value in found.tags.items()},
+        )
+        for found in DEVICES
     ]
     made = without(LAYOUT, {"disk:left"})
     return Storage(LAYOUT, Rebuilt(Site(made, disks), disks, changed), devices)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from rear_core.finalize import leftovers
-from unit.finalize.storage import ROOT, SWAP, storage
+from rear_core.finalize.names import naming_files
+from rear_core.finalize.references import opened_at_start
+from rear_core.storage.technologies import CORE_KINDS
+from unit.finalize.storage import ARRAY, ROOT, SWAP, storage
 
 NEW = "99999999-9999-9999-9999-999999999999"
 
@@ -79,3 +82,25 @@ def test_only_texts_of_persons_are_read(tmp_path: Path) -> None:
 def test_what_the_start_opens_is_not_stale(tmp_path: Path) -> None:
     put(tmp_path, "etc/x.conf", "/dev/sda1\n")
     assert leftovers.find(tmp_path, storage(), opened={"/dev/sda1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("conf", "stale"),
+    [
+        (f"ARRAY /dev/md/data metadata=1.2 UUID={ARRAY} name=web1:data\n", []),
+        (f"# its name\narray /dev/md/data\n  uuid={ARRAY}\n", []),
+        (
+            "ARRAY /dev/md/data UUID=0:0:0:0\n",
+            ["/etc/mdadm/mdadm.conf, line 1: /dev/md/data, which is now /dev/md127; rear left it unchanged"],
+        ),
+        (f"ARRAY <ignore> UUID={ARRAY}\n", []),
+    ],
+)
+def test_the_name_of_an_array_in_mdadm_conf_is_one_that_the_start_gives_it(
+    tmp_path: Path, conf: str, stale: list[str]
+) -> None:
+    """The rescue system, of another name, has not given it."""
+    now = storage(without_names={"/dev/md/data"})
+    put(tmp_path, "etc/mdadm/mdadm.conf", conf)
+    opened = opened_at_start(tmp_path, now, naming_files(CORE_KINDS, ()))
+    assert [str(one) for one in leftovers.find(tmp_path, now, opened)] == stale

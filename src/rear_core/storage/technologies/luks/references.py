@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from rear_core import recovered
@@ -16,6 +17,7 @@ from rear_core.storage.references import (
     Table,
     at,
     kernel_words,
+    mapped,
     on_demand,
     table_lines,
 )
@@ -94,4 +96,4 @@ def _has(target: Path, name: str) -> bool:
     return recovered.inside(target, name).exists()
 
 
-FILES = (NamingFile("/etc/crypttab", crypttab, Table(4, "none", CRYPTTAB)),)
+FILES = (NamingFile("/etc/crypttab", crypttab, Table(4, "none"), partial(mapped, lines=CRYPTTAB)),)
