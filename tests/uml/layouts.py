@@ -36,12 +36,12 @@ KNOWN: dict[str, Refused | Said] = {
     "md raid1, first write-mostly": Said("members 0 were write-mostly", "mdadm sets the flag for all that come after"),
 }
 
-# One of each technology; the others take minutes.
+# One of each technology; the others take minutes. The machine with mirrors that is recovered as a whole has RAID 1 with
+# a bitmap, mirrored and thin volumes, which are not here for that reason.
 DAILY = {
-    "md raid1, 1.0, bitmap", "md raid5, spare, bitmap", "lvm raid5", "lvm thin",
-    "luks1 on a partition", "luks2 argon2id on md", "btrfs raid1 over two disks", "ext 4, bigalloc",
-    "xfs blocks of 1 KiB", "mbr with logical partitions and gaps", "gpt with odd numbers and attributes",
-    "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4",
-    "lvm cache", "lvm thin pool that is cached", "xfs external log", "vfat 32", "swap partition",
-    "labels that a shell would not like", "bcache, two devices with one cache", "bcache with a partition table",
+    "md raid5, spare, bitmap", "luks1 on a partition", "luks2 argon2id on md", "btrfs raid1 over two disks",
+    "ext 4, bigalloc", "xfs blocks of 1 KiB", "mbr with logical partitions and gaps",
+    "gpt with odd numbers and attributes", "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4", "lvm cache",
+    "lvm thin pool that is cached", "vfat 32", "swap partition", "labels that a shell would not like",
+    "bcache, two devices with one cache", "bcache with a partition table",
 }  # fmt: skip
