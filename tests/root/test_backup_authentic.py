@@ -85,6 +85,7 @@ def test_it_is_the_disk_that_is_read_and_not_what_the_kernel_remembers_of_it(
     """The disk damages what it takes, and the memory of the machine does not know."""
     monkeypatch.setattr(read_back, "BEHIND", 2 * MIB)
     monkeypatch.setattr(read_back, "STRIDE", MIB)
+    monkeypatch.setattr(read_back, "WAITING", MIB)
     image, mark, data = tmp_path / "disk", b"what the disk will not keep", bytearray(os.urandom(8 * MIB))
     data[6 * MIB : 6 * MIB + len(mark)] = mark
     image.touch()

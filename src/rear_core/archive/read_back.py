@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Thread
@@ -14,30 +14,40 @@ from .volumes import CHUNK, Checksum, Volume
 
 # Bytes: what was written a while ago, so that it is not read from the memory of a disk or server alone.
 BEHIND = 256 << 20
-# Bytes that are flushed and read at once.
+# Bytes that are read at once.
 STRIDE = 4 * CHUNK
+# Bytes that may wait in memory for a slow disk or server: what comes later would be read back later, when all is
+# written, and a machine that has much memory lets it wait there by the gigabyte.
+WAITING = 4 * CHUNK
 
 
 class ReadBack:
-    """The checksums of a file as it is read back, some way behind the one who writes it."""
+    """The checksums of a file as it is read back, some way behind the one who writes it.
+
+    One thread has it written out, another one reads what that has done.
+    """
 
     def __init__(self, path: Path, chunk_size: int = CHUNK) -> None:
         self._path = path
         self._checksum = Checksum(chunk_size)
         self._changed = Condition()
-        self._until = 0
+        self._size = 0
+        self._on_disk = 0
         self._ended = False
         self._error: OSError | None = None
 
     def written(self, size: int) -> None:
-        """So many bytes of it were written."""
-        if size - self._until >= BEHIND + STRIDE:
-            self._tell(size - BEHIND)
+        """So many bytes of it were written; returns when few of them are in memory alone."""
+        if size - self._size < WAITING // 4:
+            return
+        self._tell(size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._error or size - self._on_disk <= WAITING)
 
     def end(self, size: int) -> Volume:
         """What was read of all that was written, when it was read; raises `OSError`."""
         self._tell(size, ended=True)
-        self._thread.join()
+        self._join()
         if self._error:
             raise self._error
         return self._checksum.volume()
@@ -45,40 +55,68 @@ class ReadBack:
     @contextmanager
     def running(self) -> Iterator[ReadBack]:
         """A block in which it reads."""
-        self._thread = Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self._threads = [Thread(target=self._work, args=[work], daemon=True) for work in (self._write_out, self._read)]
+        for thread in self._threads:
+            thread.start()
         try:
             yield self
         finally:
             self._tell(0, ended=True)
-            self._thread.join()
+            self._join()
 
-    def _tell(self, until: int, *, ended: bool = False) -> None:
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _tell(self, size: int, *, ended: bool = False) -> None:
         with self._changed:
-            self._until, self._ended = until, ended
-            self._changed.notify()
+            self._size, self._ended = size, ended
+            self._changed.notify_all()
 
-    def _work(self) -> None:
+    def _work(self, work: Callable[[int], None]) -> None:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                while size := self._more():
-                    self._read(descriptor, min(STRIDE, size))
+                work(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self._error = error
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _write_out(self, descriptor: int) -> None:
+        ended = False
+        while not ended:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self._error or self._size > self._on_disk)
+                size, ended = self._size, self._ended or bool(self._error)
+            os.fdatasync(descriptor)
+            with self._changed:
+                self._on_disk = size
+                self._changed.notify_all()
+
+    def _read(self, descriptor: int) -> None:
+        while size := self._more():
+            self._take(descriptor, min(STRIDE, size))
 
     def _more(self) -> int:
         """Wait until there is something to read: so many bytes, 0 at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or self._until > self._checksum.size)
-            return max(0, self._until - self._checksum.size)
+            self._changed.wait_for(lambda: self._error or self._is_complete() or self._readable() >= STRIDE)
+            return 0 if self._error else max(0, self._readable())
 
-    def _read(self, descriptor: int, size: int) -> None:
+    def _is_complete(self) -> bool:
+        return self._ended and self._on_disk >= self._size
+
+    def _readable(self) -> int:
+        until = self._on_disk if self._ended else min(self._on_disk, self._size - BEHIND)
+        return min(until, self._size) - self._checksum.size
+
+    def _take(self, descriptor: int, size: int) -> None:
         begin = self._checksum.size
         # All of it: the kernel keeps what it holds in one piece with bytes beyond the range that it is told.
-        forget(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         buffer = memoryview(bytearray(BLOCK))
         while (done := self._checksum.size - begin) < size:
             count = os.preadv(descriptor, [buffer[: size - done]], begin + done)

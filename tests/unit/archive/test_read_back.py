@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ STEP = 10_000
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_back, "BEHIND", 300_000)
     monkeypatch.setattr(read_back, "STRIDE", 100_000)
+    monkeypatch.setattr(read_back, "WAITING", 50_000)
 
 
 def written(path: Path, harm: Callable[[int], None] = lambda _: None) -> Volume:
@@ -57,10 +60,41 @@ def test_damage_of_what_was_just_written_is_found(tmp_path: Path) -> None:
 def test_what_is_missing_is_an_error(tmp_path: Path) -> None:
     def harm(size: int) -> None:
         if size == len(DATA):
-            os.truncate(tmp_path / "file", 2_000_000)
+            os.truncate(tmp_path / "file", 2_900_000)
 
-    with pytest.raises(OSError, match="it has only 2000000 bytes"):
+    with pytest.raises(OSError, match="it has only 2900000 bytes"):
         written(tmp_path / "file", harm)
+
+
+def test_little_waits_in_memory_for_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is read back at the end is little as well."""
+    write_out, on_disk, size = os.fdatasync, 0, 0
+
+    def slowly(descriptor: int) -> None:
+        nonlocal on_disk
+        done = size
+        time.sleep(0.002)
+        write_out(descriptor)
+        on_disk = max(on_disk, done)
+
+    def look(written: int) -> None:
+        nonlocal size
+        size = written
+        waiting.append(written - on_disk)
+
+    waiting: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", slowly)
+    assert written(tmp_path / "file", look) == volume()
+    assert max(waiting) <= 50_000 + 2 * STEP
+
+
+def test_a_disk_that_fails_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        written(tmp_path / "file")
 
 
 def test_it_ends_with_a_backup_that_failed(tmp_path: Path) -> None:
