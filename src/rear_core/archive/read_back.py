@@ -37,19 +37,19 @@ class ReadBack:
         self._error: OSError | None = None
 
     def written(self, size: int) -> None:
-        """So many bytes of it were written; returns when few of them are in memory alone."""
+        """So many bytes of it were written; returns when few of them are in memory alone. Raises `OSError`."""
         if size - self._size < WAITING // 4:
             return
         self._tell(size)
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or self._error or size - self._on_disk <= WAITING)
+            self._changed.wait_for(lambda: self._error or size - self._on_disk <= WAITING)
+        self._check()
 
     def end(self, size: int) -> Volume:
         """What was read of all that was written, when it was read; raises `OSError`."""
         self._tell(size, ended=True)
         self._join()
-        if self._error:
-            raise self._error
+        self._check()
         return self._checksum.volume()
 
     @contextmanager
@@ -63,6 +63,10 @@ class ReadBack:
         finally:
             self._tell(0, ended=True)
             self._join()
+
+    def _check(self) -> None:
+        if self._error:
+            raise self._error
 
     def _join(self) -> None:
         for thread in self._threads:

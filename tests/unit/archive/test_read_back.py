@@ -88,13 +88,15 @@ def test_little_waits_in_memory_for_a_slow_disk(tmp_path: Path, monkeypatch: pyt
     assert max(waiting) <= 50_000 + 2 * STEP
 
 
-def test_a_disk_that_fails_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_ends_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    sizes: list[int] = []
     monkeypatch.setattr(os, "fdatasync", fail)
     with pytest.raises(OSError, match="Input/output error"):
-        written(tmp_path / "file")
+        written(tmp_path / "file", sizes.append)
+    assert len(sizes) < len(DATA) // STEP // 2
 
 
 def test_it_ends_with_a_backup_that_failed(tmp_path: Path) -> None:
