@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -26,6 +27,12 @@ CORE = "core"
 ORDER = (CORE, *KINDS)
 # What pluggy offers and rear does not honour: steps run in the order of their numbers, and every hook is asked alone.
 NOT_HONOURED = ("hookwrapper", "wrapper", "tryfirst", "trylast", "specname")
+# The hooks, and the type of what each yields, as in `Iterable[Step]`.
+HOOKS = {
+    name: re.findall(r"\w+", function.__annotations__["return"])[-1]
+    for name, function in vars(hookspecs).items()
+    if name.startswith("rear_")
+}
 # The first release of rear-core with each number of the contract.
 RELEASES = {1: "0.1"}
 # What the packages of this project bring, in lower case: what is not installed cannot be asked for its names. No other
@@ -120,6 +127,8 @@ def load(plugin: Found) -> Found:
 def api_problem(module: ModuleType) -> str:
     """Which core a plugin needs that was written for another contract, "" for one that was written for this."""
     wanted = getattr(module, "REAR_API", hookspecs.API)
+    if not isinstance(wanted, int):
+        return f"REAR_API is {wanted!r} and must be a whole number"
     if wanted == hookspecs.API:
         return ""
     known = f"rear-core {RELEASES[wanted]}" if wanted in RELEASES else "a newer rear-core"
@@ -131,8 +140,7 @@ def api_problem(module: ModuleType) -> str:
 
 def unknown_hooks(module: ModuleType) -> tuple[str, ...]:
     """The hooks that this core does not have, and the plugin says it can do without (`optionalhook`)."""
-    marked = {name: options for name, options in _marked(module) if options["optionalhook"]}
-    return tuple(sorted(name for name in marked if not hasattr(hookspecs, name)))
+    return tuple(sorted(name for name, options in _marked(module) if options["optionalhook"] and name not in HOOKS))
 
 
 def _marked(module: ModuleType) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -149,6 +157,9 @@ def hook_problem(module: ModuleType) -> str:
     for name, options in _marked(module):
         if asked := [option for option in NOT_HONOURED if options.get(option)]:
             return f"{name} uses {asked[0]}, which rear ignores: steps run in the order of their numbers"
+        if name not in HOOKS and not options["optionalhook"]:
+            near = difflib.get_close_matches(name, HOOKS, 1)
+            return f"unknown hook {name!r}" + (f", did you mean {near[0]}?" if near else ": this rear-core has none")
     trial = pluggy.PluginManager("rear")
     trial.add_hookspecs(hookspecs)
     try:
@@ -219,8 +230,15 @@ class Plugins:
             try:
                 result = impl.function(**{name: arguments[name] for name in impl.argnames})
                 for item in [result] if not isinstance(result, Iterable) else result:
-                    if item is not None:
-                        yield plugin, item
+                    if item is None:
+                        continue
+                    if HOOKS[hook] not in {base.__name__ for base in type(item).__mro__}:
+                        raise PluginError(
+                            f"{hook} of the plugin {plugin.label} ({plugin.distribution}) returned"
+                            f" {type(item).__name__}, not {HOOKS[hook]}",
+                            _advice(plugin),
+                        )
+                    yield plugin, item
             except (RearError, OSError):
                 raise
             except Exception as error:
@@ -285,8 +303,12 @@ def broken(plugin: Found, what: str, error: Exception) -> PluginError:
     """A fault of a plugin's own code, with whom to tell."""
     return PluginError(
         f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
-        f"update or remove {plugin.distribution}, and report this fault to its author",
+        _advice(plugin),
     )
+
+
+def _advice(plugin: Found) -> str:
+    return f"update or remove {plugin.distribution}, and report this fault to its author"
 
 
 def package_of(kind: str, name: str) -> str:

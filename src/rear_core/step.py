@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import PluginError
-
 if TYPE_CHECKING:
     from .run import Run
 
@@ -31,4 +29,4 @@ class Step:
 
     def __post_init__(self) -> None:
         if not 0 <= self.number <= 99:
-            raise PluginError(f"the step {self.title!r} has the number {self.number}, which is not 0 to 99")
+            raise ValueError(f"the step {self.title!r} has the number {self.number}, which is not 0 to 99")

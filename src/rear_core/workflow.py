@@ -12,7 +12,6 @@ from . import questions
 from .errors import (
     ConfigurationError,
     Interrupted,
-    PluginError,
     Problems,
     RearError,
     Refused,
@@ -57,10 +56,6 @@ def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
     for phase in phases:
         collected: list[tuple[tuple[int, int, str], PlannedStep]] = []
         for plugin, step in run.plugins.call_each(f"rear_{phase}", run=run):
-            if not isinstance(step, Step):
-                raise PluginError(
-                    f"rear_{phase} of {plugin.label} ({plugin.distribution}) returned {type(step).__name__}, not Step"
-                )
             place = (step.number, ORDER.index(plugin.kind), step.title)
             collected.append((place, PlannedStep(phase, plugin.label, step)))
         for index, step in enumerate(script_steps(run, phase)):

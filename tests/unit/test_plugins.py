@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.cli.session import declared_by_others, settings_of
+from rear_core.cli.show import show
 from rear_core.errors import PluginError
 from rear_core.plugins import Found, Plugins, discover, distribution_for, load
+from rear_core.run import Options
 
 HEADER = "from rear_core import Setting, Step, hookimpl\n"
 Install = Callable[..., list[Found]]
@@ -52,7 +55,8 @@ def test_discovery_imports_nothing(install: Install) -> None:
     [
         ("import no_such_module", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemExit(3)", "ends the program when imported"),
-        ("@hookimpl\ndef rear_prepare():\n    pass\n", "unknown hook 'rear_prepare'"),
+        ("@hookimpl\ndef rear_prepare():\n    pass\n", "unknown hook 'rear_prepare', did you mean rear_prep?"),
+        ("@hookimpl\ndef acme():\n    pass\n", "unknown hook 'acme': this rear-core has none"),
         ("@hookimpl\ndef rear_prep(machine):\n    pass\n", "{'machine'}"),
         ("def rear_prep(run):\n    pass\n", "rear_prep lacks @hookimpl"),
         ("", "implements no hook"),
@@ -60,6 +64,7 @@ def test_discovery_imports_nothing(install: Install) -> None:
             "REAR_API = 99\n",
             "written for version 99 of the plugin interface, but this rear-core has 1: it needs a newer rear-core",
         ),
+        ("REAR_API = '1'\n", "REAR_API is '1' and must be a whole number"),
         ("@hookimpl(hookwrapper=True)\ndef rear_prep():\n    yield\n", "rear_prep uses hookwrapper"),
         ("@hookimpl(tryfirst=True)\ndef rear_prep():\n    pass\n", "rear_prep uses tryfirst"),
     ],
@@ -132,6 +137,39 @@ def test_a_plugin_that_fails_when_asked_is_named(install: Install) -> None:
     plugins.add_extras(found)
     with pytest.raises(PluginError, match=r"rear_prep of the plugin extra ACME \(rear-extra-acme\) failed: TypeError"):
         plugins.call("rear_prep", run=None)
+
+
+@pytest.mark.parametrize(
+    ("hook", "yielded", "reason"),
+    [
+        ("rear_places", "'acme'", "returned str, not PlaceKind"),
+        ("rear_rescue_contents", "'acme'", "returned str, not Contents"),
+        ("rear_prep", "Step(120, 'Far', print)", "failed: ValueError: the step 'Far' has the number 120"),
+    ],
+)
+def test_a_plugin_that_yields_something_else_is_named(install: Install, hook: str, yielded: str, reason: str) -> None:
+    plugins = Plugins([])
+    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", f"@hookimpl\ndef {hook}():\n    yield {yielded}\n"))
+    with pytest.raises(PluginError) as caught:
+        plugins.call(hook, run=None)
+    assert f"{hook} of the plugin extra ACME (rear-extra-acme) {reason}" in caught.value.message
+    assert "rear-extra-acme" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [("1/0", "failed: ZeroDivisionError"), ("yield 'acme'", "failed: TypeError: it returned str")]
+)
+def test_the_settings_of_a_plugin_that_fails_are_asked_for_safely(install: Install, body: str, reason: str) -> None:
+    found = install("rear-extra-acme", "extra", "ACME", f"@hookimpl\ndef rear_settings():\n    {body}\n")
+    assert not declared_by_others(found, "ACME_SERVER")
+    with pytest.raises(PluginError, match=rf"rear_settings of the plugin extra ACME \(rear-extra-acme\) {reason}"):
+        settings_of(found[0])
+
+
+def test_a_plugin_without_a_docstring_is_shown(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = install("rear-extra-acme", "extra", "ACME", GOOD)
+    show(load(found), Options())
+    assert "hooks: rear_prep" in capsys.readouterr().out
 
 
 def test_a_broken_extra_is_kept_apart(install: Install) -> None:

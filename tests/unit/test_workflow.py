@@ -287,7 +287,9 @@ def test_step_by_step_a_step_runs_when_its_user_agrees(
 
 def test_a_hook_that_returns_no_steps_is_named(run: Run) -> None:
     run.plugins.take(plugin("extra", "e", rear_analyse_dr=lambda: ["not a step"]))
-    with pytest.raises(PluginError, match=r"rear_analyse_dr of extra e \(rear-extra-e\) returned str, not Step"):
+    with pytest.raises(
+        PluginError, match=r"rear_analyse_dr of the plugin extra e \(rear-extra-e\) returned str, not Step"
+    ):
         execute(run, WORKFLOW)
 
 

@@ -8,13 +8,13 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .. import builtin, log_files
 from ..errors import ExitCode, NoFamily, PluginError, RearError, Refused
 from ..interruption import interruptible
-from ..plugins import Found, Plugins, discover, how_to_install, load, package_of
+from ..plugins import Found, Plugins, broken, discover, how_to_install, load, package_of
 from ..report import Report, explanation
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate
@@ -92,13 +92,24 @@ def declared_by_others(found: Sequence[Found], name: str) -> bool:
 
     One site.conf may serve machines with different methods. Asked only for a name that nobody else knows.
     """
-    return any(setting.name == name or name in setting.aliases for plugin in found for setting in settings_of(plugin))
+    for plugin in found:
+        # One that fails when asked is not used here.
+        with suppress(PluginError):
+            if any(name in (setting.name, *setting.aliases) for setting in settings_of(plugin)):
+                return True
+    return False
 
 
 def settings_of(plugin: Found) -> list[Setting]:
-    """The settings that one plugin declares, none when it is broken."""
+    """The settings that one plugin declares, none when it cannot be imported; `PluginError` when it fails."""
     declare = getattr(load(plugin).module, "rear_settings", None)
-    return list(declare()) if declare else []
+    try:
+        settings = list(declare()) if declare else []
+        if strange := [type(setting).__name__ for setting in settings if not isinstance(setting, Setting)]:
+            raise TypeError(f"it returned {strange[0]}, not Setting")
+    except Exception as error:
+        raise broken(plugin, "rear_settings", error) from error
+    return settings
 
 
 def _without_hooks(run: Run) -> Iterator[str]:
@@ -118,10 +129,10 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
     if run.plugins.without_family and {"build", "finalize"} & set(WORKFLOWS.get(command, ())):
         raise run.plugins.without_family
     if run.plugins.broken:
-        broken = run.plugins.broken[0]
+        first = run.plugins.broken[0]
         raise PluginError(
-            f"the plugin {broken.label} of {broken.distribution} {broken.version} is broken: {broken.problem}",
-            f"update it, or pip uninstall {broken.distribution}",
+            f"the plugin {first.label} of {first.distribution} {first.version} is broken: {first.problem}",
+            f"update it, or pip uninstall {first.distribution}",
         )
     _check_folders(run)
     with run.undo, interruptible(run.undo):

@@ -164,7 +164,8 @@ def show(plugin: Found, options: Options) -> None:
     if plugin.problem or plugin.module is None:
         click.echo(visible(f"  broken: {plugin.problem}"))
         return
-    click.echo(f"  {(plugin.module.__doc__ or '').strip().splitlines()[0]}")
+    if text := (plugin.module.__doc__ or "").strip():
+        click.echo(f"  {text.splitlines()[0]}")
     alone = Plugins([])
     alone.take(plugin)
     callers = alone.manager.get_hookcallers(plugin.module) or []
