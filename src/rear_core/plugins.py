@@ -105,7 +105,8 @@ def _with_clash(plugin: Found, others: Iterable[Found]) -> Found:
     rivals = [
         other.distribution
         for other in others
-        if (other.kind, other.name) == (plugin.kind, plugin.name) and other.distribution != plugin.distribution
+        if (other.kind, other.name.lower()) == (plugin.kind, plugin.name.lower())
+        and other.distribution != plugin.distribution
     ]
     return replace(plugin, problem=f"{', '.join(rivals)} has the same name") if rivals else plugin
 

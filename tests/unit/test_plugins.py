@@ -92,9 +92,10 @@ def test_a_broken_plugin_that_is_not_selected_harms_nothing(install: Install) ->
     assert "rear_backup_bad" not in sys.modules
 
 
-def test_two_distributions_with_one_name_are_both_unusable(install: Install) -> None:
+@pytest.mark.parametrize("rival", ["ACME", "acme"])
+def test_two_distributions_with_one_name_are_both_unusable(install: Install, rival: str) -> None:
     install("rear-backup-acme", "backup", "ACME", GOOD)
-    found = install("rear-backup-rival", "backup", "ACME", GOOD)
+    found = install("rear-backup-rival", "backup", rival, GOOD)
     assert [plugin.problem for plugin in found] == [
         "rear-backup-rival has the same name",
         "rear-backup-acme has the same name",
