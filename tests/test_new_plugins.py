@@ -26,6 +26,7 @@ NEW = {
     "boot starter": "rear-boot-starter",
     "extra box": "rear-extra-box",
 }
+SKELETON = "rear-extra-box/src/rear_extra_box/skel/default"
 # The shortest, the longest, and one with all that a name may have.
 NAMES = ("a", "x" * 30, "X2-Go-9z")
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-plugin.md"
@@ -72,9 +73,18 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
         assert made.sh(f"rear plugins new {words}") == (
             f"Created {distribution}. Next: cd {distribution} && pip install --editable '.[test]' && pytest\n"
         )
+    made.sh(f"mkdir --parents {SKELETON}/root/.ssh && touch {SKELETON}/etc.conf {SKELETON}/root/.ssh/config")
     made.sh("pip wheel --wheel-dir wheels " + " ".join(f"./{name}" for name in NEW.values()))
     made.sh("pip install wheels/*.whl")
     return made
+
+
+def test_a_skeleton_tree_is_installed_with_its_hidden_files(workshop: Workshop) -> None:
+    (tree,) = workshop.path.glob("venv/lib/python*/site-packages/rear_extra_box/skel/default")
+    assert {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()} == {
+        "etc.conf",
+        "root/.ssh/config",
+    }
 
 
 @pytest.mark.parametrize("distribution", NEW.values())
@@ -95,7 +105,7 @@ def test_what_is_installed_is_tested_without_its_source(workshop: Workshop) -> N
     tested = workshop.sh(f"mkdir empty && cd empty && pytest {options} -rs -p no:cacheprovider")
     assert re.search(r"\d+ passed, \d+ skipped in", tested)
     for reason in (
-        "backup BOX: BOX_DIR is not set, and no fixture `supply` is at hand",
+        "backup BOX: BOX_DIR is not set, and no file test_conformance.py here has a fixture `supply`",
         "extra disks: no fixture `supply` gives machines or layouts with its storage",
         "extra starter: no fixture `supply` gives systems that it starts",
     ):

@@ -35,7 +35,7 @@ def recovery(harness: Harness) -> Ended:
 def successful(harness: Harness, ended: Ended) -> Ended:
     """A run that came to a good end."""
     if isinstance(ended.error, (ConfigurationError, ProgramMissing, Refused)) and not harness.supplied:
-        skip(harness.subject, f"{ended.error.message}, and no fixture `supply` is at hand")
+        skip(harness.subject, f"{ended.error.message}, and no file test_conformance.py here has a fixture `supply`")
     if ended.error:
         hint = "does the fixture `supply` give all that the plugin needs?"
         pytest.fail(f"its steps fail: {ended.error} ({ended.error.hint}); {hint}")
