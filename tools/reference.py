@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from importlib import metadata
@@ -29,19 +29,24 @@ from rear_core.cli.session import settings_of
 from rear_core.places.place import Place, PlaceKind
 from rear_core.places.url import Scheme, Url
 from rear_core.plugins import discover, load
+from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Setting, quote
 from rear_core.shell import Shell
 from rear_core.storage.command import Command, Site
+from rear_core.storage.inventory import Device
 from rear_core.storage.kinds import Starting, StorageKind
-from rear_core.storage.layout import Item
+from rear_core.storage.layout import Item, Layout
 from rear_core.storage.references import NamingFile, Reference, Table
 from rear_core.storage.resize import Sizes
+from rear_core.storage.survey import Survey
 from rear_core.workflow import WORKFLOWS
 
 DOCS = Path(__file__).parent.parent / "docs"
 # What makes a plugin of each kind active.
 SELECTED = {"backup": "BACKUP: {}", "output": "OUTPUT: {}", "os": "/etc/os-release, OS_FAMILY: {}", "extra": "always"}
+# What a plugin tells the user by.
+SAID = ("say", "detail", "warn", "log", "mask")
 # By how the names of their layouts begin, the first that fits.
 TECHNOLOGIES = {
     "md": "Linux software RAID (md)", "lvm": "LVM", "luks": "LUKS", "btrfs": "btrfs", "ext": "ext2, ext3, ext4",
@@ -67,8 +72,8 @@ what it asks its own. What else has to be done when the files are back, as with 
 hook `rear_finalize`.
 """
 BROUGHT_VALUES = (
-    StorageKind, Item, Starting, Site, Command, Sizes, BootLoader, Entry, NamingFile, Table, Reference, PlaceKind,
-    Place, Scheme, Url,
+    StorageKind, Survey, Device, Item, Layout, Starting, Site, Command, Sizes, BootLoader, Entry, NamingFile, Table,
+    Reference, PlaceKind, Place, Scheme, Url,
 )  # fmt: skip
 COMPARED = """\
 ## Compared only
@@ -183,8 +188,9 @@ def interface_page() -> str:
             continue
         parts += [f"## {name}\n", _markdown(inspect.getdoc(thing) or ""), ""]
         if is_dataclass(thing) and thing is not Run:
-            parts += [f"- `{field.name}`: {field.type}" for field in fields(thing)] + [""]
-    parts += ["## Members of a run\n", *_members(Run), "", "## Members of run.sh\n", *_members(Shell)]
+            parts += [*_fields(thing), ""]
+    parts += ["## Members of a run\n", *_fields(Run), *_members(Run), ""]
+    parts += ["## Members of run.report\n", *_members(Report, SAID), "", "## Members of run.sh\n", *_members(Shell)]
     return "\n".join(parts) + "\n"
 
 
@@ -194,9 +200,17 @@ def technologies_page() -> str:
     for thing in BROUGHT_VALUES:
         parts += [f"## {thing.__name__}\n", f"From `{thing.__module__}`. {_markdown(inspect.getdoc(thing) or '')}", ""]
         parts += [f"- `{name}`: {said}" for name, said in _class_variables(thing)]
-        parts += [f"- `{field.name}`: {field.type}" for field in (fields(thing) if is_dataclass(thing) else ())]
-        parts += [*_members(thing), ""]
+        parts += [*_fields(thing), *_members(thing), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _fields(thing: type) -> list[str]:
+    """The fields of a dataclass that are no business of its own."""
+    return (
+        [f"- `{field.name}`: {field.type}" for field in fields(thing) if field.name[0] != "_"]
+        if is_dataclass(thing)
+        else []
+    )
 
 
 def _class_variables(thing: type) -> Iterator[tuple[str, str]]:
@@ -213,16 +227,24 @@ def _class_variables(thing: type) -> Iterator[tuple[str, str]]:
             comment = []
 
 
-def _members(thing: type) -> Iterator[str]:
+def _members(thing: type, only: Collection[str] = ()) -> Iterator[str]:
     """The documented methods and properties of a class, with the first sentence about each."""
     for name, member in vars(thing).items():
+        if only and name not in only:
+            continue
         documented = inspect.getdoc(member)
         if name.startswith("_") or not documented or not isinstance(member, (FunctionType, property, cached_property)):
             continue
         first = " ".join(documented.split("\n\n")[0].split())
         arguments = ""
         if isinstance(member, FunctionType):
-            arguments = str(inspect.signature(member)).replace("'", "").replace("self, ", "").replace("(self)", "()")
+            arguments = (
+                str(inspect.signature(member))
+                .replace("''", '""')
+                .replace("'", "")
+                .replace("self, ", "")
+                .replace("(self)", "()")
+            )
         # A default that is a function has no name that stays the same.
         yield f"- `{name}{re.sub(' = <function [^>]*>(?: at [^>]*>)?', ' = ...', arguments)}`: {first}"
 

@@ -79,7 +79,7 @@ def rear_storage_kinds() -> Iterable[StorageKind]:  # type: ignore[empty-body]
 
 @hookspec
 def rear_boot_loaders() -> Iterable[BootLoader]:  # type: ignore[empty-body]
-    """Boot loaders that can be recognised on this machine and installed again on the recovered one.
+    """Boot loaders that can be recognized on this machine and installed again on the recovered one.
 
     ::
 

@@ -33,6 +33,8 @@ class Item:
     `id` names the thing itself and not where the kernel found it this time, so that the same machine has the
     same ids after its disks have swapped names. `needs` are ids of other items. `type` is the item's word in
     layout.json, `noun` what a sentence calls it.
+    An item with a block device has the path of that device in a field `device`, which is no part of a comparison: by
+    it rear finds what lies on the item.
     Fields declared with `field(compare=False)` are kept for the reader and are no part of a comparison.
     """
 

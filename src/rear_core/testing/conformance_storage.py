@@ -82,7 +82,10 @@ def test_what_runs_of_it_is_stopped_before_a_wipe(harness: Harness) -> None:
             commands = teardown(Machine(case.devices, (), frozenset(), ()), case.roots, case.kinds)
             wiped = next((number for number, one in enumerate(commands) if one.destroys), len(commands))
             assert stops[0] in commands[:wiped], f"{path} is stopped after something was erased"
-    assert not unseen, f"Supply.machines shows no device of {sorted(unseen)}: record a machine on which one runs"
+    assert not unseen, (
+        f"Supply.machines shows no device of {sorted(unseen)}: record a machine on which one runs, and have"
+        " `capture` put the path of its device into the field `device` of the item"
+    )
 
 
 def stopping(case: Case, device: Device) -> list[Command]:
