@@ -204,13 +204,10 @@ def technologies_page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _fields(thing: type) -> list[str]:
-    """The fields of a dataclass that are no business of its own."""
-    return (
-        [f"- `{field.name}`: {field.type}" for field in fields(thing) if field.name[0] != "_"]
-        if is_dataclass(thing)
-        else []
-    )
+def _fields(thing: Any) -> list[str]:
+    """The fields of a dataclass but for private ones, none of another class."""
+    found = fields(thing) if is_dataclass(thing) else ()
+    return [f"- `{field.name}`: {field.type}" for field in found if not field.name.startswith("_")]
 
 
 def _class_variables(thing: type) -> Iterator[tuple[str, str]]:
