@@ -330,6 +330,8 @@ def how_to_install(package: str) -> str:
 
 def missing(setting: str, kind: str, name: str, installed: Iterable[str]) -> PluginError:
     """The error for a plugin that is asked for and not there: what to install, or which there are."""
+    if not name:
+        return PluginError(f"{setting} is empty", f"set {setting}, or leave it out for the default")
     there = set(installed)
     others = ", ".join(sorted(there))
     if package := package_of(kind, name):

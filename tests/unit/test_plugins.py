@@ -122,6 +122,11 @@ def test_no_package_is_named_that_is_none_of_this_project(install: Install, name
     assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "known are: ")
 
 
+def test_an_empty_name_is_none(install: Install) -> None:
+    with pytest.raises(PluginError, match=r"^BACKUP is empty$"):
+        Plugins([]).select(install("rear-backup-acme", "backup", "ACME", GOOD), "backup", [""], "BACKUP")
+
+
 def test_two_names_of_one_module_are_one_plugin(install: Install) -> None:
     (found,) = install("rear-output-acme", "output", "ACME", GOOD)
     plugins = Plugins([])

@@ -149,7 +149,7 @@ def _row(kind: str, name: str, distribution: str, version: str, state: str, reas
 @click.argument("name")
 @click.pass_obj
 def show_plugin(options: Options, name: str) -> None:
-    """Show the settings, hooks and required programs of the plugin NAME, as in `rear plugins list`."""
+    """Show what the plugin NAME, as in `rear plugins list`, brings: settings, hooks, commands, required programs ..."""
     matching = [plugin for plugin in discover() if name.lower() in (plugin.name.lower(), plugin.distribution.lower())]
     if not matching:
         click.echo(f"No plugin {visible(name)} is installed; `rear plugins list` names those that are", err=True)
@@ -174,6 +174,14 @@ def show(plugin: Found, options: Options) -> None:
         click.echo(f"  optional hooks of a newer rear-core: {', '.join(plugin.unknown)}")
     for setting in settings_of(plugin):
         click.echo(f"  setting {setting.name} ({setting.type.__name__}): {setting.help}")
+    for command in alone.call("rear_commands"):
+        click.echo(f"  command rear {command.name}")
+    for place in alone.call("rear_places"):
+        click.echo(f"  place {place.scheme.example}")
+    for kind in alone.call("rear_storage_kinds"):
+        click.echo(f"  storage technology {kind.name}")
+    for loader in alone.call("rear_boot_loaders"):
+        click.echo(f"  boot loader {loader.name}")
     try:
         run = open_run(options)
     except RearError as error:

@@ -84,6 +84,9 @@ def test_plugins_show_prints_settings_and_hooks(rear: Rear) -> None:
     assert "rear_output" in ended.stdout
     assert "setting ISO_VOLID" in ended.stdout
     assert rear("plugins", "show", "nothing-of-that-name").returncode == 1
+    for name, brought in (("bcache", "storage technology bcache"), ("systemd-boot", "boot loader systemd-boot")):
+        assert brought in rear("plugins", "show", name).stdout
+    assert "command rear drill" in rear("plugins", "show", "drill").stdout
 
 
 def test_dump_shows_values_with_their_origin_and_masks_secrets(rear: Rear) -> None:
