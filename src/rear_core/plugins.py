@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -306,6 +309,23 @@ def broken(plugin: Found, what: str, error: Exception) -> PluginError:
         f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
         _advice(plugin),
     )
+
+
+def at_fault(error: BaseException, installed: Iterable[Found]) -> Found | None:
+    """The plugin of whose code an exception comes, the one that was entered last; None where none was running."""
+    homes = {home: plugin for plugin in installed if plugin.kind != CORE and (home := _home(plugin))}
+    found = None
+    for frame, _line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        found = next((plugin for home, plugin in homes.items() if file.startswith(home)), found)
+    return found
+
+
+def _home(plugin: Found) -> str:
+    """How the paths of a plugin's files begin, "" for one that is not imported."""
+    module = plugin.module or sys.modules.get(plugin.target)
+    file = getattr(module, "__file__", None) or ""
+    return f"{os.path.dirname(file)}/" if os.path.basename(file) == "__init__.py" else file
 
 
 def _advice(plugin: Found) -> str:

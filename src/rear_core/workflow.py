@@ -175,13 +175,15 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
 
 
 def _fault_of_plugin(run: Run, planned: PlannedStep, error: Exception) -> RearError | None:
-    """The error with the plugin that brought the step, None where the step is the core's own."""
-    from .plugins import CORE, broken
+    """The error with the plugin of whose code it comes or that brought the step, None where both are the core's own."""
+    from .plugins import CORE, at_fault, broken
 
-    plugin = next((one for one in run.plugins.active if one.label == planned.source), None)
+    owner = next((one for one in run.plugins.active if one.label == planned.source), None)
+    plugin = at_fault(error, run.plugins.active) or owner
     if plugin is None or plugin.kind == CORE:
         return None
-    fault = broken(plugin, f"the step {planned.step.title!r}", error)
+    step = f"the step {planned.step.title!r}"
+    fault = broken(plugin, step if plugin is owner else f"in {step}, code", error)
     # Not as an error of the configuration: more may have been done by now.
     return RearError(fault.message, fault.hint)
 

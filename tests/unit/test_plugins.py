@@ -14,7 +14,7 @@ import pytest
 from rear_core.cli.session import declared_by_others, settings_of
 from rear_core.cli.show import show
 from rear_core.errors import PluginError
-from rear_core.plugins import Found, Plugins, discover, distribution_for, load
+from rear_core.plugins import Found, Plugins, at_fault, discover, distribution_for, load
 from rear_core.run import Options
 
 HEADER = "from rear_core import Setting, Step, hookimpl\n"
@@ -176,6 +176,21 @@ def test_a_plugin_without_a_docstring_is_shown(install: Install, capsys: pytest.
     (found,) = install("rear-extra-acme", "extra", "ACME", GOOD)
     show(load(found), Options())
     assert "hooks: rear_prep" in capsys.readouterr().out
+
+
+def test_the_plugin_that_was_entered_last_is_at_fault(install: Install) -> None:
+    install("rear-extra-acme", "extra", "ACME", GOOD + "def look(then):\n    then()\n")
+    acme, rival = (
+        load(found) for found in install("rear-extra-rival", "extra", "RIVAL", GOOD + "def fail():\n    1/0\n")
+    )
+    for action, culprit in (
+        (lambda: acme.module.look(rival.module.fail), rival),  # type: ignore[union-attr]
+        (lambda: acme.module.look(lambda: int("x")), acme),  # type: ignore[union-attr]
+        (lambda: int("x"), None),
+    ):
+        with pytest.raises((ZeroDivisionError, ValueError)) as caught:
+            action()
+        assert at_fault(caught.value, [acme, rival]) == culprit
 
 
 def test_a_broken_extra_is_kept_apart(install: Install) -> None:

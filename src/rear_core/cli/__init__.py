@@ -178,7 +178,12 @@ def _run() -> int | str | None:
     except Exception as error:
         if fault := fault_of_machine(error):
             print(explain(fault), file=sys.stderr)
+            return ExitCode.FAILED
+        from ..plugins import at_fault, broken, discover
+
+        traceback.print_exc()
+        if plugin := at_fault(error, discover()):
+            print(explain(broken(plugin, "code", error)), file=sys.stderr)
         else:
-            traceback.print_exc()
             print("BUG: this is a fault of rear, not of this machine. Please report the lines above.", file=sys.stderr)
         return ExitCode.FAILED

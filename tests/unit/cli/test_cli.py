@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,19 @@ from pathlib import Path
 import pytest
 
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
+# A plugin with a command that fails.
+TRIP = """\
+import click
+from rear_core import hookimpl
+
+@click.command("trip")
+def trip():
+    raise ValueError("tripped")
+
+@hookimpl
+def rear_commands():
+    yield trip
+"""
 
 
 def test_help_names_every_command(rear: Rear) -> None:
@@ -87,6 +101,19 @@ def test_plugins_show_prints_settings_and_hooks(rear: Rear) -> None:
     for name, brought in (("bcache", "storage technology bcache"), ("systemd-boot", "boot loader systemd-boot")):
         assert brought in rear("plugins", "show", name).stdout
     assert "command rear drill" in rear("plugins", "show", "drill").stdout
+
+
+def test_a_command_that_fails_names_its_plugin(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "rear_extra_trip.py").write_text(TRIP)
+    info = tmp_path / "rear_extra_trip-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rear-extra-trip\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rear.extra]\ntrip = rear_extra_trip\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = rear("trip", env={"PYTHONPATH": path})
+    assert ended.returncode == 1
+    assert "code of the plugin extra trip (rear-extra-trip) failed: ValueError: tripped" in ended.stderr
+    assert "BUG" not in ended.stderr
 
 
 def test_dump_shows_values_with_their_origin_and_masks_secrets(rear: Rear) -> None:
