@@ -10,7 +10,7 @@ import pytest
 
 from rear_core.errors import ProgramFailed, ProgramMissing
 from rear_core.shell import Outcome
-from rear_core.testing.fake_shell import FakeShell, RecordingShell
+from rear_core.testing.fake_shell import FakeShell, RecordingShell, record
 
 
 def test_a_recording_answers_as_the_programs_did(tmp_path: Path) -> None:
@@ -69,3 +69,33 @@ def test_what_was_not_asked_when_a_machine_was_recorded_has_no_answer() -> None:
     fake = FakeShell({"cat /sys/block/md1/md/bitmap/chunksize": "4096\n"})
     assert fake.query("cat", "/sys/block/md1/md/bitmap/chunksize") == "4096\n"
     assert fake.query("cat", "/sys/block/md2/md/bitmap/chunksize") == ""
+
+
+# A plugin whose capture asks a program that no technology of the core asks.
+PLUGIN = """\
+from rear_core import Contents, hookimpl
+from rear_core.storage.kinds import StorageKind
+
+def capture(survey):
+    survey.ask("echo", "acme", lost="acme is unknown")
+    return []
+
+@hookimpl
+def rear_storage_kinds():
+    yield StorageKind("acme", (), capture, lambda layout: Contents())
+"""
+
+
+def test_a_recording_has_what_a_plugin_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rear_storage_acme.py").write_text(PLUGIN)
+    info = tmp_path / "rear_storage_acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rear-storage-acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rear.extra]\nacme = rear_storage_acme\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    record(tmp_path / "machine")
+    assert "items recorded" in capsys.readouterr().out
+    assert FakeShell(tmp_path / "machine/commands").query("echo", "acme") == "acme\n"
+    del sys.modules["rear_storage_acme"]
