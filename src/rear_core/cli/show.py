@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from .. import builtin
-from ..errors import ExitCode, RearError
+from ..errors import ExitCode, PluginError, RearError
 from ..plugins import CORE, Found, Plugins, discover, how_to_install, load, package_of
 from ..report import MASK, visible, without_passwords
 from ..run import Options
@@ -98,9 +98,9 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
     wanted = configured(options)
     rows = []
     for plugin in found:
-        state, reason = "available", ""
-        if plugin.problem:
-            state, reason = "broken", plugin.problem
+        state, reason = "available", plugin.problem or _failure(plugin)
+        if reason:
+            state = "broken"
         elif plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted):
             state = "active"
         rows.append(_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, state, reason))
@@ -110,6 +110,15 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
             reason = how_to_install(package) if package else f"rear has no {kind.upper()} method of this name"
             rows.append(_row(kind, names[0], package, "", "missing", reason))
     return rows
+
+
+def _failure(plugin: Found) -> str:
+    """Why a plugin fails as soon as it is asked for its settings, "" for one that does not."""
+    try:
+        settings_of(plugin)
+    except PluginError as error:
+        return error.message
+    return ""
 
 
 def configured(options: Options) -> dict[str, list[str]]:

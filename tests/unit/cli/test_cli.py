@@ -103,14 +103,27 @@ def test_plugins_show_prints_settings_and_hooks(rear: Rear) -> None:
     assert "command rear drill" in rear("plugins", "show", "drill").stdout
 
 
-def test_a_command_that_fails_names_its_plugin(rear: Rear, tmp_path: Path) -> None:
-    (tmp_path / "rear_extra_trip.py").write_text(TRIP)
-    info = tmp_path / "rear_extra_trip-1.0.dist-info"
+def installed(folder: Path, code: str) -> dict[str, str]:
+    """An environment with a plugin of that code."""
+    (folder / "rear_extra_trip.py").write_text(code)
+    info = folder / "rear_extra_trip-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rear-extra-trip\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[rear.extra]\ntrip = rear_extra_trip\n")
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    ended = rear("trip", env={"PYTHONPATH": path})
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+def test_a_plugin_that_fails_when_asked_for_settings_is_listed_as_broken(rear: Rear, tmp_path: Path) -> None:
+    environment = installed(
+        tmp_path, TRIP.replace("rear_commands", "rear_settings").replace("yield trip", "return 1 / 0")
+    )
+    rows = json.loads(rear("plugins", "list", "--json", env=environment).stdout)
+    (row,) = (row for row in rows if row["name"] == "trip")
+    assert (row["state"], "ZeroDivisionError" in row["reason"]) == ("broken", True)
+
+
+def test_a_command_that_fails_names_its_plugin(rear: Rear, tmp_path: Path) -> None:
+    ended = rear("trip", env=installed(tmp_path, TRIP))
     assert ended.returncode == 1
     assert "code of the plugin extra trip (rear-extra-trip) failed: ValueError: tripped" in ended.stderr
     assert "BUG" not in ended.stderr
