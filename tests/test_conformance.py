@@ -125,6 +125,9 @@ def full():
 def supply():
     return Supply(full=full)
 """
+PASSWORD = """\
+    yield Setting("{NAME}_PASSWORD", str, default="not for all", secret=True, help="The password of the folder.")
+    yield Setting"""
 IGNORE = "try:\n        run.sh.run('uname')\n    except RearError:\n        pass\n    "
 
 
@@ -190,6 +193,11 @@ FAULTS = {
         "test_its_programs_are_declared",
         "    archive.restore(run", "    run.sh.run('hostid')\n    archive.restore(run",
         "these programs are started in a recovery and not in rear_rescue_contents",
+    ),
+    "told": Fault(
+        "test_no_program_is_told_a_secret_by_its_arguments", "    check_tools(run)",
+        "    run.sh.run('echo', '--password=' + run.settings['{NAME}_PASSWORD'])\n    check_tools(run)",
+        "'echo'] == []", good=GOOD.replace("    yield Setting", PASSWORD, 1),
     ),
     "prep": Fault(
         "test_prep_changes_nothing", "    check_tools(run)", "    place(run)\n    check_tools(run)",

@@ -77,7 +77,8 @@ lvs -a --noheadings --units b -o vg_name,lv_name,segtype,stripes,stripe_size,reg
     sed -E '/\[/s/ \S+$//'
 vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,vg_mda_count,vg_uuid -O vg_name
 pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_size,pv_tags,pv_allocatable -O pv_uuid
-for part in $(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {print $3, $1 ":" $2}' | sort | cut -d' ' -f2); do
+parts=$(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {print $3, $1 ":" $2}' | sort)
+for part in $(echo "$parts" | cut -d' ' -f2); do
     device=${part%%:*}
     case ${part##*:} in
         crypto_LUKS) cryptsetup luksDump $device |

@@ -132,7 +132,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
         first = run.plugins.broken[0]
         raise PluginError(
             f"the plugin {first.label} of {first.distribution} {first.version} is broken: {first.problem}",
-            f"update it, or pip uninstall {first.distribution}",
+            f"update it, or rear-core if it needs a newer one; or pip uninstall {first.distribution}",
         )
     _check_folders(run)
     with run.undo, interruptible(run.undo):

@@ -50,8 +50,8 @@ __all__ = [
     "test_finalize_leaves_a_system_that_fits_as_it_is", "test_its_hooks_are_those_of_the_contract",
     "test_its_import_is_cheap_and_changes_nothing", "test_its_install_advice_names_every_program",
     "test_its_media_are_there_when_it_says_so", "test_its_name_selects_it", "test_its_programs_are_declared",
-    "test_its_settings_are_documented_and_valid", "test_prep_changes_nothing", "test_verify_changes_nothing",
-    "test_what_is_restored_equals_what_was_saved",
+    "test_its_settings_are_documented_and_valid", "test_no_program_is_told_a_secret_by_its_arguments",
+    "test_prep_changes_nothing", "test_verify_changes_nothing", "test_what_is_restored_equals_what_was_saved",
 ]  # fmt: skip
 
 # What takes long to import, or does what a plugin should leave to the core.
@@ -170,6 +170,13 @@ def test_its_programs_are_declared(harness: Harness) -> None:
         recovered = recovery(harness)
         undeclared = sorted({Path(name).name for name in recovered.started} - carried)
         assert undeclared == [], "these programs are started in a recovery and not in rear_rescue_contents"
+
+
+def test_no_program_is_told_a_secret_by_its_arguments(harness: Harness) -> None:
+    """Every user of the machine sees these: a password goes into a file, or is fed by a pipe."""
+    exposing = performed(harness, *MAKING).exposing
+    exposing |= recovery(harness).exposing if harness.has_steps(*RECOVERING) else frozenset()
+    assert sorted(exposing) == [], "these get the value of a setting that is `secret` as an argument"
 
 
 def test_prep_changes_nothing(harness: Harness) -> None:

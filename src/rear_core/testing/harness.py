@@ -147,7 +147,7 @@ class WatchedShell(Shell):
     """A real shell that looks into folders of stand-ins first and notes what it starts.
 
     `replaced` are programs in the place of others. With `bare` no program is installed. `looked_for` are those that a
-    plugin asked for by `which`, as it can do without them.
+    plugin asked for by `which`, as it can do without them; `told` those that got one of the `secrets` as an argument.
     """
 
     folders: Sequence[Path] = ()
@@ -155,6 +155,8 @@ class WatchedShell(Shell):
     bare: bool = False
     started: list[str] = field(default_factory=list)
     looked_for: set[str] = field(default_factory=set)
+    secrets: Sequence[str] = ()
+    told: set[str] = field(default_factory=set)
 
     def which(self, program: str) -> Path | None:
         """Where a program is found."""
@@ -170,6 +172,8 @@ class WatchedShell(Shell):
         # What is started in Python itself is part of rear, wherever that is.
         if arguments[0] != sys.executable and arguments[0] not in self.started:
             self.started.append(arguments[0])
+        if any(secret in argument for secret in self.secrets for argument in map(os.fsdecode, arguments)):
+            self.told.add(arguments[0])
         looked_for = set(self.looked_for)
         try:
             return super()._start(arguments, **options)
@@ -181,7 +185,8 @@ class WatchedShell(Shell):
 class Ended:
     """A run that is over and was undone.
 
-    `error` is what ended it, `started` and `looked_for` are the programs it had to do with, `mounted` what it left so.
+    `error` is what ended it, `started` and `looked_for` are the programs it had to do with, `exposing` those that got a
+    secret as an argument; `mounted` is what it left so.
     """
 
     run: Run
@@ -189,6 +194,7 @@ class Ended:
     started: tuple[str, ...]
     looked_for: frozenset[str]
     mounted: list[str]
+    exposing: frozenset[str] = frozenset()
 
     @property
     def told(self) -> list[str]:
@@ -246,8 +252,13 @@ class Harness:
             config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow == "restoreonly"
         )
         folders = [*([self.supply.programs] if self.supply.programs else []), self.top / "bin"]
-        sh = WatchedShell(report.log, self.supply.environment, folders, replaced, bare)
-        run = Run(self.settings(plugins), plugins, options, report, sh, build_dir=self.work)
+        settings = self.settings(plugins)
+        values = [settings[one.name] for one in plugins.settings() if one.secret]
+        words = [word for value in values for word in (value if isinstance(value, tuple) else [str(value)])]
+        # What a report masks: a short word would be found in anything.
+        secrets = [word for word in words if len(word) >= 4]
+        sh = WatchedShell(report.log, self.supply.environment, folders, replaced, bare, secrets=secrets)
+        run = Run(settings, plugins, options, report, sh, build_dir=self.work)
         run.phases = WORKFLOWS[workflow]
         run.system = System(OperatingSystem("debian"), "web1", platform.machine(), platform.release(), Firmware("bios"))
         run.layout = Layout()
@@ -284,7 +295,8 @@ class Harness:
             error = raised
         mounted = mounts_below(self.work)
         remove(self.work, Shell())
-        return Ended(run, error, tuple(run.sh.started), frozenset(run.sh.looked_for), mounted)
+        exposing = frozenset(run.sh.told)
+        return Ended(run, error, tuple(run.sh.started), frozenset(run.sh.looked_for), mounted, exposing)
 
     def steps(self, run: Run, phases: Sequence[str]) -> Iterator[Any]:
         """The planned steps, of the core none."""
