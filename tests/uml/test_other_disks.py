@@ -596,3 +596,21 @@ def test_what_is_not_as_it_was_recorded_is_not_kept_in_place(lab: Lab) -> None:
     answer = lab.recreate()
     assert re.search(r"it cannot be kept in place: partition \S+ .*is missing", answer.output), answer.output
     assert lab.checksums() == before
+
+
+def test_a_group_on_a_mirror_is_made_again_on_the_disks_that_have_it(lab: Lab) -> None:
+    """A new array of the same members begins with what the old one did."""
+    lab.plug("true")
+    lab.plug(
+        "mdadm --quiet --create /dev/md/both --run --level=1 --raid-devices=2 /dev/disk/lab/0f00 $d\n"
+        "mdadm --wait /dev/md/both || true; d=/dev/md/both\n" + GROUP.replace("$p", "$d")
+    )
+    lab.configure()
+    lab.describe()
+    lab.shuffle()
+    # As in a rescue system, where nothing starts by itself.
+    rule = "/run/udev/rules.d/69-lvm.rules"
+    lab.guest.check(f"mkdir -p {rule.rpartition('/')[0]}; ln -s /dev/null {rule}; udevadm control --reload")
+    answer = lab.recreate()
+    lab.guest.check(f"rm {rule}; udevadm control --reload")
+    assert answer.status == 0 and '"differences": []' in answer.output, answer.output

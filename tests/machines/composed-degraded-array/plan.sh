@@ -45,13 +45,18 @@ mdadm --create /dev/md0 --run --metadata=1.2 --level=raid1 --raid-devices=2 --uu
 # wait for /dev/md0
 udevadm settle --timeout=60
 
+# erase the first bytes of /dev/md0
+# DESTROYS the first bytes of /dev/md0
+test -b /dev/md0
+dd if=/dev/zero of=/dev/md0 bs=1048576 count=1 conv=nocreat,notrunc,fsync status=none
+
 # create file system 3aaa0c5e-9d1b-4a62-8f5f-1b2c3d4e5f60 (xfs)
 # DESTROYS everything on /dev/md0
 test -b /dev/md0
 mkfs.xfs -q -f -m uuid=3aaa0c5e-9d1b-4a62-8f5f-1b2c3d4e5f60 /dev/md0
 
 # `rear recover` continues from here.
-rear layout made fe2827b304061c23
+rear layout made 6977ed719d2c7b0c
 
 ## Mount
 

@@ -33,6 +33,11 @@ mdadm --create /dev/md125 --run --metadata=1.2 --level=raid5 --raid-devices=3 --
 # wait for /dev/md125
 udevadm settle --timeout=60
 
+# erase the first bytes of /dev/md125
+# DESTROYS the first bytes of /dev/md125
+test -b /dev/md125
+dd if=/dev/zero of=/dev/md125 bs=1048576 count=1 conv=nocreat,notrunc,fsync status=none
+
 # create partition table on /dev/vdb
 # DESTROYS all partitions on /dev/vdb
 test -b /dev/vdb
@@ -98,6 +103,11 @@ mdadm --create /dev/md126 --run --metadata=1.2 --level=raid10 --raid-devices=2 -
 # wait for /dev/md126
 udevadm settle --timeout=60
 
+# erase the first bytes of /dev/md126
+# DESTROYS the first bytes of /dev/md126
+test -b /dev/md126
+dd if=/dev/zero of=/dev/md126 bs=1048576 count=1 conv=nocreat,notrunc,fsync status=none
+
 # create RAID array /dev/md127 (raid1)
 # DESTROYS everything on /dev/vdd1, /dev/vde1, /dev/vdb1
 test -b /dev/vdd1
@@ -107,6 +117,11 @@ mdadm --create /dev/md127 --run --metadata=1.0 --level=raid1 --raid-devices=2 --
 
 # wait for /dev/md127
 udevadm settle --timeout=60
+
+# erase the first bytes of /dev/md127
+# DESTROYS the first bytes of /dev/md127
+test -b /dev/md127
+dd if=/dev/zero of=/dev/md127 bs=1048576 count=1 conv=nocreat,notrunc,fsync status=none
 
 # create file system mdboot (ext4)
 # DESTROYS everything on /dev/md127
@@ -180,7 +195,7 @@ test -b /dev/mapper/vault-home
 mkfs.xfs -q -f -L home -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1,uuid=a84aab1a-e5a1-4d07-9400-5f2392b16bf6 -i maxpct=25,sparse=1,nrext64=0,size=512 -n size=4096 -l size=67108864 -b size=4096 -s size=4096 -d agsize=104857600,noalign /dev/mapper/vault-home
 
 # `rear recover` continues from here.
-rear layout made 3a13b1e67fc8b03b
+rear layout made 9a1001dd88d9ae20
 
 ## Mount
 

@@ -57,7 +57,7 @@ def made(array: Array) -> tuple[str, ...]:
     """The words of mdadm after the name of the array."""
     disks = [Disk(f"disk:{number}", (), 1 << 30, f"/dev/sd{number}") for number in range(1, 5)]
     site = Site(make([*disks, array]), {disk.id: disk.device for disk in disks})
-    command, _ = md.recreate(array, site)
+    command, *_ = md.recreate(array, site)
     return command.argv[3:]
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from rear_core.storage.command import Command, Site
+from rear_core.storage.command import Command, Site, zeros
 from rear_core.storage.disk import sector_size
 from rear_core.storage.execute import is_block_device
-from rear_core.storage.inventory import Device
+from rear_core.storage.inventory import PROBED, Device
 from rear_core.storage.kinds import Starting, StorageKind
 
 from . import references
@@ -62,6 +62,8 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
         devices=devices,
     )
     yield Command(("udevadm", "settle", "--timeout=60"), f"wait for {array}")
+    # What was in an array of these members before lies where it did, and LVM takes no volume of a group.
+    yield zeros(array, site.size(item.id) or PROBED)
 
 
 def _members(item: Array, devices: tuple[str, ...]) -> Iterator[str]:
