@@ -250,8 +250,36 @@ SAVED = "mkfs.ext4 -q {0}; mount {0} /srv/more --mkdir; date >/srv/more/file"
 PART = "/dev/disk/lab/0f00-part2"
 DATA = f"dd if=/dev/urandom of={PART} bs=1M count=30 status=none"
 FILES = "mkfs.ext4 -q -F /dev/sys/more; mount /dev/sys/more /srv/new --mkdir; date >/srv/new/file; umount /srv/new"
+ARRAY = (
+    f"{SYSTEM}mdadm --quiet --create /dev/md/more --run --force --level=1 --raid-devices=1 --metadata=1.2 ${{d}}2\n"
+    "mdadm --wait /dev/md/more || true\n"
+)
+NOISE = "dd if=/dev/urandom of={} bs=1M count=4 status=none"
+COPY = (
+    "umount /srv/data; wipefs -qa {1}; dd if={0} of={1} bs=1M status=none; udevadm settle\n"
+    "mount {1} /srv/data; date >/srv/data/new; umount /srv/data"
+)
 # What was recorded in the second partition or volume, and what somebody has made of it since.
 CHANGED = {
+    "an array": (ARRAY, NOISE.format("/dev/md/more")),
+    "an array with swap": (
+        f"{ARRAY}mkswap -q /dev/md/more", f"wipefs -qa /dev/md/more; {NOISE.format('/dev/md/more')}"
+    ),
+    "a partition of an array": (
+        f"{ARRAY}printf 'size=20MiB\\nsize=20MiB\\n' | sfdisk -q -X gpt /dev/md/more; udevadm settle\n"
+        "mkfs.ext4 -q /dev/md/more1; mount /dev/md/more1 /srv/more --mkdir; date >/srv/more/file",
+        NOISE.format("/dev/md/more2"),
+    ),
+    "a volume of a whole disk": (GROUP, NOISE.format("/dev/sys/more")),
+    "a swap volume of a whole disk": (
+        f"{GROUP}mkswap -q /dev/sys/more", f"wipefs -qa /dev/sys/more; {NOISE.format('/dev/sys/more')}"
+    ),
+    "a swap partition, and a copy of the system now": (
+        f"{TWO}mkswap -q ${{d}}2", COPY.format("/dev/disk/lab/0f00-part1", PART)
+    ),
+    "a swap volume, and a copy of the system now": (
+        f"{GROUP}mkswap -q /dev/sys/more", COPY.format("/dev/sys/root", "/dev/sys/more")
+    ),
     "a swap partition": (f"{TWO}mkswap -q ${{d}}2", DATA),
     "a partition that is saved": (TWO + SAVED.format("${d}2"), f"umount /srv/more; {DATA}"),
     "an empty file system": (f"{TWO}mkfs.ext4 -q ${{d}}2", DATA),

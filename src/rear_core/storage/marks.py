@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..shell import Shell
 from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED
-from .inventory import Device, begins_empty, partition_number
+from .inventory import Device, begins_empty, is_part, partition_number
 
 # Partitions without a file system whose contents nobody misses: boot loaders, which are installed again, what Microsoft
 # reserves, and those of an MBR that hold others.
@@ -24,27 +25,45 @@ def mark(identifier: str) -> str:
 
 
 def found_on(sh: Shell, disk: Device, stack: Sequence[Device], table: Mapping[str, Any]) -> frozenset[str]:
-    """Of a disk and what stands on it: the UUID of `ext4` as it is compared, `minix/1048576` for what has none by type
-    and bytes, and of partitions and volumes without a signature `blank/2` and `blank//dev/mapper/vg-lv`, or `data/2`
-    where they do not begin with zeros.
+    """Of a disk and what stands on it: the UUID of `ext4` as it is compared, with `/2` behind it for one more of the
+    same, as a copy of a file system is; `minix/1048576` for what has none by type and bytes; and of partitions, volumes
+    and arrays without a signature `blank/2`, `blank//dev/mapper/vg-lv` and `blank/` with the UUID of the array, or
+    `data/2` where they do not begin with zeros.
     """
     found = {mark(identifier) for identifier in identifiers(table)}
     codes = {
         partition_number(row["node"], disk.path): str(row.get("type", "")).lower()
         for row in table.get("partitions", ())
     }
-    for device in stack:
-        place = device.path if device.type == "lvm" else ""
-        if device.path in disk.children:
-            number = partition_number(device.path, disk.path)
-            place = "" if codes.get(number, NO_DATA[0]) in NO_DATA else f"{number}"
+    devices = {device.path: device for device in stack}
+    seen: Counter[str] = Counter()
+    for device in devices.values():
         if device.uuid:
-            found.add(mark(device.uuid))
+            name = mark(device.uuid)
+            # Hidden parts of a volume show what the volume shows, and a table that is none what lies there anyway.
+            nested = any(devices[parent].uuid == device.uuid for parent in device.parents if parent in devices)
+            seen[name] += not (nested or is_part(devices, device))
+            found |= {name} | ({f"{name}/{seen[name]}"} if seen[name] > 1 else set())
         elif device.fstype:
             found.add(f"{device.fstype}/{device.size}")
-        elif place and not device.children:
+        elif not device.children and (place := _place(devices, disk, device, codes)):
             found.add(f"{BLANK if begins_empty(sh, device) else DATA}{place}")
     return frozenset(found)
+
+
+def _place(devices: Mapping[str, Device], disk: Device, device: Device, codes: Mapping[int, str]) -> str:
+    """The name of a device of which nothing tells what is on it, "" where that is of no account.
+
+    A volume has one of its own, a partition a number, and all else the identifier of what it was made of.
+    """
+    if device.type == "lvm":
+        return device.path
+    if device.type == "part" and device.path in disk.children:
+        number = partition_number(device.path, disk.path)
+        return "" if codes.get(number, NO_DATA[0]) in NO_DATA else f"{number}"
+    below = next((devices[parent] for parent in device.parents if parent in devices), disk)
+    name = mark(below.uuid) or ("" if below.path == disk.path else _place(devices, disk, below, codes))
+    return f"{name}/{partition_number(device.path, below.path)}" if name and device.type == "part" else name
 
 
 def identifiers(table: Mapping[str, Any]) -> list[str]:
