@@ -504,6 +504,48 @@ def test_what_cannot_be_looked_into_does_not_count_as_empty(lab: Lab) -> None:
     assert lab.checksums() == before
 
 
+TORN = {
+    "a mirror of btrfs": "mkfs.btrfs -q -M -m raid1 -d raid1 $a $b; mount $a /srv/data --mkdir",
+    "a volume group": "pvcreate -qq $a $b; vgcreate -qq sys $a $b; lvcreate -qq -y -n root -L 48m sys $a\n"
+    "mkfs.ext4 -q -L system /dev/sys/root; mount /dev/sys/root /srv/data --mkdir",
+}
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_disk_of_which_nothing_is_made_without_another_is_not_erased_unasked(lab: Lab, torn: str) -> None:
+    """Somebody leaves the other one out, as it is broken."""
+    lab.plug("true")
+    lab.plug(f"a=/dev/disk/lab/0f00 b=$d\n{TORN[torn]}\ndate >/srv/data/file")
+    lab.configure("DISK_MAPPING=( 0f01=none )")
+    lab.describe()
+    lab.shuffle()
+    lab.guest.check("udevadm settle; ! vgs sys 2>/dev/null || vgchange -qq -an sys")
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "it would lose: /srv/data (it also lies on disk" in answer.output, answer.output
+    assert lab.checksums() == before
+
+
+def test_what_no_table_tells_of_any_more_is_not_overwritten_unasked(lab: Lab) -> None:
+    """A lost table is a reason for a recovery; the file system that nobody saved is still there."""
+    lab.plug(
+        f"{SYSTEM}\nmkfs.ext4 -q -L old ${{d}}2; mount ${{d}}2 /srv/old --mkdir; date >/srv/old/file; umount /srv/old"
+    )
+    lab.configure()
+    assert "destroys what is not saved" in lab.describe()
+    lab.guest.check(
+        "umount /srv/data; dd if=/dev/zero of=/dev/disk/lab/0f00 bs=1M count=1 conv=notrunc status=none; sync"
+    )
+    lab.shuffle()
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "it would lose: file system old on" in answer.output, answer.output
+    assert lab.checksums() == before
+    lab.configure("GIVE_UP=( old )")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+
+
 def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> None:
     lab.plug("true")
     lab.plug(

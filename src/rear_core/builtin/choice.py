@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import own_files, questions
@@ -19,7 +20,7 @@ from ..storage.activate import readable
 from ..storage.at_stake import at_stake, left_alone
 from ..storage.command import Site
 from ..storage.disk import BLANK, Disk
-from ..storage.fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Stake, given_up_by
+from ..storage.fate import LOST, NOT_EMPTY, REMADE, SAVED, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
 from ..storage.inventory import Device, begins_empty, is_part, meaning
 from ..storage.layout import Layout, LeftOut, make
@@ -35,7 +36,8 @@ from ..storage.mapping import (
     score,
     shared_serials,
 )
-from ..storage.marks import mark
+from ..storage.marks import left_behind, mark
+from ..storage.plan import without
 from ..storage.present import Machine, PresentDisk
 from ..storage.resize import minimum
 from ..storage.spared import backup_disks, disks_of_urls
@@ -115,14 +117,21 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     disks = []
     for disk in machine.disks:
         known = [id for id, (item, found) in recorded.items() if score(item, disk, found, shared)[0] >= STRONG]
-        # Names change: one that is recorded is not the one that was left out under this name. A copy of it may be.
-        itself = any(score(item, disk, shared=shared)[0] >= STRONG for item, _ in recorded.values())
-        named = not itself and meaning(machine.devices[disk.path], run.settings["EXCLUDE_DEVICES"])
+        # Names change: one that is recorded is not the one that was left out under this name. A copy of it may be, and
+        # so may a name that somebody excludes since.
+        itself = next((item for item, _ in recorded.values() if score(item, disk, shared=shared)[0] >= STRONG), None)
+        named = [
+            pattern
+            for pattern in meaning(machine.devices[disk.path], run.settings["EXCLUDE_DEVICES"])
+            if not (itself and any(fnmatch(entry.name, pattern) for entry in layout.left_out))
+        ]
         excluded = named or any(is_left_out(disk, entry, shared) for entry in layout.left_out)
         backup = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         locked = (disk.locked or backup if lock else "") or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
-        disks.append(replace(disk, locked=locked, spared=spared))
+        device = machine.devices[disk.path]
+        remains = bool(lock and itself and not disk.holds and left_behind(run.sh, layout, itself, device))
+        disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
     return replace(machine, disks=tuple(disks))
 
 
@@ -177,7 +186,32 @@ def assigned(
     kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
     alone, sizes = left_alone(stakes), minimum(layout, usage(run))
     gives_up = "*" in run.settings["GIVE_UP"]
+    found = assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
+    torn = _torn(run, layout, found, stakes)
+    if not torn:
+        return found
+    lost = {id: some + torn.get(id, []) for id, some in lost.items()}
+    # What is torn cannot be kept in place: it is not in the layout that is left.
+    kept = {*kept} - torn.keys()
     return assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
+
+
+def _torn(run: Run, layout: Layout, assignment: Assignment, stakes: Mapping[str, Stake]) -> dict[str, list[str]]:
+    """What is saved and not recreated, as it also lies on a disk that is left out, by the id of each disk that is
+    taken all the same."""
+    out = {match.recorded.id: match.recorded for match in assignment.matches if not match.path}
+    if not out:
+        return {}
+    left = without(layout, out.keys(), run.plugins.call("rear_storage_kinds"))
+    found: dict[str, list[str]] = {}
+    for id in assignment.disks.keys() & stakes.keys():
+        for content in stakes[id].contents:
+            if content.fate == SAVED and any(item not in left for item in content.items):
+                others = " and ".join(recorded_as(out[disk]) for disk in sorted(content.disks & out.keys()))
+                torn = replace(content, fate=LOST, reason=f"it also lies on {others}, which is left out")
+                torn = given_up_by(torn, run.settings["GIVE_UP"])
+                found.setdefault(id, []).extend([f"{torn}"] if torn.fate == LOST else [])
+    return {id: some for id, some in found.items() if some}
 
 
 def at_stake_now(run: Run, layout: Layout, *, lock: bool = True) -> tuple[Machine, dict[str, Stake]]:

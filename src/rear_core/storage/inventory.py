@@ -148,11 +148,15 @@ def volume_group(device: Device) -> str:
     return re.split(r"(?<!-)-(?!-)", name, maxsplit=1)[0].replace("--", "-")
 
 
-def begins_empty(sh: Shell, device: Device) -> bool:
-    """Whether the first MiB of a device has zeros alone: others may hold data without a signature, as databases do."""
-    size = min(device.size, PROBED)
+def begins_empty(sh: Shell, device: Device, begin: int = 0) -> bool:
+    """Whether the first MiB of a device, or that from some byte on, has zeros alone: others may hold data without a
+    signature, as databases do."""
+    size = min(device.size - begin, PROBED)
+    skip = [f"--ignore-initial={begin}:0"] if begin else []
+    if size <= 0:
+        return True
     try:
-        return sh.run("cmp", "--silent", f"--bytes={size}", device.path, "/dev/zero", ok=(0, 1)).status == 0
+        return sh.run("cmp", "--silent", f"--bytes={size}", *skip, device.path, "/dev/zero", ok=(0, 1)).status == 0
     except ProgramMissing:
         raise
     except ProgramFailed:

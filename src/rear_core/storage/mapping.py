@@ -114,8 +114,16 @@ def assign(
     for path in sorted(taken):
         if len(twice := [recorded_as(match.recorded) for match in found.values() if match.path == path]) > 1:
             problems.append(f"{path} was chosen for {' and for '.join(twice)}")
+
+    def candidates_for(disk: Disk) -> list[str]:
+        free = (
+            p for p in present if p.path not in taken and not (p.locked or p.holds or p.remains) and _may_be_guessed(p)
+        )
+        return [p.path for p in free if p.size >= minimum[disk.id]]
+
     for match in _strong(recorded, present, known_marks, minimum, shared):
         if match.recorded.id not in found and match.path not in taken:
+            match = _rather_blank(match, by_path[match.path], candidates_for(match.recorded), shared)
             # A layout of before has no marks of disks.
             then = match.recorded.marks or recorded_marks(layout)
             here = by_path[match.path]
@@ -141,11 +149,28 @@ def assign(
     return Assignment(matches, spare, tuple(problems))
 
 
+def _rather_blank(match: Match, here: PresentDisk, blank: Sequence[str], shared: frozenset[str]) -> Match:
+    """The match, as a question where only its contents are those of the disk, as those of a copy are, and a blank disk
+    would do as well."""
+    disk = match.recorded
+    another = bool(disk.wwn and here.wwn and disk.wwn != here.wwn) or bool(
+        disk.serial and here.serial and disk.serial != here.serial
+    )
+    if not another or not blank or score(disk, here, shared=shared)[0] >= STRONG:
+        return match
+    reason = f"another serial number or WWN, and blank instead: {', '.join(blank)}"
+    return replace(match, reasons=(*match.reasons, reason), sure=False)
+
+
 def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: frozenset[str], keep: bool) -> Match:
     """The match, as a question when the disk holds what would not be there again afterwards."""
-    if lost and present.holds and keep and not came:
+    if present.remains and lost:
+        match = replace(
+            match, reasons=(*match.reasons, "it has no partition table, but data where its partitions were")
+        )
+    elif lost and present.holds and keep and not came:
         return replace(match, reasons=(*match.reasons, f"it keeps: {'; '.join(lost)}"), keeps=True)
-    reasons = [f"it would lose: {'; '.join(lost)}"] if lost and present.holds else []
+    reasons = [f"it would lose: {'; '.join(lost)}"] if lost and (present.holds or present.remains) else []
     if came:
         where = "" if came & present.marks else ", and in a volume that does not run something else"
         reasons.append(f"it holds something that was not recorded: {present.holds}{where}")

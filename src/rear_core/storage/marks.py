@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..shell import Shell
-from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED
+from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED, Disk, Partition
 from .inventory import Device, begins_empty, is_part, partition_number
+from .layout import Layout
 
 # Partitions without a file system whose contents nobody misses: boot loaders, which are installed again, what Microsoft
 # reserves, and those of an MBR that hold others.
@@ -64,6 +65,13 @@ def _place(devices: Mapping[str, Device], disk: Device, device: Device, codes: M
     below = next((devices[parent] for parent in device.parents if parent in devices), disk)
     name = mark(below.uuid) or ("" if below.path == disk.path else _place(devices, disk, below, codes))
     return f"{name}/{partition_number(device.path, below.path)}" if name and device.type == "part" else name
+
+
+def left_behind(sh: Shell, layout: Layout, disk: Disk, device: Device) -> bool:
+    """Whether something is in the places of a recorded disk's partitions, of which no table tells any more."""
+    tables = {item.id for item in layout if disk.id in item.needs}
+    places = [item for item in layout.of(Partition) if tables & {*item.needs} and item.code.lower() not in NO_DATA]
+    return any(not begins_empty(sh, device, item.start) for item in places)
 
 
 def identifiers(table: Mapping[str, Any]) -> list[str]:

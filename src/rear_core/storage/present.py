@@ -25,7 +25,8 @@ class PresentDisk:
 
     `marks` are the identifiers found on it, `inside` those in volumes that do not run and were looked into, `names` the
     ids of recorded items that something else on it has the name of. `holds` says what lies on it ("" for a blank disk),
-    `locked` why it must not be written to, `spared` why it is only taken when somebody names it.
+    `remains` whether something is where it had partitions, though no table tells of any, `locked` why it must not be
+    written to, `spared` why it is only taken when somebody names it.
     """
 
     path: str
@@ -42,6 +43,7 @@ class PresentDisk:
     inside: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     holds: str = ""
+    remains: bool = False
     locked: str = ""
     spared: str = ""
 

@@ -199,9 +199,15 @@ def test_what_is_locked(tmp_path: Path, disk: dict[str, Any], mounts: dict[str, 
 
 def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(tmp_path: Path) -> None:
     here = run(machine(node("vda", serial="A"), node("vdb")), tmp_path, EXCLUDE_DEVICES=("/dev/vd?",))
-    assert [disk.locked for disk in look(here, layout()).disks] == ["", "EXCLUDE_DEVICES names it"]
+    recorded = make(layout().items, [LeftOut("/dev/vdc", "EXCLUDE_DEVICES names it", serial="C")])
+    assert [disk.locked for disk in look(here, recorded).disks] == ["", "EXCLUDE_DEVICES names it"]
     # Nor does the plan take it that is asked for on the running machine.
-    assert [disk.locked for disk in look(here, layout(), lock=False).disks] == ["", "EXCLUDE_DEVICES names it"]
+    assert [disk.locked for disk in look(here, recorded, lock=False).disks] == ["", "EXCLUDE_DEVICES names it"]
+
+
+def test_a_recorded_disk_that_somebody_excludes_since_is_locked(tmp_path: Path) -> None:
+    here = run(machine(node("vda", serial="A"), node("vdb", serial="B")), tmp_path, EXCLUDE_DEVICES=("/dev/vdb",))
+    assert [disk.locked for disk in look(here, layout()).disks] == ["", "EXCLUDE_DEVICES names it"]
 
 
 def test_a_multipath_disk_without_paths_is_locked_and_never_read(tmp_path: Path) -> None:

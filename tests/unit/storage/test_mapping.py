@@ -15,6 +15,7 @@ from rear_core.storage.disk import Disk, PartitionTable
 from rear_core.storage.layout import Layout, make
 from rear_core.storage.mapping import Assignment, assign
 from rear_core.storage.present import PresentDisk
+from rear_core.storage.technologies.ext import Ext
 
 GIB = 1 << 30
 
@@ -61,6 +62,16 @@ def test_disks_are_known_by_their_serial_numbers(present: list[PresentDisk], exp
     assert [match.path for match in found.matches] == expected
     assert not found.questions and not found.problems
     assert "same serial number" in found.matches[0].reasons
+
+
+def test_a_copy_beside_a_blank_disk_is_a_question() -> None:
+    """The original is gone; what is known of the other one is its contents alone."""
+    system = make([A, Ext("fs:x", (A.id,), "aaaaaaaa-0000", version=4)])
+    copy = here("/dev/sdb", serial="COPY", marks=frozenset({"aaaaaaaa0000"}), holds="ext4")
+    found = assign(system, [copy, here("/dev/sdc", serial="NEW")], {A.id: A.size}, {})
+    assert [match.path for match in found.questions] == ["/dev/sdb"]
+    assert "another serial number or WWN, and blank instead: /dev/sdc" in str(found.questions[0])
+    assert assign(system, [copy, here("/dev/sdc", 9, serial="NEW")], {A.id: A.size}, {}).questions == ()
 
 
 def test_namespaces_of_one_controller_are_told_apart_by_their_wwn() -> None:
