@@ -111,6 +111,20 @@ def test_an_encrypted_backup_needs_its_key_which_no_log_knows(rear: Rear, tmp_pa
     assert "complete and authentic" in ended.stderr
 
 
+@pytest.mark.parametrize("line", [b"correct horse battery\r\n", b"\xef\xbb\xbfcorrect horse battery\n"])
+def test_no_backup_is_made_with_a_passphrase_that_a_recovery_could_not_be_given(
+    rear: Rear, tmp_path: Path, line: bytes
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(line)
+    key.chmod(0o600)
+    ended = rear("mkbackuponly", conf=f"BACKUP_KEY_FILE={key}\n")
+    assert ended.returncode == 2, ended.stderr
+    assert f"the passphrase in {key}" in ended.stderr
+    assert "correct horse" not in ended.stderr
+    assert not (tmp_path / "backups" / "web1").exists()
+
+
 def test_a_backup_is_checked_where_it_is_kept(rear: Rear, tmp_path: Path) -> None:
     assert rear("mkbackuponly").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "backups" in path.parts}

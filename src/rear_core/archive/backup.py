@@ -347,6 +347,12 @@ def check_tools(run: Run) -> None:
     if "GNU tar" not in version:
         raise ConfigurationError(f"this tar is not GNU tar: {version.partition(chr(10))[0]}", "install GNU tar")
     secret = passphrase(run)
+    if problem := encryption.typing_problem(secret):
+        where = run.settings["BACKUP_KEY_FILE"] if not run.settings["BACKUP_KEY"] else "BACKUP_KEY"
+        raise ConfigurationError(
+            f"the passphrase in {where} {problem}: a recovery, which asks for it, would never get it",
+            "write one line of printable text in UTF-8, as by `printf '%s\\n' 'several words'`",
+        )
     needed = rescue_contents(run.settings).programs
     missing = [program for program in needed if run.sh.which(program) is None]
     if missing:

@@ -26,6 +26,8 @@ MOST_TIMES = 8
 SHORTEST = 8
 # A single word of fewer letters is in every list of words, and in some program.
 LONG_WORD = 14
+# Bytes: a terminal takes no longer line (n_tty(4)), and a recovery asks for the passphrase at one.
+LONGEST_LINE = 4095
 COMMON = frozenset(["password1", "passw0rd", "p@ssw0rd", "12345678", "123456789", "1234567890", "trustno1", "abc12345"])
 
 
@@ -153,4 +155,15 @@ def passphrase_problem(passphrase: str) -> str:
         return f"is shorter than {SHORTEST} characters"
     if passphrase.lower() in COMMON or (passphrase.isalpha() and len(passphrase) < LONG_WORD):
         return "is a word of many texts: use several words, or also digits and signs"
+    return ""
+
+
+def typing_problem(passphrase: str) -> str:
+    """Why a passphrase cannot be typed when a recovery asks for it, "" when it can: what is saved with it is lost."""
+    if passphrase.endswith("\r"):
+        return "ends with a carriage return, as lines of Windows do"
+    if not all(letter.isprintable() or letter == "\t" for letter in passphrase):
+        return "has bytes that no keyboard types: a mark of Unicode, a control character, or letters not in UTF-8"
+    if len(passphrase.encode()) > LONGEST_LINE:
+        return f"has more than {LONGEST_LINE} bytes, and no terminal takes so long a line"
     return ""

@@ -129,3 +129,17 @@ def test_an_empty_passphrase_file_is_not_taken_for_no_encryption(tmp_path: Path)
 )  # fmt: skip
 def test_a_word_of_any_text_is_no_passphrase(passphrase: str, good: bool) -> None:
     assert (encryption.passphrase_problem(passphrase) == "") == good
+
+
+@pytest.mark.parametrize(
+    ("line", "good"),
+    [
+        (b"correct horse", True), ("k\N{LATIN SMALL LETTER A WITH DIAERESIS}se horse".encode(), True),
+        (b" correct\thorse ", True), (b"k" * 4095, True), (b"", True),
+        (b"correct horse\r", False), (b"\xef\xbb\xbfcorrect horse", False), (b"k\xe4se horse", False),
+        (b"correct\0horse", False), (b"correct\x03horse", False), (b"\xff\xfec\0o\0r\0r\0", False),
+        (b"k" * 4096, False),
+    ],
+)  # fmt: skip
+def test_a_passphrase_that_nobody_could_type_is_told(line: bytes, good: bool) -> None:
+    assert (encryption.typing_problem(line.decode(errors="surrogateescape")) == "") == good
