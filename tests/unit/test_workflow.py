@@ -322,6 +322,22 @@ def test_a_script_cannot_move_the_run(run: Run) -> None:
     assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('rm "$REAR_RETURN"', "returned cannot be read: .*No such file"),
+        ('rm -r "$BUILD_DIR"/*', "returned cannot be read: .*No such file"),
+        ('rm "$REAR_RETURN"; mkfifo "$REAR_RETURN"', "is a named pipe, where a file should be"),
+        ('ln -sf /dev/zero "$REAR_RETURN"', "is a device, where a file should be"),
+        ("printf '\\377' >\"$REAR_RETURN\"", "returned cannot be read: .*invalid start byte"),
+    ],
+)
+def test_what_a_script_leaves_in_the_place_of_its_answer_is_named(run: Run, text: str, said: str) -> None:
+    script(run, "analyse_dr", "10_bad.sh", text)
+    with pytest.raises(RearError, match=said):
+        execute(run, WORKFLOW)
+
+
 def test_a_script_that_fails_ends_the_run(run: Run) -> None:
     script(run, "analyse_dr", "10_bad.sh", "exit 4")
     with pytest.raises(RearError, match="exit status 4"):

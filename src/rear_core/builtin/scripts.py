@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import own_files
 from ..contents import Contents, merge
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RearError
 from ..hookspecs import hookimpl
 from ..rescue.tree import Tree
 from ..step import PHASES, RECOVERING, Step
@@ -257,7 +258,14 @@ def run_script(run: Run, path: Path, phase: str) -> None:
     returned.write_text("")
     returned.chmod(0o600)
     run.sh.run(path, env=environment(run, phase, returned), cwd=run.build_dir, timeout=3600)
-    run.settings = assign(run.settings, returned.read_text(), os.fspath(path), LISTS)
+    try:
+        text = own_files.read_text(returned)
+    except (OSError, ValueError) as error:
+        raise RearError(
+            f"what {path} returned cannot be read: {error}",
+            "a script appends lines of text in UTF-8 to the file that REAR_RETURN names, and leaves it there",
+        ) from error
+    run.settings = assign(run.settings, text, os.fspath(path), LISTS)
     if run.contents is not None:
         run.contents = merge([run.contents, listed_contents(run)])
 
