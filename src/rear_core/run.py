@@ -86,7 +86,8 @@ class Run:
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
     `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes, by id) from verify,
-    `rebuilt` from recreate, `recovery` from all phases of one.
+    `rebuilt` from recreate, `recovery` from all phases of one. `place_mounts` has the mount points on which folders of
+    URLs lay when they were checked, by URL and folder.
     `phases` are those of the workflow `command`, `writing` says that a recovery has begun to write to disks. When
     cleanup begins, `result` is "done", "failed" or "interrupted", with the `error` that ended it. `undo` is unwound
     when the run ends, however it ends.
@@ -112,6 +113,7 @@ class Run:
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
+    place_mounts: dict[tuple[str, str], str] = field(default_factory=dict)
     command: str = ""
     phases: tuple[str, ...] = ()
     result: str = ""

@@ -125,6 +125,24 @@ def test_no_backup_is_made_with_a_passphrase_that_a_recovery_could_not_be_given(
     assert not (tmp_path / "backups" / "web1").exists()
 
 
+@pytest.mark.parametrize("harm", ["umount {0}", "umount {0}; rm -r {0}", "mount -t tmpfs tmpfs {0}/web1"])
+def test_a_place_that_is_unmounted_after_it_was_checked_gets_no_backup(rear: Rear, tmp_path: Path, harm: str) -> None:
+    """What would be saved to the folder behind it, on the disk of the system, or in memory, is nothing to restore."""
+    place, script = tmp_path / "place", tmp_path / "etc" / "analyse_dr" / "90_harm.sh"
+    (place / "web1").mkdir(parents=True)
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\n{harm.format(place)}\n")
+    script.chmod(0o755)
+    ready = f'mkdir -p {place}; mount -t tmpfs tmpfs {place}; mkdir {place}/web1; "$@"; s=$?; find {place}; exit $s'
+    ended = rear(
+        "mkbackuponly", conf=f"BACKUP_URL=file://{place}\n",
+        before=["unshare", "--mount", "--propagation", "private", "sh", "-c", ready, "sh"],
+    )  # fmt: skip
+    assert ended.returncode == 3, ended.stderr
+    assert f"file://{place} was on what is mounted on {place} when this run began, and is now on" in ended.stderr
+    assert "backup.tar" not in ended.stdout
+
+
 def test_a_backup_is_checked_where_it_is_kept(rear: Rear, tmp_path: Path) -> None:
     assert rear("mkbackuponly").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "backups" in path.parts}

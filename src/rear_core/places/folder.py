@@ -15,6 +15,7 @@ from ..durable import flush
 from ..errors import RearError
 from .delivery import store
 from .place import PRIVATE
+from .room import check_still_mounted
 from .url import Url
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(_run: Run, url: Url, _options: str, _patience: float) -> Iterator[Path]:
-    """The folder that a URL names on this machine."""
+def opened(run: Run, url: Url, _options: str, _patience: float) -> Iterator[Path]:
+    """The folder that a URL names on this machine; `Refused` if that is no longer the one that was checked."""
+    check_still_mounted(run, url)
     yield Path(url.path)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..fstab import read_fstab
-from ..mounts import mount_points
+from ..mounts import mount_of, mount_points
 from .url import Url
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def check_writable(directory: Path, place: str) -> None:
 
 
 def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:
-    """Raise `Refused` when fstab has a file system for a folder below a URL, and it is not mounted."""
+    """Raise `Refused` when fstab has a file system for a folder below a URL, and it is not mounted.
+
+    What it lies on is noted for `check_still_mounted`.
+    """
     if url.scheme != "file":
         return
     place = os.path.realpath(f"{url.path}/{folder}")
@@ -64,3 +67,24 @@ def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:
                 f"{setting}={url}: {entry.spec} is not mounted on {entry.target}, as fstab says",
                 f"mount {entry.target}, and find out why it was not mounted",
             )
+    run.place_mounts[str(url), f"{url.path}/{folder}"] = _holder(place)
+
+
+def check_still_mounted(run: Run, url: Url) -> None:
+    """Raise `Refused` when a folder lies on another mount point than when it was checked: on the disk of the system,
+    or in memory, nobody looks for what is put there."""
+    for (name, path), before in run.place_mounts.items():
+        if name != str(url):
+            continue
+        os.path.isdir(f"{path}/.")
+        if (now := _holder(path)) != before:
+            raise Refused(
+                f"{url} was on what is mounted on {before} when this run began, and is now on {now}",
+                f"mount it on {before} again, and find out what unmounted it or mounted something over it",
+            )
+
+
+def _holder(path: str) -> str:
+    """Where the file system of a folder is mounted, also of one that is made later."""
+    mount = mount_of(path)
+    return mount.target if mount else ""
