@@ -143,6 +143,20 @@ def test_a_place_that_is_unmounted_after_it_was_checked_gets_no_backup(rear: Rea
     assert "backup.tar" not in ended.stdout
 
 
+@pytest.mark.parametrize("named", ["link", "link/folder"])
+def test_what_is_named_by_a_link_is_not_saved_without_what_is_behind_it(
+    rear: Rear, tmp_path: Path, tree: Path, named: str
+) -> None:
+    """Of the first only the link was saved. Nothing could be restored of the second, as the link was there as well."""
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "link").symlink_to(tree)
+    ended = rear("mkbackuponly", conf=f"BACKUP_PROG_INCLUDE=( {top} {top}/{named} )\n")
+    assert ended.returncode == 2, ended.stderr
+    assert f"BACKUP_PROG_INCLUDE names {top}/{named}, which leads over a link to {tree}" in ended.stderr
+    assert rear("mkbackuponly", conf=f"BACKUP_PROG_INCLUDE=( {top} {tree} )\n").returncode == 0
+
+
 def test_a_backup_is_checked_where_it_is_kept(rear: Rear, tmp_path: Path) -> None:
     assert rear("mkbackuponly").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "backups" in path.parts}

@@ -127,12 +127,20 @@ def _home(repository: Repository) -> Path | None:
 
 
 def check_included(run: Run) -> None:
-    """Raise `ConfigurationError` for what is named to be saved and is not there, or is left out by another setting."""
+    """Raise `ConfigurationError` for what is named to be saved and is not there, is there by a link, or is left out by
+    another setting."""
     excluded = run.settings["BACKUP_PROG_EXCLUDE"]
     for path in run.settings["BACKUP_PROG_INCLUDE"]:
         if not os.path.lexists(path):
             raise ConfigurationError(
                 f"BACKUP_PROG_INCLUDE names {path}, which does not exist", "it accepts no patterns"
+            )
+        real = os.path.realpath(path)
+        if real != path:
+            # Of a link tar saves the link alone. What is saved by a path that leads over one cannot be restored where
+            # the link is in the archive as well: then there is no folder to put it into.
+            raise ConfigurationError(
+                f"BACKUP_PROG_INCLUDE names {path}, which leads over a link to {real}", f"name {real} instead"
             )
         if pattern := patterns.leaving_out(path, excluded) or patterns.emptying(path, excluded):
             raise ConfigurationError(
