@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import RearError
 from ..mounts import backing_file
-from ..patterns import leaving_out
+from ..patterns import emptying, leaving_out
 from ..storage.fate import Exclusions, Stake, excluded, why_emptied
 from ..storage.filesystem import FileSystem, PartOfFileSystem
 from ..storage.fstypes import NETWORK, VIRTUAL
@@ -141,7 +141,7 @@ def select(
         raise RearError("nothing to save: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
     wanted = list(dict.fromkeys([*saved, *_emptied(covered, wishes), *_included(wishes, saved, visible)]))
     parts = tuple(_parts(layout, wishes, saved, wanted, visible, below))
-    _check_starts(wanted, parts)
+    _check_starts(wanted, wishes.include, parts)
     patterns = [part.pattern for part in parts]
     nested = [path for path in _nested(layout, saved, visible) if not leaving_out(path, patterns)]
     return Selection(
@@ -151,7 +151,7 @@ def select(
     )
 
 
-def _check_starts(starts: Iterable[str], parts: Iterable[Part]) -> None:
+def _check_starts(starts: Iterable[str], included: Sequence[str], parts: Iterable[Part]) -> None:
     """Raise `RearError` for what is to be saved where something is left out: tar would leave it out without a word."""
     ours = {part.pattern: part for part in parts if part.reason != BY_PATTERN}
     for start in starts:
@@ -160,6 +160,12 @@ def _check_starts(starts: Iterable[str], parts: Iterable[Part]) -> None:
                 f"{start} cannot be saved: it is below {pattern}, which rear leaves out: {ours[pattern].reason}",
                 "move it, name it in BACKUP_PROG_INCLUDE by another path, or name its mount point in"
                 " EXCLUDE_MOUNTPOINTS",
+            )
+    for path in included:
+        if pattern := emptying(path, ours):
+            raise RearError(
+                f"nothing in {path} can be saved: rear leaves out {pattern}: {ours[pattern].reason}",
+                "do not name it in BACKUP_PROG_INCLUDE, or keep the backups in another folder",
             )
 
 
