@@ -83,6 +83,28 @@ def test_a_demonstration_never_goes_where_something_is(rear: Rear, tmp_path: Pat
     assert rear("recover", "--demo", str(tmp_path / "link")).returncode == 3
 
 
+@pytest.mark.parametrize("place", ["log/x", "loop", "loop/x", "dangling", "a" * 256, "a/" * 3000])
+def test_a_demonstration_is_refused_by_name_where_there_can_be_no_folder(
+    rear: Rear, tmp_path: Path, place: str
+) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    ended = rear("recover", "--demo", f"{tmp_path}/{place}")
+    assert ended.returncode == 3, ended.stderr
+    assert "choose an empty folder, or a new one" in ended.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_demonstration_that_cannot_make_its_folder_says_so(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    (tmp_path / "dangling").symlink_to("nowhere")
+    ended = rear("recover", "--demo", f"{tmp_path}/dangling/x")
+    assert ended.returncode == 1, ended.stderr
+    assert f"cannot create {tmp_path}/dangling/x: " in ended.stderr
+    assert "BUG" not in ended.stderr
+
+
 def test_a_damaged_backup_ends_a_demonstration_before_it_begins(rear: Rear, tmp_path: Path) -> None:
     assert rear("mkbackuponly").returncode == 0
     (archive,) = (tmp_path / "backups" / "web1").glob("*/backup.tar.zst")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import questions
-from ..errors import ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
+from ..errors import SCARCE, ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import diagnostics, encryption, generations, manifest, sample, signature, stream
 from .backup import COVERAGE, passphrase
 from .described import recorded, signers
@@ -318,7 +318,7 @@ def restore(run: Run, place: Path | Repository) -> None:
     if not isinstance(backup, Backup):
         raise RearError("no backup was checked, so rear restores none", "the plugin must check it in the phase verify")
     found = backup.manifest
-    run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_target(run)
     progress = Progress(run.report, "Restoring", found.size, events=run.options.json_progress)
     repository = opened(run, place)
     watching = watch(run, repository, advice="check the disk behind it, then run it again")
@@ -331,6 +331,10 @@ def restore(run: Run, place: Path | Repository) -> None:
             )
     except ProgramFailed as error:
         raise failure(run, error) from error
+    except Interrupted as error:
+        if run.demo:
+            raise Interrupted(error.message, f"{run.target} is not complete: remove it, then run it again") from error
+        raise
     progress.end()
     if (streamed.members, streamed.bytes) != (found.members, found.bytes):
         raise RearError(
@@ -341,9 +345,18 @@ def restore(run: Run, place: Path | Repository) -> None:
     for kind, count in streamed.complaints.items():
         run.report.warn(f"tar complained {count} times ({kind}) during the restore; see the log")
     lost = len(streamed.lost) + streamed.more.get("lost", 0)
-    run.report.say(f"Restored {streamed.members - lost} files, {size(streamed.bytes)}, to {run.target}")
+    run.report.say(f"Restored {max(streamed.members - lost, 0)} files, {size(streamed.bytes)}, to {run.target}")
     lack(run, streamed.lost, streamed.more.get("lost", 0), "were not restored")
     lack(run, streamed.bare, streamed.more.get("attributes", 0), "were restored without an attribute")
+
+
+def _make_target(run: Run) -> None:
+    try:
+        run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in SCARCE:
+            raise
+        raise RearError(f"cannot create {run.target}: {error.strerror}", "choose another folder") from error
 
 
 def lack(run: Run, files: Mapping[str, str], more: int, what: str) -> None:

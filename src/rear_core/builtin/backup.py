@@ -172,10 +172,25 @@ def check_target(run: Run) -> None:
     target = Path(os.path.realpath(run.target))
     if target == Path("/"):
         raise Refused("rear never restores files over the running system", "choose a folder of its own")
-    if run.demo and target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Refused(f"{target} is not an empty folder", "choose an empty folder, or a new one")
+    if run.demo:
+        _check_empty(run, target)
     if not run.demo and not target.is_mount():
         raise Refused(f"nothing is mounted on {target}", "mount the target's file systems there first")
+
+
+def _check_empty(run: Run, target: Path) -> None:
+    """Raise `Refused` unless a folder is empty, or not there."""
+    another = "choose an empty folder, or a new one"
+    try:
+        os.lstat(target)
+    except FileNotFoundError:
+        if os.path.lexists(run.target):
+            raise Refused(f"{run.target} is a link to {target}, which does not exist", another) from None
+        return
+    except OSError as error:
+        raise Refused(f"{target} cannot be a folder for the files: {error.strerror}", another) from error
+    if not target.is_dir() or any(target.iterdir()):
+        raise Refused(f"{target} is not an empty folder", another)
 
 
 def check_all_back(run: Run) -> None:
