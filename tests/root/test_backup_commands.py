@@ -105,6 +105,18 @@ def test_a_demonstration_that_cannot_make_its_folder_says_so(rear: Rear, tmp_pat
     assert "BUG" not in ended.stderr
 
 
+def test_a_damaged_description_is_no_reason_to_believe_a_backup(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    for text in ("", "{", "[]", '{"signers": 5}', "[" * 100_000):
+        (tmp_path / "etc/recovery/system.json").write_text(text)
+        for command in (["checkbackup"], ["recover", "--demo", str(tmp_path / "demo")]):
+            ended = rear(*command)
+            assert ended.returncode == 2, ended.stderr
+            assert "system.json, which says whose backups to believe" in ended.stderr
+    assert rear("mkbackuponly").returncode == 0
+    assert "complete and authentic" in rear("checkbackup").stderr
+
+
 def test_a_damaged_backup_ends_a_demonstration_before_it_begins(rear: Rear, tmp_path: Path) -> None:
     assert rear("mkbackuponly").returncode == 0
     (archive,) = (tmp_path / "backups" / "web1").glob("*/backup.tar.zst")

@@ -7,17 +7,41 @@ import json
 from typing import TYPE_CHECKING
 
 from .. import own_files
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..run import Run
 
 
 def recorded(run: Run, fact: str) -> object:
-    """A fact about the machine from its description, None when it is not there."""
+    """A fact about the machine from its description, None when it is not there.
+
+    A damaged description is an error where files are restored: it would believe every backup. It is made anew where
+    they are saved.
+    """
+    path = run.recovery_dir / "system.json"
     try:
-        return json.loads(own_files.read_text(run.recovery_dir / "system.json")).get(fact)
-    except (OSError, ValueError, AttributeError):
+        return _facts(own_files.read_text(path)).get(fact)
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        if "verify" not in run.phases:
+            return None
+        raise ConfigurationError(
+            f"cannot read {path}, which says whose backups to believe: {error}",
+            "restore the file, use other rescue media, or run `rear savelayout` on the machine",
+        ) from error
+
+
+def _facts(text: str) -> dict[str, object]:
+    """The facts of a description; `ValueError` when it is damaged."""
+    try:
+        facts = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("signers", []), list):
+        raise ValueError("it is not the description of a system")
+    return facts
 
 
 def signers(run: Run) -> list[str]:
