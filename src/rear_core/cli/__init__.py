@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
@@ -161,6 +162,10 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
 
 
 def _run() -> int | str | None:
+    if sys.argv[1:] and "COMP_WORDS" not in os.environ:
+        # Completion scripts of shells give no arguments, and the words so far. Left over in an environment, their
+        # variable would have every command print such a script, do nothing, and end well.
+        os.environ.pop("_REAR_COMPLETE", None)
     try:
         ended: int | None = rear(prog_name="rear", standalone_mode=False)
         return ended

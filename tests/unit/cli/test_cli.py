@@ -200,3 +200,9 @@ def test_completion_scripts_are_printed(rear: Rear, shell: str) -> None:
 def test_completion_offers_the_commands(rear: Rear) -> None:
     answer = rear(env={"_REAR_COMPLETE": "bash_complete", "COMP_WORDS": "rear mk", "COMP_CWORD": "1"})
     assert "plain,mkrescue" in answer.stdout
+
+
+def test_a_variable_of_completion_scripts_keeps_no_command_from_its_work(rear: Rear) -> None:
+    ended = rear("mkbackuponly", "extra", env={"_REAR_COMPLETE": "bash_source"})
+    assert ended.returncode == 2
+    assert "_rear_completion" not in ended.stdout
