@@ -390,6 +390,12 @@ _USER_AND_WORD = rb"\n[^\s:#;<\[]{1,200}:" + _VALUE + rb"\S{2}"
 _WORDS_OF = rb"\n[ \t]*(?:\"[^\"\n]{1,200}\"|[^\s#;<\[=\"][^\s=]{0,200})"
 _TWO_LINES = rb"\n(?![#;<\[/])[^\s=]{1,200}[ \t]*\r?\n(?![#;<\[/])[^\s=][^\s]{2,200}[ \t]*\s*\Z"
 PLACED = (
+    # pppd(8): a client, a server, a secret that is no file (@) and not what matches or is empty.
+    Placed(
+        PASSWORD,
+        r"/(?:pap|chap)-secrets(?:\.[\w-]+)?",
+        _WORDS_OF + rb"[ \t]+\S{1,200}[ \t]+(?:\"(?!\")" + _VALUE + rb"[^\"\n]{2}|(?![\"*@])" + _VALUE + rb"\S{2})",
+    ),
     Placed(PASSWORD, r"/psk\.txt", _WORDS_OF + rb"[ \t]+" + _VALUE + rb"\S{2}"),
     Placed(PASSWORD, r"/\.?davfs2/secrets", _WORDS_OF * 1 + rb"[ \t]+\S{1,200}[ \t]+\"?" + _VALUE + rb"\S{2}"),
     Placed(

@@ -265,6 +265,8 @@ BINARIES = {
 # Known by the names of their files as well.
 PLACED = {
     "racoon": ("etc/racoon/psk.txt", "# peers\n10.0.0.1\tgeheim\n"),
+    "pppd": ("etc/ppp/chap-secrets", "# x\nanna * geheim *\n"),
+    "pppd, quotes": ("etc/ppp/pap-secrets", '"anna x"\tserver\t"mein geheim"\n'),
     "davfs2": ("etc/davfs2/secrets", "# x\n/mnt/dav anna geheim\n"),
     "davfs2, quotes": ("root/.davfs2/secrets", '"https://dav.example.com/my files" anna "mein geheim"\n'),
     "postfix, a host": ("etc/postfix/sasl_passwd", "smtp.example.com anna@example.com:geheim\n"),
@@ -281,6 +283,11 @@ PLACED = {
     "OpenVPN, elsewhere": ("etc/vpn/auth.txt", "anna@example.com\ngeheim\n"),
 }  # fmt: skip
 NOT_PLACED = {
+    "pppd as it comes": (
+        "etc/ppp/pap-secrets",
+        "# INBOUND\n*\thostname\t\"\"\t*\n\nguest\thostname\t\"*\"\t-\nroot\thostname\t\"*\"\t-\n# anna * geheim\n",
+    ),
+    "pppd, a file": ("etc/ppp/chap-secrets", "anna * @/etc/ppp/secret *\n"),
     "davfs2 as it comes": ("etc/davfs2/secrets", "# davfs2 secrets file\n# /mnt/dav  anna  geheim\n\n"),
     "racoon as it comes": ("etc/racoon/psk.txt", "# IPv4/v6 addresses\n# 10.160.94.3\tmekmitasdigoat\n"),
     "postfix as it comes": ("etc/postfix/main.cf", "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd\n"),
