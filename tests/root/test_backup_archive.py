@@ -9,6 +9,7 @@ import re
 import socket
 import stat
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -468,3 +469,44 @@ def test_progress_events_are_json_lines(
 
 
 # Faults of an archive: each is told before anything is written to the target.
+
+
+def linked(folder: Path, names: str, text: str, count: int = 30) -> None:
+    """Files with two names each."""
+    for number in range(count):
+        (folder / f"{names[0]}{number}").write_text(f"{text} {number}")
+        os.link(folder / f"{names[0]}{number}", folder / f"{names[1]}{number}")
+
+
+def test_a_file_that_got_the_inode_of_a_saved_one_is_no_link_to_it(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tar knows files with several names by the numbers of their inodes."""
+    image, restored = tmp_path / "disk", tmp_path / "restored"
+    image.touch()
+    os.truncate(image, 256 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    write, done = repository.FolderTarget.write, list[bool]()
+
+    def exchange(target: repository.FolderTarget, block: memoryview) -> int:
+        if not done and target.file.tell() > 1 << 20:
+            done.append(True)
+            for path in (folder / "1").iterdir():
+                path.unlink()
+            linked(folder / "3", "rs", "of root")
+        return write(target, block)
+
+    monkeypatch.setattr(repository.FolderTarget, "write", exchange)
+    with mounted(tmp_path / "data", "-o", "loop", os.fspath(image)) as folder:
+        for name in "123":
+            (folder / name).mkdir()
+        linked(folder / "1", "uv", "of a user")
+        (folder / "2/large").write_bytes(os.urandom(64 << 20))
+        run = make_run("BACKUP_COMPRESSION=none\n")
+        selection = replace(chosen(folder), starts=tuple(f".{folder}/{name}" for name in "123"))
+        backup.store(run, tmp_path / "backups", selection)
+        assert done and any("the archive has other contents for" in line for line in run.report.warnings)
+    restored.mkdir()
+    subprocess.run(["tar", "-xf", *(tmp_path / "backups").glob("*/*/backup.tar"), "-C", restored], check=True)
+    found = {path.name: path.read_text() for path in restored.rglob("[rs]*")}
+    assert found == {f"{name}{number}": f"of root {number}" for name in "rs" for number in range(30)}

@@ -47,7 +47,8 @@ def saved(tree: Path, pattern: str) -> set[str]:
     argv = [*CREATE, "--quoting-style=literal", f"--directory={tree}", exclusion(pattern), "--", "."]
     argv[argv.index("--file=-")] = "--file=/dev/null"
     said = subprocess.run(argv, capture_output=True, check=True).stdout.decode()
-    return {line[1:].rstrip("/") for line in said.splitlines()} - {""}
+    names = (line.partition(" ./")[2].rstrip("/") for line in said.splitlines())
+    return {f"/{name}" for name in names if name}
 
 
 @example(pattern="/[a[.]")

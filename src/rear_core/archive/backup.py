@@ -41,17 +41,19 @@ def save(run: Run, place: Path | Repository) -> None:
 def store(run: Run, place: Path | Repository, selection: coverage.Selection) -> None:
     """Save a selection; whatever goes wrong, a folder keeps its earlier backups as they are.
 
-    Files by which the archive became unreadable are left out when it is made once more.
+    Files by which the archive became unreadable are left out when it is made once more; those that only were mistaken
+    for others are when it happens again.
     """
     repository, missed = opened(run, place), dict[str, str]()
     # A medium that was written to may have to be exchanged first.
-    for _ in range(TRIES if repository.folder else 1):
+    for attempt in range(TRIES if repository.folder else 1):
         try:
             _store(run, repository, selection, missed)
             break
         except stream.Unreadable as error:
             failed = error
-            missed.update(dict.fromkeys(error.files, "a change made the archive unreadable"))
+            if attempt or not isinstance(error, stream.Exchanged):
+                missed.update(dict.fromkeys(error.files, error.reason))
             run.report.warn(f"{error.message}; the backup does not count")
     else:
         raise failed

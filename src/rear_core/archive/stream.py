@@ -15,16 +15,12 @@ from ..errors import ProgramFailed, RearError
 from ..shell import Argument, Outcome, Shell
 from . import diagnostics, read_again
 from .encryption import Keys, cipher
-from .members import RECORDS, Listing, Members, with_index
+from .members import ATTRIBUTES, LONG, RECORDS, Listing, Members, with_index
 from .served import Served
-
-# Extended attributes carry everything: ACLs and capabilities in the kernel's binary form, with numbers, and SELinux
-# contexts. --acls would store the names of users instead, which the rescue system does not know.
-ATTRIBUTES = ("--xattrs", "--xattrs-include=*", "--numeric-owner")
 
 CREATE = (
     "tar", "--create", "--file=-", RECORDS[0], "--format=posix", "--pax-option=delete=atime,delete=ctime", *ATTRIBUTES,
-    "--sparse", "--one-file-system", "--warning=no-xdev", "--totals", "--verbose",
+    "--sparse", "--one-file-system", "--warning=no-xdev", "--totals", "--verbose", *LONG,
     # Excluded is what matches from its beginning; * also matches a slash and a leading dot.
     "--anchored", "--wildcards", "--wildcards-match-slash",
 )  # fmt: skip
@@ -75,6 +71,8 @@ class Streamed:
 class Unreadable(RearError):
     """An archive that tar cannot read again, as `files`, relative to its root, were changed while they were saved."""
 
+    reason = "a change made the archive unreadable"
+
     def __init__(self, files: Sequence[str]) -> None:
         few = (
             f": {files[0][1:101]}" + (f" or one of {len(files) - 1} others" if len(files) > 1 else "") if files else ""
@@ -82,6 +80,22 @@ class Unreadable(RearError):
         super().__init__(
             f"the archive cannot be read back, because a file changed while rear saved it{few}",
             "run it again, or exclude the file; the log names all that changed",
+        )
+        self.files = tuple(files)
+
+
+class Exchanged(Unreadable):
+    """An archive in which `files` are links to others, which had their inodes before; saved anew they may be right."""
+
+    reason = "it got the inode of a file that was saved before"
+
+    def __init__(self, files: Sequence[str]) -> None:
+        more = f" or {len(files) - 1} others" if len(files) > 1 else ""
+        RearError.__init__(
+            self,
+            f"the archive has other contents for {files[0][1:101]}{more}, because files were removed and others made"
+            " while rear saved them",
+            "run it again at a quieter time, or exclude these files",
         )
         self.files = tuple(files)
 
@@ -105,7 +119,7 @@ def pack(
         *CREATE, f"--directory={root}", *map(exclusion, excluded), "--", *starts
     ]  # fmt: skip
     env = _locale(excluded)
-    members, listing, mounts = Members(starts), Listing(sh, env), Served()
+    members, listing, mounts = Members(starts, long=True, root=root), Listing(sh, env), Served()
     heard = diagnostics.Heard(lambda name, words: diagnostics.is_exchanged(name, words, starts))
     with ExitStack() as stack:
         stack.enter_context(mounts.noted())
@@ -132,6 +146,8 @@ def pack(
     streamed = _in_part(tar_ended, members, lost, heard)
     if not listing.finds(members):
         raise Unreadable(_suspects(tar_ended.stderr, listing))
+    if members.exchanged:
+        raise Exchanged([*map(diagnostics.path_of, members.exchanged)])
     return streamed
 
 
