@@ -488,6 +488,20 @@ def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, k
     assert answer.status == 0, answer.output
 
 
+def test_a_recovery_that_is_resumed_knows_its_own_file_systems(lab: Lab) -> None:
+    lab.plug(f"{SYSTEM}\n{SAVED.format('${d}2')}")
+    lab.configure("GIVE_UP=( '*' )")
+    lab.describe()
+    lab.shuffle()
+    assert lab.recreate().status == 0
+    lab.guest.check(
+        f"mkfs.ext4 -q -F -L mine {PART}; mount {PART} /srv/new --mkdir; date >/srv/new/own; umount /srv/new"
+    )
+    answer = lab.recreate()
+    assert answer.status == 0 and '"differences": []' in answer.output, answer.output
+    lab.guest.check(f"mount {PART} /srv/new; [ ! -e /srv/new/own ]; umount /srv/new")
+
+
 def test_what_cannot_be_looked_into_does_not_count_as_empty(lab: Lab) -> None:
     lab.plug(f"{SYSTEM}\np=${{d}}2\n{EMPTY['array']}")
     lab.configure()

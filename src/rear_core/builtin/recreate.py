@@ -234,7 +234,18 @@ def is_built(run: Run) -> bool:
     made, journal = recovery_plan(run), Journal(journal_path(run))
     if journal.built() != made.id or (run.backup and journal.restored() not in ("", run.backup.name)):
         return False
-    return all(is_block_device(device) for command in made.mount for device in command.devices)
+    if not all(is_block_device(device) for command in made.mount for device in command.devices):
+        return False
+    # A device of the same name may be on another disk by now, or hold something else.
+    return journal.holds() in (None, _identifiers(run, made))
+
+
+def _identifiers(run: Run, made: Plan) -> dict[str, str]:
+    """The UUIDs of what a plan mounts, as they are on the devices."""
+    from ..storage.inventory import probe
+
+    devices = sorted({device for command in made.mount for device in command.devices})
+    return {device: probe(run.sh, device)[1].get("UUID", "") for device in devices}
 
 
 def check_earlier_run(run: Run) -> None:
@@ -291,7 +302,7 @@ def build(run: Run) -> None:
         return
     journal = Journal(journal_path(run))
     execute(run.sh, made.build, journal=journal, passphrases=run.passphrases, tell=run.report.detail)
-    journal.note(plan=made.id, state="built")
+    journal.note(plan=made.id, state="built", holds=_identifiers(run, made))
 
 
 def mount(run: Run) -> None:

@@ -47,9 +47,15 @@ class Journal:
 
     def built(self) -> str:
         """The id of the plan that was carried out to its end, "" when the last one was not."""
-        entries = self._entries()
-        last = next((entry for entry in reversed(entries) if "plan" in entry), {})
+        last = self._last_plan()
         return str(last["plan"]) if last.get("state") == "built" else ""
+
+    def holds(self) -> object:
+        """What was noted with that plan of the devices that were made, None where nothing was."""
+        return self._last_plan().get("holds")
+
+    def _last_plan(self) -> dict[str, object]:
+        return next((entry for entry in reversed(self._entries()) if "plan" in entry), {})
 
     def restored(self) -> str:
         """The backup whose files were going to be restored to what was built, "" when it did not come to that."""
