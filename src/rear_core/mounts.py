@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 # The kernel writes octal numbers (proc(5), mountinfo), udev and the raw output of util-linux hexadecimal ones; all of
 # them escape a backslash of the name itself.
 ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([0-7]{3}))")
+
+# linux/loop.h: the number, the size of its structure, and the place of lo_rdevice in that.
+LOOP_GET_STATUS64, LOOP_INFO_SIZE, LOOP_DEVICE = 0x4C05, 232, 16
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,41 @@ def backing_file(number: str) -> str:
         return Path(f"/sys/dev/block/{number}/loop/backing_file").read_text().rstrip("\n")
     except OSError:
         return ""
+
+
+def loop_devices() -> dict[str, str]:
+    """The loop devices that have a block device behind them, where others have a file, by the number of that device.
+
+    lsblk shows them nowhere above it, and a loop device does not claim what it stands on (open(2), O_EXCL).
+    """
+    found: dict[str, str] = {}
+    for file in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
+        path = f"/dev/{file.parts[3]}"
+        number = _behind(path)
+        if number is None:
+            with suppress(OSError):
+                number = device_number(file.read_text().rstrip("\n"))
+        if number:
+            found[number] = path
+    return found
+
+
+def _behind(path: str) -> str | None:
+    """The number of the block device behind a loop device, "" for a file, and None where the kernel does not tell.
+
+    By its name it may be another one by now, or be one of another mount namespace.
+    """
+    status = bytearray(LOOP_INFO_SIZE)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(descriptor, LOOP_GET_STATUS64, status)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    number = struct.unpack_from("=Q", status, LOOP_DEVICE)[0]
+    return f"{os.major(number)}:{os.minor(number)}" if number else ""
 
 
 def device_number(path: str) -> str:

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from lab.loops import MIB, run
+from lab.loops import MIB, attached, run
 from lab.recovery import Machine
 from rear_core.errors import Refused
+from rear_core.mounts import device_number, loop_devices
 from rear_core.storage import present
 from rear_core.storage.held import HeldDisks
 
@@ -35,6 +36,10 @@ EVENTS = {
         "unshare --mount --propagation=private sh -c 'mount $0 /mnt && touch $1; exec sleep 600' $new $folder/mounted"
         " </dev/null >/dev/null 2>&1 &\necho $! >$folder/pid\nuntil [ -e $folder/mounted ]; do sleep 0.1; done",
         "is in use and cannot be overwritten",
+    ),
+    "a loop device stands on it": (
+        "losetup --read-only --find --show $new >$folder/loop",
+        "is in use and cannot be overwritten: the loop device /dev/loop",
     ),
 }
 
@@ -63,6 +68,8 @@ def clean_up(folder: Path) -> None:
     subprocess.run(["umount", folder / "backups"], capture_output=True)
     if (folder / "pid").exists():
         os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    if (folder / "loop").exists():
+        run("losetup", "--detach", (folder / "loop").read_text().strip())
 
 
 def checksum(path: Path) -> str:
@@ -82,6 +89,17 @@ def test_nothing_is_written_when_the_disk_has_changed_since_it_was_chosen(
     assert "nothing was written" in ended.stderr
     assert checksum(precious) == before
     assert "+ wipefs" not in machine.log() and "+ mke2fs" not in machine.log()
+
+
+def test_a_loop_device_on_a_device_is_known_by_the_number_of_that(loop: Callable[..., str], undo: ExitStack) -> None:
+    """Whatever the path is by now at which the device was."""
+    device = loop("one", 8)
+    alias = Path(f"{device}-alias")
+    run("mknod", alias, "b", *device_number(device).split(":"))
+    upper = attached(undo, alias, "--read-only")
+    alias.unlink()
+    assert loop_devices()[device_number(device)] == upper
+    assert device_number(upper) not in loop_devices()
 
 
 def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:

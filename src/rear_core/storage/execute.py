@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import own_files
 from ..errors import ProgramFailed, RearError, Refused
+from ..mounts import device_number, loop_devices
 from ..shell import Shell
 from .command import Command
 from .inventory import Device
@@ -128,7 +129,8 @@ def _run(sh: Shell, command: Command, input: str, patience: float) -> None:
 def check_unused(disks: Iterable[str], devices: Mapping[str, Device]) -> None:
     """Raise `Refused` unless nothing uses these disks, by whatever name and in whatever namespace.
 
-    Only the kernel knows: a file system claims all its devices, those of its journal too (open(2), O_EXCL).
+    Only the kernel knows: a file system claims all its devices, those of its journal too (open(2), O_EXCL). A loop
+    device claims nothing.
     """
     for disk in disks:
         found = devices.get(disk)
@@ -136,6 +138,26 @@ def check_unused(disks: Iterable[str], devices: Mapping[str, Device]) -> None:
         parts = found.children if found and found.type == "mpath" else ()
         for path in parts or (disk,):
             _check_unused(path, disk)
+        loops = loop_devices()
+        for number in sorted(_numbers(disk, devices).intersection(loops)):
+            raise Refused(
+                f"{disk} is in use and cannot be overwritten: the loop device {loops[number]} stands on it",
+                f"nothing was written; `losetup --detach {loops[number]}`; choose another disk if it holds the backup",
+            )
+
+
+def _numbers(path: str, devices: Mapping[str, Device]) -> set[str]:
+    """The numbers of a device, and of all that it lies on and that stands on it."""
+    found = {device_number(path)}
+    for direction in ("parents", "children"):
+        waiting, seen = [path], set[str]()
+        while waiting:
+            device = devices.get(waiting.pop())
+            if device and device.path not in seen:
+                seen.add(device.path)
+                found.add(device.number)
+                waiting += getattr(device, direction)
+    return found
 
 
 def _check_unused(path: str, disk: str) -> None:

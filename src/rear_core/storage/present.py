@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing
+from ..mounts import loop_devices
 from ..shell import Shell
 from .inventory import Device, begins_empty, is_part, meaning, pathless, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
@@ -184,4 +185,6 @@ def _why_locked(machine: Machine, stack: Sequence[Device], target: str) -> str:
         for mount in machine.mounted(device):
             if not f"{mount.target}/".startswith(f"{target.rstrip('/')}/"):
                 return f"it is mounted on {mount.target}"
-    return ""
+    loops = loop_devices()
+    numbers = [device.number for device in (*stack, *(machine.devices[path] for path in stack[-1].parents))]
+    return next((f"the loop device {loops[number]} uses it" for number in numbers if number in loops), "")

@@ -23,6 +23,7 @@ from rear_core.places.url import parse_url
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.shell import Outcome
+from rear_core.storage import present
 from rear_core.storage.at_stake import at_stake
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.in_place import staying
@@ -195,6 +196,26 @@ def test_what_is_locked(tmp_path: Path, disk: dict[str, Any], mounts: dict[str, 
     (found,) = look(here, layout()).disks
     assert found.locked == reason
     assert look(here, layout(), lock=False).disks[0].locked == ""
+
+
+@pytest.mark.parametrize("number", ["8:120", "8:49"], ids=["the disk", "a partition"])
+def test_a_disk_under_a_loop_device_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    """lsblk does not show one device above the other."""
+    monkeypatch.setattr(present, "loop_devices", lambda: {number: "/dev/loop0"})
+    disk = node("sdx", children=[node("sdx1", type="part", fstype="ext4")])
+    here = run(machine(disk, node("sdy")), tmp_path)
+    locked = {disk.path: disk.locked for disk in look(here, layout()).disks}
+    assert locked == {"/dev/sdx": "the loop device /dev/loop0 uses it", "/dev/sdy": ""}
+
+
+def test_a_disk_is_locked_while_a_loop_device_uses_one_of_its_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(present, "loop_devices", lambda: {"8:98": "/dev/loop0"})
+    shell = machine(node("sdb", children=[node("dm-0", name="mpatha", type="mpath", fstype="ext4")]))
+    shell._answers["sfdisk --json /dev/mapper/mpatha"] = Outcome((), 1, "", NO_TABLE, 0)
+    (disk,) = look(run(shell, tmp_path), layout()).disks
+    assert (disk.path, disk.locked) == ("/dev/mapper/mpatha", "the loop device /dev/loop0 uses it")
 
 
 def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(tmp_path: Path) -> None:
