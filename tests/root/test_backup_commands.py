@@ -287,6 +287,23 @@ def test_a_backup_on_a_disk_of_the_system_is_refused(rear: Rear, disk: Callable[
     assert "BACKUP_ALLOW_SYSTEM_DISK=yes" in ended.stderr
 
 
+@pytest.mark.parametrize("place", [*DOOMED, "elsewhere"])
+def test_the_mount_that_holds_the_backups_is_noted_by_whatever_way_the_url_leads_there(
+    rear: Rear, disk: Callable[[str], str], tmp_path: Path, place: str
+) -> None:
+    """A recovery has none of these links and mounts, and perhaps another BACKUP_URL."""
+    held, other = disk("held"), disk("other")
+    url, commands = DOOMED.get(place, (f"file://{tmp_path}/backups", []))
+    mounts = f"mount {held} /srv", f"mount {other} /opt", "mkdir -p /srv/backups", "mount -t tmpfs tmpfs /mnt"
+    before = after(*mounts, *(command.replace("/boot", "/srv") for command in commands))
+    conf = f"INCLUDE_DEVICES=( {held} {other} )\nBACKUP_URL='{url.format(held).replace('/boot', '/srv')}'\n"
+    ended = rear("savelayout", conf=conf, before=before)
+    assert ended.returncode == 0, ended.stderr
+    items = json.loads((tmp_path / "etc/recovery/layout.json").read_text())["items"]
+    noted = [item["target"] for item in items if item.get("holds_backups")]
+    assert noted == ([] if place == "elsewhere" else ["/srv"])
+
+
 def test_a_backup_that_is_copied_elsewhere_may_be_on_any_disk(rear: Rear, disk: Callable[[str], str]) -> None:
     device = disk("system")
     conf = f"INCLUDE_DEVICES=( {device} )\nBACKUP_URL=file:///boot\nBACKUP_ALLOW_SYSTEM_DISK=yes\n"

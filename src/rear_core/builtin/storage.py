@@ -134,8 +134,9 @@ def save_layout(run: Run) -> None:
     from ..storage.fate import Exclusions, unknown_names
     from ..storage.kinds import notes, refusals
     from ..storage.layout import save
+    from ..storage.spared import with_backups_noted
 
-    layout = capture_layout(run)
+    layout = with_backups_noted(run, capture_layout(run))
     for entry in layout.left_out:
         tell = run.report.say if entry.lost else run.report.detail
         tell(f"Left out: {entry.name} ({entry.reason})")

@@ -31,7 +31,7 @@ class Mount(Item):
     """A file system at its place; it needs the file system or subvolume, and the mount it lies in.
 
     `options` are those in force, empty where fstab mounts on demand; `fstab_*` is the line of fstab, if there
-    is one.
+    is one. `holds_backups` says that BACKUP_URL led to this file system when the machine was described.
     """
 
     type = "mount"
@@ -46,6 +46,7 @@ class Mount(Item):
     fstab_options: str = ""
     fstab_dump: int = 0
     fstab_passno: int = 0
+    holds_backups: bool = field(default=False, compare=False)
 
     def component_names(self, _below: str) -> list[str]:
         """As in `EXCLUDE_COMPONENTS=( fs:/data )`."""

@@ -45,21 +45,36 @@ def disks_of_urls(run: Run, machine: Machine) -> dict[str, str]:
     return found
 
 
+def with_backups_noted(run: Run, layout: Layout) -> Layout:
+    """The layout of this machine with a note on the mounts that hold its backups, by whatever links and mounts.
+
+    The recovery cannot find that out: it may take the backup from elsewhere, and the links are on the lost machine.
+    """
+    if "BACKUP_URL" not in urls(run):
+        return layout
+    holders = {*_holders(run, layout, run.settings["BACKUP_PREFIX"] or run.system.hostname)}
+    found = [
+        mount
+        for mount in layout.of(Mount)
+        if mount.target not in SYSTEM and holders & {item.id for item in layout.below(mount.needs[0])}
+    ]
+    noted = {mount.id: replace(mount, holds_backups=True) for mount in found}
+    return replace(layout, items=tuple(noted.get(item.id, item) for item in layout))
+
+
 def backup_disks(run: Run, layout: Layout) -> dict[str, str]:
     """The recorded disks that hold a backup in a folder or on a disk of this machine: they stay as they are.
 
-    A disk of the system cannot stay so; backups that were made on one are somewhere else by now.
+    They are those that BACKUP_URL means now, and those that it meant when the machine was described. A disk of the
+    system cannot stay so; backups that were made on one are somewhere else by now.
     """
-    url = urls(run).get("BACKUP_URL")
-    if url is None or url.scheme not in ("file", "usb"):
-        return {}
-    if url.scheme == "usb":
-        holders = [item.id for item in layout if _spelled(unescaped(url.path)) in _names(item)]
-    else:
-        holders = _recorded_below(layout, url.path)
-    disks = _disks(layout, holders)
-    copied = run.settings.get("BACKUP_ALLOW_SYSTEM_DISK") and disks & _disks(layout, _system(run, layout))
-    return {} if copied else dict.fromkeys(sorted(disks), NONE)
+    system = _disks(layout, _system(run, layout))
+    noted = [_disks(layout, [mount.needs[0]]) for mount in layout.of(Mount) if mount.holds_backups]
+    kept = {disk for disks in noted if not disks & system for disk in disks}
+    meant = _disks(layout, _meant(run, layout))
+    if not (run.settings.get("BACKUP_ALLOW_SYSTEM_DISK") and meant & system):
+        kept |= meant
+    return dict.fromkeys(sorted(kept), NONE)
 
 
 def check_backup_survives(run: Run, folder: str) -> None:
@@ -102,6 +117,14 @@ def _holders(run: Run, layout: Layout, folder: str) -> list[str]:
     names, numbers = _place(run, replace(url, path=f"{url.path}/{folder}") if url.scheme == "file" else url)
     devices = ((item.id, str(getattr(item, "device", ""))) for item in layout)
     return [id for id, device in devices if device and (device in names or device_number(device) in numbers - {""})]
+
+
+def _meant(run: Run, layout: Layout) -> list[str]:
+    """The ids of the recorded items that BACKUP_URL means by its words."""
+    url = urls(run).get("BACKUP_URL")
+    if url is not None and url.scheme == "usb":
+        return [item.id for item in layout if _spelled(unescaped(url.path)) in _names(item)]
+    return _recorded_below(layout, url.path) if url is not None and url.scheme == "file" else []
 
 
 def _system(run: Run, layout: Layout) -> list[str]:

@@ -28,13 +28,14 @@ from rear_core.storage.at_stake import at_stake
 from rear_core.storage.disk import Disk, Partition, PartitionTable
 from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS, Device
-from rear_core.storage.layout import Item, Layout, LeftOut, make
+from rear_core.storage.kinds import item_types
+from rear_core.storage.layout import Item, Layout, LeftOut, dumps, loads, make
 from rear_core.storage.mapping import Assignment, Match
 from rear_core.storage.marks import mark
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
-from rear_core.storage.spared import backup_disks, check_backup_survives
+from rear_core.storage.spared import backup_disks, check_backup_survives, with_backups_noted
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.ext import Ext
 from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
@@ -314,6 +315,61 @@ def test_a_disk_of_the_system_is_made_again_when_its_backups_are_elsewhere(tmp_p
     assert backup_disks(here, layout()) == {}
     here = run(machine(), tmp_path, BACKUP_URL="file:///srv/backup", BACKUP_ALLOW_SYSTEM_DISK=True)
     assert backup_disks(here, layout()) == {"disk:B": "none"}
+
+
+def noted(target: str, found: Layout | None = None) -> Layout:
+    """The layout with the note that backups were on one of its mounts when the machine was described."""
+    items = found or layout()
+    return make(replace(i, holds_backups=True) if isinstance(i, Mount) and i.target == target else i for i in items)
+
+
+@pytest.mark.parametrize("url", ["nfs://192.0.2.1/copy", "file:///run/copy", "usb:///dev/disk/by-label/COPY"])
+def test_a_recorded_disk_with_older_backups_stays_when_the_url_is_another(tmp_path: Path, url: str) -> None:
+    shell = machine(node("vda", serial="A"), node("vdb", serial="B"))
+    shell._answers[BLKID.replace("DATA", "COPY")] = ""
+    here = run(shell, tmp_path, BACKUP_URL=url)
+    assert backup_disks(here, layout()) == {}
+    assert backup_disks(here, noted("/srv/backup")) == {"disk:B": "none"}
+    assignment, found, _ = decide(here, noted("/srv/backup"))
+    assert assignment.disks == {"disk:A": "/dev/vda"}
+    assert [disk.locked for disk in found.disks] == ["", "it holds the backup"]
+
+
+def test_the_disk_of_older_backups_is_made_again_on_another_that_is_named(tmp_path: Path) -> None:
+    """As on new hardware, with a copy of the backups."""
+    url = "nfs://192.0.2.1/copy"
+    here = run(machine(node("vda", serial="A"), node("vdc")), tmp_path, BACKUP_URL=url, DISK_MAPPING=("B=/dev/vdc",))
+    assert decide(here, noted("/srv/backup")).assignment.disks == {"disk:A": "/dev/vda", "disk:B": "/dev/vdc"}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_disk_of_the_system_that_held_backups_is_made_again_when_the_url_is_another(
+    tmp_path: Path, allowed: bool
+) -> None:
+    shared = make(replace(i, needs=("disk:A",)) if i.id == f"fs:{DATA}" else i for i in layout())
+    url = "nfs://192.0.2.1/copy"
+    here = run(machine(), tmp_path, BACKUP_URL=url, BACKUP_ALLOW_SYSTEM_DISK=allowed)
+    assert backup_disks(here, noted("/srv/backup", shared)) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [(DATA, ["/srv/backup"]), (ROOT, []), ("", [])],
+    ids=["a data disk", "the disk of the system", "a server"],
+)
+def test_what_holds_the_backups_is_noted(tmp_path: Path, url: str, found: list[str]) -> None:
+    """Not for / and the like: without these there is no system."""
+    shell = machine()
+    for uuid, device in ((DATA, "/dev/sdb"), (ROOT, "/dev/sda")):
+        shell._answers[BLKID.replace("LABEL=DATA", f"UUID={uuid}")] = f"{device}\n"
+    where = f"usb:///dev/disk/by-uuid/{url}" if url else "nfs://192.0.2.1/rear"
+    here = run(shell, tmp_path, BACKUP_URL=where, BACKUP_PREFIX="web1")
+    described = with_backups_noted(here, layout())
+    assert [mount.target for mount in described.of(Mount) if mount.holds_backups] == found
+    # It is no difference of the machine, and layouts without it are read as before.
+    types = item_types(CORE_KINDS)
+    assert described == layout() and dumps(loads(dumps(described), types)) == dumps(described)
+    assert ("holds_backups" in dumps(described)) is bool(found)
 
 
 def test_what_is_recorded_though_not_described_is_kept_in_place_or_given_up(tmp_path: Path) -> None:
