@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.interruption import STOPPING
+
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 # A run of its own, with helpers for what the tests do in it.
@@ -110,3 +112,10 @@ def test_what_was_ignored_before_stays_ignored(tmp_path: Path) -> None:
     nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(nohup, capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stdout) == (130, "still here\nInterrupted stopped by SIGTERM\n"), done.stderr
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_after_all_is_told_does_not_change_the_exit_status(number: signal.Signals) -> None:
+    late = f"atexit.register(os.kill, os.getpid(), {number:d})"
+    code = f"import atexit, os, sys; from rear_core.cli import main; {late}; sys.argv[1:] = ['--version']; main()"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -16,6 +17,7 @@ from click.core import ParameterSource
 
 from .. import __version__
 from ..errors import ExitCode, RearError, fault_of_machine
+from ..interruption import STOPPING
 from ..report import explain, visible
 from ..run import Options
 from . import output
@@ -150,6 +152,9 @@ def main() -> None:
         status = ExitCode.UNTOLD
         if sys.stderr is not None:
             print(f"WARNING: some output is lost: {problem}", file=sys.stderr)
+    # All is done and told; a signal would only have it look as if it was not.
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(status or 0)
 
 
