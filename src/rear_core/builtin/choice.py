@@ -165,7 +165,7 @@ def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
 def chosen(run: Run) -> dict[str, str]:
     """The answers in DISK_MAPPING."""
     pairs = (word.partition("=") for word in run.settings["DISK_MAPPING"])
-    return {name: _device(answer) for name, _, answer in pairs}
+    return {name: _device(answer) if answer.startswith("/") else NONE for name, _, answer in pairs}
 
 
 def _device(answer: str) -> str:

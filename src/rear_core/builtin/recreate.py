@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 
 
 def _pairs(values: Iterable[str]) -> str:
-    wrong = [word for word in values if not word.partition("=")[0] or not word.partition("=")[2]]
-    return f"must be words like serial=/dev/sdx or serial=none, not {wrong[0]!r}" if wrong else ""
+    answers: dict[str, str] = {}
+    for word in values:
+        name, _, answer = word.partition("=")
+        if not name or not (answer.startswith("/") or answer.lower() == "none"):
+            return f"must be words like serial=/dev/sdx or serial=none, not {word!r}"
+        if answers.setdefault(name, answer) != answer:
+            return f"has two answers for {name}: {answers[name]} and {answer}"
+    return ""
 
 
 @hookimpl

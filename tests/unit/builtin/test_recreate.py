@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from rear_core.boot.conversion import SYSTEM_PARTITION
-from rear_core.builtin.recreate import after_restore, check_description, check_root
+from rear_core.builtin.recreate import after_restore, check_description, check_root, rear_settings
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.run import Recovery
@@ -107,3 +107,18 @@ def test_a_system_without_the_disk_of_its_root_or_its_kernels_is_not_recovered(
     made = Plan(Site(without(recorded, {*gone.split()}), mapping), mapping)
     with pytest.raises(Refused, match=said) if said else nullcontext():
         check_root(recorded, made)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["S1=/dev/sdb", "/dev/sda=none", "S2=NONE", "S1=/dev/sdb"], ""),
+        (["S1=sdb"], "must be words like serial=/dev/sdx or serial=none, not 'S1=sdb'"),
+        (["S1"], "must be words like serial=/dev/sdx or serial=none, not 'S1'"),
+        (["=none"], "must be words like serial=/dev/sdx or serial=none, not '=none'"),
+        (["S1=/dev/sdb", "S1=none"], "has two answers for S1: /dev/sdb and none"),
+    ],
+)
+def test_words_that_answer_for_disks(words: list[str], problem: str) -> None:
+    (setting,) = [one for one in rear_settings() if one.name == "DISK_MAPPING"]
+    assert setting.check is not None and setting.check(words) == problem
