@@ -63,6 +63,7 @@ def rear_settings() -> Iterable[Setting]:
         "LOGFILE",
         str,
         environment=True,
+        check=_absolute,
         help="Log of the run. If empty, each run has its own log in /var/log/rear, and rear keeps as many logs of"
         " each command as BACKUP_KEEP says; /tmp/rear-<hostname>.log links to the newest.",
     )

@@ -356,10 +356,10 @@ def convert(setting: Setting, given: Variable, schemes: Sequence[Scheme] = ALL) 
             if not value and given.lower() not in _NO:
                 return f"{shown} is neither yes nor no", value
         elif setting.type is int:
-            try:
-                value = int(given) if given else setting.default
-            except ValueError:
+            # int() also takes 1_0, and the digits of other scripts.
+            if given and not re.fullmatch(r"[ \t]*[+-]?[0-9]{1,18}[ \t]*", given):
                 return f"{shown} is not a whole number", value
+            value = int(given) if given else setting.default
         elif setting.type is Url:
             try:
                 value = parse_url(given, _accepted(setting, schemes)) if given.strip(BLANKS) else None

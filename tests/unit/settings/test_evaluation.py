@@ -143,6 +143,7 @@ def test_an_empty_environment_variable_counts_as_none() -> None:
         ),
         ("\nOUTPUT_URL=server", "2:1: OUTPUT_URL is 'server': is no URL", "write another value"),
         ("TIMEOUT=soon", "1:1: TIMEOUT is 'soon', which is not a whole number", "a whole number"),
+        ("TIMEOUT=1_0", "1:1: TIMEOUT is '1_0', which is not a whole number", "a whole number"),
         ("VERBOSE=maybe", "1:1: VERBOSE is 'maybe', which is neither yes nor no", "yes or no"),
         ("OUTPT=ISO", "1:1: OUTPT is not a setting", "did you mean OUTPUT?"),
         ("tmpdir=x", "1:1: tmpdir is not a setting", "did you mean TMPDIR?"),
