@@ -141,7 +141,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     if others := [str(item) for item in layout.of(Disk) if item.id in ids and item.id not in sure]:
         raise Refused(f"what is kept in place is also on {', '.join(others)}, which is missing", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
-    activate(active, kinds(run), starting(run))
+    activate(active, kinds(run), starting(run, layout, assignment.disks))
     now = described(run, assignment.disks, layout)
     found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
     return found, look(run, layout, known)
@@ -372,11 +372,12 @@ def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None
     return renamed(now, {item.id: ids[item.device] for item in now.of(Disk) if item.device in ids})
 
 
-def starting(run: Run) -> Starting:
-    """How storage that is there is started."""
+def starting(run: Run, layout: Layout, disks: Mapping[str, str]) -> Starting:
+    """How storage that is there is started, with the paths of its disks by id."""
+    from ..storage.command import Site
     from ..storage.kinds import Starting
 
-    return Starting(run.sh, run.report.detail, partial(passphrases.unlock, run))
+    return Starting(run.sh, run.report.detail, partial(passphrases.unlock, run), Site(layout, disks).device)
 
 
 def after_restore(run: Run) -> None:
@@ -409,6 +410,6 @@ def mount_present(run: Run) -> None:
     for mount in recorded.of(Mount):
         if mount.id not in layout:
             run.report.warn(f"{mount} is left out with its disk")
-    activate(layout, kinds(run), starting(run))
+    activate(layout, kinds(run), starting(run, layout, assignment.disks))
     now = described(run, assignment.disks, layout)
     execute(run.sh, mounting(layout, now, assignment.disks, kinds(run), os.fspath(run.target)), tell=run.report.say)

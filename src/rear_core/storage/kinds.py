@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Starting:
-    """How items are started: `tell` says what is done, `unlock` is given an item and what tries a passphrase."""
+    """How items are started: `tell` says what is done, `unlock` is given an item and what tries a passphrase, and
+    `device` says which path an item has, by its id as in `needs`: on the disks of this machine, by the name that it had
+    where it is no partition."""
 
     sh: Shell
     tell: Callable[[str], None]
     unlock: Callable[[Any, Callable[[str], bool]], None]
+    device: Callable[[str], str]
 
 
 @dataclass(frozen=True)

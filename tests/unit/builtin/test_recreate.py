@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from rear_core.boot.conversion import SYSTEM_PARTITION
-from rear_core.builtin.recreate import after_restore, check_description, check_root, rear_settings
+from rear_core.builtin.recreate import after_restore, check_description, check_root, rear_settings, starting
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.run import Recovery
@@ -122,3 +122,15 @@ def test_a_system_without_the_disk_of_its_root_or_its_kernels_is_not_recovered(
 def test_words_that_answer_for_disks(words: list[str], problem: str) -> None:
     (setting,) = [one for one in rear_settings() if one.name == "DISK_MAPPING"]
     assert setting.check is not None and setting.check(words) == problem
+
+
+def test_what_starts_storage_is_told_where_it_lies_today() -> None:
+    layout = make(
+        [
+            Disk("disk:a", (), 1 << 33, "/dev/sda"),
+            PartitionTable("table:a", ("disk:a",), "gpt", "a"),
+            Partition("part:a", ("table:a",), 3, 1 << 20, 1 << 26, "", device="/dev/sda3"),
+        ]
+    )
+    run = cast(Any, SimpleNamespace(sh=None, report=SimpleNamespace(detail=print)))
+    assert starting(run, layout, {"disk:a": "/dev/nvme0n1"}).device("part:a") == "/dev/nvme0n1p3"
