@@ -488,6 +488,23 @@ def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, k
     assert answer.status == 0, answer.output
 
 
+def test_a_mirror_of_whole_disks_that_was_empty_and_has_files_now_is_left_alone(lab: Lab) -> None:
+    lab.plug(SYSTEM)
+    lab.plug("true")
+    lab.plug(
+        "mdadm --quiet --create /dev/md/both --run --level=1 --raid-devices=2 --metadata=1.2 /dev/disk/lab/0f01 $d\n"
+        "mdadm --wait /dev/md/both || true; mkfs.ext4 -q /dev/md/both"
+    )
+    lab.configure()
+    lab.describe()
+    lab.guest.check("mount /dev/md/both /srv/both --mkdir; date >/srv/both/file; umount /srv/both; sync")
+    lab.shuffle()
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+    assert lab.checksums()[1:] == before[1:]
+
+
 def test_a_recovery_that_is_resumed_knows_its_own_file_systems(lab: Lab) -> None:
     lab.plug(f"{SYSTEM}\n{SAVED.format('${d}2')}")
     lab.configure("GIVE_UP=( '*' )")

@@ -19,7 +19,7 @@ from ..storage import present
 from ..storage.activate import readable
 from ..storage.at_stake import at_stake, left_alone
 from ..storage.command import Site
-from ..storage.disk import BLANK, Disk
+from ..storage.disk import BLANK, DATA, Disk
 from ..storage.fate import LOST, NOT_EMPTY, REMADE, SAVED, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
 from ..storage.inventory import Device, begins_empty, is_part, meaning
@@ -251,7 +251,7 @@ def _looked_inside(
     kinds: list[StorageKind] = run.plugins.call("rear_storage_kinds")
     here = {word for disk in machine.disks for word in disk.marks}
     site = Site(layout, {})
-    gone = {disk.id for disk in layout.of(Disk) if not marks(layout, disk) & here}
+    gone = {disk.id for disk in layout.of(Disk) if not _is_here(layout, disk, machine, here)}
     known = make(item for item in layout if start and not gone & site.below(item.id))
     with readable(run.sh, known, kinds, run.report.log) as refused:
         # One of which nothing is here, as after a recovery that was cut off, is no failure to look into it.
@@ -262,6 +262,12 @@ def _looked_inside(
         now = present.look(run.sh, run.report.log, target, lock=False, include=include) if known else machine
         unknown = frozenset(id for id in were_empty if stuck & site.below(id))
         return {disk.path: disk.marks for disk in now.disks}, unknown | _filled(run, layout, now, were_empty, kinds)
+
+
+def _is_here(layout: Layout, disk: Disk, machine: Machine, here: Collection[str]) -> bool:
+    """Whether a recorded disk, or what lay on it, is there: of half a mirror on a whole disk both halves tell."""
+    own = {*marks(layout, disk), *(word for word in disk.marks if not word.startswith((BLANK, DATA)))}
+    return bool(own.intersection(here)) or any(score(disk, found)[0] >= STRONG for found in machine.disks)
 
 
 def _with(inside: Mapping[str, frozenset[str]], machine: Machine) -> Machine:
