@@ -23,7 +23,7 @@ from ..storage.disk import BLANK, DATA, Disk
 from ..storage.fate import LOST, NOT_EMPTY, REMADE, SAVED, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
 from ..storage.inventory import Device, begins_empty, is_part, meaning
-from ..storage.layout import Layout, LeftOut, make
+from ..storage.layout import Item, Layout, LeftOut, make
 from ..storage.mapping import (
     NONE,
     STRONG,
@@ -261,7 +261,17 @@ def _looked_inside(
         target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
         now = present.look(run.sh, run.report.log, target, lock=False, include=include) if known else machine
         unknown = frozenset(id for id in were_empty if stuck & site.below(id))
+        for id in sorted(were_empty) if start else ():
+            if not gone & site.below(id) and (closed := _closed(layout, now, layout[id])):
+                run.report.warn(f"rear cannot look into {closed}: it counts as empty, as it was when it was described")
         return {disk.path: disk.marks for disk in now.disks}, unknown | _filled(run, layout, now, were_empty, kinds)
+
+
+def _closed(layout: Layout, machine: Machine, item: Item) -> Item | None:
+    """The volume in which a file system is, or that is one itself, and that does not run, None for what is seen."""
+    volume = item if item.may_be_blank else layout[item.needs[0]]
+    path = str(getattr(volume, "device", ""))
+    return volume if path.startswith("/dev/mapper/") and path not in machine.devices else None
 
 
 def _is_here(layout: Layout, disk: Disk, machine: Machine, here: Collection[str]) -> bool:

@@ -38,6 +38,7 @@ from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.spared import backup_disks, check_backup_survives, with_backups_noted
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.ext import Ext
+from rear_core.storage.technologies.luks import Luks
 from rear_core.storage.technologies.lvm import LogicalVolume, PhysicalVolume, VolumeGroup
 from rear_core.testing.fake_shell import Answer, FakeShell
 
@@ -683,6 +684,19 @@ def test_a_disk_whose_only_file_system_was_empty_is_left_alone_when_it_is_not_an
     decision = decide(run(shell, tmp_path), make([*items, Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)]))
     assert ("disk:B" in decision.assignment.disks) == taken
     assert [disk.path for disk in decision.machine.disks if disk.spared] == ([] if taken else ["/dev/vdb"])
+
+
+def test_what_nobody_can_look_into_is_said(tmp_path: Path) -> None:
+    """Nobody asks for the passphrase of a volume that is going to be made again."""
+    disks = node("vda", serial="A", fstype="ext4", uuid=ROOT), node("vdb", serial="B", fstype="crypto_LUKS", uuid=DATA)
+    volume = Luks(f"luks:{DATA}", ("disk:B",), 2, DATA, "aes", 512, "sha256", name="safe", device="/dev/mapper/safe")
+    inside = Ext(f"fs:{OLD}", (volume.id,), OLD, empty=True)
+    items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
+    here = run(machine(*disks), tmp_path)
+    decide(here, make([*items, volume, inside]))
+    assert here.report.warnings == [
+        f"rear cannot look into {volume}: it counts as empty, as it was when it was described"
+    ]
 
 
 def test_a_file_system_that_was_empty_and_is_not_any_more_is_a_question_beside_what_comes_back(tmp_path: Path) -> None:
