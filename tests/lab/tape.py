@@ -19,8 +19,8 @@ START_SECONDS = 60
 INITIATOR = "open-iscsi"
 FILES = ("sbin/iscsistart", "usr/lib/x86_64-linux-gnu/libopeniscsiusr.so*")
 # tgtd loses the end of a record that fills more than half of what is asked for, but not all. What tar writes without a
-# compressor is a multiple of 10240 bytes: in records of this size the last one is full, or just half.
-BLOCK_SIZE = 20480
+# compressor is a multiple of 131072 bytes: records of this size are all full.
+BLOCK_SIZE = 65536
 
 
 def initiator() -> Path:
