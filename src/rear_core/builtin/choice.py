@@ -9,10 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import own_files, questions
+from ..archive import described
 from ..errors import NOT_UNDERSTOOD, Interrupted, ProgramFailed, Refused
 from ..report import visible
 from ..storage import present
@@ -113,17 +113,20 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
     alone = left_alone(stakes or {})
     recorded = {item.id: (item, marks(layout, item)) for item in layout.of(Disk)}
+    noted = described.recorded(run, "exclude_devices")
+    # A description of before does not say.
+    excluded_then = noted if isinstance(noted, list) else run.settings["EXCLUDE_DEVICES"]
     shared = shared_serials([item for item, _ in recorded.values()], machine.disks)
     disks = []
     for disk in machine.disks:
         known = [id for id, (item, found) in recorded.items() if score(item, disk, found, shared)[0] >= STRONG]
-        # Names change: one that is recorded is not the one that was left out under this name. A copy of it may be, and
-        # so may a name that somebody excludes since.
+        # Names change: one that is recorded is not the one that was to be left out under this name, unless somebody
+        # excludes it since. A copy of it may be.
         itself = next((item for item, _ in recorded.values() if score(item, disk, shared=shared)[0] >= STRONG), None)
         named = [
             pattern
             for pattern in meaning(machine.devices[disk.path], run.settings["EXCLUDE_DEVICES"])
-            if not (itself and any(fnmatch(entry.name, pattern) for entry in layout.left_out))
+            if not itself or pattern not in excluded_then
         ]
         excluded = named or any(is_left_out(disk, entry, shared) for entry in layout.left_out)
         backup = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")

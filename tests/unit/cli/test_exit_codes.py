@@ -105,6 +105,8 @@ def test_outside_of_steps_too_only_what_no_machine_did_is_a_bug(
         raise error
 
     monkeypatch.setattr(cli, "rear", fail)
+    # This process goes on, and is to hear of signals.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     told = capsys.readouterr().err
