@@ -76,12 +76,12 @@ class Members:
         name = _named(line)
         return name.split(b" -> " if line[:1] == b"l" else LINK)[0] if line[:1] in b"lh" else name
 
-    def _look_at_links(self, lines: Iterable[bytes]) -> None:
+    def _look_at_links(self, links: Iterable[bytes]) -> None:
         """tar knows files with several names by the numbers of their inodes. A file that is removed meanwhile gives its
         number to another one, and that becomes a link to what was saved of the first."""
         assert self._root is not None
-        for line in lines:
-            words = _named(line).split(LINK) if line[:1] == b"h" else []
+        for line in links:
+            words = _named(line).split(LINK)
             # The words may be part of a name as well.
             splits = [(LINK.join(words[:n]), LINK.join(words[n:])) for n in range(1, len(words))]
             if splits and not any(_is_one_file(self._root, *map(unescaped, names)) for names in splits):
@@ -99,8 +99,8 @@ class Members:
                     self.last = self._name(lines[-1]).decode(errors="replace")
                 self.count += len(lines)
                 self._look_for_starts(lines)
-                if self._root and LINK in names:
-                    self._look_at_links(lines)
+                if self._root:
+                    self._look_at_links(line for line in lines if line.startswith(b"h"))
                 some = [self._name(line) for line in lines if len(line) > LONGEST_PATH]
                 long = [name for name in some if len(unescaped(name)) > LONGEST_PATH]
                 room = FIRST - len(self.too_long)
