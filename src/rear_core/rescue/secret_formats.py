@@ -4,94 +4,11 @@
 from __future__ import annotations
 
 import base64
-import mmap
-import re
-from typing import Union
 
-# A file that is mapped is searched as it is, without a copy.
-Data = Union[bytes, mmap.mmap]
+from .secret_kinds import Beginning, Format, Placed, Setting
+from .secret_programs import NAMED, TOKENS
+from .secret_values import NO_VALUE, OF_A_TOKEN, VALUE
 
-
-class Format:
-    """What a kind of secret looks like, in the middle of a file.
-
-    Each of the `patterns` begins with a plain letter or word: so it is found ten times as quickly. One for the start
-    of a line begins with the end of the line above. What is `anywhere` also counts in the libraries that a
-    distribution and Python brought. Only a file with the word `among` is searched.
-    """
-
-    def __init__(self, what: str, *patterns: bytes, anywhere: bool = False, among: bytes = b"") -> None:
-        self.what = what
-        self.anywhere = anywhere
-        # By an expression: to look for a plain word in a mapped file takes ten times as long.
-        self._among = re.compile(re.escape(among))
-        # One by one: alternatives are looked for at each letter.
-        self._patterns = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
-        self._lines = [pattern for pattern in self._patterns if pattern.pattern.startswith(b"\\n")]
-
-    def is_in(self, data: Data) -> bool:
-        """Whether a file has such a secret."""
-        if not self._among.search(data):
-            return False
-        if any(pattern.search(data) for pattern in self._patterns):
-            return True
-        head = b"\n" + data[:FIRST_LINES] if self._lines else b""
-        return any(pattern.match(head) for pattern in self._lines)
-
-
-class Setting:
-    """A secret by the name of its setting, of which only the last part counts, in capitals or not.
-
-    Each of the `patterns` begins with plain letters, as with `Format`; what stands before them on their line must end
-    in `begin`, or for the group `json` in a name in quotes.
-    """
-
-    def __init__(self, what: str, *patterns: bytes, begin: bytes) -> None:
-        self.what = what
-        self._patterns = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
-        self._begin = re.compile(begin)
-
-    def is_in(self, data: Data) -> bool:
-        """Whether a file has such a setting."""
-        return any(self._begins(data, found) for pattern in self._patterns for found in pattern.finditer(data))
-
-    def _begins(self, data: Data, found: re.Match[bytes]) -> bool:
-        start = max(0, found.start() - LONGEST_NAME)
-        before = (b"" if start else b"\n") + data[start : found.start()]
-        begin = IN_JSON if found.lastgroup == "json" else self._begin
-        return bool(begin.search(before))
-
-
-class Beginning:
-    """A kind of secret that is a file of its own, known by how it begins."""
-
-    def __init__(self, what: str, *patterns: bytes, anywhere: bool = True) -> None:
-        self.what = what
-        self.anywhere = anywhere
-        self._pattern = re.compile(b"|".join(patterns), re.DOTALL)
-
-    def is_in(self, data: Data) -> bool:
-        """Whether a file begins so."""
-        return bool(self._pattern.match(data))
-
-
-class Placed:
-    """A secret that only the name of its file tells from other text: `path` is how that ends."""
-
-    def __init__(self, what: str, path: str, *patterns: bytes) -> None:
-        self.what = what
-        self._path = re.compile(path + r"\Z")
-        self._format = Format(what, *patterns)
-
-    def is_at(self, path: str, data: Data) -> bool:
-        """Whether a file of this name has it."""
-        return bool(self._path.search(path)) and self._format.is_in(data)
-
-
-# Nothing is above the first line of a file: it is looked at again behind an empty one.
-FIRST_LINES = 4096
-LONGEST_NAME = 200
-IN_JSON = re.compile(rb"\"[\w.-]*\Z")
 PRIVATE_KEY = "a private key"
 HASH = "a password hash"
 
@@ -132,38 +49,31 @@ _CRYPT = (
 
 # A setting on a line of its own, which is no comment.
 _LINE = rb"\n[ \t]*"
-# What stands for a value in scripts, templates and documentation. All that may be long ends somewhere, here and below:
-# a file of one line with many names would take for ever.
-_VALUE = (
-    rb"(?!\$\([^)\n]{0,200}\)|\$\{[^}\n]{0,200}\}|%\(|\{\{|\{[\w.]*\}"
-    rb"|(?:\$[A-Z_]+|%s|<[^<>\n]{0,200}>|@\w+@)(?:[\"'\s\\]|$))"
-    rb"[!-~\x80-\xff]"
-)
 # nm-settings-keyfile(5), iwd.network(5), systemd.netdev(5): here a value is all the rest of its line, whatever it is.
 _OTHER_LINES = rb"[ \t]*\r?\n(?:(?!\[).*\n){0,100}?[ \t]*"
 _KEYFILE = (
     rb"\n\[(?:wifi-security|802-11-wireless-security|802-1x|gsm|cdma|pppoe|adsl|macsec|Security"
     rb"|MACsec(?:Transmit|Receive)Association)\]" + _OTHER_LINES
     + rb"(?:psk|wep-key\d|password(?:-raw)?|leap-password|(?:phase2-)?private-key-password|pin|mka-cak"
-    rb"|(?:phase2-)?(?:ca|client)-cert-password|Passphrase|PreSharedKey|Key)[ \t]*=[ \t]*" + _VALUE,
-    rb"\n\[vpn-secrets\]" + _OTHER_LINES + rb"[^\s#;\[=][^#;=\n]*=[ \t]*" + _VALUE,
+    rb"|(?:phase2-)?(?:ca|client)-cert-password|Passphrase|PreSharedKey|Key)[ \t]*=[ \t]*" + VALUE,
+    rb"\n\[vpn-secrets\]" + _OTHER_LINES + rb"[^\s#;\[=][^#;=\n]*=[ \t]*" + VALUE,
 )  # fmt: skip
 # wpa_supplicant.conf(5): text in quotes, or hexadecimal digits, in a block.
 _BLOCK = (
     rb"network=\{(?:[^}#\"]|\"[^\"\n]*\"|#.*\n){0,4000}?(?<=[\s{])"
     rb"(?:psk|sae_password|password|private_key2?_passwd|wep_key\d|pin|mka_cak)="
-    rb"(?:\"" + _VALUE + rb"[^\"\n]*\"|hash:[0-9a-fA-F]{32}|[0-9a-fA-F]{10,64}(?![^\s}]))"
+    rb"(?:\"" + VALUE + rb"[^\"\n]*\"|hash:[0-9a-fA-F]{32}|[0-9a-fA-F]{10,64}(?![^\s}]))"
 )
 # netplan(5)
-_ACCESS_POINT = rb"access-points:[ \t]*\r?\n(?:.*\n){1,20}?[ \t]+password:[ \t]*[\"']?" + _VALUE
+_ACCESS_POINT = rb"access-points:[ \t]*\r?\n(?:.*\n){1,20}?[ \t]+password:[ \t]*[\"']?" + VALUE
 # Settings of networks in any file; what programs call is no value.
 _PIN = (
-    _LINE + rb"(?:pin|wep[-_]?key\d)[ \t]*=[ \t]*\"?(?!self\.|[\w.]+[(\[].*[)\]])" + _VALUE
+    _LINE + rb"(?:pin|wep[-_]?key\d)[ \t]*=[ \t]*\"?(?!self\.|[\w.]+[(\[].*[)\]])" + VALUE
     + rb"(?<![\"#$])[^\s#]{3,}[ \t]*\r?$"
 )  # fmt: skip
 # netrc(5): an entry, its words in any order. "and" behind one is a sentence about passwords.
 _LOGIN = rb"\s+(?:login|account|port)\s+(?!and\b|or\b|anonymous\b)[!-~]+"
-_WORD = rb"\s+password\s+" + _VALUE + rb"[!-~\x80-\xff]*"
+_WORD = rb"\s+password\s+" + VALUE + rb"[!-~\x80-\xff]*"
 _NETRC = (
     rb"machine[ \t]+[!-~]+(?:" + _LOGIN + rb"){1,2}" + _WORD,
     _LINE + rb"machine[ \t]+[!-~]+" + _WORD + rb"(?:" + _LOGIN + rb"|[ \t]*\r?$)",
@@ -200,42 +110,30 @@ _JWK = (
 
 # A setting on a line of its own: in a shell, a unit of systemd, an image, INI or YAML.
 _NAME = rb"\n[ \t]*(?:- )?(?:(?:export|declare -x|setenv|set|ENV)[ \t]+|Environment=(?:\"[^\"\n]*\"[ \t]+)*)?[\"']?"
-# What is no value: words that stand for one or for none, the sources of nsswitch.conf(5) and types of programs; a name
-# that says the same; asterisks; calls, members, paths, small numbers, ports; what runs, goes on below or is empty.
-_WORDS = (
-    rb"prompt|ask|none|no|yes|true|false|nil|null|undefined|required|optional|disabled|enabled|default|changeme|example"
-    rb"|files|compat|db|sss|nis|ldap|systemd|winbind|str|string|bytes|bool|int"
-)
-_NO_VALUE = (
-    rb"(?![\"']?(?:(?i:" + _WORDS + rb")\b(?!\S{0,200}[\w!@$%&*])"
-    rb"|(?:[\w.>-]*[_.>-])?(?i:pass(?:word|wd|phrase)?|psk|token|secret)[\"';,)]*\s"
-    rb"|[*xX.]{3,}[\"']?\s|self\.|[\w.]+[(\[].{0,200}[)\]]|[A-Za-z_]+(?:\.[A-Za-z_]+)+[;,]?\s"
-    rb"|/(?:[\w.-]+/)*[\w.-]*[\"']?\s|\d{1,3}\s|\d+/(?:tcp|udp)\b|[`&|>]|''|\"\"))"
-)  # fmt: skip
 _END = rb"(?:[ \t]+[#;].*|[ \t]*)\r?$"
-_QUOTED = rb"\"" + _VALUE + rb"[^\"\n]{3,62}\"|'" + _VALUE + rb"[^'\n]{3,62}'"
-_GIVEN = _NO_VALUE + rb"(?:" + _QUOTED + rb"|" + _VALUE + rb"(?<![\"'#])\S{3,200})"
+_QUOTED = rb"\"" + VALUE + rb"[^\"\n]{3,62}\"|'" + VALUE + rb"[^'\n]{3,62}'"
+_GIVEN = NO_VALUE + rb"(?:" + _QUOTED + rb"|" + VALUE + rb"(?<![\"'#])\S{3,200})"
 _IN_A_LINE = rb"\d?(?:[ \t]*=[ \t]*|[\"']?[ \t]*:[ \t]+)" + _GIVEN + _END
 # Without a sign between the two a sentence looks the same: there a value has a digit, or is in quotes.
-_BEHIND_A_BLANK = rb"[ \t]+" + _NO_VALUE + rb"(?:" + _QUOTED + rb"|(?=\S{0,200}\d)" + _VALUE + rb"\S{5,200})[ \t]*\r?$"
+_BEHIND_A_BLANK = rb"[ \t]+" + NO_VALUE + rb"(?:" + _QUOTED + rb"|(?=\S{0,200}\d)" + VALUE + rb"\S{5,200})[ \t]*\r?$"
 _JSON_GIVEN = _IS.replace(rb"[=:]", rb":").replace(rb"[\"']?", rb"\"")
-_JSON = rb"(?P<json>" + _JSON_GIVEN + _NO_VALUE + rb"(?=[^\"\s]{0,200}\d)" + _VALUE + rb"[^\"\s\\]{3,200}\\*\")"
+_JSON = rb"(?P<json>" + _JSON_GIVEN + NO_VALUE + rb"(?=[^\"\s]{0,200}\d)" + VALUE + rb"[^\"\s\\]{3,200}\\*\")"
 # A name may end in "pass" alone, but not in a word such as "bypass"; requirepass is one of Redis.
 _PASS = rb"(?:(?i:w(?:or)?d|phrase)|(?<![A-Za-z][pP]ass)|(?<=[a-z]Pass)|(?<![A-Za-z]PASS)(?<=PASS)|(?<=requirepass))"
 _PASSWORD = _PASS + rb"(?:_in)?(?:" + _JSON + rb"|" + _IN_A_LINE + rb"|" + _BEHIND_A_BLANK + rb")"
-_OF_A_TOKEN = rb"[A-Za-z0-9._~+/=-]"
-_RANDOM = rb"(?=(?:[A-Za-z._~+/=-]{0,40}\d){2})(?:" + _OF_A_TOKEN + rb"{200}|" + _OF_A_TOKEN + rb"{16,199}"
+_RANDOM = rb"(?=(?:[A-Za-z._~+/=-]{0,40}\d){2})(?:" + OF_A_TOKEN + rb"{200}|" + OF_A_TOKEN + rb"{16,199}"
 _TOKEN = (
     rb"(?:(?P<json>" + _JSON_GIVEN + _RANDOM + rb"\\*\"))"
     rb"|(?:[ \t]*=[ \t]*|[\"']?[ \t]*:[ \t]+)[\"']?" + _RANDOM + rb"[\"']?[ \t]*\r?$))"
 )  # fmt: skip
+_AMONG_WORDS = rb"(?:\n|\A)(?:[^#\n]*[\s;&|(`\"'])?[A-Z0-9_]*"
 _PSK = rb"(?:[ \t]*=[ \t]*" + _GIVEN + _END + rb"|[ \t]+(?!\d+\s)" + _GIVEN + rb"[ \t]*\r?$)"
 PASSWORD = "a password or token in a setting"
 # Names that end in secret: a name of one, as of Kubernetes, has no digit.
 _SECRET = (
     rb"(?:[_-]?(?i:key)(?:_base)?)?(?:" + _JSON
-    + rb"|(?:[ \t]*=[ \t]*|[ \t]*:[ \t]+|[ \t]+)(?=[^\n]{0,200}\d)" + _NO_VALUE
-    + rb"(?:" + _QUOTED + rb"|" + _VALUE + rb"(?<![\"'#])[^\s;.()]{7,200})(?:;|" + _END + rb"))"
+    + rb"|(?:[ \t]*=[ \t]*|[ \t]*:[ \t]+|[ \t]+)(?=[^\n]{0,200}\d)" + NO_VALUE
+    + rb"(?:" + _QUOTED + rb"|" + VALUE + rb"(?<![\"'#])[^\s;.()]{7,200})(?:;|" + _END + rb"))"
 )  # fmt: skip
 # Names that no sentence has: of LDAP, SSSD, duply.
 _ALONE = rb"(?:[ \t]*[:=][ \t]*|[ \t]+(?:--plaintext[ \t]+)?)(?!--|\{|type\b)" + _GIVEN + rb"[ \t]*\r?$"
@@ -243,73 +141,26 @@ _ALONE = rb"(?:[ \t]*[:=][ \t]*|[ \t]+(?:--plaintext[ \t]+)?)(?!--|\{|type\b)" +
 _OPTION = rb"(?:[^,\s]{1,200},){0,20}?"
 _NEXT = rb"(?:,[ \t]*|[ \t]*(?=\\))(?:\\\r?\n[ \t]*)?"
 _WITH_USER = (
-    rb"ser(?:name)?=[^,\s]{1,200}," + _OPTION + rb"pass(?:word)?2?=(?!,)" + _VALUE + rb"[^,\s]{3}",
-    rb"pass(?:word)?2?=(?!,)" + _VALUE + rb"[^,\s]{3,200}," + _OPTION + rb"user(?:name)?=",
-    rb"ser(?:name)?=[^,\s%=\"']{1,60}%" + _VALUE + rb"[^,\s%]{3,200}(?:,|\s)",
+    rb"ser(?:name)?=[^,\s]{1,200}," + _OPTION + rb"pass(?:word)?2?=(?!,)" + VALUE + rb"[^,\s]{3}",
+    rb"pass(?:word)?2?=(?!,)" + VALUE + rb"[^,\s]{3,200}," + _OPTION + rb"user(?:name)?=",
+    rb"ser(?:name)?=[^,\s%=\"']{1,60}%" + VALUE + rb"[^,\s%]{3,200}(?:,|\s)",
     # ddclient.conf(5)
     rb"ogin=[^,\s]{1,200}"
     + _NEXT
     + rb"(?:[\w-]{1,40}=[^,\s]{1,200}"
     + _NEXT
     + rb"){0,10}?pass(?:word)?=[\"']?"
-    + _VALUE
+    + VALUE
     + rb"[^,\s]{3}",
 )
 # A file of a user and his password, whose value is all the rest of the line.
 _OF_A_USER = (
-    rb"\n[ \t]*user(?:name)?[ \t]*=[^\n]*\n(?:[^\n]*\n){0,2}?[ \t]*pass(?:word)?[ \t]*=[ \t]*" + _NO_VALUE + _VALUE
+    rb"\n[ \t]*user(?:name)?[ \t]*=[^\n]*\n(?:[^\n]*\n){0,2}?[ \t]*pass(?:word)?[ \t]*=[ \t]*" + NO_VALUE + VALUE
     + rb"(?<![\"'])",
 )  # fmt: skip
 _IN_A_URL = (
-    rb"://[^\s/:@\"'<>(){}$%&?#,]{1,100}:(?!(?i:pass(?:word|wd|phrase)?|pwd?|secret|token|x+|\*+|\.+)@)" + _VALUE
+    rb"://[^\s/:@\"'<>(){}$%&?#,]{1,100}:(?!(?i:pass(?:word|wd|phrase)?|pwd?|secret|token|x+|\*+|\.+)@)" + VALUE
     + rb"[^\s/:@\"'<>(){}$]{2,100}@[\w\[]"
-)  # fmt: skip
-_NO_WORD = rb"(?!(?i:pass(?:word|wd|phrase)?|pwd?|secret|your\w*|x+|\*+|\.+)(?![\w!@$%&*]))"
-_ARGUMENT = (
-    rb"[\w-]{0,20}[ \t](?:[^\n|;&]{0,200}[ \t])?-p(?:[\"'][^\"'`$\n]{4}|" + _NO_WORD + _VALUE + rb"[^\s\"'`$)]{3})"
-)
-# What comes with words of its own. Each ends somewhere.
-_NAMED = (
-    # pgpass; shadow(5) with DES; smbpasswd(5)
-    rb"\n[^\s:#]{1,200}:(?:\d{1,5}|\*):[^\s:]{1,64}:[^\s:]{1,64}:" + _VALUE + rb"[^\s:]{3,200}[ \t]*\r?$",
-    rb"\n[\w.-]{1,32}:[./0-9A-Za-z]{13}:\d{0,6}:",
-    rb":[0-9A-FX]{32}:[0-9A-F]{32}:\[",
-    # snmpd.conf(5)
-    rb"\n[ \t]*createUser[ \t]+(?:-e[ \t]+\S+[ \t]+)?\S+[ \t]+(?:MD5|SHA[-\d]*)[ \t]+(?:\"[^\"\n]{8}|[^\s\"$]{8})",
-    rb"\n[ \t]*r[ow]community6?[ \t]+(?!public\b)" + _VALUE + rb"\S{3}",
-    rb"\n[ \t]*com2sec6?[ \t]+(?:-Cn[ \t]+\S+[ \t]+)?\S+[ \t]+\S+[ \t]+(?!public\b)" + _VALUE + rb"\S{3}",
-    rb"usmUser[ \t]+\d[^\n]*[ \t]0x[0-9a-fA-F]{32}",
-    # ntp.keys(5), chrony.keys(5); pap-secrets and chap-secrets of pppd(8)
-    rb"\n[ \t]*\d{1,10}[ \t]+(?:M|MD5|SHA-?\d+|AES\d+)[ \t]+" + _VALUE + rb"\S{3,200}[ \t]*(?:#.*)?\r?$",
-    rb"\n(?:\"[ -~]{1,100}\"|(?![#\"*])[!-~]{1,100})[ \t]+(?:\*|\"\*\")[ \t]+(?:\"[^\"\n]{4,}\"|(?=\S{0,200}\d)"
-    + _VALUE
-    + rb"\S{3,200})(?:[ \t]+(?:\*|\"\*\"|[\d./]+))?[ \t]*\r?$",
-    # systemd.exec(5), cloud-init, an installer of Debian
-    rb"SetCredential=[^\s:]{1,200}:" + _VALUE,
-    rb"chpasswd:[ \t]*\r?\n(?:[ \t][^\n]*\n){1,20}?[ \t]+(?:- )?[\w.-]{1,32}:(?!R\s|RANDOM\s)" + _VALUE + rb"\S{3}",
-    rb"\n[ \t]*d-i[ \t]+\S{0,100}pass(?:word|phrase)\S{0,20}[ \t]+(?:password|string)[ \t]+" + _VALUE + rb"\S{3}",
-    # Arguments of programs, XML, HTTP
-    rb"--pass(?:word|wd|phrase)?[= ][\"']?(?!\$)(?=\S{0,200}\d)" + _VALUE + rb"[^\s\"']{3,200}",
-    rb"mysql" + _ARGUMENT,
-    rb"mariadb" + _ARGUMENT,
-    rb"curl[ \t](?:[^\n|;&]{0,300}[ \t])?(?:-[uU][ \t]*|--(?:proxy-)?user[ \t=])[\"']?"
-    rb"[^\s:$<>{\"'-][^\s:$<>{\"']{0,100}:" + _NO_WORD + _VALUE + rb"[^\s\"'`$<>{]{3}",
-    # fetchmail(1), postfix's tables of SASL, OpenVPN's own files
-    rb"\n[ \t]*(?:poll|skip|user(?:name)?)[ \t][^\n]{1,300}[ \t,]pass(?:word)?[ \t]+(?:is[ \t]+)?(?:\"|')"
-    + _VALUE
-    + rb"[^\n\"']{3}",
-    rb"\n\[[\w-]{1,100}\.[\w.-]{1,200}\](?::\w{1,20})?[ \t]+[^\s:]{1,200}:(?!//)" + _VALUE + rb"\S{3}",
-    rb"<auth-user-pass>[ \t]*\r?\n[^\s<>]{1,200}[ \t]*\r?\n" + _VALUE + rb"[^\n<>]{2}",
-    rb"assw(?:or)?d>" + _VALUE + rb"[^<>\n]{3,200}</",
-    rb"assphrase>" + _VALUE + rb"[^<>\n]{3,200}</",
-    rb"shared-key>" + _VALUE + rb"[^<>\n]{3,200}</",
-    rb"name=\"pass(?:word|wd)\"\s+value=\"" + _VALUE + rb"[^\"\n]{3,200}\"",
-    rb"uthorization: (?:Basic|Bearer) (?=[\w+/.~-]{0,200}\d)[\w+/.~-]{12}",
-)
-# Of services: the beginning of a token is its own.
-_TOKENS = (
-    rb"gh[oprsu]_[A-Za-z0-9]{36}", rb"github_pat_\w{22}", rb"glpat-[\w-]{20}", rb"xox[abeoprs]-[\w-]{20}",
-    rb"hvs\.[\w-]{24}", rb"tskey-[a-z]+-\w{8}", rb"npm_[A-Za-z0-9]{36}", rb"_auth(?:Token)?=[^\s$]{12}",
 )  # fmt: skip
 _WEP = rb"[\"']?(?:s:[^\s\"']{5,13}|(?:h:)?[0-9A-Fa-f-]{10,38})[\"']?(?:[ \t]+\[\d\])?[ \t]*\r?$"
 _WEP_KEYS = (
@@ -363,7 +214,7 @@ FORMATS = (
     Format("a key of Ceph", rb"AQ(?<=[= \t]AQ)[A-Za-z0-9+/]{36}=="),
     Format("a key that recovers a disk", *_RECOVERY),
     Format("a password in a URL", _IN_A_URL),
-    Format(PASSWORD, *_WITH_USER, *_OF_A_USER, *_NAMED, *_TOKENS),
+    Format(PASSWORD, *_WITH_USER, *_OF_A_USER, *NAMED, *TOKENS),
     Format("a key of NVMe", rb"DHHC-1:\d\d:[A-Za-z0-9+/]{40,}={0,2}:"),
 )
 # Looked for in files without any of the others, which have more to tell.
@@ -372,6 +223,10 @@ SETTINGS = (
     Setting(PASSWORD, rb"ASS(?<=PASS)" + _PASSWORD, begin=_NAME + rb"[\w.-]*P\Z"),
     Setting(PASSWORD, rb"oken" + _TOKEN, begin=_NAME + rb"[\w.-]*[tT]\Z"),
     Setting(PASSWORD, rb"OKEN" + _TOKEN, begin=_NAME + rb"[\w.-]*T\Z"),
+    Setting(PASSWORD, rb"pi[-_]?[kK]ey" + _TOKEN, begin=_NAME + rb"[\w.-]*[aA]\Z"),
+    Setting(PASSWORD, rb"PI_?KEY" + _TOKEN, begin=_NAME + rb"[\w.-]*A\Z"),
+    # For one command of a shell, or behind an option of one.
+    Setting(PASSWORD, rb"ASS(?<=PASS)(?:W(?:OR)?D|PHRASE)?=" + _GIVEN + rb"(?:\s|;)", begin=_AMONG_WORDS + rb"P\Z"),
     Setting(PASSWORD, rb"psk" + _PSK, begin=_NAME + rb"[\w.-]*\Z"),
     Setting(PASSWORD, rb"PSK" + _PSK, begin=_NAME + rb"[\w.-]*\Z"),
     Setting(PASSWORD, rb"ecret" + _SECRET, begin=_NAME + rb"(?:IPSec )?[\w.-]*[sS]\Z"),
@@ -379,14 +234,14 @@ SETTINGS = (
     Setting(PASSWORD, rb"indpw" + _ALONE, rb"uthtok" + _ALONE, begin=_NAME + rb"[\w.-]*[abAB]\Z"),
     Setting(PASSWORD, rb"oot[pP][wW]" + _ALONE, rb"PG_PW" + _ALONE, begin=_NAME + rb"[\w.-]*[rRG]\Z"),
     # In XML, and in braces of YAML.
-    Setting(PASSWORD, rb"assw(?:or)?d=\"" + _NO_VALUE + _VALUE + rb"[^\"\n]{3,200}\"", begin=rb"<[^<>\n]*[pP]\Z"),
-    Setting(PASSWORD, rb"assw(?:or)?d: " + _NO_VALUE + _VALUE + rb"[^\s,}]{3,200}[,}]", begin=rb"\{[^{}\n]*[pP]\Z"),
+    Setting(PASSWORD, rb"assw(?:or)?d=\"" + NO_VALUE + VALUE + rb"[^\"\n]{3,200}\"", begin=rb"<[^<>\n]*[pP]\Z"),
+    Setting(PASSWORD, rb"assw(?:or)?d: " + NO_VALUE + VALUE + rb"[^\s,}]{3,200}[,}]", begin=rb"\{[^{}\n]*[pP]\Z"),
     # ipsec.secrets(5)
     Setting(PASSWORD, *(kind + _IPSEC for kind in _IPSEC_KINDS), begin=rb"\n[^#\n]*:[ \t]*\Z"),
 )
 
 # Lines of words that are no comment. A file of a user and a password has two such lines and nothing more.
-_USER_AND_WORD = rb"\n[^\s:#;<\[]{1,200}:" + _VALUE + rb"\S{2}"
+_USER_AND_WORD = rb"\n[^\s:#;<\[]{1,200}:" + VALUE + rb"\S{2}"
 _WORDS_OF = rb"\n[ \t]*(?:\"[^\"\n]{1,200}\"|[^\s#;<\[=\"][^\s=]{0,200})"
 _TWO_LINES = rb"\n(?![#;<\[/])[^\s=]{1,200}[ \t]*\r?\n(?![#;<\[/])[^\s=][^\s]{2,200}[ \t]*\s*\Z"
 PLACED = (
@@ -394,14 +249,14 @@ PLACED = (
     Placed(
         PASSWORD,
         r"/(?:pap|chap)-secrets(?:\.[\w-]+)?",
-        _WORDS_OF + rb"[ \t]+\S{1,200}[ \t]+(?:\"(?!\")" + _VALUE + rb"[^\"\n]{2}|(?![\"*@])" + _VALUE + rb"\S{2})",
+        _WORDS_OF + rb"[ \t]+\S{1,200}[ \t]+(?:\"(?!\")" + VALUE + rb"[^\"\n]{2}|(?![\"*@])" + VALUE + rb"\S{2})",
     ),
-    Placed(PASSWORD, r"/psk\.txt", _WORDS_OF + rb"[ \t]+" + _VALUE + rb"\S{2}"),
-    Placed(PASSWORD, r"/\.?davfs2/secrets", _WORDS_OF * 1 + rb"[ \t]+\S{1,200}[ \t]+\"?" + _VALUE + rb"\S{2}"),
+    Placed(PASSWORD, r"/psk\.txt", _WORDS_OF + rb"[ \t]+" + VALUE + rb"\S{2}"),
+    Placed(PASSWORD, r"/\.?davfs2/secrets", _WORDS_OF * 1 + rb"[ \t]+\S{1,200}[ \t]+\"?" + VALUE + rb"\S{2}"),
     Placed(
         PASSWORD,
         r"/[\w.-]*(?:sasl|smtp|relay)[\w-]*pass\w*",
-        rb"\n[^\s#]{1,200}[ \t]+[^\s:]{1,200}:" + _VALUE + rb"\S{2}",
+        rb"\n[^\s#]{1,200}[ \t]+[^\s:]{1,200}:" + VALUE + rb"\S{2}",
     ),
     # Tables that were made of those are no text.
     Placed(PASSWORD, r"/[\w.-]*(?:sasl|smtp|relay)[\w-]*pass\w*\.(?:db|lmdb|cdb)", rb"[^\0]"),
@@ -409,8 +264,8 @@ PLACED = (
     Placed(PASSWORD, r"/[\w.-]*rsync[\w.-]*(?:pass\w*|pwd?)", rb"\n[^\s#]\S{2}"),
     Placed(PASSWORD, r"/[\w.-]*mosquitto[\w.-]*/[\w.-]*(?:pass\w*|pwfile|pwd)[\w.-]*", _USER_AND_WORD),
     Placed(PASSWORD, r"/[\w.-]*mosquitto[\w.-]*(?:pass\w*|pwfile|pwd)[\w.-]*", _USER_AND_WORD),
-    Placed(PASSWORD, r"/\.?fetchmailrc", rb"pass(?:word)?[ \t]+(?:is[ \t]+)?[\"']?" + _VALUE + rb"[^\s\"']{2}"),
-    Placed(PASSWORD, r"/[._]?curlrc", rb"u(?:ser)?[ \t]*[=: \t][ \t]*\"?[^\s:\"]{1,200}:" + _VALUE + rb"[^\s\"]{2}"),
+    Placed(PASSWORD, r"/\.?fetchmailrc", rb"pass(?:word)?[ \t]+(?:is[ \t]+)?[\"']?" + VALUE + rb"[^\s\"']{2}"),
+    Placed(PASSWORD, r"/[._]?curlrc", rb"u(?:ser)?[ \t]*[=: \t][ \t]*\"?[^\s:\"]{1,200}:" + VALUE + rb"[^\s\"]{2}"),
     Placed(PASSWORD, r"/openvpn/(?:[^/]+/)?[^/]+", _TWO_LINES),
     Placed(
         PASSWORD,

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from ..trees import below
 from .elf import MAGIC as ELF_MAGIC
-from .secret_formats import BEGINNINGS, FORMATS, PLACED, SETTINGS, Data
+from .secret_formats import BEGINNINGS, FORMATS, PLACED, SETTINGS
+from .secret_kinds import Data
 from .tree import matcher
 
 # Programs know how keys begin, and cryptographic libraries have some to test themselves with.
