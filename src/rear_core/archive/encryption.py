@@ -7,7 +7,8 @@ import hashlib
 import hmac
 import os
 import stat
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,10 +64,16 @@ def unlock(passphrase: str, encryption: Encryption) -> Keys:
     """The keys of an archive; `Refused` when the passphrase is not the one it was made with."""
     if encryption.cipher != CIPHER:
         raise Refused(f"rear does not know the cipher {encryption.cipher} of the backup", "read it with a newer rear")
-    keys = _derive(passphrase, encryption)
-    if not hmac.compare_digest(keys.check, encryption.check):
-        raise Refused("wrong key: the backup was encrypted with another passphrase", "check BACKUP_KEY")
-    return keys
+    for written in _spellings(passphrase):
+        keys = _derive(written, encryption)
+        if hmac.compare_digest(keys.check, encryption.check):
+            return keys
+    raise Refused("wrong key: the backup was encrypted with another passphrase", "check BACKUP_KEY")
+
+
+def _spellings(passphrase: str) -> Iterable[str]:
+    """A passphrase as it is, and as other keyboards and editors write its accents: in one letter, or in two."""
+    return dict.fromkeys([passphrase, *(unicodedata.normalize(form, passphrase) for form in ("NFC", "NFD"))])
 
 
 def check_parameters(encryption: Encryption) -> None:

@@ -21,6 +21,7 @@ from ..interruption import STOPPING
 from ..report import explain, visible
 from ..run import Options
 from . import output
+from .paths import GivenPath
 
 # Imported only when asked for: `rear recover` on a slow machine must not pay for `rear dump`.
 COMMANDS = {
@@ -87,7 +88,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option(
     "-c",
     "--config-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     default=Path("/etc/rear"),
     # Eager, as --help is: it names the commands of the plugins that this configuration selects.
     is_eager=True,
@@ -98,7 +99,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
     "-C",
     "--config-file",
     "config_files",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     multiple=True,
     is_eager=True,
     metavar="FILE",

@@ -10,6 +10,7 @@ import click
 
 from ..run import Options
 from .make import work
+from .paths import GivenPath
 
 json_progress = click.option(
     "--json-progress", is_flag=True, help="Print events, one JSON object per line, for other programs."
@@ -51,7 +52,7 @@ def checkbackup(options: Options, date: str, json_progress: bool) -> None:
 @click.command()
 @click.option(
     "--demo",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="DIR",
     help="Only restore all files below DIR, a new or empty folder. Writes to no disk directly; works on any machine.",
 )
@@ -70,7 +71,7 @@ def recover(options: Options, demo: Path | None, date: str, json_progress: bool)
 @click.command()
 @click.option(
     "--target",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     default=Path("/mnt/local"),
     metavar="DIR",
     show_default=True,

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from ..run import Options
+from .paths import GivenPath
 from .session import at_work, open_run, told
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Erase the device without asking.")
-@click.argument("device", type=click.Path(path_type=Path))
+@click.argument("device", type=GivenPath())
 @click.pass_obj
 def format(options: Options, device: Path, yes: bool) -> None:
     """Prepare DEVICE for rescue media and backups. This erases everything on it.

@@ -16,6 +16,7 @@ from ..builtin import recreate
 from ..errors import RearError, Refused
 from ..report import explain, visible
 from ..run import Options, Run
+from .paths import GivenPath
 from .session import at_work, open_run, told
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def diff(options: Options) -> None:
 @click.command()
 @click.option(
     "--target",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     default=Path("/mnt/local"),
     metavar="DIR",
     show_default=True,

@@ -20,6 +20,7 @@ from ..plugins import CORE, Found, Plugins, discover, how_to_install, load, pack
 from ..report import MASK, visible, without_passwords
 from ..run import Options
 from ..system.os_release import read_os_release
+from .paths import GivenPath
 from .session import first_look, open_run, read_sources, settings_of
 
 
@@ -208,7 +209,7 @@ def show(plugin: Found, options: Options) -> None:
 @click.option("--client", is_flag=True, help="Of a backup: save and restore by the client program of a vendor.")
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=GivenPath(exists=True, file_okay=False),
     default=Path(),
     metavar="DIR",
     help="Create the package in DIR instead of the current folder.",

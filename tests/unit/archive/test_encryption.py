@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def test_the_same_passphrase_unlocks_and_another_is_refused() -> None:
     assert encryption.unlock(SECRET, secured) == keys
     with pytest.raises(Refused, match="wrong key"):
         encryption.unlock(SECRET + " ", secured)
+
+
+def test_accents_are_the_same_however_a_keyboard_or_an_editor_writes_them() -> None:
+    letters = "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n und wei\N{LATIN SMALL LETTER SHARP S}"
+    composed, apart = (unicodedata.normalize(form, letters) for form in ("NFC", "NFD"))
+    for made, typed in ((composed, apart), (apart, composed)):
+        secured, keys = encryption.new(made, LITTLE)
+        assert made != typed and encryption.unlock(typed, secured) == keys
+    with pytest.raises(Refused, match="wrong key"):
+        encryption.unlock(letters.upper(), secured)
 
 
 def test_each_archive_has_keys_of_its_own() -> None:

@@ -73,6 +73,16 @@ def test_an_unknown_command_or_option_ends_with_status_2(rear: Rear) -> None:
     assert rear("--frobnicate").returncode == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["recover", "--demo", ""], ["mountonly", "--target", ""], ["format", ""], ["-c", "", "config", "check"]],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_folder_where_rear_runs(rear: Rear, words: list[str]) -> None:
+    ended = rear(*words)
+    assert ended.returncode == 2 and "the path is empty" in ended.stderr
+
+
 def test_a_method_that_nobody_has_is_named_without_a_package(rear: Rear) -> None:
     ended = rear("mkrescue", conf="OUTPUT=HOLOGRAM\n")
     assert ended.returncode == 2
