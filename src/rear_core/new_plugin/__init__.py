@@ -77,9 +77,8 @@ def _refuse_taken(kind: str, words: dict[str, str], installed: Collection[Found]
     for plugin in installed:
         if (plugin.kind, plugin.name.lower()) == (kind, words["name"].lower()):
             raise Refused(f"{plugin.distribution} has the plugin {plugin.label} already", "choose another name")
-    other = package_of(kind, words["name"])
-    if other not in ("", words["distribution"]):
-        raise Refused(f"{other} has a plugin of this name", "choose another name")
+    if other := package_of(kind, words["name"]):
+        raise Refused(f"{other} of this project has a plugin of this name", "choose another name")
     for plugin in installed:
         if plugin.distribution.lower() == words["distribution"]:
             raise Refused(f"{plugin.distribution} is installed already", "choose another name")

@@ -23,6 +23,8 @@ ENVIRONMENT = "environment"
 
 QUOTE_IT = "a value with $, ; or blanks needs single quotes: NAME='value'; check the reference"
 
+# What every number of 64 bits may have.
+MOST_DIGITS = 18
 _YES = frozenset(["yes", "y", "true", "t", "1", "on"])
 _NO = frozenset(["no", "n", "false", "f", "0", "off", ""])
 
@@ -357,8 +359,10 @@ def convert(setting: Setting, given: Variable, schemes: Sequence[Scheme] = ALL) 
                 return f"{shown} is neither yes nor no", value
         elif setting.type is int:
             # int() also takes 1_0, and the digits of other scripts.
-            if given and not re.fullmatch(r"[ \t]*[+-]?[0-9]{1,18}[ \t]*", given):
+            if given and not re.fullmatch(r"[ \t]*[+-]?[0-9]+[ \t]*", given):
                 return f"{shown} is not a whole number", value
+            if len(given.strip(" \t+-")) > MOST_DIGITS:
+                return f"{shown} has more than {MOST_DIGITS} digits", value
             value = int(given) if given else setting.default
         elif setting.type is Url:
             try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
@@ -11,6 +12,10 @@ from typing import Any, Union
 from ..places.url import Url
 
 Value = Union[str, int, bool, "tuple[str, ...]", Url, None]
+# As bash(1) has it.
+NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+# The default of a setting of each type, where nothing else is said.
+EMPTY: dict[type, Any] = {str: "", int: 0, bool: False, list: (), Url: None}
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,17 @@ class Setting:
     changed: str = ""
 
     def __post_init__(self) -> None:
-        if self.type not in (str, int, bool, list, Url):
+        for name in (self.name, *self.aliases):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} cannot name a setting, which is a variable of a shell")
+        if self.type not in EMPTY:
             raise TypeError(f"{self.name}: a setting is a str, int, bool, list or Url, not {self.type!r}")
-        empty: dict[type, Any] = {str: "", int: 0, bool: False, list: (), Url: None}
-        default: Any = empty[self.type] if self.default is None else self.default
-        object.__setattr__(self, "default", tuple(default) if self.type is list else default)
+        default: Any = EMPTY[self.type] if self.default is None else self.default
+        if isinstance(default, list):
+            default = tuple(default)
+        if type(default) not in (type(EMPTY[self.type]), self.type):
+            raise TypeError(f"{self.name}: the default of type {self.type.__name__} cannot be {default!r}")
+        object.__setattr__(self, "default", default)
 
 
 def normal_paths(values: Sequence[str]) -> str:

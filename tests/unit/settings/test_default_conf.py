@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rear_core.settings import Setting, Sources, dump_lines, evaluate, parse, quote, render
 
+LARGEST = 10**18 - 1
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))
 
 GROUPS = {
@@ -48,7 +49,7 @@ def test_values_are_written_the_simplest_way(value: str | int | tuple[str, ...],
     assert quote(value) == written
 
 
-@given(TEXTS | st.lists(TEXTS).map(tuple) | st.integers() | st.booleans())
+@given(TEXTS | st.lists(TEXTS).map(tuple) | st.integers(-LARGEST, LARGEST) | st.booleans())
 def test_a_quoted_value_reads_back_the_same(value: str | int | tuple[str, ...]) -> None:
     setting = Setting("A", list if isinstance(value, tuple) else type(value))
     text = f"A={quote(value)}\n"

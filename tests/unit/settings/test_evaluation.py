@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import example, given
@@ -37,6 +37,25 @@ def failure(text: str, environment: Mapping[str, str] | None = None) -> Configur
     with pytest.raises(ConfigurationError) as caught:
         read(text, environment)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("declare", "fault"),
+    [
+        (lambda: Setting("bad-name"), "'bad-name' cannot name a setting"),
+        (lambda: Setting("1ST"), "'1ST' cannot name a setting"),
+        (lambda: Setting("NEW", aliases=("OLD NAME",)), "'OLD NAME' cannot name a setting"),
+        (lambda: Setting("A", float), "A: a setting is a str, int, bool, list or Url"),
+        (lambda: Setting("A", int, default="seven"), "A: the default of type int cannot be 'seven'"),
+        (lambda: Setting("A", int, default=True), "A: the default of type int cannot be True"),
+        (lambda: Setting("A", bool, default=0), "A: the default of type bool cannot be 0"),
+        (lambda: Setting("A", default=5), "A: the default of type str cannot be 5"),
+        (lambda: Setting("A", list, default="one two"), "A: the default of type list cannot be 'one two'"),
+    ],
+)
+def test_what_no_file_could_set_cannot_be_declared(declare: Callable[[], Setting], fault: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=fault):
+        declare()
 
 
 def test_without_any_file_every_setting_has_its_default() -> None:
@@ -143,6 +162,11 @@ def test_an_empty_environment_variable_counts_as_none() -> None:
         ),
         ("\nOUTPUT_URL=server", "2:1: OUTPUT_URL is 'server': is no URL", "write another value"),
         ("TIMEOUT=soon", "1:1: TIMEOUT is 'soon', which is not a whole number", "a whole number"),
+        (
+            "TIMEOUT=1000000000000000000",
+            "1:1: TIMEOUT is '1000000000000000000', which has more than 18 digits",
+            "a whole number",
+        ),
         ("TIMEOUT=1_0", "1:1: TIMEOUT is '1_0', which is not a whole number", "a whole number"),
         ("VERBOSE=maybe", "1:1: VERBOSE is 'maybe', which is neither yes nor no", "yes or no"),
         ("OUTPT=ISO", "1:1: OUTPT is not a setting", "did you mean OUTPUT?"),
