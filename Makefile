@@ -5,6 +5,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# Tests often wait, for a guest or a server: three of them keep two processors busy.
+TESTERS ?= 3
 SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
 
 .PHONY: help rescue lint unit every test test-vm test-faults check bench bench-recovery docs clean
@@ -29,16 +31,16 @@ lint:
 	@$(BIN)/mypy $(SOURCES)
 
 unit:
-	@$(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
+	@$(BIN)/python -m pytest -q -n $(TESTERS) --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
 	@$(MAKE) --no-print-directory --jobs=2 lint every
 
 every:
-	@$(AS_ROOT) $(BIN)/python -m pytest -n 2 --durations 15
+	@$(AS_ROOT) $(BIN)/python -m pytest -n $(TESTERS) --durations 15
 
 test-vm: .venv/for-test ## all tests in virtual machines, as root
-	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n 2 -m "vm or uml or long" --durations 15
+	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n $(TESTERS) -m "vm or uml or long" --durations 15
 
 test-faults: .venv/for-test ## a thousand recoveries and backups struck at random, as root (hours; COUNT=N, SEED=N)
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.faults $(COUNT:%=--count %) $(SEED:%=--seed %)
