@@ -16,6 +16,7 @@ from pathlib import Path
 from rear_core.mounts import mount_points
 from rear_core.removal import discard, remove_tree
 
+KEY = "[0-9a-f]{16}"
 KEPT_OF_A_KIND = 2
 KEPT_SECONDS = 2 * 60 * 60
 # Nobody holds a folder in the moment after it was made.
@@ -49,7 +50,8 @@ def digest(*parts: str | bytes) -> str:
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The file or directory `<kind>-<key>`; `make` writes it, at a path beside, when it is not there yet.
 
-    Whoever comes second waits for the first. Things of the same kind not used for a while are removed.
+    Whoever comes second waits for the first. Things of the same kind not used for a while are removed, and
+    what killed runs have left of them.
     """
     path = directory() / f"{kind}-{key}"
     with locked(path.with_name(path.name + ".lock")):
@@ -63,6 +65,11 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         if time.time() - used > KEPT_SECONDS:
             with locked(old.with_name(old.name + ".lock")):
                 _remove(old)
+    for unfinished in directory().glob(f"{kind}-*.new"):
+        # Of a run that was killed; where one is still at work, it holds the lock.
+        if re.fullmatch(KEY, unfinished.stem[len(kind) + 1 :]):
+            with suppress(OSError), _held(unfinished.with_suffix(".lock")):
+                _remove(unfinished)
     return path
 
 
@@ -88,9 +95,9 @@ def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """A block in which a folder of ours is used; fails where another process uses it."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _held(path: Path) -> Iterator[None]:
+    """A block in which a folder or lock of ours is used; fails where another process uses it."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -100,7 +107,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 def _finished(kind: str) -> list[Path]:
     """Things of a kind, without what somebody is just making: a tree in the making has /proc and /dev mounted."""
-    return [path for path in directory().glob(f"{kind}-*") if re.fullmatch(r"[0-9a-f]{16}", path.name[len(kind) + 1 :])]
+    return [path for path in directory().glob(f"{kind}-*") if re.fullmatch(KEY, path.name[len(kind) + 1 :])]
 
 
 def _last_used(path: Path) -> float:

@@ -17,10 +17,12 @@ def test_old_things_go_and_what_somebody_is_making_stays(tmp_path: Path, monkeyp
     for key in keys[:4]:
         (tmp_path / f"tree-{key}").mkdir()
         os.utime(tmp_path / f"tree-{key}", (1000 + int(key), 1000 + int(key)))
-    for other in (f"tree-{'f' * 16}.new", f"tree-other-{keys[0]}"):
+    for other in (f"tree-{'f' * 16}.new", f"tree-{'e' * 16}.new", f"tree-other-{keys[0]}"):
         (tmp_path / other).mkdir()
         os.utime(tmp_path / other, (0, 0))
-    made = cache.cached("tree", keys[4], Path.mkdir)
+    (tmp_path / f"tree-{'e' * 16}.lock").touch()
+    with cache.locked(tmp_path / f"tree-{'f' * 16}.lock"):
+        made = cache.cached("tree", keys[4], Path.mkdir)
     left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert made.name in left
     assert left == {f"tree-{key}" for key in keys[2:]} | {f"tree-{'f' * 16}.new", f"tree-other-{keys[0]}"}
