@@ -33,7 +33,7 @@ from pathlib import Path
 import rear_backup_nfs
 from rear_core import builtin
 from rear_core.archive import backup, coverage
-from rear_core.builtin import backup as selection, recreate, storage
+from rear_core.builtin import backup as selection, existing, recreate, storage
 from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work
 from rear_core.errors import RearError
@@ -63,7 +63,7 @@ try:
         if what == "recover":
             execute(run, "recover")
         elif what == "mountonly":
-            recreate.mount_present(run)
+            existing.mount_present(run)
         else:
             run.layout = load_layout(run)
             tree = coverage.Covered("/", "", "", coverage.SAVED)

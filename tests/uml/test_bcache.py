@@ -41,14 +41,14 @@ udevadm settle; ! lsblk -no KNAME | grep bcache
 RECREATE = r"""
 import json
 from pathlib import Path
-from rear_core.builtin import recreate
+from rear_core.builtin import planning, recreate
 from rear_core.cli.session import open_run
 from rear_core.run import Options
 
 run = open_run(Options(unattended=True, config_dir=Path("/root/lab"), target=Path("/mnt/local")))
-recreate.load_description(run)
-recreate.make_plan(run)
-recreate.check_tools(run)
+planning.load_description(run)
+planning.make_plan(run)
+planning.check_tools(run)
 recreate.take_down(run)
 recreate.build(run)
 recreate.mount(run)
@@ -61,13 +61,13 @@ print("FACTS " + json.dumps(facts))
 """
 MOUNT = r"""
 from pathlib import Path
-from rear_core.builtin import recreate
+from rear_core.builtin import existing, planning, recreate
 from rear_core.cli.session import open_run
 from rear_core.run import Options
 
 run = open_run(Options(unattended=True, config_dir=Path("/root/lab"), target=Path("/mnt/local")))
-recreate.load_description(run)
-recreate.mount_present(run)
+planning.load_description(run)
+existing.mount_present(run)
 print("MOUNTED " + Path("/mnt/local/srv/one/here").read_text())
 recreate.unmount(run)
 """

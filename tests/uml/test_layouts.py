@@ -37,14 +37,14 @@ RECREATE = r"""
 import json
 import subprocess
 from pathlib import Path
-from rear_core.builtin import recreate
+from rear_core.builtin import planning, recreate
 from rear_core.cli.session import open_run
 from rear_core.run import Options
 
 run = open_run(Options(unattended=True, config_dir=Path("/root/lab"), target=Path("/mnt/local")))
-recreate.load_description(run)
-recreate.make_plan(run)
-recreate.check_tools(run)
+planning.load_description(run)
+planning.make_plan(run)
+planning.check_tools(run)
 recreate.get_passphrases(run)
 recreate.take_down(run)
 recreate.build(run)

@@ -75,16 +75,16 @@ udevadm settle
 RECREATE = r"""
 import json, sys
 from pathlib import Path
-from rear_core.builtin import recreate
+from rear_core.builtin import existing, planning, recreate, resuming
 from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import open_run
 from rear_core.run import Options
 from rear_core.storage.compare import compare
 
 run = open_run(Options(unattended=True, config_dir=Path(sys.argv[1]), target=Path("/mnt/local")))
-recreate.load_description(run)
-recreate.make_plan(run)
-recreate.check_tools(run)
+planning.load_description(run)
+planning.make_plan(run)
+planning.check_tools(run)
 recreate.get_passphrases(run)
 recreate.take_down(run)
 recreate.build(run)
@@ -96,7 +96,7 @@ facts = {
     "paths": {item.id: run.rebuilt.device(item.id) for item in run.layout},
     # Looked at here: an array that is stopped and assembled again may get another number.
     "absent": [item.id for item in run.layout if not Path(run.rebuilt.device(item.id)).is_block_device()],
-    "resumable": recreate.is_built(run), "warnings": run.report.warnings,
+    "resumable": resuming.is_built(run), "warnings": run.report.warnings,
     "mounted": Path("/proc/mounts").read_text().count("/mnt/local"),
 }
 run.undo.close()
@@ -104,7 +104,7 @@ facts["left"] = Path("/proc/mounts").read_text().count("/mnt/local")
 run.sh.run("lvm", "vgchange", "--activate=n", "da-ta")
 run.sh.run("cryptsetup", "close", "vault")
 run.sh.run("mdadm", "--stop", "--scan")
-recreate.mount_present(run)
+existing.mount_present(run)
 facts["again"] = Path("/proc/mounts").read_text().count("/mnt/local")
 recreate.unmount(run)
 print("FACTS " + json.dumps(facts))

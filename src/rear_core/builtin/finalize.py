@@ -84,7 +84,7 @@ def check_firmware(run: Run) -> None:
     """Refuse to recover a machine that this kind of firmware could not start afterwards."""
     from ..boot.conversion import missing
     from ..finalize import recorded
-    from .recreate import recorded_layout
+    from .storage import recorded_layout
 
     was, mode = recorded.description(run)["system"]["firmware"]["mode"], run.system.firmware.mode
     if was == mode:

@@ -170,6 +170,13 @@ def load_layout(run: Run) -> Layout:
     return load(run.recovery_dir / "layout.json", item_types(kinds(run)))
 
 
+def recorded_layout(run: Run) -> Layout:
+    """The recorded storage."""
+    if run.layout is None:
+        run.layout = load_layout(run)
+    return run.layout
+
+
 def capture_layout(run: Run) -> Layout:
     """The storage as it is now."""
     from ..mounts import hidden_by

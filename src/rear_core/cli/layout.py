@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..builtin import recreate
+from ..builtin import existing, planning, resuming
+from ..builtin.storage import recorded_layout
 from ..errors import RearError, Refused
 from ..report import explain, visible
 from ..run import Options, Run
@@ -99,7 +100,7 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
     from ..builtin import choice
     from ..storage.spared import backup_disks
 
-    found, here = recreate.recorded_layout(run), in_rescue_system(run)
+    found, here = recorded_layout(run), in_rescue_system(run)
     machine, stakes = choice.at_stake_now(run, found, lock=here)
     answers = {**backup_disks(run, found), **choice.chosen(run)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
@@ -107,12 +108,12 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
         choice.refuse(run, assignment)
     disks = list(choice.destinies(assignment, stakes))
     keeping = any(match.keeps for match in assignment.matches)
-    in_place, machine = recreate.kept(run, found, assignment, stakes) if keeping else (None, machine)
+    in_place, machine = planning.kept(run, found, assignment, stakes) if keeping else (None, machine)
     if not here:
         # On the day of the recovery the disks of today are gone, or are the ones that are taken.
         taken = set(assignment.disks.values())
         machine = replace(machine, disks=tuple(disk for disk in machine.disks if disk.path in taken))
-    return recreate.planned(run, found, assignment, machine, in_place), disks
+    return planning.planned(run, found, assignment, machine, in_place), disks
 
 
 def in_rescue_system(run: Run) -> bool:
@@ -157,7 +158,7 @@ def made(options: Options, plan_id: str) -> None:
     run = open_run(options)
     run.need_root()
     check_rescue_system(run)
-    Journal(recreate.journal_path(run)).note(plan=plan_id, state="built")
+    Journal(resuming.journal_path(run)).note(plan=plan_id, state="built")
 
 
 @layout.command()
@@ -172,10 +173,10 @@ def diff(options: Options) -> None:
 
     run = open_run(options)
     run.need_root()
-    recorded = recreate.recorded_layout(run)
+    recorded = recorded_layout(run)
     assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run), {})
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
-    differences = compare(recorded, recreate.described(run, known))
+    differences = compare(recorded, existing.described(run, known))
     for line in differences:
         click.echo(visible(line))
     sys.exit(1 if differences else 0)
@@ -198,5 +199,5 @@ def mountonly(options: Options, target: Path) -> None:
     run = open_run(replace(options, target=target.absolute()))
     with told(run), at_work(run, "mountonly"):
         check_rescue_system(run)
-        recreate.mount_present(run)
+        existing.mount_present(run)
         run.report.result(os.fspath(run.target))

@@ -11,7 +11,9 @@ from typing import Any, cast
 import pytest
 
 from rear_core.boot.conversion import SYSTEM_PARTITION
-from rear_core.builtin.recreate import after_restore, check_description, check_root, rear_settings, starting
+from rear_core.builtin.existing import starting
+from rear_core.builtin.planning import check_description, check_root
+from rear_core.builtin.recreate import after_restore, rear_settings
 from rear_core.errors import Refused
 from rear_core.report import Report
 from rear_core.run import Recovery

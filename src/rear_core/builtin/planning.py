@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans the storage of a recovery: reads its description, has the disks chosen, and refuses what could not work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError, RearError, Refused
+from .existing import described, starting
+from .storage import kinds, load_layout, recorded_layout
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..storage.fate import Stake
+    from ..storage.in_place import InPlace
+    from ..storage.layout import Layout
+    from ..storage.mapping import Assignment
+    from ..storage.plan import Plan
+    from ..storage.present import Machine
+
+
+def load_description(run: Run) -> None:
+    """Read recovery/layout.json, which somebody may have edited; `Refused` with the line of what is wrong there."""
+    try:
+        run.layout = load_layout(run)
+    except ConfigurationError as error:
+        raise Refused(error.message, error.hint) from error
+
+
+def check_description(run: Run) -> None:
+    """Refuse to recover what was described without its root file system: all files would be restored into memory."""
+    from ..storage.mount import why_no_root
+
+    if reason := why_no_root(recorded_layout(run)):
+        raise Refused(
+            f"the description has no root file system: {reason}",
+            "nothing was written; create and mount file systems by hand, then run `rear restoreonly`",
+        )
+
+
+def make_plan(run: Run) -> None:
+    """Decide which disk is to become which, and set `run.plan`; `Refused` when that cannot be or stays open."""
+    from ..storage.held import HeldDisks
+    from .choice import decide
+
+    if run.layout is None:
+        return
+    layout = run.layout
+    assignment, machine, known = decide(run, layout)
+    for match in assignment.matches:
+        run.report.say(str(match))
+        if match.path and known[match.recorded.id].lost and not match.keeps:
+            run.report.say(f"  not restored: {'; '.join(map(str, known[match.recorded.id].lost))}")
+    keeping = any(match.keeps for match in assignment.matches)
+    in_place, machine = kept(run, layout, assignment, known) if keeping else (None, machine)
+    run.plan = planned(run, layout, assignment, machine, in_place)
+    check_root(layout, run.plan)
+    taken = set(run.plan.mapping.values())
+    run.held = HeldDisks((disk for disk in machine.disks if disk.path in taken), run.undo)
+    for note in run.plan.notes:
+        run.report.say(f"Note: {note}")
+    if run.plan.hardware_changed:
+        run.report.detail("Disks have other names or another kind of bus than before")
+
+
+def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, Stake]) -> tuple[InPlace, Machine]:
+    """What stays on disks that keep in place what would be lost, active where something stands on it that is made
+    again; and the machine as it then is. `Refused` where that cannot be."""
+    from ..storage import in_place
+    from ..storage.activate import activate
+    from ..storage.disk import Disk
+    from ..storage.mapping import STRONG
+    from .choice import look
+
+    ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
+    sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
+    if others := [str(item) for item in layout.of(Disk) if item.id in ids and item.id not in sure]:
+        raise Refused(f"what is kept in place is also on {', '.join(others)}, which is missing", in_place.ADVICE)
+    active = in_place.carrying(layout, ids)
+    activate(active, kinds(run), starting(run, layout, assignment.disks))
+    now = described(run, assignment.disks, layout)
+    found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
+    return found, look(run, layout, known)
+
+
+def check_root(recorded: Layout, made: Plan) -> None:
+    """Refuse to recover a system without its root file system: all its files would be restored into memory; and one
+    that nothing could start, as the disk of its kernels is not there."""
+    from ..boot.conversion import missing
+    from ..storage.command import Site
+    from ..storage.disk import Disk
+    from ..storage.mount import why_no_root
+    from ..storage.plan import without
+    from ..system.firmware import read_firmware
+
+    hint = "choose a disk for it with DISK_MAPPING, or use `rear mountonly`"
+    if why_no_root(made.site.layout) and not why_no_root(recorded):
+        raise Refused("the disk of the root file system is left out", hint)
+    boot = recorded.get("mount:/boot")
+    below = Site(recorded, {}).below(boot.id) if boot and boot.id not in made.site.layout else set()
+    left_out = {item.id for item in recorded.of(Disk)} - made.mapping.keys()
+    if left_out & below:
+        raise Refused("the disk of /boot is left out", hint)
+    mode = read_firmware().mode
+    if not missing(mode, recorded) and (lack := missing(mode, without(recorded, left_out))):
+        raise Refused(f"the machine starts from {' and '.join(lack)}, which is on a disk that is left out", hint)
+
+
+def planned(
+    run: Run, layout: Layout, assignment: Assignment, machine: Machine, in_place: InPlace | None = None
+) -> Plan:
+    """The plan for an assignment."""
+    from ..rescue.memory import available
+    from ..storage.fate import Exclusions, excluded
+    from ..storage.in_place import InPlace
+    from ..storage.plan import plan
+    from .choice import usage
+
+    # In steps, so that a run after this one plans the same.
+    memory = available() >> 28 << 28
+    target = os.fspath(run.target)
+    gone = excluded(layout, Exclusions.of(run.settings))
+    return plan(
+        layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone,
+        in_place=in_place or InPlace(),
+    )  # fmt: skip
+
+
+def recovery_plan(run: Run) -> Plan:
+    """The plan that verify has made."""
+    if run.plan is None:
+        raise RearError(
+            "there is no plan for the storage", "this is a fault of the workflow: the phase verify creates it"
+        )
+    return run.plan
+
+
+def check_tools(run: Run) -> None:
+    """Refuse to begin when a program of the plan is missing."""
+    made = run.plan
+    if made is None:
+        return
+    needed = {command.argv[0] for command in (*made.teardown, *made.build, *made.mount, *made.restored)}
+    missing = sorted(program for program in needed if run.sh.which(program) is None)
+    if missing:
+        raise Refused(f"programs are missing: {' '.join(missing)}", run.plugins.install_advice(missing))
