@@ -107,7 +107,7 @@ def test_a_demonstration_that_cannot_make_its_folder_says_so(rear: Rear, tmp_pat
 
 def test_a_damaged_description_is_no_reason_to_believe_a_backup(rear: Rear, tmp_path: Path) -> None:
     assert rear("mkbackuponly").returncode == 0
-    for text in ("", "{", "[]", "{}", '{"signers": 5, "system": {}}', "[" * 100_000):
+    for text in ("", "{", "[]", "{}", '{"signers": 5}', "[" * 100_000):
         (tmp_path / "etc/recovery/system.json").write_text(text)
         for command in (["checkbackup"], ["recover", "--demo", str(tmp_path / "demo")]):
             ended = rear(*command)

@@ -39,7 +39,7 @@ def _facts(text: str) -> dict[str, object]:
         facts = json.loads(text)
     except RecursionError as error:
         raise ValueError("it nests too deep") from error
-    if not isinstance(facts, dict) or "system" not in facts or not isinstance(facts.get("signers", []), list):
+    if not facts or not isinstance(facts, dict) or not isinstance(facts.get("signers", []), list):
         raise ValueError("it is not the description of a system")
     return facts
 

@@ -238,7 +238,7 @@ def test_a_recorded_disk_that_somebody_excludes_since_is_locked(tmp_path: Path) 
 def describe(run: Run, **facts: Any) -> None:
     """Write facts into the description of the machine."""
     run.recovery_dir.mkdir(exist_ok=True, parents=True)
-    (run.recovery_dir / "system.json").write_text(json.dumps({"system": {}, **facts}))
+    (run.recovery_dir / "system.json").write_text(json.dumps(facts))
 
 
 def test_a_multipath_disk_without_paths_is_locked_and_never_read(tmp_path: Path) -> None:
