@@ -31,6 +31,7 @@ from ..storage.mapping import (
     Match,
     assign,
     is_generic,
+    is_nameless,
     marks,
     recorded_as,
     score,
@@ -112,6 +113,7 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
     machine = _looked_into(run, layout, machine)
     kept, plugged_in = backup_disks(run, layout), disks_of_urls(run, machine) if lock else {}
     alone = left_alone(stakes or {})
+    at_risk = [stake.disk for stake in (stakes or {}).values() if stake.lost and is_nameless(stake.disk)]
     recorded = {item.id: (item, marks(layout, item)) for item in layout.of(Disk)}
     noted = described.recorded(run, "exclude_devices")
     # A description of before does not say.
@@ -132,8 +134,9 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         backup = "it holds the backup" if kept.keys() & known else plugged_in.get(disk.path, "")
         locked = (disk.locked or backup if lock else "") or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
+        may_be = [itself] if itself else [item for item in at_risk if is_nameless(disk) and item.size == disk.size]
         device = machine.devices[disk.path]
-        remains = bool(lock and itself and not disk.holds and left_behind(run.sh, layout, itself, device))
+        remains = lock and not disk.holds and any(left_behind(run.sh, layout, item, device) for item in may_be)
         disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
     return replace(machine, disks=tuple(disks))
 
@@ -380,7 +383,7 @@ def refuse(run: Run, assignment: Assignment) -> None:
 
 def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
     """The disk that the user wants, or `none`; one that holds something has to be typed out."""
-    holds = any(reason.startswith("it holds") for reason in match.reasons)
+    holds = match.loses or any(reason.startswith("it holds") for reason in match.reasons)
     print(f"\n{visible(str(match))}", file=sys.stderr)
     for path, state in spare.items():
         print(visible(f"  also here: {path} ({state})"), file=sys.stderr)

@@ -116,9 +116,7 @@ def assign(
             problems.append(f"{path} was chosen for {' and for '.join(twice)}")
 
     def candidates_for(disk: Disk) -> list[str]:
-        free = (
-            p for p in present if p.path not in taken and not (p.locked or p.holds or p.remains) and _may_be_guessed(p)
-        )
+        free = (p for p in present if p.path not in taken and not (p.locked or p.contents) and _may_be_guessed(p))
         return [p.path for p in free if p.size >= minimum[disk.id]]
 
     for match in _strong(recorded, present, known_marks, minimum, shared):
@@ -145,7 +143,7 @@ def assign(
             problems.append(_no_place(disk, minimum[disk.id], [p for p in present if p.path not in taken]))
     matches = tuple(found[disk.id] for disk in recorded if disk.id in found)
     taken = {match.path for match in matches}
-    spare = {p.path: p.locked or p.spared or p.holds or "blank" for p in present if p.path not in taken}
+    spare = {p.path: p.locked or p.spared or p.contents or "blank" for p in present if p.path not in taken}
     return Assignment(matches, spare, tuple(problems))
 
 
@@ -175,8 +173,8 @@ def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: froz
         where = "" if came & present.marks else ", and in a volume that does not run something else"
         reasons.append(f"it holds something that was not recorded: {present.holds}{where}")
     loses = bool(reasons)
-    if not match.sure and present.holds and not loses:
-        reasons.append(f"it holds {present.holds}")
+    if not match.sure and present.contents and not loses:
+        reasons.append(f"it holds {present.contents}")
     return replace(match, reasons=(*match.reasons, *reasons), sure=match.sure and not loses, loses=loses)
 
 
@@ -231,6 +229,11 @@ def score(
 def is_generic(serial: str) -> bool:
     """Whether it is one that many disks have: QEMU's own, Proxmox's for the places of disks, or a blank."""
     return re.fullmatch(r"QM\d{5}|0+|0123456789ABCDEF|drive-\w+|", serial) is not None
+
+
+def is_nameless(disk: Disk | PresentDisk) -> bool:
+    """Whether nothing but its contents tells it from another one of its size."""
+    return not disk.wwn and is_generic(disk.serial)
 
 
 def marks(layout: Layout, disk: Disk) -> frozenset[str]:
@@ -331,7 +334,7 @@ def _weak(
     of just the right size, and all of them blank.
     """
     pairs = _paired(recorded, candidates, minimum, shared)
-    blank = all(present.holds == "" for _, present in pairs)
+    blank = not any(present.contents for _, present in pairs)
     sizes = {disk.size for disk, _ in pairs}
     exact = all(disk.size == present.size for disk, present in pairs)
     of_these_sizes = [present for present in candidates if present.size in sizes]
@@ -341,7 +344,7 @@ def _weak(
     found = []
     for disk, present in pairs:
         points, reasons = score(disk, present, shared=shared)
-        state = f"it holds {present.holds}" if present.holds else "blank"
+        state = f"it holds {present.contents}" if present.contents else "blank"
         found.append(Match(disk, present.path, points, (*reasons, state), sure))
     return found
 
@@ -350,16 +353,12 @@ def _paired(
     recorded: Sequence[Disk], candidates: Sequence[PresentDisk], minimum: Mapping[str, int], shared: frozenset[str]
 ) -> list[tuple[Disk, PresentDisk]]:
     """The best pairs first; those that are alike in the order of their sizes and names."""
-    possible = [
-        (
-            (-score(disk, p, shared=shared)[0], bool(p.holds), abs(p.size - disk.size), disk.size, disk.device, p.path),
-            disk,
-            p,
-        )
-        for disk in recorded
-        for p in candidates
-        if p.size >= minimum[disk.id]
-    ]
+
+    def rank(disk: Disk, here: PresentDisk) -> tuple[int, bool, int, int, str, str]:
+        points = score(disk, here, shared=shared)[0]
+        return -points, bool(here.contents), abs(here.size - disk.size), disk.size, disk.device, here.path
+
+    possible = [(rank(disk, p), disk, p) for disk in recorded for p in candidates if p.size >= minimum[disk.id]]
     found: dict[str, tuple[Disk, PresentDisk]] = {}
     for _, disk, present in sorted(possible, key=lambda entry: entry[0]):
         if disk.id not in found and present.path not in {p.path for _, p in found.values()}:

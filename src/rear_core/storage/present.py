@@ -48,6 +48,11 @@ class PresentDisk:
     locked: str = ""
     spared: str = ""
 
+    @property
+    def contents(self) -> str:
+        """What lies on it, "" for a blank disk."""
+        return self.holds or ("data where it had partitions" if self.remains else "")
+
 
 @dataclass(frozen=True)
 class Machine:

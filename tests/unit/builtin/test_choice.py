@@ -632,6 +632,44 @@ def test_enter_takes_no_disk_that_holds_something_where_two_match_alike(
     assert "(type /dev/vda to overwrite it) [quit]" in asked
 
 
+def without_its_table(serial: str = "") -> tuple[Layout, dict[str, Answer]]:
+    """A disk with the system and a file system that nobody mounted, and what reads it without its table."""
+    system = [
+        Disk("disk:A", (), 10 * GIB, "/dev/sda", serial=serial),
+        PartitionTable("table:A", ("disk:A",), "gpt", uuid="AAAAAAAA-0000"),
+        *(Partition(f"partition:{n}", ("table:A",), n, n * GIB, GIB, "linux", uuid=f"AAAAAAAA-{n}") for n in (1, 2)),
+        Ext(f"fs:{ROOT}", ("partition:1",), ROOT, version=4),
+        Ext(f"fs:{OLD}", ("partition:2",), OLD, version=4),
+        Mount("mount:/", (f"fs:{ROOT}",), "/", "ext4"),
+    ]
+    differs = Outcome((), 1, "", "", 0)
+    return make(system), {f"cmp --silent --bytes=1048576 --ignore-initial={GIB}:0 /dev/vda /dev/zero": differs}
+
+
+@pytest.mark.parametrize("serial", ["A", ""], ids=["with a serial number", "without one"])
+def test_enter_takes_no_disk_that_lost_its_table_and_holds_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], serial: str
+) -> None:
+    recorded, data = without_its_table(serial)
+    shell = machine(node("vda", serial=serial), more=data)
+    with pytest.raises(Refused, match="this run is unattended"):
+        decide(run(shell, tmp_path), recorded)
+    monkeypatch.setattr(sys, "stdin", Terminal("\n"))
+    with pytest.raises(Interrupted):
+        decide(run(shell, tmp_path, unattended=False), recorded)
+    assert "(type /dev/vda to overwrite it) [quit]" in capsys.readouterr().err
+    assert decide(run(shell, tmp_path, GIVE_UP=(OLD,)), recorded)[0].disks == {"disk:A": "/dev/vda"}
+
+
+def test_a_disk_that_is_left_out_and_lost_its_table_is_no_blank_one(tmp_path: Path) -> None:
+    recorded, data = without_its_table("A")
+    recorded = make([*recorded, Disk("disk:B", (), 10 * GIB, "/dev/sdb", serial="B"), Ext("fs:x", ("disk:B",), DATA)])
+    here = run(machine(node("vda", serial="A"), more=data), tmp_path, DISK_MAPPING=("A=none",))
+    recorded = make([*recorded, Mount("mount:/data", ("fs:x", "mount:/"), "/data", "ext4")])
+    with pytest.raises(Refused, match=r"/dev/vda .*it holds data where it had partitions"):
+        decide(here, recorded)
+
+
 def test_an_excluded_disk_is_locked_under_whatever_name_it_has_now(tmp_path: Path) -> None:
     excluded = LeftOut("/dev/sdc", "EXCLUDE_DEVICES names it", wwn="WWN-C", serial="C")
     recorded = make(layout().items, [excluded])
