@@ -49,14 +49,17 @@ def recorded(path: Path) -> Layout:
 
 
 def blank(layout: Layout, sizes: Mapping[str, int] | None = None, names: Mapping[str, str] | None = None) -> Machine:
-    """A machine with the recorded disks, blank; of other sizes or names where they are given by id."""
+    """A machine with the recorded disks, blank; of other sizes or names where they are given by id.
+
+    They have no WWN: of two paths to one disk, which some machines had, only one could be taken.
+    """
     disks = []
     for item in layout:
         if isinstance(item, Disk):
             disks.append(
                 PresentDisk(
                     path=(names or {}).get(item.id, item.device), size=(sizes or {}).get(item.id, item.size),
-                    model=item.model, vendor=item.vendor, serial=item.serial, wwn=item.wwn, transport=item.transport,
+                    model=item.model, vendor=item.vendor, serial=item.serial, transport=item.transport,
                     logical_sector_size=item.logical_sector_size, physical_sector_size=item.physical_sector_size,
                 )
             )  # fmt: skip

@@ -7,7 +7,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -575,6 +575,50 @@ def test_what_no_table_tells_of_any_more_is_not_overwritten_unasked(lab: Lab) ->
     lab.configure("GIVE_UP=( old )")
     answer = lab.recreate()
     assert answer.status == 0, answer.output
+
+
+def test_a_disk_that_is_used_by_another_path_is_not_overwritten(lab: Lab) -> None:
+    """Without multipathd the kernel knows two disks, of which it sees only one in use."""
+    lab.plug(SYSTEM)
+    lab.configure()
+    lab.describe()
+    lab.unplug()
+    lab.disks = [replace(disk, paths=2) for disk in lab.disks]
+    lab.guest.attach(*lab.disks)
+    used, free = lab.guest.check("lsblk -dnpo NAME,SERIAL | awk '$2 == \"0f00\" {print $1}'").split()
+    before = lab.checksums()
+    lab.guest.check(f"mount --read-only {used}1 /srv/data")
+    answer = lab.recreate()
+    assert f"{free}: {used} is the same disk, and it is mounted on /srv/data" in answer.output, answer.output
+    lab.guest.check("umount /srv/data")
+    # What nobody sees mounted, as in another namespace, the kernel knows of.
+    lab.guest.check(
+        f"unshare --mount --propagation=private sh -c 'mount -o ro {used}1 /mnt; exec sleep 60' &>/dev/null &"
+    )
+    lab.guest.check(f"until ! python3 -c 'import os; os.open(\"{used}\", os.O_EXCL)' 2>/dev/null; do sleep 0.1; done")
+    lab.configure(f"DISK_MAPPING=( 0f00={free} )")
+    answer = lab.recreate()
+    lab.guest.check("kill %1; wait || true")
+    assert f"{free} is in use and cannot be overwritten: Device or resource busy, as {used}" in answer.output, (
+        answer.output
+    )
+    assert lab.checksums() == before
+
+
+def test_a_disk_that_is_left_out_and_lost_its_table_takes_the_place_of_no_other(lab: Lab) -> None:
+    lab.plug(SYSTEM)
+    lab.plug("mkfs.ext4 -q $d; mount $d /srv/more --mkdir; date >/srv/more/file")
+    lab.configure("DISK_MAPPING=( 0f00=none )")
+    lab.describe()
+    lab.unplug()
+    lab.guest.attach(lab.disks[0])
+    lab.guest.check("dd if=/dev/zero of=/dev/disk/lab/0f00 bs=1M count=1 conv=notrunc status=none; sync")
+    lab.guest.check("blockdev --rereadpt /dev/disk/lab/0f00; udevadm settle")
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "it holds data where it had partitions" in answer.output, answer.output
+    assert lab.checksums() == before
+    lab.guest.attach(lab.disks[1])
 
 
 def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> None:

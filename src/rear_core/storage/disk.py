@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..contents import Contents
 from . import hybrid
 from .command import Command, Site, zeros
-from .inventory import Device, partition_number
+from .inventory import Device, is_same_disk, partition_number
 from .kinds import StorageKind
 from .layout import Item, Layout
 from .survey import Survey
@@ -148,12 +148,19 @@ def capture(survey: Survey) -> Iterator[Item]:
 
     Multipath disks, and the disks that are their paths, are left to `multipath.py`.
     """
+    disks: list[Device] = []
     for device in survey.devices.values():
         if device.type == "mpath" or any(survey.devices[child].type == "mpath" for child in device.children):
             continue
         name = device.path
         if not device.parents:
             name = identity(survey, device)
+            if other := next((disk for disk in disks if is_same_disk(disk, device)), None):
+                survey.warn(
+                    f"{other.path} and {device.path} are the same disk by their WWN and serial number, which a recovery"
+                    " cannot create twice: start multipathd before rear describes the storage"
+                )
+            disks.append(device)
             yield _disk(device, f"disk:{name}")
         with survey.reading(f"partition table on {device.path}", [device.path]):
             yield from [*tables(survey, device, name)]

@@ -16,7 +16,7 @@ from ..errors import ProgramFailed, RearError, Refused
 from ..mounts import device_number, loop_devices
 from ..shell import Shell
 from .command import Command
-from .inventory import Device
+from .inventory import Device, is_same_disk
 
 # mke2fs on a large slow disk, or one that discards its blocks one by one.
 LONGEST = 4 * 3600.0
@@ -130,34 +130,47 @@ def check_unused(disks: Iterable[str], devices: Mapping[str, Device]) -> None:
     """Raise `Refused` unless nothing uses these disks, by whatever name and in whatever namespace.
 
     Only the kernel knows: a file system claims all its devices, those of its journal too (open(2), O_EXCL). A loop
-    device claims nothing.
+    device claims nothing, and one path to a disk nothing of the others.
     """
     for disk in disks:
         found = devices.get(disk)
         # Partitions of a multipath disk are maps of their own, which hold it all the time.
         parts = found.children if found and found.type == "mpath" else ()
-        for path in parts or (disk,):
+        others = _other_paths(disk, devices)
+        for path in (*(parts or (disk,)), *others):
             _check_unused(path, disk)
-        loops = loop_devices()
-        for number in sorted(_numbers(disk, devices).intersection(loops)):
+        loops, numbers = loop_devices(), {number for path in (disk, *others) for number in _numbers(path, devices)}
+        for number in sorted(numbers.intersection(loops)):
             raise Refused(
                 f"{disk} is in use and cannot be overwritten: the loop device {loops[number]} stands on it",
                 f"nothing was written; `losetup --detach {loops[number]}`; choose another disk if it holds the backup",
             )
 
 
+def _other_paths(path: str, devices: Mapping[str, Device]) -> list[str]:
+    """Other paths to the disks that a device lies on, but for those that are below it, as those of a multipath disk."""
+    own = _stack(path, devices)
+    others = [device for device in devices.values() if not device.parents and device not in own]
+    return [device.path for device in others if any(is_same_disk(device, it) for it in own)]
+
+
 def _numbers(path: str, devices: Mapping[str, Device]) -> set[str]:
     """The numbers of a device, and of all that it lies on and that stands on it."""
-    found = {device_number(path)}
+    return {device_number(path), *(device.number for device in _stack(path, devices))}
+
+
+def _stack(path: str, devices: Mapping[str, Device]) -> list[Device]:
+    """A device, all that it lies on and all that stands on it."""
+    found: dict[str, Device] = {}
     for direction in ("parents", "children"):
         waiting, seen = [path], set[str]()
         while waiting:
             device = devices.get(waiting.pop())
             if device and device.path not in seen:
                 seen.add(device.path)
-                found.add(device.number)
+                found[device.path] = device
                 waiting += getattr(device, direction)
-    return found
+    return [*found.values()]
 
 
 def _check_unused(path: str, disk: str) -> None:
@@ -173,8 +186,9 @@ def _check_unused(path: str, disk: str) -> None:
                     "see `dmesg`, and choose another disk with DISK_MAPPING",
                 ) from error
             if time.monotonic() > deadline:
+                other = "" if path == disk else f", as {path}"
                 raise Refused(
-                    f"{disk} is in use and cannot be overwritten: {error.strerror}",
+                    f"{disk} is in use and cannot be overwritten: {error.strerror}{other}",
                     "nothing was written; lsblk, /proc/mounts and /proc/swaps show what uses it; choose another disk"
                     " if it holds the backup",
                 ) from error

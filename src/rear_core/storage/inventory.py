@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from glob import glob
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import ProgramFailed, ProgramMissing, RearError, understood
 from ..shell import Shell
@@ -71,6 +71,32 @@ class Device:
     is_disk: bool = False
     parents: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
+
+
+class Identified(Protocol):
+    """What is known of a disk, by whatever class."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def wwn(self) -> str: ...
+
+    @property
+    def serial(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+def is_same_disk(one: Identified, other: Identified) -> bool:
+    """Whether two devices are paths to one disk, for which multipathd does not run: what happens to one happens to
+    both, and the kernel knows nothing of that."""
+    own, its = ((it.wwn, it.serial, it.model, it.size) for it in (one, other))
+    return bool(one.wwn) and own == its and one.path != other.path
 
 
 def read_devices(sh: Shell, warn: Callable[[str], None]) -> dict[str, Device]:

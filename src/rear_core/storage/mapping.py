@@ -7,10 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from .compare import human_size
 from .disk import Disk
-from .inventory import NETWORK_TRANSPORTS
+from .inventory import NETWORK_TRANSPORTS, is_same_disk
 from .layout import Item, Layout
 from .marks import mark, unrecorded
 from .present import PresentDisk
@@ -133,6 +134,7 @@ def assign(
     open_disks = [disk for disk in recorded if disk.id not in found]
     # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
     candidates = [p for p in present if p.path not in taken and not p.locked]
+    candidates = [p for p in candidates if not any(is_same_disk(p, by_path[t]) for t in taken & by_path.keys())]
     # What a network brings is no place for what was on a disk of the machine's own.
     foreign = {*NETWORK_TRANSPORTS} - {disk.transport for disk in recorded}
     candidates = [p for p in candidates if p.transport not in foreign]
@@ -143,6 +145,11 @@ def assign(
             problems.append(_no_place(disk, minimum[disk.id], [p for p in present if p.path not in taken]))
     matches = tuple(found[disk.id] for disk in recorded if disk.id in found)
     taken = {match.path for match in matches}
+    problems += [
+        f"{one.path} and {other.path} are the same disk by their WWN and serial number: only one can be taken"
+        for one, other in combinations((p for p in present if p.path in taken), 2)
+        if is_same_disk(one, other)
+    ]
     spare = {p.path: p.locked or p.spared or p.contents or "blank" for p in present if p.path not in taken}
     return Assignment(matches, spare, tuple(problems))
 

@@ -220,6 +220,24 @@ def test_a_disk_is_locked_while_a_loop_device_uses_one_of_its_paths(
     assert (disk.path, disk.locked) == ("/dev/mapper/mpatha", "the loop device /dev/loop0 uses it")
 
 
+def test_a_disk_is_locked_by_all_its_paths_and_taken_by_one(tmp_path: Path) -> None:
+    """Without multipathd, as in a rescue system that nobody told of it, each path is a disk of its own."""
+    own: dict[str, Any] = {"serial": "A", "wwn": "0x5000"}
+    part = node("sdx1", type="part", fstype="ext4", uuid=ROOT)
+    used = machine(node("sdx", **own, children=[part]), node("sdy", **own), mounts={"/mnt/x": "/dev/sdx1"})
+    locked = "it is mounted on /mnt/x"
+    assert [disk.locked for disk in look(run(used, tmp_path), layout()).disks] == [
+        locked,
+        f"/dev/sdx is the same disk, and {locked}",
+    ]
+    here = run(machine(node("sdx", **own), node("sdy", **own)), tmp_path, DISK_MAPPING=("A=/dev/sdx", "B=/dev/sdy"))
+    with pytest.raises(Refused, match="/dev/sdx and /dev/sdy are the same disk by their WWN and serial number"):
+        decide(here, layout())
+    here = run(machine(node("sdx", **own), node("sdy", **own)), tmp_path, DISK_MAPPING=("A=/dev/sdx",))
+    with pytest.raises(Refused, match="no disk can replace disk B"):
+        decide(here, layout())
+
+
 def test_an_excluded_disk_is_locked_unless_it_is_a_recorded_one_by_another_name(tmp_path: Path) -> None:
     here = run(machine(node("vda", serial="A"), node("vdb")), tmp_path, EXCLUDE_DEVICES=("/dev/vd?",))
     for _ in range(2):
