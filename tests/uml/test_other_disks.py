@@ -621,6 +621,29 @@ def test_a_disk_that_is_left_out_and_lost_its_table_takes_the_place_of_no_other(
     lab.guest.attach(lab.disks[1])
 
 
+def test_a_run_that_failed_is_not_resumed_on_another_disk_with_the_same_contents(lab: Lab) -> None:
+    """The disk that was lost is back under the name of its successor: its files would stay among those restored."""
+    lab.plug(SYSTEM)
+    lab.configure()
+    lab.describe()
+    lab.guest.check("umount /srv/data")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
+    lab.guest.check("mount /dev/disk/lab/0f00-part1 /mnt && echo old >/mnt/file && umount /mnt && sync")
+    lab.unplug()
+    copy = guests.Disk(lab.folder / "copy", "0f01")
+    copy.path.write_bytes(lab.disks[0].path.read_bytes())
+    lab.disks = [copy]
+    lab.guest.attach(copy)
+    for is_there in (False, True):
+        answer = lab.recreate()
+        assert answer.status == 0, answer.output
+        lab.guest.check("mount /dev/disk/lab/0f01-part1 /mnt")
+        assert (lab.guest.sh("test -e /mnt/file").status == 0) == is_there
+        # The same disk is gone on with.
+        lab.guest.check("echo restored >/mnt/file && umount /mnt")
+
+
 def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> None:
     lab.plug("true")
     lab.plug(

@@ -35,8 +35,10 @@ def is_built(run: Run) -> bool:
 
 
 def identifiers(run: Run, made: Plan) -> dict[str, str]:
-    """The UUIDs of what a plan mounts, as they are on the devices."""
+    """The UUIDs of what a plan mounts, as they are on the devices, and what its disks are: a copy, or the disk that was
+    lost and is back, has the same UUIDs."""
     from ..storage.inventory import probe
 
     devices = sorted({device for command in made.mount for device in command.devices})
-    return {device: probe(run.sh, device)[1].get("UUID", "") for device in devices}
+    uuids = {device: probe(run.sh, device)[1].get("UUID", "") for device in devices}
+    return {**(run.held.identities if run.held else {}), **uuids}

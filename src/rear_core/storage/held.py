@@ -25,6 +25,11 @@ class HeldDisks:
         self._disks = tuple(disks)
         self._numbers = {disk.path: _held(disk.path, undo) for disk in self._disks}
 
+    @property
+    def identities(self) -> dict[str, str]:
+        """What each is known by beside its contents, by path."""
+        return {disk.path: " ".join(_identity(disk)) for disk in self._disks}
+
     def carrying(self, known: frozenset[str]) -> set[str]:
         """The paths of those on which one of these identifiers was found."""
         return {disk.path for disk in self._disks if disk.marks & known}
