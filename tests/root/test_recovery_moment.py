@@ -121,7 +121,7 @@ def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
         ({"wwn": "0x5001"}, "is another disk than the one"),
         ({"model": "other"}, "is another disk than the one"),
         ({"size": 1}, "changed after it was chosen"),
-        ({"marks": frozenset({"new"})}, "held ext4 when it was chosen"),
+        ({"marks": frozenset({"new"})}, "held ext4 when it was chosen, but holds something else now"),
         ({"path": "/dev/elsewhere"}, "is no longer the disk that was chosen"),
         ({"locked": "BACKUP_URL names it"}, "can no longer be used: BACKUP_URL names it"),
     ],

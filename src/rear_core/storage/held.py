@@ -50,6 +50,7 @@ class HeldDisks:
                 raise Refused(f"{disk.path} is another disk than the one that was chosen", ADVICE)
             if (now.marks, now.holds) != (disk.marks, disk.holds):
                 was, is_now = (it.holds or "nothing" for it in (disk, now))
+                is_now = "something else" if is_now == was else is_now
                 raise Refused(f"{disk.path} held {was} when it was chosen, but holds {is_now} now", ADVICE)
 
 

@@ -101,14 +101,15 @@ def assign(
     answered = dict(_answered(recorded, answers, problems))
     for disk, answer in answered.items():
         found[disk.id] = _explicit(disk, answer, by_path, minimum, problems)
-    for disk in answered:
+    chosen_for = [disk for disk in answered if found[disk.id].path]
+    for disk in chosen_for:
         here = by_path.get(found[disk.id].path)
         if here is None:
             continue
         elsewhere = any(score(disk, it, known_marks[disk.id], shared)[0] >= STRONG for it in present if it is not here)
-        for other in _others_known_by(here, disk, answered, recorded, known_marks, shared):
-            problems += [_mistaken(disk, here, other)] if elsewhere else []
-            if other.id in alone:
+        for other in _others_known_by(here, disk, chosen_for, recorded, known_marks, shared):
+            problems += [_mistaken(disk, here, other)] if elsewhere and other not in answered else []
+            if other.id in found:
                 chosen = f"{here.path} was chosen for {recorded_as(disk)}"
                 found[other.id] = Match(other, reasons=(chosen,), sure=True, overwritten=True)
     taken = {match.path for match in found.values() if match.path}
@@ -257,12 +258,12 @@ def marks(layout: Layout, disk: Disk) -> frozenset[str]:
 
 
 def _others_known_by(
-    here: PresentDisk, disk: Disk, answered: Collection[Disk], recorded: Sequence[Disk],
+    here: PresentDisk, disk: Disk, chosen_for: Collection[Disk], recorded: Sequence[Disk],
     known: Mapping[str, frozenset[str]], shared: frozenset[str],
 ) -> list[Disk]:  # fmt: skip
-    """The recorded disks, without an answer of their own, that a chosen one is rather than that for which it was."""
+    """The recorded disks for which no path was chosen, and that a chosen one is rather than that for which it was."""
     own = score(disk, here, known[disk.id], shared)[0]
-    points = {other: score(other, here, known[other.id], shared)[0] for other in recorded if other not in answered}
+    points = {other: score(other, here, known[other.id], shared)[0] for other in recorded if other not in chosen_for}
     return [other for other, its in points.items() if its >= STRONG and its > own]
 
 

@@ -723,6 +723,13 @@ def test_what_is_only_mounted_may_lie_on_a_disk_that_a_recovery_leaves_alone(tmp
     assert decide(here, other(mounted=True), takes=False)[0].disks["disk:B"] == "/dev/vdb"
 
 
+def test_a_disk_that_is_left_out_and_chosen_for_another_is_not_called_left_alone(tmp_path: Path) -> None:
+    shell = machine(node("vda", serial="A", fstype="ext4", uuid=ROOT))
+    assignment, _, stakes = decide(run(shell, tmp_path, DISK_MAPPING=("A=none", "B=/dev/vda")), layout())
+    line, _ = destinies(assignment, stakes)
+    assert line.startswith("OVERWRITTEN: disk A") and "/dev/vda was chosen for disk B" in line
+
+
 def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) -> None:
     here = run(both(), tmp_path)
     stakes = at_stake(here, other(WINDOWS))
