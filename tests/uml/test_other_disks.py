@@ -616,7 +616,7 @@ def test_a_disk_that_is_left_out_and_lost_its_table_takes_the_place_of_no_other(
     lab.guest.check("blockdev --rereadpt /dev/disk/lab/0f00; udevadm settle")
     before = lab.checksums()
     answer = lab.recreate()
-    assert "it holds data where it had partitions" in answer.output, answer.output
+    assert "it holds data behind a lost table or signature" in answer.output, answer.output
     assert lab.checksums() == before
     lab.guest.attach(lab.disks[1])
 
@@ -642,6 +642,23 @@ def test_a_run_that_failed_is_not_resumed_on_another_disk_with_the_same_contents
         assert (lab.guest.sh("test -e /mnt/file").status == 0) == is_there
         # The same disk is gone on with.
         lab.guest.check("echo restored >/mnt/file && umount /mnt")
+
+
+def test_volumes_behind_a_lost_label_of_their_disk_are_not_overwritten_unasked(lab: Lab) -> None:
+    """The metadata of LVM can be written again, which has its volumes behind the first MiB."""
+    lab.plug(GROUP.replace("$p", "$d"))
+    lab.configure("EXCLUDE_MOUNTPOINTS=( /srv/home )")
+    lab.describe()
+    lab.guest.check("umount /srv/data /srv/home; vgchange -qq -an sys")
+    lab.guest.check("dd if=/dev/zero of=/dev/disk/lab/0f00 bs=1M count=1 conv=notrunc status=none; sync")
+    lab.shuffle()
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "it would lose: /srv/home" in answer.output, answer.output
+    assert lab.checksums() == before
+    lab.configure("EXCLUDE_MOUNTPOINTS=( /srv/home )", "GIVE_UP=( /srv/home )")
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output
 
 
 def test_a_mirror_comes_back_degraded_on_the_disk_that_is_there(lab: Lab) -> None:

@@ -120,6 +120,11 @@ class Item:
         """Whether it can have been made for somebody who has written nothing to it, and is read without a change."""
         return False
 
+    @property
+    def begins(self) -> int:
+        """The byte of the device below at which its contents begin, 0 where that is not known."""
+        return 0
+
     def component_names(self, _below: str) -> Iterable[str]:
         """The names that Relax-and-Recover has for it in disklayout.conf; `below` is the device that it lies on."""
         return (str(getattr(self, "device", "")),)

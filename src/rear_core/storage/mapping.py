@@ -171,9 +171,7 @@ def _rather_blank(match: Match, here: PresentDisk, blank: Sequence[str], shared:
 def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: frozenset[str], keep: bool) -> Match:
     """The match, as a question when the disk holds what would not be there again afterwards."""
     if present.remains and lost:
-        match = replace(
-            match, reasons=(*match.reasons, "it has no partition table, but data where its partitions were")
-        )
+        match = replace(match, reasons=(*match.reasons, "its table or signature is lost, but not the data behind it"))
     elif lost and present.holds and keep and not came:
         return replace(match, reasons=(*match.reasons, f"it keeps: {'; '.join(lost)}"), keeps=True)
     reasons = [f"it would lose: {'; '.join(lost)}"] if lost and (present.holds or present.remains) else []

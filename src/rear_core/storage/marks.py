@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..shell import Shell
-from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED, Disk, Partition
-from .inventory import Device, begins_empty, is_part, partition_number
+from .disk import BLANK, BOOT_LOADERS, DATA, EXTENDED, Disk, Partition, PartitionTable
+from .inventory import PROBED, Device, begins_empty, is_part, partition_number
 from .layout import Layout
 
 # Partitions without a file system whose contents nobody misses: boot loaders, which are installed again, what Microsoft
@@ -68,10 +68,12 @@ def _place(devices: Mapping[str, Device], disk: Device, device: Device, codes: M
 
 
 def left_behind(sh: Shell, layout: Layout, disk: Disk, device: Device) -> bool:
-    """Whether something is in the places of a recorded disk's partitions, of which no table tells any more."""
-    tables = {item.id for item in layout if disk.id in item.needs}
-    places = [item for item in layout.of(Partition) if tables & {*item.needs} and item.code.lower() not in NO_DATA]
-    return any(not begins_empty(sh, device, item.start) for item in places)
+    """Whether something is in the places of a recorded disk's partitions, of which no table tells any more, or where
+    the contents of one that had none begin, as the volumes of LVM do."""
+    tables = {table.id for table in layout.of(PartitionTable) if disk.id in table.needs}
+    parts = [item for item in layout.of(Partition) if tables & {*item.needs} and item.code.lower() not in NO_DATA]
+    whole = [max(item.begins, PROBED) for item in layout if disk.id in item.needs and item.id not in tables]
+    return any(not begins_empty(sh, device, start) for start in [*(item.start for item in parts), *whole])
 
 
 def identifiers(table: Mapping[str, Any]) -> list[str]:

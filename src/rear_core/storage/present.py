@@ -26,8 +26,8 @@ class PresentDisk:
 
     `marks` are the identifiers found on it, `inside` those in volumes that do not run and were looked into, `names` the
     ids of recorded items that something else on it has the name of. `holds` says what lies on it ("" for a blank disk),
-    `remains` whether something is where it had partitions, though no table tells of any, `locked` why it must not be
-    written to, `spared` why it is only taken when somebody names it.
+    `remains` whether something is where it had contents, though no table or signature tells of any, `locked` why it
+    must not be written to, `spared` why it is only taken when somebody names it.
     """
 
     path: str
@@ -51,7 +51,7 @@ class PresentDisk:
     @property
     def contents(self) -> str:
         """What lies on it, "" for a blank disk."""
-        return self.holds or ("data where it had partitions" if self.remains else "")
+        return self.holds or ("data behind a lost table or signature" if self.remains else "")
 
 
 @dataclass(frozen=True)

@@ -679,12 +679,22 @@ def test_enter_takes_no_disk_that_lost_its_table_and_holds_what_is_lost(
     assert decide(run(shell, tmp_path, GIVE_UP=(OLD,)), recorded)[0].disks == {"disk:A": "/dev/vda"}
 
 
+def test_a_disk_of_lvm_that_lost_its_label_is_not_blank_while_its_volumes_are_there(tmp_path: Path) -> None:
+    disk = Disk("disk:A", (), 10 * GIB, "/dev/sda", serial="A")
+    recorded = make([disk, PhysicalVolume("pv:A", ("disk:A",), "PV000001")])
+    differs = Outcome((), 1, "", "", 0)
+    data: dict[str, Answer] = {"cmp --silent --bytes=1048576 --ignore-initial=1048576:0 /dev/vda /dev/zero": differs}
+    for more, contents in (data, "data behind a lost table or signature"), (None, ""):
+        here = run(machine(node("vda", serial="A"), more=more), tmp_path)
+        assert [disk.contents for disk in look(here, recorded).disks] == [contents]
+
+
 def test_a_disk_that_is_left_out_and_lost_its_table_is_no_blank_one(tmp_path: Path) -> None:
     recorded, data = without_its_table("A")
     recorded = make([*recorded, Disk("disk:B", (), 10 * GIB, "/dev/sdb", serial="B"), Ext("fs:x", ("disk:B",), DATA)])
     here = run(machine(node("vda", serial="A"), more=data), tmp_path, DISK_MAPPING=("A=none",))
     recorded = make([*recorded, Mount("mount:/data", ("fs:x", "mount:/"), "/data", "ext4")])
-    with pytest.raises(Refused, match=r"/dev/vda .*it holds data where it had partitions"):
+    with pytest.raises(Refused, match=r"/dev/vda .*it holds data behind a lost table or signature"):
         decide(here, recorded)
 
 

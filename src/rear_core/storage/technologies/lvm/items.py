@@ -37,6 +37,11 @@ class PhysicalVolume(Item):
     tags: tuple[str, ...] = ()
     allocatable: bool = True
 
+    @property
+    def begins(self) -> int:
+        """That of the first extent."""
+        return self.data_start
+
     def component_names(self, below: str) -> list[str]:
         """As in `EXCLUDE_COMPONENTS=( pv:/dev/sda2 )`."""
         return [f"pv:{below}"]

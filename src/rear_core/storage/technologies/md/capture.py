@@ -56,6 +56,11 @@ class Array(Item):
     journal: bool = False
 
     @property
+    def begins(self) -> int:
+        """Behind the metadata of each member."""
+        return self.data_offset
+
+    @property
     def modules(self) -> frozenset[str]:
         """The personality of its level."""
         return frozenset({"raid456" if self.level in ("raid4", "raid5", "raid6") else self.level})
