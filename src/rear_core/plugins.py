@@ -44,6 +44,7 @@ PACKAGES = {
     "rear-backup-cdrom": "cdrom",
     "rear-backup-nfs": "nfs netfs",
     "rear-backup-nsr": "nsr",
+    "rear-backup-request": "requestrestore",
     "rear-backup-tape": "tape",
     "rear-backup-tsm": "tsm",
     "rear-output-iso": "iso cdrom",

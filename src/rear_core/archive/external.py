@@ -295,21 +295,15 @@ def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
     Names, bytes and files may have changed between the recording and the backup: a few are warnings. Where much less
     came of a file system, the run fails at its end.
     """
-    empty, lost = [], []
+    empty, lost = absent(run, found.file_systems)
     for file_system in found.file_systems:
-        place = _below(run, file_system.path)
-        gone = [name for name in file_system.names if not os.path.lexists(place / name)]
-        if gone and len(gone) == len(file_system.names):
-            empty.append(file_system.path)
-        lost += [f"{file_system.path.rstrip('/')}/{name}" for name in gone]
         if file_system.mode:
+            place = _below(run, file_system.path)
             os.chown(place, file_system.uid, file_system.gid)
             place.chmod(file_system.mode)
-    if any(file_system.path == "/" for file_system in found.file_systems):
-        empty += [f"/{name}" for name in ESSENTIAL if not os.path.lexists(run.target / name)]
     if empty:
         raise RearError(
-            f"the client reported success, but restored nothing of {' '.join(empty)}",
+            f"nothing was restored of {' '.join(empty)}, although the restore ended without an error",
             f"check {run.target} and the log of the client",
         )
     for line in lost:
@@ -325,6 +319,20 @@ def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
         weigh(run, share)
     came = sum(share.came.bytes for share in shares)
     run.report.say(f"Restored {size(came)} to {len(found.file_systems)} file systems")
+
+
+def absent(run: Run, wanted: Sequence[FileSystem]) -> tuple[list[str], list[str]]:
+    """The paths of which nothing is below the target, with what no system starts without; and single recorded names."""
+    empty, lost = [], []
+    for file_system in wanted:
+        place = _below(run, file_system.path)
+        gone = [name for name in file_system.names if not os.path.lexists(place / name)]
+        if gone and len(gone) == len(file_system.names):
+            empty.append(file_system.path)
+        lost += [f"{file_system.path.rstrip('/')}/{name}" for name in gone]
+    if any(file_system.path == "/" for file_system in wanted):
+        empty += [f"/{name}" for name in ESSENTIAL if not os.path.lexists(run.target / name)]
+    return empty, lost
 
 
 def few(names: Sequence[str]) -> str:

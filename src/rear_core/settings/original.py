@@ -160,6 +160,8 @@ _ADVICE = {
     "RECOVERY_UPDATE_URL": "the rescue system downloads no changes; create it again",
     "RECREATE_USERS_GROUPS": _USERS,
     "REQUESTRESTORE_*": _method("REQUESTRESTORE"),
+    "REQUESTRESTORE_ABORT_TEXT": "only REQUESTRESTORE_TEXT is shown; rear says itself what is missing",
+    "REQUESTRESTORE_FINISHED_TEXT": "only REQUESTRESTORE_TEXT is shown; rear looks at the files itself",
     "REQUIRED_PROGS_*": _COMPUTED,
     "RESTORE_ESP_FROM_RESCUE_SYSTEM": "the EFI system partition is restored from the backup",
     "RESULT_FILES": "results are the media and its checksum",

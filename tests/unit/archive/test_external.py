@@ -135,7 +135,7 @@ def test_nothing_is_restored_that_was_not_proven(tmp_path: Path) -> None:
 def test_a_client_that_restores_nothing_is_not_believed(tmp_path: Path, tree: Path) -> None:
     run = make_run(tmp_path)
     run.backup = Found("x", (FileSystem("/", 0, ("etc", "usr")), FileSystem("/srv", 0, ("www",))))
-    with pytest.raises(RearError, match="restored nothing of /srv"), external.restoring(run):
+    with pytest.raises(RearError, match="nothing was restored of /srv"), external.restoring(run):
         pass
     (tree / "etc/passwd").unlink()
     with pytest.raises(RearError, match="/etc/passwd"):

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BACKUP=REQUESTRESTORE: the administrator restores the files by any means, and rear checks that they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rear_core.archive.external import FileSystem, Found
+
+REAR_API = 1
+
+TARGET = "{target}"
+# Where distributions have the kernels of a whole system.
+KERNELS = (
+    "boot/*vmlinu*",
+    "boot/[Ii]mage*",
+    "boot/kernel*",
+    "boot/efi/**/*.efi",
+    "efi/**/*.efi",
+    "usr/lib/modules/*/vmlinuz",
+)
+SHELL = ("bash", "--login")
+
+
+def _has_program(words: Sequence[str]) -> str:
+    return "must begin with a program" if words and not words[0].strip() else ""
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    """What whoever restores the files has to know, or a command that does it."""
+    yield Setting(
+        "REQUESTRESTORE_TEXT",
+        help="What the recovery shows before it waits for the files: where the backup is and how to restore it.",
+    )
+    yield Setting(
+        "REQUESTRESTORE_COMMAND", list, check=_has_program,
+        help="Program with its arguments that restores the files, instead of somebody at the console;"
+        f" {TARGET} stands for the folder to restore to: REQUESTRESTORE_COMMAND=( acme-restore --all --to {TARGET} )."
+        " rear copies it to the rescue system.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_rescue_contents(run: Run) -> Contents:
+    return Contents(programs=[SHELL[0], *run.settings["REQUESTRESTORE_COMMAND"][:1]])
+
+
+@hookimpl
+def rear_prep(run: Run) -> Iterable[Step]:
+    if "backup" in run.phases and "output" not in run.phases:
+        yield Step(30, "Check that this method can save files", refuse_to_save)
+
+
+@hookimpl
+def rear_analyse_dr() -> Iterable[Step]:
+    yield Step(55, "Record what has to be restored", record)
+
+
+@hookimpl
+def rear_backup() -> Iterable[Step]:
+    yield Step(50, "List what your own backup must have", remind)
+
+
+@hookimpl
+def rear_verify() -> Iterable[Step]:
+    yield Step(40, "Check that somebody can restore the files", check_request)
+
+
+@hookimpl
+def rear_restore() -> Iterable[Step]:
+    yield Step(50, "Have the files restored", restore_files)
+
+
+def refuse_to_save(run: Run) -> None:
+    """This method has nothing to do when only files are to be saved."""
+    raise ConfigurationError(
+        "BACKUP=REQUESTRESTORE saves no files", "save them with your own program; `rear mkrescue` creates the media"
+    )
+
+
+def record(run: Run) -> None:
+    """Note the file systems, to be listed and compared when somebody restores them."""
+    from rear_core.archive import external
+
+    external.record(run)
+
+
+def remind(run: Run) -> None:
+    """Nothing is saved here."""
+    from rear_core.archive import external
+
+    paths = " ".join(system.path for system in external.recorded(run))
+    run.report.warn(f"BACKUP=REQUESTRESTORE saves no files: your own backup must have {paths}")
+
+
+def check_request(run: Run) -> None:
+    """Set `run.backup`; `Refused` where nobody could restore, or the backup is not at hand.
+
+    rear knows nothing of that backup, so that the word of the administrator is all there is.
+    """
+    from rear_core import questions
+    from rear_core.archive.external import Found, recorded
+
+    command = run.settings["REQUESTRESTORE_COMMAND"]
+    if command and run.sh.which(command[0]) is None:
+        raise Refused(f"the program of REQUESTRESTORE_COMMAND is missing: {command[0]}", "create the media again")
+    if not command:
+        if not questions.is_interactive(run):
+            raise Refused(
+                "nobody can restore the files: BACKUP=REQUESTRESTORE waits for somebody at a terminal",
+                "use a terminal without -n, or set REQUESTRESTORE_COMMAND",
+            )
+        run.report.say("rear has no files of this machine: after it has created the storage, you restore them yourself")
+        at_hand = questions.confirm(
+            run, "Is the backup at hand, and can it be read", default=False, quits="stopped before anything was written"
+        )
+        if not at_hand:
+            raise Refused("the backup is not at hand", "get it first; rear changed nothing")
+    run.backup = Found("restored by hand", tuple(recorded(run)))
+
+
+def restore_files(run: Run) -> None:
+    """By the command, or by somebody in a shell; then all is compared with what was recorded."""
+    from rear_core.archive import external
+
+    with external.restoring(run) as (restore, found):
+        if command := run.settings["REQUESTRESTORE_COMMAND"]:
+            restore(*(word.replace(TARGET, str(run.target)) for word in command), notable="(?i)error|warning|fail")
+        else:
+            wait_for(run, found)
+
+
+def wait_for(run: Run, found: Found) -> None:
+    """Show what is expected, and open a shell until it is there and somebody says so."""
+    from rear_core import questions
+
+    for line in request(run, found.file_systems):
+        run.report.say(line)
+    while True:
+        with questions.waiting():
+            run.sh.attach(*SHELL, cwd=run.target)
+        lacks = list(missing(run, found.file_systems))
+        for line in lacks:
+            run.report.say(line)
+        question, again = ("Open the shell again", True) if lacks else ("Are all files restored", False)
+        if questions.confirm(run, question, default=again, quits="stopped on request") != again:
+            break
+
+
+def request(run: Run, wanted: Sequence[FileSystem]) -> Iterator[str]:
+    """What the administrator is asked for."""
+    from rear_core.archive.progress import size
+
+    yield f"Restore the files of this machine to {run.target} now:"
+    for system in wanted:
+        files = f", {system.files} files" if system.files else ""
+        yield f"  {system.path} to {run.target}{system.path.rstrip('/')}: {size(system.bytes)}{files}"
+    if text := run.settings["REQUESTRESTORE_TEXT"]:
+        yield text
+    yield "Keep owners, modes, ACLs and extended attributes. sshd runs, too. Type exit when all files are there."
+
+
+def missing(run: Run, wanted: Sequence[FileSystem]) -> Iterator[str]:
+    """What keeps the files from being those of a system that can start."""
+    from rear_core.archive import external
+
+    empty, lost = external.absent(run, wanted)
+    if empty:
+        yield f"Nothing was restored of {' '.join(empty)}"
+    if lost:
+        run.report.say(f"Not restored: {external.few(lost)}")
+    is_system = any(system.path == "/" for system in wanted)
+    if is_system and not any(any(run.target.glob(pattern)) for pattern in KERNELS):
+        yield f"There is no kernel in {run.target}/boot"

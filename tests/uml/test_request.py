@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Somebody restores the files of a small machine by hand, in the shell that its recovery opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab import small
+from lab.small import PLAIN
+
+pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
+
+CONFIGURATION = f"""\
+OUTPUT=ISO
+ISO_DIR=/srv/backup/iso
+BACKUP=REQUESTRESTORE
+REQUESTRESTORE_TEXT='It is on the disk BACKUP.'
+RESCUE_BINARIES=( tar zstd )
+EXCLUDE_MOUNTPOINTS=( /srv/backup )
+{small.in_guest()}
+"""
+# As whoever has an archive of his own would do it. A script of the machine's mounts that disk.
+BY_HAND = (
+    "zstd -dc /srv/backup/debian12/*Z/backup.tar.zst"
+    " | tar --extract --numeric-owner --xattrs --xattrs-include='*'; exit\n"
+)
+
+
+def test_a_machine_comes_back_by_hand(tmp_path: Path) -> None:
+    saved = small.saved(PLAIN)
+    system, backup = (saved.copy(serial, tmp_path) for serial in (PLAIN.serials("0a")[0], small.BACKUP))
+    with small.running(PLAIN, [system, backup], "request") as vm:
+        small.start(vm, PLAIN)
+        vm.put("/etc/rear/local.conf", CONFIGURATION.encode())
+        vm.check("rear mkrescue", 300)
+        (tmp_path / "rescue.iso").write_bytes(vm.get(small.ISO))
+        vm.power_off()
+    initramfs = small.take_initramfs(tmp_path / "rescue.iso", tmp_path / "initramfs.img")
+
+    recovery = small.Recovery(PLAIN, initramfs, tmp_path, "request")
+    with recovery.rescue(backup) as vm:
+        vm.send("rear recover; echo ended with $?.\n")
+        vm.expect("Is the backup at hand[^:]*: ", timeout=60)
+        vm.send("yes\n")
+        vm.expect("It is on the disk BACKUP[^$]*Type exit when all files are there", timeout=120)
+        vm.expect(small.RESCUE_PROMPT)
+        vm.send(BY_HAND)
+        vm.expect("Are all files restored[^:]*: ", timeout=120)
+        vm.send("yes\n")
+        ended = vm.expect(r"ended with (\d+)\.", timeout=120)
+        assert ended[1] == "0"
+    recovery.check(saved.facts, saved.files, small.MAY_DIFFER, backup)
