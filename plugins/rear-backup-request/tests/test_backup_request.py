@@ -151,5 +151,6 @@ def test_a_command_that_fails_is_named(
 
 
 def test_a_backup_alone_is_not_what_this_method_makes(machine: Machine) -> None:
-    refused = machine.rear("mkbackuponly")
-    assert refused.returncode == 2 and "BACKUP=REQUESTRESTORE saves no files" in refused.stderr
+    for command, status in (("mkbackuponly", 2), ("checkbackup", 3)):
+        refused = machine.rear(command)
+        assert refused.returncode == status and "BACKUP=REQUESTRESTORE saves no files" in refused.stderr

@@ -108,6 +108,8 @@ def check_request(run: Run) -> None:
     from rear_core import questions
     from rear_core.archive.external import Found, recorded
 
+    if "restore" not in run.phases:
+        raise Refused("BACKUP=REQUESTRESTORE saves no files, so rear has no backup to check", "use your own program")
     command = run.settings["REQUESTRESTORE_COMMAND"]
     if command and run.sh.which(command[0]) is None:
         raise Refused(f"the program of REQUESTRESTORE_COMMAND is missing: {command[0]}", "create the media again")
