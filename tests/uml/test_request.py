@@ -46,6 +46,17 @@ def test_a_machine_comes_back_by_hand(tmp_path: Path) -> None:
         vm.send("yes\n")
         vm.expect("It is on the disk BACKUP[^$]*Type exit when all files are there", timeout=120)
         vm.expect(small.RESCUE_PROMPT)
+        vm.send("exit\n")
+        vm.expect("Nothing was restored of [^$]*Open the shell again[^:]*: ", timeout=60)
+        vm.send("quit\n")
+        stopped = vm.expect(r"ended with (\d+)\.", timeout=60)
+        assert stopped[1] == "130"
+
+        vm.send("rear recover; echo ended with $?.\n")
+        vm.expect("Is the backup at hand[^:]*: ", timeout=60)
+        vm.send("yes\n")
+        vm.expect("An earlier run created the storage; resuming it[^$]*Type exit when all files are there", timeout=60)
+        vm.expect(small.RESCUE_PROMPT)
         vm.send(BY_HAND)
         vm.expect("Are all files restored[^:]*: ", timeout=120)
         vm.send("yes\n")

@@ -22,7 +22,7 @@ from ..storage.command import Site
 from ..storage.disk import BLANK, DATA, Disk
 from ..storage.fate import LOST, NOT_EMPTY, REMADE, SAVED, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
-from ..storage.inventory import Device, begins_empty, is_part, is_same_disk, meaning
+from ..storage.inventory import Device, begins_empty, is_part, meaning
 from ..storage.layout import Item, Layout, LeftOut, make
 from ..storage.mapping import (
     NONE,
@@ -39,7 +39,7 @@ from ..storage.mapping import (
 )
 from ..storage.marks import left_behind, mark
 from ..storage.plan import without
-from ..storage.present import Machine, PresentDisk
+from ..storage.present import Machine, PresentDisk, locked_with_others
 from ..storage.resize import minimum
 from ..storage.spared import backup_disks, disks_of_urls
 
@@ -138,13 +138,7 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         device = machine.devices[disk.path]
         remains = lock and not disk.holds and any(left_behind(run.sh, layout, item, device) for item in may_be)
         disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
-    return replace(machine, disks=tuple(_locked_with_others(disk, disks) for disk in disks))
-
-
-def _locked_with_others(disk: PresentDisk, disks: Iterable[PresentDisk]) -> PresentDisk:
-    """A disk, locked where another path to it is."""
-    other = next((it for it in disks if it.locked and not disk.locked and is_same_disk(it, disk)), None)
-    return replace(disk, locked=f"{other.path} is the same disk, and {other.locked}") if other else disk
+    return replace(machine, disks=tuple(locked_with_others(disk, disks) for disk in disks))
 
 
 def is_left_out(disk: PresentDisk, entry: LeftOut, shared: Collection[str]) -> bool:

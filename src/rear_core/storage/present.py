@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ProgramFailed, ProgramMissing
 from ..mounts import loop_devices
 from ..shell import Shell
-from .inventory import Device, begins_empty, is_part, meaning, pathless, probe, read_devices, why_no_disk
+from .inventory import Device, begins_empty, is_part, is_same_disk, meaning, pathless, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
 from .tables import NO_TABLE, ask_table
@@ -52,6 +52,12 @@ class PresentDisk:
     def contents(self) -> str:
         """What lies on it, "" for a blank disk."""
         return self.holds or ("data behind a lost table or signature" if self.remains else "")
+
+
+def locked_with_others(disk: PresentDisk, disks: Iterable[PresentDisk]) -> PresentDisk:
+    """A disk, locked where another path to it is."""
+    other = next((it for it in disks if it.locked and not disk.locked and is_same_disk(it, disk)), None)
+    return replace(disk, locked=f"{other.path} is the same disk, and {other.locked}") if other else disk
 
 
 @dataclass(frozen=True)
