@@ -31,7 +31,8 @@ lint:
 	@$(BIN)/mypy $(SOURCES)
 
 unit:
-	@$(BIN)/python -m pytest -q -n $(TESTERS) --hypothesis-profile quick -m "not root and not uml and not vm and not slow"
+	@$(BIN)/python -m pytest -q -n $(TESTERS) --hypothesis-profile quick -m "not root and not uml and not vm and not slow" \
+		--ignore=tests/root --ignore=tests/uml --ignore=tests/vm
 
 test: .venv/for-test ## everything, with real disks and virtual machines, as root (installs what is missing)
 	@$(MAKE) --no-print-directory --jobs=2 lint every

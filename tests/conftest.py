@@ -25,6 +25,7 @@ settings.register_profile("quick", parent=settings.get_profile("patient"), max_e
 TOGETHER = (
     "plugins/rear-boot-systemd/tests/test_boot_systemd_tree.py",
     "tests/test_conformance.py",
+    "tests/test_house_rules.py",
     "tests/test_new_plugins.py",
     "tests/test_packages.py",
     "tests/root/test_interruptions.py",

@@ -83,6 +83,7 @@ def test_a_machine_is_made_again_as_expected(machine: Path, request: pytest.Fixt
     assert text == (machine / "plan.sh").read_text()
 
 
+@pytest.mark.slow
 def test_no_text_of_a_disk_becomes_a_line_of_the_script(machine: Path) -> None:
     """Every text would end a comment or a here-document, as far as there is a plan with it."""
     layout = recorded(machine)

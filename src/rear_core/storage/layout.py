@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -226,6 +226,10 @@ class Layout:
 
     def order(self) -> list[Item]:
         """Every item after all it needs; among equals those without a fixed place last, then by id."""
+        return list(self._ordered)
+
+    @cached_property
+    def _ordered(self) -> Sequence[Item]:
         by_id = self._by_id
         sorter = TopologicalSorter({item.id: item.needs for item in self.items})
         sorter.prepare()
@@ -335,4 +339,5 @@ def _validate(source: encoding.Source, items: Iterable[Item]) -> None:
 
 def resolved(item: Item, names: Mapping[str, str]) -> Item:
     """The item with every need that is a known name replaced by its id."""
-    return replace(item, needs=tuple(names.get(need, need) for need in item.needs))
+    needs = tuple(names.get(need, need) for need in item.needs)
+    return item if needs == item.needs else replace(item, needs=needs)

@@ -29,7 +29,7 @@ import pytest
 from .. import builtin
 from ..contents import merge
 from ..media.tape import STAND_INS
-from ..plugins import Plugins, discover, distribution_for, hook_problem, load
+from ..plugins import Plugins, distribution_for, hook_problem, load
 from ..rescue.programs import base_contents
 from ..settings import Setting, Sources, evaluate, parse, render
 from ..shell import Shell
@@ -38,7 +38,7 @@ from . import conformance_backup, conformance_boot, conformance_storage
 from .conformance_backup import *  # noqa: F403
 from .conformance_boot import *  # noqa: F403
 from .conformance_storage import *  # noqa: F403
-from .harness import RECOVERING, Ended, Harness, Subject, make_tree
+from .harness import RECOVERING, Ended, Harness, Subject, installed, make_tree
 from .performing import can_run, is_line, performed, recovery, skip, successful, unchanged
 from .source import misspelled_hooks, settings_read
 from .watch import differences, picture
@@ -92,7 +92,7 @@ def test_its_name_selects_it(subject: Subject) -> None:
     """Every name is found, is claimed by no other distribution, and leads to the package that messages name."""
     kind, own = subject.found.kind, subject.found.distribution
     for name in subject.names:
-        claims = [f for f in discover() if (f.kind, f.name.lower()) == (kind, name.lower())]
+        claims = [f for f in installed() if (f.kind, f.name.lower()) == (kind, name.lower())]
         assert {found.distribution for found in claims} == {own}, f"other plugins are called {kind} {name}, too"
     expected = [distribution_for(kind, name) for name in subject.names]
     if kind != "extra":

@@ -81,7 +81,7 @@ class FakeShell(Shell):
             raise AssertionError(f"nobody recorded `{command}` in {self._source}")
         answer = self._answers.get(command, "")
         outcome = Outcome(arguments, 0, answer, "", 0) if isinstance(answer, str) else answer
-        outcome = replace(outcome, argv=tuple(shlex.split(command)))
+        outcome = replace(outcome, argv=_as_typed(arguments))
         if stdout is not None:
             stdout.write(outcome.stdout.encode(errors="surrogateescape"))
         return _checked(outcome, ok)
@@ -126,7 +126,11 @@ class RecordingShell(Shell):
 
 def command_line(argv: Sequence[str]) -> str:
     """The command as it would be typed; this interpreter is simply called python3."""
-    return shlex.join(["python3" if argv[0] == sys.executable else argv[0], *argv[1:]])
+    return shlex.join(_as_typed(argv))
+
+
+def _as_typed(argv: Sequence[str]) -> tuple[str, ...]:
+    return ("python3" if argv[0] == sys.executable else argv[0], *argv[1:])
 
 
 def _checked(outcome: Outcome, ok: Sequence[int]) -> Outcome:

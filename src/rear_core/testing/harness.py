@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +123,16 @@ class Subject:
         return list(declare()) if declare else []
 
 
+@cache
+def installed() -> Sequence[Found]:
+    """The plugins that are installed, looked for once for all tests."""
+    return discover()
+
+
 def subjects(distribution: str) -> list[Subject]:
     """The plugins of an installed distribution; raises `LookupError` when it has none."""
     grouped: dict[tuple[str, str], list[Found]] = {}
-    for found in discover():
+    for found in installed():
         if _same(found.distribution, distribution):
             grouped.setdefault((found.kind, found.target), []).append(found)
     if not grouped:
@@ -229,7 +236,8 @@ class Harness:
 
     def plugins(self) -> Plugins:
         """Those of the core, the one that is tried, and those beside it."""
-        wanted = [load(self.subject.found), *(load(found) for found in discover() if found.label in self.supply.beside)]
+        beside = [found for found in installed() if found.label in self.supply.beside]
+        wanted = [load(found) for found in (self.subject.found, *beside)]
         plugins = Plugins(builtin.modules())
         for found in wanted:
             if found.problem:

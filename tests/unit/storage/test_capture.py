@@ -76,6 +76,7 @@ def without(document: Any, place: Sequence[str]) -> None:
             without(document[place[0]], place[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", ["debian-raid-luks", "debian-lvm-thin"])
 def test_no_field_that_a_program_does_not_tell_ends_in_anything_but_a_layout_or_an_error_with_its_name(
     machine: str,
