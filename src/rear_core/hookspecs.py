@@ -283,6 +283,39 @@ def rear_finalize(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
     """
 
 
+# Backups that are there: `rear backup`. A method leaves out what it cannot do, and the command says so.
+
+
+@hookspec
+def rear_list(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Add the backups of this machine to `run.kept`, oldest first; see `rear_core.archive.kept.Kept`.
+
+    ::
+
+        yield Step(50, "Ask the Acme server for backups", list_backups)
+    """
+
+
+@hookspec
+def rear_fetch(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Restore the files and folders `run.options.paths` below the target, by their paths, from what verify has proven.
+
+    Report each that did not come with `run.lack`. ::
+
+        yield Step(50, "Restore the files from the Acme server", restore_some)
+    """
+
+
+@hookspec
+def rear_forget(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Remove the one backup that `run.options.backup` names in full; ask before, and never remove another.
+
+    ::
+
+        yield Step(50, "Remove the backup from the Acme server", remove_backup)
+    """
+
+
 # At the end of every workflow that ran a phase, also after a failure.
 
 

@@ -16,6 +16,7 @@ from .shell import Shell
 
 if TYPE_CHECKING:
     from .archive.external import Found
+    from .archive.kept import Kept
     from .archive.restore import Backup
     from .contents import Contents
     from .media.carried import Carried
@@ -34,7 +35,8 @@ class Options:
     """The options of the command line: the global ones, and those of the commands that save and restore files.
 
     `target` is where files are restored to; with `demo` they are restored there and no disk is touched. `backup` is
-    the date of the one to restore, the newest when empty. `json_progress` prints events for other programs.
+    the date of the one to restore, the newest when empty, `paths` are the files of it that are wanted, all when empty.
+    `json_progress` prints events for other programs.
     """
 
     verbose: bool = False
@@ -48,6 +50,7 @@ class Options:
     target: Path = Path("/mnt/local")
     demo: bool = False
     backup: str = ""
+    paths: tuple[str, ...] = ()
     json_progress: bool = False
 
 
@@ -86,8 +89,8 @@ class Run:
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
     `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes, by id) from verify,
-    `rebuilt` from recreate, `recovery` from all phases of one. `place_mounts` has the mount points on which folders of
-    URLs lay when they were checked, by URL and folder.
+    `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount points on
+    which folders of URLs lay when they were checked, by URL and folder.
     `phases` are those of the workflow `command`, `writing` says that a recovery has begun to write to disks. When
     cleanup begins, `result` is "done", "failed" or "interrupted", with the `error` that ended it. `undo` is unwound
     when the run ends, however it ends.
@@ -113,6 +116,7 @@ class Run:
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
+    kept: list[Kept] = field(default_factory=list)
     place_mounts: dict[tuple[str, str], str] = field(default_factory=dict)
     command: str = ""
     phases: tuple[str, ...] = ()

@@ -17,13 +17,13 @@ from .errors import (
     Refused,
     fault_of_machine,
 )
-from .step import MAKING, RECOVERING, Step
+from .step import MAKING, PHASES, RECOVERING, Step
 
 if TYPE_CHECKING:
     from .run import Run
 
 # What they write is still there after the run: to disks, to the place of the backup, to media.
-WRITING = ("backup", "output", "recreate", "restore", "finalize")
+WRITING = ("backup", "output", "recreate", "restore", "finalize", "fetch", "forget")
 
 WORKFLOWS = {
     "mkrescue": ("prep", "analyse_dr", "analyse_rescue", "build", "pack", "output", "cleanup"),
@@ -33,6 +33,9 @@ WORKFLOWS = {
     "checkbackup": ("verify", "cleanup"),
     "recover": (*RECOVERING, "cleanup"),
     "restoreonly": ("config", "verify", "restore", "cleanup"),
+    "backup-list": ("list", "cleanup"),
+    "backup-restore": ("config", "verify", "fetch", "cleanup"),
+    "backup-forget": ("forget", "cleanup"),
 }
 
 
@@ -58,7 +61,7 @@ def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
         for plugin, step in run.plugins.call_each(f"rear_{phase}", run=run):
             place = (step.number, ORDER.index(plugin.kind), step.title)
             collected.append((place, PlannedStep(phase, plugin.label, step)))
-        for index, step in enumerate(script_steps(run, phase)):
+        for index, step in enumerate(script_steps(run, phase) if phase in PHASES else ()):
             # Of one number in the order of their folders.
             collected.append(((step.number, len(ORDER), f"{index:09}"), PlannedStep(phase, "script", step)))
         collected.sort(key=lambda pair: pair[0])

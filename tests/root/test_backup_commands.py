@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from lab.archives import flip
@@ -17,6 +18,7 @@ from lab.archives import flip
 pytestmark = pytest.mark.root
 
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
+Typed = Callable[..., "tuple[int, str]"]
 
 
 @pytest.fixture
@@ -29,8 +31,11 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rear(tmp_path: Path, tree: Path) -> Rear:
-    """Run the command where only a small tree is saved, as this machine's root is named as not wanted."""
+def command(tmp_path: Path, tree: Path) -> Callable[[str], list[str]]:
+    """The words of the command, after lines of local.conf were written.
+
+    Only a small tree is saved, as this machine's root is named as not wanted.
+    """
     config, backups = tmp_path / "etc", tmp_path / "backups"
     config.mkdir()
     backups.mkdir()
@@ -42,13 +47,40 @@ def rear(tmp_path: Path, tree: Path) -> Rear:
         f"EXCLUDE_MOUNTPOINTS=( {mounts} )\nBACKUP_PROG_EXCLUDE=()\nBACKUP_PROG_INCLUDE=( {tree} )\n"
     )
 
-    def run(*arguments: str, conf: str = "", before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """The command, after words that start it."""
+    def words(conf: str) -> list[str]:
         (config / "local.conf").write_text(base + conf)
+        return [sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config)]
+
+    return words
+
+
+@pytest.fixture
+def rear(command: Callable[[str], list[str]]) -> Rear:
+    """Run the command without a terminal, after words that start it."""
+
+    def run(*arguments: str, conf: str = "", before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*before, sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config), *arguments],
+            [*before, *command(conf), *arguments],
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300,
         )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def typed(command: Callable[[str], list[str]]) -> Typed:
+    """Run the command at a terminal, and give its question an answer; its exit status, and what was on the screen."""
+
+    def run(answer: str, *arguments: str) -> tuple[int, str]:
+        python, *words = [*command(""), *arguments]
+        child = pexpect.spawn(python, words, encoding="utf-8", timeout=60)
+        asked = child.expect([r"quit: ", pexpect.EOF]) == 0
+        shown = child.before
+        if asked:
+            child.sendline(answer)
+            shown += child.read()
+        child.close()
+        return child.exitstatus if child.exitstatus is not None else -1, shown
 
     return run
 
@@ -350,3 +382,124 @@ def test_a_folder_whose_disk_is_not_mounted_is_refused(rear: Rear, tmp_path: Pat
     mounting = f"mount -t tmpfs tmpfs {place.parent}"
     ended = rear("mkbackuponly", conf=conf, before=after(with_fstab, mounting, f"mkdir {place}"))
     assert ended.returncode == 0, ended.stderr
+
+
+def listed(rear: Rear) -> list[dict[str, str]]:
+    """What `rear backup list --json` prints."""
+    ended = rear("backup", "list", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found: list[dict[str, str]] = json.loads(ended.stdout)
+    return found
+
+
+def test_backups_are_listed_with_what_is_known_of_each(rear: Rear, tmp_path: Path) -> None:
+    ended = rear("backup", "list")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "BACKUP=NFS has no backup of this machine" in ended.stderr
+    assert rear("mkbackuponly").returncode == rear("mkbackuponly", conf="BACKUP_READ_BACK=no\n").returncode == 0
+    first, second = listed(rear)
+    assert first["name"] < second["name"] and first["method"] == "NFS"
+    assert {first["state"], first["signed"], second["state"], second["signed"]} == {"complete", "yes"}
+    assert first["checked"] >= first["name"] and second["checked"] == ""
+    assert int(first["size"]) > 5_000_000 and int(first["files"]) == 4
+    assert rear("backup", "check").returncode == 0
+    assert listed(rear)[1]["checked"]
+
+    os.truncate(tmp_path / "backups/web1" / first["name"] / "backup.tar.zst", 1000)
+    (tmp_path / "backups/web1" / second["name"] / "manifest.json").write_text("{")
+    lines = rear("backup", "list").stdout.splitlines()
+    assert lines[0].split() == ["DATE", "SIZE", "FILES", "SIGNED", "CHECKED", "STATE"]
+    states = {line.split()[0]: line for line in lines[1:]}
+    assert "its archive has 1000 bytes, not" in states[first["name"]]
+    assert "the manifest is damaged" in states[second["name"]]
+
+
+def test_chosen_files_are_restored_from_the_backup_of_a_date(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    (first,) = listed(rear)
+    (tree / "folder" / "file").write_text("changed")
+    (tree / "folder" / "[odd] *\n").write_text("odd")
+    assert rear("mkbackuponly").returncode == 0
+
+    ended = rear("backup", "restore", "--to", f"{tmp_path}/new", f"{tree}/folder")
+    assert ended.returncode == 0, ended.stderr
+    restored = Path(f"{tmp_path}/new{tree}")
+    assert {path.name for path in restored.iterdir()} == {"folder"}
+    assert (restored / "folder" / "file").read_text() == "changed"
+    assert (restored / "folder" / "[odd] *\n").read_text() == "odd"
+
+    words = (first["name"], f"/{tree}/folder/../folder/file", f"{tree}/noise")
+    ended = rear("backup", "restore", *words, "--to", f"{tmp_path}/old")
+    assert ended.returncode == 0, ended.stderr
+    assert "Restored 2 files, to" in ended.stderr
+    assert Path(f"{tmp_path}/old{tree}/folder/file").read_text() == "text"
+    assert Path(f"{tmp_path}/old{tree}/noise").read_bytes() == (tree / "noise").read_bytes()
+
+
+def test_a_file_that_no_backup_has_is_named_and_all_others_come(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    ended = rear("backup", "restore", f"{tree}/nothing", f"{tree}/noise", f"{tree}/fold*", "--to", f"{tmp_path}/some")
+    assert ended.returncode == 1, ended.stderr
+    assert f"2 files were not restored, the first is .{tree}/nothing: Not found in archive" in ended.stderr
+    assert [path.name for path in Path(f"{tmp_path}/some{tree}").iterdir()] == ["noise"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["/", "--to", "new"], 2, "`rear recover --demo DIR` restores all files"),
+        (["2026", "--to", "new"], 2, "say which files to restore"),
+        (["2026", "etc/fstab", "--to", "new"], 2, "say which files to restore"),
+        (["2026-99", "/etc", "--to", "new"], 2, "is not a valid date"),
+        (["2026", "/etc", "--to", "new"], 3, "there is no backup"),
+        (["/etc", "--to", "/usr"], 3, "/usr is not an empty folder"),
+        (["/etc"], 2, "--to"),
+    ],
+)
+def test_a_restore_of_files_that_cannot_be_is_refused(rear: Rear, words: list[str], status: int, said: str) -> None:
+    ended = rear("backup", "restore", *words)
+    assert ended.returncode == status, ended.stderr
+    assert said in ended.stderr
+
+
+def test_a_damaged_archive_gives_back_no_single_file(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    (archive,) = (tmp_path / "backups" / "web1").glob("*/backup.tar.zst")
+    flip(archive)
+    ended = rear("backup", "restore", f"{tree}/folder", "--to", f"{tmp_path}/new")
+    assert ended.returncode == 3, ended.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_is_removed_by_its_full_name_and_only_when_somebody_agrees(
+    rear: Rear, tmp_path: Path, typed: Typed
+) -> None:
+    assert rear("mkbackuponly").returncode == rear("mkbackuponly").returncode == 0
+    first, second = (found["name"] for found in listed(rear))
+    ended = rear("backup", "forget", first)
+    assert ended.returncode == 3
+    assert "only if somebody agrees at a terminal" in ended.stderr
+    for name, answer, status, said in (
+        (first[:10], "yes", 3, "there is no backup"),
+        (first, "no", 3, "the backup stays"),
+        (first, "", 3, "the backup stays"),
+        (first, "quit", 130, "nothing was removed"),
+    ):
+        ended_with, shown = typed(answer, "backup", "forget", name)
+        assert ended_with == status, shown
+        assert said in shown
+        assert len(listed(rear)) == 2
+    ended_with, shown = typed("yes", "backup", "forget", first)
+    assert ended_with == 0, shown
+    assert [found["name"] for found in listed(rear)] == [second]
+    assert "no other complete backup" in typed("no", "backup", "forget", second)[1]
+    assert {path.name for path in (tmp_path / "backups/web1").iterdir()} == {second}
+
+
+def test_completion_offers_the_backups_that_were_there(rear: Rear, tmp_path: Path) -> None:
+    assert rear("mkbackuponly").returncode == 0
+    (found,) = listed(rear)
+    for words in ("rear -c {} backup check ", "rear -c {} recover --backup "):
+        line = words.format(tmp_path / "etc")
+        env = {"_REAR_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()))}
+        assert found["name"] in rear(before=["env", *(f"{name}={value}" for name, value in env.items())]).stdout

@@ -17,7 +17,7 @@ from .. import patterns
 from ..contents import Contents
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import hidden_by, other_paths
-from . import coverage, diagnostics, encryption, manifest, signature, sizes, stream
+from . import coverage, diagnostics, encryption, manifest, notes, signature, sizes, stream
 from .progress import Progress, size
 from .repository import FolderRepository, Repository, identity, opened
 from .volumes import Target, Writer
@@ -69,6 +69,8 @@ def _store(run: Run, repository: Repository, selection: coverage.Selection, miss
             made = archive(run, selection, target, name, secured, keys, watching, missed)
     except ProgramFailed as error:
         raise failure(error, repository) from error
+    read_back = isinstance(repository, FolderRepository) and run.settings["BACKUP_READ_BACK"]
+    notes.add(run, made.created, checked=read_back)
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
     size_of = f"{size(made.bytes)}, as {made.created} in {repository} ({size(made.size)}{volumes})"
     run.report.say(f"Saved {made.members} files, {size_of}")

@@ -17,6 +17,8 @@ COMPLAINTS = {
 # Its last line, after which it ends with status 2.
 FAILED = "Exiting with failure status due to previous errors"
 
+# Of a member that it was asked for.
+NOT_THERE = "Not found in archive"
 NO_ARCHIVE = "This does not look like a tar archive"
 
 # Why a single file is not restored while all others are: its name or attributes are not possible here. The rest, as a
@@ -161,7 +163,9 @@ def _attribute(name: str, words: str) -> re.Match[str] | None:
 
 
 def is_not_possible(name: str, words: str) -> bool:
-    """Whether tar could not restore a file as this file system cannot have it."""
+    """Whether tar could not restore a file as this file system, or the archive, cannot have it."""
+    if name and words == NOT_THERE:
+        return True
     failed = re.fullmatch(r"(?:Cannot|Could not) .*: (.*)", words)
     return bool(name) and failed is not None and failed[1] in NOT_POSSIBLE
 

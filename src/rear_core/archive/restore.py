@@ -236,7 +236,7 @@ def read_archive(run: Run, repository: Repository, name: str, found: manifest.Ma
     if found.compression not in stream.COMPRESSORS:
         raise Refused(f"rear does not know the compression {found.compression!r}", "read it with a newer rear")
     # Each part is compared once more while it is restored.
-    chunked = "restore" in run.phases and found.chunk_size and not found.volumes
+    chunked = {"restore", "fetch"} & {*run.phases} and found.chunk_size and not found.volumes
     large = chunked and found.parts[0].count > sample.parts(found.chunk_size)
     if large and run.settings["BACKUP_CHECK"] == "sample" and isinstance(repository, FolderRepository):
         return read_sample(run, repository, name, found)
@@ -313,7 +313,10 @@ def awaited(blocks: Iterator[memoryview], watch: Watch) -> Iterator[memoryview]:
 
 
 def restore(run: Run, place: Path | Repository) -> None:
-    """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest."""
+    """Unpack the backup that `check` found good below `run.target`, and compare what came with its manifest.
+
+    With `run.options.paths` only these files come, and each part of the archive is compared all the same.
+    """
     backup = run.backup
     if not isinstance(backup, Backup):
         raise RearError("no backup was checked, so rear restores none", "the plugin must check it in the phase verify")
@@ -327,8 +330,9 @@ def restore(run: Run, place: Path | Repository) -> None:
         # Closed in any case: a file that is still open keeps its medium from being unmounted.
         with watching.watching(), watching.programs(), closing(blocks):
             streamed = stream.unpack(
-                run.sh, awaited(blocks, watching), found.compression, backup.keys, run.target, started=watching.follow
-            )
+                run.sh, awaited(blocks, watching), found.compression, backup.keys, run.target,
+                paths=run.options.paths, started=watching.follow,
+            )  # fmt: skip
     except ProgramFailed as error:
         raise failure(run, error) from error
     except Interrupted as error:
@@ -336,7 +340,7 @@ def restore(run: Run, place: Path | Repository) -> None:
             raise Interrupted(error.message, f"{run.target} is not complete: remove it, then run it again") from error
         raise
     progress.end()
-    if (streamed.members, streamed.bytes) != (found.members, found.bytes):
+    if not run.options.paths and (streamed.members, streamed.bytes) != (found.members, found.bytes):
         raise RearError(
             f"the archive is damaged inside: it gave {streamed.members} files and {streamed.bytes} bytes, but was"
             f" created with {found.members} and {found.bytes}",
@@ -345,7 +349,9 @@ def restore(run: Run, place: Path | Repository) -> None:
     for kind, count in streamed.complaints.items():
         run.report.warn(f"tar complained {count} times ({kind}) during the restore; see the log")
     lost = len(streamed.lost) + streamed.more.get("lost", 0)
-    run.report.say(f"Restored {max(streamed.members - lost, 0)} files, {size(streamed.bytes)}, to {run.target}")
+    absent = sum(reason == diagnostics.NOT_THERE for reason in streamed.lost.values())
+    amount = "" if run.options.paths else f", {size(streamed.bytes)}"
+    run.report.say(f"Restored {max(streamed.members - lost + absent, 0)} files{amount}, to {run.target}")
     lack(run, streamed.lost, streamed.more.get("lost", 0), "were not restored")
     lack(run, streamed.bare, streamed.more.get("attributes", 0), "were restored without an attribute")
 

@@ -181,13 +181,17 @@ def unpack(
     keys: Keys | None,
     target: Path,
     *,
+    paths: Sequence[str] = (),
     started: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> Streamed:
-    """Bring back below `target` what an archive holds; tar itself sees to it that no member lands elsewhere."""
+    """Bring back below `target` what an archive holds, or only these absolute `paths` and what is below them.
+
+    tar itself sees to it that no member lands elsewhere.
+    """
     members, heard = Members(), diagnostics.Heard(diagnostics.is_not_possible)
     with ExitStack() as stack:
         index = stack.enter_context(members.counted())
-        tar = with_index([*EXTRACT, f"--directory={target}"], index)
+        tar = with_index([*EXTRACT, f"--directory={target}", *_chosen(paths)], index)
         stages: list[Sequence[Argument]] = [COMPRESSORS[compression].unpack, tar]
         descriptors = [index]
         if keys:
@@ -203,6 +207,11 @@ def unpack(
     tar_ended = outcomes[-1]
     lost = diagnostics.not_restored(tar_ended.stderr) if tar_ended.status else {}
     return replace(_in_part(tar_ended, members, lost, heard), bare=diagnostics.without_attributes(tar_ended.stderr))
+
+
+def _chosen(paths: Sequence[str]) -> list[str]:
+    """The words of tar for absolute paths, whose members begin with a dot."""
+    return ["--no-wildcards", "--", *(f".{path}" for path in paths)] if paths else []
 
 
 def _in_part(tar: Outcome, members: Members, lost: Mapping[str, str] | None, heard: diagnostics.Heard) -> Streamed:

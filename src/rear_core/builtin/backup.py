@@ -133,7 +133,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
 @hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
     """Where nothing is recreated, files are restored to what is there."""
-    if "restore" in run.phases and "recreate" not in run.phases:
+    if {"restore", "fetch"} & {*run.phases} and "recreate" not in run.phases:
         yield Step(5, "Check the target of the restore", check_target)
 
 
@@ -143,6 +143,12 @@ def rear_restore(run: Run) -> Iterable[Step]:
     yield Step(95, "Check that all files are written to disk", check_written)
     if "finalize" not in run.phases:
         yield Step(99, "Check that all files are restored", check_all_back)
+
+
+@hookimpl
+def rear_fetch() -> Iterable[Step]:
+    yield Step(95, "Check that all files are written to disk", check_written)
+    yield Step(99, "Check that all files are restored", check_all_back)
 
 
 def check_included(run: Run) -> None:

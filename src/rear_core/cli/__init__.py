@@ -31,6 +31,7 @@ COMMANDS = {
     "mkbackup": "backup",
     "mkbackuponly": "backup",
     "checkbackup": "backup",
+    "backup": "backup",
     "recover": "backup",
     "restoreonly": "backup",
     "format": "format",
@@ -48,17 +49,17 @@ class Commands(click.Group):
     """The commands of the core, and those that plugins declare."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(plugin_commands(_options(ctx)))]
+        return [*COMMANDS, *sorted(plugin_commands(options_of(ctx)))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             command = getattr(import_module(f".{COMMANDS[cmd_name]}", __name__), cmd_name)
             assert isinstance(command, click.Command)
             return command
-        return plugin_commands(_options(ctx)).get(cmd_name)
+        return plugin_commands(options_of(ctx)).get(cmd_name)
 
 
-def _options(ctx: click.Context) -> Options:
+def options_of(ctx: click.Context) -> Options:
     """The options so far: commands are looked up before `rear` below has run, and for help even before all are read."""
     if isinstance(ctx.obj, Options):
         return ctx.obj

@@ -3,20 +3,46 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import ConfigurationError, Refused
 from ..run import Options
+from ..workflow import WORKFLOWS, execute
 from .make import work
 from .paths import GivenPath
+from .session import at_work, open_run, told
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ..archive.kept import Kept
+    from ..run import Run
+
+HEADINGS = ("DATE", "SIZE", "FILES", "SIGNED", "CHECKED", "STATE")
+
+
+def dates(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str | CompletionItem]:
+    """The backups that were there when rear looked last, for the completion of shells."""
+    from ..archive import notes
+    from . import options_of
+
+    known = notes.read(open_run(options_of(ctx.find_root())).var_dir)
+    return [name for name in known if name.startswith(begun)]
+
 
 json_progress = click.option(
     "--json-progress", is_flag=True, help="Print events, one JSON object per line, for other programs."
 )
 date = click.option(
-    "--backup", "date", default="", metavar="DATE",
+    "--backup", "date", default="", metavar="DATE", shell_complete=dates,
     help="Restore the newest backup of that date or before, such as 2026-11-22 or 2026-11-22T1830, in UTC.",
 )  # fmt: skip
 
@@ -37,16 +63,13 @@ def mkbackuponly(options: Options, json_progress: bool) -> None:
     work(replace(options, json_progress=json_progress), "mkbackuponly")
 
 
-@click.command()
+@click.command(hidden=True)
 @date
 @json_progress
 @click.pass_obj
 def checkbackup(options: Options, date: str, json_progress: bool) -> None:
-    """Read a whole backup in its place, and report whether it is unchanged. Restores nothing; works anywhere.
-
-    Exit status: 0 it is complete and unchanged, 3 it is not.
-    """
-    work(replace(options, demo=True, backup=date, json_progress=json_progress), "checkbackup")
+    """The former name of `rear backup check`."""
+    _check(replace(options, demo=True, backup=date, json_progress=json_progress))
 
 
 @click.command()
@@ -83,3 +106,105 @@ def recover(options: Options, demo: Path | None, date: str, json_progress: bool)
 def restoreonly(options: Options, target: Path, date: str, json_progress: bool) -> None:
     """Restore the files into file systems that are mounted already; works only on the booted rescue system."""
     work(replace(options, target=target.absolute(), backup=date, json_progress=json_progress), "restoreonly")
+
+
+@click.group()
+def backup() -> None:
+    """List, check and remove backups of this machine, or restore files of one."""
+
+
+@backup.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per backup.")
+@click.pass_obj
+def list_(options: Options, as_json: bool) -> None:
+    """List the backups of this machine where BACKUP keeps them, oldest first."""
+    run = open_run(options)
+    _need(run, "list", "cannot list its backups", "ask its own program")
+    with told(run):
+        with at_work(run, "backup-list"):
+            execute(run, "backup-list")
+        if options.simulate:
+            return
+        method = run.settings["BACKUP"]
+        documents = [{"method": method, **asdict(found)} for found in run.kept]
+        for line in json.dumps(documents, indent=2).splitlines() if as_json else table(run.kept):
+            run.report.result(line)
+        if not run.kept:
+            run.report.say(f"BACKUP={method} has no backup of this machine")
+
+
+def table(found: Iterable[Kept]) -> Iterator[str]:
+    """The backups in columns, below a line of headings; nothing where there is none."""
+    from ..archive.progress import size
+
+    rows = [
+        (
+            each.name,
+            size(each.size) if each.size else "-",
+            f"{each.files}" if each.files else "-",
+            *(each.signed or "-", each.checked or "never", each.state),
+        )
+        for each in found
+    ]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
+    for row in [HEADINGS, *rows] if rows else []:
+        yield "  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip()
+
+
+@backup.command()
+@click.argument("date", default="", shell_complete=dates)
+@json_progress
+@click.pass_obj
+def check(options: Options, date: str, json_progress: bool) -> None:
+    """Read a whole backup in its place, the newest one (of DATE or before), and report whether it is unchanged.
+
+    Restores nothing; works on any machine. Exit status: 0 it is complete and unchanged, 3 it is not.
+    """
+    _check(replace(options, demo=True, backup=date, json_progress=json_progress))
+
+
+def _check(options: Options) -> None:
+    from ..archive import notes
+    from ..archive.restore import Backup
+
+    run = open_run(options)
+    with told(run), at_work(run, "checkbackup"):
+        execute(run, "checkbackup")
+        # Where nothing is restored all of it is read.
+        if isinstance(run.backup, Backup):
+            notes.add(run, run.backup.name, checked=True)
+
+
+@backup.command("restore")
+@click.argument("words", nargs=-1, required=True, metavar="[DATE] PATH...", shell_complete=dates)
+@click.option("--to", type=GivenPath(), required=True, metavar="DIR", help="Restore below DIR, a new or empty folder.")
+@json_progress
+@click.pass_obj
+def restore_files(options: Options, words: tuple[str, ...], to: Path, json_progress: bool) -> None:
+    """Restore files and folders, named by absolute paths, from the newest backup, or the newest of DATE or before."""
+    date, paths = ("", words) if os.path.isabs(words[0]) else (words[0], words[1:])
+    # Of two slashes at the beginning normpath keeps both.
+    found = tuple(re.sub("^/+", "/", os.path.normpath(path)) for path in paths)
+    if not found or not all(path.startswith("/") for path in found):
+        raise ConfigurationError("say which files to restore", "rear backup restore --to DIR /etc/fstab /home/ada")
+    if "/" in found:
+        raise ConfigurationError("/ is the whole machine", "`rear recover --demo DIR` restores all files")
+    run = open_run(replace(options, demo=True, target=to.absolute(), backup=date, paths=found))
+    _need(run, "fetch", "cannot restore single files", "`rear recover --demo DIR` restores all files")
+    work(replace(run.options, json_progress=json_progress), "backup-restore")
+
+
+@backup.command()
+@click.argument("name", metavar="DATE", shell_complete=dates)
+@click.pass_obj
+def forget(options: Options, name: str) -> None:
+    """Remove one backup, named as `rear backup list` shows it, once you have agreed."""
+    _need(open_run(options), "forget", "removes no backup for rear", "use its own program")
+    work(replace(options, backup=name), "backup-forget")
+
+
+def _need(run: Run, phase: str, lacks: str, advice: str) -> None:
+    """Raise `Refused` unless the method of this machine has steps in a phase of `rear backup`."""
+    run.phases = next(phases for phases in WORKFLOWS.values() if phase in phases)
+    if all(plugin.kind != "backup" for plugin, _ in run.plugins.call_each(f"rear_{phase}", run=run)):
+        raise Refused(f"BACKUP={run.settings['BACKUP']} {lacks}", advice)

@@ -50,6 +50,16 @@ def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files", restore_files)
 
 
+@hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(50, "Look for discs with backups of this machine", list_backups)
+
+
+@hookimpl
+def rear_fetch() -> Iterable[Step]:
+    yield Step(50, "Restore the chosen files", restore_files)
+
+
 def check_media(run: Run) -> None:
     """Raise `Refused` for an output that carries no backup, `ConfigurationError` for a command that makes no media."""
     from rear_core.archive import check_tools
@@ -108,3 +118,12 @@ def restore_files(run: Run) -> None:
     from .discs import Discs
 
     archive.restore(run, Discs(run))
+
+
+def list_backups(run: Run) -> None:
+    """List the backups on the discs that are in drives."""
+    from rear_core.archive import kept
+
+    from .discs import Discs
+
+    kept.look(run, Discs(run))

@@ -59,6 +59,21 @@ def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files", restore_files)
 
 
+@hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(50, "Look for the backups of this machine", list_backups)
+
+
+@hookimpl
+def rear_fetch() -> Iterable[Step]:
+    yield Step(50, "Restore the chosen files", restore_files)
+
+
+@hookimpl
+def rear_forget() -> Iterable[Step]:
+    yield Step(50, "Remove the backup", forget_backup)
+
+
 def save_files(run: Run) -> None:
     """Save the files of this machine to BACKUP_URL."""
     from rear_core import archive
@@ -86,6 +101,22 @@ def restore_files(run: Run) -> None:
         archive.restore(run, directory)
 
 
+def list_backups(run: Run) -> None:
+    """List the backups at BACKUP_URL."""
+    from rear_core.archive import kept
+
+    with place(run) as directory:
+        kept.look(run, directory)
+
+
+def forget_backup(run: Run) -> None:
+    """Remove one backup at BACKUP_URL."""
+    from rear_core.archive import kept
+
+    with place(run) as directory:
+        kept.forget(run, directory)
+
+
 def place(run: Run) -> AbstractContextManager[Path]:
     """The folder that BACKUP_URL means, mounted for as long as it is needed."""
     from rear_core.places.opening import opened
@@ -94,8 +125,8 @@ def place(run: Run) -> AbstractContextManager[Path]:
     if url is None:
         raise ConfigurationError("BACKUP_URL is not set", examples())
     options = run.settings["BACKUP_OPTIONS"]
-    if "verify" in run.phases:
-        # A recovery only reads. The last one of contradicting options counts.
+    if {"verify", "list"} & {*run.phases}:
+        # They only read. The last one of contradicting options counts.
         return opened(run, url, ",".join(filter(None, (options, "ro"))), patience=PATIENCE)
     return opened(run, url, options)
 

@@ -70,6 +70,16 @@ def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files", restore_files)
 
 
+@hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(50, "Look for the backups of this machine", list_backups)
+
+
+@hookimpl
+def rear_fetch() -> Iterable[Step]:
+    yield Step(50, "Restore the chosen files", restore_files)
+
+
 def check_tape(run: Run) -> None:
     """Raise `Refused` unless there is a tape in the drive that a backup of this machine may be written to."""
     from rear_core.archive import check_tools
@@ -99,6 +109,13 @@ def restore_files(run: Run) -> None:
     from rear_core import archive
 
     archive.restore(run, tapes(run))
+
+
+def list_backups(run: Run) -> None:
+    """List the backup on the tape in the drive."""
+    from rear_core.archive import kept
+
+    kept.look(run, tapes(run))
 
 
 def tapes(run: Run) -> Tapes:
