@@ -145,6 +145,16 @@ def test_the_files_of_a_point_in_time_come_back(folder: Path, server: Vault, tmp
         rear_backup_nsr.check_backup(run)
 
 
+def test_save_sets_are_listed_by_their_time_in_utc(folder: Path, server: Vault, tmp_path: Path) -> None:
+    root = a_system(tmp_path / "root")
+    for path, when in (("/", NOON + 3600), ("/", NOON), ("/home", NOON)):
+        server.put("web1", path, root, when)
+    run = make_run(folder)
+    rear_backup_nsr.list_backups(run)
+    names = [time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime(NOON + seconds)) for seconds in (0, 3600)]
+    assert [(found.name, found.state) for found in run.kept] == [(names[0], "has /, /home"), (names[1], "has /")]
+
+
 def test_every_file_system_must_be_there_and_more_is_told(folder: Path, server: Vault, tmp_path: Path) -> None:
     root = a_system(tmp_path / "root")
     server.put("web1", "/", root, NOON)

@@ -156,6 +156,8 @@ def test_what_is_saved_comes_back(folder: Path, server: Vault, tmp_path: Path) -
     rear_backup_tsm.check_backup(run)
     rear_backup_tsm.restore_files(run)
     assert run.report.warnings == []
+    rear_backup_tsm.list_backups(run)
+    assert [found.state for found in run.kept] == [f"has {data}"]
     restored = Path(f"{run.target}{data}")
     assert (restored / "etc/passwd").read_text() == "here"
     assert (restored / "etc/odd\nname").exists()

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+# How a backup is called, in UTC.
+FORMAT = "%Y-%m-%dT%H%M%SZ"
 # Every part has all its digits, and so none can pass for the beginning of the next: 2026-11-5 would be 2026-11-5x.
 PARTS = re.compile(
     r"([0-9]{4})(?:-?([0-9]{2})(?:-?([0-9]{2})(?:[T ]?([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?)?)?)?Z?"

@@ -13,7 +13,7 @@ import re
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from .. import durable, own_files
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
-from .dates import digits
+from .dates import FORMAT, digits
+from .kept import Kept
 from .progress import Progress, size
 from .shares import Share, Usage, usage, weigh
 
@@ -209,6 +210,14 @@ def remind(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str]) -> N
     """When only rescue media are made: warn of file systems that a recovery could not bring back as yet."""
     for path in lacking(wanted, held):
         run.report.warn(f"the server has no backup of {path} yet: without it, this machine cannot be recovered")
+
+
+def show(run: Run, saved: Iterable[tuple[datetime, str]]) -> None:
+    """Add to `run.kept` what the server has: paths, each with the time at which it was saved."""
+    of: dict[str, list[str]] = {}
+    for when, path in sorted(saved):
+        of.setdefault(when.astimezone(timezone.utc).strftime(FORMAT), []).append(path)
+    run.kept += [Kept(name, state=f"has {few(paths)}") for name, paths in of.items()]
 
 
 def prove(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str], when: datetime | None = None) -> None:

@@ -18,11 +18,10 @@ from ..durable import flush
 from ..errors import ConfigurationError, RearError, Refused
 from ..removal import discard, remove_tree
 from . import manifest
-from .dates import digits
+from .dates import FORMAT, digits
 from .encryption import CIPHER
 from .stream import COMPRESSORS
 
-FORMAT = "%Y-%m-%dT%H%M%SZ"
 PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 PARTIAL = ".partial"
 LOCK = ".lock"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import durable, own_files
 from ..errors import RearError
-from .generations import FORMAT
+from .dates import FORMAT
 
 if TYPE_CHECKING:
     from ..run import Run

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every backup does when it fails in the middle; `conformance` has these tests among its own."""
+"""What every backup does when it fails in the middle, and how it is listed; `conformance` has these tests, too."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from ..archive.dates import digits
 from ..step import MAKING
 from .harness import Ended, Harness, make_tree, program_file
-from .performing import is_line, performed, skip
+from .performing import is_line, performed, skip, successful
 from .watch import differences, picture
 
-__all__ = ["test_a_client_that_fails_midway_leaves_the_last_backup", "test_a_full_target_leaves_the_last_backup"]
+__all__ = [
+    "test_a_client_that_fails_midway_leaves_the_last_backup", "test_a_full_target_leaves_the_last_backup",
+    "test_it_lists_what_it_saved", "test_it_restores_chosen_files_alone",
+]  # fmt: skip
 
 # A program that dies when it has handed on so many bytes, and then says so by a file; with fewer it is the program.
 LIMIT = 100_000
@@ -81,6 +85,37 @@ def test_a_full_target_leaves_the_last_backup(harness: Harness) -> None:
         skip(harness.subject, "the fixture `supply` has no `full`, in which the place of its backups has no room")
     with harness.supply.full():
         failed(harness, harness.make(), saved, "the place of the backups was full (Supply.full)")
+
+
+def test_it_lists_what_it_saved(harness: Harness) -> None:
+    """Each backup has a date that chooses it, and what it says of one is a line."""
+    need(harness, "list")
+    a_backup(harness)
+    found = successful(harness, harness.go("list")).run.kept
+    assert found, "it lists no backup after it made one"
+    for each in found:
+        digits(each.name)
+        assert is_line(each.state), f"{each.state!r} is no line"
+    assert len({each.name for each in found}) == len(found), "several backups have one date"
+
+
+def test_it_restores_chosen_files_alone(harness: Harness) -> None:
+    """A file and a folder come back as they were, and nothing else does."""
+    need(harness, "fetch")
+    _, saved = a_backup(harness)
+    chosen = [os.fspath(harness.tree / name) for name in ("program", "folder/empty")]
+    successful(harness, harness.fetch(*chosen))
+    came = picture(Path(f"{harness.restored}{harness.tree}"))
+    wanted = {name: saved[name] for name in ("program", "folder/empty")}
+    assert {name: came.get(name) for name in wanted} == wanted
+    # Folders on the way to them may be there, with whatever mode.
+    assert set(came) <= {".", "folder", *wanted}
+
+
+def need(harness: Harness, phase: str) -> None:
+    """Skip the check where the plugin has no hook for it."""
+    if not harness.has_steps(phase):
+        skip(harness.subject, f"has no step in {phase}")
 
 
 def a_backup(harness: Harness) -> tuple[Ended, Mapping[str, str]]:

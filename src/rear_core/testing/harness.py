@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 
 NONE: Mapping[str, Path] = {}
 RECOVERING = ("config", "verify", "restore")
+# The workflow that a phase belongs to; other phases are those of `restoreonly`.
+OF_PHASE = {
+    **dict.fromkeys(MAKING, "mkbackup"),
+    "finalize": "recover",
+    "fetch": "backup-restore",
+    "list": "backup-list",
+}
+DEMO = ("restoreonly", "backup-restore", "backup-list")
 # The machine that a plugin sees has one file system, which is left out: what is saved is the tree alone.
 MOUNTS = """\
 {"filesystems": [{"target": "/", "source": "/dev/sda1", "fstype": "ext4", "options": "rw", "fsroot": "/",
@@ -246,7 +254,9 @@ class Harness:
                 plugins.take(found)
         return plugins
 
-    def run(self, workflow: str, *, replaced: Mapping[str, Path] = NONE, bare: bool = False) -> Run:
+    def run(
+        self, workflow: str, *, paths: tuple[str, ...] = (), replaced: Mapping[str, Path] = NONE, bare: bool = False
+    ) -> Run:
         """A run in an empty work area, on a machine of which nothing but the tree is to be saved."""
         from ..storage.command import Site
         from ..storage.layout import Layout
@@ -257,7 +267,7 @@ class Harness:
         plugins = self.plugins()
         report = Report(terminal=io.StringIO())
         options = Options(
-            config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow == "restoreonly"
+            config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow in DEMO, paths=paths
         )
         folders = [*([self.supply.programs] if self.supply.programs else []), self.top / "bin"]
         settings = self.settings(plugins)
@@ -287,10 +297,10 @@ class Harness:
         initramfs.write_bytes(b"initramfs" * 50000)
         return RescueImage(kernel, initramfs, platform.release(), "console=tty0")
 
-    def go(self, *phases: str, replaced: Mapping[str, Path] = NONE) -> Ended:
+    def go(self, *phases: str, paths: tuple[str, ...] = (), replaced: Mapping[str, Path] = NONE) -> Ended:
         """Run the plugin's steps of some phases, and undo what the run leaves, as every run does."""
-        workflow = "mkbackup" if phases[0] in MAKING else "recover" if "finalize" in phases else "restoreonly"
-        run = self.run(workflow, replaced=replaced)
+        workflow = next((name for phase, name in OF_PHASE.items() if phase in phases), "restoreonly")
+        run = self.run(workflow, paths=paths, replaced=replaced)
         assert isinstance(run.sh, WatchedShell)
         if workflow == "recover":
             write_description(run, {"system": asdict(run.system), "boot_loaders": {}})
@@ -325,6 +335,11 @@ class Harness:
         """The phases of a recovery that bring files back into a folder."""
         discard(self.restored)
         return self.go(*RECOVERING, replaced=replaced)
+
+    def fetch(self, *paths: str) -> Ended:
+        """The phases that bring some files back into a folder."""
+        discard(self.restored)
+        return self.go("config", "verify", "fetch", paths=paths)
 
 
 def make_tree(tree: Path) -> None:

@@ -53,6 +53,20 @@ def test_a_refused_run_ends_with_3(rear: Rear) -> None:
     assert rear("recover").returncode == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("list", "BACKUP=REQUESTRESTORE cannot list its backups"),
+        ("restore /etc --to out", "BACKUP=REQUESTRESTORE cannot restore single files"),
+        ("forget 2026-11-22T183000Z", "BACKUP=REQUESTRESTORE removes no backup for rear"),
+    ],
+)
+def test_what_a_method_cannot_do_with_its_backups_is_refused_by_name(rear: Rear, words: str, said: str) -> None:
+    ended = rear("backup", *words.split(), conf="BACKUP=REQUESTRESTORE\n")
+    assert ended.returncode == 3, ended.stderr
+    assert said in ended.stderr and "What to do" in ended.stderr
+
+
 @needs_root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_ends_with_130(tmp_path: Path, number: signal.Signals) -> None:

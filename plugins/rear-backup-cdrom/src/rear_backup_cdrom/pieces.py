@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from rear_core import RearError, Refused, Run, durable, own_files
-from rear_core.archive.generations import FORMAT, write
+from rear_core.archive.dates import FORMAT
+from rear_core.archive.generations import write
 from rear_core.archive.manifest import LARGEST, NAME, is_count
 from rear_core.archive.repository import new_file
 from rear_core.archive.volumes import Volume

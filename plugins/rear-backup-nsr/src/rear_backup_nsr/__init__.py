@@ -114,6 +114,20 @@ def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files from the NetWorker server", restore_files)
 
 
+@hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(50, "Ask the NetWorker server for save sets", list_backups)
+
+
+def list_backups(run: Run) -> None:
+    """List the save sets of this client by their time."""
+    from rear_core.archive import external
+
+    from . import client
+
+    external.show(run, client.all_save_sets(run))
+
+
 def check_client(run: Run) -> None:
     """Ask the server about this client; `Refused` when it does not answer."""
     from . import client

@@ -49,7 +49,13 @@ def environment() -> Mapping[str, str]:
 
 
 def save_sets(run: Run, when: datetime | None) -> dict[str, datetime]:
-    """The newest save set of each name that is complete and can be browsed, at that time or before.
+    """The newest save set of each name, at that time or before. Raises as `all_save_sets`."""
+    # Of one name the last one, which is the newest, counts.
+    return {path: saved for saved, path in sorted(all_save_sets(run)) if when is None or saved <= when}
+
+
+def all_save_sets(run: Run) -> list[tuple[datetime, str]]:
+    """The times and names of the save sets that are complete and can be browsed.
 
     mminfo leaves out incomplete and aborted ones unless it is asked for them (-v). With -x it separates by a sign;
     nsavetime is in seconds since 1970::
@@ -65,18 +71,14 @@ def save_sets(run: Run, when: datetime | None) -> dict[str, datetime]:
         text = run.sh.query("mminfo", *query, env=environment(), timeout=QUERY_SECONDS)
     except ProgramFailed as error:
         if NOTHING_FOUND in error.output:
-            return {}
+            return []
         said = error.output.splitlines()[-1:] or [error.message]
         raise Refused(
             f"the NetWorker server {server(run)} does not answer for the client {name(run)}: {said[0].strip()}",
             "`mminfo` must work here: check network, names in both directions, and the server's user groups",
         ) from error
-    found: dict[str, datetime] = {}
-    for seconds, path in re.findall(r"^\s*(\d+)\s*;(.*)$", text, re.MULTILINE):
-        saved = datetime.fromtimestamp(int(seconds)).astimezone()
-        if when is None or saved <= when:
-            found[path.strip()] = max(saved, found.get(path.strip(), saved))
-    return found
+    rows = re.findall(r"^\s*(\d+)\s*;(.*)$", text, re.MULTILINE)
+    return [(datetime.fromtimestamp(int(seconds)).astimezone(), path.strip()) for seconds, path in rows]
 
 
 def is_running(program: str) -> bool:

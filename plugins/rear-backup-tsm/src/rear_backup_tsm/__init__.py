@@ -126,6 +126,24 @@ def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files from the Storage Protect server", restore_files)
 
 
+@hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(38, "Log in to the Storage Protect server", log_in)
+    yield Step(50, "Ask the Storage Protect server for file spaces", list_backups)
+
+
+def list_backups(run: Run) -> None:
+    """List the file spaces of this node by their last whole incremental backup; others have no date."""
+    from datetime import datetime
+
+    from rear_core.archive import external
+
+    from . import client
+
+    spaces = client.file_spaces(run).items()
+    external.show(run, [(datetime.strptime(date, client.DATE).astimezone(), path) for path, date in spaces if date])
+
+
 def check_client(run: Run) -> None:
     """Refuse a client that asks for its password each time, and a server that does not let it in."""
     from . import client, options

@@ -23,6 +23,7 @@ LIBRARIES = ("/opt/tivoli/tsm/client/api/bin64", "/usr/local/ibm/gsk8_64/lib64",
 NOTABLE = r"ANS\d{4}[EWS]|^\s*Total number of"
 # Dates as 2026-11-22 and times as 18:30:00; these options must stand before the dates.
 FORMATS = ("-dateformat=3", "-timeformat=1")
+DATE = "%Y-%m-%d %H:%M:%S"
 NO_MATCH = re.compile(r"ANS1092[EW]")
 QUERY_SECONDS = 300
 

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from rear_core import RearError, RescueImage, Run
-from rear_core.archive.generations import FORMAT, PARTIAL, names, new, read_small
+from rear_core.archive.dates import FORMAT
+from rear_core.archive.generations import PARTIAL, names, new, read_small
 from rear_core.archive.generations import write as write_text
 from rear_core.archive.manifest import LARGEST, is_count
 from rear_core.archive.signature import is_other, known_marks
