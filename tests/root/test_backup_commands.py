@@ -503,3 +503,10 @@ def test_completion_offers_the_backups_that_were_there(rear: Rear, tmp_path: Pat
         line = words.format(tmp_path / "etc")
         env = {"_REAR_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()))}
         assert found["name"] in rear(before=["env", *(f"{name}={value}" for name, value in env.items())]).stdout
+
+
+def test_only_what_rear_itself_has_cached_is_left_out(rear: Rear, tmp_path: Path, tree: Path) -> None:
+    (tree / "folder" / "modules-1.cpio").write_text("segment")
+    assert rear("mkbackuponly", conf=f"CACHE_DIR={tree}/folder\n").returncode == 0
+    assert rear("recover", "--demo", str(tmp_path / "demo")).returncode == 0
+    assert [path.name for path in Path(f"{tmp_path}/demo{tree}/folder").iterdir()] == ["file"]

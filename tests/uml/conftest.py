@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab import cache, guests
+
+from .disks import Lab, prepare
 
 DISKS = [f"lab{number}" for number in range(1, 8)]
 
@@ -33,3 +36,20 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[guests.Machine]:
         running.install_rear()
         yield running
         running.power_off()
+
+
+@pytest.fixture(scope="module")
+def disks_guest() -> Iterator[guests.Machine]:
+    """A Debian 12 with rear."""
+    with guests.Machine(root=guests.image(), transcript=cache.transcript("uml-disks")) as running:
+        prepare(running)
+        yield running
+
+
+@pytest.fixture
+def lab(disks_guest: guests.Machine, tmp_path: Path) -> Iterator[Lab]:
+    """The guest with disks, which are gone afterwards."""
+    made = Lab(disks_guest, tmp_path)
+    yield made
+    made.unplug()
+    disks_guest.check("cp /run/fstab /etc/fstab; rm -rf /root/lab /var/lib/rear/journal")

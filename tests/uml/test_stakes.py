@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from lab import cache, guests
 from lab.guests import Answer
 
+from .disks import Lab, prepare
 from .mixtures import DISK
 from .stakes import Stakes, stakes
 from .test_layouts import STOP
 from .test_mixtures import ALL
-from .test_other_disks import Lab, prepare
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(7200)]
 

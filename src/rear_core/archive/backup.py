@@ -90,6 +90,7 @@ def select(run: Run, repository: Repository) -> coverage.Selection:
 
 def selected(run: Run, repository: Repository) -> coverage.Selection:
     """What will be saved, by the layout and the settings."""
+    from ..rescue.initramfs import cached_files
     from ..storage.at_stake import at_stake
     from ..storage.fate import Exclusions
     from ..storage.mount import wake
@@ -101,7 +102,7 @@ def selected(run: Run, repository: Repository) -> coverage.Selection:
     wake(run.sh, run.report.warn)
     private = {
         run.build_dir: "the work area of this run",
-        run.cache_dir: "rear can create it again",
+        **dict.fromkeys(cached_files(run.cache_dir), "rear can create it again"),
         run.var_dir / "output": "rescue media created here",
         signature.key_path(run): "it signs backups; anyone who reads this backup could then sign",
     }

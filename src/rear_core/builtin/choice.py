@@ -19,7 +19,7 @@ from ..storage import present
 from ..storage.activate import readable
 from ..storage.at_stake import at_stake, left_alone
 from ..storage.command import Site
-from ..storage.disk import BLANK, DATA, Disk
+from ..storage.disk import BLANK, DATA, Disk, PartitionTable
 from ..storage.fate import LOST, NOT_EMPTY, REMADE, SAVED, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
 from ..storage.inventory import Device, begins_empty, is_part, meaning
@@ -37,7 +37,7 @@ from ..storage.mapping import (
     score,
     shared_serials,
 )
-from ..storage.marks import left_behind, mark
+from ..storage.marks import RAW, left_behind, mark
 from ..storage.plan import without
 from ..storage.present import Machine, PresentDisk, locked_with_others
 from ..storage.resize import minimum
@@ -137,8 +137,20 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         may_be = [itself] if itself else [item for item in at_risk if is_nameless(disk) and item.size == disk.size]
         device = machine.devices[disk.path]
         remains = lock and not disk.holds and any(left_behind(run.sh, layout, item, device) for item in may_be)
+        disk = unreadable_table(layout, itself, disk) if itself else disk
         disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
     return replace(machine, disks=tuple(locked_with_others(disk, disks) for disk in disks))
+
+
+def unreadable_table(layout: Layout, recorded: Disk, disk: PresentDisk) -> PresentDisk:
+    """The disk with a mark for what nobody can see of it: the kernel looks for a table by the size of its sectors."""
+    has_table = any(recorded.id in table.needs for table in layout.of(PartitionTable))
+    # 0 where nobody knows.
+    if not has_table or not disk.holds or disk.logical_sector_size in (0, recorded.logical_sector_size):
+        return disk
+    now = f"{disk.logical_sector_size} byte sectors, not {recorded.logical_sector_size}"
+    holds = f"{disk.holds}; its partitions cannot be read, as it has {now}, perhaps by another enclosure"
+    return replace(disk, holds=holds, marks=disk.marks | {RAW})
 
 
 def is_left_out(disk: PresentDisk, entry: LeftOut, shared: Collection[str]) -> bool:
@@ -258,26 +270,33 @@ def _looked_inside(
     here = {word for disk in machine.disks for word in disk.marks}
     site = Site(layout, {})
     gone = {disk.id for disk in layout.of(Disk) if not _is_here(layout, disk, machine, here)}
-    known = make(item for item in layout if start and not gone & site.below(item.id))
+    known = layout if start else make(())
     with readable(run.sh, known, kinds, run.report.log) as refused:
         # One of which nothing is here, as after a recovery that was cut off, is no failure to look into it.
         stuck = {item.id for item in refused if mark(getattr(item, "uuid", "")) in here}
         for id in stuck:
             run.report.warn(f"{layout[id]} does not start: rear does not know whether it is as it was")
         target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
-        now = present.look(run.sh, run.report.log, target, lock=False, include=include) if known else machine
+        now = machine
+        if known:
+            now = present.look(run.sh, run.report.log, target, lock=False, include=include)
+            # Some of what was to be found lies in what runs only now.
+            now = _looked_into(run, layout, now)
         unknown = frozenset(id for id in were_empty if stuck & site.below(id))
-        for id in sorted(were_empty) if start else ():
-            if not gone & site.below(id) and (closed := _closed(layout, now, layout[id])):
-                run.report.warn(f"rear cannot look into {closed}: it counts as empty, as it was when it was described")
+        for item in _closed(layout, now) if start else ():
+            if not gone & site.below(item.id):
+                run.report.warn(f"rear cannot look into {item}: what came into it since it was described would be lost")
         return {disk.path: disk.marks for disk in now.disks}, unknown | _filled(run, layout, now, were_empty, kinds)
 
 
-def _closed(layout: Layout, machine: Machine, item: Item) -> Item | None:
-    """The volume in which a file system is, or that is one itself, and that does not run, None for what is seen."""
-    volume = item if item.may_be_blank else layout[item.needs[0]]
-    path = str(getattr(volume, "device", ""))
-    return volume if path.startswith("/dev/mapper/") and path not in machine.devices else None
+def _closed(layout: Layout, machine: Machine) -> list[Item]:
+    """The volumes that do not run, without those that lie in one."""
+    closed = {item.id: item for item in layout if _is_volume(item) and item.place("") not in machine.devices}
+    return [item for item in closed.values() if not closed.keys() & {b.id for b in layout.below(*item.needs)}]
+
+
+def _is_volume(item: Item) -> bool:
+    return str(getattr(item, "device", "")).startswith("/dev/mapper/")
 
 
 def _is_here(layout: Layout, disk: Disk, machine: Machine, here: Collection[str]) -> bool:

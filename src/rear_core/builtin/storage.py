@@ -181,6 +181,7 @@ def capture_layout(run: Run) -> Layout:
     """The storage as it is now."""
     from ..mounts import hidden_by
     from ..storage.capture import capture
+    from ..storage.hidden import hidden_files
     from ..storage.layout import make
     from ..storage.mount import Mount, wake
 
@@ -199,7 +200,7 @@ def capture_layout(run: Run) -> Layout:
     unseen = {mount.id: replace(mount, mounted=False) for mount in layout.of(Mount) if mount.id in hidden}
     layout = replace(layout, items=tuple(unseen.get(item.id, item) for item in layout))
     beside = [entry for kind in kinds(run) if kind.unseen for entry in kind.unseen(run.sh, layout)]
-    return make(layout.items, [*layout.left_out, *beside])
+    return make(layout.items, [*layout.left_out, *beside, *hidden_files(run.sh, layout)])
 
 
 def kinds(run: Run) -> list[StorageKind]:

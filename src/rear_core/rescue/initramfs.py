@@ -33,6 +33,8 @@ COMPRESSORS: Mapping[str, tuple[str, ...]] = {
     "xz": ("xz", "--check=crc32", "--threads=0", "-3", "--stdout"),
     "gzip": ("gzip", "--no-name", "-6", "--stdout"),
 }
+# The kinds of segments in the cache.
+SEGMENTS = ("modules", "programs")
 KEPT_SEGMENTS = 3
 
 
@@ -143,6 +145,11 @@ def pack(sh: Shell, members: Iterable[Member], target: Path, compression: str, n
 def _write_to(descriptor: int, members: Iterable[Member], newest: int) -> int:
     with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
         return write_archive(file, members, newest)
+
+
+def cached_files(cache: Path) -> list[Path]:
+    """What the cache holds by now; whatever else lies in its folder is none of rear's."""
+    return [path for kind in SEGMENTS for path in cache.glob(f"{kind}-*")]
 
 
 def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], object]) -> Path:

@@ -776,7 +776,7 @@ def test_what_nobody_can_look_into_is_said(tmp_path: Path) -> None:
     here = run(machine(*disks), tmp_path)
     decide(here, make([*items, volume, inside]))
     assert here.report.warnings == [
-        f"rear cannot look into {volume}: it counts as empty, as it was when it was described"
+        f"rear cannot look into {volume}: what came into it since it was described would be lost"
     ]
 
 

@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from rear_core.shell import Shell
 from rear_core.storage.command import Command, Site, zeros
 from rear_core.storage.disk import sector_size
 from rear_core.storage.execute import is_block_device
 from rear_core.storage.inventory import PROBED, Device
 from rear_core.storage.kinds import Starting, StorageKind
+from rear_core.storage.layout import Layout
+from rear_core.storage.marks import mark
 
 from . import references
 from .capture import RUNNING, Array, capture, contents
+
+# How lsblk and blkid call what an array is made of.
+MEMBER = "linux_raid_member"
 
 
 def recreate(item: Array, site: Site) -> Iterator[Command]:
@@ -89,10 +95,25 @@ def start(item: Array, starting: Starting) -> None:
 
 
 def read_only(item: Array) -> tuple[list[str], list[str]] | None:
-    """Assemble it so that it does not even count that it was started."""
+    """Assemble it so that it does not even count that it was started, also where members are missing."""
     link = f"/dev/disk/by-id/md-uuid-{item.uuid}"
-    argv = ["mdadm", "--assemble", "--readonly", "--scan", f"--uuid={item.uuid}"]
+    argv = ["mdadm", "--assemble", "--readonly", "--run", "--scan", f"--uuid={item.uuid}"]
     return None if is_block_device(link) else (argv, ["mdadm", "--stop", link])
+
+
+def within(_sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:
+    """Members of a recorded array that runs without them: they were taken out, and may have been used otherwise since.
+
+    mdadm starts one half of a mirror that was split, and both have the same UUID.
+    """
+    arrays = {mark(item.uuid) for item in layout.of(Array)}
+    members = [device for device in devices.values() if device.fstype == MEMBER and mark(device.uuid) in arrays]
+    running = {mark(device.uuid) for device in members if device.children}
+    return {
+        device.path: [f"array:{device.uuid}/a member that the array runs without"]
+        for device in members
+        if not device.children and mark(device.uuid) in running
+    }
 
 
 def stop(device: Device) -> Command | None:
@@ -157,6 +178,6 @@ def _layout(item: Array) -> str:
 
 KIND = StorageKind(
     "md", (Array,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, lacking=lacking, start=start,
-    read_only=read_only, stop=stop, naming_files=references.FILES, words=references.words,
-    signatures=("linux_raid_member",),
+    read_only=read_only, stop=stop, within=within, naming_files=references.FILES, words=references.words,
+    signatures=(MEMBER,),
 )  # fmt: skip

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What came onto recorded disks since they were described, inside of what does not run, is never overwritten unasked.
+
+Nothing starts by itself in the rescue system: arrays, groups and file systems are only looked into by rear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lab import guests
+
+from .disks import SYSTEM, Lab
+
+pytestmark = pytest.mark.uml
+
+A, B = "/dev/disk/lab/0f00", "/dev/disk/lab/0f01"
+MIRROR = (
+    f"mdadm --quiet --create /dev/md/both --run --level=1 --raid-devices=2 {A} $d; mdadm --wait /dev/md/both || true"
+)
+TWO_PARTS = "printf 'size=80MiB,type=R\\ntype=R\\n' | sfdisk -q --label gpt $d; udevadm settle"
+# udev would activate a group as soon as its array runs.
+NO_RULE = "mkdir -p /run/udev/rules.d; ln -sf /dev/null /run/udev/rules.d/69-lvm.rules; udevadm control --reload"
+STOP = "udevadm settle; ! vgs sys 2>/dev/null || vgchange -qq -an sys; mdadm --quiet --stop --scan || true"
+
+
+def described(lab: Lab, *layouts: str) -> None:
+    """A machine with disks that are made so, and described: nothing of them would be lost."""
+    for layout in layouts:
+        lab.plug(layout)
+    lab.configure()
+    assert "destroys" not in lab.describe()
+
+
+def later(lab: Lab, *commands: str) -> None:
+    """What happens on the machine afterwards."""
+    lab.guest.check("(set -e; " + "; ".join(commands) + "; sync)")
+
+
+def put(device: str) -> str:
+    """Something that no backup has, in a file system of its own."""
+    return f"mkfs.ext4 -q {device}; mount {device} /srv/new --mkdir; echo precious >/srv/new/file; umount /srv/new"
+
+
+def untouched(lab: Lab, *numbers: int) -> None:
+    """An unattended recovery leaves these disks as they are."""
+    before = lab.checksums()
+    answer = lab.recreate()
+    after = lab.checksums()
+    assert [after[n] for n in numbers] == [before[n] for n in numbers], answer.output
+
+
+def exchange_second_disk(lab: Lab) -> None:
+    """It has died, and a blank one is in its place."""
+    lab.unplug()
+    lab.disks[1] = guests.Disk(guests.blank(lab.folder / "new", 192), "0f99")
+    lab.guest.attach(*lab.disks)
+    lab.guest.check(STOP)
+
+
+def test_half_of_a_mirror_that_was_taken_out_and_used_otherwise(lab: Lab) -> None:
+    described(
+        lab,
+        "true",
+        f"{MIRROR}\nmkfs.ext4 -q -L system /dev/md/both; mount /dev/md/both /srv/data --mkdir; date >/srv/data/file",
+    )
+    later(
+        lab,
+        f"b=$(readlink -f {B})", "mdadm --quiet /dev/md/both --fail $b", "mdadm --quiet /dev/md/both --remove $b",
+        "date >/srv/data/more", "umount /srv/data", "mdadm --quiet --stop /dev/md/both",
+        f"mdadm --quiet --assemble --run /dev/md/split {B}", "wipefs -qa /dev/md/split", put("/dev/md/split"),
+        "mdadm --quiet --stop /dev/md/split",
+    )  # fmt: skip
+    lab.shuffle()
+    untouched(lab, 1)
+
+
+def test_a_mirror_of_which_one_disk_has_died(lab: Lab) -> None:
+    create = "mdadm --quiet --create /dev/md/m$n --run --level=1 --raid-devices=2"
+    arrays = f"for n in 1 2; do {create} {A}-part$n ${{d}}$n; done"
+    made = "mdadm --wait /dev/md/m1 /dev/md/m2 || true; mkfs.ext4 -q -L system /dev/md/m1; mkswap -q /dev/md/m2"
+    described(
+        lab, TWO_PARTS, f"{TWO_PARTS}; {arrays}\n{made}\nmount /dev/md/m1 /srv/data --mkdir; date >/srv/data/file"
+    )
+    later(lab, "wipefs -qa /dev/md/m2", put("/dev/md/m2"))
+    exchange_second_disk(lab)
+    untouched(lab, 0)
+
+
+def test_a_group_of_which_one_disk_has_died(lab: Lab) -> None:
+    group = f"pvcreate -qq {A} $d; vgcreate -qq sys {A} $d"
+    volumes = f"lvcreate -qq -y -n root -L 48m sys {A}; lvcreate -qq -y -n swap -L 40m sys {A}"
+    made = "mkfs.ext4 -q /dev/sys/root; mkswap -q /dev/sys/swap; mount /dev/sys/root /srv/data --mkdir"
+    described(lab, "true", "\n".join([group, volumes, made, "date >/srv/data/file"]))
+    later(lab, "wipefs -qa /dev/sys/swap", put("/dev/sys/swap"))
+    exchange_second_disk(lab)
+    untouched(lab, 0)
+
+
+@pytest.mark.parametrize("below", ["a volume", "an array"])
+def test_a_subvolume_of_a_btrfs_on_what_does_not_run(lab: Lab, below: str) -> None:
+    volume = "pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 150m sys; d=/dev/sys/root"
+    made = volume if below == "a volume" else f"{MIRROR}; d=/dev/md/both"
+    subvolume = (
+        "mkfs.btrfs -q $d; mount $d /srv/top --mkdir; btrfs -q subvolume create /srv/top/@; date >/srv/top/@/f\n"
+        "umount /srv/top; mount -o subvol=@ $d /srv/data --mkdir"
+    )
+    described(lab, "true", f"{made}\n{subvolume}")
+    later(
+        lab,
+        "mount -o subvolid=5 $(findmnt -nvo SOURCE /srv/data) /srv/top", "btrfs -q subvolume create /srv/top/db",
+        "echo precious >/srv/top/db/file", "sync", "umount /srv/top",
+    )  # fmt: skip
+    lab.shuffle()
+    lab.guest.check(STOP)
+    untouched(lab, 0, 1)
+
+
+def test_a_volume_of_a_group_on_an_array(lab: Lab) -> None:
+    group = "pvcreate -qq /dev/md/both; vgcreate -qq sys /dev/md/both; lvcreate -qq -y -n root -L 48m sys"
+    made = "mkfs.ext4 -q /dev/sys/root; mount /dev/sys/root /srv/data --mkdir; date >/srv/data/file"
+    described(lab, "true", "\n".join([MIRROR, group, made]))
+    later(lab, "lvcreate -qq -y -n new -L 16m sys", put("/dev/sys/new"), NO_RULE)
+    lab.shuffle()
+    lab.guest.check("udevadm settle; mdadm --quiet --stop --scan || true")
+    try:
+        untouched(lab, 0, 1)
+    finally:
+        lab.guest.check("rm /run/udev/rules.d/69-lvm.rules; udevadm control --reload")
+
+
+def test_a_partition_where_sectors_have_another_size(lab: Lab) -> None:
+    """As in another enclosure: the table of partitions is there, and the kernel does not find it."""
+    described(lab, SYSTEM.replace("type=L", "size=40MiB"))
+    later(
+        lab, f"echo 'size=40MiB' | sfdisk -q -a --no-reread {A}", f"partx -u {A}", "udevadm settle", put(f"{A}-part3")
+    )
+    lab.unplug()
+    lab.disks = [replace(disk, sector_size=4096) for disk in lab.disks]
+    lab.guest.attach(*lab.disks)
+    untouched(lab, 0)
+
+
+@pytest.mark.parametrize("mount", ["mount -t tmpfs none /srv/data/nfs", "mount --bind /srv/data/other /srv/data/nfs"])
+def test_files_that_a_mount_hides_since_before_the_description(lab: Lab, mount: str) -> None:
+    hidden = f"mkdir /srv/data/nfs /srv/data/other; echo precious >/srv/data/nfs/file; {mount}"
+    lab.plug(f"{SYSTEM}{hidden}\n")
+    lab.configure()
+    assert "files below mounts in /srv/data (nobody sees them, as /srv/data/nfs/file" in lab.describe()
+    lab.shuffle()
+    untouched(lab, 0)
