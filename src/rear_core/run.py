@@ -88,9 +88,9 @@ class Run:
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
-    `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes, by id) from verify,
-    `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount points on
-    which folders of URLs lay when they were checked, by URL and folder.
+    `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes by id, of places by URL) from
+    verify, `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount
+    points on which folders of URLs lay when they were checked, by URL and folder.
     `phases` are those of the workflow `command`, `writing` says that a recovery has begun to write to disks. When
     cleanup begins, `result` is "done", "failed" or "interrupted", with the `error` that ended it. `undo` is unwound
     when the run ends, however it ends.

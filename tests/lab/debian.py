@@ -27,7 +27,7 @@ PACKAGES = """
     grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
     lvm2 thin-provisioning-tools mdadm cryptsetup-initramfs multipath-tools bcache-tools
     e2fsprogs xfsprogs btrfs-progs dosfstools fdisk parted gdisk acl attr
-    iproute2 iputils-ping ethtool netbase isc-dhcp-client openssh-server nfs-common libteam-utils
+    iproute2 iputils-ping ethtool netbase isc-dhcp-client openssh-server nfs-common cifs-utils libteam-utils
     python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates dracut-core
 """
 

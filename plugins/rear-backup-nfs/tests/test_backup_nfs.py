@@ -40,7 +40,7 @@ def test_a_missing_folder_is_refused_and_not_made(tmp_path: Path) -> None:
 
 def test_a_wrong_url_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="BACKUP_URL"):
-        make_run(tmp_path, "BACKUP_URL=cifs://server/share")
+        make_run(tmp_path, "BACKUP_URL=smb://server/share")
 
 
 def test_without_a_url_there_is_nothing_to_check(tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def _absolute(value: str) -> str:
     return "" if value.startswith("/") else "must be an absolute path"
 
 
+def _absolute_or_empty(value: str) -> str:
+    if "," in value:
+        return "must have no comma, which mount.cifs takes for the end of an option"
+    return _absolute(value) if value else ""
+
+
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
@@ -44,6 +50,12 @@ def rear_settings() -> Iterable[Setting]:
         default="NFS",
         help="How to save the files of this machine. Each backup method is a package, rear-backup-<name>.",
     )
+    yield Setting(
+        "CIFS_CREDENTIALS", str, check=_absolute_or_empty,
+        help="File with username=, password= and perhaps domain= for places such as cifs://server/share, as"
+        " mount.cifs(8) has it. Only root may be able to read it. rear never puts it on the rescue media: a recovery"
+        " asks for user and password.",
+    )  # fmt: skip
     yield Setting(
         "OS_FAMILY",
         str,

@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +38,10 @@ NFS_CLIENT = Contents(
 )
 
 # What may pass when the network of a machine that has just started is not complete yet.
-PASSING = ("Connection refused", "timed out", "No route to host", "Network is unreachable", "resolve", "resolution")
+PASSING = (
+    "Connection refused", "timed out", "No route to host", "Network is unreachable", "resolve", "resolution",
+    "could not connect",
+)  # fmt: skip
 RETRY_SECONDS = 5
 
 
@@ -47,8 +50,8 @@ def nfs(run: Run, url: Url, options: str, patience: float) -> Iterator[Path]:
     """An NFS export."""
     if not run.sh.which("mount.nfs"):
         raise Refused(f"{url} cannot be mounted without mount.nfs", run.plugins.install_advice(["mount.nfs"]))
-    words = _words(NFS_OPTIONS, options)
-    with mounted(run, url, ["mount", "--types", "nfs", "--options", words, url.nfs_source], patience) as directory:
+    command = ["mount", "--types", "nfs", "--options", words(NFS_OPTIONS, options), url.nfs_source]
+    with mounted(run, url, command, patience) as directory:
         yield directory
 
 
@@ -62,18 +65,23 @@ def usb(run: Run, url: Url, options: str, patience: float) -> Iterator[Path]:
 @contextmanager
 def disk(run: Run, url: Url, options: str, patience: float = 0) -> Iterator[Path]:
     """The root of a disk's file system."""
-    command = ["mount", "--options", _words(DISK_OPTIONS, options), find_device(run.sh, url.path)]
+    command = ["mount", "--options", words(DISK_OPTIONS, options), find_device(run.sh, url.path)]
     with mounted(run, url, command, patience) as directory:
         yield directory
 
 
 @contextmanager
-def mounted(run: Run, url: Url, command: list[str], patience: float = 0) -> Iterator[Path]:
-    """What a command mounts in the folder that is its last word: a private one, unmounted at the end."""
+def mounted(
+    run: Run, url: Url, command: list[str], patience: float = 0, env: Mapping[str, str] | None = None
+) -> Iterator[Path]:
+    """What a command mounts in the folder that is its last word: a private one, unmounted at the end.
+
+    `env` has what no other process may see among its arguments.
+    """
     directory = run.build_dir / f"mount.{uuid.uuid4().hex[:8]}"
     directory.mkdir(mode=0o700)
     try:
-        _mount(run, url, [*command, os.fspath(directory)], patience)
+        _mount(run, url, [*command, os.fspath(directory)], patience, env)
         try:
             yield directory
         finally:
@@ -84,11 +92,11 @@ def mounted(run: Run, url: Url, command: list[str], patience: float = 0) -> Iter
             directory.rmdir()
 
 
-def _mount(run: Run, url: Url, command: list[str], patience: float) -> None:
+def _mount(run: Run, url: Url, command: list[str], patience: float, env: Mapping[str, str] | None) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            run.sh.run(*command, timeout=MOUNT_SECONDS)
+            run.sh.run(*command, timeout=MOUNT_SECONDS, env=env)
             return
         except ProgramFailed as error:
             left = deadline - time.monotonic()
@@ -99,9 +107,9 @@ def _mount(run: Run, url: Url, command: list[str], patience: float) -> None:
             time.sleep(RETRY_SECONDS)
 
 
-def _words(defaults: str, options: str) -> str:
+def words(*options: str) -> str:
     """Words for mount(8); of contradicting ones the last counts."""
-    return ",".join(filter(None, (defaults, options)))
+    return ",".join(filter(None, options))
 
 
 def _unmount(run: Run, url: Url, directory: Path) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The URLs of places where media and backups are kept: read once, as values of settings.
 
-file:///folder is a folder of this machine, nfs://server/export one of a server, and usb:///dev/disk/by-label/REAR-000
-a disk that is plugged in for it. Media are also put to servers that take files one by one, as https://server/folder.
+file:///folder is a folder of this machine, nfs://server/export and cifs://server/share are folders of servers, and
+usb:///dev/disk/by-label/REAR-000 is a disk that is plugged in for it. Media are also put to servers that take files one
+by one, as https://server/folder.
 """
 
 from __future__ import annotations
@@ -50,19 +51,40 @@ def _nfs_problem(parts: SplitResult) -> str:
     return "has a user or port; a port belongs to the mount options, as port=2050" if has_user else ""
 
 
+def _cifs_problem(parts: SplitResult) -> str:
+    if parts.port is not None:
+        return "has a port, which belongs to the mount options, as port=4450"
+    if ":" in (parts.hostname or ""):
+        return "has an address of IPv6: use the name of the server"
+    if "," in _path(parts.path):
+        return "has a comma, which mount.cifs takes for the end of an option"
+    return "" if _path(parts.path).strip("/") else f"names no share; write {CIFS.example}"
+
+
 def _web_problem(parts: SplitResult) -> str:
     return "has a user; put name and password of a server into root's .netrc" if parts.username is not None else ""
 
 
 FILE = Scheme("file", "file:///folder", is_folder=True, is_local=True, problem=_file_problem)
 NFS = Scheme("nfs", "nfs://server/export", is_folder=True, problem=_nfs_problem)
+CIFS = Scheme("cifs", "cifs://server/share/folder", is_folder=True, problem=_cifs_problem)
 USB = Scheme("usb", "usb:///dev/disk/by-label/REAR-000", is_folder=True, is_local=True, problem=_usb_problem)
 HTTP = Scheme("http", "http://server/folder", problem=_web_problem)
 HTTPS = Scheme("https", "https://server/folder", problem=_web_problem)
 SFTP = Scheme("sftp", "sftp://user@server/folder")
 RSYNC = Scheme("rsync+ssh", "rsync+ssh://user@server/folder")
-FOLDERS = (FILE, NFS, USB)
+FOLDERS = (FILE, NFS, CIFS, USB)
 ALL = (*FOLDERS, HTTP, HTTPS, SFTP, RSYNC)
+# With these a user before the @ is no secret.
+WITH_USER = ("file", "nfs", "cifs", "smb", "usb", "sftp", "ssh", "sshfs", "rsync", "rsync+ssh", "ftp")
+# What Relax-and-Recover and others write, and what to write instead.
+INSTEAD = {
+    "smb": "write cifs://server/share/folder",
+    "sshfs": "mount it, and write file:///folder; or write sftp:// for OUTPUT_URL",
+    "iso": "set BACKUP=CDROM: then the backup is on the rescue media",
+    "tape": "set BACKUP=TAPE and TAPE_DEVICE",
+    "obdr": "set OUTPUT=OBDR and BACKUP=TAPE",
+}
 
 
 @dataclass(frozen=True)
@@ -130,7 +152,8 @@ def url_problem(text: str, schemes: Sequence[Scheme] = FOLDERS) -> str:
     scheme = next((known for known in schemes if known.name == parts.scheme), None)
     if scheme is None:
         names = _either([f"{known.name}://" for known in schemes], "and")
-        return f"{parts.scheme}:// is not supported, only {names}"
+        instead = INSTEAD.get(parts.scheme, f"only {names}")
+        return f"{parts.scheme}:// is not supported, {instead}"
     if parts.query or parts.fragment or "?" in text or "#" in text:
         return "has a ? or #; write them as %3F and %23"
     if any(ord(character) < 32 or ord(character) == 127 for character in text + path + user):
@@ -140,7 +163,10 @@ def url_problem(text: str, schemes: Sequence[Scheme] = FOLDERS) -> str:
     if not scheme.is_local and not parts.hostname:
         return "names no server"
     if parts.password is not None and not scheme.is_local:
-        return "has a password, which rear does not accept there: use a key with ssh, and root's .netrc with https"
+        return (
+            "has a password, which rear does not accept there: use a key with ssh, root's .netrc with https, and"
+            " CIFS_CREDENTIALS with cifs"
+        )
     if problem := scheme.problem(parts):
         return problem
     if any(word.startswith("-") for word in (user, parts.hostname or "")):
@@ -163,7 +189,7 @@ def examples(schemes: Sequence[Scheme] = FOLDERS) -> str:
 def without_password(text: str) -> str:
     """A text that was to be a URL, without what may be a password: all between a colon and the last @.
 
-    With HTTP a user alone may be a token as well.
+    With HTTP a user alone may be a token as well, and with a word that is no scheme all of it.
     """
     head, at, tail = text.rpartition("@")
     if not at:
@@ -172,7 +198,7 @@ def without_password(text: str) -> str:
     if not slashes or ":" in scheme:
         scheme, slashes, rest = "", "", head
     user, colon, _ = rest.partition(":")
-    if scheme.strip(BLANKS).lower() in ("http", "https"):
+    if slashes and scheme.strip(BLANKS).lower() not in WITH_USER:
         return f"{scheme}{slashes}***@{tail}"
     return f"{scheme}{slashes}{user}:***@{tail}" if colon else text
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.errors import ProgramFailed, Refused
+from rear_core import builtin
+from rear_core.errors import ConfigurationError, ProgramFailed, Refused
 from rear_core.places import mounted
 from rear_core.places.devices import devices_named, find_device
 from rear_core.places.opening import opened
@@ -17,7 +18,7 @@ from rear_core.places.room import check_room, check_writable
 from rear_core.places.url import Url
 from rear_core.plugins import Plugins
 from rear_core.run import Run
-from rear_core.settings import Sources, evaluate
+from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Outcome
 from rear_core.testing.fake_shell import FakeShell, command_line
 
@@ -191,3 +192,39 @@ def test_what_cannot_be_written_is_refused_with_its_name() -> None:
     # Even root makes no files there.
     with pytest.raises(Refused, match="nfs://server/export cannot be written"):
         check_writable(Path("/proc"), "nfs://server/export")
+
+
+def shared(tmp_path: Path, options: str = "", **settings: str) -> list[str]:
+    """The options of mount(8) for a share."""
+    words = "nodev,nosuid,soft,uid=0,gid=0,forceuid,forcegid,file_mode=0600,dir_mode=0700"
+    command = f"mount --types cifs --options {','.join(filter(None, [words, options]))} DIR DIR"
+    run = make_run(tmp_path, {command: "", UMOUNT: ""})
+    assert isinstance(run.sh, Recorded)
+    run.sh.installed = ("mount.cifs",)
+    text = "".join(f"{name}='{value}'\n" for name, value in settings.items())
+    declared = Plugins(builtin.modules()).settings()
+    run.settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
+    with opened(run, Url("cifs", "server", "/share"), options if "cred" not in options else ""):
+        return run.sh.asked
+
+
+def test_a_share_is_mounted_with_credentials_that_only_root_can_read(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    with pytest.raises(Refused, match="needs a user and a password"):
+        shared(tmp_path)
+    with pytest.raises(ConfigurationError, match="cannot read CIFS_CREDENTIALS"):
+        shared(tmp_path, f"credentials={path}", CIFS_CREDENTIALS=str(path))
+    path.write_text("username=rear\npassword=x\n")
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="can be read by others"):
+        shared(tmp_path, f"credentials={path}", CIFS_CREDENTIALS=str(path))
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        assert shared(tmp_path, f"credentials={path}", CIFS_CREDENTIALS=str(path))
+    assert shared(tmp_path, "guest,vers=3.0") and shared(tmp_path, "vers=3.0,sec=krb5")
+
+
+def test_no_path_of_credentials_becomes_another_option() -> None:
+    setting = next(one for one in Plugins(builtin.modules()).settings() if one.name == "CIFS_CREDENTIALS")
+    assert setting.check is not None
+    assert "comma" in setting.check("/root/a,guest") and "absolute" in setting.check("root") and not setting.check("")

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rear_core.places.url import ALL, FOLDERS, Url, parse_url, url_problem, without_password
 from rear_core.settings import Setting
 from rear_core.settings.evaluation import convert
 
-NAMED = [*(scheme.name for scheme in ALL), "HTTPS", "cifs"]
+NAMED = [*(scheme.name for scheme in ALL), "HTTPS", "smb"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_good_urls_are_taken_apart(text: str, expected: Url) -> None:
 )
 def test_servers_for_single_files_are_taken_apart_where_they_may_be_used(text: str, expected: Url) -> None:
     assert parse_url(text, ALL) == expected
-    with pytest.raises(ValueError, match="is not supported, only file://, nfs:// and usb://"):
+    with pytest.raises(ValueError, match="is not supported, only file://, nfs://, cifs:// and usb://"):
         parse_url(text)
 
 
@@ -80,7 +80,14 @@ def test_an_nfs_source_is_written_as_mount_wants_it() -> None:
     ("text", "problem"),
     [
         ("/srv/rear", "no scheme"),
-        ("cifs://server/share", "cifs:// is not supported"),
+        ("smb://server/share", "smb:// is not supported, write cifs://server/share/folder"),
+        ("iso://backup", "set BACKUP=CDROM"),
+        ("tape:///dev/nst0", "set BACKUP=TAPE"),
+        ("afp://server/share", "afp:// is not supported, only file://"),
+        ("cifs://server/", "names no share"),
+        ("cifs://server:445/share", "port=4450"),
+        ("cifs://[fd00::5]/share", "use the name of the server"),
+        ("cifs://server/share/a,b", "comma"),
         ("file://srv/rear", "three slashes, file:///srv/rear"),
         ("usb://REAR-000", "names no device"),
         ("usb://dev/sdx1", "names no device"),
@@ -107,7 +114,7 @@ def test_any_text_is_a_url_or_has_a_problem(text: str) -> None:
     if not url_problem(text):
         url = parse_url(text)
         assert url.path.startswith("/")
-        assert url.scheme in ("file", "nfs", "usb")
+        assert url.scheme in ("file", "nfs", "cifs", "usb")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +179,10 @@ def test_what_is_written_is_read_as_the_same_place(scheme: str, path: str, user:
     """Settings go to the rescue system as text."""
     if scheme == "usb":
         path = f"/dev{path}"
-    local, ssh = scheme in ("file", "usb"), scheme in ("sftp", "rsync+ssh")
-    url = Url(scheme, "" if local else "server", path, user if ssh else "", 0 if local or scheme == "nfs" else port)
+    assume(scheme != "cifs" or "," not in path)
+    local, named = scheme in ("file", "usb"), scheme in ("sftp", "rsync+ssh", "cifs")
+    host, no_port = "" if local else "server", local or scheme in ("nfs", "cifs")
+    url = Url(scheme, host, path, user if named else "", 0 if no_port else port)
     text = str(url)
     assert parse_url(text, ALL) == url
     assert parse_url(f" {text.replace(scheme, scheme.upper(), 1) if upper else text}\n", ALL) == url

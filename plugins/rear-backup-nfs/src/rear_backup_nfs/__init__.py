@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BACKUP=NFS: backups on an NFS server, on a disk that is plugged in for them, or in a folder of this machine."""
+"""BACKUP=NFS: backups on a server (NFS or CIFS), on a disk that is plugged in for them, or in a folder."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "BACKUP_URL",
         Url,
-        help="Where to keep backups: nfs://server/export, a disk such as usb:///dev/disk/by-label/REAR-000, or"
-        " file:///folder. If empty, rear creates the rescue media without preparing a backup.",
+        help="Where to keep backups: nfs://server/export, cifs://server/share, a disk such as"
+        " usb:///dev/disk/by-label/REAR-000, or file:///folder. If empty, rear creates the rescue media without"
+        " preparing a backup.",
     )
     yield Setting(
         "BACKUP_OPTIONS", str, default="rw,noatime",

@@ -19,6 +19,7 @@ PACKAGES = {
     "grub-efi-amd64-bin": "grub-x86_64-efi",
     "grub-efi-arm64-bin": "grub-arm64-efi",
     "grub-common": "grub-mkimage grub2-mkimage",
+    "cifs-utils": "mount.cifs",
     "nfs-common": "mount.nfs mount.nfs4",
     "xz-utils": "xz unxz xzcat",
     "iproute2": "ip bridge ss",

@@ -18,6 +18,7 @@ PACKAGES = {
     "grub2-efi-x64-modules": "grub-x86_64-efi",
     "grub2-efi-aa64-modules": "grub-arm64-efi",
     "grub2-tools": "grub-mkimage grub2-mkimage",
+    "cifs-utils": "mount.cifs",
     "nfs-utils": "mount.nfs mount.nfs4",
     "xz": "xz unxz xzcat",
     "iproute": "ip bridge ss",

@@ -17,6 +17,7 @@ PACKAGES = {
     "grub2-x86_64-efi": "grub-x86_64-efi",
     "grub2-arm64-efi": "grub-arm64-efi",
     "grub2": "grub-mkimage grub2-mkimage",
+    "cifs-utils": "mount.cifs",
     "nfs-client": "mount.nfs mount.nfs4",
     "xz": "xz unxz xzcat",
     "iproute2": "ip bridge ss",

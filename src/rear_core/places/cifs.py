@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shares of Windows, Samba and storage boxes, mounted by mount.cifs(8) with credentials that no medium carries."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import questions
+from ..contents import Contents
+from ..errors import ConfigurationError, Refused
+from ..trust import changeable
+from .mounted import mounted, words
+from .url import Url
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+# Where the server does not know modes, all on the share belongs to root alone here.
+OPTIONS = "nodev,nosuid,soft,uid=0,gid=0,forceuid,forcegid,file_mode=0600,dir_mode=0700"
+CLIENT = Contents(
+    programs=["mount", "umount", "mount.cifs"],
+    # Asked for by the kernel when it signs, encrypts and reads names.
+    modules=[
+        "cifs",
+        "ccm",
+        "gcm",
+        "cmac",
+        "hmac",
+        "ecb",
+        "md5",
+        "sha256",
+        "sha512",
+        "aes",
+        "nls_utf8",
+        "nls_iso8859-1",
+    ],
+)
+# Words by which the administrator logs in otherwise: mount.cifs(8).
+OWN_LOGIN = re.compile(r"(^|,)(guest|cred(entials)?=|user(name)?=|sec=(krb5i?|none)\b)")
+
+
+@contextmanager
+def cifs(run: Run, url: Url, options: str, patience: float) -> Iterator[Path]:
+    """A share, or a folder of one."""
+    if not run.sh.which("mount.cifs"):
+        raise Refused(f"{url} cannot be mounted without mount.cifs", run.plugins.install_advice(["mount.cifs"]))
+    login, env = _login(run, url, options)
+    command = ["mount", "--types", "cifs", "--options", words(OPTIONS, login, options), f"//{url.host}{url.path}"]
+    with mounted(run, url, command, patience, env) as directory:
+        yield directory
+
+
+def _login(run: Run, url: Url, options: str) -> tuple[str, Mapping[str, str]]:
+    """A word for mount(8), or what mount.cifs has from the environment: there no other process sees a password."""
+    path = Path(run.settings["CIFS_CREDENTIALS"])
+    if OWN_LOGIN.search(options):
+        return "", {}
+    if path != Path() and ("verify" not in run.phases or os.path.lexists(path)):
+        check_credentials(path)
+        return f"credentials={path}", {}
+    if not questions.is_interactive(run):
+        raise Refused(
+            f"{url} needs a user and a password",
+            "set CIFS_CREDENTIALS to a file with username= and password=, or use a terminal; rescue media do not have"
+            " that file, so put it there before a recovery with -n",
+        )
+    return "", _asked(run, url)
+
+
+def _asked(run: Run, url: Url) -> Mapping[str, str]:
+    """Ask for user and password, once in a run."""
+    if str(url) not in run.passphrases:
+        quits = f"stopped before {url} was mounted, as requested"
+        user = url.user or questions.ask(run, f"User of {url} (DOMAIN\\user for one of a domain): ", quits=quits)
+        secret = questions.ask_secret(run, f"Password of {user}: ")
+        run.report.mask(secret)
+        run.passphrases[str(url)] = f"{user}\n{secret}"
+    user, _, secret = run.passphrases[str(url)].partition("\n")
+    return {"USER": user, "PASSWD": secret}
+
+
+def check_credentials(path: Path) -> None:
+    """Raise `ConfigurationError` unless a file of credentials is there, and nobody but root can read or change it."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read CIFS_CREDENTIALS {path}: {error.strerror}", "create it") from error
+    if found.st_uid != 0 or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ConfigurationError(
+            f"CIFS_CREDENTIALS {path} can be read by others", f"chmod 600 {path}; chown root {path}"
+        )
+    if problem := changeable(path):
+        raise ConfigurationError(
+            f"CIFS_CREDENTIALS {path} is not controlled by root alone: {problem}",
+            "chown root and chmod go-w the named path",
+        )
