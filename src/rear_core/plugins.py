@@ -42,6 +42,7 @@ RELEASES = {1: "0.1"}
 # package is ever advised: whoever likes can publish one of any name.
 PACKAGES = {
     "rear-backup-cdrom": "cdrom",
+    "rear-backup-external": "external",
     "rear-backup-nfs": "nfs netfs",
     "rear-backup-nsr": "nsr",
     "rear-backup-request": "requestrestore",
