@@ -206,6 +206,14 @@ def test_without_a_backup_it_says_how_to_make_one(run: Run, make_image: MakeImag
     assert "rear mkbackup" in caught.value.hint
 
 
+@pytest.mark.parametrize("method", ["EXTERNAL", "REQUESTRESTORE"])
+def test_a_method_whose_backups_lie_elsewhere_is_refused(run: Run, make_image: MakeImage, method: str) -> None:
+    make_image(conf=f"BACKUP={method}\n")
+    with pytest.raises(Refused, match=f"BACKUP={method} to a virtual machine, which has no network") as caught:
+        command.prepare(run, None, WISHES)
+    assert "spare machine" in caught.value.hint
+
+
 def test_a_damaged_manifest_is_refused(run: Run, make_image: MakeImage, make_backup: MakeImage) -> None:
     folder = make_backup()
     (path,) = folder.rglob("manifest.json")

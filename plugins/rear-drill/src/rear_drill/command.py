@@ -124,7 +124,7 @@ def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
     method = told.settings["BACKUP"]
     if method.upper() not in METHODS:
         raise Refused(
-            f"rear cannot pass backups of BACKUP={method} to a virtual machine",
+            f"rear cannot pass backups of BACKUP={method} to a virtual machine, which has no network",
             "rehearse with the rescue image on a spare machine that reaches the backup",
         )
     with opened(told, url_of(told), f"{told.settings.get('BACKUP_OPTIONS')},ro") as directory:
