@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rear_backup_external import rear_settings
+from rear_core.testing.harness import Harness, Supply, subjects
 
 pytestmark = pytest.mark.timeout(120)
 root = pytest.mark.root
@@ -129,6 +130,17 @@ def test_without_a_list_the_date_is_passed_on(saved: Machine) -> None:
     assert "'yesterday' is not a date" in saved.rear("checkbackup", "--backup", "yesterday", status=2)
     saved.recover()
     assert saved.restored() == "first"
+
+
+@root
+def test_what_the_check_says_names_the_newest_backup(machine: Machine) -> None:
+    settings = "".join(f"EXTERNAL_{word.upper()}=( {machine.folder}/acme-{word} )\n" for word in ("check", "restore"))
+    machine.program("check", "echo reading; echo of monday")
+    (subject,) = subjects("rear-backup-external")
+    harness = Harness(subject, Supply(settings), machine.folder)
+    harness.go("analyse_dr")
+    backup = harness.go("verify").run.backup
+    assert backup and backup.name == "the newest backup: of monday"
 
 
 @root

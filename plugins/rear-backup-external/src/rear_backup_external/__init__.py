@@ -25,7 +25,7 @@ from .commands import (
 
 REAR_API = 1
 
-# The name of the backup where none was chosen and none is listed: the command then takes the newest.
+# How the name of a backup begins where none was chosen and none is listed: the command then takes the newest.
 NEWEST = "the newest backup"
 DATED = "2026-11-22T183000Z"
 
@@ -205,10 +205,11 @@ def check_backup(run: Run) -> None:
     check_programs(run, (LIST, CHECK, RESTORE), Refused, "create the rescue media again")
     wanted = external.recorded(run)
     date, paths = chosen(run), write_list(run, "paths", [system.path for system in wanted])
-    said = [line for line in ask(run, command(run, CHECK, date=date, paths=paths)) if line.strip()]
-    name = f"the backup {date}" if date else NEWEST
-    run.report.say(f"{CHECK} accepts {name}" + (f": {said[-1].strip()}" if said else ""))
-    run.backup = external.Found(date or NEWEST, tuple(wanted))
+    said = [line.strip() for line in ask(run, command(run, CHECK, date=date, paths=paths)) if line.strip()]
+    told = f": {said[-1]}" if said else ""
+    run.report.say(f"{CHECK} accepts {f'the backup {date}' if date else NEWEST}{told}")
+    # A recovery goes on with the storage of an earlier one only if the name is the same: what is newest may differ.
+    run.backup = external.Found(date or f"{NEWEST}{told}", tuple(wanted))
 
 
 def restore_files(run: Run) -> None:
@@ -216,7 +217,7 @@ def restore_files(run: Run) -> None:
     from rear_core.archive import external
 
     with external.restoring(run) as (client, found):
-        date = "" if found.name == NEWEST else found.name
+        date = "" if found.name.startswith(NEWEST) else found.name
         paths = write_list(run, "paths", [system.path for system in found.file_systems])
         warning = work(run, client, command(run, RESTORE, target=str(run.target), date=date, paths=paths))
         if warning:
