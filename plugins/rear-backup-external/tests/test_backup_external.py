@@ -280,3 +280,34 @@ def test_settings_are_checked(name: str, words: list[str], problem: str) -> None
     assert check
     said = check(words)
     assert problem in said if problem else not said
+
+
+@root
+def test_backups_are_listed_as_the_command_prints_them(saved: Machine) -> None:
+    (date,) = (path.name for path in saved.kept.iterdir())
+    said = saved.rear("backup", "list")
+    assert said.splitlines()[-1].split() == [
+        date,
+        "-",
+        "-",
+        "-",
+        "never",
+        str((saved.kept / date).stat().st_size),
+        "bytes",
+    ]
+    saved.configure(listed=False)
+    assert "cannot list its backups" in saved.rear("backup", "list", status=3)
+
+
+@root
+def test_single_files_come_back_where_the_command_takes_a_list(saved: Machine) -> None:
+    words = ("backup", "restore", "--to", f"{saved.demo}", f"{saved.file}", f"{saved.data}/none")
+    assert "cannot restore single files" in saved.rear(*words, status=3)
+    saved.program("some", 'cd "$KEPT"; sed s,^/,, "$3" | tar --extract --file="$2" --directory="$1" --files-from=-\n')
+    saved.configure(
+        f"EXTERNAL_RESTORE=( {saved.folder}/acme-some {{target}} {{date}} {{paths}} )\nEXTERNAL_WARN_STATUS=( 2 )\n"
+    )
+    said = saved.rear(*words, status=1)
+    assert f"1 files were not restored, the first is {saved.data}/none" in said
+    assert saved.restored() == "first"
+    assert not Path(f"{saved.demo}{saved.data}/two").exists()

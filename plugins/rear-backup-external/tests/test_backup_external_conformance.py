@@ -27,13 +27,15 @@ mv "$FOLDER/part" "$FOLDER/$name"
 """,
     "acme-list": 'cd "$FOLDER"; for name in *Z; do [ ! -e "$name" ] || echo "$name of the test"; done\n',
     "acme-check": 'tar --list --file="$FOLDER/$1" | wc --lines\n',
-    "acme-restore": 'exec tar --extract --file="$FOLDER/$1" --xattrs --xattrs-include="*" --directory="$2"\n',
+    "acme-restore": """\
+sed 's,^/,,' "$3" | tar --extract --file="$FOLDER/$1" --xattrs --xattrs-include='*' --directory="$2" --files-from=-
+""",
 }
 SETTINGS = """\
 EXTERNAL_SAVE=( acme-save {paths} )
 EXTERNAL_LIST=( acme-list )
 EXTERNAL_CHECK=( acme-check {date} )
-EXTERNAL_RESTORE=( acme-restore {date} {target} )
+EXTERNAL_RESTORE=( acme-restore {date} {target} {paths} )
 """
 
 

@@ -230,7 +230,7 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ISO_DIR=output", "ISO_PREFIX=a/b", "ISO_VOLID=" + "x" * 33, "OUTPUT_URL=cifs://server/share"]
+    "line", ["ISO_DIR=output", "ISO_PREFIX=a/b", "ISO_VOLID=" + "x" * 33, "OUTPUT_URL=smb://server/share"]
 )
 def test_bad_settings_are_errors_of_the_configuration(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigurationError, match=line.partition("=")[0]):

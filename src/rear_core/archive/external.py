@@ -271,6 +271,23 @@ def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
     compare(run, found, _shares(run, found, before))
 
 
+@contextmanager
+def fetching(run: Run) -> Iterator[tuple[Client, Found]]:
+    """The client while it restores `run.options.paths`; each that did not come fails the run at its end."""
+    found = run.backup
+    if not isinstance(found, Found):
+        raise RearError("no backup was checked, so rear restores none", "the plugin must prove it in the phase verify")
+    run.target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    position = _used([run.target])
+    progress = Progress(run.report, "Restoring", 0, events=run.options.json_progress)
+    yield Client(run, progress, lambda: max(_used([run.target]) - position, 0)), found
+    progress.end()
+    missing = [path for path in run.options.paths if not os.path.lexists(_below(run, path))]
+    if missing:
+        run.lack(f"{len(missing)} files were not restored, the first is {missing[0]}")
+    run.report.say(f"Restored {len(run.options.paths) - len(missing)} files or folders to {run.target}")
+
+
 def _below(run: Run, path: str) -> Path:
     return run.target / path.lstrip("/")
 

@@ -28,6 +28,7 @@ REAR_API = 1
 # How the name of a backup begins where none was chosen and none is listed: the command then takes the newest.
 NEWEST = "the newest backup"
 DATED = "2026-11-22T183000Z"
+PATHS = "{paths}"
 
 
 def _statuses(words: Sequence[str]) -> str:
@@ -96,6 +97,19 @@ def rear_verify() -> Iterable[Step]:
 @hookimpl
 def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files with your command", restore_files)
+
+
+@hookimpl
+def rear_list(run: Run) -> Iterable[Step]:
+    if run.settings[LIST]:
+        yield Step(50, "List the backups with your command", list_backups)
+
+
+@hookimpl
+def rear_fetch(run: Run) -> Iterable[Step]:
+    # Others restore all that there is.
+    if any(PATHS in word for word in run.settings[RESTORE]):
+        yield Step(50, "Restore the chosen files with your command", restore_chosen)
 
 
 def check_commands(run: Run) -> None:
@@ -217,8 +231,30 @@ def restore_files(run: Run) -> None:
     from rear_core.archive import external
 
     with external.restoring(run) as (client, found):
-        date = "" if found.name.startswith(NEWEST) else found.name
         paths = write_list(run, "paths", [system.path for system in found.file_systems])
-        warning = work(run, client, command(run, RESTORE, target=str(run.target), date=date, paths=paths))
+        warning = work(run, client, command(run, RESTORE, target=str(run.target), date=_date(found.name), paths=paths))
         if warning:
             run.lack(warning)
+
+
+def list_backups(run: Run) -> None:
+    """What EXTERNAL_LIST prints."""
+    from rear_core.archive.kept import Kept
+
+    run.kept += [Kept(date, state=text or "listed") for date, text in listed(run)]
+
+
+def restore_chosen(run: Run) -> None:
+    """Restore the paths of the command line, in the place of all."""
+    from rear_core.archive import external
+
+    with external.fetching(run) as (client, found):
+        paths = write_list(run, "paths", run.options.paths)
+        warning = work(run, client, command(run, RESTORE, target=str(run.target), date=_date(found.name), paths=paths))
+        if warning:
+            run.lack(warning)
+
+
+def _date(name: str) -> str:
+    """The date of the backup that verify has found, "" for the newest one of which nobody knows it."""
+    return "" if name.startswith(NEWEST) else name
