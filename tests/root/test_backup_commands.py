@@ -223,12 +223,11 @@ def test_what_is_named_by_a_link_is_not_saved_without_what_is_behind_it(
     assert rear("mkbackuponly", conf=f"BACKUP_PROG_INCLUDE=( {top} {tree} )\n").returncode == 0
 
 
-@pytest.mark.parametrize("setting", ["BACKUP_URL=file://{0}\n", "CACHE_DIR={0}\n"])
-def test_a_folder_of_which_all_is_left_out_is_no_success(rear: Rear, tmp_path: Path, setting: str) -> None:
+def test_a_folder_of_which_all_is_left_out_is_no_success(rear: Rear, tmp_path: Path) -> None:
     folder = tmp_path / "both"
     folder.mkdir()
     (folder / "file").write_text("text")
-    ended = rear("mkbackuponly", conf=f"{setting.format(folder)}BACKUP_PROG_INCLUDE=( {tmp_path}/data {folder} )\n")
+    ended = rear("mkbackuponly", conf=f"BACKUP_URL=file://{folder}\nBACKUP_PROG_INCLUDE=( {tmp_path}/data {folder} )\n")
     assert ended.returncode == 1, ended.stderr
     assert f"nothing in {folder} can be saved: rear leaves out {folder}/*" in ended.stderr
     assert not list(tmp_path.glob("*/web1/*"))
