@@ -11,7 +11,7 @@ import pytest
 from lab import debian, small
 from lab.small import PLAIN
 
-pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.uml, pytest.mark.long, pytest.mark.timeout(900)]
 
 PAGE = (debian.CHECKOUT / "docs/how-to/external.md").read_text()
 SCRIPT, SETTINGS = (
