@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 # Names as files have them: a pattern that leaves out all of these leaves nothing of a folder that anybody would miss.
@@ -38,12 +38,16 @@ def emptying(folder: str, patterns: Iterable[str]) -> str:
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     """What matches the beginning of a path that ends where a name does."""
+    return re.compile("".join(words(pattern)) + r"(?:/.*)?\Z", re.DOTALL)
+
+
+def words(pattern: str) -> Iterator[str]:
+    """A regular expression for each character, wildcard and bracket of a pattern, with `re.DOTALL`."""
     # A pattern that ends with a slash would match nothing, so tar is given it without.
-    rest, words = pattern.rstrip("/"), list[str]()
+    rest = pattern.rstrip("/")
     while rest:
         word, rest = _word(rest)
-        words.append(word)
-    return re.compile("".join(words) + r"(?:/.*)?\Z", re.DOTALL)
+        yield word
 
 
 def _word(pattern: str) -> tuple[str, str]:

@@ -36,7 +36,7 @@ def test_a_file_system_of_which_most_is_gone_is_told_beside_one_that_is_whole(
             (here[path] / part).mkdir()
             for name in range(50):
                 (here[path] / part / f"{name}").touch()
-        described = external._described(str(here[path]), usage(here[path]).bytes, {str(here[path])})
+        described = external._described(str(here[path]), {str(here[path]): usage(here[path]).bytes}, [])
         systems.append(replace(described, path=path, names=("0",)))
         undo.enter_context(mounted(run.target / path.strip("/"), *TMPFS))
     for essential in ("etc/passwd", "usr/bin"):

@@ -90,6 +90,11 @@ def select(run: Run, repository: Repository) -> coverage.Selection:
 
 def selected(run: Run, repository: Repository) -> coverage.Selection:
     """What will be saved, by the layout and the settings."""
+    return selected_beside(run, repository.folder, _home(repository))
+
+
+def selected_beside(run: Run, folder: Path | None, home: Path | None = None) -> coverage.Selection:
+    """Likewise, where backups are kept in this folder, and are really in `home`; None for other places."""
     from ..rescue.initramfs import cached_files
     from ..storage.at_stake import at_stake
     from ..storage.fate import Exclusions
@@ -109,8 +114,8 @@ def selected(run: Run, repository: Repository) -> coverage.Selection:
     if run.report.log_path:
         private[run.report.log_path] = "the log of this run"
     wishes = coverage.Wishes(
-        repository.folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"],
-        Exclusions.of(settings), private, _home(repository),
+        folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"], Exclusions.of(settings), private,
+        home,
     )  # fmt: skip
     kept = dict.fromkeys(wishes.kept, "the backups themselves")
     seen_elsewhere = {

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from .. import durable, own_files
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
+from ..patterns import leaving_out
 from .dates import FORMAT, digits
 from .kept import Kept
 from .progress import Progress, size
@@ -29,6 +30,7 @@ from .shares import Share, Usage, usage, weigh
 
 if TYPE_CHECKING:
     from ..run import Run
+    from .coverage import Selection
 
 NAME = "files.json"
 VERSION = 1
@@ -137,35 +139,44 @@ class _Reader:
                 self._run.report.log(f"  {line}")
 
 
-def record(run: Run) -> None:
-    """Write recovery/files.json: the file systems that a backup must have, as they follow from the layout."""
-    from ..storage.fate import Exclusions
-    from ..storage.mount import wake
-    from ..storage.survey import read_mounts
-    from . import coverage, sizes
+def record(run: Run, selection: Selection | None = None) -> None:
+    """Write recovery/files.json: the file systems that a backup must have, as they follow from the layout.
+
+    A client that leaves out what rear's settings say gives the `selection` that it saves by.
+    """
     from .backup import tell_covered
 
-    assert run.layout is not None
-    wake(run.sh, run.report.warn)
-    settings, mounts = run.settings, read_mounts(run.sh)
-    # What is left out of a file system is decided by the client's own rules.
-    wishes = coverage.Wishes(None, settings["BACKUP_PROG_INCLUDE"], (), Exclusions.of(settings))
-    selection = coverage.select(run.layout, mounts, wishes, sizes.bytes_used, sizes.bytes_below)
+    selection = selection or _whole(run)
     tell_covered(run, selection)
     used = {entry.name: entry.bytes for entry in selection.covered}
-    mounted = {mount.target for mount in mounts}
+    patterns = [part.pattern for part in selection.parts]
     paths = [start[1:] or "/" for start in selection.starts]
-    found = [asdict(_described(path, used.get(path, 0), mounted)) for path in paths]
+    found = [asdict(_described(path, used, patterns)) for path in paths]
     text = json.dumps({"version": VERSION, "file_systems": found}, indent=2)
     durable.write(run.recovery_dir / NAME, f"{text}\n")
 
 
-def _described(path: str, used: int, mounted: set[str]) -> FileSystem:
+def _whole(run: Run) -> Selection:
+    """What a client saves by rules of its own: they decide what is left out of a file system."""
+    from ..storage.fate import Exclusions
+    from ..storage.mount import wake
+    from ..storage.survey import read_mounts
+    from . import coverage, sizes
+
+    assert run.layout is not None
+    wake(run.sh, run.report.warn)
+    wishes = coverage.Wishes(None, run.settings["BACKUP_PROG_INCLUDE"], (), Exclusions.of(run.settings))
+    return coverage.select(run.layout, read_mounts(run.sh), wishes, sizes.bytes_used, sizes.bytes_below)
+
+
+def _described(path: str, used: Mapping[str, int], left_out: Sequence[str]) -> FileSystem:
+    """A path with what is at its top, but for other mounts: `used` has the bytes of each."""
     top = os.stat(path)
     names = sorted(os.listdir(path)) if stat.S_ISDIR(top.st_mode) else []
-    own = [name for name in names if name != "lost+found" and f"{path.rstrip('/')}/{name}" not in mounted]
-    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if path in mounted else 0
-    return FileSystem(path, used, tuple(own[:NAMES]), mode, top.st_uid, top.st_gid, count)
+    paths = {name: f"{path.rstrip('/')}/{name}" for name in names if name != "lost+found"}
+    own = [name for name, place in paths.items() if place not in used and not leaving_out(place, left_out)]
+    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if path in used else 0
+    return FileSystem(path, used.get(path, 0), tuple(own[:NAMES]), mode, top.st_uid, top.st_gid, count)
 
 
 def recorded(run: Run, only: Sequence[str] = ()) -> list[FileSystem]:
@@ -254,8 +265,12 @@ def saving(run: Run) -> Iterator[Client]:
 
 
 @contextmanager
-def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
-    """The client while it restores what was proven; at the end all is compared with what was recorded."""
+def restoring(run: Run, total: int = 0) -> Iterator[tuple[Client, Found]]:
+    """The client while it restores what was proven; at the end all is compared with what was recorded.
+
+    A client that says itself which files it could not restore gives the `total` of bytes of its backup, which may well
+    be other than what was recorded.
+    """
     found = run.backup
     if not isinstance(found, Found):
         raise RearError("no backup was checked, so rear restores none", "the plugin must prove it in the phase verify")
@@ -263,12 +278,13 @@ def restoring(run: Run) -> Iterator[tuple[Client, Found]]:
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
     start, before = _used(places), {place.stat().st_dev: usage(place) for place in places}
-    total = sum(file_system.bytes for file_system in found.file_systems)
-    progress = Progress(run.report, "Restoring", total, events=run.options.json_progress)
+    recorded = sum(file_system.bytes for file_system in found.file_systems)
+    progress = Progress(run.report, "Restoring", total or recorded, events=run.options.json_progress)
     yield Client(run, progress, lambda: max(_used(places) - start, 0)), found
     progress.end()
     os.sync()
-    compare(run, found, _shares(run, found, before))
+    shares = _shares(run, found, before)
+    compare(run, found, shares, weighed=not total)
 
 
 @contextmanager
@@ -315,11 +331,11 @@ def _shares(run: Run, found: Found, before: Mapping[int, Usage]) -> list[Share]:
     return shares
 
 
-def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
+def compare(run: Run, found: Found, shares: Sequence[Share], *, weighed: bool = True) -> None:
     """Compare what is below the target with what was recorded; `RearError` when a file system did not come back.
 
     Names, bytes and files may have changed between the recording and the backup: a few are warnings. Where much less
-    came of a file system, the run fails at its end.
+    came of a file system, the run fails at its end, if shares are `weighed`.
     """
     empty, lost = absent(run, found.file_systems)
     for file_system in found.file_systems:
@@ -341,7 +357,7 @@ def compare(run: Run, found: Found, shares: Sequence[Share]) -> None:
         # Others write to the file system of that folder, too.
         run.report.say(f"Restored {len(found.file_systems)} file systems to {run.target}")
         return
-    for share in shares:
+    for share in shares if weighed else ():
         weigh(run, share)
     came = sum(share.came.bytes for share in shares)
     run.report.say(f"Restored {size(came)} to {len(found.file_systems)} file systems")

@@ -67,7 +67,7 @@ def examine(run: Run, repository: Repository) -> tuple[Backup, str]:
     check_owner(run, name, found)
     compare_layouts(run, found)
     check_saved(run, found)
-    check_room(run, found)
+    check_room(run, found.bytes)
     check_report(run, repository, name, found)
     proven = read_archive(run, repository, name, found)
     return Backup(name, found, keys), f"{proven} and {'authentic' if authentic else 'unchanged'}"
@@ -215,11 +215,11 @@ def check_report(run: Run, repository: Repository, name: str, found: manifest.Ma
         run.report.warn(f"the report of what was saved, {COVERAGE}, is missing or was changed")
 
 
-def check_room(run: Run, found: manifest.Manifest) -> None:
-    """Refuse when the files cannot fit: into the one folder of a demonstration, or all file systems together."""
-    if run.plan and 0 < run.plan.room < found.bytes:
+def check_room(run: Run, needed: int) -> None:
+    """Refuse when so many bytes cannot fit: into the one folder of a demonstration, or all file systems together."""
+    if run.plan and 0 < run.plan.room < needed:
         raise Refused(
-            f"the backup has {size(found.bytes)}, the file systems on the chosen disks {size(run.plan.room)} together",
+            f"the backup has {size(needed)}, the file systems on the chosen disks {size(run.plan.room)} together",
             "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE",
         )
     if not run.demo or "restore" not in run.phases:
@@ -227,8 +227,8 @@ def check_room(run: Run, found: manifest.Manifest) -> None:
     place = next(path for path in (run.target, *run.target.parents) if path.exists())
     status = os.statvfs(place)
     free = status.f_bavail * status.f_frsize
-    if free < found.bytes:
-        raise Refused(f"{place} has {size(free)} free, but the backup needs {size(found.bytes)}", "choose a larger one")
+    if free < needed:
+        raise Refused(f"{place} has {size(free)} free, but the backup needs {size(needed)}", "choose a larger one")
 
 
 def read_archive(run: Run, repository: Repository, name: str, found: manifest.Manifest) -> str:
