@@ -46,6 +46,7 @@ PACKAGES = {
     "rear-backup-nfs": "nfs netfs",
     "rear-backup-nsr": "nsr",
     "rear-backup-request": "requestrestore",
+    "rear-backup-restic": "restic",
     "rear-backup-tape": "tape",
     "rear-backup-tsm": "tsm",
     "rear-output-iso": "iso cdrom",

@@ -118,7 +118,7 @@ def test_no_package_is_named_that_is_none_of_this_project(install: Install, name
     with pytest.raises(PluginError, match=f"there is no BACKUP={name}") as caught:
         Plugins([]).select(found, "backup", [name], "BACKUP")
     assert "pip" not in caught.value.hint and "rear-" not in caught.value.hint
-    assert "known are: ACME, CDROM, EXTERNAL, NETFS, NFS, NSR, REQUESTRESTORE, TAPE, TSM" in caught.value.hint
+    assert "known are: ACME, CDROM, EXTERNAL, NETFS, NFS, NSR, REQUESTRESTORE, RESTIC, TAPE, TSM" in caught.value.hint
     assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "known are: ")
 
 

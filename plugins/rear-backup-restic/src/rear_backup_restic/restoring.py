@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proves that a snapshot can be restored, and restores it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from threading import Event, Thread
+
+from rear_core import ProgramFailed, RearError, Run
+from rear_core.archive import external
+from rear_core.archive.external import Client, Ended
+from rear_core.archive.restore import agree, check_room
+from rear_core.archive.watch import ASIDE
+from rear_core.errors import Interrupted, understood
+
+from . import snapshot
+from .repository import LOCKED, LONG, READ_ONLY, Locked, Repository, failure, opened, unlocked, version
+
+# What restic says of each file that it cannot restore, and at its end.
+FAILED = "ignoring error for "
+FULL = "no space left on device"
+ENDED = "^Fatal: |^Is there a repository|create lock|already locked"
+NOTABLE = f"^{FAILED}|{ENDED}|{FULL}"
+# Seconds between two looks at how much came.
+INTERVAL = 0.5
+
+
+def check(run: Run) -> None:
+    """Set `run.backup` to a snapshot of which all is there; `Refused` otherwise."""
+    repository = unlocked(run, run.undo.enter_context(opened(run)))
+    found = repository.snapshots()
+    chosen = snapshot.choose(run, found, str(repository))
+    others = [each.name for each in snapshot.own(run, found) if each != chosen]
+    choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
+    run.report.say(f"Backup: {chosen.name}, snapshot {chosen.id[:8]} of {chosen.host}{choice}")
+    external.prove(run, external.recorded(run), dict.fromkeys(chosen.paths, chosen.name))
+    assert isinstance(run.backup, external.Found)
+    total = restore_size(repository, chosen.id)
+    check_room(run, needed(run, total))
+    _check_data(run, repository)
+    run.backup = snapshot.Chosen(
+        chosen.name, run.backup.file_systems, chosen.moment, chosen.id, total, repository.address,
+        repository.environment,
+    )  # fmt: skip
+
+
+def restore_size(repository: Repository, id: str) -> int:
+    """How many bytes all files of a snapshot have; restic reads all its folders for that."""
+    text = repository.ask("stats", "--json", "--mode", "restore-size", *READ_ONLY, id, timeout=LONG)
+    with understood("restic stats"):
+        return int(json.loads(text)["total_size"])
+
+
+def needed(run: Run, total: int) -> int:
+    """How much room these bytes take: a restic that knows no holes fills them, and needs more than there was."""
+    used = sum(system.bytes for system in external.recorded(run))
+    return min(total, used) if used and knows_holes(run) else total
+
+
+def knows_holes(run: Run) -> bool:
+    """Whether this restic restores sparse files as such."""
+    return version(run) >= (0, 15)
+
+
+def _check_data(run: Run, repository: Repository) -> None:
+    """Have restic check the repository, with all its data if BACKUP_CHECK says so; damage is asked about or refused."""
+    whole = run.settings["BACKUP_CHECK"] == "all"
+    what = "complete, all its data was read" if whole else "complete: folders, index and size of all data"
+    try:
+        repository.ask("check", *READ_ONLY, *(["--read-data"] if whole else []), timeout=LONG)
+    except Interrupted:
+        raise
+    except RearError as error:
+        agree(
+            run,
+            f"restic finds {repository} damaged: {error.message}; this or another machine's files may be lost",
+            "choose another repository, or see `restic check`; on a terminal rear asks whether to restore it anyway",
+            "Restore from it anyway",
+        )
+        return
+    run.report.say(f"The repository is {what}")
+
+
+def restore(run: Run, include: Sequence[str] = ()) -> None:
+    """Restore the chosen snapshot below the target, or of it what is in `include`; files that fail are a lack."""
+    chosen = run.backup
+    if not isinstance(chosen, snapshot.Chosen):
+        raise RearError("no backup was checked, so rear restores none", "the plugin must prove it in the phase verify")
+    repository = Repository(run, chosen.address, chosen.address, chosen.environment)
+    wanted = [f"--include={path}" for path in include]
+    with (
+        external.restoring(run, chosen.bytes) as (client, _),
+        ticking(client, run.settings["BACKUP_STALL_MINUTES"]) as shown,
+    ):
+        restore_snapshot(run, repository, shown, chosen.id, wanted)
+
+
+def restore_snapshot(run: Run, repository: Repository, client: Client, id: str, wanted: Sequence[str] = ()) -> None:
+    """Have the client restore; with a lock where it gets one, as another machine could prune meanwhile."""
+    holes = ["--sparse"] if knows_holes(run) else []
+    argv = repository.argv("restore", *wanted, "--no-cache", *holes, "--target", os.fspath(run.target), id)
+    # A folder is mounted so that nothing can be written there.
+    lock = ["--no-lock"] if repository.address.startswith("/") else []
+    ended = client(*argv, *lock, ok=(0, 1, LOCKED), notable=NOTABLE, env=repository.environment)
+    error = _error(repository, ended)
+    if isinstance(error, Locked):
+        run.report.warn(f"restoring without a lock: see that nobody prunes the repository now; {error.message}")
+        ended = client(*argv, "--no-lock", ok=(0, 1), notable=NOTABLE, env=repository.environment)
+        error = _error(repository, ended)
+    # Of one file it may say more than one thing.
+    said = [line[len(FAILED) :] for line in ended.notable if line.startswith(FAILED)]
+    failed = list({line.partition(": ")[0]: line for line in reversed(said)}.values())[::-1]
+    if any(FULL in line for line in ended.notable):
+        raise RearError(
+            f"cannot restore the files to {run.target}: {FULL}",
+            "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE",
+        )
+    if failed:
+        run.lack(f"{len(failed)} files were not restored as they were: {external.few(failed)}; the log has all")
+    elif error:
+        raise error
+
+
+def _error(repository: Repository, ended: Ended) -> RearError | None:
+    """What ended restic, None where nothing did."""
+    said = "\n".join(line for line in ended.notable if re.search(ENDED, line))
+    return failure(repository, ProgramFailed(["restic"], ended.status, said)) if ended.status else None
+
+
+@contextmanager
+def ticking(client: Client, minutes: float) -> Iterator[Client]:
+    """The client while its progress is shown, of which restic itself tells nothing; `RearError` where nothing comes for
+    so many minutes, 0 for ever: of a repository that is gone it tries to read each file for a minute."""
+    pids: list[int] = []
+    ended, hung = Event(), Event()
+
+    def look() -> None:
+        before, since = client.done(), time.monotonic()
+        while not ended.wait(INTERVAL):
+            done = client.done()
+            client.progress.at(done)
+            if done != before:
+                before, since = done, time.monotonic()
+            elif 0 < 60 * minutes < time.monotonic() - since:
+                hung.set()
+                for pid in pids:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+
+    looking = Thread(target=look, name=ASIDE, daemon=True)
+    looking.start()
+    try:
+        yield replace(client, started=pids.extend)
+    except RearError as error:
+        if hung.is_set():
+            raise RearError(
+                f"no file came for {minutes:g} minutes: the repository hangs or is gone",
+                "check its server or disk, then run it again; the log has what restic said",
+            ) from error
+        raise
+    finally:
+        ended.set()
+        looking.join()

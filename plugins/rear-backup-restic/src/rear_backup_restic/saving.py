@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes a snapshot of the selected files, proves that it is there, and forgets old ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rear_core import ProgramFailed, RearError, Run
+from rear_core.archive import external
+from rear_core.archive.backup import selected_beside, tell
+from rear_core.archive.progress import Progress, size
+from rear_core.archive.repository import hostname
+from rear_core.errors import Interrupted
+
+from . import excludes, snapshot
+from .repository import LONG, Repository, cache, failure
+
+# Some files could not be read; the snapshot has the others.
+INCOMPLETE = 3
+# A disk that fails could make millions.
+MOST_ERRORS = 1000
+
+
+class Messages:
+    """What `restic backup --json` tells while it runs: status on standard output, errors on the other one.
+
+    >>> line
+    '{"message_type":"status","percent_done":0.5,"total_bytes":2097152,"bytes_done":1048576}'
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.summary: Mapping[str, Any] = {}
+        self.errors: list[str] = []
+        self.count = 0
+        self._rest = b""
+
+    def take(self, block: memoryview) -> None:
+        """Read a block of standard output."""
+        *lines, self._rest = (self._rest + bytes(block)).split(b"\n")
+        for line in lines:
+            told = _told(line.decode(errors="surrogateescape"))
+            if told.get("message_type") == "status":
+                self.progress.total = int(told.get("total_bytes", 0))
+                self.progress.at(int(told.get("bytes_done", 0)))
+            elif told.get("message_type") == "summary":
+                self.summary = told
+
+    def keep(self, line: str) -> bool:
+        """Note a line of standard error; whether it belongs in the log."""
+        told = _told(line)
+        if told.get("message_type") != "error":
+            return True
+        self.count += 1
+        if self.count <= MOST_ERRORS:
+            self.errors.append(f"{told.get('item', '')}: {_reason(told.get('error'))}")
+        return self.count <= MOST_ERRORS
+
+
+def _told(line: str) -> Mapping[str, Any]:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _reason(error: object) -> str:
+    """Why a file failed: restic 0.14 has the number of the error, later ones a message."""
+    found = error if isinstance(error, dict) else {}
+    number = found.get("Err")
+    return str(found.get("message") or (os.strerror(number) if isinstance(number, int) else "see the log"))
+
+
+def save(run: Run, repository: Repository) -> None:
+    """Make a snapshot of all that a recovery needs; `RearError` unless it is there and the repository is whole."""
+    if "removed" in (said := repository.ask("unlock")):
+        run.report.log(said.strip())
+    selection = selected_beside(run, repository.folder)
+    tell(run, selection)
+    made = _back_up(run, repository, excludes.of_selection(selection))
+    _prove(run, repository, str(made.get("snapshot_id", "")))
+    _check(run, repository)
+    added = size(int(made.get("data_added", 0)))
+    run.report.say(
+        f"Saved {made.get('total_files_processed', 0)} files, {size(int(made.get('total_bytes_processed', 0)))}, as"
+        f" snapshot {made['snapshot_id'][:8]} in {repository} ({added} new)"
+    )
+    _prune(run, repository)
+
+
+def _back_up(run: Run, repository: Repository, left_out: Sequence[str]) -> Mapping[str, Any]:
+    """Have restic save; what it says at its end. Files that it could not read are a warning."""
+    messages = Messages(Progress(run.report, "Saving", 0, events=run.options.json_progress))
+    argv = repository.argv(
+        "backup", "--json", "--one-file-system", "--host", hostname(run), "--tag", ",".join(snapshot.tags(run)),
+        *cache(run), *repository.waiting(), *(f"--exclude={pattern}" for pattern in left_out), "--",
+        *(system.path for system in external.recorded(run)),
+    )  # fmt: skip
+    try:
+        run.sh.pipe(
+            argv, take=messages.take, keep={"restic": messages.keep}, ok={"restic": (0, INCOMPLETE)},
+            env=repository.environment,
+        )  # fmt: skip
+    except ProgramFailed as error:
+        raise failure(repository, error) from error
+    messages.progress.end()
+    if messages.count:
+        run.report.warn(
+            f"{messages.count} files are not saved, because restic could not read them:"
+            f" {external.few(messages.errors)}; the log has all"
+        )
+    return messages.summary
+
+
+def _prove(run: Run, repository: Repository, made: str) -> None:
+    """Raise `RearError` unless the new snapshot is listed with all paths: restic skips one that is not there."""
+    found = next((each for each in repository.snapshots() if made and each.id.startswith(made)), None)
+    if found is None:
+        raise RearError(f"the new snapshot is not in {repository}", "do not trust its disk or server; see the log")
+    wanted = [system.path for system in external.recorded(run)]
+    if absent := [path for path in wanted if path not in found.paths]:
+        raise RearError(
+            f"the new snapshot {made[:8]} has nothing of {' '.join(absent)}", "see the log, and run it again"
+        )
+
+
+def _check(run: Run, repository: Repository) -> None:
+    """Raise `RearError` when restic finds the repository damaged, before an old snapshot goes."""
+    try:
+        repository.ask("check", "--no-lock", "--with-cache", *cache(run), timeout=LONG)
+    except Interrupted:
+        raise
+    except RearError as error:
+        advice = "rear removed no old snapshot; repair the repository as restic's manual says"
+        raise RearError(f"{repository} is damaged: {error.message}", advice) from error
+
+
+def policy(run: Run) -> list[str]:
+    """The options that say which snapshots stay."""
+    words = list(run.settings["RESTIC_KEEP"]) or ["last", str(run.settings["BACKUP_KEEP"])]
+    pairs = zip(words[::2], words[1::2])
+    return [option for kind, number in pairs for option in (f"--keep-{kind}", number)]
+
+
+def _prune(run: Run, repository: Repository) -> None:
+    """Forget old snapshots of this machine alone; that this failed harms no backup."""
+    chosen = ["--host", hostname(run), "--tag", ",".join(snapshot.tags(run)), "--group-by", "host"]
+    try:
+        repository.ask("forget", *chosen, *policy(run), "--prune", *cache(run), *repository.waiting(), timeout=LONG)
+    except Interrupted:
+        raise
+    except RearError as error:
+        run.report.warn(f"old snapshots were not removed and take up room: {error.message}")
+
+
+def forget(run: Run, repository: Repository, id: str) -> None:
+    """Remove one snapshot of this machine, and what only it needs; `RearError` when it has none of this id."""
+    if id not in [each.id for each in snapshot.own(run, repository.snapshots())]:
+        raise RearError(f"{repository} has no snapshot {id} of this machine", "list them with `restic snapshots`")
+    repository.ask("forget", id, "--prune", *cache(run), *repository.waiting(), timeout=LONG)

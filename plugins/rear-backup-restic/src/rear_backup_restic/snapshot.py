@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The snapshots that rear has made in a repository, of this machine and of others."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from rear_core import Refused, Run
+from rear_core.archive import generations
+from rear_core.archive.external import Found
+from rear_core.archive.repository import hostname, identity
+from rear_core.archive.restore import agree
+from rear_core.errors import understood
+
+TAG = "rear"
+MACHINE = "rear-machine-"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot: when and of which host it was made, with which tags, and of which paths."""
+
+    id: str
+    moment: datetime
+    host: str
+    tags: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its time as the option --backup takes it, in UTC."""
+        return self.moment.strftime(generations.FORMAT)
+
+    @property
+    def machine(self) -> str:
+        """The identity of the machine, "" where none is known."""
+        return next((tag[len(MACHINE) :] for tag in self.tags if tag.startswith(MACHINE)), "")
+
+
+@dataclass(frozen=True)
+class Chosen(Found):
+    """The snapshot to restore, with its bytes; `address` and `environment` are those by which restic reads it."""
+
+    id: str = ""
+    bytes: int = 0
+    address: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def tags(run: Run) -> list[str]:
+    """The tags of this machine's snapshots."""
+    machine = identity(run)
+    return [TAG, *([f"{MACHINE}{machine}"] if machine else [])]
+
+
+def read(text: str) -> list[Snapshot]:
+    """What `restic snapshots --json` prints, oldest first.
+
+    >>> text
+    '[{"time":"2026-11-30T01:22:30.969301364+01:00","paths":["/"],"hostname":"web1","tags":["rear"],"id":"1767"}]'
+    """
+    with understood("restic snapshots"):
+        found = [
+            Snapshot(
+                entry["id"], _moment(entry["time"]), entry["hostname"], tuple(entry.get("tags") or ()),
+                tuple(entry["paths"]),
+            )
+            for entry in json.loads(text) or ()
+        ]  # fmt: skip
+    return sorted(found, key=lambda snapshot: snapshot.moment)
+
+
+def _moment(text: str) -> datetime:
+    """A time with nanoseconds, in UTC."""
+    without = re.sub(r"\.\d+", "", text)
+    return datetime.strptime(without, "%Y-%m-%dT%H:%M:%S%z").astimezone(timezone.utc)
+
+
+def own(run: Run, found: Sequence[Snapshot]) -> list[Snapshot]:
+    """Those of this machine: of its host name, and of its identity where both are known."""
+    host, machine = hostname(run), identity(run)
+    return [each for each in found if each.host == host and (not machine or each.machine in ("", machine))]
+
+
+def choose(run: Run, found: Sequence[Snapshot], place: str) -> Snapshot:
+    """The snapshot to restore: the newest of this machine, or that of the option --backup.
+
+    One of the same name on other hardware is asked about; `Refused` where there is none, or nobody can be asked.
+    """
+    mine = own(run, found)
+    if not mine:
+        mine = [each for each in found if each.host == hostname(run)]
+        if not mine:
+            others = ", ".join(sorted({each.host for each in found})) or "no machine"
+            raise Refused(
+                f"{place} has no snapshot of {hostname(run)} that rear made, but of {others}",
+                "check BACKUP_URL and RESTIC_REPOSITORY; rear restores no other machine's files",
+            )
+        problem = f"the snapshots of {hostname(run)} are of another machine: identity {mine[-1].machine}"
+        if run.demo:
+            run.report.warn(problem)
+        else:
+            agree(run, f"{problem}, not {identity(run)}", "check RESTIC_REPOSITORY", "Restore them here")
+    name = generations.choose([each.name for each in mine], run.options.backup, place)
+    return [each for each in mine if each.name == name][-1]
