@@ -21,11 +21,14 @@ from . import snapshot
 NAMES = "restic.json"
 FOLDER = "restic"
 TRIES = 3
-# Seconds: to wait for a server when recovering, and for an answer of restic that reads little or much.
+# Seconds: to wait for a server, which restic since 0.17 does for a quarter of an hour, and for an answer of restic that
+# reads little or much.
 PATIENCE = 60
 SHORT, LONG = 900, 7 * 24 * 3600
 # Exit statuses since 0.17; before it was always 1.
 NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 10, 11, 12
+# What our shell says of a program that it has ended.
+TOO_LONG = 124
 # Those who use the repository at the same time must not see it change: this one only reads, and keeps nothing.
 READ_ONLY = ("--no-lock", "--no-cache")
 
@@ -87,6 +90,10 @@ def failure(repository: Repository, error: ProgramFailed) -> RearError:
     missing = re.search("does not exist|no such file|not found", first)
     if error.status == NO_REPOSITORY or ("Is there a repository" in said and missing):
         return Refused(f"there is no restic repository in {repository}", how_to_create(repository))
+    if error.status == TOO_LONG:
+        return Refused(
+            f"{repository} does not answer: {error.message}", "check its server, the network and the address"
+        )
     if "Is there a repository" in said:
         return Refused(f"{repository} does not answer: {reason}", "check its server, the network and the address")
     detail = re.search(r"^(?:[Pp]ack |error for |Load\().*", said, re.MULTILINE)
@@ -218,7 +225,7 @@ def password(run: Run) -> str:
 def unlocked(run: Run, repository: Repository) -> Repository:
     """The repository once its password is known to open it: in a recovery it is asked for, three times at most."""
     if repository.environment["RESTIC_PASSWORD"]:
-        repository.ask("cat", "config", *READ_ONLY)
+        repository.ask("cat", "config", *READ_ONLY, timeout=PATIENCE)
         return repository
     if not questions.is_interactive(run):
         raise Refused(
@@ -230,7 +237,7 @@ def unlocked(run: Run, repository: Repository) -> Repository:
         run.report.mask(secret)
         tried = replace(repository, environment={**repository.environment, "RESTIC_PASSWORD": secret})
         try:
-            tried.ask("cat", "config", *READ_ONLY)
+            tried.ask("cat", "config", *READ_ONLY, timeout=PATIENCE)
             return tried
         except WrongPassword as error:
             if number == TRIES - 1:

@@ -21,13 +21,27 @@ from rear_core.archive.watch import ASIDE
 from rear_core.errors import Interrupted, understood
 
 from . import snapshot
-from .repository import LOCKED, LONG, READ_ONLY, Locked, Repository, failure, opened, unlocked, version
+from .repository import (
+    LOCKED,
+    LONG,
+    NO_REPOSITORY,
+    READ_ONLY,
+    WRONG_PASSWORD,
+    Locked,
+    Repository,
+    failure,
+    opened,
+    unlocked,
+    version,
+)  # fmt: skip
 
 # What restic says of each file that it cannot restore, and at its end.
 FAILED = "ignoring error for "
 FULL = "no space left on device"
 ENDED = "^Fatal: |^Is there a repository|create lock|already locked"
 NOTABLE = f"^{FAILED}|{ENDED}|{FULL}"
+# The statuses that say what went wrong, since 0.17 or by what restic says.
+UNDERSTOOD = (0, 1, NO_REPOSITORY, LOCKED, WRONG_PASSWORD)
 # Seconds between two looks at how much came.
 INTERVAL = 0.5
 
@@ -108,11 +122,11 @@ def restore_snapshot(run: Run, repository: Repository, client: Client, id: str, 
     argv = repository.argv("restore", *wanted, "--no-cache", *holes, "--target", os.fspath(run.target), id)
     # A folder is mounted so that nothing can be written there.
     lock = ["--no-lock"] if repository.address.startswith("/") else []
-    ended = client(*argv, *lock, ok=(0, 1, LOCKED), notable=NOTABLE, env=repository.environment)
+    ended = client(*argv, *lock, ok=UNDERSTOOD, notable=NOTABLE, env=repository.environment)
     error = _error(repository, ended)
     if isinstance(error, Locked):
         run.report.warn(f"restoring without a lock: see that nobody prunes the repository now; {error.message}")
-        ended = client(*argv, "--no-lock", ok=(0, 1), notable=NOTABLE, env=repository.environment)
+        ended = client(*argv, "--no-lock", ok=UNDERSTOOD, notable=NOTABLE, env=repository.environment)
         error = _error(repository, ended)
     # Of one file it may say more than one thing.
     said = [line[len(FAILED) :] for line in ended.notable if line.startswith(FAILED)]
