@@ -331,10 +331,38 @@ def test_only_old_snapshots_of_this_machine_go(lab: Lab) -> None:
     lab.save("RESTIC_KEEP=( daily 1 )\n")
     (mine,) = rear_backup_restic.snapshots(lab.run())
     assert kept < {each.id for each in lab.snapshots()}
-    with pytest.raises(RearError, match=r"has no snapshot .* of this machine"):
-        rear_backup_restic.forget(lab.run(), kept.pop())
-    rear_backup_restic.forget(lab.run(), mine.id)
-    assert rear_backup_restic.snapshots(lab.run()) == []
+    shown = lab.run("backup-list")
+    rear_backup_restic.list_backups(shown)
+    assert [(each.name, each.state) for each in shown.kept] == [(mine.name, f"has {lab.data}")]
+
+
+def test_a_snapshot_is_removed_when_somebody_agrees(lab: Lab) -> None:
+    lab.save()
+    (mine,) = rear_backup_restic.snapshots(lab.run())
+    refused = lab.rear("backup", "forget", "2020-01-01T000000Z")
+    assert refused.returncode == 3 and "there is no snapshot 2020-01-01T000000Z of this machine" in refused.stderr
+    refused = lab.rear("-n", "backup", "forget", mine.name)
+    assert refused.returncode == 3 and "only if somebody agrees" in refused.stderr
+    for answer, left in (("no", 1), ("yes", 0)):
+        argv = lab.argv("backup", "forget", mine.name)
+        with pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60) as console:
+            console.expect("There is no other snapshot of this machine")
+            console.expect("Remove the snapshot")
+            console.sendline(answer)
+            console.expect(pexpect.EOF)
+        assert len(lab.snapshots()) == left
+
+
+def test_single_files_come_back(lab: Lab) -> None:
+    (lab.data / "one/*").write_text("its name is no pattern")
+    lab.save()
+    wanted = (f"{lab.data}/one/*", f"{lab.data}/gone")
+    run = lab.run("backup-restore", paths=wanted)
+    rear_backup_restic.check_backup(run)
+    with run.undo:
+        rear_backup_restic.restore_some(run)
+    assert run.recovery.missing == [f"{lab.data}/gone is not in the snapshot"]
+    assert [path.name for path in lab.restored.rglob("*")] == ["one", "*"]
 
 
 def test_snapshots_of_other_machines_are_not_restored(lab: Lab) -> None:

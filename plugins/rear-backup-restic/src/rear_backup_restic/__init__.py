@@ -139,6 +139,21 @@ def rear_restore() -> Iterable[Step]:
     yield Step(50, "Restore the files from the restic repository", restore_files)
 
 
+@hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(50, "Ask for the snapshots of this machine", list_backups)
+
+
+@hookimpl
+def rear_fetch() -> Iterable[Step]:
+    yield Step(50, "Restore the chosen files from the restic repository", restore_some)
+
+
+@hookimpl
+def rear_forget() -> Iterable[Step]:
+    yield Step(50, "Remove the snapshot", forget_backup)
+
+
 def check_repository(run: Run) -> None:
     """Open the repository; `Refused` or `ConfigurationError` with the reason when that fails."""
     from rear_core.archive.repository import prefix
@@ -190,13 +205,20 @@ def snapshots(run: Run) -> list[Snapshot]:
         return own(run, unlocked(run, repository).snapshots())
 
 
-def forget(run: Run, id: str) -> None:
-    """Remove a snapshot of this machine, and what only it needs."""
-    from . import saving
+def list_backups(run: Run) -> None:
+    """List the snapshots of this machine."""
+    from rear_core.archive import external
+
+    external.show(run, [(each.moment, path) for each in snapshots(run) for path in each.paths])
+
+
+def forget_backup(run: Run) -> None:
+    """Remove the snapshot of a date, and what only it needs, once somebody has agreed."""
     from .repository import opened, unlocked
+    from .saving import forget
 
     with opened(run) as repository:
-        saving.forget(run, unlocked(run, repository), id)
+        forget(run, unlocked(run, repository), run.options.backup)
 
 
 def save_files(run: Run) -> None:
@@ -228,3 +250,10 @@ def restore_files(run: Run) -> None:
     from .restoring import restore
 
     restore(run)
+
+
+def restore_some(run: Run) -> None:
+    """Restore single files from the checked snapshot."""
+    from .restoring import fetch
+
+    fetch(run)

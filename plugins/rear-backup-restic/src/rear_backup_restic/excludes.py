@@ -8,8 +8,10 @@ stands for any number of folders.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from rear_core import ConfigurationError, patterns
 from rear_core.archive.coverage import Selection, literal
@@ -21,9 +23,9 @@ ANY = ".*"
 MOST = 1000
 
 
-def of_selection(selection: Selection) -> list[str]:
-    """What restic is to leave out of what rear's settings select."""
-    wanted = [part.pattern for part in selection.parts] + list(_in_memory(selection))
+def of_selection(selection: Selection, cache: Path) -> list[str]:
+    """What restic is to leave out of what rear's settings select, and its own cache."""
+    wanted = [*(part.pattern for part in selection.parts), *_in_memory(selection), f"{literal(os.fspath(cache))}/*"]
     return list(dict.fromkeys(given for pattern in wanted for given in translated(pattern)))
 
 

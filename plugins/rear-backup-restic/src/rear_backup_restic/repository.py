@@ -106,7 +106,8 @@ def how_to_create(repository: Repository) -> str:
     url, file = settings["BACKUP_URL"], settings["RESTIC_PASSWORD_FILE"] or "FILE"
     if repository.folder is None or url.scheme == "file":
         return f"create it once: restic --repo {repository.folder or repository} --password-file {file} init"
-    source, inside = (url.path, f"{DISK_FOLDER}/") if url.scheme == "usb" else (url.nfs_source, "")
+    inside = f"{DISK_FOLDER}/" if url.scheme == "usb" else ""
+    source = {"usb": url.path, "nfs": url.nfs_source}.get(url.scheme, f"//{url.host}{url.path}")
     place = f"/mnt/{inside}{settings['RESTIC_REPOSITORY'] or FOLDER}"
     return f"create it once: mount {source} /mnt; restic --repo {place} --password-file {file} init; umount /mnt"
 
@@ -144,13 +145,18 @@ def opened(run: Run) -> Iterator[Repository]:
         raise ConfigurationError("rear knows no restic repository", "set RESTIC_REPOSITORY, or BACKUP_URL for a folder")
     from rear_core.places.opening import opened as opened_place
 
-    options, recovering = str(run.settings["BACKUP_OPTIONS"]), "verify" in run.phases
-    # A recovery only reads. The last one of contradicting options counts.
-    words = ",".join(filter(None, (options, "ro"))) if recovering else options
-    with opened_place(run, url, words, patience=PATIENCE if recovering else 0) as directory:
+    options, reading = str(run.settings["BACKUP_OPTIONS"]), only_reads(run)
+    # The last one of contradicting options counts.
+    words = ",".join(filter(None, (options, "ro"))) if reading else options
+    with opened_place(run, url, words, patience=PATIENCE if reading else 0) as directory:
         folder = directory / (address or FOLDER)
         shown = f"{url}/{address or FOLDER}"
         yield _with_password(run, Repository(run, os.fspath(folder), shown, given, folder))
+
+
+def only_reads(run: Run) -> bool:
+    """Whether the run restores or lists, perhaps in the rescue system, which has no passwords."""
+    return bool({"verify", "list"} & {*run.phases})
 
 
 def _with_login(address: str, given: Mapping[str, str]) -> str:
@@ -170,7 +176,7 @@ def _with_password(run: Run, repository: Repository) -> Repository:
 def environment(run: Run) -> dict[str, str]:
     """RESTIC_ENVIRONMENT by names; a recovery asks for what the machine had and the media have not."""
     given = dict(word.split("=", 1) for word in run.settings["RESTIC_ENVIRONMENT"])
-    missing = [name for name in recorded_names(run) if name not in given] if "verify" in run.phases else []
+    missing = [name for name in recorded_names(run) if name not in given] if only_reads(run) else []
     if missing and not questions.is_interactive(run):
         raise Refused(
             f"{', '.join(missing)} of RESTIC_ENVIRONMENT are not on the rescue media, and nobody can be asked",
@@ -203,7 +209,7 @@ def recorded_names(run: Run) -> list[str]:
 def password(run: Run) -> str:
     """What is in RESTIC_PASSWORD_FILE; "" in a recovery where the file is not there, so that it is asked for."""
     path = Path(run.settings["RESTIC_PASSWORD_FILE"])
-    if "verify" in run.phases and not path.is_file():
+    if only_reads(run) and not path.is_file():
         return ""
     if path == Path():
         raise ConfigurationError("RESTIC_PASSWORD_FILE is not set", "name a file with the password of the repository")

@@ -15,7 +15,10 @@ from threading import Event, Thread
 
 from rear_core import ProgramFailed, RearError, Run
 from rear_core.archive import external
+from rear_core.archive.backup import Position
+from rear_core.archive.coverage import literal
 from rear_core.archive.external import Client, Ended
+from rear_core.archive.progress import Progress
 from rear_core.archive.restore import agree, check_room
 from rear_core.archive.watch import ASIDE
 from rear_core.errors import Interrupted, understood
@@ -102,18 +105,37 @@ def _check_data(run: Run, repository: Repository) -> None:
     run.report.say(f"The repository is {what}")
 
 
-def restore(run: Run, include: Sequence[str] = ()) -> None:
-    """Restore the chosen snapshot below the target, or of it what is in `include`; files that fail are a lack."""
-    chosen = run.backup
-    if not isinstance(chosen, snapshot.Chosen):
-        raise RearError("no backup was checked, so rear restores none", "the plugin must prove it in the phase verify")
-    repository = Repository(run, chosen.address, chosen.address, chosen.environment)
-    wanted = [f"--include={path}" for path in include]
+def restore(run: Run) -> None:
+    """Restore the chosen snapshot below the target; files that fail are a lack."""
+    chosen, repository = _chosen(run)
     with (
         external.restoring(run, chosen.bytes) as (client, _),
         ticking(client, run.settings["BACKUP_STALL_MINUTES"]) as shown,
     ):
-        restore_snapshot(run, repository, shown, chosen.id, wanted)
+        restore_snapshot(run, repository, shown, chosen.id)
+
+
+def fetch(run: Run) -> None:
+    """Restore the files and folders of `run.options.paths`; those that did not come are a lack."""
+    chosen, repository = _chosen(run)
+    position = Position()
+    progress = Progress(run.report, "Restoring", 0, events=run.options.json_progress)
+    client = Client(run, progress, position.read, position.follow)
+    # A path is not meant as a pattern.
+    wanted = [f"--include={literal(path)}" for path in run.options.paths]
+    restore_snapshot(run, repository, client, chosen.id, wanted)
+    progress.end()
+    for path in run.options.paths:
+        if not os.path.lexists(run.target / path.lstrip("/")):
+            run.lack(f"{path} is not in the snapshot")
+
+
+def _chosen(run: Run) -> tuple[snapshot.Chosen, Repository]:
+    """The snapshot that was checked, and where it is."""
+    chosen = run.backup
+    if not isinstance(chosen, snapshot.Chosen):
+        raise RearError("no backup was checked, so rear restores none", "the plugin must prove it in the phase verify")
+    return chosen, Repository(run, chosen.address, chosen.address, chosen.environment)
 
 
 def restore_snapshot(run: Run, repository: Repository, client: Client, id: str, wanted: Sequence[str] = ()) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rear_core import ProgramFailed, RearError, Run
+from rear_core import ProgramFailed, RearError, Refused, Run, questions
 from rear_core.archive import external
 from rear_core.archive.backup import selected_beside, tell
 from rear_core.archive.progress import Progress, size
@@ -16,7 +16,7 @@ from rear_core.archive.repository import hostname
 from rear_core.errors import Interrupted
 
 from . import excludes, snapshot
-from .repository import LONG, Repository, cache, failure
+from .repository import FOLDER, LONG, Repository, cache, failure
 
 # Some files could not be read; the snapshot has the others.
 INCOMPLETE = 3
@@ -81,7 +81,7 @@ def save(run: Run, repository: Repository) -> None:
         run.report.log(said.strip())
     selection = selected_beside(run, repository.folder)
     tell(run, selection)
-    made = _back_up(run, repository, excludes.of_selection(selection))
+    made = _back_up(run, repository, excludes.of_selection(selection, run.cache_dir / FOLDER))
     _prove(run, repository, str(made.get("snapshot_id", "")))
     _check(run, repository)
     added = size(int(made.get("data_added", 0)))
@@ -157,8 +157,19 @@ def _prune(run: Run, repository: Repository) -> None:
         run.report.warn(f"old snapshots were not removed and take up room: {error.message}")
 
 
-def forget(run: Run, repository: Repository, id: str) -> None:
-    """Remove one snapshot of this machine, and what only it needs; `RearError` when it has none of this id."""
-    if id not in [each.id for each in snapshot.own(run, repository.snapshots())]:
-        raise RearError(f"{repository} has no snapshot {id} of this machine", "list them with `restic snapshots`")
-    repository.ask("forget", id, "--prune", *cache(run), *repository.waiting(), timeout=LONG)
+def forget(run: Run, repository: Repository, name: str) -> None:
+    """Remove the snapshots of a date, and what only they need, once somebody has agreed; `Refused` for any other."""
+    mine = snapshot.own(run, repository.snapshots())
+    found = [each for each in mine if each.name == name]
+    if not found:
+        advice = "`rear backup list` shows their full names"
+        raise Refused(f"there is no snapshot {name} of this machine in {repository}", advice)
+    if not questions.is_interactive(run):
+        raise Refused("rear removes a backup only if somebody agrees at a terminal", "run it there, without -n")
+    if len(found) == len(mine):
+        run.report.say(f"There is no other snapshot of this machine in {repository}")
+    if not questions.confirm(run, f"Remove the snapshot {name}", default=False, quits="stopped; nothing was removed"):
+        raise Refused("the snapshot stays", "nothing was removed")
+    ids = [each.id for each in found]
+    repository.ask("forget", "--prune", *cache(run), *repository.waiting(), *ids, timeout=LONG)
+    run.report.say(f"Removed the snapshot {name} from {repository}")

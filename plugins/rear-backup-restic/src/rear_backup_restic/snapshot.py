@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 
 from rear_core import Refused, Run
 from rear_core.archive import generations
+from rear_core.archive.dates import FORMAT
 from rear_core.archive.external import Found
 from rear_core.archive.repository import hostname, identity
 from rear_core.archive.restore import agree
@@ -33,7 +34,7 @@ class Snapshot:
     @property
     def name(self) -> str:
         """Its time as the option --backup takes it, in UTC."""
-        return self.moment.strftime(generations.FORMAT)
+        return self.moment.strftime(FORMAT)
 
     @property
     def machine(self) -> str:
