@@ -444,9 +444,11 @@ def test_damage_inside_a_pack_is_found_by_reading_it(lab: Lab) -> None:
     lab.check()
     with pytest.raises(Refused, match="damaged"):
         lab.check("BACKUP_CHECK=all\n")
+    with pytest.raises(Refused, match="damaged"):
+        rear_backup_restic.check_backup(lab.run("checkbackup"))
     run = lab.restore()
     (lack,) = run.recovery.missing
-    assert "1 files were not restored as they were: /" in lack and "verification failed" in lack
+    assert "1 files were not restored as they were, the first is /" in lack and "verification failed" in lack
 
 
 @contextmanager

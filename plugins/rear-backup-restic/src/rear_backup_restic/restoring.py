@@ -45,6 +45,8 @@ ENDED = "^Fatal: |^Is there a repository|create lock|already locked"
 NOTABLE = f"^{FAILED}|{ENDED}|{FULL}"
 # The statuses that say what went wrong, since 0.17 or by what restic says.
 UNDERSTOOD = (0, 1, NO_REPOSITORY, LOCKED, WRONG_PASSWORD)
+# So much of a path with its reason is told on the terminal.
+LONGEST = 200
 # Seconds between two looks at how much came.
 INTERVAL = 0.5
 
@@ -87,8 +89,9 @@ def knows_holes(run: Run) -> bool:
 
 
 def _check_data(run: Run, repository: Repository) -> None:
-    """Have restic check the repository, with all its data if BACKUP_CHECK says so; damage is asked about or refused."""
-    whole = run.settings["BACKUP_CHECK"] == "all"
+    """Have restic check the repository, and read all its data where that is what the run is for, or BACKUP_CHECK says
+    so; damage is asked about or refused."""
+    whole = run.settings["BACKUP_CHECK"] == "all" or not {"restore", "fetch"} & {*run.phases}
     what = "complete, all its data was read" if whole else "complete: folders, index and size of all data"
     try:
         repository.ask("check", *READ_ONLY, *(["--read-data"] if whole else []), timeout=LONG)
@@ -159,7 +162,9 @@ def restore_snapshot(run: Run, repository: Repository, client: Client, id: str, 
             "choose larger disks with DISK_MAPPING, or an older backup with --backup DATE",
         )
     if failed:
-        run.lack(f"{len(failed)} files were not restored as they were: {external.few(failed)}; the log has all")
+        run.lack(
+            f"{len(failed)} files were not restored as they were, the first is {failed[0][:LONGEST]}; the log has all"
+        )
     elif error:
         raise error
 
