@@ -6,6 +6,7 @@ Nothing starts by itself in the rescue system: arrays, groups and file systems a
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -89,6 +90,7 @@ def test_a_mirror_of_which_one_disk_has_died(lab: Lab) -> None:
     untouched(lab, 0)
 
 
+@pytest.mark.long
 def test_a_group_of_which_one_disk_has_died(lab: Lab) -> None:
     group = f"pvcreate -qq {A} $d; vgcreate -qq sys {A} $d"
     volumes = f"lvcreate -qq -y -n root -L 48m sys {A}; lvcreate -qq -y -n swap -L 40m sys {A}"
@@ -99,7 +101,7 @@ def test_a_group_of_which_one_disk_has_died(lab: Lab) -> None:
     untouched(lab, 0)
 
 
-@pytest.mark.parametrize("below", ["a volume", "an array"])
+@pytest.mark.parametrize("below", ["a volume", pytest.param("an array", marks=pytest.mark.long)])
 def test_a_subvolume_of_a_btrfs_on_what_does_not_run(lab: Lab, below: str) -> None:
     volume = "pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 150m sys; d=/dev/sys/root"
     made = volume if below == "a volume" else f"{MIRROR}; d=/dev/md/both"
@@ -131,6 +133,7 @@ def test_a_volume_of_a_group_on_an_array(lab: Lab) -> None:
         lab.guest.check("rm /run/udev/rules.d/69-lvm.rules; udevadm control --reload")
 
 
+@pytest.mark.long
 def test_a_partition_where_sectors_have_another_size(lab: Lab) -> None:
     """As in another enclosure: the table of partitions is there, and the kernel does not find it."""
     described(lab, SYSTEM.replace("type=L", "size=40MiB"))
@@ -143,11 +146,133 @@ def test_a_partition_where_sectors_have_another_size(lab: Lab) -> None:
     untouched(lab, 0)
 
 
-@pytest.mark.parametrize("mount", ["mount -t tmpfs none /srv/data/nfs", "mount --bind /srv/data/other /srv/data/nfs"])
+@pytest.mark.parametrize(
+    "mount",
+    [
+        "mount -t tmpfs none /srv/data/nfs",
+        pytest.param("mount --bind /srv/data/other /srv/data/nfs", marks=pytest.mark.long),
+    ],
+)
 def test_files_that_a_mount_hides_since_before_the_description(lab: Lab, mount: str) -> None:
     hidden = f"mkdir /srv/data/nfs /srv/data/other; echo precious >/srv/data/nfs/file; {mount}"
     lab.plug(f"{SYSTEM}{hidden}\n")
     lab.configure()
     assert "files below mounts in /srv/data (nobody sees them, as /srv/data/nfs/file" in lab.describe()
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+PARTS = SYSTEM.replace("type=L\n", "size=40MiB,type=S\nsize=40MiB,type=L\n")
+OLD = "mkfs.ext4 -q -L old {0}; mount {0} /srv/old --mkdir; date >/srv/old/file; umount /srv/old"
+GROUP = (
+    "pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 48m sys; lvcreate -qq -y -n old -L 48m sys\n"
+    "mkfs.ext4 -q /dev/sys/root; mount /dev/sys/root /srv/data --mkdir; date >/srv/data/file\n"
+)
+RENAME = "lvrename -qq sys root tmp; lvrename -qq sys old root; lvrename -qq sys tmp old"
+EXCHANGE = f"cat {A}-part3 >/root/old; cat {A}-part2 >{A}-part3; cat /root/old >{A}-part2; rm /root/old; udevadm settle"
+
+
+@pytest.mark.parametrize(
+    ("layout", "change"),
+    [
+        (GROUP + OLD.format("/dev/sys/old"), RENAME),
+        (f"{PARTS}mkswap -q ${{d}}2; {OLD.format('${d}3')}", EXCHANGE),
+    ],
+    ids=["names of volumes", "partitions"],
+)
+def test_what_is_kept_in_place_and_lies_in_another_place_by_now(lab: Lab, layout: str, change: str) -> None:
+    lab.plug(layout)
+    lab.configure("KEEP_IN_PLACE=yes")
+    lab.describe()
+    later(lab, "umount /srv/data", change)
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+MORE = SYSTEM.replace("type=L\n", "size=40MiB,type=L\nsize=60MiB,type=L\n")
+ALONE = "mount {0} /srv/vm --mkdir; rmdir /srv/vm/lost+found; date >/srv/vm/image; umount /srv/vm"
+
+
+@pytest.mark.parametrize("since", [False, pytest.param(True, marks=pytest.mark.long)], ids=["before", "since"])
+def test_one_file_where_lost_and_found_was(lab: Lab, since: bool) -> None:
+    lab.plug(f"{MORE}mkfs.ext4 -q ${{d}}2\n" + ("" if since else ALONE.format("${d}2")))
+    lab.configure()
+    lab.describe()
+    if since:
+        later(lab, ALONE.format(f"{A}-part2"))
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+@pytest.mark.long
+def test_what_was_empty_where_an_older_copy_of_it_is_empty(lab: Lab) -> None:
+    lab.plug(f"{MORE}mkfs.ext4 -q ${{d}}2")
+    lab.configure()
+    lab.describe()
+    copy = guests.Disk(lab.folder / "copy", "0f77")
+    shutil.copy(lab.disks[0].path, copy.path)
+    later(lab, f"mount {A}-part2 /srv/more --mkdir", "date >/srv/more/file", "umount /srv/more")
+    lab.unplug()
+    lab.disks.append(copy)
+    lab.guest.attach(*lab.disks)
+    untouched(lab, 0)
+
+
+PV = "E6D6D379-F507-44C2-A23C-238F2A3DF928"
+
+
+def test_a_physical_volume_that_went_to_a_group_which_is_left_alone(lab: Lab) -> None:
+    lab.plug("true")
+    lab.plug(
+        f"printf 'size=60MiB,type={PV}\\ntype={PV}\\n' | sfdisk -q --label gpt {A}; udevadm settle\n"
+        f"pvcreate -qq {A}-part1 {A}-part2; vgcreate -qq sys {A}-part1 {A}-part2; lvcreate -qq -y -n root -L 40m sys\n"
+        "mkfs.ext4 -q /dev/sys/root; mount /dev/sys/root /srv/data --mkdir; date >/srv/data/file\n"
+        "pvcreate -qq $d; vgcreate -qq data $d; lvcreate -qq -y --type thin-pool -L 100m -n pool data\n"
+        "lvcreate -qq -y -V 180m -T data/pool -n files; mkfs.ext4 -q /dev/data/files\n"
+        "mount /dev/data/files /srv/files --mkdir"
+    )
+    lab.configure("EXCLUDE_VG=( data )")
+    lab.describe()
+    later(lab, f"vgreduce -qq sys {A}-part2; vgextend -qq data {A}-part2; lvextend -qq -L +100m data/pool {A}-part2")
+    lab.shuffle()
+    lab.guest.check("udevadm settle; vgchange -qq -an sys data")
+    untouched(lab, 0, 1)
+
+
+@pytest.mark.long
+def test_a_journal_of_a_file_system_that_is_excluded(lab: Lab) -> None:
+    lab.plug(SYSTEM.replace("type=L\n", "size=40MiB,type=L\nsize=70MiB,type=L\n"))
+    journal = f"mke2fs -q -O journal_dev -b 1024 {A}-part2; mkfs.ext4 -q -b 1024 -J device={A}-part2 $d"
+    lab.plug(f"{journal}; mount $d /srv/old --mkdir; date >/srv/old/x")
+    lab.configure("EXCLUDE_DEVICES+=( " + lab.guest.check(f"readlink -f {B}").strip() + " )")
+    assert "its file system is not described" in lab.describe()
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+def test_a_disk_on_which_rear_puts_its_media(lab: Lab) -> None:
+    """rear itself leaves out all that is there."""
+    lab.plug(SYSTEM)
+    lab.plug(
+        "mkfs.ext4 -q $d; mkdir -p /var/lib/rear/output; mount $d /var/lib/rear/output; date >/var/lib/rear/output/iso"
+    )
+    lab.configure()
+    lab.describe()
+    lab.guest.check("umount /var/lib/rear/output")
+    lab.shuffle()
+    untouched(lab, 1)
+
+
+@pytest.mark.long
+def test_a_partition_of_a_table_without_identifier(lab: Lab) -> None:
+    lab.plug(SYSTEM.replace("--label gpt", "--label dos").replace("type=L", "size=20MiB"))
+    lab.guest.check(f"sfdisk --disk-id --no-reread --force {A} 0; partx -u {A}; udevadm settle; true")
+    described(lab)
+    later(
+        lab,
+        f"umount /srv/data; echo 'start=80MiB,size=40MiB' | sfdisk -q -a --no-reread --force {A}",
+        f"partx -u {A}; udevadm settle",
+        f"dd if=/dev/urandom of={A}-part3 bs=1M seek=2 count=10 status=none",
+    )
     lab.shuffle()
     untouched(lab, 0)

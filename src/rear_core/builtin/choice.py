@@ -33,6 +33,7 @@ from ..storage.mapping import (
     is_generic,
     is_nameless,
     marks,
+    named,
     recorded_as,
     score,
     shared_serials,
@@ -65,7 +66,7 @@ def decide(run: Run, layout: Layout, *, takes: bool = True) -> Decision:
 
     Without `takes`, nothing is going to be written to the disks: what would be lost does not matter.
     """
-    answers = {**backup_disks(run, layout), **chosen(run)}
+    answers = {**backup_disks(run, layout), **chosen(run, layout)}
     if not takes:
         return Decision(_confirmed(run, layout, (machine := look(run, layout)), answers, {}), machine, {})
     machine, stakes = at_stake_now(run, layout)
@@ -180,10 +181,16 @@ def _looked_into(run: Run, layout: Layout, machine: Machine) -> Machine:
     return replace(machine, disks=tuple(disks))
 
 
-def chosen(run: Run) -> dict[str, str]:
-    """The answers in DISK_MAPPING."""
+def chosen(run: Run, layout: Layout) -> dict[str, str]:
+    """The answers in DISK_MAPPING; `Refused` where a disk that is named in two ways has two."""
     pairs = (word.partition("=") for word in run.settings["DISK_MAPPING"])
-    return {name: _device(answer) if answer.startswith("/") else NONE for name, _, answer in pairs}
+    answers = {name: _device(answer) if answer.startswith("/") else NONE for name, _, answer in pairs}
+    for disk in layout.of(Disk):
+        given = {name: answers[name] for name in answers if disk in named(layout.of(Disk), name)}
+        if len({*given.values()}) > 1:
+            words = " and ".join(f"{name}={answer}" for name, answer in given.items())
+            raise Refused(f"DISK_MAPPING has two answers for {recorded_as(disk)}: {words}", "leave only one of them")
+    return answers
 
 
 def _device(answer: str) -> str:
@@ -324,10 +331,11 @@ def _filled(
     wanted = {item.uuid if isinstance(item, FileSystem) else id: id for id, item in recorded.items()}
     volumes = {item.place(""): item.id for item in layout if item.may_be_blank}
     found = [device for device in machine.devices.values() if not is_part(machine.devices, device)]
-    seen = {
-        wanted[name]: device for device in found for name in (device.uuid, volumes.get(device.path)) if name in wanted
-    }
-    return frozenset(id for id, device in seen.items() if _holds_something(run, device, kinds))
+    # A copy has the same identifier, and may be as empty as it was.
+    seen = [
+        (wanted[name], device) for device in found for name in (device.uuid, volumes.get(device.path)) if name in wanted
+    ]
+    return frozenset(id for id, device in seen if _holds_something(run, device, kinds))
 
 
 def _holds_something(run: Run, device: Device, kinds: Iterable[StorageKind]) -> bool:

@@ -102,7 +102,7 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
 
     found, here = recorded_layout(run), in_rescue_system(run)
     machine, stakes = choice.at_stake_now(run, found, lock=here)
-    answers = {**backup_disks(run, found), **choice.chosen(run)}
+    answers = {**backup_disks(run, found), **choice.chosen(run, found)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
     if assignment.problems:
         choice.refuse(run, assignment)
@@ -174,7 +174,9 @@ def diff(options: Options) -> None:
     run = open_run(options)
     run.need_root()
     recorded = recorded_layout(run)
-    assignment = choice.assigned(run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run), {})
+    assignment = choice.assigned(
+        run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run, recorded), {}
+    )
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, existing.described(run, known))
     for line in differences:

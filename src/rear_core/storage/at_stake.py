@@ -27,7 +27,10 @@ def at_stake(run: Run, layout: Layout) -> dict[str, Stake]:
             pattern for pattern in settings["BACKUP_PROG_EXCLUDE"] if pattern not in settings["BACKUP_PROG_INCLUDE"]
         ],
         given_up=settings["GIVE_UP"],
-        backups={folder: kept[not settings["BACKUP_ALLOW_SYSTEM_DISK"]]},
+        backups={
+            folder: kept[not settings["BACKUP_ALLOW_SYSTEM_DISK"]],
+            f"{run.var_dir}/output": (LOST, "rear does not save the rescue media that it has created there"),
+        },
     )
     return stakes(layout, found)
 

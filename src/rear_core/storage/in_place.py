@@ -63,10 +63,20 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
         raise Refused(f"it cannot be kept in place: {'; '.join(shared)} is on the same file system", ADVICE)
     recorded = visible(layout, ids, now)
     _, differences = outcome(make(_carriers(recorded, ids)), make(_carriers(now, ids)))
+    differences += list(_moved(recorded, ids, now))
     if differences:
         raise Refused(f"it cannot be kept in place: {'; '.join(differences)}", ADVICE)
     devices = {item.id: getattr(item, "device", "") for item in now if item.id in ids and not isinstance(item, Disk)}
     return InPlace(ids, {id: path for id, path in devices.items() if path})
+
+
+def _moved(recorded: Layout, ids: frozenset[str], now: Layout) -> Iterator[str]:
+    """File systems that stay, and lie elsewhere by now: in their place is what would stay, and in the other's they are
+    overwritten."""
+    for filesystem in recorded.of(FileSystem):
+        here = now.get(filesystem.id) if filesystem.id in ids else None
+        if here and {*here.needs} != {*filesystem.needs}:
+            yield f"{filesystem} lies on {' and '.join(here.needs)}, not on {' and '.join(filesystem.needs)}"
 
 
 def visible(layout: Layout, ids: frozenset[str], now: Layout) -> Layout:

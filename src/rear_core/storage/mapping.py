@@ -272,10 +272,15 @@ def _mistaken(disk: Disk, here: PresentDisk, other: Disk) -> str:
     )
 
 
+def named(recorded: Sequence[Disk], name: str) -> list[Disk]:
+    """The recorded disks that a word of DISK_MAPPING means: several where they share a serial number."""
+    found = [disk for disk in recorded if name in (disk.id, disk.id.partition(":")[2], disk.wwn, disk.device)]
+    return found or [disk for disk in recorded if name == disk.serial]
+
+
 def _answered(recorded: Sequence[Disk], answers: Mapping[str, str], problems: list[str]) -> Iterator[tuple[Disk, str]]:
     for name, answer in answers.items():
-        found = [d for d in recorded if name in (d.id, d.id.partition(":")[2], d.wwn, d.device)]
-        found = found or [d for d in recorded if name == d.serial]
+        found = named(recorded, name)
         if not found:
             problems.append(f"no disk {name} is recorded, there are {', '.join(map(recorded_as, recorded))}")
         elif len(found) > 1:

@@ -79,7 +79,10 @@ def left_behind(sh: Shell, layout: Layout, disk: Disk, device: Device) -> bool:
 def identifiers(table: Mapping[str, Any]) -> list[str]:
     """Those of a partition table, as `sfdisk --json` has it, and of its partitions, if it has any."""
     rows, id = table.get("partitions", ()), str(table.get("id", ""))
-    if not rows or not id.strip("0x"):
+    if not id.strip("0x"):
+        # Nothing else tells one of an MBR without an identifier from another.
+        return [f"at {row['start']} of {row['size']}" for row in rows if "start" in row]
+    if not rows:
         return []
     disk = str(table.get("device", ""))
     # The kernel makes those of an MBR of the disk's id and the number.

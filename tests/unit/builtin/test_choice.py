@@ -99,7 +99,12 @@ def machine(
 
 
 def run(shell: FakeShell, tmp_path: Path, *, unattended: bool = True, **settings: Any) -> Run:
-    values = Settings({setting.name: setting.default for setting in DECLARED}, DISK_MAPPING=(), BACKUP_URL=None)
+    values = Settings(
+        {setting.name: setting.default for setting in DECLARED},
+        DISK_MAPPING=(),
+        BACKUP_URL=None,
+        VAR_DIR="/var/lib/rear",
+    )
     values.update({name: parse_url(value) if name.endswith("_URL") else value for name, value in settings.items()})
     options = Options(unattended=unattended, config_dir=tmp_path)
     plugins = SimpleNamespace(call=lambda _hook: CORE_KINDS)
@@ -172,7 +177,14 @@ def test_the_setting_answers(tmp_path: Path) -> None:
     here = run(machine(node("vda"), node("vdb"), node("vdc")), tmp_path, DISK_MAPPING=("A=/dev/vdc", "/dev/sdb=none"))
     assignment, *_ = decide(here, layout())
     assert assignment.disks == {"disk:A": "/dev/vdc"}
-    assert chosen(here) == {"A": "/dev/vdc", "/dev/sdb": "none"}
+    assert chosen(here, layout()) == {"A": "/dev/vdc", "/dev/sdb": "none"}
+
+
+def test_a_disk_that_is_named_in_two_ways_has_one_answer(tmp_path: Path) -> None:
+    for other in ("/dev/vda", "/dev/vdb"):
+        here = run(machine(node("vda"), node("vdb")), tmp_path, DISK_MAPPING=("A=none", f"/dev/sda={other}"))
+        with pytest.raises(Refused, match=r"two answers for disk A .*: A=none and /dev/sda="):
+            decide(here, layout())
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
@@ -754,13 +766,23 @@ def test_there_is_a_line_for_each_disk_and_what_becomes_of_it(tmp_path: Path) ->
 
 SUPERBLOCK = "Filesystem state: clean\nInode count: 100\nFree inodes: {free}\nFirst inode: 11\n"
 EMPTY, FILLED = SUPERBLOCK.format(free=89), SUPERBLOCK.format(free=88)
+LOST_AND_FOUND = "Inode: 11   Type: directory    Mode:  0700   Flags: 0x80000\n"
 
 
-@pytest.mark.parametrize(("superblock", "taken"), [(EMPTY, True), (FILLED, False)], ids=["still empty", "filled"])
+@pytest.mark.parametrize(
+    ("superblock", "first", "taken"),
+    [
+        (EMPTY, LOST_AND_FOUND, True),
+        (FILLED, LOST_AND_FOUND, False),
+        (EMPTY, LOST_AND_FOUND.replace("directory", "regular"), False),
+        (EMPTY, "", False),
+    ],
+    ids=["still empty", "filled", "a file, and no lost+found", "unreadable"],
+)
 def test_a_disk_whose_only_file_system_was_empty_is_left_alone_when_it_is_not_any_more(
-    tmp_path: Path, superblock: str, taken: bool
+    tmp_path: Path, superblock: str, first: str, taken: bool
 ) -> None:
-    shell = both(uuid=OLD, more={"dumpe2fs -h /dev/vdb": superblock})
+    shell = both(uuid=OLD, more={"dumpe2fs -h /dev/vdb": superblock, "debugfs -R 'stat <11>' /dev/vdb": first})
     items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
     decision = decide(run(shell, tmp_path), make([*items, Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)]))
     assert ("disk:B" in decision.assignment.disks) == taken
@@ -786,7 +808,8 @@ def test_a_file_system_that_was_empty_and_is_not_any_more_is_a_question_beside_w
     recorded = make([*other(mounted=True), Ext(f"fs:{OLD}", ("disk:B",), OLD, empty=True)])
 
     def decided(superblock: str, **settings: Any) -> Decision:
-        shell = machine(*disks, more={"dumpe2fs -h /dev/vdb2": superblock})
+        more = {"dumpe2fs -h /dev/vdb2": superblock, "debugfs -R 'stat <11>' /dev/vdb2": LOST_AND_FOUND}
+        shell = machine(*disks, more=more)
         return decide(run(shell, tmp_path, **settings), recorded)
 
     assert len(decided(EMPTY).assignment.disks) == 2

@@ -155,11 +155,11 @@ def capture(survey: Survey) -> Iterator[Item]:
             raise
         except ProgramFailed as error:
             _leave_out(survey, device, error.message)
-    sets: set[str] = set()
+    sets: dict[str, Device] = {}
     for path, words in found.items():
         if is_cache(words):
             cache = _cache(survey.devices[path], words)
-            sets.add(cache.cset)
+            sets[cache.cset] = survey.devices[path]
             yield cache
     for path, words in found.items():
         device = survey.devices[path]
@@ -169,6 +169,11 @@ def capture(survey: Survey) -> Iterator[Item]:
             yield _device(survey, device, words, running[0], sets)
         else:
             _leave_out(survey, device, _why_not_running(words, sets))
+    used = {words.get("cset.uuid", "") for words in found.values() if not is_cache(words)}
+    for cset in sets.keys() - used:
+        _leave_out(
+            survey, sets[cset], "a cache, perhaps with data that only it has: no device that uses it is described"
+        )
 
 
 def _leave_out(survey: Survey, device: Device, why: str) -> None:

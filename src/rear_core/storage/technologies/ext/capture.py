@@ -92,12 +92,20 @@ def capture(survey: Survey) -> Iterator[Item]:
             f"journal:{uuid or device.path}", (device.path,), uuid, label, blocks=blocks, block_size=size
         )
         yield journals[uuid]
+    used = set()
     for device in survey.carrying("ext2", "ext3", "ext4"):
         lost = f"{device.path}: rear knows only the type of this {device.fstype} file system, not its options"
         text = survey.ask("dumpe2fs", "-h", device.path, lost=lost)
-        item = _ext(device, read_superblock(text))
+        item = _ext(device, found := read_superblock(text))
+        if item.empty and not _has_lost_and_found(survey.sh, device.path, found):
+            item = replace(item, empty=False)
         journal = journals.get(item.journal_uuid)
+        used |= {item.journal_uuid}
         yield replace(item, needs=(*item.needs, journal.id)) if journal else item
+    for uuid in journals.keys() - used:
+        (path,) = journals[uuid].needs
+        # It may hold what its file system has not written yet, and that does not mount without it.
+        survey.leave_out(f"journal on {path}", "its file system is not described", lost=True, on=[path])
 
 
 def read_superblock(text: str) -> dict[str, str]:
@@ -134,7 +142,14 @@ def has_no_files(sh: Shell, device: Device) -> bool:
     """Whether there is a file system on a device that has no files."""
     if not device.fstype.startswith("ext"):
         return False
-    return is_empty(read_superblock(sh.query("dumpe2fs", "-h", device.path, ok=(0, 1))))
+    found = read_superblock(sh.query("dumpe2fs", "-h", device.path, ok=(0, 1)))
+    return is_empty(found) and _has_lost_and_found(sh, device.path, found)
+
+
+def _has_lost_and_found(sh: Shell, path: str, found: Mapping[str, str]) -> bool:
+    """Whether the first inode that is not the system's is a folder: who has removed lost+found has a file there."""
+    told = sh.query("debugfs", "-R", f"stat <{found.get('First inode', '11')}>", path)
+    return bool(re.match(r"Inode: \d+\s+Type: directory\b", told))
 
 
 def is_empty(found: Mapping[str, str]) -> bool:
@@ -202,7 +217,7 @@ def _size(text: str) -> int:
 def contents(_layout: Layout) -> Contents:
     """The e2fsprogs, with the configuration mke2fs takes its defaults from."""
     return Contents(
-        programs=["mke2fs", "tune2fs", "e2fsck", "dumpe2fs"],
+        programs=["mke2fs", "tune2fs", "e2fsck", "dumpe2fs", "debugfs"],
         optional_programs=[
             "resize2fs",
             "mkfs.ext2",

@@ -158,7 +158,9 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     except ProgramMissing:
         # Then nothing of LVM was recorded.
         return {}
-    uuids = {item.name: item.uuid for item in layout if isinstance(item, VolumeGroup)}
+    groups = layout.of(VolumeGroup)
+    uuids = {item.name: item.uuid for item in groups}
+    homes = {need: (item.name, item.uuid) for item in groups for need in item.needs}
     known = {*(item.id for item in layout), *(entry.name for entry in layout.left_out)}
     path = names(devices.values())
     found: dict[str, list[str]] = {}
@@ -169,8 +171,12 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
             other = uuids.get(name, group["vg_uuid"]) != group["vg_uuid"]
             new = [] if other else [id for id in ids if id not in known]
             for row in part.get("pv", ()):
-                own = name in uuids and (other or f"pv:{row['pv_uuid']}" not in known)
-                found[path(row["pv_name"])] = [*new, *[f"vg:{name}"] * own]
+                id = f"pv:{row['pv_uuid']}"
+                own = name in uuids and (other or id not in known)
+                # Of the recorded name it was being recreated, and of the recorded UUID it was renamed.
+                moved = id in homes and name != homes[id][0] and group["vg_uuid"] != homes[id][1]
+                away = [f"{id} in the volume group {name}"] * moved
+                found[path(row["pv_name"])] = [*new, *[f"vg:{name}"] * own, *away]
     return found
 
 
