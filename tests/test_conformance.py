@@ -256,6 +256,18 @@ FAULTS = {
         "        raise RearError('there is no room')\n    archive.save(run, place(run))",
         "the last backup cannot be restored", supply=FULL,
     ),
+    "listless": Fault(
+        "test_it_lists_what_it_saved", "def check_tools(run):",
+        '@hookimpl\ndef rear_list():\n    yield Step(50, "List", check_tools)\n\ndef check_tools(run):',
+        "it lists no backup after it made one",
+    ),
+    "generous": Fault(
+        "test_it_restores_chosen_files_alone", "def check_tools(run):",
+        '@hookimpl\ndef rear_fetch():\n    yield Step(50, "Fetch", fetch)\n\n'
+        "def fetch(run):\n    from dataclasses import replace\n"
+        "    run.options = replace(run.options, paths=())\n    restore(run)\n\ndef check_tools(run):",
+        "it restores what nobody asked for",
+    ),
     "changing": of_volumes(
         "test_its_items_are_the_same_in_layout_json", "    @property\n    def modules",
         "    def __post_init__(self) -> None:\n        object.__setattr__(self, 'name', f'{self.name}x')\n\n"

@@ -69,8 +69,9 @@ def _store(run: Run, repository: Repository, selection: coverage.Selection, miss
             made = archive(run, selection, target, name, secured, keys, watching, missed)
     except ProgramFailed as error:
         raise failure(error, repository) from error
-    read_back = isinstance(repository, FolderRepository) and run.settings["BACKUP_READ_BACK"]
-    notes.add(run, made.created, checked=read_back)
+    # Elsewhere it is not there before the media are.
+    if isinstance(repository, FolderRepository):
+        notes.add(run, made.created, checked=run.settings["BACKUP_READ_BACK"])
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
     size_of = f"{size(made.bytes)}, as {made.created} in {repository} ({size(made.size)}{volumes})"
     run.report.say(f"Saved {made.members} files, {size_of}")
