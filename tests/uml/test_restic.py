@@ -16,6 +16,7 @@ RESTIC = shutil.which("restic")
 
 pytestmark = [
     pytest.mark.uml,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(RESTIC is None, reason="restic is not installed: tools/install test does that"),
 ]

@@ -241,6 +241,7 @@ def test_what_is_saved_comes_back(lab: Lab) -> None:
     assert os.getxattr(came / "owned", "trusted.note") == b"by root"
 
 
+@pytest.mark.long
 def test_a_date_chooses_an_older_snapshot(lab: Lab) -> None:
     lab.save()
     (lab.data / "one/file").write_text("second")
@@ -500,6 +501,7 @@ def restics(word: str) -> list[str]:
     return found.stdout.split()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("work", ["save", "restore"])
 def test_an_interruption_leaves_nothing_behind(lab: Lab, work: str) -> None:
     lab.save()
@@ -555,6 +557,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
+@pytest.mark.long
 @needs_rclone
 def test_on_a_rest_server_with_a_password(lab: Lab) -> None:
     with rest_server(lab, "--user", "me", "--pass", "secret#1") as address:
@@ -574,6 +577,7 @@ def test_on_a_rest_server_with_a_password(lab: Lab) -> None:
         lab.check(login)
 
 
+@pytest.mark.long
 @needs_rclone
 def test_a_restore_does_not_wait_for_a_lock_of_others(lab: Lab) -> None:
     with rest_server(lab) as address:
@@ -605,6 +609,7 @@ def test_by_sftp(lab: Lab) -> None:
         lab.check()
 
 
+@pytest.mark.long
 @needs_rclone
 def test_by_rclone(lab: Lab) -> None:
     lab.configure(f"RESTIC_REPOSITORY=rclone:lab:{lab.folder}\nRESTIC_ENVIRONMENT=( RCLONE_CONFIG_LAB_TYPE=local )\n")

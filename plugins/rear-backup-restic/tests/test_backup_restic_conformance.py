@@ -16,8 +16,10 @@ from rear_core.shell import Shell
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
+# Each of restic's many calls takes half a second of a processor.
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.root,
     pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed: tools/install test does that"),
