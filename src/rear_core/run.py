@@ -170,6 +170,11 @@ class Run:
         return self.options.demo
 
     @property
+    def only_reads(self) -> bool:
+        """Whether the place of the backups is only read, perhaps in the rescue system, which has no passwords."""
+        return bool({"verify", "list"} & {*self.phases})
+
+    @property
     def rootfs_dir(self) -> Path:
         """The tree of the rescue system while it is built."""
         return self.build_dir / "rootfs"

@@ -362,7 +362,7 @@ def test_single_files_come_back(lab: Lab) -> None:
     rear_backup_restic.check_backup(run)
     with run.undo:
         rear_backup_restic.restore_some(run)
-    assert run.recovery.missing == [f"{lab.data}/gone is not in the snapshot"]
+    assert run.recovery.missing == [f"1 files were not restored, the first is {lab.data}/gone"]
     assert [path.name for path in lab.restored.rglob("*")] == ["one", "*"]
 
 

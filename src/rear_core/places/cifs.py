@@ -61,7 +61,7 @@ def _login(run: Run, url: Url, options: str) -> tuple[str, Mapping[str, str]]:
     path = Path(run.settings["CIFS_CREDENTIALS"])
     if OWN_LOGIN.search(options):
         return "", {}
-    if path != Path() and ("verify" not in run.phases or os.path.lexists(path)):
+    if path != Path() and (not run.only_reads or os.path.lexists(path)):
         check_credentials(path)
         return f"credentials={path}", {}
     if not questions.is_interactive(run):

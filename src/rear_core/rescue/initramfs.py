@@ -148,8 +148,14 @@ def _write_to(descriptor: int, members: Iterable[Member], newest: int) -> int:
 
 
 def cached_files(cache: Path) -> list[Path]:
-    """What the cache holds by now; whatever else lies in its folder is none of rear's."""
-    return [path for kind in SEGMENTS for path in cache.glob(f"{kind}-*")]
+    """What the cache holds by now; whatever else lies in its folder is none of rear's.
+
+    Programs that keep a cache of their own there mark it (Cache Directory Tagging Specification).
+    """
+    return [
+        *(path for kind in SEGMENTS for path in cache.glob(f"{kind}-*")),
+        *(p.parent for p in cache.glob("*/CACHEDIR.TAG")),
+    ]
 
 
 def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], object]) -> Path:

@@ -126,7 +126,7 @@ def place(run: Run) -> AbstractContextManager[Path]:
     if url is None:
         raise ConfigurationError("BACKUP_URL is not set", examples())
     options = run.settings["BACKUP_OPTIONS"]
-    if {"verify", "list"} & {*run.phases}:
+    if run.only_reads:
         # They only read. The last one of contradicting options counts.
         return opened(run, url, ",".join(filter(None, (options, "ro"))), patience=PATIENCE)
     return opened(run, url, options)

@@ -145,18 +145,13 @@ def opened(run: Run) -> Iterator[Repository]:
         raise ConfigurationError("rear knows no restic repository", "set RESTIC_REPOSITORY, or BACKUP_URL for a folder")
     from rear_core.places.opening import opened as opened_place
 
-    options, reading = str(run.settings["BACKUP_OPTIONS"]), only_reads(run)
+    options, reading = str(run.settings["BACKUP_OPTIONS"]), run.only_reads
     # The last one of contradicting options counts.
     words = ",".join(filter(None, (options, "ro"))) if reading else options
     with opened_place(run, url, words, patience=PATIENCE if reading else 0) as directory:
         folder = directory / (address or FOLDER)
         shown = f"{url}/{address or FOLDER}"
         yield _with_password(run, Repository(run, os.fspath(folder), shown, given, folder))
-
-
-def only_reads(run: Run) -> bool:
-    """Whether the run restores or lists, perhaps in the rescue system, which has no passwords."""
-    return bool({"verify", "list"} & {*run.phases})
 
 
 def _with_login(address: str, given: Mapping[str, str]) -> str:
@@ -176,7 +171,7 @@ def _with_password(run: Run, repository: Repository) -> Repository:
 def environment(run: Run) -> dict[str, str]:
     """RESTIC_ENVIRONMENT by names; a recovery asks for what the machine had and the media have not."""
     given = dict(word.split("=", 1) for word in run.settings["RESTIC_ENVIRONMENT"])
-    missing = [name for name in recorded_names(run) if name not in given] if only_reads(run) else []
+    missing = [name for name in recorded_names(run) if name not in given] if run.only_reads else []
     if missing and not questions.is_interactive(run):
         raise Refused(
             f"{', '.join(missing)} of RESTIC_ENVIRONMENT are not on the rescue media, and nobody can be asked",
@@ -209,7 +204,7 @@ def recorded_names(run: Run) -> list[str]:
 def password(run: Run) -> str:
     """What is in RESTIC_PASSWORD_FILE; "" in a recovery where the file is not there, so that it is asked for."""
     path = Path(run.settings["RESTIC_PASSWORD_FILE"])
-    if only_reads(run) and not path.is_file():
+    if run.only_reads and not path.is_file():
         return ""
     if path == Path():
         raise ConfigurationError("RESTIC_PASSWORD_FILE is not set", "name a file with the password of the repository")

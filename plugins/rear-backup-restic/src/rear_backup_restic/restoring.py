@@ -15,10 +15,8 @@ from threading import Event, Thread
 
 from rear_core import ProgramFailed, RearError, Run
 from rear_core.archive import external
-from rear_core.archive.backup import Position
 from rear_core.archive.coverage import literal
 from rear_core.archive.external import Client, Ended
-from rear_core.archive.progress import Progress
 from rear_core.archive.restore import agree, check_room
 from rear_core.archive.watch import ASIDE
 from rear_core.errors import Interrupted, understood
@@ -121,16 +119,13 @@ def restore(run: Run) -> None:
 def fetch(run: Run) -> None:
     """Restore the files and folders of `run.options.paths`; those that did not come are a lack."""
     chosen, repository = _chosen(run)
-    position = Position()
-    progress = Progress(run.report, "Restoring", 0, events=run.options.json_progress)
-    client = Client(run, progress, position.read, position.follow)
     # A path is not meant as a pattern.
     wanted = [f"--include={literal(path)}" for path in run.options.paths]
-    restore_snapshot(run, repository, client, chosen.id, wanted)
-    progress.end()
-    for path in run.options.paths:
-        if not os.path.lexists(run.target / path.lstrip("/")):
-            run.lack(f"{path} is not in the snapshot")
+    with (
+        external.fetching(run) as (client, _),
+        ticking(client, run.settings["BACKUP_STALL_MINUTES"]) as shown,
+    ):
+        restore_snapshot(run, repository, shown, chosen.id, wanted)
 
 
 def _chosen(run: Run) -> tuple[snapshot.Chosen, Repository]:
