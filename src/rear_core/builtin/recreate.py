@@ -111,6 +111,7 @@ def take_down(run: Run) -> None:
         run.writing = True
         return
     assert run.held is not None
+    run.held.drop_caches()
     machine = look(run, recorded_layout(run), lock=False)
     run.held.check(machine, disks_of_urls(run, machine))
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)

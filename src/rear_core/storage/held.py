@@ -23,7 +23,7 @@ class HeldDisks:
 
     def __init__(self, disks: Iterable[PresentDisk], undo: ExitStack) -> None:
         self._disks = tuple(disks)
-        self._numbers = {disk.path: _held(disk.path, undo) for disk in self._disks}
+        self._descriptors = {disk.path: _held(disk.path, undo) for disk in self._disks}
 
     @property
     def identities(self) -> dict[str, str]:
@@ -34,6 +34,12 @@ class HeldDisks:
         """The paths of those on which one of these identifiers was found."""
         return {disk.path for disk in self._disks if disk.marks & known}
 
+    def drop_caches(self) -> None:
+        """Have what is read next come from the disks: the kernel remembers the sectors of a device for as long as it is
+        open, also when something else lies there by now (posix_fadvise(2))."""
+        for descriptor in self._descriptors.values():
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def check(self, machine: Machine, spared: Mapping[str, str]) -> None:
         """Raise `Refused` unless each is still there, the same one, holds what it held, and is none of those that are
         spared, by path with the reason."""
@@ -42,7 +48,7 @@ class HeldDisks:
             if disk.path in spared:
                 raise Refused(f"{disk.path} can no longer be used: {spared[disk.path]}", ADVICE)
             now = present.get(disk.path)
-            if now is None or device_number(disk.path) != self._numbers[disk.path]:
+            if now is None or device_number(disk.path) != _number(self._descriptors[disk.path]):
                 raise Refused(f"{disk.path} is no longer the disk that was chosen", ADVICE)
             if now.size != disk.size:
                 raise Refused(f"the size of {disk.path} changed after it was chosen", ADVICE)
@@ -58,11 +64,15 @@ def _identity(disk: PresentDisk) -> tuple[str, ...]:
     return disk.serial, disk.wwn, disk.model, disk.vendor
 
 
-def _held(path: str, undo: ExitStack) -> str:
+def _held(path: str, undo: ExitStack) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Refused(f"{path} cannot be opened: {error.strerror}", "choose another disk with DISK_MAPPING") from error
     undo.callback(os.close, descriptor)
+    return descriptor
+
+
+def _number(descriptor: int) -> str:
     number = os.fstat(descriptor).st_rdev
     return f"{os.major(number)}:{os.minor(number)}"
