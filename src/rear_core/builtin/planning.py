@@ -72,7 +72,7 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     from ..storage.activate import activate
     from ..storage.disk import Disk
     from ..storage.mapping import STRONG
-    from .choice import look
+    from .inspection import look
 
     ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
     sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}

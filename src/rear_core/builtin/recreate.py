@@ -102,7 +102,7 @@ def take_down(run: Run) -> None:
     from ..storage.inventory import read_devices
     from ..storage.spared import disks_of_urls
     from ..storage.teardown import unmount_below
-    from .choice import look
+    from .inspection import look
 
     made = recovery_plan(run)
     # A run that was killed has left its own there, /dev and /proc too.

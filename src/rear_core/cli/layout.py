@@ -97,11 +97,11 @@ def plan(options: Options, as_script: bool) -> None:
 def made_plan(run: Run) -> tuple[Plan, list[str]]:
     """The plan for the disks that are here, and what becomes of each; on a running machine nothing is locked, as all of
     its disks are in use."""
-    from ..builtin import choice
+    from ..builtin import choice, inspection
     from ..storage.spared import backup_disks
 
     found, here = recorded_layout(run), in_rescue_system(run)
-    machine, stakes = choice.at_stake_now(run, found, lock=here)
+    machine, stakes = inspection.at_stake_now(run, found, lock=here)
     answers = {**backup_disks(run, found), **choice.chosen(run, found)}
     assignment = choice.assigned(run, found, machine, answers, stakes)
     if assignment.problems:
@@ -168,15 +168,14 @@ def diff(options: Options) -> None:
 
     Disks that are known by their contents or serial numbers count as the recorded ones.
     """
-    from ..builtin import choice
+    from ..builtin import choice, inspection
     from ..storage.compare import compare
 
     run = open_run(options)
     run.need_root()
     recorded = recorded_layout(run)
-    assignment = choice.assigned(
-        run, recorded, choice.look(run, recorded, lock=False), choice.chosen(run, recorded), {}
-    )
+    machine = inspection.look(run, recorded, lock=False)
+    assignment = choice.assigned(run, recorded, machine, choice.chosen(run, recorded), {})
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
     differences = compare(recorded, existing.described(run, known))
     for line in differences:

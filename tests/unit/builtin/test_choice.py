@@ -16,7 +16,8 @@ from typing import Any, cast
 import pytest
 
 from rear_core.builtin import backup, storage
-from rear_core.builtin.choice import Decision, chosen, decide, destinies, look, usage
+from rear_core.builtin.choice import Decision, chosen, decide, destinies, usage
+from rear_core.builtin.inspection import look
 from rear_core.errors import Interrupted, Refused
 from rear_core.places.room import check_mounted
 from rear_core.places.url import parse_url

@@ -122,7 +122,7 @@ def assignment_of(
     lost = {id: [str(content) for content in stake.lost] for id, stake in at_stake.items()}
     here, truth = present(disks, strangers)
     known = [item for item in layout if isinstance(item, Disk) and item.id in alone]
-    # As `choice.look` does.
+    # As `inspection.look` does.
     here = [
         replace(p, spared=next((alone[d.id] for d in known if score(d, p, marks(layout, d))[0] >= STRONG), ""))
         for p in here
