@@ -35,7 +35,7 @@ def rear_settings() -> Iterable[Setting]:
         list,
         check=names,
         help="Disks to leave out of the description, with everything on them, as patterns of their paths:"
-        " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ). A recovery does not touch them.",
+        " EXCLUDE_DEVICES=( /dev/sdb '/dev/nvme*' ); sdb is short for /dev/sdb. A recovery does not touch them.",
     )
     yield Setting(
         "EXCLUDE_MOUNTPOINTS",

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from ..errors import ProgramFailed, ProgramMissing
+from ..errors import ConfigurationError, ProgramFailed, ProgramMissing
 from ..fstab import read_fstab
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable
@@ -54,7 +54,7 @@ def capture(
     devices = read_devices(sh, warn)
     survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
     survey.devices, survey.mounts = without_phantoms(survey)
-    _warn_of_names(survey, survey.devices, exclude)
+    _check_names(survey, exclude)
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in _found(survey, kind)]
     _name_unknown_contents(survey, found, {signature for kind in kinds for signature in kind.signatures})
@@ -186,16 +186,18 @@ def _excluding(survey: Survey, disk: Device, patterns: Sequence[str]) -> list[st
     return [pattern for device in names for pattern in meaning(device, patterns)]
 
 
-def _warn_of_names(survey: Survey, devices: Mapping[str, Device], patterns: Sequence[str]) -> None:
-    """Say which names of EXCLUDE_DEVICES keep no disk out; a pattern may be there for a day to come."""
-    disks = [device for device in devices.values() if not device.parents]
-    used = {pattern for disk in disks for pattern in _excluding(survey, disk, patterns)}
-    for name in patterns:
-        if name not in used and not re.search(r"[*?[]", name):
-            survey.warn(
-                f"EXCLUDE_DEVICES: {name} is not a disk of this machine, so it excludes nothing; EXCLUDE_COMPONENTS"
-                " names parts"
+def _check_names(survey: Survey, patterns: Sequence[str]) -> None:
+    """Raise `ConfigurationError` for a name in EXCLUDE_DEVICES that means a part of a disk alone: the disk would be
+    overwritten. Warn of one that means nothing; a pattern may be there for a day to come."""
+    used = {p for device in survey.devices.values() if not device.parents for p in _excluding(survey, device, patterns)}
+    for name in (pattern for pattern in patterns if pattern not in used):
+        for part in (device for device in survey.devices.values() if meaning(device, [name])):
+            raise ConfigurationError(
+                f"EXCLUDE_DEVICES names {name}, which is no disk but lies on {' and '.join(part.parents)}",
+                "name whole disks; EXCLUDE_COMPONENTS names parts, which are neither saved nor recreated",
             )
+        if not re.search(r"[*?[]", name):
+            survey.warn(f"EXCLUDE_DEVICES: {name} is not a disk of this machine, so it excludes nothing")
 
 
 def _recognised(survey: Survey, device: Device) -> Device:

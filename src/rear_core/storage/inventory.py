@@ -155,12 +155,16 @@ def why_no_disk(device: Device) -> str:
 
 
 def meaning(device: Device, patterns: Iterable[str]) -> list[str]:
-    """Those of the patterns that mean a device: by its path, its kernel name or a link to it (/dev/disk/by-id/...)."""
+    """Those of the patterns that mean a device: by its path, its kernel name or a link to it (/dev/disk/by-id/...).
+
+    One that does not begin with a slash is below /dev: `sdb`.
+    """
     names = {device.path, f"/dev/{device.kernel_name}"}
+    paths = {pattern: os.path.join("/dev", pattern) for pattern in patterns}
     return [
         pattern
-        for pattern in patterns
-        if any(fnmatch(name, pattern) for name in names) or names & {*map(os.path.realpath, glob(pattern))}
+        for pattern, path in paths.items()
+        if any(fnmatch(name, path) for name in names) or names & {*map(os.path.realpath, glob(path))}
     ]
 
 

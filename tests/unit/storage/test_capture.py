@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rear_core.contents import Contents
-from rear_core.errors import ProgramFailed, ProgramMissing, RearError
+from rear_core.errors import ConfigurationError, ProgramFailed, ProgramMissing, RearError
 from rear_core.shell import Outcome
 from rear_core.storage import survey
 from rear_core.storage.capture import capture
@@ -172,9 +172,21 @@ def test_an_excluded_disk_is_known_by_a_link_a_map_and_one_of_its_paths(
 
 def test_names_that_keep_no_disk_out_are_told(described: Callable[..., Layout]) -> None:
     warnings: list[str] = []
-    described("debian-raid-luks", exclude=["/dev/vdd", "/dev/vdd1", "vdd", "/dev/nvme*"], warn=warnings.append)
+    described("debian-raid-luks", exclude=["/dev/vdd", "/dev/vdz", "vdy", "/dev/nvme*"], warn=warnings.append)
     names = [line.split()[1] for line in warnings if line.startswith("EXCLUDE_DEVICES: ")]
-    assert names == ["/dev/vdd1", "vdd"]
+    assert names == ["/dev/vdz", "vdy"]
+
+
+def test_a_disk_is_excluded_by_its_name_below_dev(described: Callable[..., Layout]) -> None:
+    layout = described("debian-raid-luks", exclude=["vd[d]"])
+    assert "/dev/vdd" in {entry.name for entry in layout.left_out if entry.reason == "EXCLUDE_DEVICES names it"}
+
+
+@pytest.mark.parametrize("name", ["/dev/vdb1", "vdb1", "/dev/vd?1"])
+def test_a_part_of_a_disk_that_is_excluded_as_a_device_is_an_error(described: Callable[..., Layout], name: str) -> None:
+    """Whoever writes it wants it to be safe, and its disk would be overwritten."""
+    with pytest.raises(ConfigurationError, match=f"names {re.escape(name)}, which is no disk but lies on /dev/vdb"):
+        described("debian-raid-luks", exclude=[name])
 
 
 def test_rescue_media_on_any_bus_are_left_out() -> None:
