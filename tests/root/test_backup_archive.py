@@ -291,6 +291,23 @@ def test_the_backup_of_another_machine_is_not_restored_unasked(
     archive.check(run, tmp_path / "backups")
 
 
+@pytest.mark.parametrize(
+    ("known", "chosen", "warns"), [("2099", "", True), ("2020", "", False), ("2099", "2026", False)]
+)
+def test_a_newer_backup_that_the_media_know_of_is_missed(
+    tmp_path: Path, make_run: MakeRun, tree: Path, known: str, chosen: str, warns: bool
+) -> None:
+    folder = save(make_run(), tmp_path / "backups", tree)
+    run = make_run()
+    run.options = replace(run.options, backup=chosen)
+    run.recovery_dir.mkdir(exist_ok=True)
+    name = f"{known}-01-01T000000Z"
+    (run.recovery_dir / "system.json").write_text(json.dumps({"backups": [folder.name, name], "system": {}}))
+    archive.check(run, tmp_path / "backups")
+    missed = [warning for warning in run.report.warnings if f"know of a newer one, {name}" in warning]
+    assert bool(missed) == warns, run.report.warnings
+
+
 def test_what_is_too_deep_is_named_when_saved_and_keeps_nothing_else_from_coming_back(
     tmp_path: Path, make_run: MakeRun, tree: Path
 ) -> None:

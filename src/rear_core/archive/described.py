@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from .. import own_files
@@ -48,3 +49,18 @@ def signers(run: Run) -> list[str]:
     """The public keys that have signed backups of the machine, as far as it was described with some."""
     found = recorded(run, "signers")
     return [str(key) for key in found] if isinstance(found, list) else []
+
+
+def _digits(name: str) -> str:
+    return re.sub(r"\D", "", name)
+
+
+def check_newest(run: Run, name: str, place: str) -> None:
+    """Warn where the newest backup in a place is older than one that was there when the machine was described."""
+    found = recorded(run, "backups")
+    newest = max(map(str, found), key=_digits, default="") if isinstance(found, list) else ""
+    if _digits(newest) > _digits(name) and not run.options.backup:
+        run.report.warn(
+            f"the newest backup in {place} is {name}, but these rescue media know of a newer one, {newest}:"
+            " it was removed, is in another place, or cannot be seen"
+        )

@@ -15,7 +15,7 @@ from .. import questions
 from ..errors import SCARCE, ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
 from . import diagnostics, encryption, generations, manifest, sample, signature, stream
 from .backup import COVERAGE, passphrase
-from .described import recorded, signers
+from .described import check_newest, recorded, signers
 from .progress import Progress, size
 from .repository import FolderRepository, Repository, identity, opened
 from .volumes import checked
@@ -58,6 +58,7 @@ def examine(run: Run, repository: Repository) -> tuple[Backup, str]:
     others = [other for other in names if other != name]
     choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
     run.report.say(f"Backup: {name}{choice}")
+    check_newest(run, name, str(repository))
     sealed = read_manifest(repository, name)
     keys = unlock(run, sealed)
     # Other machines may have the same passphrase: it is proof only where no key of this one is known.

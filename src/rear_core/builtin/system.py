@@ -65,8 +65,9 @@ def find_boot_loader(run: Run) -> None:
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:
     """Write system.json, with the identity of the machine, whether its backups are encrypted (not with which key), what
-    verifies their signatures, also of those that it made before it was recovered, and the disks that are excluded: by
-    names that others may have at a recovery."""
+    verifies their signatures, also of those that it made before it was recovered, the backups that were there last, and
+    the disks that are excluded: by names that others may have at a recovery."""
+    from ..archive import notes
     from ..archive.described import signers
     from ..archive.repository import identity
     from ..archive.signature import public_key
@@ -75,7 +76,7 @@ def write_description(run: Run, facts: dict[str, Any]) -> None:
     known = dict.fromkeys([public_key(run), *signers(run)])
     document = {
         "version": VERSION, "identity": identity(run), "encrypted": encrypted, "signers": [*filter(None, known)],
-        "exclude_devices": [*run.settings.get("EXCLUDE_DEVICES", ())], **facts,
+        "backups": [*notes.read(run.var_dir)], "exclude_devices": [*run.settings.get("EXCLUDE_DEVICES", ())], **facts,
     }  # fmt: skip
     text = json.dumps(document, indent=2, sort_keys=True)
     durable.write(run.recovery_dir / "system.json", f"{text}\n")

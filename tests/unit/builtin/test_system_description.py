@@ -40,7 +40,7 @@ def test_the_boot_loader_is_added(run: Run) -> None:
     system.describe_system(run)
     system.find_boot_loader(run)
     written = json.loads((run.recovery_dir / "system.json").read_text())
-    facts = {"identity", "encrypted", "signers", "system", "boot_loaders", "exclude_devices"}
+    facts = {"identity", "encrypted", "signers", "system", "boot_loaders", "exclude_devices", "backups"}
     assert set(written) == {"version", *facts}
     assert [path.name for path in run.recovery_dir.iterdir()] == ["system.json"]
 

@@ -201,7 +201,7 @@ def listed(run: Run) -> list[tuple[str, str]]:
 
 def chosen(run: Run) -> str:
     """The date of the backup to restore; "" for the newest one where backups are not listed."""
-    from rear_core.archive import external, generations
+    from rear_core.archive import described, external, generations
 
     if not run.settings[LIST]:
         external.moment(run)  # refuses what is not a date
@@ -209,7 +209,10 @@ def chosen(run: Run) -> str:
     dates = [date for date, _ in listed(run)]
     if not dates:
         raise Refused(f"{LIST} shows no backup of this machine", "check its server or disk; rear changed nothing")
-    return generations.choose(dates, run.options.backup, f"the list of {LIST}")
+    where = f"the list of {LIST}"
+    name = generations.choose(dates, run.options.backup, where)
+    described.check_newest(run, name, where)
+    return name
 
 
 def check_backup(run: Run) -> None:

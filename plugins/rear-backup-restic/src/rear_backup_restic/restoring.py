@@ -16,6 +16,7 @@ from threading import Event, Thread
 from rear_core import ProgramFailed, RearError, Run
 from rear_core.archive import external
 from rear_core.archive.coverage import literal
+from rear_core.archive.described import check_newest
 from rear_core.archive.external import Client, Ended
 from rear_core.archive.restore import agree, check_room
 from rear_core.archive.watch import ASIDE
@@ -57,6 +58,7 @@ def check(run: Run) -> None:
     others = [each.name for each in snapshot.own(run, found) if each != chosen]
     choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
     run.report.say(f"Backup: {chosen.name}, snapshot {chosen.id[:8]} of {chosen.host}{choice}")
+    check_newest(run, chosen.name, str(repository))
     external.prove(run, external.recorded(run), dict.fromkeys(chosen.paths, chosen.name))
     assert isinstance(run.backup, external.Found)
     total = restore_size(repository, chosen.id)
