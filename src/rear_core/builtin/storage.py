@@ -141,7 +141,7 @@ def save_layout(run: Run) -> None:
         tell = run.report.say if entry.lost else run.report.detail
         tell(f"Left out: {entry.name} ({entry.reason})")
     for name in unknown_names(layout, Exclusions.of(run.settings)):
-        run.report.warn(f"{name} has no effect: nothing in the description has this name")
+        run.report.warn(f"{name}: nothing here has this name")
     run.layout = layout
     save(layout, run.recovery_dir / "layout.json")
     site = Site(layout, {item.id: item.device for item in layout.of(Disk)})

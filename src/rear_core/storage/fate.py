@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from glob import glob
 
 from .. import patterns
 from .command import Site
@@ -117,6 +118,8 @@ def unknown_names(layout: Layout, exclusions: Exclusions) -> Iterator[str]:
             there.setdefault(setting, set()).update(names)
     for setting, names in wanted.items():
         yield from (f"{setting}={name}" for name in sorted({*names} - there.get(setting, set())))
+    # What is mounted there now and then need not be here.
+    yield from (f"EXCLUDE_MOUNTPOINTS={target}" for target in exclusions.mounts if not glob(target))
 
 
 def _why_excluded(layout: Layout, item: Item, exclusions: Exclusions) -> str:

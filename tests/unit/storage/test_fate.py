@@ -80,11 +80,15 @@ def test_names_that_nothing_has_are_told() -> None:
     known = ["swap:/dev/sdb", "swap:UUID=s", "fs:/", "/dev/sdb"]
     group = next(item.name for item in GROUP if isinstance(item, VolumeGroup))
     exclusions = Exclusions(
-        components=[*known, "pv:/dev/sdz", "swap:/dev/sdbb"], groups=[group, "grp"], only_groups=["sys"], arrays=["md0"]
+        components=[*known, "pv:/dev/sdz", "swap:/dev/sdbb"],
+        groups=[group, f"/dev/{group}", "grp"],
+        only_groups=["sys"],
+        arrays=["md0"],
+        mounts=["/", "/sr*", "/dta"],
     )
     assert list(unknown_names(layout, exclusions)) == [
         "EXCLUDE_COMPONENTS=pv:/dev/sdz", "EXCLUDE_COMPONENTS=swap:/dev/sdbb",
-        "EXCLUDE_VG=grp", "ONLY_INCLUDE_VG=sys", "EXCLUDE_MD=md0",
+        "EXCLUDE_VG=grp", "ONLY_INCLUDE_VG=sys", "EXCLUDE_MD=md0", "EXCLUDE_MOUNTPOINTS=/dta",
     ]  # fmt: skip
     given_up = {content.title: content.fate for content in contents(layout, Exclusions(components=["swap:/dev/sdb"]))}
     assert given_up["swap s"] == GIVEN_UP
@@ -100,10 +104,11 @@ def test_a_disk_that_holds_nothing_is_left_alone() -> None:
     ("exclusions", "setting"),
     [
         (Exclusions(groups=["data"]), "EXCLUDE_VG"),
+        (Exclusions(groups=["/dev/data"]), "EXCLUDE_VG"),
         (Exclusions(only_groups=["sys"]), "ONLY_INCLUDE_VG"),
         (Exclusions(components=["/dev/sdb"]), "EXCLUDE_COMPONENTS"),
     ],
-    ids=["group", "other groups", "disk"],
+    ids=["group", "folder of a group", "other groups", "disk"],
 )
 def test_what_a_setting_names_is_lost_with_its_disk_though_there_be_nothing_in_it(
     more: tuple[Item, ...], exclusions: Exclusions, setting: str
@@ -135,6 +140,7 @@ def test_a_partition_for_a_boot_loader_comes_back_without_a_file_system() -> Non
         (Exclusions(mounts=["/d*"]), "EXCLUDE_MOUNTPOINTS"),
         (Exclusions(paths=["/data"]), "AUTOEXCLUDE_PATH"),
         (Exclusions(groups=["data"]), "EXCLUDE_VG"),
+        (Exclusions(groups=["/dev/data"]), "EXCLUDE_VG"),
         (Exclusions(only_groups=["system"]), "ONLY_INCLUDE_VG"),
         (Exclusions(components=["fs:/data"]), "EXCLUDE_COMPONENTS"),
         (Exclusions(components=["/dev/data"]), "EXCLUDE_COMPONENTS"),

@@ -96,15 +96,17 @@ class VolumeGroup(Item):
 
     def excluded_by(self, exclusions: Exclusions) -> str:
         """EXCLUDE_VG, or ONLY_INCLUDE_VG for all others."""
-        if self.name in exclusions.groups:
+        names = {self.name, *self.component_names("")}
+        if names.intersection(exclusions.groups):
             return "EXCLUDE_VG names it"
-        if exclusions.only_groups and self.name not in exclusions.only_groups:
+        if exclusions.only_groups and not names.intersection(exclusions.only_groups):
             return f"ONLY_INCLUDE_VG does not name {self.name}"
         return ""
 
     def setting_names(self) -> dict[str, list[str]]:
-        """Its name."""
-        return {"EXCLUDE_VG": [self.name], "ONLY_INCLUDE_VG": [self.name]}
+        """Its name, and that of its folder."""
+        names = [self.name, *self.component_names("")]
+        return {"EXCLUDE_VG": names, "ONLY_INCLUDE_VG": names}
 
 
 @dataclass(frozen=True)
