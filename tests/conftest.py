@@ -41,7 +41,6 @@ SHARED = ("tests/uml/",)
 # stay together come first of all: one worker has them while the other has the first whole machine.
 FIRST = (
     "tests/vm/test_recover.py",
-    "tests/vm/test_usb.py::test_the_machine_comes_back",
     "tests/vm/test_drill.py",
     "tests/vm/",
     "tests/uml/",

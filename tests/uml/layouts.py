@@ -39,7 +39,7 @@ KNOWN: dict[str, Refused | Said] = {
 # One of each technology; the others take minutes. The machine with mirrors that is recovered as a whole has RAID 1 with
 # a bitmap, mirrored and thin volumes, which are not here for that reason.
 DAILY = {
-    "md raid5, spare, bitmap", "luks1 on a partition", "luks2 argon2id on md", "btrfs raid1 over two disks",
+    "md raid5, spare, bitmap", "luks2 argon2id on md", "btrfs raid1 over two disks",
     "ext 4, bigalloc", "xfs blocks of 1 KiB", "mbr with logical partitions and gaps",
     "gpt with odd numbers and attributes", "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4", "lvm cache",
     "lvm thin pool that is cached", "vfat 32", "swap partition", "labels that a shell would not like",

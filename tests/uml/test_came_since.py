@@ -120,6 +120,7 @@ def test_a_subvolume_of_a_btrfs_on_what_does_not_run(lab: Lab, below: str) -> No
     untouched(lab, 0, 1)
 
 
+@pytest.mark.long
 def test_a_volume_of_a_group_on_an_array(lab: Lab) -> None:
     group = "pvcreate -qq /dev/md/both; vgcreate -qq sys /dev/md/both; lvcreate -qq -y -n root -L 48m sys"
     made = "mkfs.ext4 -q /dev/sys/root; mount /dev/sys/root /srv/data --mkdir; date >/srv/data/file"
@@ -221,6 +222,7 @@ def test_what_was_empty_where_an_older_copy_of_it_is_empty(lab: Lab) -> None:
 PV = "E6D6D379-F507-44C2-A23C-238F2A3DF928"
 
 
+@pytest.mark.long
 def test_a_physical_volume_that_went_to_a_group_which_is_left_alone(lab: Lab) -> None:
     lab.plug("true")
     lab.plug(

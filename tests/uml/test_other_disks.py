@@ -206,7 +206,7 @@ CHANGED = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=() if n in ("a swap partition", "a swap volume") else pytest.mark.long) for n in CHANGED],
+    [pytest.param(n, marks=() if n == "a swap partition" else pytest.mark.long) for n in CHANGED],
 )
 def test_what_holds_something_else_by_now_is_not_overwritten_unasked(lab: Lab, name: str) -> None:
     """Data without a signature as well, and in a volume that does not run in the rescue system."""
@@ -271,7 +271,10 @@ NOBODY_SEES = [
 ]
 
 
-@pytest.mark.parametrize("other", NOBODY_SEES, ids=lambda other: other.name)
+@pytest.mark.parametrize(
+    "other",
+    [pytest.param(it, id=it.name, marks=pytest.mark.long if it is NOBODY_SEES[-1] else ()) for it in NOBODY_SEES],
+)
 def test_what_nobody_sees_of_a_btrfs_is_not_overwritten_unasked(lab: Lab, other: Other) -> None:
     lab.plug(other.script)
     lab.configure()
@@ -337,6 +340,7 @@ def test_a_snapshot_that_was_written_to_is_saved_where_it_is_seen(lab: Lab) -> N
     assert "./srv/data/db/own" in listed
 
 
+@pytest.mark.long
 def test_a_group_that_another_disk_has_as_well_is_refused_before_anything_is_written(lab: Lab) -> None:
     """The old disk is still plugged in, and nothing of its name can be made beside it."""
     lab.plug(
@@ -364,6 +368,7 @@ EMPTY = {
 }
 
 
+@pytest.mark.long
 def test_a_volume_that_was_blank_and_has_files_now_is_not_overwritten_unasked(lab: Lab) -> None:
     lab.plug(f"{SYSTEM}\np=${{d}}2\npvcreate -qq $p; vgcreate -qq more $p; lvcreate -qq -y -n blank -L 16m more")
     lab.configure()
@@ -377,7 +382,7 @@ def test_a_volume_that_was_blank_and_has_files_now_is_not_overwritten_unasked(la
     assert lab.checksums() == before
 
 
-@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("kind", ["volume", pytest.param("array", marks=pytest.mark.long)])
 def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, kind: str) -> None:
     """It lies in what does not run in the rescue system, and runs to be read alone."""
     lab.plug(f"{SYSTEM}\np=${{d}}2\n{EMPTY[kind]}")
@@ -396,6 +401,7 @@ def test_what_was_empty_and_has_files_now_is_not_overwritten_unasked(lab: Lab, k
     assert answer.status == 0, answer.output
 
 
+@pytest.mark.long
 def test_a_mirror_of_whole_disks_that_was_empty_and_has_files_now_is_left_alone(lab: Lab) -> None:
     lab.plug(SYSTEM)
     lab.plug("true")
@@ -485,6 +491,7 @@ def test_what_no_table_tells_of_any_more_is_not_overwritten_unasked(lab: Lab) ->
     assert answer.status == 0, answer.output
 
 
+@pytest.mark.long
 def test_a_disk_that_is_used_by_another_path_is_not_overwritten(lab: Lab) -> None:
     """Without multipathd the kernel knows two disks, of which it sees only one in use."""
     lab.plug(SYSTEM)
@@ -552,6 +559,7 @@ def test_a_run_that_failed_is_not_resumed_on_another_disk_with_the_same_contents
         lab.guest.check("echo restored >/mnt/file && umount /mnt")
 
 
+@pytest.mark.long
 def test_volumes_behind_a_lost_label_of_their_disk_are_not_overwritten_unasked(lab: Lab) -> None:
     """The metadata of LVM can be written again, which has its volumes behind the first MiB."""
     lab.plug(GROUP.replace("$p", "$d"))
@@ -658,7 +666,9 @@ mkfs.ext4 -q -L system ${{d}}1; {PBKDF2} ${{d}}2 /run/word; mount ${{d}}1 /srv/d
 ]
 
 
-@pytest.mark.parametrize("shared", SHARED, ids=lambda shared: shared.name)
+@pytest.mark.parametrize(
+    "shared", [pytest.param(it, id=it.name, marks=pytest.mark.long if it is SHARED[-1] else ()) for it in SHARED]
+)
 def test_what_would_be_lost_is_kept_in_place(lab: Lab, shared: Shared) -> None:
     lab.plug(shared.script)
     lab.configure(shared.settings)
@@ -691,6 +701,7 @@ def test_what_is_not_as_it_was_recorded_is_not_kept_in_place(lab: Lab) -> None:
     assert lab.checksums() == before
 
 
+@pytest.mark.long
 def test_a_group_on_a_mirror_is_made_again_on_the_disks_that_have_it(lab: Lab) -> None:
     """A new array of the same members begins with what the old one did."""
     lab.plug("true")

@@ -52,6 +52,7 @@ def test_the_stick_boots_with_secure_boot_and_is_no_target_even_where_it_is_the_
         assert "it is rescue media (labelled REAR-" in refused.output
 
 
+@pytest.mark.long
 def test_the_machine_comes_back_from_the_stick(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
     saved = originals.on_stick()
     stick = qemu.Disk(saved.copy(tmp_path), "stick", "usb")

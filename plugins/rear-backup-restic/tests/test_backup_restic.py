@@ -319,6 +319,7 @@ def test_a_recovery_asks_for_the_password(lab: Lab) -> None:
     assert not lab.demo.exists()
 
 
+@pytest.mark.long
 def test_only_old_snapshots_of_this_machine_go(lab: Lab) -> None:
     lab.restic("backup", "--quiet", "--host", "other", "--tag", "rear,rear-machine-1234", str(lab.data))
     lab.restic("backup", "--quiet", str(lab.data))
@@ -337,6 +338,7 @@ def test_only_old_snapshots_of_this_machine_go(lab: Lab) -> None:
     assert [(each.name, each.state) for each in shown.kept] == [(mine.name, f"has {lab.data}")]
 
 
+@pytest.mark.long
 def test_a_snapshot_is_removed_when_somebody_agrees(lab: Lab) -> None:
     lab.save()
     (mine,) = rear_backup_restic.snapshots(lab.run())
@@ -366,6 +368,7 @@ def test_single_files_come_back(lab: Lab) -> None:
     assert [path.name for path in lab.restored.rglob("*")] == ["one", "*"]
 
 
+@pytest.mark.long
 def test_snapshots_of_other_machines_are_not_restored(lab: Lab) -> None:
     rear_backup_restic.record(lab.run())
     lab.restic("backup", "--quiet", "--host", "other", "--tag", "rear", str(lab.data))
@@ -379,6 +382,7 @@ def test_snapshots_of_other_machines_are_not_restored(lab: Lab) -> None:
     assert "identity 1234" in lab.check().report.warnings[0]
 
 
+@pytest.mark.long
 def test_a_snapshot_must_have_all_that_is_wanted(lab: Lab) -> None:
     run = lab.run("mkrescue")
     rear_backup_restic.record(run)
@@ -432,6 +436,7 @@ def test_a_missing_pack_is_found_before_anything_is_written(lab: Lab) -> None:
     assert len(lab.snapshots()) == 2
 
 
+@pytest.mark.long
 def test_damage_inside_a_pack_is_found_by_reading_it(lab: Lab) -> None:
     lab.save()
     for number in range(20):
@@ -463,6 +468,7 @@ def small(place: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", place], check=True)
 
 
+@pytest.mark.long
 def test_files_must_fit(lab: Lab) -> None:
     lab.save()
     with small(lab.demo, "1M"), pytest.raises(Refused, match="free, but the backup needs"):
