@@ -140,6 +140,11 @@ class Sshd:
 
     port: int
     options: str
+    pid: int
+
+    def drop(self) -> None:
+        """End all connections at once."""
+        subprocess.run(["pkill", "-KILL", "--parent", f"{self.pid}"], check=True)
 
 
 @contextmanager
@@ -159,6 +164,6 @@ def sshd(work: Path) -> Iterator[Sshd]:
                     break
                 assert process.poll() is None, (work / "log").read_text()
                 time.sleep(0.05)
-            yield Sshd(port, f"IdentityFile={work}/user,UserKnownHostsFile={work}/known")
+            yield Sshd(port, f"IdentityFile={work}/user,UserKnownHostsFile={work}/known", process.pid)
         finally:
             process.kill()

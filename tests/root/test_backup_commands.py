@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from lab import servers
 from lab.archives import flip
 
 pytestmark = pytest.mark.root
@@ -512,3 +514,71 @@ def test_only_what_rear_itself_has_cached_is_left_out(rear: Rear, tmp_path: Path
     assert rear("recover", "--demo", str(tmp_path / "demo")).returncode == 0
     came = Path(f"{tmp_path}/demo{tree}/folder").rglob("*")
     assert [path.name for path in came if path.is_file()] == ["file"]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path, servers.Sshd]]:
+    """The configuration for a place on an ssh server, the folder there, and the server."""
+    folder, work = tmp_path / "on the server", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    with servers.sshd(work) as running:
+        url = f"sshfs://127.0.0.1:{running.port}{folder}".replace(" ", "%20")
+        yield f"BACKUP_URL={url}\nBACKUP_OPTIONS={running.options}\nBACKUP_KEEP=1\n", folder, running
+
+
+def test_backups_behind_an_ssh_server_are_made_listed_restored_and_replaced(
+    rear: Rear, tmp_path: Path, tree: Path, server: tuple[str, Path, servers.Sshd]
+) -> None:
+    conf, folder, _ = server
+    for _ in range(2):
+        ended = rear("mkbackuponly", conf=conf)
+        assert ended.returncode == 0, ended.stderr
+    assert rear("backup", "list", conf=conf).stdout.count("complete") == 1
+    ended = rear("recover", "--demo", str(tmp_path / "demo"), conf=conf)
+    assert ended.returncode == 0, ended.stderr
+    assert Path(f"{tmp_path}/demo{tree}/noise").read_bytes() == (tree / "noise").read_bytes()
+    (generation,) = (folder / "web1").iterdir()
+    assert generation.stat().st_mode & 0o77 == 0
+    assert "fuse.sshfs" not in Path("/proc/mounts").read_text()
+    assert not list(tmp_path.glob("rear.*"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (("IdentityFile=", "IdentityFile=/nonexistent"), "Permission denied"),
+        (("UserKnownHostsFile=", "UserKnownHostsFile=/nonexistent"), "Host key verification failed"),
+        (("%20server", "%20moon"), "No such file or directory"),
+        (("sshfs://127.0.0.1:", "sshfs://127.0.0.1:1/"), "Connection refused"),
+    ],
+    ids=["key", "server", "folder", "port"],
+)
+def test_an_ssh_server_that_does_not_let_one_in_is_named_with_its_reason(
+    rear: Rear, server: tuple[str, Path, servers.Sshd], changed: tuple[str, str], said: str
+) -> None:
+    conf, folder, _ = server
+    ended = rear("mkbackuponly", conf=conf.replace(*changed, 1))
+    assert ended.returncode == 3, ended.stderr
+    assert "cannot mount sshfs://127.0.0." in ended.stderr and said in ended.stderr
+    assert not list(folder.iterdir())
+
+
+def test_an_ssh_server_that_dies_ends_the_backup_and_leaves_the_old_one(
+    rear: Rear, command: Callable[[str], list[str]], tree: Path, server: tuple[str, Path, servers.Sshd]
+) -> None:
+    conf, folder, running_server = server
+    assert rear("mkbackuponly", conf=conf).returncode == 0
+    (before,) = folder.glob("web1/*Z")
+    (tree / "more").write_bytes(os.urandom(150_000_000))
+    with subprocess.Popen(
+        [*command(conf), "mkbackuponly"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as running:
+        while not any(path.stat().st_size > 1 << 20 for path in folder.glob("web1/*.partial/backup*")):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running_server.drop()
+        said = running.communicate(timeout=120)[1]
+    assert running.returncode == 1, said
+    assert "cannot write" in said and "fault of rear" not in said, said
+    assert list(folder.glob("web1/*Z")) == [before]

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,33 +77,40 @@ def mounted(
 
     `env` has what no other process may see among its arguments.
     """
-    directory = run.build_dir / f"mount.{uuid.uuid4().hex[:8]}"
-    directory.mkdir(mode=0o700)
-    try:
-        _mount(run, url, [*command, os.fspath(directory)], patience, env)
+    deadline = time.monotonic() + patience
+    with private_folder(run) as directory:
+        while True:
+            try:
+                run.sh.run(*command, directory, timeout=MOUNT_SECONDS, env=env)
+                break
+            except ProgramFailed as error:
+                wait_or_refuse(run, url, error.message, command, deadline)
         try:
             yield directory
         finally:
-            _unmount(run, url, directory)
+            unmount(run, url, directory)
+
+
+@contextmanager
+def private_folder(run: Run) -> Iterator[Path]:
+    """A new folder to mount something in."""
+    directory = run.build_dir / f"mount.{uuid.uuid4().hex[:8]}"
+    directory.mkdir(mode=0o700)
+    try:
+        yield directory
     finally:
         # The error says what is still mounted, and why; it goes with the work area.
         with suppress(OSError):
             directory.rmdir()
 
 
-def _mount(run: Run, url: Url, command: list[str], patience: float, env: Mapping[str, str] | None) -> None:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            run.sh.run(*command, timeout=MOUNT_SECONDS, env=env)
-            return
-        except ProgramFailed as error:
-            left = deadline - time.monotonic()
-            if left <= 0 or not any(word in error.message for word in PASSING):
-                hint = f"try it by hand: {shlex.join(command[:-1])} /mnt"
-                raise Refused(f"cannot mount {url}: {error.message}", hint) from error
-            run.report.say(f"{url} does not answer, trying again for {left:.0f} s: {error.message}")
-            time.sleep(RETRY_SECONDS)
+def wait_or_refuse(run: Run, url: Url, problem: str, command: Sequence[str], deadline: float) -> None:
+    """Wait for a server that may answer later; `Refused` where that is not so, or at the deadline (time.monotonic)."""
+    left = deadline - time.monotonic()
+    if left <= 0 or not any(word in problem for word in PASSING):
+        raise Refused(f"cannot mount {url}: {problem}", f"try it by hand: {shlex.join(command)} /mnt")
+    run.report.say(f"{url} does not answer, trying again for {left:.0f} s: {problem}")
+    time.sleep(RETRY_SECONDS)
 
 
 def words(*options: str) -> str:
@@ -112,7 +118,8 @@ def words(*options: str) -> str:
     return ",".join(filter(None, options))
 
 
-def _unmount(run: Run, url: Url, directory: Path) -> None:
+def unmount(run: Run, url: Url, directory: Path) -> None:
+    """Unmount it, or leave that to the kernel where something still uses it."""
     try:
         run.sh.run("umount", directory, timeout=UNMOUNT_SECONDS)
     except ProgramFailed as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..contents import Contents
 from ..errors import RearError, Refused
-from . import cifs, folder, mounted, url
+from . import cifs, folder, mounted, sshfs, url
 from .delivery import checksum
 from .place import PRIVATE, Place, PlaceKind
 from .room import check_mounted, check_room, check_writable
@@ -43,6 +43,7 @@ CORE_PLACES = (
     PlaceKind(url.FILE, folder=folder.opened),
     PlaceKind(url.NFS, folder=mounted.nfs, contents=mounted.NFS_CLIENT),
     PlaceKind(url.CIFS, folder=cifs.cifs, contents=cifs.CLIENT),
+    PlaceKind(url.SSHFS, folder=sshfs.sshfs, contents=sshfs.CLIENT),
     PlaceKind(url.USB, folder=mounted.usb),
     PlaceKind(url.HTTP, files=_web),
     PlaceKind(url.HTTPS, files=_web),

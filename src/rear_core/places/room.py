@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 def check_room(directory: Path, needed: int, setting: str) -> None:
     """Raise `Refused` unless a folder, or the one it will be made in, can be written and has room."""
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    existing = _existing(directory, os.fspath(directory))
     if not existing.is_dir():
         raise Refused(f"{existing} is not a folder", f"set {setting} to another place")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -37,7 +37,7 @@ def check_room(directory: Path, needed: int, setting: str) -> None:
 
 def check_writable(directory: Path, place: str) -> None:
     """Raise `Refused` unless a file can be made in a folder, or where that will be; mode bits alone do not tell."""
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    existing = _existing(directory, place)
     probe = existing / f".rear-{uuid.uuid4().hex}"
     try:
         probe.touch(mode=0o600, exist_ok=False)
@@ -47,6 +47,14 @@ def check_writable(directory: Path, place: str) -> None:
             f"{place} cannot be written: {error.strerror}",
             "check that it is read-write, and that the server lets root write (no_root_squash)",
         ) from error
+
+
+def _existing(directory: Path, place: str) -> Path:
+    """A folder, or the one of those above it that is there."""
+    try:
+        return next(path for path in (directory, *directory.parents) if path.exists())
+    except OSError as error:
+        raise Refused(f"{place} cannot be read: {error.strerror}", "check its server or disk") from error
 
 
 def check_mounted(run: Run, url: Url, setting: str, folder: str = "") -> None:

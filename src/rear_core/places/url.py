@@ -69,18 +69,19 @@ FILE = Scheme("file", "file:///folder", is_folder=True, is_local=True, problem=_
 NFS = Scheme("nfs", "nfs://server/export", is_folder=True, problem=_nfs_problem)
 CIFS = Scheme("cifs", "cifs://server/share/folder", is_folder=True, problem=_cifs_problem)
 USB = Scheme("usb", "usb:///dev/disk/by-label/REAR-000", is_folder=True, is_local=True, problem=_usb_problem)
+SSHFS = Scheme("sshfs", "sshfs://user@server/folder", is_folder=True)
 HTTP = Scheme("http", "http://server/folder", problem=_web_problem)
 HTTPS = Scheme("https", "https://server/folder", problem=_web_problem)
 SFTP = Scheme("sftp", "sftp://user@server/folder")
 RSYNC = Scheme("rsync+ssh", "rsync+ssh://user@server/folder")
-FOLDERS = (FILE, NFS, CIFS, USB)
+FOLDERS = (FILE, NFS, CIFS, SSHFS, USB)
 ALL = (*FOLDERS, HTTP, HTTPS, SFTP, RSYNC)
 # With these a user before the @ is no secret.
 WITH_USER = ("file", "nfs", "cifs", "smb", "usb", "sftp", "ssh", "sshfs", "rsync", "rsync+ssh", "ftp")
 # What Relax-and-Recover and others write, and what to write instead.
 INSTEAD = {
     "smb": "write cifs://server/share/folder",
-    "sshfs": "mount it, and write file:///folder; or write sftp:// for OUTPUT_URL",
+    **dict.fromkeys(("sftp", "ssh", "rsync+ssh"), "write sshfs://user@server/folder"),
     "iso": "set BACKUP=CDROM: then the backup is on the rescue media",
     "tape": "set BACKUP=TAPE and TAPE_DEVICE",
     "obdr": "set OUTPUT=OBDR and BACKUP=TAPE",

@@ -47,7 +47,9 @@ def test_good_urls_are_taken_apart(text: str, expected: Url) -> None:
 )
 def test_servers_for_single_files_are_taken_apart_where_they_may_be_used(text: str, expected: Url) -> None:
     assert parse_url(text, ALL) == expected
-    with pytest.raises(ValueError, match="is not supported, only file://, nfs://, cifs:// and usb://"):
+    with pytest.raises(
+        ValueError, match=r"is not supported, (only file://, nfs://, cifs://, sshfs:// and usb://|write sshfs://user@)"
+    ):
         parse_url(text)
 
 
@@ -114,7 +116,7 @@ def test_any_text_is_a_url_or_has_a_problem(text: str) -> None:
     if not url_problem(text):
         url = parse_url(text)
         assert url.path.startswith("/")
-        assert url.scheme in ("file", "nfs", "cifs", "usb")
+        assert url.scheme in ("file", "nfs", "cifs", "sshfs", "usb")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_what_is_written_is_read_as_the_same_place(scheme: str, path: str, user:
     if scheme == "usb":
         path = f"/dev{path}"
     assume(scheme != "cifs" or "," not in path)
-    local, named = scheme in ("file", "usb"), scheme in ("sftp", "rsync+ssh", "cifs")
+    local, named = scheme in ("file", "usb"), scheme in ("sftp", "rsync+ssh", "cifs", "sshfs")
     host, no_port = "" if local else "server", local or scheme in ("nfs", "cifs")
     url = Url(scheme, host, path, user if named else "", 0 if no_port else port)
     text = str(url)

@@ -426,7 +426,7 @@ def test_a_url_is_read_once_and_shown_as_it_was_understood() -> None:
     ("value", "problem"),
     [
         ("/srv/rear", "has no scheme"),
-        ("sftp://server/srv", "sftp:// is not supported, only file://, nfs://, cifs:// and usb://"),
+        ("sftp://server/srv", "sftp:// is not supported, write sshfs://user@server/folder"),
         ("nfs://rear:secret@server/srv", "has a password"),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BACKUP=NFS: backups on a server (NFS or CIFS), on a disk that is plugged in for them, or in a folder."""
+"""BACKUP=NFS: backups on a server (NFS, CIFS or ssh), on a disk that is plugged in for them, or in a folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "BACKUP_URL",
         Url,
-        help="Where to keep backups: nfs://server/export, cifs://server/share, a disk such as"
-        " usb:///dev/disk/by-label/REAR-000, or file:///folder. If empty, rear creates the rescue media without"
+        help="Where to keep backups: nfs://server/export, cifs://server/share, sshfs://user@server/folder, a disk such"
+        " as usb:///dev/disk/by-label/REAR-000, or file:///folder. If empty, rear creates the rescue media without"
         " preparing a backup.",
     )
     yield Setting(
         "BACKUP_OPTIONS", str, default="rw,noatime",
-        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2.",
+        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2; for sshfs:// also words of ssh_config(5).",
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ PACKAGES = {
     "grub-efi-arm64-bin": "grub-arm64-efi",
     "grub-common": "grub-mkimage grub2-mkimage",
     "cifs-utils": "mount.cifs",
+    "sshfs": "sshfs",
     "nfs-common": "mount.nfs mount.nfs4",
     "xz-utils": "xz unxz xzcat",
     "iproute2": "ip bridge ss",

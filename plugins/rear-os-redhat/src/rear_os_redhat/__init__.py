@@ -19,6 +19,7 @@ PACKAGES = {
     "grub2-efi-aa64-modules": "grub-arm64-efi",
     "grub2-tools": "grub-mkimage grub2-mkimage",
     "cifs-utils": "mount.cifs",
+    "fuse-sshfs": "sshfs",
     "nfs-utils": "mount.nfs mount.nfs4",
     "xz": "xz unxz xzcat",
     "iproute": "ip bridge ss",
