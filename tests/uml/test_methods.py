@@ -38,6 +38,8 @@ def test_from_storage_protect(saved: Saved, tmp_path: Path) -> None:
     check(recovery, saved)
 
 
+# To rear its client is like the one of Storage Protect.
+@pytest.mark.long
 def test_from_networker(saved: Saved, tmp_path: Path) -> None:
     assert "Saved /srv/data" in saved.said["nsr"]
     recovery = recovery_of(saved, "nsr", tmp_path)
