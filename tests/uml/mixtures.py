@@ -27,6 +27,12 @@ class Device:
     size: int
     deep: int = 0
     is_volume: bool = False
+    on_array: bool = False
+
+    @property
+    def hangs_in_arrays(self) -> bool:
+        """Whether the kernel, since 7.2 at least, may wait for ever for an array of such devices."""
+        return self.is_volume and self.on_array
 
 
 @dataclass
@@ -66,6 +72,8 @@ class Drawing:
 
     def array(self) -> None:
         """A RAID of md."""
+        kept = [device for device in self.free if device.hangs_in_arrays]
+        self.free = [device for device in self.free if not device.hangs_in_arrays]
         level = self.any([level for level, count in MEMBERS.items() if count <= len(self.free)])
         members = self.take(self.number(MEMBERS[level], min(len(self.free), 4)))
         metadata, name = self.any(("1.0", "1.1", "1.2")), f"m{self.made}"
@@ -78,7 +86,8 @@ class Drawing:
         )
         size = min(member.size for member in members) - LOST
         usable = {"0": len(members), "4": len(members) - 1, "5": len(members) - 1, "6": len(members) - 2}.get(level, 1)
-        self.free.append(Device(f"/dev/md/{name}", size * usable, 1 + max(member.deep for member in members)))
+        deep = 1 + max(member.deep for member in members)
+        self.free += [*kept, Device(f"/dev/md/{name}", size * usable, deep, on_array=True)]
 
     def group(self) -> None:
         """A volume group with one or two volumes."""
@@ -91,7 +100,7 @@ class Drawing:
         paths = " ".join(volume.path for volume in volumes)
         self.lines.append(f"pvcreate -qq {paths}; vgcreate -qq {group} {paths}")
         size = (min(volume.size for volume in volumes) - LOST) // 2 // 4 * 4
-        deep = 1 + max(volume.deep for volume in volumes)
+        deep, on_array = 1 + max(volume.deep for volume in volumes), any(volume.on_array for volume in volumes)
         for number in range(self.number(1, 2)):
             name = f"{self.any(NAMES)}{number}"
             kind = self.any(("linear", "thin", *(("striped", "raid1", "raid0") if len(volumes) > 1 else ())))
@@ -102,7 +111,7 @@ class Drawing:
             else:
                 options += f" -L {size - 8}m"
             self.lines.append(f"lvcreate -qq -y -n {name} {options} {group}")
-            self.free.append(Device(f"/dev/{group}/{name}", size - 8, deep, is_volume=True))
+            self.free.append(Device(f"/dev/{group}/{name}", size - 8, deep, is_volume=True, on_array=on_array))
 
     def vault(self) -> None:
         """An encrypted volume."""
@@ -113,7 +122,7 @@ class Drawing:
         self.lines.append(
             f"{how} {device.path} $key; cryptsetup open --key-file $key {device.path} {name}; udevadm settle"
         )
-        self.free.append(Device(f"/dev/mapper/{name}", device.size - LOST, device.deep + 1))
+        self.free.append(Device(f"/dev/mapper/{name}", device.size - LOST, device.deep + 1, on_array=device.on_array))
 
     def content(self) -> None:
         """A file system, swap, or nothing."""
@@ -138,6 +147,6 @@ def mixtures(draw: st.DrawFn) -> Made:
         if all(device.size > 64 and device.deep < 3 for device in drawing.free):
             steps += [drawing.vault]
             steps += [drawing.group] * 2 if any(not device.is_volume for device in drawing.free) else []
-            steps += [drawing.array] * 2 if len(drawing.free) > 1 else []
+            steps += [drawing.array] * 2 if sum(not device.hangs_in_arrays for device in drawing.free) > 1 else []
         draw(st.sampled_from(steps))()
     return Made("a mixture", "\n".join(drawing.lines) + "\n", disks=disks, size=DISK)
