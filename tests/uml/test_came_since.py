@@ -7,6 +7,7 @@ Nothing starts by itself in the rescue system: arrays, groups and file systems a
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -276,5 +277,89 @@ def test_a_partition_of_a_table_without_identifier(lab: Lab) -> None:
         f"partx -u {A}; udevadm settle",
         f"dd if=/dev/urandom of={A}-part3 bs=1M seek=2 count=10 status=none",
     )
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+GROUP = "pvcreate -qq $d; vgcreate -qq sys $d; lvcreate -qq -y -n root -L 48m sys; mkfs.ext4 -q -L system /dev/sys/root"
+MOUNTED = "mount {0} /srv/data --mkdir; date >/srv/data/file"
+BY_MACHINE_ID = "echo 'global { system_id_source = \"machineid\" }' >/etc/lvm/lvmlocal.conf"
+
+
+@pytest.fixture
+def other_system(lab: Lab) -> Iterator[str]:
+    """A command that gives the guest another machine ID, as a rescue system has; LVM is as before afterwards."""
+    lab.guest.check("cp /etc/machine-id /run/machine-id")
+    yield "echo 2b2b3c4d5e6f708192a3b4c5d6e7f809 >/etc/machine-id"
+    lab.guest.check("rm -f /etc/lvm/lvmlocal.conf; cp /run/machine-id /etc/machine-id")
+
+
+@pytest.mark.parametrize("kind", ["a volume", pytest.param("a file in an empty volume", marks=pytest.mark.long)])
+def test_in_a_group_that_belongs_to_the_machine_and_not_to_the_rescue_system(
+    lab: Lab, other_system: str, kind: str
+) -> None:
+    lab.guest.check(BY_MACHINE_ID)
+    empty = "lvcreate -qq -y -n more -L 40m sys; mkfs.ext4 -q /dev/sys/more"
+    described(lab, "\n".join([GROUP, MOUNTED.format("/dev/sys/root"), "" if kind == "a volume" else empty]))
+    if kind == "a volume":
+        later(lab, "lvcreate -qq -y -n more -L 40m sys", put("/dev/sys/more"))
+    else:
+        later(lab, "mount /dev/sys/more /srv/new --mkdir", "date >/srv/new/file", "umount /srv/new")
+    lab.shuffle()
+    lab.guest.check(other_system)
+    untouched(lab, 0)
+
+
+@pytest.mark.long
+def test_in_a_group_that_went_to_another_system(lab: Lab, other_system: str) -> None:
+    described(lab, f"{MORE}pvcreate -qq ${{d}}2; vgcreate -qq sys ${{d}}2")
+    foreign = ("vgchange -qq -an sys", "vgchange -qq -y --systemid other sys")
+    later(lab, "lvcreate -qq -y -n more -L 20m sys", put("/dev/sys/more"), *foreign)
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+@pytest.mark.long
+def test_in_a_group_whose_disk_with_the_metadata_is_not_here(lab: Lab) -> None:
+    described(lab, GROUP + "\n" + MOUNTED.format("/dev/sys/root"))
+    lab.plug(f"pvcreate -qq $d; vgextend -qq sys $d; lvcreate -qq -y -n more -L 80m sys {A}")
+    later(lab, put("/dev/sys/more"), f"pvchange -qq --metadataignore y {A}")
+    lab.unplug()
+    del lab.disks[1]
+    lab.guest.attach(*lab.disks)
+    untouched(lab, 0)
+
+
+BESIDE = """\
+mkfs.btrfs -q -M -L system $d; mount $d /srv/top --mkdir; btrfs -q subvolume create /srv/top/@; umount /srv/top
+mount -o subvol=@ $d /srv/data --mkdir; date >/srv/data/file
+"""
+
+
+def test_files_beside_the_subvolume_that_was_mounted(lab: Lab) -> None:
+    described(lab, BESIDE)
+    later(lab, f"mount {A} /srv/top", "mkdir /srv/top/vm", "date >/srv/top/vm/image", "umount /srv/top")
+    lab.shuffle()
+    untouched(lab, 0)
+
+
+@pytest.mark.long
+def test_the_files_of_another_btrfs_that_stands_on_it(lab: Lab) -> None:
+    described(lab, BESIDE)
+    seed = ("umount /srv/data", f"btrfstune -S 1 {A}", f"mount -o subvol=@ {A} /srv/data")
+    later(lab, *seed)
+    lab.plug("btrfs -q device add $d /srv/data; mount -o remount,rw /srv/data; date >/srv/data/new")
+    lab.unplug()
+    del lab.disks[1]
+    lab.guest.attach(*lab.disks)
+    untouched(lab, 0)
+
+
+@pytest.mark.long
+def test_a_snapshot_with_a_file_system_of_its_own_since_before_the_description(lab: Lab) -> None:
+    snapshot = "sync; lvcreate -qq -s -y -L 40m -n clone sys/root"
+    lab.plug("\n".join([GROUP, MOUNTED.format("/dev/sys/root"), snapshot, put("/dev/sys/clone").replace("-q", "-qF")]))
+    lab.configure()
+    assert "a file system of its own" in lab.describe()
     lab.shuffle()
     untouched(lab, 0)

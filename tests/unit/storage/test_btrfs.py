@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rear_core.errors import ProgramFailed
-from rear_core.shell import Shell
+from rear_core.shell import Argument, Shell
 from rear_core.storage.capture import capture
 from rear_core.storage.inventory import read_devices
 from rear_core.storage.layout import Layout, LeftOut, make
@@ -133,16 +134,25 @@ PRESENT = {
 }  # fmt: skip
 
 
+class NoSeed(Shell):
+    """To which no Btrfs is the seed of another."""
+
+    def query(self, *argv: Argument, **_: Any) -> str:
+        assert argv[:3] == ("btrfs", "inspect-internal", "dump-super")
+        return "flags\t\t\t0x1\n\t\t\t( WRITTEN )\n"
+
+
 @pytest.mark.parametrize(
-    ("here", "new"),
+    ("here", "file", "new"),
     [
-        (["@", "@/srv", "old", "docker/1"], []),
-        (["@"], []),
-        (["@", "@db", "@/srv/db"], ["subvolume:0B5C/@db", "subvolume:0B5C/@/srv/db"]),
+        (["@", "@/srv", "old", "docker/1"], "", []),
+        (["@"], "", []),
+        (["@", "@db", "@/srv/db"], "", ["subvolume:0B5C/@db", "subvolume:0B5C/@/srv/db"]),
+        (["@"], "/vm/image", ["file:0B5C/vm/image outside of all that was mounted"]),
     ],
 )
 def test_what_is_neither_recorded_nor_left_out_has_come_since(
-    monkeypatch: pytest.MonkeyPatch, here: list[str], new: list[str]
+    monkeypatch: pytest.MonkeyPatch, here: list[str], file: str, new: list[str]
 ) -> None:
     asked: list[list[str]] = []
 
@@ -151,7 +161,8 @@ def test_what_is_neither_recorded_nor_left_out_has_come_since(
         return here
 
     monkeypatch.setattr(within, "subvolumes", subvolumes)
-    found = within.within(Shell(), PRESENT, RECORDED)
+    monkeypatch.setattr(within, "first_unseen", lambda *_: file)
+    found = within.within(NoSeed(), PRESENT, RECORDED)
     # The other ones are not recorded, or lost as a whole.
     assert asked == [["/dev/sda1", "/dev/sdb"]]
     assert found == ({"/dev/sda1": new, "/dev/sdb": new} if new else {})
@@ -166,7 +177,7 @@ def test_a_btrfs_that_cannot_be_read_is_an_error_unless_another_one_has_more(mon
     monkeypatch.setattr(within, "subvolumes", subvolumes)
     present = {**PRESENT, "/dev/sdf": replace(PRESENT["/dev/sdf"], fstype="btrfs")}
     here = ["new"]
-    assert within.within(Shell(), present, RECORDED) == {"/dev/sdf": ["subvolume:904e/new"]}
+    assert within.within(NoSeed(), present, RECORDED) == {"/dev/sdf": ["subvolume:904e/new"]}
     here = []
     with pytest.raises(ProgramFailed, match="mount"):
-        within.within(Shell(), present, RECORDED)
+        within.within(NoSeed(), present, RECORDED)

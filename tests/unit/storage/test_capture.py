@@ -473,7 +473,7 @@ def test_an_array_without_enough_members_is_lost_on_them() -> None:
 def test_a_physical_volume_that_lvm_does_not_show_is_lost() -> None:
     recording = answers("debian-lvm-thin")
     changed(recording, "vdb2", lambda row: row.update(fstype="LVM2_member", uuid="abc") or True)
-    assert "its filters leave it out" in lost(capture(FakeShell(recording)))["physical volume on /dev/vdb2"]
+    assert "filters leave it out" in lost(capture(FakeShell(recording)))["physical volume on /dev/vdb2"]
 
 
 def test_physical_volumes_are_known_by_the_names_that_lvm_prefers(monkeypatch: pytest.MonkeyPatch) -> None:

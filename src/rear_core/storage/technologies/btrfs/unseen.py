@@ -14,6 +14,8 @@ from rear_core.storage.mount import Mount
 
 from .capture import Btrfs, Subvolume
 
+# How what is left out of them is called.
+FILES = "files of btrfs on "
 # Mounts with the first of these options that the kernel knows, and then runs a program.
 LOOK = """\
 device=$1 place=$2 count=$3; shift 3
@@ -42,21 +44,27 @@ def unseen(sh: Shell, layout: Layout) -> Iterator[LeftOut]:
         if not holders:
             continue
         device = next(str(getattr(layout[need], "device", "")) for need in filesystem.needs)
-        place = mkdtemp(prefix="rear-", dir="/run")
-        # What lies below has other subvolumes as it would have mounts.
-        own = ("-xdev", "-mindepth", "1", "!", "-type", "d", "-print", "-quit")
         try:
-            folders = [f"{place}/{path}".rstrip("/") for path in holders]
-            found = look(sh, device, place, ["ro,noatime,subvolid=5"], "find", *folders, *own)
-            # A name may have any bytes.
-            name = found[len(place) :].rstrip("\n").encode(errors="backslashreplace").decode()
-            reason = f"they lie outside of all that is mounted of it, as {name}" if found else ""
+            name = first_unseen(sh, device, holders, ["ro,noatime,subvolid=5"])
+            reason = f"they lie outside of all that is mounted of it, as {name}" if name else ""
         except ProgramFailed as error:
             reason = f"whether there are any outside of all that is mounted of it is unknown: {error.message}"
-        finally:
-            os.rmdir(place)
         if reason:
-            yield LeftOut(f"files of btrfs on {device}", reason, lost=True, on=filesystem.needs)
+            yield LeftOut(f"{FILES}{device}", reason, lost=True, on=filesystem.needs)
+
+
+def first_unseen(sh: Shell, device: str, holders: Sequence[str], options: Sequence[str]) -> str:
+    """The path of a file in one of these folders of a Btrfs, "" where they have none; `options` are those of `look`."""
+    place = mkdtemp(prefix="rear-", dir="/run")
+    # What lies below has other subvolumes as it would have mounts.
+    own = ("-xdev", "-mindepth", "1", "!", "-type", "d", "-print", "-quit")
+    try:
+        folders = [f"{place}/{path}".rstrip("/") for path in holders]
+        found = look(sh, device, place, options, "find", *folders, *own)
+        # A name may have any bytes.
+        return found[len(place) :].rstrip("\n").encode(errors="backslashreplace").decode()
+    finally:
+        os.rmdir(place)
 
 
 def unseen_holders(layout: Layout, filesystem: Btrfs) -> list[str]:

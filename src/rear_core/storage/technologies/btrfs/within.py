@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The subvolumes that came into a recorded Btrfs since it was described."""
+"""What came into a recorded Btrfs since it was described: subvolumes, and files where nothing was mounted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from rear_core.storage.mount import Mount
 
 from .capture import Btrfs, Subvolume
 from .snapshots import LISTING, read_identities, read_subvolumes, read_uuid, sorted_out, unoriginal
-from .unseen import look
+from .unseen import FILES, first_unseen, look, unseen_holders
 
 
 def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str, list[str]]:
-    """The subvolumes that nobody recorded, by the devices of their file systems.
+    """The subvolumes that nobody recorded, a file that no mounted subvolume shows, and that it is the seed of another
+    one, by the devices of their file systems.
 
     One of which nothing was mounted is lost as a whole. What cannot be read is said only where nothing else was found:
     a file system that is broken may be why the machine is recovered.
@@ -33,16 +34,31 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
         if not paths or not mounts:
             continue
         known = {item.path for item in layout.of(Subvolume) if filesystem in layout.below(item.id)}
+        lost = any(entry.name.startswith(FILES) and {*entry.on} & {*filesystem.needs} for entry in layout.left_out)
+        holders = [] if lost else unseen_holders(layout, filesystem)
         try:
             here = subvolumes(sh, paths)
+            # btrfs(5), SEEDING DEVICE: a file system on other disks, which need not be here, has its old files there.
+            seed = "SEEDING" in sh.query("btrfs", "inspect-internal", "dump-super", paths[0])
+            file = first_unseen(sh, paths[0], holders, _options(paths)) if holders else ""
         except ProgramFailed as error:
             failed.append(error)
             continue
         new = [name for name in here if name not in known and not named & {f"snapshot {name}", f"subvolume {name}"}]
-        found.update({path: [f"subvolume:{filesystem.uuid}/{name}" for name in new] for path in paths if new})
+        ids = [f"subvolume:{filesystem.uuid}/{name}" for name in new]
+        ids += [f"file:{filesystem.uuid}{file} outside of all that was mounted"] * bool(file)
+        ids += [f"seed:{filesystem.uuid} on which another file system may stand"] * seed
+        found.update({path: ids for path in paths if ids})
     if failed and not found:
         raise failed[0]
     return found
+
+
+def _options(paths: Sequence[str]) -> list[str]:
+    """Options for the mount, to be tried in this order: the log is not replayed, as that would change the disk; and
+    one of the disks may be missing."""
+    words = ",".join(["ro", "noatime", "subvolid=5", "degraded", *(f"device={path}" for path in paths)])
+    return [f"{words},rescue=nologreplay", f"{words},nologreplay"]
 
 
 def _is(device: Device, filesystem: Btrfs) -> bool:
@@ -52,9 +68,7 @@ def _is(device: Device, filesystem: Btrfs) -> bool:
 def subvolumes(sh: Shell, paths: Sequence[str]) -> list[str]:
     """The subvolumes on devices, without those of containers and snapshots of what is there; nothing is written."""
     place = mkdtemp(prefix="rear-", dir="/run")
-    # The log is not replayed, as that would change the disk; and one of the disks may be missing.
-    words = ",".join(["ro", "noatime", "subvolid=5", "degraded", *(f"device={path}" for path in paths)])
-    options = [f"{words},rescue=nologreplay", f"{words},nologreplay"]
+    options = _options(paths)
 
     def told(*argv: str) -> str:
         return look(sh, paths[0], place, options, *argv, place)

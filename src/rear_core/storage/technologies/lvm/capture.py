@@ -57,7 +57,7 @@ def capture(survey: Survey) -> Iterator[Item]:
     shown = {row["pv_name"] for report in reports for row in report.get("pv", ())}
     for path in sorted(paths - shown):
         if not survey.devices[path].children:
-            reason = "LVM does not show it: its devices file or its filters leave it out"
+            reason = "LVM does not show it: it is of another system, or a devices file or filters leave it out"
             survey.leave_out(f"physical volume on {path}", reason, lost=True, on=[path])
     found = [report for report in reports if any(row["pv_name"] in paths for row in report.get("pv", ()))]
     for report in _of_different_names(survey, found):
@@ -146,15 +146,16 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     """The volumes that nobody recorded, by the physical volumes of their groups: LVM knows them without starting any.
 
     Of a group of a recorded name that has another UUID, or a physical volume that nobody recorded, the id of that: it
-    was being recreated, or is of another machine, or has got another disk since.
+    was being recreated, or is of another machine, or has got another disk since. What LVM does not show may hold
+    anything: nobody may overwrite it unasked.
     """
     if not any(device.fstype == "LVM2_member" for device in devices.values()):
         return {}
-    options = {"vg": "vg_name,vg_uuid", "pv": "pv_name,pv_uuid", "lv": "lv_name"}
+    options = {"vg": "vg_name,vg_uuid", "pv": "pv_name,pv_uuid,pv_in_use", "lv": "lv_name"}
     columns = [word for part, some in options.items() for word in ("--configreport", part, "--options", some)]
     try:
         # 5: a disk of a group is missing.
-        text = sh.query("lvm", "fullreport", "--reportformat", "json", *columns, ok=(0, 5))
+        text = sh.query("lvm", "fullreport", "--foreign", "--reportformat", "json", *columns, ok=(0, 5))
     except ProgramMissing:
         # Then nothing of LVM was recorded.
         return {}
@@ -164,7 +165,14 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     known = {*(item.id for item in layout), *(entry.name for entry in layout.left_out)}
     path = names(devices.values())
     found: dict[str, list[str]] = {}
-    for part in json.loads(text)["report"]:
+    reports = json.loads(text)["report"]
+    shown = [row for part in reports for row in part.get("pv", ())]
+    unseen = {row["pv_uuid"] for part in reports if not part.get("vg") for row in part["pv"] if row["pv_in_use"]}
+    unseen |= {device.uuid for device in devices.values() if _is_volume(device)} - {row["pv_uuid"] for row in shown}
+    for device in devices.values():
+        if _is_volume(device) and device.uuid in unseen:
+            found[device.path] = [f"pv:{device.uuid} in a volume group that LVM does not show"]
+    for part in reports:
         for group in part.get("vg", ()):
             name = group["vg_name"]
             ids = [f"lv:{name}/{row['lv_name']}" for row in part.get("lv", ())]
@@ -178,6 +186,10 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
                 away = [f"{id} in the volume group {name}"] * moved
                 found[path(row["pv_name"])] = [*new, *[f"vg:{name}"] * own, *away]
     return found
+
+
+def _is_volume(device: Device) -> bool:
+    return device.fstype == "LVM2_member" and not device.children
 
 
 def _physical(row: Row) -> PhysicalVolume:
@@ -229,14 +241,23 @@ def _logical_volumes(survey: Survey, group: Row, report: Report, described: Coll
             yield from _logical_volume(survey, group, row, segments[row["lv_uuid"]], hidden, described)
 
 
+def _has_its_own(survey: Survey, snapshot: LogicalVolume) -> bool:
+    """Whether what lies in a snapshot is something else than in its origin."""
+    origin = replace(snapshot, name=snapshot.origin).place("")
+    found = [survey.devices.get(path) for path in (snapshot.device, origin)]
+    return len({(device.fstype, device.uuid) for device in found if device}) == 2
+
+
 def _logical_volume(
     survey: Survey, group: Row, row: Row, own: list[Row], hidden: Hidden, described: Collection[str]
 ) -> Iterator[LogicalVolume]:
     """A volume, of which `own` are the segments, unless it is left out."""
     volume = _logical(group["vg_name"], row, own)
     if "thicksnapshot" in volume.role:
-        reason = f"a snapshot of {volume.origin}: its origin is described"
-        survey.leave_out(volume.id, reason, lost=True, device=volume.device)
+        reason, on = f"a snapshot of {volume.origin}: its origin is described", []
+        if _has_its_own(survey, volume):
+            reason, on = f"a snapshot of {volume.origin} with a file system of its own", [f"vg:{volume.group}"]
+        survey.leave_out(volume.id, reason, lost=True, on=on, device=volume.device)
         return
     if not set(described).issuperset(hidden.places(row, own)):
         reason = "it lies on disks that are missing or left out"

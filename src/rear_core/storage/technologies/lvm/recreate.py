@@ -273,6 +273,6 @@ def _places(segment: Segment, site: Site) -> Iterator[str]:
 KIND = StorageKind(
     "lvm", (PhysicalVolume, VolumeGroup, LogicalVolume), capture, contents, recreate=recreate,
     refuses=refuses, notes=notes, start=running.start, read_only=running.read_only, stop=running.stop,
-    configure=running.configure, words=running.words, within=within, exclusive=(PhysicalVolume, VolumeGroup),
-    signatures=("LVM2_member",),
+    appear=running.appear, configure=running.configure, words=running.words, within=within,
+    exclusive=(PhysicalVolume, VolumeGroup), signatures=("LVM2_member",),
 )  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from rear_core.rescue.tree import Tree
+from rear_core.shell import Shell
 from rear_core.storage.command import Command
 from rear_core.storage.execute import is_block_device
 from rear_core.storage.inventory import Device, volume_group
@@ -15,6 +17,17 @@ from rear_core.storage.layout import Item
 from rear_core.storage.references import Reference
 
 from .items import LogicalVolume, VolumeGroup
+
+
+def appear(sh: Shell) -> None:
+    """Have LVM take the groups of any system for its own: to it the rescue system is another one than the machine
+    (lvmsystemid(7)), and groups of others are hidden and cannot be stopped."""
+    systems = {*sh.query("lvm", "vgs", "--foreign", "--noheadings", "--options", "vg_systemid").split()}
+    path = Path("/etc/lvm/lvmlocal.conf")
+    before = path.read_text(errors="surrogateescape") if path.exists() else ""
+    own = "local {\nextra_system_ids = [ " + ", ".join(f'"{system}"' for system in sorted(systems)) + " ]\n}\n"
+    if systems and own not in before:
+        path.write_text(f"{before}\n{own}", errors="surrogateescape")
 
 
 def start(item: Item, starting: Starting) -> None:
