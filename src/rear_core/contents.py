@@ -33,6 +33,11 @@ class Contents:
     library_directories: Sequence[str] = ()
     secrets: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), str):
+                raise TypeError(f"{field.name} of Contents is the text {value!r}, not a list of texts")
+
 
 def merge(contents: Iterable[Contents]) -> Contents:
     """All declarations as one, without doubles, in order of first appearance."""

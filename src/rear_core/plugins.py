@@ -230,6 +230,7 @@ class Plugins:
     def call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[Found, Any]]:
         """What each active plugin yields for a hook, with the plugin that said it."""
         said = {impl.plugin_name: impl for impl in getattr(self.manager.hook, hook).get_hookimpls()}
+        owners: dict[str, Found] = {}
         for plugin in self.active:
             impl = said.get(plugin.label)
             if impl is None:
@@ -245,10 +246,11 @@ class Plugins:
                             f" {type(item).__name__}, not {HOOKS[hook]}",
                             _advice(plugin),
                         )
+                    _check_name(hook, item, plugin, owners)
                     yield plugin, item
             except (RearError, OSError):
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if plugin.kind == CORE:
                     raise
                 raise broken(plugin, hook, error) from error
@@ -306,7 +308,16 @@ class Plugins:
         self.active.sort(key=lambda active: ORDER.index(active.kind))
 
 
-def broken(plugin: Found, what: str, error: Exception) -> PluginError:
+def _check_name(hook: str, item: Any, plugin: Found, owners: dict[str, Found]) -> None:
+    """Raise `PluginError` for a storage technology or boot loader with the name of another one."""
+    if HOOKS[hook] in ("StorageKind", "BootLoader") and (owner := owners.setdefault(item.name, plugin)) is not plugin:
+        raise PluginError(
+            f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution}) both bring {item.name}",
+            f"remove one of them with pip, or tell the author of {plugin.distribution}",
+        )
+
+
+def broken(plugin: Found, what: str, error: BaseException) -> PluginError:
     """A fault of a plugin's own code, with whom to tell."""
     return PluginError(
         f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",

@@ -168,6 +168,10 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
             raise
         except RearError:
             raise
+        except SystemExit as error:
+            # Without a word that would be a success, with all that follows left undone.
+            fault = _fault_of_plugin(run, planned, error)
+            raise fault or RearError(f"{title}: it tried to end rear with {error.code!r}") from error
         except Exception as error:
             fault = fault_of_machine(error, title)
             if fault or (not isinstance(error, OSError) and (fault := _fault_of_plugin(run, planned, error))):
@@ -177,7 +181,7 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
     return True
 
 
-def _fault_of_plugin(run: Run, planned: PlannedStep, error: Exception) -> RearError | None:
+def _fault_of_plugin(run: Run, planned: PlannedStep, error: BaseException) -> RearError | None:
     """The error with the plugin of whose code it comes or that brought the step, None where both are the core's own."""
     from .plugins import CORE, at_fault, broken
 

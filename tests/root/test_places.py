@@ -5,22 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 import rear_output_iso
 from lab import servers
-from rear_core import RearError, Refused, Run
+from rear_core import RearError, Refused, Run, hookimpl
 from rear_core.builtin import core
+from rear_core.errors import PluginError
 from rear_core.places.delivery import checksum
-from rear_core.places.opening import check_place, missing_programs, opened_place
-from rear_core.places.place import PUBLIC, publish
-from rear_core.places.url import ALL, parse_url
-from rear_core.plugins import Plugins
+from rear_core.places.opening import check_place, missing_programs, opened, opened_place
+from rear_core.places.place import PUBLIC, PlaceKind, publish
+from rear_core.places.url import ALL, Scheme, Url, parse_url
+from rear_core.plugins import Found, Plugins
 from rear_core.settings import Sources, evaluate, parse
 
 pytestmark = pytest.mark.root
@@ -178,3 +181,23 @@ def test_a_server_that_is_gone_is_refused(run: Run) -> None:
     url = parse_url("http://127.0.0.1:9/tree", ALL)
     with pytest.raises(Refused, match="Connection refused"):
         check_place(run, url, "", 1, "OUTPUT_URL")
+
+
+@pytest.mark.parametrize(
+    "opener", [lambda *_: Path("/"), lambda *_: nullcontext("/"), lambda *_: nullcontext(Path("x"))]
+)
+def test_a_place_of_a_plugin_that_opens_to_nothing_is_named(run: Run, opener: Callable[..., Any]) -> None:
+    acme = Scheme("acme", "acme://server/folder", is_folder=True)
+    module = ModuleType("acme")
+
+    @hookimpl
+    def rear_places() -> list[PlaceKind]:
+        return [PlaceKind(acme, folder=opener)]
+
+    module.rear_places = rear_places  # type: ignore[attr-defined]
+    run.plugins.take(Found("extra", "acme", "x", "rear-extra-acme", "1", module=module))
+    with (
+        pytest.raises(PluginError, match="the place acme:// is opened "),
+        opened(run, Url("acme", "server", "/folder")),
+    ):
+        pass

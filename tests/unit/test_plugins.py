@@ -209,6 +209,32 @@ def test_two_plugins_with_one_setting_are_both_named(install: Install) -> None:
         plugins.settings()
 
 
+@pytest.mark.parametrize(
+    ("hook", "module", "made"),
+    [
+        ("rear_storage_kinds", "storage.kinds", "StorageKind('same', (), 0, 0)"),
+        ("rear_boot_loaders", "boot.loader", "BootLoader('same', 0)"),
+    ],
+)
+def test_two_plugins_with_a_technology_or_loader_of_one_name_are_both_named(
+    install: Install, hook: str, module: str, made: str
+) -> None:
+    text = f"from rear_core.{module} import *\n@hookimpl\ndef {hook}():\n    yield {made}\n"
+    install("rear-extra-acme", "extra", "ACME", text)
+    plugins = Plugins([])
+    plugins.add_extras(install("rear-extra-rival", "extra", "RIVAL", text))
+    with pytest.raises(PluginError, match=r"rear-extra-acme.*rear-extra-rival.*both bring same"):
+        plugins.call(hook)
+
+
+def test_contents_of_letters_are_refused_with_the_plugin(install: Install) -> None:
+    code = "@hookimpl\ndef rear_rescue_contents():\n    return Contents(programs='tar')\n"
+    plugins = Plugins([])
+    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", f"from rear_core import Contents\n{code}"))
+    with pytest.raises(PluginError, match=r"rear-extra-acme.*programs of Contents is the text 'tar'"):
+        plugins.call("rear_rescue_contents", run=None)
+
+
 def test_a_plugin_for_the_healthy_machine_is_not_carried(install: Install) -> None:
     install("rear-extra-acme", "extra", "ACME", GOOD)
     found = install("rear-extra-rival", "extra", "RIVAL", GOOD + "@hookimpl\ndef rear_carried():\n    return False\n")

@@ -204,8 +204,8 @@ def test_a_disk_that_fails_is_no_fault_of_rear(run: Run, number: int) -> None:
     assert "dmesg" in caught.value.hint
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), AssertionError("never"), ZeroDivisionError()])
-def test_a_fault_in_a_step_or_hook_is_told_with_its_plugin(run: Run, error: Exception) -> None:
+@pytest.mark.parametrize("error", [ValueError("odd"), AssertionError("never"), ZeroDivisionError(), SystemExit(0)])
+def test_a_fault_in_a_step_or_hook_is_told_with_its_plugin(run: Run, error: BaseException) -> None:
     def fail(run: Run) -> None:
         raise error
 

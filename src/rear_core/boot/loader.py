@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProgramFailed
+from ..errors import PluginError, ProgramFailed
 from .efi_variables import read_boot_entries
 
 if TYPE_CHECKING:
@@ -87,11 +88,23 @@ def detect_boot_loaders(run: Run, loaders: Iterable[BootLoader]) -> dict[str, Fa
             run.report.warn(f"cannot look for the boot loader {loader.name}: {error}")
             continue
         if facts is not None:
-            found[loader.name] = facts
+            found[loader.name] = _checked(loader, facts)
     if run.system.firmware.mode == "uefi":
         of_uefi = {loader.name for loader in loaders if loader.firmware == "uefi"}
         _warn_of_others(run, {name: facts for name, facts in found.items() if name in of_uefi})
     return found
+
+
+def _checked(loader: BootLoader, facts: Facts) -> Facts:
+    """The facts of a boot loader; `PluginError` where they cannot be kept."""
+    try:
+        json.dumps(facts)
+    except (TypeError, ValueError) as error:
+        raise PluginError(
+            f"the boot loader {loader.name} is described by what JSON cannot hold: {error}",
+            "update or remove the package that brings it, and report this fault to its author",
+        ) from error
+    return facts
 
 
 def _warn_of_others(run: Run, found: Mapping[str, Facts]) -> None:

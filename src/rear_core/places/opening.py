@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contents import Contents
-from ..errors import RearError, Refused
+from ..errors import PluginError, RearError, Refused
 from . import cifs, folder, mounted, sshfs, url
 from .delivery import checksum
 from .place import PRIVATE, Place, PlaceKind
@@ -58,7 +58,8 @@ def kind_of(run: Run, url: Url) -> PlaceKind:
     return next(kind for kind in kinds if kind.scheme.name == url.scheme)
 
 
-def opened(run: Run, url: Url, options: str = "", *, patience: float = 0) -> AbstractContextManager[Path]:
+@contextmanager
+def opened(run: Run, url: Url, options: str = "", *, patience: float = 0) -> Iterator[Path]:
     """The folder behind a URL, mounted in a private folder if need be, and unmounted at the end.
 
     On a disk that is the folder `rear`, which may have to be made. For `patience` seconds a server that does not answer
@@ -66,7 +67,20 @@ def opened(run: Run, url: Url, options: str = "", *, patience: float = 0) -> Abs
     """
     opener = kind_of(run, url).folder
     assert opener is not None, f"{url} is not opened as a folder"
-    return opener(run, url, options, patience)
+    place = opener(run, url, options, patience)
+    if isinstance(place, Path) or not isinstance(place, AbstractContextManager):
+        raise _fault(url, f"is opened by {type(place).__name__}, not by a context manager")
+    with place as directory:
+        if not isinstance(directory, Path) or not directory.is_absolute():
+            raise _fault(url, f"is opened as {directory!r}, not as an absolute path (pathlib.Path)")
+        yield directory
+
+
+def _fault(url: Url, problem: str) -> PluginError:
+    return PluginError(
+        f"the place {url.scheme}:// {problem}",
+        "update or remove the package that brings it (rear plugins list), and report this fault to its author",
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from ..errors import ConfigurationError, ProgramFailed, ProgramMissing
+from ..errors import ConfigurationError, PluginError, ProgramFailed, ProgramMissing
 from ..fstab import read_fstab
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable
@@ -75,6 +75,11 @@ def _found(survey: Survey, kind: StorageKind) -> list[Item]:
         f"some of {kind.name}", [path for path, device in survey.devices.items() if not device.parents]
     ):
         for item in kind.capture(survey):
+            if not isinstance(item, Item):
+                raise PluginError(
+                    f"the storage technology {kind.name} found {item!r}, which is no item",
+                    "update or remove the package that brings it, and report this fault to its author",
+                )
             found.append(item)
     return found
 
