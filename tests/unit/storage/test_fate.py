@@ -107,8 +107,9 @@ def test_a_disk_that_holds_nothing_is_left_alone() -> None:
         (Exclusions(groups=["/dev/data"]), "EXCLUDE_VG"),
         (Exclusions(only_groups=["sys"]), "ONLY_INCLUDE_VG"),
         (Exclusions(components=["/dev/sdb"]), "EXCLUDE_COMPONENTS"),
+        (Exclusions(components=["/dev/data/db"]), "EXCLUDE_COMPONENTS"),
     ],
-    ids=["group", "folder of a group", "other groups", "disk"],
+    ids=["group", "folder of a group", "other groups", "disk", "link to a volume"],
 )
 def test_what_a_setting_names_is_lost_with_its_disk_though_there_be_nothing_in_it(
     more: tuple[Item, ...], exclusions: Exclusions, setting: str
@@ -146,6 +147,7 @@ def test_a_partition_for_a_boot_loader_comes_back_without_a_file_system() -> Non
         (Exclusions(components=["/dev/data"]), "EXCLUDE_COMPONENTS"),
         (Exclusions(components=["/dev/mapper/data-db"]), "EXCLUDE_COMPONENTS"),
         (Exclusions(components=["/dev/sdb"]), "EXCLUDE_COMPONENTS"),
+        (Exclusions(components=["/dev/data/db"]), "EXCLUDE_COMPONENTS"),
         (Exclusions(components=["pv:/dev/sdb"]), "EXCLUDE_COMPONENTS"),
     ],
 )

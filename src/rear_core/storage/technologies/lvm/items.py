@@ -194,6 +194,10 @@ class LogicalVolume(Item):
         """Its mapping, and the link in the folder of its group."""
         return super().device_paths | {f"/dev/{self.group}/{self.name}"}
 
+    def component_names(self, _below: str) -> list[str]:
+        """Its device, and the link that LVM makes to it."""
+        return [self.device, f"/dev/{self.group}/{self.name}"]
+
     def place(self, _below: str) -> str:
         """As device-mapper names it, with hyphens doubled."""
         return "/dev/mapper/" + "-".join(name.replace("-", "--") for name in (self.group, self.name))
