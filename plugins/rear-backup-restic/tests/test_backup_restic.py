@@ -26,6 +26,7 @@ from rear_backup_restic import excludes, repository, restoring, snapshot
 from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, Run, Setting, builtin, patterns
 from rear_core.archive import external
 from rear_core.archive.external import FileSystem, Found
+from rear_core.archive.ticking import ticking
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options
@@ -495,7 +496,7 @@ def test_a_restore_that_gets_nothing_any_more_ends(lab: Lab, monkeypatch: pytest
     with (
         pytest.raises(RearError, match=r"no file came for 0\.02 minutes"),
         external.restoring(run, 1) as (client, _),
-        restoring.ticking(client, 0.02) as slow,
+        ticking(client, 0.02) as slow,
     ):
         slow("sleep", "60")
     assert time.monotonic() - started < 20

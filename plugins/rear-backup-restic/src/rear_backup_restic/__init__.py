@@ -198,8 +198,9 @@ def look_for_snapshot(run: Run) -> None:
 
 def snapshots(run: Run) -> list[Snapshot]:
     """The snapshots of this machine, oldest first."""
+    from rear_core.archive.owned import own
+
     from .repository import opened, unlocked
-    from .snapshot import own
 
     with opened(run) as repository:
         return own(run, unlocked(run, repository).snapshots())

@@ -13,14 +13,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, Run, durable, own_files, questions
-from rear_core.archive import encryption
+from rear_core.archive import passwords
 from rear_core.places.mounted import DISK_FOLDER
 
 from . import snapshot
 
 NAMES = "restic.json"
 FOLDER = "restic"
-TRIES = 3
 # Seconds: to wait for a server, which restic since 0.17 does for a quarter of an hour, and for an answer of restic that
 # reads little or much.
 PATIENCE = 60
@@ -208,43 +207,26 @@ def password(run: Run) -> str:
         return ""
     if path == Path():
         raise ConfigurationError("RESTIC_PASSWORD_FILE is not set", "name a file with the password of the repository")
-    try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"RESTIC_PASSWORD_FILE {path} can be read by others", f"chmod 600 {path}")
-        secret = own_files.read(path).decode(errors="surrogateescape").strip()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read RESTIC_PASSWORD_FILE {path}: {error.strerror}") from error
-    if flaw := encryption.typing_problem(secret) if secret else "is empty":
-        raise ConfigurationError(
-            f"the password in {path} {flaw}: a recovery, which asks for it, would never get it",
-            "give the repository another one with `restic key passwd`",
-        )
-    run.report.mask(secret)
-    return secret
+    advice = "give the repository another one with `restic key passwd`"
+    return passwords.from_file(run, path, "RESTIC_PASSWORD_FILE", advice)
 
 
 def unlocked(run: Run, repository: Repository) -> Repository:
     """The repository once its password is known to open it: in a recovery it is asked for, three times at most."""
-    if repository.environment["RESTIC_PASSWORD"]:
-        repository.ask("cat", "config", *READ_ONLY, timeout=PATIENCE)
-        return repository
+
+    def opens(secret: str) -> Repository:
+        tried = replace(repository, environment={**repository.environment, "RESTIC_PASSWORD": secret})
+        tried.ask("cat", "config", *READ_ONLY, timeout=PATIENCE)
+        return tried
+
+    if secret := repository.environment["RESTIC_PASSWORD"]:
+        return opens(secret)
     if not questions.is_interactive(run):
         raise Refused(
             f"the password of {repository} is not on the rescue media, and nobody can be asked",
             "use a terminal without -n, or set RESTIC_PASSWORD_FILE to a file on a disk that you plug in",
         )
-    for number in range(TRIES):
-        secret = questions.ask_secret(run, "Password of the restic repository: ")
-        run.report.mask(secret)
-        tried = replace(repository, environment={**repository.environment, "RESTIC_PASSWORD": secret})
-        try:
-            tried.ask("cat", "config", *READ_ONLY, timeout=PATIENCE)
-            return tried
-        except WrongPassword as error:
-            if number == TRIES - 1:
-                raise
-            run.report.say(error.message)
-    raise AssertionError("unreachable")
+    return passwords.typed(run, "Password of the restic repository: ", opens, WrongPassword)
 
 
 def version(run: Run) -> tuple[int, ...]:

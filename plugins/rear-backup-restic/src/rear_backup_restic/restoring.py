@@ -6,20 +6,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from threading import Event, Thread
+from collections.abc import Sequence
 
 from rear_core import ProgramFailed, RearError, Run
-from rear_core.archive import external
+from rear_core.archive import external, owned
 from rear_core.archive.coverage import literal
 from rear_core.archive.described import check_newest
 from rear_core.archive.external import Client, Ended
 from rear_core.archive.restore import agree, check_room
-from rear_core.archive.watch import ASIDE
+from rear_core.archive.ticking import ticking
 from rear_core.errors import Interrupted, understood
 
 from . import snapshot
@@ -46,16 +41,14 @@ NOTABLE = f"^{FAILED}|{ENDED}|{FULL}"
 UNDERSTOOD = (0, 1, NO_REPOSITORY, LOCKED, WRONG_PASSWORD)
 # So much of a path with its reason is told on the terminal.
 LONGEST = 200
-# Seconds between two looks at how much came.
-INTERVAL = 0.5
 
 
 def check(run: Run) -> None:
     """Set `run.backup` to a snapshot of which all is there; `Refused` otherwise."""
     repository = unlocked(run, run.undo.enter_context(opened(run)))
     found = repository.snapshots()
-    chosen = snapshot.choose(run, found, str(repository))
-    others = [each.name for each in snapshot.own(run, found) if each != chosen]
+    chosen = owned.choose(run, found, str(repository), "snapshot", "RESTIC_REPOSITORY")
+    others = [each.name for each in owned.own(run, found) if each != chosen]
     choice = f" (--backup DATE chooses another: {' '.join(others)})" if others else ""
     run.report.say(f"Backup: {chosen.name}, snapshot {chosen.id[:8]} of {chosen.host}{choice}")
     check_newest(run, chosen.name, str(repository))
@@ -170,39 +163,3 @@ def _error(repository: Repository, ended: Ended) -> RearError | None:
     """What ended restic, None where nothing did."""
     said = "\n".join(line for line in ended.notable if re.search(ENDED, line))
     return failure(repository, ProgramFailed(["restic"], ended.status, said)) if ended.status else None
-
-
-@contextmanager
-def ticking(client: Client, minutes: float) -> Iterator[Client]:
-    """The client while its progress is shown, of which restic itself tells nothing; `RearError` where nothing comes for
-    so many minutes, 0 for ever: of a repository that is gone it tries to read each file for a minute."""
-    pids: list[int] = []
-    ended, hung = Event(), Event()
-
-    def look() -> None:
-        before, since = client.done(), time.monotonic()
-        while not ended.wait(INTERVAL):
-            done = client.done()
-            client.progress.at(done)
-            if done != before:
-                before, since = done, time.monotonic()
-            elif 0 < 60 * minutes < time.monotonic() - since:
-                hung.set()
-                for pid in pids:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGTERM)
-
-    looking = Thread(target=look, name=ASIDE, daemon=True)
-    looking.start()
-    try:
-        yield replace(client, started=pids.extend)
-    except RearError as error:
-        if hung.is_set():
-            raise RearError(
-                f"no file came for {minutes:g} minutes: the repository hangs or is gone",
-                "check its server or disk, then run it again; the log has what restic said",
-            ) from error
-        raise
-    finally:
-        ended.set()
-        looking.join()

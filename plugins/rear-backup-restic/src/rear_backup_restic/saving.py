@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rear_core import ProgramFailed, RearError, Refused, Run, questions
-from rear_core.archive import external
+from rear_core.archive import external, owned
 from rear_core.archive.backup import selected_beside, tell
 from rear_core.archive.progress import Progress, size
 from rear_core.archive.repository import hostname
@@ -159,7 +159,7 @@ def _prune(run: Run, repository: Repository) -> None:
 
 def forget(run: Run, repository: Repository, name: str) -> None:
     """Remove the snapshots of a date, and what only they need, once somebody has agreed; `Refused` for any other."""
-    mine = snapshot.own(run, repository.snapshots())
+    mine = owned.own(run, repository.snapshots())
     found = [each for each in mine if each.name == name]
     if not found:
         advice = "`rear backup list` shows their full names"

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from rear_core import Refused, Run
-from rear_core.archive import generations
+from rear_core import Run
 from rear_core.archive.dates import FORMAT
 from rear_core.archive.external import Found
-from rear_core.archive.repository import hostname, identity
-from rear_core.archive.restore import agree
+from rear_core.archive.repository import identity
 from rear_core.errors import understood
 
 TAG = "rear"
@@ -79,32 +77,3 @@ def _moment(text: str) -> datetime:
     """A time with nanoseconds, in UTC."""
     without = re.sub(r"\.\d+", "", text)
     return datetime.strptime(without, "%Y-%m-%dT%H:%M:%S%z").astimezone(timezone.utc)
-
-
-def own(run: Run, found: Sequence[Snapshot]) -> list[Snapshot]:
-    """Those of this machine: of its host name, and of its identity where both are known."""
-    host, machine = hostname(run), identity(run)
-    return [each for each in found if each.host == host and (not machine or each.machine in ("", machine))]
-
-
-def choose(run: Run, found: Sequence[Snapshot], place: str) -> Snapshot:
-    """The snapshot to restore: the newest of this machine, or that of the option --backup.
-
-    One of the same name on other hardware is asked about; `Refused` where there is none, or nobody can be asked.
-    """
-    mine = own(run, found)
-    if not mine:
-        mine = [each for each in found if each.host == hostname(run)]
-        if not mine:
-            others = ", ".join(sorted({each.host for each in found})) or "no machine"
-            raise Refused(
-                f"{place} has no snapshot of {hostname(run)} that rear made, but of {others}",
-                "check BACKUP_URL and RESTIC_REPOSITORY; rear restores no other machine's files",
-            )
-        problem = f"the snapshots of {hostname(run)} are of another machine: identity {mine[-1].machine}"
-        if run.demo:
-            run.report.warn(problem)
-        else:
-            agree(run, f"{problem}, not {identity(run)}", "check RESTIC_REPOSITORY", "Restore them here")
-    name = generations.choose([each.name for each in mine], run.options.backup, place)
-    return [each for each in mine if each.name == name][-1]
