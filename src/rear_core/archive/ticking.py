@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Event, Thread
@@ -17,6 +17,8 @@ from .watch import ASIDE
 
 # Seconds between two looks at how much came.
 INTERVAL = 0.5
+# Seconds for a client to end in order.
+GRACE = 10
 
 
 @contextmanager
@@ -28,6 +30,9 @@ def ticking(client: Client, minutes: float) -> Iterator[Client]:
     pids: list[int] = []
     ended, hung = Event(), Event()
 
+    def follow(started: Sequence[int]) -> None:
+        pids[:] = started
+
     def look() -> None:
         before, since = client.done(), time.monotonic()
         while not ended.wait(INTERVAL):
@@ -35,16 +40,18 @@ def ticking(client: Client, minutes: float) -> Iterator[Client]:
             client.progress.at(done)
             if done != before:
                 before, since = done, time.monotonic()
-            elif 0 < 60 * minutes < time.monotonic() - since:
+            elif 0 < 60 * minutes < (waited := time.monotonic() - since):
                 hung.set()
+                number = signal.SIGTERM if waited < 60 * minutes + GRACE else signal.SIGKILL
                 for pid in pids:
+                    # With the ssh that it has started, for whose end borg waits.
                     with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGTERM)
+                        os.killpg(pid, number)
 
     looking = Thread(target=look, name=ASIDE, daemon=True)
     looking.start()
     try:
-        yield replace(client, started=pids.extend)
+        yield replace(client, started=follow)
     except RearError as error:
         if hung.is_set():
             raise RearError(
