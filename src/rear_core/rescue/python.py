@@ -18,6 +18,8 @@ from .bytecode import unchecked_bytecode
 from .tree import OWN_TIME, Tree, copy_file
 
 SITE = "/usr/lib/rear/python"
+# Where the packages of distributions have modules, for any Python: what a plugin's program in Python brings along.
+PACKAGED = ("/usr/lib/python3*", "/usr/lib64/python3*")
 
 # Parts of the standard library that no recovery imports: tests, graphics, packaging, the interpreter's build files.
 LIBRARY_LEFT_OUT = frozenset({
@@ -90,10 +92,10 @@ class _Layer:
 
 
 def libraries() -> list[str]:
-    """The folders in the rescue system with modules that nobody on this machine has written."""
+    """Patterns of folders in the rescue system with modules that nobody on this machine has written."""
     standard = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
     folders = [standard["stdlib"], standard["platstdlib"]]
-    return sorted({SITE, *(place for path in folders for place in (path, os.path.realpath(path)))})
+    return sorted({SITE, *PACKAGED, *(place for path in folders for place in (path, os.path.realpath(path)))})
 
 
 def add_interpreter(tree: Tree) -> list[Path]:

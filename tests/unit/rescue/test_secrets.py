@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.rescue.python import libraries
 from rear_core.rescue.secrets import Secret, find_secrets
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
@@ -72,6 +73,16 @@ def test_no_false_alarm(tmp_path: Path, text: str) -> None:
     (tmp_path / "file").write_text(text)
     (tmp_path / "empty").touch()
     assert find_secrets(tmp_path, {}) == []
+
+
+def test_modules_of_packages_may_show_how_to_set_a_password(tmp_path: Path) -> None:
+    """Those of any Python, which a program in Python brings along; not what somebody has put beside them."""
+    places = ("usr/lib/python3/dist-packages/borg", "usr/lib/python3.9/urllib", "opt/tool")
+    for place in places:
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "help.py").write_text("export BORG_PASSPHRASE='correct-horse-1'\n")
+    found = find_secrets(tmp_path, {}, libraries=libraries())
+    assert [secret.path for secret in found] == ["/opt/tool/help.py"]
 
 
 def test_words_in_programs_and_libraries_are_no_secret(tmp_path: Path) -> None:
