@@ -27,6 +27,7 @@ _SERIAL = "rear takes consoles from the kernel command line, and always offers a
 _TRUST = "configuration is never executed; rear always checks that its files belong to root"
 _USERS = "users and groups come from the backup; the rescue system has root and system accounts only"
 _LOADER = "the dynamic loader finds libraries; add others to RESCUE_FILES by full path"
+_BORG = "write ssh://user@host:port/path into BORG_REPOSITORY"
 _LAYOUT_CHANGE = "the recovery's plan grows and shrinks storage, and is shown before anything is done"
 
 
@@ -58,7 +59,14 @@ _ADVICE = {
     "BOOTLOADER": _BOOT_LOADER,
     "BOOT_OVER_SAN": _STORAGE,
     "BORG_*": _method("BORG"),
-    "BORGBACKUP_*": _method("BORG"),
+    "BORGBACKUP_*": "the settings of BACKUP=BORG begin with BORG_",
+    "BORGBACKUP_COMPRESSION": "it is BORG_COMPRESSION now",
+    "BORGBACKUP_HOST": _BORG,
+    "BORGBACKUP_PASSPHRASE": "write it into a file for root, and name that file in BORG_PASSPHRASE_FILE",
+    "BORGBACKUP_PORT": _BORG,
+    "BORGBACKUP_PRUNE_*": "it is BORG_KEEP now, as BORG_KEEP=( daily 7 weekly 4 )",
+    "BORGBACKUP_REPO": _BORG,
+    "BORGBACKUP_USERNAME": _BORG,
     "CDROM_SIZE": "an ISO image may have any size",
     "CHECK_CONFIG_FILES": "`rear checklayout` compares what was recorded of this machine",
     "CHECK_CONFIG_FILES_*": "`rear checklayout` compares what was recorded of this machine",

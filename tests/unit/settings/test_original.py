@@ -49,6 +49,7 @@ def test_what_kept_files_from_being_overwritten_is_not_passed_over() -> None:
 
 def test_the_most_special_name_decides() -> None:
     assert advice("NETFS_OPTIONS") == "it is BACKUP_OPTIONS now"
+    assert advice("BORGBACKUP_PRUNE_KEEP_DAILY").startswith("it is BORG_KEEP now")
     assert advice("NETFS_ANYTHING") != advice("NETFS_OPTIONS")
 
 
