@@ -41,6 +41,7 @@ RELEASES = {1: "0.1"}
 # What the packages of this project bring, in lower case: what is not installed cannot be asked for its names. No other
 # package is ever advised: whoever likes can publish one of any name.
 PACKAGES = {
+    "rear-backup-borg": "borg",
     "rear-backup-cdrom": "cdrom",
     "rear-backup-external": "external",
     "rear-backup-nfs": "nfs netfs",
