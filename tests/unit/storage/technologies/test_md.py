@@ -178,7 +178,7 @@ def test_a_size_that_mdadm_does_not_know_is_left_to_the_new_array() -> None:
     )
     for command, known, unknown in (
         ("mdadm --detail /dev/md125", r"Used Dev Size : .*", "Used Dev Size : unknown"),
-        ("mdadm --examine /dev/sda", r"Data Offset : .*", "Data Offset : unknown"),
+        ("mdadm --examine --metadata=1.2 /dev/sda", r"Data Offset : .*", "Data Offset : unknown"),
     ):
         shown = recording[command]
         assert isinstance(shown, Outcome)

@@ -244,8 +244,10 @@ def _logical_volumes(survey: Survey, group: Row, report: Report, described: Coll
 def _has_its_own(survey: Survey, snapshot: LogicalVolume) -> bool:
     """Whether what lies in a snapshot is something else than in its origin."""
     origin = replace(snapshot, name=snapshot.origin).place("")
-    found = [survey.devices.get(path) for path in (snapshot.device, origin)]
-    return len({(device.fstype, device.uuid) for device in found if device}) == 2
+    here, there = (survey.devices.get(path) for path in (snapshot.device, origin))
+    if not here or not there or not here.fstype:
+        return False
+    return (here.fstype, here.uuid) != (there.fstype, there.uuid)
 
 
 def _logical_volume(

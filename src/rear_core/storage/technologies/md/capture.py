@@ -191,7 +191,7 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         chunk=int(chunk.group(1)) << 10 if chunk else 0,
         layout=detail.get("Layout", ""),
         component_size=_number(detail.get("Used Dev Size", "")) << 10,
-        data_offset=_data_offset(survey, next(iter(active.values()), "")),
+        data_offset=_data_offset(survey, next(iter(active.values()), ""), metadata),
         spares=len(spares),
         missing=missing,
         bitmap=detail.get("Intent Bitmap", "").lower(),
@@ -241,13 +241,15 @@ def read_detail(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-def _data_offset(survey: Survey, member: str) -> int:
+def _data_offset(survey: Survey, member: str, metadata: str) -> int:
     """`Data Offset : 4096 sectors` of `mdadm --examine`; without it the array may turn out smaller than it
     was."""
     if not member:
         return 0
+    # A member also has the metadata of an array that lies on this one, at its other end.
+    kind = [f"--metadata={metadata}"] if metadata.startswith("1.") else []
     lost = f"the data offset of the array on {member} is unknown; the new array may be a little smaller"
-    offset = read_detail(survey.ask("mdadm", "--examine", member, lost=lost)).get("Data Offset", "")
+    offset = read_detail(survey.ask("mdadm", "--examine", *kind, member, lost=lost)).get("Data Offset", "")
     return _number(offset) * 512
 
 
