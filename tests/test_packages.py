@@ -107,6 +107,7 @@ def test_every_wheel_has_the_license_and_its_authors() -> None:
         assert {"License: GPL-3.0-or-later", "License-File: LICENSE", "Author: The rear developers"} <= set(lines)
 
 
+@pytest.mark.long
 def test_every_plugin_leaves_nothing_behind_and_the_others_go_on(core: Environment) -> None:
     before = core.installed()
     core.pip("install", "--no-index", *find_links(), *PLUGINS)

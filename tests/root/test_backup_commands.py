@@ -549,8 +549,8 @@ def test_backups_behind_an_ssh_server_are_made_listed_restored_and_replaced(
     [
         (("IdentityFile=", "IdentityFile=/nonexistent"), "Permission denied"),
         (("UserKnownHostsFile=", "UserKnownHostsFile=/nonexistent"), "Host key verification failed"),
-        (("%20server", "%20moon"), "No such file or directory"),
-        (("sshfs://127.0.0.1:", "sshfs://127.0.0.1:1/"), "Connection refused"),
+        pytest.param(("%20server", "%20moon"), "No such file or directory", marks=pytest.mark.long),
+        pytest.param(("sshfs://127.0.0.1:", "sshfs://127.0.0.1:1/"), "Connection refused", marks=pytest.mark.long),
     ],
     ids=["key", "server", "folder", "port"],
 )

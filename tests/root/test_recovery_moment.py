@@ -107,6 +107,9 @@ def test_a_loop_device_on_a_device_is_known_by_the_number_of_that(loop: Callable
 
 
 def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
+    # Nobody else finds it when it is free: to tests beside this one it would be theirs.
+    machine = replace(machine, new=f"/dev/loop{200 + os.getpid() % 50}")
+    run("losetup", machine.new, machine.image)
     precious = prepare(machine, "losetup -d $new; losetup $new $folder/precious")
     before = checksum(precious)
     ended = machine.recover()
@@ -115,6 +118,7 @@ def test_no_other_disk_gets_the_name_of_a_chosen_one(machine: Machine) -> None:
     assert checksum(precious) == before
     run("losetup", machine.new, machine.image)
     assert machine.restored() == machine.original()
+    run("losetup", "--detach", machine.new)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,12 @@ from lab.faults import KINDS, STRIKES, Case, Laboratory, main, shown
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
 
-COUNT = 20
-DAILY = 972
-FIRST = int(os.environ.get("REAR_FAULT_SEED") or DAILY)
+# All that strikes, on the machine that is made and recovered fastest.
+DAILY = (
+    973, 975, 976, 977, 978, 979, 980, 981, 984, 985, 986, 987, 988, 989, 991, 1000, 1006, 1010, 1014, 1158,
+)  # fmt: skip
+FIRST = int(os.environ.get("REAR_FAULT_SEED") or 0)
+SEEDS = range(FIRST, FIRST + len(DAILY)) if FIRST else DAILY
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def laboratory() -> Iterator[Laboratory]:
         yield made
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_struck_ends_with_the_same_machine_and_other_disks_untouched(seed: int, laboratory: Laboratory) -> None:
     result = laboratory.tried(seed)
     assert not result.problem, shown(result)
@@ -40,7 +43,7 @@ def test_a_seed_is_always_the_same_case() -> None:
 
 
 def test_everything_that_strikes_is_among_those_of_every_day() -> None:
-    assert {Case.drawn(seed).kind for seed in range(DAILY, DAILY + COUNT)} == {*KINDS}
+    assert len(DAILY) == 20 and {Case.drawn(seed).kind for seed in DAILY} == {*KINDS}
     assert {*STRIKES, "power while saving"} == {*KINDS}
 
 

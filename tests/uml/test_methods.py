@@ -56,6 +56,8 @@ def test_from_a_tape(saved: Saved, tmp_path: Path) -> None:
     check(recovery, saved)
 
 
+# tests/vm/test_cdrom.py restores from discs, too.
+@pytest.mark.long
 def test_from_two_discs_that_are_on_sticks(saved: Saved, tmp_path: Path) -> None:
     recovery = recovery_of(saved, "discs", tmp_path)
     with recovery.rescue(*(guests.Disk(disc, f"0c0{number}") for number, disc in enumerate(saved.discs))) as vm:

@@ -28,6 +28,7 @@ BY_HAND = (
 )
 
 
+@pytest.mark.long
 def test_a_machine_comes_back_by_hand(tmp_path: Path) -> None:
     saved = small.saved(PLAIN)
     system, backup = (saved.copy(serial, tmp_path) for serial in (PLAIN.serials("0a")[0], small.BACKUP))

@@ -92,6 +92,7 @@ def machine(
             {"filesystems": mounted}
         ),
         "swapon --show=NAME --noheadings --raw": "",
+        "lvm vgs --foreign --noheadings --options vg_systemid": "",
     }
     for disk in disks:
         answers[f"blkid --probe --output export /dev/{disk['name']}"] = nothing
@@ -592,16 +593,16 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
     items = [item for item in layout() if "backup" not in item.id and DATA not in item.id]
     mount = Mount("mount:/data", (f"fs:{DATA}", "mount:/"), "/data", "ext4")
     recorded = make([*items, pv, group, volume, Ext(f"fs:{DATA}", ("lv:sys/root",), DATA), mount], [])
-    options = ("vg", "vg_name,vg_uuid"), ("pv", "pv_name,pv_uuid"), ("lv", "lv_name")
+    options = ("vg", "vg_name,vg_uuid"), ("pv", "pv_name,pv_uuid,pv_in_use"), ("lv", "lv_name")
     columns = " ".join(f"--configreport {part} --options {names}" for part, names in options)
     activate = "lvm lvchange --activate=y '--config=activation { read_only_volume_list=[\"sys/root\"] }' sys/root"
     stopped = {activate: Outcome(("lvm",), 5, "", "", 0)}
 
     def here(*volumes: str, uuid: str = "VG000001", pv_uuid: str = "PV000001") -> FakeShell:
         names = [{"lv_name": volume} for volume in volumes]
-        pvs = [{"pv_name": "/dev/vdb", "pv_uuid": pv_uuid}]
+        pvs = [{"pv_name": "/dev/vdb", "pv_uuid": pv_uuid, "pv_in_use": "used"}]
         report = {"vg": [{"vg_name": "sys", "vg_uuid": uuid}], "pv": pvs, "lv": names}
-        more = {f"lvm fullreport --reportformat json {columns}": json.dumps({"report": [report]})}
+        more = {f"lvm fullreport --foreign --reportformat json {columns}": json.dumps({"report": [report]})}
         return both("LVM2_member", "PV000001", {**more, **stopped})
 
     assert len(decide(run(here("root"), tmp_path), recorded)[0].disks) == 2
@@ -615,7 +616,8 @@ def test_a_volume_that_nobody_recorded_is_a_question_though_its_group_does_not_r
         assert disk.path == "/dev/vdb" and disk.names == frozenset({"vg:sys"})
     broken = Outcome(("lvm",), 3, "", "cannot read its metadata", 0)
     again = run(
-        both("LVM2_member", "PV000001", {f"lvm fullreport --reportformat json {columns}": broken, **stopped}), tmp_path
+        both("LVM2_member", "PV000001", {f"lvm fullreport --foreign --reportformat json {columns}": broken, **stopped}),
+        tmp_path,
     )
     decide(again, recorded)
     assert [line for line in again.report.warnings if "lvm has more on the disks" in line]

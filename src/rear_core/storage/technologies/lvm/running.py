@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from rear_core.errors import ProgramFailed
 from rear_core.rescue.tree import Tree
 from rear_core.shell import Shell
 from rear_core.storage.command import Command
@@ -22,7 +23,11 @@ from .items import LogicalVolume, VolumeGroup
 def appear(sh: Shell) -> None:
     """Have LVM take the groups of any system for its own: to it the rescue system is another one than the machine
     (lvmsystemid(7)), and groups of others are hidden and cannot be stopped."""
-    systems = {*sh.query("lvm", "vgs", "--foreign", "--noheadings", "--options", "vg_systemid").split()}
+    try:
+        systems = {*sh.query("lvm", "vgs", "--foreign", "--noheadings", "--options", "vg_systemid").split()}
+    except ProgramFailed:
+        # What is broken may be why the machine is recovered; whoever looks into the groups says so.
+        return
     path = Path("/etc/lvm/lvmlocal.conf")
     before = path.read_text(errors="surrogateescape") if path.exists() else ""
     own = "local {\nextra_system_ids = [ " + ", ".join(f'"{system}"' for system in sorted(systems)) + " ]\n}\n"
