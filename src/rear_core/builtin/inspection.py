@@ -78,11 +78,12 @@ def is_excluded(run: Run, device: Device, recorded: Disk | None) -> bool:
     Names change: one that is recorded is not the one that was to be left out under this name, unless somebody excludes
     it since. A copy of it may be.
     """
+    named = meaning(device, run.settings["EXCLUDE_DEVICES"])
+    if not named or not recorded:
+        return bool(named)
     noted = described.recorded(run, "exclude_devices")
     # A description of before does not say.
-    then = noted if isinstance(noted, list) else run.settings["EXCLUDE_DEVICES"]
-    named = meaning(device, run.settings["EXCLUDE_DEVICES"])
-    return any(not recorded or pattern not in then for pattern in named)
+    return isinstance(noted, list) and not {*named} <= {*noted}
 
 
 def is_left_out(disk: PresentDisk, entry: LeftOut, shared: Collection[str]) -> bool:

@@ -13,7 +13,6 @@ from rear_core.places.url import Url
 
 REAR_API = 1
 
-KINDS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 COMPRESSION = re.compile(r"(?:auto,)?(?:none|lz4|zstd(?:,\d{1,2})?|zlib(?:,\d)?|lzma(?:,\d)?)")
 KNOWN_HOSTS = ("/root/.ssh/known_hosts", "/root/.ssh/config", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_config")
 # A server that is gone ends a command within a minute, and nobody is asked for a password.
@@ -31,11 +30,9 @@ def _compression(value: str) -> str:
 
 
 def _keep(values: Sequence[str]) -> str:
-    pairs = list(zip(values[::2], values[1::2]))
-    right = all(kind in KINDS and number.isdigit() and int(number) for kind, number in pairs)
-    if right and len(values) % 2 == 0:
-        return ""
-    return f"must be pairs, as daily 7 weekly 4: one of {', '.join(KINDS)}, and a number"
+    from rear_core.archive import retention
+
+    return retention.problem(values)
 
 
 @hookimpl

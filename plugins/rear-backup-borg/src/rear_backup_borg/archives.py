@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from rear_core import Run
 from rear_core.archive.dates import FORMAT
@@ -80,8 +80,6 @@ def pattern(run: Run) -> str:
 
 def new_title(run: Run, taken: frozenset[str], moment: datetime) -> str:
     """A title that no archive has."""
-    from datetime import timedelta
-
     while (title := f"{hostname(run)}-{moment.strftime(FORMAT)}") in taken:
         moment += timedelta(seconds=1)
     return title

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from rear_core import ProgramFailed, RearError, Refused, Run, questions
-from rear_core.archive import external, owned
+from rear_core.archive import external, owned, retention
 from rear_core.archive.backup import selected_beside, tell
 from rear_core.archive.progress import Progress, size
 from rear_core.errors import Interrupted, understood
@@ -146,12 +146,6 @@ def missing_data(run: Run, repository: Repository) -> str:
         return ""
 
 
-def policy(run: Run) -> list[str]:
-    """The options that say which archives stay."""
-    words = list(run.settings["BORG_KEEP"]) or ["last", str(run.settings["BACKUP_KEEP"])]
-    return [word for kind, number in zip(words[::2], words[1::2]) for word in (f"--keep-{kind}", number)]
-
-
 def _prune(run: Run, repository: Repository) -> None:
     """Remove old archives of this machine alone; that this failed harms no backup."""
     pattern = archives.pattern(run)
@@ -170,7 +164,7 @@ def _prune(run: Run, repository: Repository) -> None:
                 f" {external.few(others)}; rename or remove them with borg"
             )
             return
-        argv = "--glob-archives", pattern, *policy(run), *repository.waiting(), repository.at()
+        argv = "--glob-archives", pattern, *retention.policy(run, "BORG_KEEP"), *repository.waiting(), repository.at()
         repository.ask("prune", *argv, timeout=LONG)
         repository.ask("compact", *repository.waiting(), repository.at(), timeout=LONG)
     except Interrupted:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 REAR_API = 1
 
-KINDS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 # By which Go, in which restic is written, knows servers: distributions have one of them.
 CERTIFICATES = (
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
@@ -46,11 +45,9 @@ def _variables(values: Sequence[str]) -> str:
 
 
 def _keep(values: Sequence[str]) -> str:
-    pairs = list(zip(values[::2], values[1::2]))
-    right = all(kind in KINDS and number.isdigit() and int(number) for kind, number in pairs)
-    if right and len(values) % 2 == 0:
-        return ""
-    return f"must be pairs, as daily 7 weekly 4: one of {', '.join(KINDS)}, and a number"
+    from rear_core.archive import retention
+
+    return retention.problem(values)
 
 
 @hookimpl

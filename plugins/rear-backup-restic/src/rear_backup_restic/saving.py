@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rear_core import ProgramFailed, RearError, Refused, Run, questions
-from rear_core.archive import external, owned
+from rear_core.archive import external, owned, retention
 from rear_core.archive.backup import selected_beside, tell
 from rear_core.archive.progress import Progress, size
 from rear_core.archive.repository import hostname
@@ -139,18 +139,19 @@ def _check(run: Run, repository: Repository) -> None:
         raise RearError(f"{repository} is damaged: {error.message}", advice) from error
 
 
-def policy(run: Run) -> list[str]:
-    """The options that say which snapshots stay."""
-    words = list(run.settings["RESTIC_KEEP"]) or ["last", str(run.settings["BACKUP_KEEP"])]
-    pairs = zip(words[::2], words[1::2])
-    return [option for kind, number in pairs for option in (f"--keep-{kind}", number)]
-
-
 def _prune(run: Run, repository: Repository) -> None:
     """Forget old snapshots of this machine alone; that this failed harms no backup."""
     chosen = ["--host", hostname(run), "--tag", ",".join(snapshot.tags(run)), "--group-by", "host"]
     try:
-        repository.ask("forget", *chosen, *policy(run), "--prune", *cache(run), *repository.waiting(), timeout=LONG)
+        repository.ask(
+            "forget",
+            *chosen,
+            *retention.policy(run, "RESTIC_KEEP"),
+            "--prune",
+            *cache(run),
+            *repository.waiting(),
+            timeout=LONG,
+        )
     except Interrupted:
         raise
     except RearError as error:

@@ -167,7 +167,8 @@ def within(sh: Shell, devices: Mapping[str, Device], layout: Layout) -> dict[str
     found: dict[str, list[str]] = {}
     reports = json.loads(text)["report"]
     shown = [row for part in reports for row in part.get("pv", ())]
-    unseen = {row["pv_uuid"] for part in reports if not part.get("vg") for row in part["pv"] if row["pv_in_use"]}
+    homeless = [row for part in reports if not part.get("vg") for row in part.get("pv", ())]
+    unseen = {row["pv_uuid"] for row in homeless if row["pv_in_use"]}
     unseen |= {device.uuid for device in devices.values() if _is_volume(device)} - {row["pv_uuid"] for row in shown}
     for device in devices.values():
         if _is_volume(device) and device.uuid in unseen:

@@ -19,20 +19,23 @@ from rear_core.storage.references import Reference
 
 from .items import LogicalVolume, VolumeGroup
 
+# Its own settings of this machine, see lvm.conf(5).
+LOCAL = Path("/etc/lvm/lvmlocal.conf")
+
 
 def appear(sh: Shell) -> None:
     """Have LVM take the groups of any system for its own: to it the rescue system is another one than the machine
     (lvmsystemid(7)), and groups of others are hidden and cannot be stopped."""
     try:
         systems = {*sh.query("lvm", "vgs", "--foreign", "--noheadings", "--options", "vg_systemid").split()}
-    except ProgramFailed:
-        # What is broken may be why the machine is recovered; whoever looks into the groups says so.
-        return
-    path = Path("/etc/lvm/lvmlocal.conf")
-    before = path.read_text(errors="surrogateescape") if path.exists() else ""
-    own = "local {\nextra_system_ids = [ " + ", ".join(f'"{system}"' for system in sorted(systems)) + " ]\n}\n"
-    if systems and own not in before:
-        path.write_text(f"{before}\n{own}", errors="surrogateescape")
+        before = LOCAL.read_text(errors="surrogateescape") if LOCAL.exists() else ""
+        own = "local {\nextra_system_ids = [ " + ", ".join(f'"{system}"' for system in sorted(systems)) + " ]\n}\n"
+        if systems and own not in before:
+            LOCAL.parent.mkdir(exist_ok=True)
+            LOCAL.write_text(f"{before}\n{own}", errors="surrogateescape")
+    except (ProgramFailed, OSError) as error:
+        # What is broken may be why the machine is recovered; what stays hidden is asked about.
+        sh.log(f"groups of other systems stay hidden: {error}")
 
 
 def start(item: Item, starting: Starting) -> None:
