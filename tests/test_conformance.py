@@ -125,9 +125,65 @@ def full():
 def supply():
     return Supply(full=full)
 """
+# A place that is a folder, and a test that has one.
+PLACE = '''\
+"""Places {NAME}."""
+import shutil
+from pathlib import Path
+from rear_core import RearError, hookimpl
+from rear_core.places.delivery import checksum
+from rear_core.places.place import PlaceKind
+from rear_core.places.url import Scheme
+
+@hookimpl
+def rear_places():
+    yield PlaceKind(Scheme("{name}", "{name}://server/folder"), files=Box)
+
+class Box:
+    def __init__(self, run, url, options, mode):
+        self.path = Path(options)
+
+    def put(self, source, name, sha256):
+        if checksum(source) != sha256:
+            raise RearError("it is damaged")
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, path)
+
+    def read(self, name):
+        path = self.path / name
+        return path.read_bytes() if path.exists() else None
+
+    def remove(self, folder, names):
+        for name in names:
+            (self.path / folder / name).unlink()
+'''
+PLACES = """\
+import pytest
+
+from rear_core.testing.conformance import *
+from rear_core.testing.harness import Supply
+
+DISTRIBUTION = "{DISTRIBUTION}"
+
+
+@pytest.fixture
+def supply(tmp_path_factory):
+    return Supply(places={"{name}://server/folder": str(tmp_path_factory.mktemp("place"))})
+"""
 PASSWORD = """\
     yield Setting("{NAME}_PASSWORD", str, default="not for all", secret=True, help="The password of the folder.")
     yield Setting"""
+LIST = """\
+@hookimpl
+def rear_list():
+    yield Step(50, "List", look)
+
+def look(run):
+    from rear_core.archive import kept
+    kept.look(run, place(run))
+
+def check_tools(run):"""
 IGNORE = "try:\n        run.sh.run('uname')\n    except RearError:\n        pass\n    "
 
 
@@ -268,6 +324,30 @@ FAULTS = {
         "    run.options = replace(run.options, paths=())\n    restore(run)\n\ndef check_tools(run):",
         "it restores what nobody asked for",
     ),
+    "trusting": Fault(
+        "test_verify_refuses_where_nothing_was_saved", "    archive.check(run, place(run))",
+        "    if list(place(run).iterdir()):\n        archive.check(run, place(run))",
+        "nothing was saved, and verify finds nothing wrong",
+    ),
+    "spilling": Fault(
+        "test_restore_writes_below_its_target_alone", "    archive.restore(run, place(run))",
+        "    archive.restore(run, place(run))\n    (run.var_dir / 'seen').touch()", "was made and is still there",
+    ),
+    "timeless": Fault(
+        "test_it_restores_the_backup_of_a_date", "    archive.check(run, place(run))",
+        "    from dataclasses import replace\n    run.options = replace(run.options, backup='')\n"
+        "    archive.check(run, place(run))",
+        "restores another backup", good=GOOD.replace("def check_tools(run):", LIST, 1),
+    ),
+    "adding": Fault(
+        "test_its_places_keep_what_is_put_there", "        shutil.copyfile(source, path)",
+        "        with path.open('ab') as file:\n            file.write(source.read_bytes())",
+        "has something else than the file that was put there", "extra", PLACE, PLACES,
+    ),
+    "blind": Fault(
+        "test_its_places_compare_what_they_put", "if checksum(source) != sha256", "if not sha256", "DID NOT RAISE",
+        "extra", PLACE, PLACES,
+    ),
     "changing": of_volumes(
         "test_its_items_are_the_same_in_layout_json", "    @property\n    def modules",
         "    def __post_init__(self) -> None:\n        object.__setattr__(self, 'name', f'{self.name}x')\n\n"
@@ -326,6 +406,16 @@ FAULTS = {
         'NamingFile(CONFIGURATION, words, whole=lambda _: "root=UUID=5f0d7c1e-8a3b-4c2d-9e6f-0a1b2c3d4e5f")',
         "still names 5f0d7c1e-8a3b-4c2d-9e6f-0a1b2c3d4e5f, which is another identifier now",
     ),
+    "garbling": of_loader(
+        "test_its_configuration_follows_other_identifiers", "NamingFile(CONFIGURATION, words)",
+        'NamingFile(CONFIGURATION, words, whole=lambda text: text.replace(" ro", " rw"))',
+        "more than names of devices is another in",
+    ),
+    "idle": of_loader(
+        "test_its_installation_starts_what_is_there", 'run_inside(run, INSTALL, "--boot-directory=/boot", disk)',
+        "pass",
+        "and has started no program and changed no file",
+    ),
     "homeless": of_loader(
         "test_its_installation_starts_what_is_there", "run_inside(run, INSTALL,", "run.sh.run(INSTALL,",
         "xhomeless-install is started by `install`, and not in rear_rescue_contents",
@@ -345,7 +435,9 @@ def lay(path: Path, name: str, fault: Fault) -> str:
     distribution = "rear-xastray" if name == "xastray" else words["distribution"]
     texts = files(words) if not fault.good else {f"src/{words['package']}/__init__.py": fault.good}
     if fault.supply:
-        texts["tests/test_conformance.py"] = fault.supply.replace("{DISTRIBUTION}", distribution)
+        texts["tests/test_conformance.py"] = fault.supply.replace("{DISTRIBUTION}", distribution).replace(
+            "{name}", name
+        )
     assert any(fault.old in text for text in texts.values()), f"no file of the good plugin has {fault.old!r}"
     for file, text in texts.items():
         folder, _, rest = file.partition("/")
@@ -356,7 +448,7 @@ def lay(path: Path, name: str, fault: Fault) -> str:
         if folder in ("src", "tests"):
             place.parent.mkdir(parents=True, exist_ok=True)
             code = text.replace(fault.old, fault.new, 1) if fault.old and folder == "src" else text
-            place.write_text(code.replace("{NAME}", name.upper()) if fault.good else code)
+            place.write_text(code.replace("{NAME}", name.upper()).replace("{name}", name) if fault.good else code)
     info = path / "site" / f"{words['package']}-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")

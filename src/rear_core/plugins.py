@@ -36,6 +36,8 @@ HOOKS = {
     for name, function in vars(hookspecs).items()
     if name.startswith("rear_")
 }
+# What hooks yield that is known by its name: a second one could never be reached.
+NAMED = ("StorageKind", "BootLoader", "Command")
 # The first release of rear-core with each number of the contract.
 RELEASES = {1: "0.1"}
 # What the packages of this project bring, in lower case: what is not installed cannot be asked for its names. No other
@@ -139,7 +141,8 @@ def api_problem(module: ModuleType) -> str:
         return f"REAR_API is {wanted!r} and must be a whole number"
     if wanted == hookspecs.API:
         return ""
-    known = f"rear-core {RELEASES[wanted]}" if wanted in RELEASES else "a newer rear-core"
+    other = "a newer rear-core" if wanted > hookspecs.API else "an older rear-core"
+    known = f"rear-core {RELEASES[wanted]}" if wanted in RELEASES else other
     return (
         f"is written for version {wanted} of the plugin interface, but this rear-core has {hookspecs.API}: it needs"
         f" {known}"
@@ -308,10 +311,15 @@ class Plugins:
         self.active.append(plugin)
         self.active.sort(key=lambda active: ORDER.index(active.kind))
 
+    def leave(self, plugin: Found) -> None:
+        """Take an active plugin out again."""
+        self.manager.unregister(plugin.module)
+        self.active.remove(plugin)
+
 
 def _check_name(hook: str, item: Any, plugin: Found, owners: dict[str, Found]) -> None:
-    """Raise `PluginError` for a storage technology or boot loader with the name of another one."""
-    if HOOKS[hook] in ("StorageKind", "BootLoader") and (owner := owners.setdefault(item.name, plugin)) is not plugin:
+    """Raise `PluginError` for a storage technology, boot loader or command with the name of another one."""
+    if HOOKS[hook] in NAMED and (owner := owners.setdefault(item.name, plugin)) is not plugin:
         raise PluginError(
             f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution}) both bring {item.name}",
             f"remove one of them with pip, or tell the author of {plugin.distribution}",

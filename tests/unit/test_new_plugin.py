@@ -73,6 +73,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         make(tmp_path, name="tape")
     with pytest.raises(Refused, match="settings that begin with TAPE_ are taken, as TAPE_DEVICE"):
         make(tmp_path, "output", "tape")
+    with pytest.raises(Refused, match="rear knows GRUB-EFI already"):
+        write("boot", "GRUB-EFI", tmp_path, INSTALLED, [], known=["GRUB BIOS", "GRUB EFI"])
     # Not installed, but of this project.
     for kind, name in ("backup", "tsm"), ("output", "obdr"), ("os", "rocky"):
         with pytest.raises(Refused, match=f"rear-{kind}-{'redhat' if name == 'rocky' else name} of this project has a"):

@@ -64,6 +64,7 @@ def test_discovery_imports_nothing(install: Install) -> None:
             "REAR_API = 99\n",
             "written for version 99 of the plugin interface, but this rear-core has 1: it needs a newer rear-core",
         ),
+        ("REAR_API = 0\n", "version 0 of the plugin interface, but this rear-core has 1: it needs an older rear-core"),
         ("REAR_API = '1'\n", "REAR_API is '1' and must be a whole number"),
         ("@hookimpl(hookwrapper=True)\ndef rear_prep():\n    yield\n", "rear_prep uses hookwrapper"),
         ("@hookimpl(tryfirst=True)\ndef rear_prep():\n    pass\n", "rear_prep uses tryfirst"),
@@ -217,9 +218,10 @@ def test_two_plugins_with_one_setting_are_both_named(install: Install) -> None:
     [
         ("rear_storage_kinds", "storage.kinds", "StorageKind('same', (), 0, 0)"),
         ("rear_boot_loaders", "boot.loader", "BootLoader('same', 0)"),
+        ("rear_commands", "run", "__import__('click').Command('same')"),
     ],
 )
-def test_two_plugins_with_a_technology_or_loader_of_one_name_are_both_named(
+def test_two_plugins_with_a_technology_loader_or_command_of_one_name_are_both_named(
     install: Install, hook: str, module: str, made: str
 ) -> None:
     text = f"from rear_core.{module} import *\n@hookimpl\ndef {hook}():\n    yield {made}\n"

@@ -28,4 +28,4 @@ def supply(tmp_path_factory: pytest.TempPathFactory) -> Supply:
     program = Path(path, "acme-restore")
     program.write_text(RESTORE)
     program.chmod(0o755)
-    return Supply("REQUESTRESTORE_COMMAND=( acme-restore {target} )\n", programs=path)
+    return Supply("REQUESTRESTORE_COMMAND=( acme-restore {target} )\n", programs=path, elsewhere=True)

@@ -72,12 +72,18 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
     """The commands of active plugins; none when the configuration is broken, as help must work then too."""
     from .session import open_run
 
+    found = {}
     try:
-        commands = open_run(options).plugins.call("rear_commands")
+        for plugin, command in open_run(options).plugins.call_each("rear_commands"):
+            if command.name in COMMANDS:
+                of = f"{plugin.label} ({plugin.distribution})"
+                click.echo(visible(f"The command {command.name} of {of} is ignored: rear has its own"), err=True)
+            else:
+                found[command.name] = command
     except RearError as error:
         click.echo(visible(f"The commands of plugins are unknown: {error.message}"), err=True)
         return {}
-    return {command.name: command for command in commands if command.name not in COMMANDS}
+    return found
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

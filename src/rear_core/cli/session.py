@@ -104,7 +104,7 @@ def settings_of(plugin: Found) -> list[Setting]:
     """The settings that one plugin declares, none when it cannot be imported; `PluginError` when it fails."""
     declare = getattr(load(plugin).module, "rear_settings", None)
     try:
-        settings = list(declare()) if declare else []
+        settings = list(declare() or ()) if declare else []
         if strange := [type(setting).__name__ for setting in settings if not isinstance(setting, Setting)]:
             raise TypeError(f"it returned {strange[0]}, not Setting")
     except Exception as error:

@@ -97,13 +97,11 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
     """A row for each installed plugin, and one for each configured method that is not installed."""
     found = [load(plugin) for plugin in discover()]
     wanted = configured(options)
-    rows = []
+    rows, taken = [], Plugins(builtin.modules())
     for plugin in found:
-        state, reason = "available", plugin.problem or _failure(plugin)
-        if reason:
-            state = "broken"
-        elif plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted):
-            state = "active"
+        selected = plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted)
+        reason = plugin.problem or _failure(plugin) or (_clash(taken, plugin) if selected else "")
+        state = "broken" if reason else "active" if selected else "available"
         rows.append(_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, state, reason))
     for kind, names in wanted.items():
         if not _chosen(found, kind, wanted):
@@ -118,6 +116,18 @@ def _failure(plugin: Found) -> str:
     try:
         settings_of(plugin)
     except PluginError as error:
+        return error.message
+    return ""
+
+
+def _clash(taken: Plugins, plugin: Found) -> str:
+    """Why no run takes a plugin besides those before it, "" where it does; it is then one of them."""
+    taken.take(plugin)
+    try:
+        taken.settings()
+        taken.schemes()
+    except PluginError as error:
+        taken.leave(plugin)
         return error.message
     return ""
 
@@ -225,9 +235,17 @@ def new_plugin(kind: str, name: str, client: bool, directory: Path) -> None:
     found = discover()
     settings = {setting.name for module in builtin.modules() for setting in getattr(module, "rear_settings", list)()}
     settings |= {setting.name for plugin in found for setting in settings_of(plugin)}
-    folder = write(kind, name, directory, found, sorted(settings), client)
+    folder = write(kind, name, directory, found, sorted(settings), client, known(kind, found))
     where = shlex.quote(os.fspath(folder))
     click.echo(f"Created {folder}. Next: cd {where} && pip install --editable '.[test]' && pytest")
+
+
+def known(kind: str, found: Sequence[Found]) -> list[str]:
+    """The names of all storage technologies, or boot loaders: of the core, and of the plugins that are installed."""
+    hook = {"storage": "rear_storage_kinds", "boot": "rear_boot_loaders"}.get(kind)
+    active = Plugins(builtin.modules())
+    active.add_extras(found)
+    return [one.name for one in active.call(hook)] if hook else []
 
 
 @click.group()

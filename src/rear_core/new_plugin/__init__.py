@@ -25,17 +25,26 @@ NAME = re.compile(r"(?=.{1,30}$)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 
 
 def write(
-    kind: str, name: str, directory: Path, installed: Collection[Found], settings: Collection[str], client: bool = False
+    kind: str,
+    name: str,
+    directory: Path,
+    installed: Collection[Found],
+    settings: Collection[str],
+    client: bool = False,
+    known: Collection[str] = (),
 ) -> Path:
     """Write the package of a plugin to a new folder in `directory`, all of it or nothing; the folder.
 
     Raises `Refused` for a name that is none or is taken: by an installed plugin, by one of the known `settings`, by a
-    folder that is there. A backup is that of a vendor's `client`, or of archives in a folder.
+    technology or boot loader that is `known`, by a folder that is there. A backup is that of a vendor's `client`, or of
+    archives in a folder.
     """
     if client and kind != "backup":
         raise Refused(f"--client is for a backup, and not for {kind}", "leave --client off")
     if not NAME.fullmatch(name):
         raise Refused(f"{name!r} cannot name a plugin", "use 1 to 30 letters, digits, and hyphens between them: acme")
+    if name.lower() in {other.lower().replace(" ", "-") for other in known}:
+        raise Refused(f"rear knows {name} already", "choose another name")
     words = describe(kind, name, client)
     _refuse_taken(KINDS[kind], words, installed, settings)
     folder = directory / words["distribution"]

@@ -38,9 +38,10 @@ class Settings(Mapping[str, Any]):
     """
 
     declared: Mapping[str, Setting]
-    values_by_name: Mapping[str, Value]
+    # Passwords are among the values: a failing test of a plugin prints the whole run.
+    values_by_name: Mapping[str, Value] = field(repr=False)
     origins: Mapping[str, tuple[str, ...]]
-    variables: Mapping[str, Variable]
+    variables: Mapping[str, Variable] = field(repr=False)
     warnings: list[str] = field(default_factory=list)
     schemes: Sequence[Scheme] = ALL
 

@@ -34,9 +34,10 @@ from ..rescue.programs import base_contents
 from ..settings import Setting, Sources, evaluate, parse, render
 from ..shell import Shell
 from ..step import MAKING
-from . import conformance_backup, conformance_boot, conformance_storage
+from . import conformance_backup, conformance_boot, conformance_places, conformance_storage
 from .conformance_backup import *  # noqa: F403
 from .conformance_boot import *  # noqa: F403
+from .conformance_places import *  # noqa: F403
 from .conformance_storage import *  # noqa: F403
 from .harness import RECOVERING, Ended, Harness, Subject, installed, make_tree
 from .performing import can_run, is_line, performed, recovery, skip, successful, unchanged
@@ -44,7 +45,7 @@ from .source import misspelled_hooks, settings_read
 from .watch import differences, picture
 
 __all__ = [
-    *conformance_backup.__all__, *conformance_boot.__all__, *conformance_storage.__all__,
+    *conformance_backup.__all__, *conformance_boot.__all__, *conformance_places.__all__, *conformance_storage.__all__,
     "harness", "test_a_failed_program_in_a_recovery_is_told_and_undone",
     "test_a_failed_program_is_told_and_undone", "test_each_setting_it_reads_is_declared",
     "test_finalize_leaves_a_system_that_fits_as_it_is", "test_its_hooks_are_those_of_the_contract",

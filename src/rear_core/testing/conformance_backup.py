@@ -7,22 +7,26 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 from ..archive.dates import digits
 from ..step import MAKING
 from .harness import Ended, Harness, make_tree, program_file
-from .performing import is_line, performed, skip, successful
+from .performing import is_line, performed, skip, successful, unchanged
 from .watch import differences, picture
 
 __all__ = [
     "test_a_client_that_fails_midway_leaves_the_last_backup", "test_a_full_target_leaves_the_last_backup",
-    "test_it_lists_what_it_saved", "test_it_restores_chosen_files_alone",
+    "test_it_lists_what_it_saved", "test_it_restores_chosen_files_alone", "test_it_restores_the_backup_of_a_date",
+    "test_restore_writes_below_its_target_alone", "test_verify_refuses_where_nothing_was_saved",
 ]  # fmt: skip
 
 # A program that dies when it has handed on so many bytes, and then says so by a file; with fewer it is the program.
 LIMIT = 100_000
+# A date of which nobody has a backup.
+LONG_AGO = "1987-06-05"
 MIDWAY = """\
 import os, subprocess, sys
 done = 0
@@ -111,6 +115,42 @@ def test_it_restores_chosen_files_alone(harness: Harness) -> None:
     # Folders on the way to them may be there, with whatever mode.
     more = set(came) - {".", "folder", *wanted}
     assert not more, f"it restores what nobody asked for: {sorted(more)}"
+
+
+def test_it_restores_the_backup_of_a_date(harness: Harness) -> None:
+    """Of two backups the older one comes when its date is chosen; a date before both is refused by verify."""
+    need(harness, "list")
+    _, saved = a_backup(harness)
+    # Names have seconds.
+    sleep(1.1)
+    performed(harness, *MAKING)
+    names = sorted(each.name for each in successful(harness, harness.go("list")).run.kept)
+    if len(names) < 2:
+        skip(harness.subject, "keeps one backup with these settings, so no other one can be chosen")
+    came = Path(f"{harness.restored}{harness.tree}")
+    successful(harness, harness.recover(backup=names[0]))
+    assert differences(saved, picture(came)) == [], f"--backup {names[0]} restores another backup"
+    assert harness.go("config", "verify", backup=LONG_AGO).error, f"verify accepts --backup {LONG_AGO}, before all"
+
+
+def test_restore_writes_below_its_target_alone(harness: Harness) -> None:
+    """A demonstration runs on a healthy machine: nothing of that is overwritten."""
+    a_backup(harness)
+    with unchanged(harness, harness.restored):
+        successful(harness, harness.recover())
+
+
+def test_verify_refuses_where_nothing_was_saved(harness: Harness) -> None:
+    """Without a backup a recovery ends before anything is written, whatever the machine that was described."""
+    if not harness.has_steps("backup") or not harness.has_steps("verify"):
+        skip(harness.subject, "makes no backup that it verifies")
+    if harness.supply.elsewhere:
+        skip(harness.subject, "cannot know what somebody else has saved (Supply.elsewhere)")
+    make_tree(harness.tree)
+    performed(harness, "prep", "analyse_dr", "analyse_rescue")
+    ended = harness.go("config", "verify")
+    assert ended.error, "nothing was saved, and verify finds nothing wrong"
+    assert is_line(ended.error.message), f"{ended.error.message!r} is no line"
 
 
 def need(harness: Harness, phase: str) -> None:

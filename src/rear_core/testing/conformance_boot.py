@@ -23,7 +23,7 @@ from ..boot.loader import BootLoader
 from ..contents import merge
 from ..errors import RearError
 from ..finalize.devices import Device, Storage
-from ..finalize.names import naming_files
+from ..finalize.names import naming_files, optional_words
 from ..finalize.proof import problems_of_entry
 from ..finalize.references import rewrite_references
 from ..plugins import load
@@ -162,14 +162,28 @@ def test_its_configuration_follows_other_identifiers(harness: Harness) -> None:
             for tag, value in item.identifiers.items()
             if value != other(tag, value)
         ]
-        rewrite_references(target, trial.storage(others=True), trial.naming)
         assert trial.loader.naming_files, f"{trial.loader.name} has no `naming_files`"
-        own = [file.pattern for file in trial.loader.naming_files(lambda _: ())]
-        for name, path in chain.from_iterable(recovered.find(target, pattern) for pattern in own):
+        words = optional_words(trial.run.plugins.call("rear_storage_kinds"))
+        files = trial.loader.naming_files(words)
+        own = [(file, *found) for file in files for found in recovered.find(target, file.pattern)]
+        before = {name: _around(file, recovered.read(path)) for file, name, path in own}
+        rewrite_references(target, trial.storage(others=True), trial.naming)
+        for file, name, path in own:
             text = "\n".join(_lines(path))
             # What has it in a name, as an entry of a menu does, is still called so.
             left = [value for value in old if re.search(rf"(?<![\w-]){re.escape(value)}(?!\w)", text, re.IGNORECASE)]
             assert not left, f"{name} still names {left[0]}, which is another identifier now"
+            after = _around(file, recovered.read(path))
+            for stand_in in trial.installed.disks.values():
+                after = re.sub(rf"{re.escape(stand_in)}[0-9]*", "", after)
+            assert after == before[name], f"more than names of devices is another in {name}"
+
+
+def _around(file: NamingFile, text: str) -> str:
+    """A text without the names of devices that are found in it."""
+    for one in sorted(file.read(text), key=lambda found: found.start, reverse=True):
+        text = text[: one.start] + text[one.end :]
+    return text
 
 
 def test_its_installation_starts_what_is_there(harness: Harness) -> None:
@@ -180,9 +194,12 @@ def test_its_installation_starts_what_is_there(harness: Harness) -> None:
         assert isinstance(run.sh, NotingShell)
         contents = merge([base_contents(), *run.plugins.call("rear_rescue_contents", run=run)])
         carried = {Path(name).name for name in (*contents.programs, *contents.optional_programs)}
+        before = picture(run.target)
         with suppress(RearError):  # what the programs would have done was not done
             done = trial.loader.install(run, trial.installed.facts)
             assert not isinstance(done, str), "`install` gives one text: it gives a line for each thing done"
+            did = run.sh.started or differences(before, picture(run.target))
+            assert did or not done, f"`install` says {done}, and has started no program and changed no file"
         for argv in run.sh.started:
             inside = argv[0] == "chroot" and argv[1] == str(run.target)
             if inside:

@@ -70,9 +70,11 @@ class Supply:
     then skipped, and say so.
 
     Of a backup, `midway` is a block in which the client fails after it has saved a part of the files, `full` one in
-    which the place of the backups has no room; `one_backup` says that it holds one, over which the next is written. For
-    a storage technology, `machines` are folders of recordings (`rear_core.testing.fake_shell`), `layouts` further
-    storage with its items. For a boot loader, `systems` are those that it starts.
+    which the place of the backups has no room; `one_backup` says that it holds one, over which the next is written,
+    and `elsewhere` that somebody else makes the backup, so that the plugin cannot know what is in it. For a storage
+    technology, `machines` are folders of recordings (`rear_core.testing.fake_shell`), `layouts` further storage
+    with its items. For a boot loader, `systems` are those that it starts. For kinds of places, `places` has the
+    options of each URL that files are put to.
     """
 
     settings: str = ""
@@ -84,9 +86,11 @@ class Supply:
     midway: Callable[[], AbstractContextManager[object]] | None = None
     full: Callable[[], AbstractContextManager[object]] | None = None
     one_backup: bool = False
+    elsewhere: bool = False
     machines: Sequence[Path] = ()
     layouts: Sequence[Layout] = ()
     systems: Sequence[Installed] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,13 @@ class Harness:
         return plugins
 
     def run(
-        self, workflow: str, *, paths: tuple[str, ...] = (), replaced: Mapping[str, Path] = NONE, bare: bool = False
+        self,
+        workflow: str,
+        *,
+        paths: tuple[str, ...] = (),
+        backup: str = "",
+        replaced: Mapping[str, Path] = NONE,
+        bare: bool = False,
     ) -> Run:
         """A run in an empty work area, on a machine of which nothing but the tree is to be saved."""
         from ..storage.command import Site
@@ -267,8 +277,9 @@ class Harness:
         plugins = self.plugins()
         report = Report(terminal=io.StringIO())
         options = Options(
-            config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow in DEMO, paths=paths
-        )
+            config_dir=self.top / "etc", target=self.restored, unattended=True, demo=workflow in DEMO, paths=paths,
+            backup=backup,
+        )  # fmt: skip
         folders = [*([self.supply.programs] if self.supply.programs else []), self.top / "bin"]
         settings = self.settings(plugins)
         values = [settings[one.name] for one in plugins.settings() if one.secret]
@@ -297,10 +308,12 @@ class Harness:
         initramfs.write_bytes(b"initramfs" * 50000)
         return RescueImage(kernel, initramfs, platform.release(), "console=tty0")
 
-    def go(self, *phases: str, paths: tuple[str, ...] = (), replaced: Mapping[str, Path] = NONE) -> Ended:
+    def go(
+        self, *phases: str, paths: tuple[str, ...] = (), backup: str = "", replaced: Mapping[str, Path] = NONE
+    ) -> Ended:
         """Run the plugin's steps of some phases, and undo what the run leaves, as every run does."""
         workflow = next((name for phase, name in OF_PHASE.items() if phase in phases), "restoreonly")
-        run = self.run(workflow, paths=paths, replaced=replaced)
+        run = self.run(workflow, paths=paths, backup=backup, replaced=replaced)
         assert isinstance(run.sh, WatchedShell)
         if workflow == "recover":
             write_description(run, {"system": asdict(run.system), "boot_loaders": {}})
@@ -331,10 +344,10 @@ class Harness:
         """All phases of `rear mkbackup`."""
         return self.go(*MAKING, replaced=replaced)
 
-    def recover(self, *, replaced: Mapping[str, Path] = NONE) -> Ended:
-        """The phases of a recovery that bring files back into a folder."""
+    def recover(self, *, backup: str = "", replaced: Mapping[str, Path] = NONE) -> Ended:
+        """The phases of a recovery that bring files back into a folder, of the `backup` of a date or the newest."""
         discard(self.restored)
-        return self.go(*RECOVERING, replaced=replaced)
+        return self.go(*RECOVERING, backup=backup, replaced=replaced)
 
     def fetch(self, *paths: str) -> Ended:
         """The phases that bring some files back into a folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -49,13 +50,14 @@ def can_run(harness: Harness) -> None:
 
 
 @contextmanager
-def unchanged(harness: Harness) -> Iterator[None]:
-    """A block after which all is as it was before."""
-    before = picture(harness.folder, harness.passing)
-    with changes(harness.passing) as changed:
+def unchanged(harness: Harness, *besides: Path) -> Iterator[None]:
+    """A block after which all is as it was before, `besides` a few places."""
+    passing = (*harness.passing, *besides)
+    before = picture(harness.folder, passing)
+    with changes(passing) as changed:
         yield
     assert changed == []
-    assert differences(before, picture(harness.folder, harness.passing)) == []
+    assert differences(before, picture(harness.folder, passing)) == []
 
 
 def skip(subject: Subject, reason: str) -> NoReturn:

@@ -132,11 +132,31 @@ def test_a_plugin_that_fails_when_asked_for_settings_is_listed_as_broken(rear: R
     assert (row["state"], "ZeroDivisionError" in row["reason"]) == ("broken", True)
 
 
+def test_a_plugin_with_a_setting_of_another_is_listed_as_broken(rear: Rear, tmp_path: Path) -> None:
+    code = "from rear_core import *\n@hookimpl\ndef rear_settings():\n    yield Setting('BACKUP_URL')\n"
+    environment = installed(tmp_path, code)
+    rows = json.loads(rear("plugins", "list", "--json", env=environment).stdout)
+    (row,) = (row for row in rows if row["name"] == "trip")
+    assert (row["state"], row["reason"].endswith("both declare BACKUP_URL")) == ("broken", True)
+
+
 def test_a_command_that_fails_names_its_plugin(rear: Rear, tmp_path: Path) -> None:
     ended = rear("trip", env=installed(tmp_path, TRIP))
     assert ended.returncode == 1
     assert "code of the plugin extra trip (rear-extra-trip) failed: ValueError: tripped" in ended.stderr
     assert "BUG" not in ended.stderr
+
+
+def test_a_command_of_a_plugin_with_the_name_of_one_of_rear_is_told(rear: Rear, tmp_path: Path) -> None:
+    ended = rear("--help", env=installed(tmp_path, TRIP.replace('"trip"', '"recover"')))
+    assert ended.returncode == 0
+    assert ended.stderr.count("The command recover of extra trip (rear-extra-trip) is ignored: rear has its own") == 1
+
+
+def test_the_name_of_a_known_technology_is_refused_for_a_new_package(rear: Rear, tmp_path: Path) -> None:
+    ended = rear("plugins", "new", "storage", "lvm", "--directory", str(tmp_path))
+    assert ended.returncode == 3 and "rear knows lvm already" in ended.stderr
+    assert not [*tmp_path.glob("*lvm*")]
 
 
 def test_dump_shows_values_with_their_origin_and_masks_secrets(rear: Rear) -> None:
