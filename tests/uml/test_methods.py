@@ -20,6 +20,11 @@ def saved() -> Saved:
     return small_methods.saved()
 
 
+@pytest.fixture(scope="module")
+def more() -> Saved:
+    return small_methods.saved(small_methods.MORE)
+
+
 def recovery_of(saved: Saved, method: str, folder: Path) -> small.Recovery:
     """One by the rescue system that was made with the backup of a method."""
     return small.Recovery(DESIGN, saved.initramfs(method), folder, method)
@@ -40,12 +45,12 @@ def test_from_storage_protect(saved: Saved, tmp_path: Path) -> None:
 
 # To rear its client is like the one of Storage Protect.
 @pytest.mark.long
-def test_from_networker(saved: Saved, tmp_path: Path) -> None:
-    assert "Saved /srv/data" in saved.said["nsr"]
-    recovery = recovery_of(saved, "nsr", tmp_path)
-    with recovery.rescue() as vm, saved.server(vm.network):
+def test_from_networker(more: Saved, tmp_path: Path) -> None:
+    assert "Saved /srv/data" in more.said["nsr"]
+    recovery = recovery_of(more, "nsr", tmp_path)
+    with recovery.rescue() as vm, more.server(vm.network):
         assert "The server has /srv/data: " in vm.check("rear -n recover", 300)
-    check(recovery, saved)
+    check(recovery, more)
 
 
 def test_from_a_tape(saved: Saved, tmp_path: Path) -> None:
@@ -58,17 +63,18 @@ def test_from_a_tape(saved: Saved, tmp_path: Path) -> None:
 
 # tests/vm/test_cdrom.py restores from discs, too.
 @pytest.mark.long
-def test_from_two_discs_that_are_on_sticks(saved: Saved, tmp_path: Path) -> None:
-    recovery = recovery_of(saved, "discs", tmp_path)
-    with recovery.rescue(*(guests.Disk(disc, f"0c0{number}") for number, disc in enumerate(saved.discs))) as vm:
+def test_from_two_discs_that_are_on_sticks(more: Saved, tmp_path: Path) -> None:
+    recovery = recovery_of(more, "discs", tmp_path)
+    with recovery.rescue(*(guests.Disk(disc, f"0c0{number}") for number, disc in enumerate(more.discs))) as vm:
         vm.check("rear -n recover", 300)
-    check(recovery, saved)
+    check(recovery, more)
 
 
-def test_what_fits_on_no_disc_is_on_several(saved: Saved) -> None:
-    refused = saved.said["mkbackuponly"]
+@pytest.mark.long
+def test_what_fits_on_no_disc_is_on_several(more: Saved) -> None:
+    refused = more.said["mkbackuponly"]
     assert refused["status"] == 2 and "rear mkbackup" in refused["output"]
-    first, second = saved.discs
+    first, second = more.discs
     assert first.name == methods.ISO
     assert max(path.stat().st_size for path in (first, second)) <= 300 << 20
     assert not [name for name in file_extents(Shell(), second) if name.startswith("/boot")]

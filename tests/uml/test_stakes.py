@@ -72,7 +72,7 @@ class Disks(Lab):
 # A drawing takes half a minute, and the first that goes wrong is simple enough.
 @given(drawing=stakes())
 @settings(
-    max_examples=200 if ALL else 3, derandomize=not ALL, phases=[Phase.generate], database=None, print_blob=True,
+    max_examples=200 if ALL else 2, derandomize=not ALL, phases=[Phase.generate], database=None, print_blob=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 def test_nothing_is_overwritten_that_does_not_come_back(

@@ -37,7 +37,7 @@ def test_a_disc_boots_and_the_backup_is_restored_from_it_and_the_next(
     machine: Callable[..., qemu.Machine], tmp_path: Path
 ) -> None:
     # One drive and somebody who changes: checked from the last to the first, restored from the first to the last.
-    first, second = sorted((small_methods.bootable() / "discs").glob("*.iso"))
+    first, second = sorted((small_methods.bootable("discs") / "discs").glob("*.iso"))
     disk = qemu.Disk(qemu.blank(tmp_path / "disk", 1024), "disk")
     with machine(memory=1024, cdrom=first, disks=[disk]) as vm:
         vm.expect("Recover debian12 automatically", timeout=600)

@@ -123,8 +123,10 @@ def test_two_tapes_are_written_and_restored_and_wrong_ones_are_refused(
         vm.power_off()
 
 
+# The discs of tests/vm/test_cdrom.py start by the same firmware and menu.
+@pytest.mark.long
 def test_what_a_tape_shows_as_a_cd_boots(machine: Callable[..., qemu.Machine]) -> None:
-    with machine(memory=768, cdrom=small_methods.bootable() / "image.iso") as vm:
+    with machine(memory=768, cdrom=small_methods.bootable("tape") / "image.iso") as vm:
         vm.expect("Recover debian12 automatically", timeout=600)
         vm.send("\r")
         vm.expect("Choice: ", timeout=600)

@@ -61,7 +61,7 @@ RESTIC_PASSWORD_FILE={top}/password
 class Lab:
     """A machine whose only files are a folder, and a repository, which is in a folder unless something else is set."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, empty: Path) -> None:
         self.top, self.data, self.etc, self.demo = top, top / "data", top / "etc", top / "demo"
         for folder in (self.data / "one", self.data / "left out", self.etc / "recovery", top / "place"):
             folder.mkdir(parents=True)
@@ -71,7 +71,7 @@ class Lab:
         (top / "password").write_text(f"{PASSWORD}\n")
         (top / "password").chmod(0o600)
         self.folder = top / "place/restic"
-        self.restic("init")
+        shutil.copytree(empty, self.folder)
         self.configure(f"BACKUP_URL=file://{top}/place\n")
 
     def configure(self, more: str) -> None:
@@ -135,9 +135,18 @@ class Lab:
         program.chmod(0o755)
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new repository: to make one takes restic a second, as a guess of its password shall."""
+    folder = tmp_path_factory.mktemp("empty") / "restic"
+    environment = {**os.environ, "RESTIC_PASSWORD": PASSWORD}
+    subprocess.run(["restic", "--repo", folder, "--no-cache", "--quiet", "init"], env=environment, check=True)
+    return folder
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+def lab(tmp_path: Path, empty: Path) -> Lab:
+    return Lab(tmp_path, empty)
 
 
 def terminal(run: Run) -> str:

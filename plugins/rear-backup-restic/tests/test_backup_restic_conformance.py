@@ -39,8 +39,17 @@ exit 1
 """
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new repository: to make one takes restic a second, as a guess of its password shall."""
+    folder = tmp_path_factory.mktemp("empty") / "restic"
+    environment = {**os.environ, "RESTIC_PASSWORD": PASSWORD}
+    subprocess.run(["restic", "--repo", folder, "--no-cache", "--quiet", "init"], env=environment, check=True)
+    return folder
+
+
 @pytest.fixture
-def supply(tmp_path: Path) -> Iterator[Supply]:
+def supply(tmp_path: Path, empty: Path) -> Iterator[Supply]:
     """A repository on a small file system, which can be full, and a restic that can die."""
     place, password, programs, strike = (tmp_path / name for name in ("place", "password", "programs", "strike"))
     place.mkdir()
@@ -52,9 +61,7 @@ def supply(tmp_path: Path) -> Iterator[Supply]:
     sh = Shell()
     sh.run("mount", "--types", "tmpfs", "--options", "size=8M,mode=700", "repositories", place)
     try:
-        environment = {**os.environ, "RESTIC_PASSWORD": PASSWORD}
-        argv = ["restic", "--repo", f"{place}/restic", "--no-cache", "init", "--quiet"]
-        subprocess.run(argv, env=environment, check=True)
+        shutil.copytree(empty, place / "restic")
         yield Supply(
             f"BACKUP_URL=file://{place}\nRESTIC_PASSWORD_FILE={password}\n"
             "RESTIC_ENVIRONMENT=( LAB_WORD=very-secret )\n",

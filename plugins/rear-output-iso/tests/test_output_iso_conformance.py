@@ -10,7 +10,7 @@ import pytest
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DISTRIBUTION = "rear-output-iso"
 

@@ -13,7 +13,7 @@ from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 from rear_core.testing.tape import Cartridge, StandInDrive, StandInTape, in_drive
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DISTRIBUTION = "rear-output-obdr"
 DRIVE = Path("/dev/rear-stand-in")

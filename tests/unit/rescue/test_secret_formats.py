@@ -535,6 +535,7 @@ def test_byte_code_of_the_standard_library_is_no_alarm_even_where_nobody_calls_i
     assert find_secrets(tmp_path, {}) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
