@@ -333,6 +333,15 @@ FAULTS = {
         "test_restore_writes_below_its_target_alone", "    archive.restore(run, place(run))",
         "    archive.restore(run, place(run))\n    (run.var_dir / 'seen').touch()", "was made and is still there",
     ),
+    "wandering": Fault(
+        "test_prep_changes_nothing", "    check_tools(run)", "    import os\n    os.chdir('/')\n    check_tools(run)",
+        "the working directory: ",
+    ),
+    "lingering": Fault(
+        "test_what_is_restored_equals_what_was_saved", "    archive.check(run, place(run))",
+        "    import subprocess\n    subprocess.Popen(['sleep', '9'])\n    archive.check(run, place(run))",
+        ": not there -> sleep",
+    ),
     "timeless": Fault(
         "test_it_restores_the_backup_of_a_date", "    archive.check(run, place(run))",
         "    from dataclasses import replace\n    run.options = replace(run.options, backup='')\n"

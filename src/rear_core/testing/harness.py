@@ -27,6 +27,7 @@ from ..shell import Shell
 from ..step import MAKING
 from ..work_area import mounts_below, remove
 from ..workflow import WORKFLOWS, plan
+from .watch import surroundings
 
 if TYPE_CHECKING:
     from ..storage.layout import Layout
@@ -205,7 +206,7 @@ class Ended:
     """A run that is over and was undone.
 
     `error` is what ended it, `started` and `looked_for` are the programs it had to do with, `exposing` those that got a
-    secret as an argument; `mounted` is what it left so.
+    secret as an argument; `mounted` is what it left so, `left` what it changed of this process.
     """
 
     run: Run
@@ -214,6 +215,7 @@ class Ended:
     looked_for: frozenset[str]
     mounted: list[str]
     exposing: frozenset[str] = frozenset()
+    left: Sequence[str] = ()
 
     @property
     def told(self) -> list[str]:
@@ -319,7 +321,7 @@ class Harness:
             write_description(run, {"system": asdict(run.system), "boot_loaders": {}})
         error = None
         try:
-            with run.undo:
+            with surroundings() as left, run.undo:
                 for planned in self.steps(run, phases):
                     planned.step.action(run)
         except RearError as raised:
@@ -327,7 +329,7 @@ class Harness:
         mounted = mounts_below(self.work)
         remove(self.work, Shell())
         exposing = frozenset(run.sh.told)
-        return Ended(run, error, tuple(run.sh.started), frozenset(run.sh.looked_for), mounted, exposing)
+        return Ended(run, error, tuple(run.sh.started), frozenset(run.sh.looked_for), mounted, exposing, left)
 
     def steps(self, run: Run, phases: Sequence[str]) -> Iterator[Any]:
         """The planned steps, of the core none."""

@@ -40,6 +40,7 @@ def successful(harness: Harness, ended: Ended) -> Ended:
     if ended.error:
         hint = "does the fixture `supply` give all that the plugin needs?"
         pytest.fail(f"its steps fail: {ended.error} ({ended.error.hint}); {hint}")
+    assert list(ended.left) == [], "its steps leave this process otherwise than they found it"
     return ended
 
 

@@ -78,6 +78,31 @@ def _listen() -> None:
     sys.addaudithook(_note)
 
 
+@contextmanager
+def surroundings() -> Iterator[list[str]]:
+    """What a block leaves of this process otherwise than it was, in words, known when it is left: its working
+    directory, its mask for new files, its environment, and the processes that it has started."""
+    before, found = _surroundings(), list[str]()
+    try:
+        yield found
+    finally:
+        found += differences(before, _surroundings())
+        # Whoever is tried next finds what he expects.
+        os.chdir(before["the working directory"])
+
+
+def _surroundings() -> dict[str, str]:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    found = {"the working directory": os.getcwd(), "the umask": f"{mask:03o}"}
+    found |= {f"the variable {name}": value for name, value in os.environ.items()}
+    # Of each thread its own (proc_pid_task(5)).
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            found[f"the process {pid}"] = Path(f"/proc/{pid}/comm").read_text().strip()
+    return found
+
+
 def picture(folder: Path, left_out: Sequence[Path] = ()) -> dict[str, str]:
     """What every file below a folder is, by its relative path: kind, mode, owner, times, contents, attributes."""
     found = {}
