@@ -336,12 +336,14 @@ def broken(plugin: Found, what: str, error: BaseException) -> PluginError:
 
 def at_fault(error: BaseException, installed: Iterable[Found]) -> Found | None:
     """The plugin of whose code an exception comes, the one that was entered last; None where none was running."""
+    return next((plugin for _file, plugin in reversed(frames_of(error, installed)) if plugin), None)
+
+
+def frames_of(error: BaseException, installed: Iterable[Found]) -> list[tuple[str, Found | None]]:
+    """The files through which an exception came, the one that raised it last, and the plugin that each belongs to."""
     homes = {home: plugin for plugin in installed if plugin.kind != CORE and (home := _home(plugin))}
-    found = None
-    for frame, _line in traceback.walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
-        found = next((plugin for home, plugin in homes.items() if file.startswith(home)), found)
-    return found
+    files = [frame.f_code.co_filename for frame, _line in traceback.walk_tb(error.__traceback__)]
+    return [(file, next((homes[home] for home in homes if file.startswith(home)), None)) for file in files]
 
 
 def _home(plugin: Found) -> str:

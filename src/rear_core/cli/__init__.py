@@ -154,7 +154,7 @@ def main() -> None:
     try:
         status = _run()
     except SystemExit as ended:
-        status = ended.code
+        status = _status(ended)
     problem = output.leave(outputs)
     if problem and not status:
         status = ExitCode.UNTOLD
@@ -164,6 +164,21 @@ def main() -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status or 0)
+
+
+def _status(ended: SystemExit) -> int | str | None:
+    """The status that the command ends with; a plugin may end no command but its own."""
+    from ..plugins import broken, discover, frames_of
+
+    of_core = False
+    for file, plugin in frames_of(ended, discover()):
+        if plugin and of_core:
+            print(explain(broken(plugin, "code", ended)), file=sys.stderr)
+            return ExitCode.FAILED
+        if plugin:
+            break
+        of_core = of_core or (file != __file__ and file.startswith(os.path.dirname(__file__)))
+    return ended.code
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,31 @@ def test_a_plugin_that_fails_when_asked_for_settings_is_listed_as_broken(rear: R
     rows = json.loads(rear("plugins", "list", "--json", env=environment).stdout)
     (row,) = (row for row in rows if row["name"] == "trip")
     assert (row["state"], "ZeroDivisionError" in row["reason"]) == ("broken", True)
+
+
+# A command of the core that asks a plugin, which ends it.
+ENDING = """\
+import sys
+from rear_core.cli import _status, show
+import rear_extra_trip
+
+class Facts:
+    items = staticmethod(rear_extra_trip.stop)
+
+for action in (lambda: show._flat(Facts()), rear_extra_trip.stop):
+    try:
+        action()
+    except SystemExit as ended:
+        print(_status(ended))
+"""
+
+
+def test_a_plugin_ends_no_command_but_its_own(tmp_path: Path) -> None:
+    environment = installed(tmp_path, f"{TRIP}\ndef stop():\n    raise SystemExit(7)\n")
+    argv = [sys.executable, "-c", ENDING]
+    ended = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["1", "7"]
+    assert "code of the plugin extra trip (rear-extra-trip) failed: SystemExit: 7" in ended.stderr
 
 
 def test_a_plugin_with_a_setting_of_another_is_listed_as_broken(rear: Rear, tmp_path: Path) -> None:
