@@ -40,7 +40,7 @@ test: .venv/for-test ## everything, with real disks and virtual machines, as roo
 every:
 	@$(AS_ROOT) $(BIN)/python -m pytest -n $(TESTERS) --durations 15
 
-test-vm: .venv/for-test ## all tests in virtual machines, as root
+test-vm: .venv/for-test-vm ## all tests in virtual machines, as root
 	@$(AS_ROOT) env REAR_TEST_ALL=1 $(BIN)/python -m pytest -n $(TESTERS) -m "vm or uml or long" --durations 15
 
 test-faults: .venv/for-test ## a thousand recoveries and backups struck at random, as root (hours; COUNT=N, SEED=N)

@@ -375,7 +375,8 @@ class Recovery:
             found = self.folder / "files.json"
             found.write_bytes(listed(vm))
             vm.power_off()
-        assert compare.differences(files, found, may_differ) == {}
+        different = compare.differences(files, found, may_differ)
+        assert different == {}, different
 
 
 def take_initramfs(iso: Path, initramfs: Path) -> Path:

@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import shutil
+import socket
 import socketserver
 import subprocess
 import threading
@@ -133,24 +134,31 @@ def vault(directory: Path, nodes: dict[str, str], port: int = 0, network: Path |
             return None
 
     class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
         daemon_threads = True
 
-    def listening() -> Server:
-        if network:
-            _enter(network)
-        return Server(("10.0.2.2" if network else "127.0.0.1", port), Handler)
-
-    # A thread that ends takes its network with it; what listens stays where it was made.
-    with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(listening).result()
-    with made as server:
+    with listening(network, port) as there, Server(there.getsockname(), Handler, bind_and_activate=False) as server:
+        server.socket.close()
+        server.socket = there
+        server.server_address = there.getsockname()
         running.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield running
         finally:
             server.shutdown()
+
+
+def listening(network: Path | None, port: int = 0) -> socket.socket:
+    """A socket that listens on the loopback interface, or as 10.0.2.2 in the namespace of a guest's cables."""
+
+    def make() -> socket.socket:
+        if network:
+            _enter(network)
+        return socket.create_server(("10.0.2.2" if network else "127.0.0.1", port))
+
+    # A thread that ends takes its network with it; what listens stays where it was made.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(make).result()
 
 
 def _enter(network: Path) -> None:
