@@ -82,6 +82,12 @@ OTHERS = [
         "echo data | dd of=/dev/raw/data status=none",
         "data on /dev/",
     ),
+    Other(
+        "a file system that is only seen through a loop device",
+        "mkfs.ext4 -q -F -E offset=10485760 $d 50m; modprobe loop\n"
+        "mount -o loop,offset=10485760 $d /srv/loop --mkdir; date >/srv/loop/file",
+        "mounted on /srv/loop",
+    ),
     Other("a table without contents", "echo 'type=L' | sfdisk --quiet --label gpt $d", "nothing is on it"),
 ]
 
@@ -103,6 +109,20 @@ def test_a_recovery_takes_the_disk_of_the_system_and_writes_to_no_other(lab: Lab
     assert before[0] != after[0]
     names = ["the system", *(other.name for other in OTHERS)]
     assert [name for name, was, now in zip(names, before, after) if was != now] == ["the system"]
+
+
+def test_a_disk_that_was_used_through_a_loop_device_does_not_count_as_blank(lab: Lab) -> None:
+    """It begins with zeros, and the disk of the system is gone."""
+    lab.plug(SYSTEM)
+    lab.plug(next(other.script for other in OTHERS if "loop" in other.name))
+    lab.configure()
+    lab.describe()
+    lab.shuffle()
+    lab.guest.detach(lab.disks.pop(0).serial)
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "no disk can replace" in answer.output, answer.output
+    assert lab.checksums() == before
 
 
 DAILY = ("a closed LUKS volume", "an excluded volume group")

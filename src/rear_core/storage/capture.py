@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ..errors import ConfigurationError, PluginError, ProgramFailed, ProgramMissing
 from ..fstab import read_fstab
+from ..mounts import loop_devices
 from ..shell import Shell
 from .disk import Disk, Partition, PartitionTable
 from .inventory import (
@@ -58,6 +59,7 @@ def capture(
     survey.devices = _chosen(survey, include, exclude)
     found = [item for kind in kinds if not kind.last for item in _found(survey, kind)]
     _name_unknown_contents(survey, found, {signature for kind in kinds for signature in kind.signatures})
+    _name_contents_of_loops(survey, found)
     survey.items = _settled(survey, found)
     for kind in kinds:
         if kind.last:
@@ -262,6 +264,8 @@ def _why_unreadable(survey: Survey, disk: Device) -> str:
 
 
 def _is_empty(survey: Survey, disk: Device) -> bool:
+    if disk.number in loop_devices():
+        return False
     if disk.children or disk.fstype or survey.mount_point(disk) or disk.path in _named_in_options(survey):
         return False
     return not read_table(survey, disk).get("partitions")
@@ -313,6 +317,21 @@ def _name_unknown_contents(survey: Survey, items: list[Item], signatures: Collec
         elif _may_hold_data(survey, device, codes.get(device.path, "")) and not begins_empty(survey.sh, device):
             reason = "rear does not recognize it, and it does not begin with zeros"
             survey.leave_out(f"data on {device.path}", reason, lost=True, on=[device.path])
+
+
+def _name_contents_of_loops(survey: Survey, items: list[Item]) -> None:
+    """Say what is seen through a loop device alone, as from some byte on: below it there may be nothing but zeros."""
+    used = {need for item in items for need in item.needs}
+    loops = loop_devices()
+    for device in survey.devices.values():
+        if not (loop := loops.get(device.number)):
+            continue
+        mounts = [m.target for m in survey.mounts if re.fullmatch(rf"{loop}(p\d+)?", m.source)]
+        # One that nobody has mounted may show once more what is described.
+        if mounts or device.path not in used:
+            seen = f", mounted on {' and '.join(mounts)}" if mounts else ""
+            reason = f"rear does not describe what lies in a loop device{seen}"
+            survey.leave_out(f"{loop} on {device.path}", reason, lost=True, on=[device.path])
 
 
 def _may_hold_data(survey: Survey, device: Device, code: str) -> bool:
