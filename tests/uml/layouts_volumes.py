@@ -107,6 +107,8 @@ LVM = (
     Made("lvm two metadata areas", "pvcreate -qq --metadatacopies 2 --metadatasize 4m $a; vgcreate -qq vg $a\n"
          "lvcreate -qq -y -n lv -L 64m vg\n"
          "mkfs.ext4 -q /dev/vg/lv\n"),
+    Made("lvm area for a boot loader", "pvcreate -qq --bootloaderareasize 4m $a; vgcreate -qq vg $a\n"
+         "lvcreate -qq -y -n lv -l 100%FREE vg; mkfs.ext4 -q /dev/vg/lv\n"),
 )  # fmt: skip
 
 LUKS = (

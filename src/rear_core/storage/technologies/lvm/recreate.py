@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 from rear_core.storage.command import Command, Site, zeros
 from rear_core.storage.disk import BLANK, sector_size
@@ -82,7 +83,9 @@ def _physical_volume(item: PhysicalVolume, site: Site) -> Iterator[Command]:
     device = site.device(item.id)
     options = [f"--uuid={item.uuid}", "--norestorefile", f"--metadatacopies={item.metadata_areas}"]
     options += [f"--metadatasize={item.metadata_size}b"] * bool(item.metadata_size)
-    options += [f"--dataalignment={item.data_start}b"] * bool(item.data_start)
+    # Both areas are rounded up to the alignment: with the place of the first extent they would be of that size.
+    alignment = gcd(item.boot_area_start, item.data_start) if item.boot_area_size else item.data_start
+    options += [f"--dataalignment={alignment}b"] * bool(alignment)
     options += [f"--bootloaderareasize={item.boot_area_size}b"] * bool(item.boot_area_size)
     yield Command(
         ("lvm", "pvcreate", "--yes", *options, device),
