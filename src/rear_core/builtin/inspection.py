@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..archive import described
-from ..errors import NOT_UNDERSTOOD, ProgramFailed
+from ..errors import NOT_UNDERSTOOD, ProgramFailed, ProgramMissing
 from ..storage import present
 from ..storage.activate import readable
 from ..storage.at_stake import at_stake, left_alone
@@ -214,6 +214,13 @@ def _filled(
 
 def _holds_something(run: Run, device: Device, kinds: Iterable[StorageKind]) -> bool:
     """Whether a device has more than zeros and a file system without files."""
-    if any(kind.is_empty(run.sh, device) for kind in kinds if kind.is_empty):
-        return False
+    try:
+        if any(kind.is_empty(run.sh, device) for kind in kinds if kind.is_empty):
+            return False
+    except (ProgramFailed, *NOT_UNDERSTOOD) as error:
+        if isinstance(error, ProgramMissing):
+            raise
+        # A bad sector or a damaged superblock may be why the machine is recovered.
+        run.report.warn(f"rear does not know whether {device.path} is still empty: {error}")
+        return True
     return bool(device.fstype) or not begins_empty(run.sh, device)

@@ -17,7 +17,7 @@ import pytest
 
 from rear_core.builtin import backup, storage
 from rear_core.builtin.choice import Decision, chosen, decide, destinies, usage
-from rear_core.builtin.inspection import look
+from rear_core.builtin.inspection import at_stake_now, look
 from rear_core.errors import Interrupted, Refused
 from rear_core.places.room import check_mounted
 from rear_core.places.url import parse_url
@@ -27,6 +27,7 @@ from rear_core.shell import Outcome
 from rear_core.storage import present
 from rear_core.storage.at_stake import at_stake
 from rear_core.storage.disk import Disk, Partition, PartitionTable
+from rear_core.storage.fate import LOST, NOT_EMPTY
 from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.storage.kinds import item_types
@@ -212,6 +213,20 @@ def test_what_is_locked(tmp_path: Path, disk: dict[str, Any], mounts: dict[str, 
     (found,) = look(here, layout()).disks
     assert found.locked == reason
     assert look(here, layout(), lock=False).disks[0].locked == ""
+
+
+def test_what_cannot_be_read_any_more_does_not_count_as_empty_and_stops_nobody(tmp_path: Path) -> None:
+    """A bad sector may be why the machine is recovered."""
+    disk = Disk("disk:A", (), 10 * GIB, "/dev/sda", serial="A")
+    broken = "dumpe2fs: Input/output error while trying to open /dev/sda"
+    shell = machine(
+        node("sda", serial="A", fstype="ext4", uuid=DATA),
+        more={"dumpe2fs -h /dev/sda": Outcome((), 5, "", broken, 0)},
+    )
+    once_empty = make([disk, Ext(f"fs:{DATA}", ("disk:A",), DATA, version=4, empty=True)])
+    _, stakes = at_stake_now(run(shell, tmp_path), once_empty, lock=False)
+    (content,) = stakes["disk:A"].contents
+    assert (content.fate, content.reason) == (LOST, NOT_EMPTY)
 
 
 @pytest.mark.parametrize("number", ["8:120", "8:49"], ids=["the disk", "a partition"])
