@@ -68,6 +68,18 @@ def test_the_log_of_an_xfs_stays_on_its_own_disk() -> None:
     assert words(mounted) == "mount -t xfs -o logdev=/dev/sd2 /dev/sd1 /mnt/local/srv"
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(("rw", "noquota"), 0), (("rw", "usrquota", "prjquota"), 1), (("rw", "gqnoenforce"), 1)],
+)
+def test_limits_of_quotas_are_said_to_be_lost(options: tuple[str, ...], told: int) -> None:
+    """They are in no file: XFS and ext4 keep them in inodes that nobody sees."""
+    place = Mount("mount:/srv", ("fs:x",), "/srv", "xfs", options)
+    assert len(notes(site(on_log(), place), CORE_KINDS)) == told
+    with_quotas = Ext("fs:e", ("disk:1",), "e", version=4, quotas=("User",) * told)
+    assert len(notes(site(with_quotas), CORE_KINDS)) == told
+
+
 def test_the_geometry_of_an_xfs_is_for_disks_of_its_size() -> None:
     (made,) = xfs.recreate(on_log(), site(on_log(), resized=True))
     assert "agsize" not in words(made) and "-l logdev=/dev/sd2 " in words(made)

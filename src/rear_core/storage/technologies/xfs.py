@@ -13,6 +13,7 @@ from rear_core.storage.disk import sector_size
 from rear_core.storage.filesystem import MIB, FileSystem, identity
 from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout
+from rear_core.storage.mount import Mount
 from rear_core.storage.survey import Survey, names
 
 
@@ -213,9 +214,12 @@ def refuses(item: Xfs, site: Site) -> Iterator[str]:
 
 
 def notes(item: Xfs, site: Site) -> Iterator[str]:
-    """What is computed for the new device."""
+    """What is computed for the new device, and what no file tells."""
     if site.is_resized(item.id):
         yield "mkfs.xfs chooses its allocation groups, stripes and log, as its device has another size"
+    options = {word for mount in site.layout.of(Mount) if item.id in mount.needs for word in mount.options}
+    if any(re.fullmatch("(usr|grp|prj)quota|[ugp]qnoenforce", word) for word in options):
+        yield "the limits of its quotas are not restored: set them again (xfs_quota -x -c limit)"
 
 
 def _words(item: Xfs, names: tuple[str, ...]) -> Iterator[str]:
