@@ -360,6 +360,24 @@ def test_a_snapshot_that_was_written_to_is_saved_where_it_is_seen(lab: Lab) -> N
     assert "./srv/data/db/own" in listed
 
 
+def test_a_mounted_file_system_in_a_file_is_saved_with_what_was_written_last(lab: Lab) -> None:
+    """Its kernel keeps that in memory for half a minute."""
+    image = "/srv/data/image"
+    lab.plug(f"{SYSTEM.replace('40MiB', '80MiB')}\ntruncate -s 20M {image}; mkfs.ext4 -q {image}\n")
+    later = "sync; echo last >/srv/inner/file; sleep 6"
+    lab.guest.check(f"modprobe loop && mount -o loop {image} /srv/inner --mkdir && {later}")
+    lab.configure("EXCLUDE_MOUNTPOINTS=( / )")
+    lab.guest.check("mount -t tmpfs tmpfs /srv/backup --mkdir")
+    try:
+        said = lab.guest.check("rear -n -c /root/lab mkbackuponly 2>&1", 240)
+        lab.guest.check(f"tar --extract --to-stdout --file /srv/backup/*/*/*.tar* .{image} >/run/image")
+        saved = lab.guest.check("e2fsck -fp /run/image >/dev/null; debugfs -R 'cat file' /run/image 2>/dev/null")
+    finally:
+        lab.guest.check("umount /srv/backup /srv/inner; rm -f /run/image")
+    assert "/srv/inner is saved as one file: " in said
+    assert saved == "last"
+
+
 @pytest.mark.long
 def test_a_group_that_another_disk_has_as_well_is_refused_before_anything_is_written(lab: Lab) -> None:
     """The old disk is still plugged in, and nothing of its name can be made beside it."""

@@ -172,7 +172,10 @@ def tell(run: Run, selection: coverage.Selection) -> None:
 
 
 def tell_covered(run: Run, selection: coverage.Selection) -> None:
-    """What becomes of each file system."""
+    """What becomes of each file system; what was written into a file behind a loop device is in it afterwards."""
+    if any(coverage.MAY_BE_TORN in entry.reason for entry in selection.covered):
+        # It is in memory for half a minute, and only its journal has it, as a file without contents.
+        os.sync()
     for entry in selection.covered:
         reason = f": {entry.reason}" if entry.reason else ""
         line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
@@ -180,6 +183,8 @@ def tell_covered(run: Run, selection: coverage.Selection) -> None:
             run.report.warn(f"{entry.name} is not mounted: its files are not saved")
         elif coverage.BEHIND_IS_LOST in entry.reason:
             run.report.warn(f"{entry.name} is not saved: {entry.reason}")
+        elif coverage.MAY_BE_TORN in entry.reason:
+            run.report.warn(f"{entry.name} is saved as one file: {entry.reason}")
         elif entry.verdict == coverage.EXCLUDED and entry.bytes and run.build_dir not in Path(entry.name).parents:
             run.report.say(line)
         else:

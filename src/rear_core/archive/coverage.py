@@ -26,6 +26,7 @@ NOT_MOUNTED = "not mounted, so not saved"
 ASLEEP = "mounted on demand, and not now, so not saved"
 BY_PATTERN = "BACKUP_PROG_EXCLUDE names it"
 BEHIND_IS_LOST = "and the file behind it is not saved"
+MAY_BE_TORN = "as it is in that moment: unmount it before if something writes to it"
 
 
 @dataclass(frozen=True)
@@ -215,11 +216,15 @@ def _behind(entry: Covered, saved: Sequence[str], visible: Mapping[str, Mounted]
     mount = visible[entry.name]
     upper = re.search(r"(?:^|,)upperdir=([^,]*)", mount.options) if entry.reason == OVERLAY else None
     file = backing_file(mount.number) if entry.reason == NOT_DISKS["loop"] else upper[1] if upper else ""
-    if file and (_holder(file, visible) not in saved or leaving_out(file, wishes.exclude)):
+    # As the kernel names one that nobody can save any more (Documentation/filesystems/vfs.rst, d_path).
+    is_gone = file.endswith(" (deleted)") and not os.path.exists(file)
+    if file and (is_gone or _holder(file, visible) not in saved or leaving_out(file, wishes.exclude)):
         what = (
             "an overlay, and the file systems below it are not saved" if upper else f"a loop device, {BEHIND_IS_LOST}"
         )
         return replace(entry, reason=f"{what}: {file}")
+    if file and not upper and "rw" in mount.options.split(","):
+        return replace(entry, reason=f"{entry.reason}, {MAY_BE_TORN}")
     return entry
 
 

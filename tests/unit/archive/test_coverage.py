@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,7 @@ def test_a_reason_is_that_of_the_device_itself_and_not_of_one_whose_name_begins_
         ("/home/disk.img", ("/home",), False),
         ("/proc/disk.img", (), False),
         ("/data/disk.img", (), False),
+        ("/home/disk.img (deleted)", (), False),
     ],
 )
 def test_the_file_behind_a_loop_device_is_only_said_to_be_saved_where_it_is(
@@ -119,6 +121,9 @@ def test_the_file_behind_a_loop_device_is_only_said_to_be_saved_where_it_is(
     verdict, reason = verdicts(select(mounts=mounts, wishes=wishes, left_out=left_out))["/loop"]
     assert verdict == EXCLUDED
     assert (reason == NOT_DISKS["loop"]) == saved and (coverage.BEHIND_IS_LOST in reason) != saved
+    written_to = (*mounts[:-1], replace(mounts[-1], options="rw,relatime"))
+    _, reason = verdicts(select(mounts=written_to, wishes=wishes, left_out=left_out))["/loop"]
+    assert (coverage.MAY_BE_TORN in reason) == saved
 
 
 @pytest.mark.parametrize(
