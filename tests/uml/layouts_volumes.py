@@ -107,6 +107,8 @@ LVM = (
     Made("lvm two metadata areas", "pvcreate -qq --metadatacopies 2 --metadatasize 4m $a; vgcreate -qq vg $a\n"
          "lvcreate -qq -y -n lv -L 64m vg\n"
          "mkfs.ext4 -q /dev/vg/lv\n"),
+    Made("lvm that nothing starts by itself", "pvcreate -qq $a; vgcreate -qq --setautoactivation n vg $a\n"
+         "lvcreate -qq -y -n lv -L 64m vg; lvcreate -qq -y -n more --setautoactivation n -L 8m vg\n"),
     Made("lvm area for a boot loader", "pvcreate -qq --bootloaderareasize 4m $a; vgcreate -qq vg $a\n"
          "lvcreate -qq -y -n lv -l 100%FREE vg; mkfs.ext4 -q /dev/vg/lv\n"),
 )  # fmt: skip

@@ -73,9 +73,10 @@ for array in $(lsblk -rnpo NAME,TYPE | awk '$2 ~ /^raid/ {print $1}' | sort -u);
     for part in /sys/block/${array##*/}/md/bitmap/chunksize; do [ ! -e $part ] || cat $part; done
 done
 lvs -a --noheadings --units b -o vg_name,lv_name,segtype,stripes,stripe_size,region_size,chunk_size,seg_size,pool_lv \
-    -o+origin,discards,zero,lv_tags,lv_allocation_policy,lv_permissions,lv_read_ahead,lv_uuid -O vg_name,lv_name |
+    -o+origin,discards,zero,lv_tags,lv_allocation_policy,lv_permissions,lv_read_ahead,lv_autoactivation,lv_uuid \
+    -O vg_name,lv_name |
     sed -E '/\[/s/ \S+$//'
-vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,vg_mda_count,vg_uuid -O vg_name
+vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,vg_mda_count,vg_autoactivation,vg_uuid -O vg_name
 pvs --noheadings --units b -o pv_uuid,pe_start,pv_mda_count,pv_mda_size,pv_ba_size,pv_tags,pv_allocatable -O pv_uuid
 parts=$(lsblk -rnpo NAME,FSTYPE,UUID | sort | awk '$2 && !seen[$3]++ {print $3, $1 ":" $2}' | sort)
 for part in $(echo "$parts" | cut -d' ' -f2); do

@@ -41,6 +41,7 @@ Answer = Union[str, Outcome]
 LATER = (
     "cat /sys/block/", "sfdisk --json --label-nested dos ", "sfdisk --disk-id ", "find ", "swaplabel ", "stat ",
     "cat /proc/cmdline", "lvm lvs --noheadings --options cache_settings ",
+    "lvm lvs --noheadings --separator / ",
     "blkid --probe --output value --match-tag ", "cmp --silent ",
 )  # fmt: skip
 

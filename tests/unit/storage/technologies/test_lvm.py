@@ -7,14 +7,18 @@ from dataclasses import replace
 
 import pytest
 
+from rear_core.shell import Outcome
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import notes, refusals
 from rear_core.storage.layout import make
+from rear_core.storage.survey import Survey
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.lvm.capture import _not_started
 from rear_core.storage.technologies.lvm.items import LogicalVolume, PhysicalVolume, VolumeGroup, _extents
 from rear_core.storage.technologies.lvm.parts import Hidden, Part, Row, Segment
 from rear_core.storage.technologies.lvm.recreate import recreate
+from rear_core.testing.fake_shell import FakeShell
 
 MIB = 1 << 20
 UUIDS = {"/dev/sda": "PV1", "/dev/sdb": "PV2"}
@@ -132,6 +136,21 @@ def test_what_a_group_has_from_its_machine_is_said() -> None:
     shared, named = notes(Site(make([group]), {}), CORE_KINDS)
     assert "sanlock" in shared and "host1" in named
     assert notes(Site(make([replace(group, system_id="", lock_type="none")]), {}), CORE_KINDS) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "by_hand"),
+    [
+        (0, "  enabled/enabled/vg/lv\n", set()),
+        (0, "  /enabled/vg/lv\n  enabled//other/lv\n", {"vg", "other/lv"}),
+        # LVM before 2.03.12.
+        (3, "", set()),
+    ],
+)
+def test_what_nothing_starts_by_itself_is_known(status: int, told: str, by_hand: set[str]) -> None:
+    command = "lvm lvs --noheadings --separator / --options vg_autoactivation,lv_autoactivation,vg_name,lv_name"
+    shell = FakeShell({command: Outcome((), status, told, "  Unrecognised field: vg_autoactivation\n", 0)})
+    assert _not_started(Survey(shell, {}, [], [], pytest.fail)) == by_hand
 
 
 def test_a_mirror_of_its_log_is_said_to_be_none() -> None:

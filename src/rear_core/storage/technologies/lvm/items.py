@@ -88,6 +88,8 @@ class VolumeGroup(Item):
     allocation: str = "normal"
     system_id: str = ""
     lock_type: str = ""
+    # Nothing starts it by itself, as in a cluster.
+    by_hand: bool = False
     tags: tuple[str, ...] = ()
 
     def component_names(self, _below: str) -> list[str]:
@@ -146,6 +148,7 @@ class LogicalVolume(Item):
     allocation: str = "inherit"
     read_ahead: str = "auto"
     skip_activation: bool = False
+    by_hand: bool = False
     tags: tuple[str, ...] = ()
 
     @property

@@ -42,6 +42,7 @@ def recreate(item: Item, site: Site) -> Iterator[Command]:
                 closed = ("lvm", "pvchange", "--allocatable=n", site.device(need))
                 yield Command(closed, f"forbid new extents on {site.item(need)}")
         yield from _identity(item, volumes)
+        yield from _started_by_hand(item, volumes)
         marks = {word for other in site.layout for word in getattr(other, "marks", ())}
         for volume in volumes:
             is_active = not (volume.read_only or volume.skip_activation)
@@ -110,6 +111,16 @@ def _volume_group(item: VolumeGroup, site: Site) -> Iterator[Command]:
         if isinstance(volume, PhysicalVolume) and volume.tags:
             tags = [f"--addtag={tag}" for tag in volume.tags]
             yield Command(("lvm", "pvchange", *tags, site.device(need)), f"tag {volume}")
+
+
+def _started_by_hand(group: VolumeGroup, volumes: Sequence[LogicalVolume]) -> Iterator[Command]:
+    """What nothing is to start by itself: a cluster would have it on two machines at once."""
+    if group.by_hand:
+        yield Command(("lvm", "vgchange", "--setautoactivation=n", group.name), f"leave {group} to be started by hand")
+    for volume in volumes:
+        if volume.by_hand:
+            name = f"{group.name}/{volume.name}"
+            yield Command(("lvm", "lvchange", "--setautoactivation=n", name), f"leave {volume} to be started by hand")
 
 
 def _identity(group: VolumeGroup, volumes: Sequence[LogicalVolume]) -> Iterator[Command]:
