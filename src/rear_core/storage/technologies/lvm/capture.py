@@ -99,9 +99,11 @@ def _not_started(survey: Survey) -> set[str]:
     argv = ("lvm", "lvs", "--noheadings", "--separator", "/", "--options", columns)
     found: set[str] = set()
     for line in survey.ask(*argv, lost="which volumes nothing starts by itself is unknown", ok=(0, 3, 5)).splitlines():
-        group_starts, starts, group, volume = line.strip().split("/")
-        found |= {group} if not group_starts else set()
-        found |= {f"{group}/{volume}"} if not starts else set()
+        words = line.strip().split("/")
+        if len(words) == len(columns.split(",")):
+            group_starts, starts, group, volume = words
+            found |= {group} if not group_starts else set()
+            found |= {f"{group}/{volume}"} if not starts else set()
     return found
 
 
