@@ -38,6 +38,8 @@ MD = tuple(replace(row, size=128) for row in (
          "partprobe $a || blockdev --rereadpt $a || partx -a $a || true; udevadm settle"), disks=2),
     Made("md with partitions", md("1", "", "$a $b", "echo size=64MiB | sfdisk -q -X gpt /dev/md/data; udevadm settle\n"
          "mkfs.ext4 -q /dev/md/data1"), disks=2),
+    Made("md built without metadata", "mdadm --quiet --build /dev/md/data --level=0 --chunk=64 --raid-devices=2 $a $b\n"
+         "udevadm settle; mkfs.ext4 -q /dev/md/data\n", disks=2),
     *(Made(f"md firmware raid ({kind})", f"export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1\n"
            f"mdadm --quiet --create /dev/md/firmware --run --metadata={kind} --raid-devices=2 $a $b\n"
            + md("1", "", "/dev/md/firmware").replace("devices=1", "devices=2"), disks=2) for kind in ("imsm", "ddf")),

@@ -124,9 +124,11 @@ def stop(device: Device) -> Command | None:
 
 
 def refuses(item: Array, _site: Site) -> Iterator[str]:
-    """Arrays whose metadata belong to the firmware, or to a cluster."""
+    """Arrays whose metadata belong to the firmware, or to a cluster, and those without any."""
     if not re.fullmatch(r"0\.90|1(\.\d)?|", item.metadata):
         yield f"rear cannot recreate an array of firmware RAID ({item.metadata})"
+    elif not item.uuid.strip("0:"):
+        yield "rear cannot recreate an array without metadata on its members (mdadm --build)"
     if "cluster" in item.bitmap:
         yield "rear cannot recreate an array that a cluster shares"
 
