@@ -521,6 +521,8 @@ def test_what_no_table_tells_of_any_more_is_not_overwritten_unasked(lab: Lab) ->
     )
     lab.shuffle()
     before = lab.checksums()
+    # The plan says the same.
+    assert "ASKED: " in lab.guest.check("rear -c /root/lab layout plan")
     answer = lab.recreate()
     assert "it would lose: file system old on" in answer.output, answer.output
     assert lab.checksums() == before

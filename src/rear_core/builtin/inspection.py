@@ -55,7 +55,7 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         locked = (disk.locked or backup if lock else "") or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
         may_be = [itself] if itself else [item for item in at_risk if is_nameless(disk) and item.size == disk.size]
-        remains = lock and not disk.holds and any(left_behind(run.sh, layout, item, device) for item in may_be)
+        remains = not disk.holds and any(left_behind(run.sh, layout, item, device) for item in may_be)
         disk = unreadable_table(layout, itself, disk) if itself else disk
         disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
     return replace(machine, disks=tuple(locked_with_others(disk, disks) for disk in disks))
