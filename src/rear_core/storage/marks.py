@@ -70,6 +70,11 @@ def _place(devices: Mapping[str, Device], disk: Device, device: Device, codes: M
 def left_behind(sh: Shell, layout: Layout, disk: Disk, device: Device) -> bool:
     """Whether something is in the places of a recorded disk's partitions, of which no table tells any more, or where
     the contents of one that had none begin, as the volumes of LVM do."""
+    told = any(not word.startswith(BLANK) for word in disk.marks)
+    through_loops = (entry for entry in layout.left_out if entry.lost and entry.name.startswith("/dev/loop"))
+    if not told and any(disk.id in entry.on for entry in through_loops):
+        # It began with zeros when something lay on it: nobody knows where.
+        return True
     tables = {table.id for table in layout.of(PartitionTable) if disk.id in table.needs}
     parts = [item for item in layout.of(Partition) if tables & {*item.needs} and item.code.lower() not in NO_DATA]
     whole = [max(item.begins, PROBED) for item in layout if disk.id in item.needs and item.id not in tables]

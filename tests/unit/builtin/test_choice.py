@@ -27,7 +27,7 @@ from rear_core.shell import Outcome
 from rear_core.storage import present
 from rear_core.storage.at_stake import at_stake
 from rear_core.storage.disk import Disk, Partition, PartitionTable
-from rear_core.storage.fate import LOST, NOT_EMPTY
+from rear_core.storage.fate import LOST, NOT_EMPTY, Content, Stake
 from rear_core.storage.in_place import staying
 from rear_core.storage.inventory import COLUMNS, Device
 from rear_core.storage.kinds import item_types
@@ -227,6 +227,19 @@ def test_what_cannot_be_read_any_more_does_not_count_as_empty_and_stops_nobody(t
     _, stakes = at_stake_now(run(shell, tmp_path), once_empty, lock=False)
     (content,) = stakes["disk:A"].contents
     assert (content.fate, content.reason) == (LOST, NOT_EMPTY)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_disk_without_a_name_that_began_with_zeros_when_something_lay_on_it_is_not_blank(
+    tmp_path: Path, lost: bool
+) -> None:
+    """Nothing on it tells that it is the recorded one."""
+    seen = LeftOut("/dev/loop0 on /dev/sdb", "rear does not describe what lies in a loop device", lost, ("disk:B",))
+    recorded = Layout((Disk("disk:B", (), 10 * GIB, "/dev/sdb"),), (seen,))
+    here = run(machine(node("sdb")), tmp_path)
+    stakes = {"disk:B": Stake(recorded.of(Disk)[0], (Content(seen.name, frozenset({"disk:B"}), LOST, seen.reason),))}
+    (disk,) = look(here, recorded, stakes).disks
+    assert disk.remains == lost
 
 
 @pytest.mark.parametrize("number", ["8:120", "8:49"], ids=["the disk", "a partition"])
