@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from . import hookspecs
-from .errors import NoFamily, PluginError, RearError
+from .errors import NoFamily, PluginError, RearError, fault_of_machine
 from .places.url import ALL, Scheme
 
 if TYPE_CHECKING:
@@ -252,12 +252,12 @@ class Plugins:
                         )
                     _check_name(hook, item, plugin, owners)
                     yield plugin, item
-            except (RearError, OSError):
+            except RearError:
                 raise
             except (Exception, SystemExit) as error:
                 if plugin.kind == CORE:
                     raise
-                raise broken(plugin, hook, error) from error
+                raise fault_of_machine(error, f"{hook} of {plugin.label}") or broken(plugin, hook, error) from error
 
     def carried(self) -> list[Found]:
         """The active plugins that the rescue system carries, without those of the core."""
@@ -328,10 +328,11 @@ def _check_name(hook: str, item: Any, plugin: Found, owners: dict[str, Found]) -
 
 def broken(plugin: Found, what: str, error: BaseException) -> PluginError:
     """A fault of a plugin's own code, with whom to tell."""
-    return PluginError(
-        f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {type(error).__name__}: {error}",
-        _advice(plugin),
-    )
+    try:
+        said = f"{type(error).__name__}: {error}"
+    except Exception:  # Its own words are a plugin's code, too.
+        said = type(error).__name__
+    return PluginError(f"{what} of the plugin {plugin.label} ({plugin.distribution}) failed: {said}", _advice(plugin))
 
 
 def at_fault(error: BaseException, installed: Iterable[Found]) -> Found | None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -157,7 +158,7 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
     started, seconds = time.monotonic(), run.recovery.seconds
     with run.report.step(title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
         try:
-            planned.step.action(run)
+            _act(planned.step.action, run)
         except AssertionError as error:
             if left_out:
                 raise RearError(
@@ -166,19 +167,26 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
             if fault := _fault_of_plugin(run, planned, error):
                 raise fault from error
             raise
-        except RearError:
+        except (RearError, KeyboardInterrupt):
             raise
-        except SystemExit as error:
-            # Without a word that would be a success, with all that follows left undone.
-            fault = _fault_of_plugin(run, planned, error)
-            raise fault or RearError(f"{title}: it tried to end rear with {error.code!r}") from error
-        except Exception as error:
-            fault = fault_of_machine(error, title)
-            if fault or (not isinstance(error, OSError) and (fault := _fault_of_plugin(run, planned, error))):
+        except BaseException as error:
+            if fault := fault_of_machine(error, title) or _fault_of_plugin(run, planned, error):
                 raise fault from error
+            if isinstance(error, SystemExit):
+                # Without a word that would be a success, with all that follows left undone.
+                raise RearError(f"{title}: it tried to end rear with {error.code!r}") from error
             raise
     seconds[planned.phase] = seconds.get(planned.phase, 0) + time.monotonic() - started
     return True
+
+
+def _act(action: Callable[[Run], object], run: Run) -> None:
+    """Do what a step does; a function with a `yield`, or that is `async`, only promises it, and would do nothing."""
+    promised = action(run)
+    if isinstance(promised, (Iterator, Awaitable, AsyncIterator)):
+        if isinstance(promised, Coroutine):
+            promised.close()
+        raise TypeError(f"its action returned a {type(promised).__name__}, so that nothing of it was done")
 
 
 def _fault_of_plugin(run: Run, planned: PlannedStep, error: BaseException) -> RearError | None:
@@ -191,6 +199,8 @@ def _fault_of_plugin(run: Run, planned: PlannedStep, error: BaseException) -> Re
         return None
     step = f"the step {planned.step.title!r}"
     fault = broken(plugin, step if plugin is owner else f"in {step}, code", error)
+    for line in "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines():
+        run.report.log(line)
     # Not as an error of the configuration: more may have been done by now.
     return RearError(fault.message, fault.hint)
 

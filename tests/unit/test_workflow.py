@@ -204,6 +204,27 @@ def test_a_disk_that_fails_is_no_fault_of_rear(run: Run, number: int) -> None:
     assert "dmesg" in caught.value.hint
 
 
+class Odd(BaseException):
+    """What no `except Exception` sees."""
+
+
+class Mute(Exception):
+    """One that has no words."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize("error", [GeneratorExit(), Odd("x"), Mute()])
+def test_whatever_a_step_raises_is_told_with_its_plugin(run: Run, error: BaseException) -> None:
+    def end(run: Run) -> None:
+        raise error
+
+    run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", end)]))
+    with pytest.raises(RearError, match=rf"the step 'Prove' .*\(rear-extra-x\) failed: {type(error).__name__}"):
+        execute(run, "recover")
+
+
 @pytest.mark.parametrize("error", [ValueError("odd"), AssertionError("never"), ZeroDivisionError(), SystemExit(0)])
 def test_a_fault_in_a_step_or_hook_is_told_with_its_plugin(run: Run, error: BaseException) -> None:
     def fail(run: Run) -> None:
@@ -238,13 +259,44 @@ def test_a_machine_that_has_no_more_to_give_is_no_fault_of_rear(run: Run, error:
     assert "ulimit" in caught.value.hint
 
 
-def test_a_file_that_nobody_made_is_one(run: Run) -> None:
+def test_a_file_that_nobody_made_is_one_and_the_log_says_where(run: Run, tmp_path: Path) -> None:
     def look(run: Run) -> None:
         Path("/nonexistent/file").read_text()
 
+    run.report.open_log(tmp_path / "log")
     run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", look)]))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(
+        RearError, match=r"step 'Prove' of the plugin extra x \(rear-extra-x\) failed: FileNotFoundError"
+    ):
         execute(run, "recover")
+    run.report.close()
+    assert 'Path("/nonexistent/file").read_text()' in (tmp_path / "log").read_text()
+
+
+def test_a_hook_that_meets_a_missing_file_is_told_with_its_plugin(run: Run) -> None:
+    def hook() -> Iterable[Step]:
+        yield Step(1, Path("/nonexistent/file").read_text(), fail)
+
+    run.plugins.take(plugin("extra", "x", rear_recreate=hook))
+    with pytest.raises(PluginError, match=r"rear_recreate of the plugin extra x \(rear-extra-x\) failed: FileNotFound"):
+        execute(run, "recover")
+
+
+def _later(run: Run) -> Iterable[None]:
+    yield
+    fail(run)
+
+
+async def _some_time(run: Run) -> None:
+    fail(run)
+
+
+@pytest.mark.parametrize("action", [_later, _some_time, lambda run: map(str, "x")])
+def test_a_step_that_only_promises_is_no_success(run: Run, action: Callable[[Run], None]) -> None:
+    """A backup whose function has a `yield` would save nothing, and rear would call it done."""
+    run.plugins.take(plugin("backup", "ACME", rear_backup=lambda: [Step(50, "Save", action)]))
+    with pytest.raises(RearError, match=r"the step 'Save' of the plugin backup ACME .*nothing of it was done"):
+        execute(run, "mkbackuponly")
 
 
 def test_simulation_lists_the_steps_and_runs_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
