@@ -167,7 +167,12 @@ def test_a_plugin_that_yields_something_else_is_named(install: Install, hook: st
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"), [("1/0", "failed: ZeroDivisionError"), ("yield 'acme'", "failed: TypeError: it returned str")]
+    ("body", "reason"),
+    [
+        ("1/0", "failed: ZeroDivisionError"),
+        ("yield 'acme'", "failed: TypeError: it returned str"),
+        ("raise SystemExit(0)", "failed: SystemExit: 0"),
+    ],
 )
 def test_the_settings_of_a_plugin_that_fails_are_asked_for_safely(install: Install, body: str, reason: str) -> None:
     found = install("rear-extra-acme", "extra", "ACME", f"@hookimpl\ndef rear_settings():\n    {body}\n")

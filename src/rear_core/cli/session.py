@@ -107,7 +107,7 @@ def settings_of(plugin: Found) -> list[Setting]:
         settings = list(declare() or ()) if declare else []
         if strange := [type(setting).__name__ for setting in settings if not isinstance(setting, Setting)]:
             raise TypeError(f"it returned {strange[0]}, not Setting")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise broken(plugin, "rear_settings", error) from error
     return settings
 
