@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 
@@ -37,6 +37,9 @@ class Contents:
         for field in fields(self):
             if isinstance(value := getattr(self, field.name), str):
                 raise TypeError(f"{field.name} of Contents is the text {value!r}, not a list of texts")
+            for word in value if isinstance(value, Collection) else ():
+                if not isinstance(word, str):
+                    raise TypeError(f"{field.name} of Contents has {word!r}, which is no text")
 
 
 def merge(contents: Iterable[Contents]) -> Contents:

@@ -241,6 +241,8 @@ class Plugins:
                 continue
             try:
                 result = impl.function(**{name: arguments[name] for name in impl.argnames})
+                if isinstance(result, str):
+                    raise TypeError(f"it returned the text {result!r}, not a list")
                 for item in [result] if not isinstance(result, Iterable) else result:
                     if item is None:
                         continue
@@ -273,6 +275,8 @@ class Plugins:
         for plugin, setting in self.call_each("rear_settings"):
             for name in (setting.name, *setting.aliases):
                 owner, other = owners.setdefault(name, (plugin, setting))
+                if owner is plugin and other is not setting:
+                    raise PluginError(f"{plugin.label} ({plugin.distribution}) declares {name} twice", _advice(plugin))
                 if owner is not plugin and other is not setting:
                     raise PluginError(
                         f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution})"
@@ -318,7 +322,9 @@ class Plugins:
 
 
 def _check_name(hook: str, item: Any, plugin: Found, owners: dict[str, Found]) -> None:
-    """Raise `PluginError` for a storage technology, boot loader or command with the name of another one."""
+    """Raise for a storage technology, boot loader or command without a name, `PluginError` for that of another one."""
+    if HOOKS[hook] in NAMED and not (isinstance(item.name, str) and item.name):
+        raise TypeError(f"a {HOOKS[hook]} has the name {item.name!r}")
     if HOOKS[hook] in NAMED and (owner := owners.setdefault(item.name, plugin)) is not plugin:
         raise PluginError(
             f"{owner.label} ({owner.distribution}) and {plugin.label} ({plugin.distribution}) both bring {item.name}",

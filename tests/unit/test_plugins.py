@@ -140,6 +140,14 @@ def test_two_names_of_one_module_are_one_plugin(install: Install) -> None:
     assert len(plugins.call("rear_prep", run=None)) == 1
 
 
+VALUES = """\
+from rear_core import Contents
+from rear_core.boot.loader import BootLoader
+from rear_core.places.place import PlaceKind
+from rear_core.places.url import Scheme
+"""
+
+
 def test_a_plugin_that_fails_when_asked_is_named(install: Install) -> None:
     code = "@hookimpl\ndef rear_prep():\n    yield Step('10', 'x', print)\n"
     found = install("rear-extra-acme", "extra", "ACME", code)
@@ -155,11 +163,22 @@ def test_a_plugin_that_fails_when_asked_is_named(install: Install) -> None:
         ("rear_places", "'acme'", "returned str, not PlaceKind"),
         ("rear_rescue_contents", "'acme'", "returned str, not Contents"),
         ("rear_prep", "Step(120, 'Far', print)", "failed: ValueError: the step 'Far' has the number 120"),
+        ("rear_commands", "__import__('click').Command(None)", "failed: TypeError: a Command has the name None"),
+        ("rear_rescue_contents", "Contents(files=[7])", "failed: TypeError: files of Contents has 7, which is no text"),
+        ("rear_settings", "Setting('ACME', aliases='OLD')", "failed: TypeError: ACME: aliases is the text 'OLD'"),
+        ("rear_settings", "Setting('ACME', choices='ab')", "failed: TypeError: ACME: choices is the text 'ab'"),
+        (
+            "rear_places",
+            "PlaceKind(Scheme('Acme:', 'x'), files=print)",
+            "failed: ValueError: 'Acme:' is no scheme of URL",
+        ),
+        ("rear_boot_loaders", "BootLoader('acme', print, 'efi')", "failed: ValueError: acme: the firmware 'efi' is"),
     ],
 )
 def test_a_plugin_that_yields_something_else_is_named(install: Install, hook: str, yielded: str, reason: str) -> None:
     plugins = Plugins([])
-    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", f"@hookimpl\ndef {hook}():\n    yield {yielded}\n"))
+    code = f"{VALUES}@hookimpl\ndef {hook}():\n    yield {yielded}\n"
+    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", code))
     with pytest.raises(PluginError) as caught:
         plugins.call(hook, run=None)
     assert f"{hook} of the plugin extra ACME (rear-extra-acme) {reason}" in caught.value.message
@@ -207,6 +226,23 @@ def test_a_broken_extra_is_kept_apart(install: Install) -> None:
     plugins.add_extras(install("rear-extra-acme", "extra", "ACME", "1/0"))
     assert plugins.active == []
     assert [plugin.distribution for plugin in plugins.broken] == ["rear-extra-acme"]
+
+
+def test_a_text_is_no_list_of_what_is_missing(install: Install) -> None:
+    """Its letters would be programs: `not installed: a, b, c`."""
+    plugins = Plugins([])
+    code = "@hookimpl\ndef rear_missing():\n    return 'abc'\n"
+    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", code))
+    with pytest.raises(PluginError, match=r"rear_missing of .*\(rear-extra-acme\) .*it returned the text 'abc'"):
+        plugins.call("rear_missing", run=None)
+
+
+def test_a_plugin_that_declares_a_setting_twice_is_named(install: Install) -> None:
+    code = "@hookimpl\ndef rear_settings():\n    yield Setting('ACME')\n    yield Setting('ACME', int)\n"
+    plugins = Plugins([])
+    plugins.add_extras(install("rear-extra-acme", "extra", "ACME", code))
+    with pytest.raises(PluginError, match=r"extra ACME \(rear-extra-acme\) declares ACME twice"):
+        plugins.settings()
 
 
 def test_two_plugins_with_one_setting_are_both_named(install: Install) -> None:

@@ -40,6 +40,10 @@ class Entry:
     part: tuple[int, int] | None = None
 
 
+# What starts a loader; without a word nothing is said about it.
+FIRMWARE = ("", "bios", "uefi")
+
+
 def _never(_facts: Facts) -> bool:
     return False
 
@@ -69,6 +73,10 @@ class BootLoader:
     notes: Callable[[Path], Sequence[str]] | None = None
     naming_files: Callable[[Reader], Sequence[NamingFile]] | None = None
     is_left_over: Callable[[Facts], bool] = _never
+
+    def __post_init__(self) -> None:
+        if self.firmware not in FIRMWARE:
+            raise ValueError(f"{self.name}: the firmware {self.firmware!r} is neither bios nor uefi")
 
 
 def below_boot(layout: Layout) -> set[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import builtin, log_files
 from ..errors import ExitCode, NoFamily, PluginError, RearError, Refused
 from ..interruption import interruptible
-from ..plugins import Found, Plugins, broken, discover, how_to_install, load, package_of
+from ..plugins import Found, Plugins, at_fault, broken, discover, how_to_install, load, package_of
 from ..report import Report, explanation
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate
@@ -46,9 +46,11 @@ def open_run(options: Options) -> Run:
         select(plugins, found, chosen, os_release)
     except NoFamily as error:
         plugins.without_family = error
-    settings = evaluate(
-        sources, plugins.settings(), os.environ, lambda name: declared_by_others(found, name), schemes=plugins.schemes()
-    )
+    declared, schemes = plugins.settings(), plugins.schemes()
+    with _checks_named(plugins):
+        settings = evaluate(
+            sources, declared, os.environ, lambda name: declared_by_others(found, name), schemes=schemes
+        )
     report = Report(verbose=options.verbose, debug=options.debug)
     for name, setting in settings.declared.items():
         if setting.secret:
@@ -64,7 +66,22 @@ def read_sources(options: Options, os_release: OperatingSystem) -> Sources:
 
 def first_look(sources: Sources, plugins: Plugins) -> Settings:
     """The settings of the core alone, to learn which plugins they select; what those declare is not known yet."""
-    return evaluate(sources, plugins.settings(), os.environ, strict=False)
+    declared = plugins.settings()
+    with _checks_named(plugins):
+        return evaluate(sources, declared, os.environ, strict=False)
+
+
+@contextmanager
+def _checks_named(plugins: Plugins) -> Iterator[None]:
+    """A block in which a `check` of a setting that fails is told with its plugin."""
+    try:
+        yield
+    except RearError:
+        raise
+    except Exception as error:
+        if plugin := at_fault(error, plugins.active):
+            raise broken(plugin, "the check of a setting", error) from error
+        raise
 
 
 def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_release: OperatingSystem) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ class Place(Protocol):
         """Remove files of a folder ("" is the place itself), and the folder when nothing is left in it."""
 
 
+# RFC 3986, 3.1; URLs are read with it in small letters.
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+
+
 @dataclass(frozen=True)
 class PlaceKind:
     """A kind of place, as yielded by the hook `rear_places`: one of the two functions opens it.
@@ -60,6 +65,8 @@ class PlaceKind:
     contents: Contents = NOTHING
 
     def __post_init__(self) -> None:
+        if not SCHEME.fullmatch(self.scheme.name):
+            raise ValueError(f"{self.scheme.name!r} is no scheme of URLs, which is as in acme://, in small letters")
         if (self.folder is None) == (self.files is None) or self.scheme.is_folder != (self.folder is not None):
             raise TypeError(f"{self.scheme.name}: a place is opened by `folder` if its scheme says so, else by `files`")
 

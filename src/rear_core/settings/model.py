@@ -45,6 +45,9 @@ class Setting:
     changed: str = ""
 
     def __post_init__(self) -> None:
+        for several in ("choices", "aliases"):
+            if isinstance(value := getattr(self, several), str):
+                raise TypeError(f"{self.name}: {several} is the text {value!r}, not a tuple of texts")
         for name in (self.name, *self.aliases):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} cannot name a setting, which is a variable of a shell")

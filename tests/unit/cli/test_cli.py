@@ -133,6 +133,15 @@ def test_a_plugin_that_fails_when_asked_for_settings_is_listed_as_broken(rear: R
     assert (row["state"], "ZeroDivisionError" in row["reason"]) == ("broken", True)
 
 
+def test_the_check_of_a_setting_that_fails_is_told_with_its_plugin(rear: Rear, tmp_path: Path) -> None:
+    code = (
+        "from rear_core import *\n@hookimpl\ndef rear_settings():\n    yield Setting('TRIP', check=lambda v: 1 / 0)\n"
+    )
+    ended = rear("dump", conf="TRIP=1\n", env=installed(tmp_path, code))
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    assert "the check of a setting of the plugin extra trip (rear-extra-trip) failed: ZeroDivision" in ended.stderr
+
+
 # A command of the core that asks a plugin, which ends it.
 ENDING = """\
 import sys
