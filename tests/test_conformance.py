@@ -420,6 +420,17 @@ FAULTS = {
         'NamingFile(CONFIGURATION, words, whole=lambda text: text.replace(" ro", " rw"))',
         "more than names of devices is another in",
     ),
+    "shifted": of_loader(
+        "test_its_configuration_follows_other_identifiers", "NamingFile(CONFIGURATION, words)",
+        "NamingFile(CONFIGURATION, lambda text: [type(one)(one.start + 1, one.end, one.tag, one.value)"
+        " for one in words(text)])",
+        "changes with no identifier: `start` and `end` do not enclose `value`",
+    ),
+    "double": of_loader(
+        "test_its_configuration_follows_other_identifiers", "NamingFile(CONFIGURATION, words)",
+        "NamingFile(CONFIGURATION, lambda text: [*words(text), *words(text)])",
+        "two references share the character",
+    ),
     "idle": of_loader(
         "test_its_installation_starts_what_is_there", 'run_inside(run, INSTALL, "--boot-directory=/boot", disk)',
         "pass",

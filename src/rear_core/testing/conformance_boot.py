@@ -153,7 +153,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def test_its_configuration_follows_other_identifiers(harness: Harness) -> None:
-    """When all identifiers are others, none of the old ones is left in its files."""
+    """When all identifiers are others, none of the old ones is left in its files; when none is, all is as it was."""
     for trial in trials(harness):
         target = trial.run.target
         old = [
@@ -166,7 +166,17 @@ def test_its_configuration_follows_other_identifiers(harness: Harness) -> None:
         words = optional_words(trial.run.plugins.call("rear_storage_kinds"))
         files = trial.loader.naming_files(words)
         own = [(file, *found) for file in files for found in recovered.find(target, file.pattern)]
-        before = {name: _around(file, recovered.read(path)) for file, name, path in own}
+        texts = {name: recovered.read(path) for _file, name, path in own}
+        for file, name, _path in own:
+            places = sorted((one.start, one.end) for one in file.read(texts[name]))
+            shared = [next_ for (_, end), (next_, _) in zip(places, places[1:]) if next_ < end]
+            assert not shared, f"{name}: two references share the character {shared[0]}: one of them is too much"
+        rewrite_references(target, trial.storage(), trial.naming)
+        for file, name, path in own:
+            # Paths of devices become those of this trial.
+            same = recovered.read(path) == texts[name] or not all(one.tag for one in file.read(texts[name]))
+            assert same, f"{name} changes with no identifier: `start` and `end` do not enclose `value`"
+        before = {name: _around(file, texts[name]) for file, name, _path in own}
         rewrite_references(target, trial.storage(others=True), trial.naming)
         for file, name, path in own:
             text = "\n".join(_lines(path))
