@@ -390,6 +390,18 @@ FAULTS = {
         "test_its_commands_have_reasons_and_name_what_they_destroy", "START, device, item.name",
         'START.replace("$0", device), device, item.name', "stands in a script, where a name is code",
     ),
+    "spendthrift": of_volumes(
+        "test_its_storage_answers_for_another_size", "return sizes.spare(self.id, size - LENGTH)",
+        "return LENGTH + sizes.spare(self.id, size)", "that `spare` leaves it",
+    ),
+    "careless": of_volumes(
+        "test_its_storage_answers_for_another_size", "return sizes.fit(self.id, size - LENGTH)", "return True",
+        "fits on 4096 bytes, as its `fits` says, and what lies on it does not",
+    ),
+    "placeless": of_volumes(
+        "test_its_identifiers_and_names_are_kept", 'return f"/dev/mapper/{self.name}"', "return _below",
+        "its `place` is that of what it lies on",
+    ),
     "poor": of_volumes(
         "test_its_plan_starts_what_the_rescue_system_carries", '"dmsetup", ', "",
         "a recovery starts ['dmsetup'], which `contents` does not require",

@@ -119,7 +119,9 @@ def passes_on(case: Case, item: Item) -> None:
     load = Load("load", (item.id,))
     sizes = Sizes({**items, item.id: item, load.id: load}, {})
     size = case.site().size(item.needs[0]) or 1 << 40
+    assert not item.fits(sizes, 4096), f"{item} fits on 4096 bytes, as its `fits` says, and what lies on it does not"
     if item.any_size(sizes) and (spare := item.spare(sizes, size)):
+        assert item.fits(sizes, size - spare), f"{item} does not fit on the {size - spare} bytes that `spare` leaves it"
         item.shrink(sizes, spare)
         assert sizes.notes or sizes.resized, f"{item} can lose {spare} bytes, and its `shrink` takes them from nothing"
 
@@ -204,6 +206,10 @@ def test_its_identifiers_and_names_are_kept(harness: Harness) -> None:
                     # Of `group/name` both are told.
                     kept = all(within(word, text) or is_in(word, data) for word in given.split("/"))
                     assert kept, f"{item}: {tag}={value} is in no command"
+            shown, below = getattr(item, "device", ""), case.below(item)
+            assert makes_device(item) or shown in ("", *below) or type(item) in disk.KIND.items, (
+                f"{item}: its `place` is that of what it lies on, and what lies on it would be written over it"
+            )
             if makes_device(item):
                 paths = {case.site().device(item.id), *item.device_paths}
                 names = {path.rpartition("/")[2] for path in paths}

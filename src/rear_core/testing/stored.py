@@ -28,7 +28,7 @@ from .performing import skip
 
 @dataclass(frozen=True)
 class Load(Item):
-    """What lies on a device that is tried, and can lose whatever is asked of it."""
+    """What lies on a device that is tried, and can lose all but a MiB."""
 
     type = "load of a trial"
 
@@ -36,9 +36,9 @@ class Load(Item):
         """Any."""
         return True
 
-    def fits(self, _sizes: Sizes, _size: int) -> bool:
-        """Always."""
-        return True
+    def fits(self, _sizes: Sizes, size: int) -> bool:
+        """As long as there is what it cannot lose."""
+        return size >= 1 << 20
 
     def spare(self, _sizes: Sizes, size: int) -> int:
         """Nearly all."""
