@@ -342,6 +342,19 @@ FAULTS = {
         "    import subprocess\n    subprocess.Popen(['sleep', '9'])\n    archive.check(run, place(run))",
         ": not there -> sleep",
     ),
+    "talkative": Fault(
+        "test_what_is_restored_equals_what_was_saved", "    archive.check(run, place(run))",
+        "    print('looking')\n    archive.check(run, place(run))", "it prints 'looking'",
+    ),
+    "unstoppable": Fault(
+        "test_prep_changes_nothing", "    check_tools(run)",
+        "    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    check_tools(run)",
+        "what SIGTERM does: ",
+    ),
+    "abrupt": Fault(
+        "test_prep_changes_nothing", "    check_tools(run)", "    import os\n    os._exit(0)",
+        "it calls os._exit(0), by which rear would end with nothing undone",
+    ),
     "timeless": Fault(
         "test_it_restores_the_backup_of_a_date", "    archive.check(run, place(run))",
         "    from dataclasses import replace\n    run.options = replace(run.options, backup='')\n"

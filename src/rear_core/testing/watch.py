@@ -8,14 +8,18 @@ for them there are pictures of a folder, taken before and after.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import signal
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from ..interruption import STOPPING
 
 # Audit events and which of their arguments is a path that is changed (Python's table of audit events).
 EVENTS = {
@@ -81,14 +85,36 @@ def _listen() -> None:
 @contextmanager
 def surroundings() -> Iterator[list[str]]:
     """What a block leaves of this process otherwise than it was, in words, known when it is left: its working
-    directory, its mask for new files, its environment, and the processes that it has started."""
-    before, found = _surroundings(), list[str]()
+    directory, its mask for new files, its environment, what stops it, and the processes that it has started. What it
+    prints is among that, and it cannot end the process."""
+    before, found, printed = _surroundings(), list[str](), io.StringIO()
     try:
-        yield found
+        with redirect_stdout(printed), _staying():
+            yield found
     finally:
         found += differences(before, _surroundings())
+        if text := printed.getvalue().strip():
+            found.append(f"it prints {text[:80]!r}, which `run.report.say` is for")
         # Whoever is tried next finds what he expects.
         os.chdir(before["the working directory"])
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """A block in which `os._exit` is an error: by it the tests would end without a word, and with the status given."""
+    own, end = os.getpid(), os._exit
+
+    def refuse(status: int) -> NoReturn:
+        # A child may, and the core, where a place hangs.
+        if os.getpid() != own or sys._getframe(1).f_globals["__name__"].startswith("rear_core."):
+            end(status)
+        raise AssertionError(f"it calls os._exit({status}), by which rear would end with nothing undone")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = end
 
 
 def _surroundings() -> dict[str, str]:
@@ -96,6 +122,7 @@ def _surroundings() -> dict[str, str]:
     os.umask(mask)
     found = {"the working directory": os.getcwd(), "the umask": f"{mask:03o}"}
     found |= {f"the variable {name}": value for name, value in os.environ.items()}
+    found |= {f"what {number.name} does": str(signal.getsignal(number)) for number in STOPPING}
     # Of each thread its own (proc_pid_task(5)).
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in children.read_text().split():
