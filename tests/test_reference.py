@@ -18,7 +18,7 @@ from rear_core.errors import ExitCode
 from rear_core.finalize import summary
 from rear_core.network import apply as network
 from rear_core.network import parameter
-from rear_core.plugins import Plugins, discover, load
+from rear_core.plugins import HOOKS, Plugins, discover, load
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
 from rear_core.settings.files import names_for
@@ -42,6 +42,16 @@ def test_the_reference_has_every_command_and_no_other() -> None:
     plugins = [command.name for module in modules for command in getattr(module, "rear_commands", list)()]
     described = {heading.split()[0] for heading in re.findall(r"^## rear (.+)$", page, re.MULTILINE)}
     assert described == {*COMMANDS, *plugins}
+
+
+def test_the_reference_has_every_value_that_a_hook_yields_or_a_run_collects() -> None:
+    """Of one that is only named, as `Room` was, nobody can write one from the pages alone."""
+    pages = [(ROOT / f"docs/reference/{name}.md").read_text() for name in ("plugin-interface", "technologies")]
+    headings = set(re.findall(r"^##+ (\w+)$", "\n".join(pages), re.MULTILINE))
+    assert {*HOOKS.values(), "Kept", "Outcome", "Rebuilt", "Recovery", "System"} - headings == {
+        "str",
+        "bool",
+    }
 
 
 def test_the_reference_has_every_exit_status_and_no_other_each_with_its_test() -> None:

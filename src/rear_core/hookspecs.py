@@ -288,7 +288,7 @@ def rear_finalize(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 
 @hookspec
 def rear_list(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
-    """Add the backups of this machine to `run.kept`, oldest first; see `rear_core.archive.kept.Kept`.
+    """Add the backups of this machine to `run.kept`, oldest first; each a `Kept`.
 
     ::
 
