@@ -121,8 +121,14 @@ def _unseen() -> Iterator[None]:
     """A block in which the terminal does not show what is typed."""
     import termios
 
-    terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+    except (OSError, ValueError, AttributeError, termios.error):
+        before = []
+    if not before:  # A pipe or a file shows nothing.
+        yield
+        return
     silent = [*before]
     silent[3] = before[3] & ~termios.ECHO  # local modes, see termios(3)
     termios.tcsetattr(terminal, termios.TCSADRAIN, silent)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -143,6 +144,11 @@ def test_a_secret_is_not_shown_and_may_be_any_word() -> None:
     console.close()
     assert console.before == "\r\n"
     assert console.exitstatus == 0
+
+
+def test_a_secret_can_come_from_a_program() -> None:
+    argv = [sys.executable, "-c", SECRET]
+    assert subprocess.run(argv, input=b"quit\n", capture_output=True, timeout=30).returncode == 0
 
 
 WORD = """
