@@ -46,6 +46,9 @@ def interruptible(undo: ExitStack) -> Iterator[None]:
             undo.callback(signal.signal, number, signal.signal(number, tell))
     try:
         yield
+        if told:
+            # A step has passed over it, and what it did not do because of that is unknown.
+            raise _interrupted(told)
     except Interrupted:
         raise
     except Exception as error:

@@ -70,6 +70,11 @@ def test_a_signal_that_a_step_takes_for_its_own_failure_ends_the_run(tmp_path: P
     assert "Interrupted stopped by SIGTERM" in ended(tmp_path, body)
 
 
+def test_a_signal_that_the_last_step_takes_for_its_own_failure_is_no_success(tmp_path: Path) -> None:
+    body = "try:\n    stop()\n    time.sleep(1)\nexcept RearError:\n    pass"
+    assert ended(tmp_path, body) == "Interrupted stopped by SIGTERM\n"
+
+
 def test_a_failure_that_a_signal_led_to_is_told_as_the_signal(tmp_path: Path) -> None:
     body = "try:\n    stop()\n    time.sleep(1)\nexcept RearError as error:\n    raise Refused('no') from error"
     assert ended(tmp_path, body) == "Interrupted stopped by SIGTERM\n"
