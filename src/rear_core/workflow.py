@@ -167,7 +167,11 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
             if fault := _fault_of_plugin(run, planned, error):
                 raise fault from error
             raise
-        except (RearError, KeyboardInterrupt):
+        except RearError as error:
+            if not error.message.strip() and (fault := _fault_of_plugin(run, planned, error)):
+                raise fault from error
+            raise
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
             if fault := fault_of_machine(error, title) or _fault_of_plugin(run, planned, error):

@@ -215,7 +215,7 @@ class Mute(Exception):
         raise ValueError("no words")
 
 
-@pytest.mark.parametrize("error", [GeneratorExit(), Odd("x"), Mute()])
+@pytest.mark.parametrize("error", [GeneratorExit(), Odd("x"), Mute(), RearError("")])
 def test_whatever_a_step_raises_is_told_with_its_plugin(run: Run, error: BaseException) -> None:
     def end(run: Run) -> None:
         raise error
