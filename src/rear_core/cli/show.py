@@ -126,6 +126,8 @@ def _clash(taken: Plugins, plugin: Found) -> str:
     try:
         taken.settings()
         taken.schemes()
+        for hook in ("rear_storage_kinds", "rear_boot_loaders", "rear_commands"):
+            taken.call(hook)
     except PluginError as error:
         taken.leave(plugin)
         return error.message

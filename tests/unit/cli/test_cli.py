@@ -133,6 +133,15 @@ def test_a_plugin_that_fails_when_asked_for_settings_is_listed_as_broken(rear: R
     assert (row["state"], "ZeroDivisionError" in row["reason"]) == ("broken", True)
 
 
+@pytest.mark.parametrize("yielded", ["BootLoader('systemd-boot', print)", "'grub'"])
+def test_a_plugin_whose_loader_no_run_takes_is_listed_as_broken(rear: Rear, tmp_path: Path, yielded: str) -> None:
+    code = "from rear_core import *\nfrom rear_core.boot.loader import *\n"
+    code += f"@hookimpl\ndef rear_boot_loaders():\n    yield {yielded}\n"
+    rows = json.loads(rear("plugins", "list", "--json", env=installed(tmp_path, code)).stdout)
+    (row,) = (row for row in rows if row["name"] == "trip")
+    assert (row["state"], "rear-extra-trip" in row["reason"]) == ("broken", True)
+
+
 def test_the_check_of_a_setting_that_fails_is_told_with_its_plugin(rear: Rear, tmp_path: Path) -> None:
     code = (
         "from rear_core import *\n@hookimpl\ndef rear_settings():\n    yield Setting('TRIP', check=lambda v: 1 / 0)\n"
