@@ -28,10 +28,10 @@ def interruptible(undo: ExitStack) -> Iterator[None]:
     end of the block until `undo` is unwound, signals are passed over. Those that were ignored before, as by nohup,
     stay so.
     """
-    told, over = "", False
+    told, raised, over = "", False, False
 
     def tell(number: int, frame: FrameType | None) -> None:
-        nonlocal told
+        nonlocal told, raised
         if over:
             return
         if not told:
@@ -39,6 +39,7 @@ def interruptible(undo: ExitStack) -> Iterator[None]:
             signal.signal(signal.SIGALRM, tell)
             signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
         if not getattr(_here, "held", False) and not _on_its_way():
+            raised = True
             raise _interrupted(told)
 
     for number in STOPPING:
@@ -46,8 +47,9 @@ def interruptible(undo: ExitStack) -> Iterator[None]:
             undo.callback(signal.signal, number, signal.signal(number, tell))
     try:
         yield
-        if told:
-            # A step has passed over it, and what it did not do because of that is unknown.
+        if raised:
+            # A step has passed over it, and what it did not do because of that is unknown. One that came while the end
+            # of the last step was noted has come too late: all is done.
             raise _interrupted(told)
     except Interrupted:
         raise

@@ -60,6 +60,8 @@ PACKAGES = {
     "rear-os-redhat": "redhat rhel fedora centos rocky almalinux ol amzn",
     "rear-os-suse": "suse opensuse opensuse-leap opensuse-tumbleweed sles sled sle-micro",
 }
+# All packages of this project.
+OURS = {*PACKAGES, "rear-core", "rear-boot-systemd", "rear-drill", "rear-storage-bcache"}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import click
 
 from .. import builtin
 from ..errors import ExitCode, PluginError, RearError
-from ..plugins import CORE, Found, Plugins, discover, how_to_install, load, package_of
+from ..plugins import CORE, OURS, Found, Plugins, discover, how_to_install, load, package_of
 from ..report import MASK, visible, without_passwords
 from ..run import Options
 from ..system.os_release import read_os_release
@@ -97,11 +97,17 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
     """A row for each installed plugin, and one for each configured method that is not installed."""
     found = [load(plugin) for plugin in discover()]
     wanted = configured(options)
-    rows, taken = [], Plugins(builtin.modules())
+    failures = {plugin: reason for plugin in found if (reason := plugin.problem or _failure(plugin))}
+    selected = [
+        plugin
+        for plugin in found
+        if plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted)
+    ]
+    failures |= _clashes([plugin for plugin in selected if plugin not in failures])
+    rows = []
     for plugin in found:
-        selected = plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted)
-        reason = plugin.problem or _failure(plugin) or (_clash(taken, plugin) if selected else "")
-        state = "broken" if reason else "active" if selected else "available"
+        reason = failures.get(plugin, "")
+        state = "broken" if reason else "active" if plugin in selected else "available"
         rows.append(_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, state, reason))
     for kind, names in wanted.items():
         if not _chosen(found, kind, wanted):
@@ -120,18 +126,22 @@ def _failure(plugin: Found) -> str:
     return ""
 
 
-def _clash(taken: Plugins, plugin: Found) -> str:
-    """Why no run takes a plugin besides those before it, "" where it does; it is then one of them."""
-    taken.take(plugin)
-    try:
-        taken.settings()
-        taken.schemes()
-        for hook in ("rear_storage_kinds", "rear_boot_loaders", "rear_commands"):
-            taken.call(hook)
-    except PluginError as error:
-        taken.leave(plugin)
-        return error.message
-    return ""
+def _clashes(selected: Sequence[Found]) -> dict[Found, str]:
+    """Those that no run takes besides the others, with the reason. Ours, which fit together, come first."""
+    found, taken = dict[Found, str](), Plugins(builtin.modules())
+    for plugin in sorted(selected, key=lambda one: one.distribution not in OURS):
+        taken.take(plugin)
+        if plugin.distribution in OURS:
+            continue
+        try:
+            taken.settings()
+            taken.schemes()
+            for hook in ("rear_storage_kinds", "rear_boot_loaders", "rear_commands"):
+                taken.call(hook)
+        except PluginError as error:
+            taken.leave(plugin)
+            found[plugin] = error.message
+    return found
 
 
 def configured(options: Options) -> dict[str, list[str]]:
