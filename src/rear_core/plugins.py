@@ -50,6 +50,7 @@ PACKAGES = {
     "rear-backup-nsr": "nsr",
     "rear-backup-request": "requestrestore",
     "rear-backup-restic": "restic",
+    "rear-backup-rsync": "rsync",
     "rear-backup-tape": "tape",
     "rear-backup-tsm": "tsm",
     "rear-output-iso": "iso cdrom",

@@ -21,7 +21,7 @@ from rear_drill.qemu import free_port
 LOGIN = "rear:a secret"
 
 SSHD = """
-ListenAddress 127.0.0.1
+ListenAddress {address}
 Port {port}
 HostKey {work}/host
 AuthorizedKeysFile {work}/user.pub
@@ -148,15 +148,21 @@ class Sshd:
 
 
 @contextmanager
-def sshd(work: Path) -> Iterator[Sshd]:
-    """An ssh server with sftp, for the user of this process; its keys and settings are in `work`."""
-    port = free_port()
+def sshd(work: Path, *, port: int = 0, address: str = "127.0.0.1", network: Path | None = None) -> Iterator[Sshd]:
+    """An ssh server with sftp, for the user of this process; its keys and settings are in `work`, and stay.
+
+    With `network` it is in a namespace of its own, as the one of a guest.
+    """
+    port = port or free_port()
     for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
-    (work / "known").write_text(f"[127.0.0.1]:{port} {(work / 'host.pub').read_text()}")
-    (work / "config").write_text(SSHD.format(port=port, work=work))
+        if not (work / name).exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
+    (work / "known").write_text(f"[{address}]:{port} {(work / 'host.pub').read_text()}")
+    (work / "config").write_text(SSHD.format(address=address, port=port, work=work))
+    (work / "log").unlink(missing_ok=True)
     Path("/run/sshd").mkdir(exist_ok=True)
     argv = ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-E", f"{work}/log", "-f", f"{work}/config"]
+    argv = ["nsenter", f"--net={network}", *argv] if network else argv
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
         try:
             for _ in range(200):

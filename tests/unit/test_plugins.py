@@ -120,7 +120,7 @@ def test_no_package_is_named_that_is_none_of_this_project(install: Install, name
         Plugins([]).select(found, "backup", [name], "BACKUP")
     assert "pip" not in caught.value.hint and "rear-" not in caught.value.hint
     assert (
-        "known are: ACME, BORG, CDROM, EXTERNAL, NETFS, NFS, NSR, REQUESTRESTORE, RESTIC, TAPE, TSM"
+        "known are: ACME, BORG, CDROM, EXTERNAL, NETFS, NFS, NSR, REQUESTRESTORE, RESTIC, RSYNC, TAPE, TSM"
         in caught.value.hint
     )
     assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "known are: ")
