@@ -82,6 +82,7 @@ WITH_USER = ("file", "nfs", "cifs", "smb", "usb", "sftp", "ssh", "sshfs", "rsync
 INSTEAD = {
     "smb": "write cifs://server/share/folder",
     **dict.fromkeys(("sftp", "ssh", "rsync+ssh"), "write sshfs://user@server/folder"),
+    "rsync": "write rsync+ssh://user@server/folder for media; backups: BACKUP=RSYNC and RSYNC_REPOSITORY",
     "iso": "set BACKUP=CDROM: then the backup is on the rescue media",
     "tape": "set BACKUP=TAPE and TAPE_DEVICE",
     "obdr": "set OUTPUT=OBDR and BACKUP=TAPE",

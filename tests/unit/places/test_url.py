@@ -65,7 +65,7 @@ def test_a_file_behind_http_has_its_name_quoted() -> None:
         ("sftp://-oProxyCommand=x@server/srv", "begins with -"),
         ("sftp://-oProxyCommand=x/srv", "begins with -"),
         ("rsync+ssh:///srv", "names no server"),
-        ("rsync://server/srv", r"rsync:// is not supported, only file://"),
+        ("rsync://server/srv", r"rsync:// is not supported, write rsync\+ssh://"),
     ],
 )
 def test_what_ssh_and_http_servers_must_not_have(text: str, problem: str) -> None:

@@ -22,6 +22,8 @@ from rear_core.settings.original import advice, protection
         "USB_DEVICE",
         "ISO_MKISOFS_BIN",
         "BORGBACKUP_REPO",
+        "BACKUP_RSYNC_OPTIONS",
+        "RSYNC_PREFIX",
         "TSM_RESULT_SAVE",
         "COPY_AS_IS_EXCLUDE",
         "AUTOEXCLUDE_DISKS",
