@@ -14,10 +14,10 @@ from rear_core.storage.kinds import notes, refusals
 from rear_core.storage.layout import make
 from rear_core.storage.survey import Survey
 from rear_core.storage.technologies import CORE_KINDS
-from rear_core.storage.technologies.lvm.capture import _not_started
 from rear_core.storage.technologies.lvm.items import LogicalVolume, PhysicalVolume, VolumeGroup, _extents
 from rear_core.storage.technologies.lvm.parts import Hidden, Part, Row, Segment
 from rear_core.storage.technologies.lvm.recreate import recreate
+from rear_core.storage.technologies.lvm.seldom import not_started, read
 from rear_core.testing.fake_shell import FakeShell
 
 MIB = 1 << 20
@@ -150,7 +150,27 @@ def test_what_a_group_has_from_its_machine_is_said() -> None:
 def test_what_nothing_starts_by_itself_is_known(status: int, told: str, by_hand: set[str]) -> None:
     command = "lvm lvs --noheadings --separator / --options vg_autoactivation,lv_autoactivation,vg_name,lv_name"
     shell = FakeShell({command: Outcome((), status, told, "  Unrecognised field: vg_autoactivation\n", 0)})
-    assert _not_started(Survey(shell, {}, [], [], pytest.fail)) == by_hand
+    assert not_started(Survey(shell, {}, [], [], pytest.fail)) == by_hand
+
+
+def test_what_is_unusual_and_not_recreated_is_said() -> None:
+    asked = "lvm {} --noheadings --separator / --options {}"
+    told = {
+        asked.format("lvs", "vg_autoactivation,lv_autoactivation,vg_name,lv_name"): "  enabled/enabled/vg/lv\n",
+        asked.format("vgs", "vg_exported,vg_mda_copies,vg_name"): "  exported/2/vg\n  /unmanaged/usual\n",
+        asked.format("lvs", "lv_minor,vg_name,lv_name"): "  77/vg/lv\n  -1/usual/lv\n",
+        asked.format("pvs", "pv_mda_count,pv_mda_used_count,pv_uuid"): "  2/1/P1\n  1/1/P2\n  something else\n",
+    }
+    found = read(Survey(FakeShell(told), {}, [], [], pytest.fail))
+    said = {}
+    for number, group in ("P1", "vg"), ("P2", "usual"):
+        physical = found.physical(PhysicalVolume("pv", (), number))
+        volumes = found.group(VolumeGroup("vg", ("pv",), group, "U", MIB))
+        volume = found.volume(LogicalVolume("lv", ("vg",), group, "lv", "u", MIB, "linear"))
+        said[group] = "\n".join(notes(Site(make([physical, volumes, volume]), {}), CORE_KINDS))
+    assert said["usual"] == ""
+    for word in ("--metadataignore=y", "`vgexport`", "--vgmetadatacopies=2", "--minor=77"):
+        assert word in said["vg"]
 
 
 def test_a_mirror_of_its_log_is_said_to_be_none() -> None:

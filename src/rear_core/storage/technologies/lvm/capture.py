@@ -15,6 +15,7 @@ from rear_core.storage.inventory import Device, volume_group
 from rear_core.storage.layout import Item, Layout
 from rear_core.storage.survey import Survey, names
 
+from . import seldom
 from .items import LogicalVolume, PhysicalVolume, VolumeGroup
 from .parts import CACHED, Hidden, Row
 
@@ -60,17 +61,16 @@ def capture(survey: Survey) -> Iterator[Item]:
             reason = "LVM does not show it: it is of another system, or a devices file or filters leave it out"
             survey.leave_out(f"physical volume on {path}", reason, lost=True, on=[path])
     found = [report for report in reports if any(row["pv_name"] in paths for row in report.get("pv", ()))]
-    by_hand = _not_started(survey)
+    unusual = seldom.read(survey) if found else seldom.Seldom()
     for report in _of_different_names(survey, found):
         volumes = [row for row in report["pv"] if row["pv_name"] in paths]
-        yield from map(_physical, volumes)
+        yield from (unusual.physical(_physical(row)) for row in volumes)
         for group in report.get("vg", ()):
             if len(volumes) < len(report["pv"]):
                 survey.warn(f"volume group {group['vg_name']} also lies on disks that are missing or left out")
-            yield replace(_group(group, volumes), by_hand=group["vg_name"] in by_hand)
+            yield unusual.group(_group(group, volumes))
             described = {row["pv_name"] for row in volumes}
-            for volume in _logical_volumes(survey, group, report, described):
-                yield replace(volume, by_hand=f"{volume.group}/{volume.name}" in by_hand)
+            yield from map(unusual.volume, _logical_volumes(survey, group, report, described))
 
 
 def read_report(survey: Survey) -> list[Report]:
@@ -84,27 +84,6 @@ def read_report(survey: Survey) -> list[Report]:
     )["report"]
     path = names(survey.devices.values())
     return [{part: [_with_paths(row, path) for row in rows] for part, rows in each.items()} for each in report]
-
-
-def _not_started(survey: Survey) -> set[str]:
-    """The groups, and the volumes as group/volume, that nothing starts by itself.
-
-    >>> sh.query("lvm", "lvs", "--noheadings", "--separator", "/", "--options", ...)
-      /enabled/shared/data
-      enabled//vg/by_hand
-
-    LVM before 2.03.12 does not know these columns, nor such volumes (5 is ECMD_FAILED, 3 EINVALID_CMD_LINE).
-    """
-    columns = "vg_autoactivation,lv_autoactivation,vg_name,lv_name"
-    argv = ("lvm", "lvs", "--noheadings", "--separator", "/", "--options", columns)
-    found: set[str] = set()
-    for line in survey.ask(*argv, lost="which volumes nothing starts by itself is unknown", ok=(0, 3, 5)).splitlines():
-        words = line.strip().split("/")
-        if len(words) == len(columns.split(",")):
-            group_starts, starts, group, volume = words
-            found |= {group} if not group_starts else set()
-            found |= {f"{group}/{volume}"} if not starts else set()
-    return found
 
 
 def _with_paths(row: Row, path: Callable[[str], str]) -> Row:

@@ -36,6 +36,8 @@ class PhysicalVolume(Item):
     boot_area_size: int = 0
     tags: tuple[str, ...] = ()
     allocatable: bool = True
+    # Areas for metadata in which LVM keeps none.
+    ignored_areas: int = 0
 
     @property
     def begins(self) -> int:
@@ -90,6 +92,9 @@ class VolumeGroup(Item):
     lock_type: str = ""
     # Nothing starts it by itself, as in a cluster.
     by_hand: bool = False
+    exported: bool = False
+    # 0 stands for those of all its physical volumes.
+    metadata_copies: int = 0
     tags: tuple[str, ...] = ()
 
     def component_names(self, _below: str) -> list[str]:
@@ -149,6 +154,8 @@ class LogicalVolume(Item):
     read_ahead: str = "auto"
     skip_activation: bool = False
     by_hand: bool = False
+    # -1 is that of nobody's choice.
+    minor: int = -1
     tags: tuple[str, ...] = ()
 
     @property

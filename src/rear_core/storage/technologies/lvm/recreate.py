@@ -64,7 +64,14 @@ def refuses(item: Item, _site: Site) -> Iterator[str]:
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
     """What will not be as it was."""
+    if isinstance(item, PhysicalVolume) and item.ignored_areas:
+        yield "LVM kept no metadata on it, and does now: undo that with `pvchange --metadataignore=y`"
     if isinstance(item, VolumeGroup):
+        if item.exported:
+            yield "it was exported and is no longer: undo that with `vgexport`"
+        if item.metadata_copies:
+            number = f"--vgmetadatacopies={item.metadata_copies}"
+            yield f"its metadata are on all disks, no longer on a few: set that with `vgchange {number}`"
         if item.lock_type not in ("", "none"):
             yield f"it was shared (lock type {item.lock_type}), now it is for one machine: see `vgchange --lock-type`"
         if item.system_id:
@@ -74,6 +81,9 @@ def notes(item: Item, _site: Site) -> Iterator[str]:
             yield "its activation is no longer skipped: restore that with `lvchange --setactivationskip=y`"
         if item.read_only:
             yield "it was read-only and is now writable, for the restore: undo that with `lvchange --permission=r`"
+        if item.minor >= 0:
+            number = f"--persistent=y --minor={item.minor}"
+            yield f"its device no longer has a number of its own: restore that with `lvchange {number}`"
         if any(segment.log == "mirrored" for segment in item.segments):
             yield "the log of this mirror was a mirror, which LVM no longer creates: it is on one disk now"
         if item.origin:
