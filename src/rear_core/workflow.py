@@ -18,6 +18,7 @@ from .errors import (
     Refused,
     fault_of_machine,
 )
+from .plugins import KINDS
 from .step import MAKING, PHASES, RECOVERING, Step
 
 if TYPE_CHECKING:
@@ -170,6 +171,9 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
         except RearError as error:
             if not error.message.strip() and (fault := _fault_of_plugin(run, planned, error)):
                 raise fault from error
+            # What the author did not say, as of a program that failed, may be anybody's.
+            if not error.hint and planned.source.split()[0] in KINDS:
+                error.hint = f"see the log: it failed in the step {title!r} of {planned.source}"
             raise
         except KeyboardInterrupt:
             raise

@@ -134,7 +134,8 @@ def test_verify_goes_on_after_a_problem_and_tells_all(run: Run) -> None:
         execute(run, "recover")
     assert run.results == [Path()]
     assert caught.value.exit_code == ExitCode.REFUSED
-    assert explain(caught.value).splitlines() == ["ERROR: no disk", "  What to do: add one", "ERROR: broken"]
+    where = "  What to do: see the log: it failed in the step 'two' of extra e"
+    assert explain(caught.value).splitlines() == ["ERROR: no disk", "  What to do: add one", "ERROR: broken", where]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +224,16 @@ def test_whatever_a_step_raises_is_told_with_its_plugin(run: Run, error: BaseExc
     run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", end)]))
     with pytest.raises(RearError, match=rf"the step 'Prove' .*\(rear-extra-x\) failed: {type(error).__name__}"):
         execute(run, "recover")
+
+
+def test_an_error_without_advice_says_in_which_step_it_was(run: Run) -> None:
+    def fail(run: Run) -> None:
+        run.sh.run("false")
+
+    run.plugins.take(plugin("extra", "x", rear_finalize=lambda: [Step(10, "Prove", fail)]))
+    with pytest.raises(RearError) as caught:
+        execute(run, "recover")
+    assert caught.value.hint == "see the log: it failed in the step 'Prove' of extra x"
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), AssertionError("never"), ZeroDivisionError(), SystemExit(0)])
