@@ -20,7 +20,6 @@ from rear_core.storage.inventory import probe
 from rear_core.storage.kinds import item_types
 from rear_core.storage.layout import Item, Layout, dumps, loads
 from rear_core.storage.plan import Rebuilt
-from rear_core.storage.present import look
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.btrfs import Subvolume
 
@@ -259,17 +258,3 @@ def test_a_label_is_the_same_to_all_that_look_for_it(loop: Callable[..., str], l
     storage = Storage(layout, made, [Device(device, frozenset({device}), read_tags(Shell())[device])])
     escaped = "".join(f"\\{byte:03o}" for byte in label.encode())
     assert storage.now("LABEL", escaped) == escaped
-
-
-def test_a_disk_that_lost_the_begin_of_its_gpt_is_not_blank(loop: Callable[[str, int], str]) -> None:
-    device = loop("disk", 16)
-
-    def holds() -> str:
-        (disk,) = [disk for disk in look(Shell(), print, "/mnt/none", include=[device]).disks if disk.path == device]
-        return disk.holds
-
-    assert holds() == ""
-    run("sfdisk", "--quiet", device, input="label: gpt\nsize=8MiB\n")
-    run("dd", "if=/dev/zero", f"of={device}", "bs=1M", "count=1", "status=none")
-    run("udevadm", "settle")
-    assert holds() == "unknown data"

@@ -360,6 +360,20 @@ def test_a_snapshot_that_was_written_to_is_saved_where_it_is_seen(lab: Lab) -> N
     assert "./srv/data/db/own" in listed
 
 
+def test_a_disk_with_only_the_copy_of_its_gpt_does_not_count_as_blank(lab: Lab) -> None:
+    """Nobody sees a partition, and its first MiB has zeros alone."""
+    lab.plug(SYSTEM)
+    lab.configure()
+    lab.describe()
+    lab.plug("echo 'type=L' | sfdisk --quiet --label gpt $d; dd if=/dev/zero of=$d bs=1M count=1 status=none")
+    lab.shuffle()
+    lab.guest.detach(lab.disks.pop(0).serial)
+    before = lab.checksums()
+    answer = lab.recreate()
+    assert "it holds data behind a lost table or signature" in answer.output, answer.output
+    assert answer.status and lab.checksums() == before
+
+
 def test_a_mounted_file_system_in_a_file_is_saved_with_what_was_written_last(lab: Lab) -> None:
     """Its kernel keeps that in memory for half a minute."""
     image = "/srv/data/image"

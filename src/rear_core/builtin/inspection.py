@@ -17,7 +17,7 @@ from ..storage.command import Site
 from ..storage.disk import BLANK, DATA, Disk, PartitionTable
 from ..storage.fate import LOST, NOT_EMPTY, REMADE, WAS_EMPTY, Content, Stake, given_up_by
 from ..storage.filesystem import FileSystem
-from ..storage.inventory import Device, begins_empty, is_part, meaning
+from ..storage.inventory import Device, begins_empty, ends_empty, is_part, meaning
 from ..storage.layout import Item, Layout, LeftOut, make
 from ..storage.mapping import STRONG, is_generic, is_nameless, marks, score, shared_serials
 from ..storage.marks import RAW, left_behind, mark
@@ -55,7 +55,10 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         locked = (disk.locked or backup if lock else "") or ("EXCLUDE_DEVICES names it" if excluded else "")
         spared = next((alone[id] for id in known if id in alone), "")
         may_be = [itself] if itself else [item for item in at_risk if is_nameless(disk) and item.size == disk.size]
-        remains = not disk.holds and any(left_behind(run.sh, layout, item, device) for item in may_be)
+        remains = not disk.holds and (
+            any(left_behind(run.sh, layout, item, device) for item in may_be)
+            or (itself is None and not ends_empty(run.sh, device))
+        )
         disk = unreadable_table(layout, itself, disk) if itself else disk
         disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
     return replace(machine, disks=tuple(locked_with_others(disk, disks) for disk in disks))

@@ -17,7 +17,7 @@ from .inventory import (
     ON_OWN_DISKS,
     Device,
     begins_empty,
-    is_blank,
+    ends_empty,
     is_part,
     meaning,
     pathless,
@@ -178,7 +178,8 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
         device = device if reason else _recognised(survey, device)
         reason = reason or _why_unreadable(survey, device)
         if not reason and not named and _is_empty(survey, device):
-            reason = "an empty disk" if is_blank(survey.sh, device) else "it holds unknown data"
+            is_blank = begins_empty(survey.sh, device) and ends_empty(survey.sh, device)
+            reason = "an empty disk" if is_blank else "it holds unknown data"
         if reason:
             wwn, serial = (device.wwn, device.serial) if excluded else ("", "")
             survey.leave_out(path, reason, lost=reason in ON_OWN_DISKS, wwn=wwn, serial=serial)

@@ -193,10 +193,10 @@ def begins_empty(sh: Shell, device: Device, begin: int = 0) -> bool:
         return False
 
 
-def is_blank(sh: Shell, disk: Device) -> bool:
-    """Whether a disk without a signature begins with zeros, and ends with them: in its last sector is the copy of a GPT
-    of which only the beginning was lost (UEFI 5.3.2)."""
-    return begins_empty(sh, disk) and begins_empty(sh, disk, max(disk.size - disk.logical_sector_size, 0))
+def ends_empty(sh: Shell, disk: Device) -> bool:
+    """Whether the last sector of a disk has zeros alone: there is the copy of a GPT of which only the beginning was
+    lost (UEFI 5.3.2)."""
+    return begins_empty(sh, disk, max(disk.size - disk.logical_sector_size, 0))
 
 
 def pathless(devices: Mapping[str, Device]) -> frozenset[str]:

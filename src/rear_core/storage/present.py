@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ProgramFailed, ProgramMissing
 from ..mounts import loop_devices
 from ..shell import Shell
-from .inventory import Device, is_blank, is_part, is_same_disk, meaning, pathless, probe, read_devices, why_no_disk
+from .inventory import Device, begins_empty, is_part, is_same_disk, meaning, pathless, probe, read_devices, why_no_disk
 from .marks import RAW, found_on
 from .survey import Mounted, read_mounts
 from .tables import NO_TABLE, ask_table
@@ -135,7 +135,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
     leg = machine.devices[device.parents[0]] if device.type == "mpath" else device
     stack = machine.above(device.path)
     table, unreadable = _table(sh, device)
-    holds = _contents(device, stack, table) or ("" if is_blank(sh, device) else "unknown data")
+    holds = _contents(device, stack, table) or ("" if begins_empty(sh, device) else "unknown data")
     marks = found_on(sh, device, stack, table) | ({RAW} if holds == "unknown data" else set())
     return PresentDisk(
         path=device.path,
