@@ -19,7 +19,7 @@ import pytest
 from rear_core.new_plugin import describe, files
 from rear_core.testing import conformance
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 GOOD = '''\
 """BACKUP={NAME}: backups in a folder."""
