@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import rear_backup_rsync
-from lab.rsync import NEEDS_RSYNC, SLOW, USER, Lab, facts, terminal, wait_until
+from lab.rsync import NEEDS_RSYNC, SLOW, USER, Lab, facts, small, terminal, wait_until
 from lab.servers import Sshd
 from rear_core import ConfigurationError, RearError, Refused
 
@@ -236,3 +236,26 @@ def test_an_interruption_leaves_nothing_behind(lab: Lab, work: str) -> None:
         assert lab.save().report.warnings == []
         assert lab.restore().recovery.missing == []
         assert not [name for name in lab.names() if name.endswith(".partial")]
+
+
+@pytest.mark.long
+def test_a_server_that_is_silent_ends_a_restore(lab: Lab) -> None:
+    (lab.data / "large").write_bytes(os.urandom(20_000_000))
+    # A file system of its own: what comes is told by how full it is.
+    with lab.sshd(), small(lab.demo, "200M"):
+        lab.save()
+        run = lab.check(f"{SLOW}BACKUP_STALL_MINUTES=1\n")
+        stopped = threading.Thread(target=silence, args=[lab])
+        stopped.start()
+        try:
+            with pytest.raises(RearError, match=r"no file came for 1 minutes|connection to .* failed"):
+                rear_backup_rsync.restore_files(run)
+        finally:
+            stopped.join()
+            subprocess.run(["pkill", "-KILL", "--full", f"rsync --server.*{lab.home.parent}"])
+
+
+def silence(lab: Lab) -> None:
+    """Have what serves on the server do nothing any more, as soon as files come."""
+    wait_until(lambda: any(lab.demo.rglob(".large.*")))
+    subprocess.run(["pkill", "-STOP", "--full", f"rsync --server.*{lab.home.parent}"], check=True)
