@@ -502,7 +502,9 @@ def test_a_restore_that_gets_nothing_any_more_ends(lab: Lab, monkeypatch: pytest
     run = lab.run("restoreonly")
     run.backup = Found("x", (FileSystem(str(lab.data)),))
     started = time.monotonic()
+    # A file system of its own: what comes is told by how full it is, and other tests fill theirs.
     with (
+        small(lab.demo, "10M"),
         pytest.raises(RearError, match=r"no file came for 0\.02 minutes"),
         external.restoring(run, 1) as (client, _),
         ticking(client, 0.02) as slow,
