@@ -136,7 +136,8 @@ def select(
     if problems:
         raise RearError(
             "the backup would be incomplete, and no setting allows that: " + "; ".join(problems),
-            "name in EXCLUDE_MOUNTPOINTS what may be lost, or in BACKUP_PROG_INCLUDE what to save",
+            "name in EXCLUDE_MOUNTPOINTS what may be lost, or lies in a file that is saved, or in BACKUP_PROG_INCLUDE"
+            " what to save",
         )
     if not saved and not wishes.include:
         raise RearError("nothing to save: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
