@@ -3,76 +3,59 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
 import rear_backup_borg
-from lab import servers, vendors
+from lab import engine, servers
 from rear_backup_borg import archives
-from rear_core import Run, Setting, builtin
-from rear_core.plugins import Plugins
-from rear_core.report import Report
-from rear_core.run import Options
-from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import SEARCH_PATH
-from rear_core.storage.layout import Layout
-from rear_core.workflow import WORKFLOWS
 
 BORG = shutil.which("borg")
 NEEDS_BORG = pytest.mark.skipif(BORG is None, reason="borg is not installed: tools/install test does that")
 PASSPHRASE = "a word of borg 1"
 SECURITY = Path("/root/.config/borg/security")
-REAR = [sys.executable, "-c", "from rear_core.cli import main; main()"]
 CONFIG = """\
-TMPDIR={top}
-LOGFILE={top}/log
-VAR_DIR={top}/var
-CACHE_DIR={top}/cache
-EXCLUDE_MOUNTPOINTS=( '/*' )
-BACKUP_PROG_EXCLUDE=( '{top}/data/left out' )
-BACKUP_PROG_INCLUDE=( {top}/data )
 BACKUP=BORG
 BORG_PASSPHRASE_FILE={top}/passphrase
 BORG_LOCK_WAIT=1
 """
-
-
 # borg sends so slowly that it can be interrupted.
 SLOW = "BORG_OPTIONS=( --upload-ratelimit=100 )\n"
 
 
-class Lab:
+class Lab(engine.Lab):
     """The repository is in a folder unless something else is set; with `empty` there is none as yet."""
 
+    plugin = rear_backup_borg
+    config = CONFIG
+    program = "borg"
+
     def __init__(self, top: Path, *, empty: bool = False) -> None:
-        self.top, self.data, self.etc, self.demo = top, top / "data", top / "etc", top / "demo"
-        for folder in (self.data / "one", self.data / "left out", self.etc / "recovery", top / "place"):
-            folder.mkdir(parents=True)
-        (self.data / "one/file").write_text("first")
-        (self.data / "left out/file").write_text("not saved")
-        (self.data / "large").write_bytes(os.urandom(3_000_000))
+        super().__init__(top)
         (top / "passphrase").write_text(f"{PASSPHRASE}\n")
         (top / "passphrase").chmod(0o600)
-        (top / "bin").mkdir()
         if BORG and os.path.dirname(BORG) not in SEARCH_PATH.split(":"):
             # Another borg than the distribution's is tried by the path of these tests.
             (top / "bin/borg").symlink_to(BORG)
         self.folder = top / "place/borg"
         if not empty:
             self.borg("init", "--encryption=repokey-blake2", str(self.folder))
-        self.configure(f"BACKUP_URL=file://{top}/place\n")
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {"BORG_BASE_DIR": str(self.top)}
 
     def __enter__(self) -> Lab:
         return self
@@ -85,10 +68,6 @@ class Lab:
             id = config.read_text().partition("\nid = ")[2].partition("\n")[0]
             if len(id) == 64:
                 shutil.rmtree(SECURITY / id, ignore_errors=True)
-
-    def configure(self, more: str) -> None:
-        self.more = more
-        (self.etc / "local.conf").write_text(CONFIG.format(top=self.top) + more)
 
     def borg(self, *words: str) -> str:
         """What borg itself says."""
@@ -161,54 +140,6 @@ class Lab:
             thread.join()
             self.strike(self.borgs("serve"), signal.SIGKILL)
 
-    def argv(self, *words: str) -> list[str]:
-        return [*REAR, "-c", f"{self.etc}", *words]
-
-    def rear(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.argv(*words), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
-
-    def run(self, workflow: str = "mkbackuponly", config: str = "", **options: object) -> Run:
-        """A run in this process; programs in the folder `bin` stand in for others."""
-        text = CONFIG.format(top=self.top) + self.more + config
-        shared = Plugins(builtin.modules()).call("rear_settings")
-        sources = Sources(assignments=tuple(parse(text, "local.conf")))
-        settings = evaluate(sources, [*shared, *rear_backup_borg.rear_settings()], {})
-        report = Report(terminal=io.StringIO(), verbose=True)
-        given = {"config_dir": self.etc, "target": self.demo, "unattended": True, "demo": True, **options}
-        (self.top / "work").mkdir(exist_ok=True)
-        run = Run(settings, Plugins([rear_backup_borg]), Options(**given), report, build_dir=self.top / "work")  # type: ignore[arg-type]
-        run.sh = vendors.LabShell(report.log, {"BORG_BASE_DIR": str(self.top)}, self.top / "bin")
-        run.layout, run.phases = Layout(), WORKFLOWS[workflow]
-        return run
-
-    def save(self, config: str = "") -> Run:
-        run = self.run(config=config)
-        rear_backup_borg.record(run)
-        rear_backup_borg.save_files(run)
-        return run
-
-    def check(self, config: str = "", **options: object) -> Run:
-        run = self.run("restoreonly", config, **options)
-        rear_backup_borg.check_backup(run)
-        return run
-
-    def restore(self, config: str = "", **options: object) -> Run:
-        run = self.check(config, **options)
-        with run.undo:
-            rear_backup_borg.restore_files(run)
-        return run
-
-    @property
-    def restored(self) -> Path:
-        return Path(f"{self.demo}{self.data}")
-
-    def stand_in(self, script: str) -> None:
-        """A program that comes before borg, for runs in this process; $borg is the real one, and comes after it."""
-        program = self.top / "bin/borg"
-        program.unlink(missing_ok=True)
-        program.write_text(f'#!/bin/sh\nborg={BORG}\n{script}\nexec "$borg" "$@"\n')
-        program.chmod(0o755)
-
     def largest(self) -> Path:
         """The file of the repository with the data."""
         files = [path for path in (self.folder / "data").rglob("*") if path.is_file()]
@@ -223,33 +154,4 @@ class Lab:
                 file.write(b"damaged")
 
 
-@contextmanager
-def small(place: Path, size: str) -> Iterator[None]:
-    """A small file system at a place."""
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "borg", place], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    """Return when something is so; AssertionError where it never is."""
-    for _ in range(600):
-        if is_so():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
-
-
-def terminal(run: Run) -> str:
-    stream = run.report._terminal
-    assert isinstance(stream, io.StringIO)
-    return stream.getvalue()
-
-
-def settings_problem(name: str, *values: str) -> str:
-    setting: Setting = next(one for one in rear_backup_borg.rear_settings() if one.name == name)
-    assert setting.check
-    return setting.check(values if setting.type is list else values[0])
+settings_problem = partial(engine.settings_problem, rear_backup_borg)

@@ -18,7 +18,8 @@ import pexpect
 import pytest
 
 import rear_backup_borg
-from lab.borg import NEEDS_BORG, PASSPHRASE, SLOW, Lab, settings_problem, small, terminal, wait_until
+from lab.borg import NEEDS_BORG, PASSPHRASE, SLOW, Lab, settings_problem
+from lab.engine import small, terminal, wait_until
 from rear_backup_borg import client, excludes, failures, repository, segments
 from rear_core import ConfigurationError, Contents, ProgramFailed, RearError, Refused, patterns
 from rear_core.builtin import build

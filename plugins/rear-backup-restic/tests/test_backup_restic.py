@@ -3,36 +3,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pexpect
 import pytest
 
 import rear_backup_restic
-from lab import servers, vendors
+from lab import engine, servers
+from lab.engine import small, terminal, wait_until
 from rear_backup_restic import excludes, repository, restoring, snapshot
-from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, Run, Setting, builtin, patterns
+from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, patterns
 from rear_core.archive import external
 from rear_core.archive.external import FileSystem, Found
 from rear_core.archive.ticking import ticking
-from rear_core.plugins import Plugins
-from rear_core.report import Report
-from rear_core.run import Options
-from rear_core.settings import Sources, evaluate, parse
-from rear_core.storage.layout import Layout
-from rear_core.workflow import WORKFLOWS
 from rear_drill.qemu import free_port
 
 pytestmark = [
@@ -44,39 +38,25 @@ pytestmark = [
 needs_rclone = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
 
 PASSWORD = "a word of restic 1"
-REAR = [sys.executable, "-c", "from rear_core.cli import main; main()"]
 CONFIG = """\
-TMPDIR={top}
-LOGFILE={top}/log
-VAR_DIR={top}/var
-CACHE_DIR={top}/cache
-EXCLUDE_MOUNTPOINTS=( '/*' )
-BACKUP_PROG_EXCLUDE=( '{top}/data/left out' )
-BACKUP_PROG_INCLUDE=( {top}/data )
 BACKUP=RESTIC
 RESTIC_PASSWORD_FILE={top}/password
 """
 
 
-class Lab:
-    """A machine whose only files are a folder, and a repository, which is in a folder unless something else is set."""
+class Lab(engine.Lab):
+    """The repository is in a folder unless something else is set."""
+
+    plugin = rear_backup_restic
+    config = CONFIG
+    program = "restic"
 
     def __init__(self, top: Path, empty: Path) -> None:
-        self.top, self.data, self.etc, self.demo = top, top / "data", top / "etc", top / "demo"
-        for folder in (self.data / "one", self.data / "left out", self.etc / "recovery", top / "place"):
-            folder.mkdir(parents=True)
-        (self.data / "one/file").write_text("first")
-        (self.data / "left out/file").write_text("not saved")
-        (self.data / "large").write_bytes(os.urandom(3_000_000))
+        super().__init__(top)
         (top / "password").write_text(f"{PASSWORD}\n")
         (top / "password").chmod(0o600)
         self.folder = top / "place/restic"
         shutil.copytree(empty, self.folder)
-        self.configure(f"BACKUP_URL=file://{top}/place\n")
-
-    def configure(self, more: str) -> None:
-        self.more = more
-        (self.etc / "local.conf").write_text(CONFIG.format(top=self.top) + more)
 
     def restic(self, *words: str, repo: str = "") -> str:
         """What restic itself says."""
@@ -86,53 +66,6 @@ class Lab:
 
     def snapshots(self) -> list[snapshot.Snapshot]:
         return snapshot.read(self.restic("snapshots", "--json"))
-
-    def argv(self, *words: str) -> list[str]:
-        return [*REAR, "-c", f"{self.etc}", *words]
-
-    def rear(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.argv(*words), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
-
-    def run(self, workflow: str = "mkbackuponly", config: str = "", **options: object) -> Run:
-        """A run in this process; programs in the folder `bin` stand in for others."""
-        text = CONFIG.format(top=self.top) + self.more + config
-        shared = Plugins(builtin.modules()).call("rear_settings")
-        sources = Sources(assignments=tuple(parse(text, "local.conf")))
-        settings = evaluate(sources, [*shared, *rear_backup_restic.rear_settings()], {})
-        report = Report(terminal=io.StringIO(), verbose=True)
-        given = {"config_dir": self.etc, "target": self.demo, "unattended": True, "demo": True, **options}
-        run = Run(settings, Plugins([rear_backup_restic]), Options(**given), report, build_dir=self.top / "work")  # type: ignore[arg-type]
-        run.sh = vendors.LabShell(report.log, {}, self.top / "bin")
-        run.layout, run.phases = Layout(), WORKFLOWS[workflow]
-        return run
-
-    def save(self, config: str = "") -> Run:
-        run = self.run(config=config)
-        rear_backup_restic.record(run)
-        rear_backup_restic.save_files(run)
-        return run
-
-    def check(self, config: str = "", **options: object) -> Run:
-        run = self.run("restoreonly", config, **options)
-        rear_backup_restic.check_backup(run)
-        return run
-
-    def restore(self, config: str = "", **options: object) -> Run:
-        run = self.check(config, **options)
-        with run.undo:
-            rear_backup_restic.restore_files(run)
-        return run
-
-    @property
-    def restored(self) -> Path:
-        return Path(f"{self.demo}{self.data}")
-
-    def stand_in(self, script: str) -> None:
-        """A program in the place of restic, for runs in this process."""
-        (self.top / "bin").mkdir(exist_ok=True)
-        program = self.top / "bin/restic"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
 
 
 @pytest.fixture(scope="session")
@@ -149,16 +82,7 @@ def lab(tmp_path: Path, empty: Path) -> Lab:
     return Lab(tmp_path, empty)
 
 
-def terminal(run: Run) -> str:
-    stream = run.report._terminal
-    assert isinstance(stream, io.StringIO)
-    return stream.getvalue()
-
-
-def settings_problem(name: str, *values: str) -> str:
-    setting: Setting = next(one for one in rear_backup_restic.rear_settings() if one.name == name)
-    assert setting.check
-    return setting.check(values if setting.type is list else values[0])
+settings_problem = partial(engine.settings_problem, rear_backup_restic)
 
 
 @pytest.mark.parametrize(
@@ -408,8 +332,7 @@ def test_a_snapshot_must_have_all_that_is_wanted(lab: Lab) -> None:
 
 def test_files_that_cannot_be_read_are_a_warning(lab: Lab) -> None:
     lab.stand_in(
-        """restic=$(PATH=/usr/local/bin:/usr/bin command -v restic)
-[ "$1" = backup ] || exec "$restic" "$@"
+        """[ "$1" = backup ] || exec "$restic" "$@"
 "$restic" "$@" || exit
 echo '{"message_type":"error","error":{"Op":"read","Err":5},"during":"archival","item":"/data/bad"}' >&2
 exit 3"""
@@ -465,17 +388,6 @@ def test_damage_inside_a_pack_is_found_by_reading_it(lab: Lab) -> None:
     run = lab.restore()
     (lack,) = run.recovery.missing
     assert "1 files were not restored as they were, the first is /" in lack and "verification failed" in lack
-
-
-@contextmanager
-def small(place: Path, size: str) -> Iterator[None]:
-    """A small file system at a place."""
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "rst", place], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 @pytest.mark.long
@@ -567,14 +479,6 @@ def answers(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if is_so():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
-
-
 @pytest.mark.long
 @needs_rclone
 def test_on_a_rest_server_with_a_password(lab: Lab) -> None:
@@ -656,9 +560,9 @@ def test_media_carry_what_the_address_needs(lab: Lab, config: str, programs: set
 def test_a_newer_restic_gets_the_options_that_it_has(lab: Lab) -> None:
     run = lab.run()
     made = repository.Repository(run, "/x", "x", {})
-    lab.stand_in("echo 'restic 0.14.0 compiled with go1.19'")
+    lab.stand_in("exec echo 'restic 0.14.0 compiled with go1.19'")
     assert repository.version(run) == (0, 14, 0) and not made.waiting() and not restoring.knows_holes(run)
-    lab.stand_in("echo 'restic 0.18.0 compiled with go1.24'")
+    lab.stand_in("exec echo 'restic 0.18.0 compiled with go1.24'")
     assert made.waiting() == ["--retry-lock", "10m"] and restoring.knows_holes(run)
 
 

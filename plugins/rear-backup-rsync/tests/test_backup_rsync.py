@@ -19,7 +19,8 @@ import pexpect
 import pytest
 
 import rear_backup_rsync
-from lab.rsync import NEEDS_RSYNC, Lab, facts, small, terminal
+from lab.engine import small, terminal
+from lab.rsync import NEEDS_RSYNC, Lab, facts
 from rear_backup_rsync import attributes, client, listing, manifest, opening
 from rear_core import ConfigurationError, RearError, Refused
 from rear_core.archive.dates import FORMAT

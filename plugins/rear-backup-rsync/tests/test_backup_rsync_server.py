@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import rear_backup_rsync
-from lab.rsync import NEEDS_RSYNC, SLOW, USER, Lab, facts, small, terminal, wait_until
+from lab.engine import small, terminal, wait_until
+from lab.rsync import NEEDS_RSYNC, SLOW, USER, Lab, facts
 from lab.servers import Sshd
 from rear_core import ConfigurationError, RearError, Refused
 
