@@ -124,6 +124,12 @@ def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
     assert run.report.warnings == ["fail too: broken"]
 
 
+def test_whatever_fails_in_verify_is_a_reason_not_to_begin(run: Run) -> None:
+    run.plugins.take(plugin("extra", "e", rear_verify=lambda: [Step(10, "look", fail)]))
+    with pytest.raises(Refused, match="broken"):
+        execute(run, "recover")
+
+
 def test_verify_goes_on_after_a_problem_and_tells_all(run: Run) -> None:
     def refuse(run: Run) -> None:
         raise Refused("no disk", "add one")

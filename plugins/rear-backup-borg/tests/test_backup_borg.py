@@ -544,7 +544,7 @@ def test_by_ssh_to_a_server_that_only_lets_it_append(lab: Lab) -> None:
         # It lets borg remove archives from the list, and keeps their data.
         assert run.report.warnings == [] and len(lab.archives()) == 1
         assert lab.restore().recovery.missing == []
-        with pytest.raises(Refused, match=r"there is no Borg repository|path not allowed|does not answer"):
+        with pytest.raises(RearError, match=r"there is no Borg repository|path not allowed|does not answer"):
             lab.check(f"BORG_REPOSITORY=ssh://root@127.0.0.1:{lab.port}/{lab.top}/other\n")
     with pytest.raises(Refused, match=r"does not answer: .*refused"):
         lab.check()

@@ -527,7 +527,7 @@ def test_by_sftp(lab: Lab) -> None:
         rear_backup_restic.check_repository(lab.run())
         lab.save()
         assert lab.restore().recovery.missing == []
-    with pytest.raises(Refused):
+    with pytest.raises(RearError):
         lab.check()
 
 

@@ -139,7 +139,7 @@ def test_what_is_wrong_with_a_server_is_told(lab: Lab) -> None:
     lab.configure(good)
     with pytest.raises(Refused, match=r"connection to .* failed: .*refused"):
         rear_backup_rsync.check_place(lab.run())
-    with pytest.raises(Refused, match=r"connection to .* failed: .*refused"):
+    with pytest.raises(RearError, match=r"connection to .* failed: .*refused"):
         lab.check()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Contents, RearError, Refused, Run, Setting, Step, hookimpl
+from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
 from rear_core.places.url import Url
 
 if TYPE_CHECKING:
@@ -229,18 +229,10 @@ def save_files(run: Run) -> None:
 
 
 def check_backup(run: Run) -> None:
-    """Prove that a snapshot of this machine can be restored; `Refused` with the reason otherwise."""
-    from rear_core import ConfigurationError
-    from rear_core.errors import Interrupted
-
+    """Prove that a snapshot of this machine can be restored; `RearError` with the reason otherwise."""
     from .restoring import check
 
-    try:
-        check(run)
-    except (Refused, ConfigurationError, Interrupted):
-        raise
-    except RearError as error:
-        raise Refused(error.message, error.hint or "see the log; rear changed nothing") from error
+    check(run)
 
 
 def restore_files(run: Run) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from rear_core import Contents, RearError, Refused, Run, Setting, Step, hookimpl
 from rear_core.places.url import Url
@@ -166,22 +166,17 @@ def rear_forget() -> Iterable[Step]:
     yield Step(50, "Remove the backup", forget_backup)
 
 
-def _before_any_write(check: Callable[[Run], None], run: Run) -> None:
-    """Run a check; what it finds is a reason not to begin."""
+def check_place(run: Run) -> None:
+    """Try whether the place can keep backups; `Refused` or `ConfigurationError` with the reason when it cannot."""
     from rear_core import ConfigurationError
     from rear_core.errors import Interrupted
 
     try:
-        check(run)
+        _check_place(run)
     except (Refused, ConfigurationError, Interrupted):
         raise
     except RearError as error:
         raise Refused(error.message, error.hint or "see the log; rear changed nothing") from error
-
-
-def check_place(run: Run) -> None:
-    """Try whether the place can keep backups; `Refused` or `ConfigurationError` with the reason when it cannot."""
-    _before_any_write(_check_place, run)
 
 
 def _check_place(run: Run) -> None:
@@ -267,10 +262,10 @@ def save_files(run: Run) -> None:
 
 
 def check_backup(run: Run) -> None:
-    """Prove that a backup of this machine can be restored; `Refused` with the reason otherwise."""
+    """Prove that a backup of this machine can be restored; `RearError` with the reason otherwise."""
     from .restoring import check
 
-    _before_any_write(check, run)
+    check(run)
 
 
 def restore_files(run: Run) -> None:
