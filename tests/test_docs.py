@@ -14,7 +14,7 @@ import reference
 
 from lab import designs
 from rear_core import builtin, hookspecs
-from rear_core.plugins import PACKAGES
+from rear_core.packages import PACKAGES
 from rear_core.testing import conformance
 from rear_core.testing.harness import Supply
 

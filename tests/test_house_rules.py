@@ -33,6 +33,7 @@ LADDER = (
     "template",
     "settings",
     "plugins",
+    "packages",
     "places",
     "work_area",
     "run",

@@ -15,7 +15,8 @@ import pytest
 
 from lab import debian
 from rear_core.new_plugin import write
-from rear_core.plugins import discover, how_to_install
+from rear_core.packages import how_to_install
+from rear_core.plugins import discover
 
 pytestmark = pytest.mark.slow
 

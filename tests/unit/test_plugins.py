@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from rear_core import builtin
 from rear_core.cli.session import declared_by_others, settings_of
 from rear_core.cli.show import show
 from rear_core.errors import PluginError
-from rear_core.plugins import Found, Plugins, at_fault, discover, distribution_for, load
+from rear_core.packages import OURS, distribution_for
+from rear_core.plugins import Found, Plugins, at_fault, discover, load
 from rear_core.run import Options
 
 HEADER = "from rear_core import Setting, Step, hookimpl\n"
@@ -294,7 +296,19 @@ def test_every_name_of_our_packages_leads_to_its_package() -> None:
     table = re.compile(r'^\[project.entry-points."rear\.(os|backup|output)"\]\n((?:\S+ = .*\n)+)', re.MULTILINE)
     projects = [*(Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml")]
     assert projects
+    assert {project.parent.name for project in projects} == OURS - {"rear-core"}
     for project in projects:
         for kind, lines in table.findall(project.read_text()):
             for line in lines.splitlines():
                 assert distribution_for(kind, line.split()[0]) == project.parent.name
+
+
+def test_our_packages_fit_together() -> None:
+    found = [plugin for plugin in discover() if plugin.distribution in OURS]
+    for chosen in (plugin for plugin in found if plugin.kind != "extra"):
+        plugins = Plugins(builtin.modules())
+        plugins.add_extras(found)
+        plugins.take(load(chosen))
+        assert plugins.broken == [] and plugins.settings() and plugins.schemes()
+        for hook in ("rear_storage_kinds", "rear_boot_loaders", "rear_commands"):
+            assert plugins.call(hook)

@@ -14,7 +14,8 @@ from pathlib import Path
 from .. import builtin, log_files
 from ..errors import ExitCode, NoFamily, PluginError, RearError, Refused
 from ..interruption import interruptible
-from ..plugins import Found, Plugins, at_fault, broken, discover, how_to_install, load, package_of
+from ..packages import how_to_install, package_of
+from ..plugins import Found, Plugins, at_fault, broken, discover, load
 from ..report import Report, explanation
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate

@@ -16,7 +16,8 @@ import click
 
 from .. import builtin
 from ..errors import ExitCode, PluginError, RearError
-from ..plugins import CORE, OURS, Found, Plugins, discover, how_to_install, load, package_of
+from ..packages import OURS, how_to_install, package_of
+from ..plugins import CORE, Found, Plugins, discover, load
 from ..report import MASK, visible, without_passwords
 from ..run import Options
 from ..system.os_release import read_os_release

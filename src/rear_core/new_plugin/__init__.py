@@ -13,7 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import RearError, Refused
-from ..plugins import Found, package_of
+from ..packages import package_of
+from ..plugins import Found
 from ..removal import discard
 
 TEMPLATES = Path(__file__).parent

@@ -29,7 +29,8 @@ import pytest
 from .. import builtin
 from ..contents import merge
 from ..media.tape import STAND_INS
-from ..plugins import Plugins, distribution_for, hook_problem, load
+from ..packages import distribution_for
+from ..plugins import Plugins, hook_problem, load
 from ..rescue.programs import base_contents
 from ..settings import Setting, Sources, evaluate, parse, render
 from ..shell import Shell

@@ -10,7 +10,8 @@ import pytest
 from rear_core.builtin import core
 from rear_core.cli.session import select
 from rear_core.errors import NoFamily, PluginError
-from rear_core.plugins import Plugins, discover, how_to_install
+from rear_core.packages import how_to_install
+from rear_core.plugins import Plugins, discover
 from rear_core.settings import Sources, evaluate
 from rear_core.settings.reader import parse
 from rear_core.system.os_release import OperatingSystem, parse_os_release
