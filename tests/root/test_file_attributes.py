@@ -8,6 +8,7 @@ import resource
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def two(request: pytest.FixtureRequest, loop: Callable[..., str], tmp_path: Path
 
 
 def of(top: Path) -> list[Attributes]:
-    return [Attributes(a.path[len(f"{top}") :], a.letters, a.project) for a in file_attributes.find(str(top))]
+    return [replace(a, path=a.path[len(f"{top}") :]) for a in file_attributes.find(str(top))]
 
 
 def test_they_are_the_same_again(two: list[Path], tmp_path: Path) -> None:
@@ -73,6 +74,34 @@ def test_they_are_the_same_again(two: list[Path], tmp_path: Path) -> None:
         (new / "etc/resolv.conf").write_text("y")
     file_attributes.free(new, recorded)
     assert of(new) == [Attributes("/srv/own", "Ad")]
+
+
+@pytest.mark.parametrize("two", ["ext4"], indirect=True)
+def test_letters_that_only_the_older_call_has(two: list[Path]) -> None:
+    old, new = two
+    run("chattr", "+D", "+T", old / "srv")
+    run("chattr", "+s", "+i", old / "srv/own")
+    recorded = of(old)
+    assert recorded == [Attributes("/srv", "DT"), Attributes("/srv/own", "is")]
+    assert list(file_attributes.restore(new, recorded)) == []
+    assert of(new) == recorded
+    file_attributes.free(new, recorded)
+    assert of(new) == [Attributes("/srv", "DT"), Attributes("/srv/own", "s")]
+
+
+@pytest.mark.parametrize("two", ["xfs"], indirect=True)
+def test_extent_sizes_that_folders_give_to_new_files(two: list[Path]) -> None:
+    old, new = two
+    run("xfs_io", "-c", "extsize 1m", old / "srv")
+    run("xfs_io", "-c", "cowextsize 64k", old / "a")
+    recorded = of(old)
+    assert recorded == [Attributes("/a", copied_extent=1 << 16), Attributes("/srv", extent=1 << 20)]
+    assert list(file_attributes.restore(new, recorded)) == []
+    assert of(new) == recorded
+    (new / "srv/new").write_text("x")
+    assert "[1048576]" in run("xfs_io", "-c", "extsize", new / "srv/new")
+    (new / "srv/sub").mkdir()
+    assert Attributes("/srv/sub", extent=1 << 20) in of(new)
 
 
 # Without quotas, a kernel mounts no ext4 that has projects.

@@ -30,6 +30,7 @@ KNOWN: dict[str, Refused | Said] = {
         f"md firmware raid ({kind})": Refused(rf"an array of firmware RAID \({kind}\)", "its controller makes it")
         for kind in ("imsm", "ddf")
     },
+    "md raid5 that grows": Refused("mdadm is reshaping it", "it is between two geometries"),
     "md built without metadata": Refused("an array without metadata on its members", "nothing on a disk tells of it"),
     "btrfs quota with limits": Said("set their limits and groups by hand", "qgroups are not described"),
     "btrfs snapshots": Said("Left out: snapshots on /srv/data", "files are restored, and not blocks"),

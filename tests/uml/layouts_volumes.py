@@ -16,6 +16,7 @@ MD = tuple(replace(row, size=128) for row in (
     Made("md raid1, 1.1, no bitmap", md("1", "--metadata=1.1 --bitmap=none", "$a $b"), disks=2),
     Made("md raid1, bitmap chunk", md("1", "--bitmap=internal --bitmap-chunk=8M", "$a $b"), disks=2),
     Made("md raid1, write-mostly", md("1", "--bitmap=none", "$a --write-mostly $b"), disks=2),
+    Made("md raid1, write-behind", md("1", "--bitmap=internal --write-behind=512", "$a --write-mostly $b"), disks=2),
     Made("md raid1, first write-mostly", md("1", "--bitmap=none", "$a $b", "mkfs.ext4 -q /dev/md/data\n"
          "echo writemostly >/sys/block/$(basename $(realpath /dev/md/data))/md/dev-${a#/dev/}/state"), disks=2),
     Made("md raid1, fail fast", md("1", "--failfast", "$a $b"), disks=2),
@@ -40,6 +41,9 @@ MD = tuple(replace(row, size=128) for row in (
          "mkfs.ext4 -q /dev/md/data1"), disks=2),
     Made("md built without metadata", "mdadm --quiet --build /dev/md/data --level=0 --chunk=64 --raid-devices=2 $a $b\n"
          "udevadm settle; mkfs.ext4 -q /dev/md/data\n", disks=2),
+    Made("md raid5 that grows", md("5", "", "$a $b $c", "mkfs.ext4 -q /dev/md/data\nmdadm --wait /dev/md/data || true\n"
+         "for word in min max; do echo 10 >/sys/block/$(basename $(realpath /dev/md/data))/md/sync_speed_$word; done\n"
+         "mdadm --quiet --add /dev/md/data $d; mdadm --quiet --grow --raid-devices=4 /dev/md/data"), disks=4),
     *(Made(f"md firmware raid ({kind})", f"export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1\n"
            f"mdadm --quiet --create /dev/md/firmware --run --metadata={kind} --raid-devices=2 $a $b\n"
            + md("1", "", "/dev/md/firmware").replace("devices=1", "devices=2"), disks=2) for kind in ("imsm", "ddf")),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attributes of files that no backup carries: immutable, append-only and the like, and the numbers of projects.
 
-They are those of chattr(1). The call and its structure are in ioctl_xfs_fsgetxattr(2) and linux/fs.h; ext4, XFS, btrfs
-and F2FS know it.
+They are those of chattr(1), and the extent sizes that XFS gives to what is in a folder. The calls and the structure are
+in ioctl_xfs_fsgetxattr(2), ioctl_iflags(2) and linux/fs.h; ext4, XFS, btrfs and F2FS know them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import stat
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import durable, own_files
@@ -31,7 +31,11 @@ GET, SET = 0x801C581F, 0x401C5820
 # Flags, size of extents, number of extents, project, size of extents for copy on write.
 STRUCTURE = struct.Struct("=5I8x")
 LETTERS = {"i": 0x008, "a": 0x010, "S": 0x020, "A": 0x040, "d": 0x080, "P": 0x200}
-ALL = sum(LETTERS.values())
+# The flags that say whether these sizes count; that of a file with data cannot be changed any more.
+EXTENTS, COPIED = 0x1000, 0x10000
+# The older call, which fewer flags have: FS_IOC_GETFLAGS and FS_IOC_SETFLAGS.
+GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602
+FLAGS = {"s": 0x1, "u": 0x2, "j": 0x4000, "D": 0x10000, "T": 0x20000}
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER = OPEN | os.O_DIRECTORY
 # Whoever has none of this has nothing to lose.
@@ -43,32 +47,61 @@ class Attributes:
     """Those of a file or folder, as letters of lsattr(1), and the number of its project.
 
     What is in a folder with the letter P has its project, and its folders the letter, unless they are named themselves.
+    `extent` and `copied_extent` are bytes: how large the extents of files are that are made in this folder.
     """
 
     path: str
     letters: str = ""
     project: int = 0
+    extent: int = 0
+    copied_extent: int = 0
 
 
-def read(descriptor: int) -> tuple[str, int] | None:
-    """The letters and the project of an open file; None where its file system does not know them."""
+def read(descriptor: int, path: str = "") -> Attributes | None:
+    """Those of an open file; None where its file system does not know them."""
     try:
-        flags, _, _, project, _ = STRUCTURE.unpack(fcntl.ioctl(descriptor, GET, bytes(STRUCTURE.size)))
+        flags, size, _, project, copied = STRUCTURE.unpack(fcntl.ioctl(descriptor, GET, bytes(STRUCTURE.size)))
     except OSError as error:
         if error.errno in UNKNOWN:
             return None
         raise
-    return "".join(letter for letter, bit in LETTERS.items() if flags & bit), project
+    more = _flags(descriptor)
+    letters = [letter for letter, bit in LETTERS.items() if flags & bit]
+    letters += [letter for letter, bit in FLAGS.items() if more & bit]
+    extents = size if flags & EXTENTS else 0, copied if flags & COPIED and _is_folder(descriptor) else 0
+    return Attributes(path, "".join(letters), project, *extents)
 
 
-def write(descriptor: int, letters: str, project: int) -> None:
+def write(descriptor: int, wanted: Attributes) -> None:
     """Give them to an open file, and see whether it has them; raises `OSError`."""
     before = bytes(STRUCTURE.size)
     flags, size, count, _, copied = STRUCTURE.unpack(fcntl.ioctl(descriptor, GET, before))
-    flags = flags & ~ALL | sum(LETTERS[letter] for letter in letters)
-    fcntl.ioctl(descriptor, SET, STRUCTURE.pack(flags, size, count, project, copied))
-    if read(descriptor) != (letters, project):
+    flags = flags & ~sum(LETTERS.values()) | sum(LETTERS.get(letter, 0) for letter in wanted.letters)
+    if _is_folder(descriptor):
+        size, copied = wanted.extent, wanted.copied_extent
+        flags = flags & ~(EXTENTS | COPIED) | (EXTENTS if size else 0) | (COPIED if copied else 0)
+    now, every = _flags(descriptor), sum(FLAGS.values())
+    more = now & ~every | sum(FLAGS.get(letter, 0) for letter in wanted.letters)
+    if more != now:
+        fcntl.ioctl(descriptor, SET_FLAGS, struct.pack("=L", more))
+    fcntl.ioctl(descriptor, SET, STRUCTURE.pack(flags, size, count, wanted.project, copied))
+    if read(descriptor, wanted.path) != wanted:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def _is_folder(descriptor: int) -> bool:
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+
+
+def _flags(descriptor: int) -> int:
+    """Those that the older call knows, 0 where a file system has none."""
+    try:
+        (flags,) = struct.unpack("=L", fcntl.ioctl(descriptor, GET_FLAGS, bytes(4)))
+    except OSError as error:
+        if error.errno in UNKNOWN:
+            return 0
+        raise
+    return int(flags)
 
 
 def find(top: str) -> Iterator[Attributes]:
@@ -87,15 +120,16 @@ def _find(
 ) -> Iterator[Attributes]:
     """Those of an open file or folder and what is below; `project` is that of a folder above with the letter P."""
     status = os.fstat(descriptor)
-    found = read(descriptor) if status.st_dev == device else None
+    found = read(descriptor, path) if status.st_dev == device else None
     if found is None:
         return
     is_folder = stat.S_ISDIR(status.st_mode)
-    if found not in (("", 0), ("P" if is_folder else "", project)):
-        yield Attributes(path, *found)
+    inherited = Attributes(path, "P" if is_folder else "", project) if project is not None else None
+    if found not in (Attributes(path), inherited):
+        yield found
     if not is_folder or not depth:
         return
-    below = found[1] if "P" in found[0] else None
+    below = found.project if "P" in found.letters else None
     for name in _names(descriptor):
         place = os.path.join(path, name)
         if place in mounted:
@@ -152,7 +186,7 @@ def _changeable(letters: str) -> str:
 def _put(target: Path, wanted: Attributes, letters: str, *, through: bool = False) -> Iterator[str]:
     try:
         with _descended(target, wanted.path) as descriptor:
-            write(descriptor, letters, wanted.project)
+            write(descriptor, replace(wanted, letters=letters))
             if through:
                 _spread(descriptor, wanted.project, os.fstat(descriptor).st_dev)
     except FileNotFoundError:
@@ -212,7 +246,7 @@ def _mark(folder: int, project: int, device: int) -> list[str]:
             if file is None or status is None or status.st_dev != device:
                 continue
             is_folder = stat.S_ISDIR(status.st_mode)
-            write(file, "P" if is_folder else "", project)
+            write(file, Attributes("", "P" if is_folder else "", project))
             if is_folder:
                 folders.append(name)
     return folders
@@ -244,8 +278,10 @@ def load(path: Path) -> list[Attributes]:
         if document["version"] != VERSION:
             raise RearError(f"its version is {document['version']}, but this rear reads {VERSION}")
         found = [Attributes(**entry) for entry in document["attributes"]]
-        if not all(isinstance(a.path, str) and set(a.letters) <= set(LETTERS) and a.project >= 0 for a in found):
-            raise RearError("it has unknown attributes")
+        for each in found:
+            numbers = (each.project, each.extent, each.copied_extent)
+            if not isinstance(each.path, str) or not set(each.letters) <= {*LETTERS, *FLAGS} or min(numbers) < 0:
+                raise RearError("it has unknown attributes")
         return found
     except FileNotFoundError:
         return []

@@ -71,6 +71,13 @@ def test_write_mostly_members_come_last_or_are_named() -> None:
     assert "--write-mostly" not in made(with_spare) and "write-mostly" in said(with_spare)[0]
 
 
+def test_write_behind_needs_a_bitmap_and_the_flag() -> None:
+    behind = replace(ARRAY, write_mostly=(1,), write_behind=512, bitmap="internal")
+    assert "--write-behind=512" in made(behind) and not said(behind)
+    first = replace(behind, write_mostly=(0,))
+    assert "--write-behind=512" not in made(first) and "--write-behind" in " ".join(said(first))
+
+
 def test_a_journal_is_no_member() -> None:
     array = replace(ARRAY, needs=("disk:1", "disk:2", "disk:3", "disk:4"), members=3, level="raid5", journal=True)
     words = made(array)

@@ -27,7 +27,8 @@ class Array(Item):
 
     `chunk`, `component_size`, `data_offset` and `bitmap_chunk` are bytes, 0 where the level or metadata has none.
     `missing` are the roles nobody fills now: a degraded array is recreated complete. `write_mostly` and
-    `failfast` are the roles with these flags.
+    `failfast` are the roles with these flags, `write_behind` is how many writes the former may lag behind. One that is
+    `reshaping` is on its way from one geometry to another.
     """
 
     type = "md"
@@ -54,6 +55,8 @@ class Array(Item):
     write_mostly: tuple[int, ...] = ()
     failfast: tuple[int, ...] = ()
     journal: bool = False
+    write_behind: int = 0
+    reshaping: bool = False
 
     @property
     def begins(self) -> int:
@@ -196,16 +199,20 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         missing=missing,
         bitmap=detail.get("Intent Bitmap", "").lower(),
         consistency=detail.get("Consistency Policy", ""),
-        bitmap_chunk=_bitmap_chunk(survey, device) if "Intent Bitmap" in detail else 0,
+        # What a bit of it stands for; mdadm itself prints that rounded.
+        bitmap_chunk=_of_bitmap(survey, device, "chunksize") if "Intent Bitmap" in detail else 0,
         write_mostly=tuple(role for role in sorted(active) if "writemostly" in flags.get(active[role], ())),
         failfast=tuple(role for role in sorted(active) if "failfast" in flags.get(active[role], ())),
         journal=bool(journal),
+        write_behind=_of_bitmap(survey, device, "backlog") if "Intent Bitmap" in detail else 0,
+        # Before a grown array is copied there is no status yet.
+        reshaping="Reshape Status" in detail or "Delta Devices" in detail,
     )
 
 
-def _bitmap_chunk(survey: Survey, device: Device) -> int:
-    """What a bit of the bitmap stands for; mdadm itself prints it rounded."""
-    text = survey.file(f"/sys/block/{device.kernel_name}/md/bitmap/chunksize").strip()
+def _of_bitmap(survey: Survey, device: Device, name: str) -> int:
+    """A number that the kernel has of a bitmap, 0 where it has none."""
+    text = survey.file(f"/sys/block/{device.kernel_name}/md/bitmap/{name}").strip()
     return int(text) if text.isdigit() else 0
 
 

@@ -59,6 +59,7 @@ def recreate(item: Array, site: Site) -> Iterator[Command]:
         internal = item.bitmap.startswith("internal")
         options.append(f"--bitmap={'internal' if internal else 'none'}")
         options += [f"--bitmap-chunk={item.bitmap_chunk >> 10}"] * (internal and same_size and bool(item.bitmap_chunk))
+        options += [f"--write-behind={item.write_behind}"] * (internal and _lags(item))
     options += ["--failfast"] * (len(item.failfast) == item.members)
     array = site.device(item.id)
     yield Command(
@@ -86,6 +87,11 @@ def _can_flag(item: Array) -> bool:
     """Whether nothing comes after the members that are write-mostly."""
     last = tuple(role for role in range(item.write_mostly[0], item.members) if role not in item.missing)
     return not item.spares and last == item.write_mostly
+
+
+def _lags(item: Array) -> bool:
+    """Whether some members may lag behind, and mdadm can be told so when it makes the array."""
+    return bool(item.write_behind and item.write_mostly) and _can_flag(item)
 
 
 def start(item: Array, starting: Starting) -> None:
@@ -124,11 +130,14 @@ def stop(device: Device) -> Command | None:
 
 
 def refuses(item: Array, _site: Site) -> Iterator[str]:
-    """Arrays whose metadata belong to the firmware, or to a cluster, and those without any."""
+    """Arrays whose metadata belong to the firmware, or to a cluster, those without any, and what will soon be
+    another one."""
     if not re.fullmatch(r"0\.90|1(\.\d)?|", item.metadata):
         yield f"rear cannot recreate an array of firmware RAID ({item.metadata})"
     elif not item.uuid.strip("0:"):
         yield "rear cannot recreate an array without metadata on its members (mdadm --build)"
+    if item.reshaping:
+        yield "mdadm is reshaping it: wait until /proc/mdstat shows that it has finished"
     if "cluster" in item.bitmap:
         yield "rear cannot recreate an array that a cluster shares"
 
@@ -163,6 +172,8 @@ def notes(item: Array, _site: Site) -> Iterator[str]:
         yield f"it is created degraded, without the members {roles}; add them later with `mdadm --add`"
     if item.write_mostly and not _can_flag(item):
         yield f"members {', '.join(map(str, item.write_mostly))} were write-mostly: set that by hand"
+    if item.write_behind and not _lags(item):
+        yield f"{item.write_behind} writes could lag behind (--write-behind): set that by hand"
     if item.failfast and len(item.failfast) < item.members:
         yield f"members {', '.join(map(str, item.failfast))} failed fast: set that by hand"
     if item.bitmap and not item.bitmap.startswith("internal"):
