@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,6 +37,7 @@ def libraries_of(
     looked for in `directories`, as LD_LIBRARY_PATH would name them.
     """
     programs: list[tuple[str, Path]] = []
+    plain: dict[Path, tuple[str, ...]] = {}
     libraries: list[Path] = []
     found: set[str] = set()
     native = read_elf(Path(loader))
@@ -46,18 +47,40 @@ def libraries_of(
         if elf is None or not elf.dynamic or (native and not elf.interpreter and elf.family != native.family):
             continue
         if elf.interpreter:
-            programs.append((elf.interpreter, path))
             found.add(elf.interpreter)
+        if elf.interpreter == loader and not elf.search:
+            plain[path] = elf.needed
+        elif elf.interpreter:
+            programs.append((elf.interpreter, path))
         elif elf.needed:
             libraries.append(path)
-    missing: list[str] = []
     answers = [_list_many(sh, loader, libraries, directories)] if libraries else []
+    together = _list_names(sh, loader, {name for needed in plain.values() for name in needed})
+    if together is None:
+        programs += ((loader, path) for path in plain)
+    else:
+        found |= together
+    missing: list[str] = []
     with ThreadPoolExecutor(max_workers=4) as pool:
         answers += pool.map(lambda pair: _list(sh, pair[0], pair[1], directories), programs)
     for answer, lacking in answers:
         found |= answer
         missing += lacking
     return found, sorted(missing)
+
+
+def _list_names(sh: Shell, loader: str, names: Collection[str]) -> set[str] | None:
+    """Ask the loader about libraries by name, as programs need them that bring no search path of their own: once, as if
+    a program preloaded them all. None if it does not find each, or cannot be asked so."""
+    program = sh.which("true")
+    if program is None or any(set(name) & set(" :/") for name in names):
+        return None
+    text = sh.query(loader, "--preload", " ".join(sorted(names)), "--list", program, ok=ANY_STATUS)
+    found, missing = _read(text, "")
+    named = {line.strip().partition(" => ")[0] for line in text.splitlines()}
+    # The loader itself is listed by its path.
+    named.add(os.path.basename(loader))
+    return found if not missing and named.issuperset(names) else None
 
 
 def _list(sh: Shell, loader: str, path: Path, directories: Sequence[str]) -> tuple[set[str], list[str]]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rear_core.rescue.elf import read_elf
 from rear_core.rescue.libraries import interpreters_of, libraries_of, native_loader
-from rear_core.shell import Shell
+from rear_core.shell import Argument, Outcome, Shell
 
 
 def test_a_program_names_its_loader_and_libraries() -> None:
@@ -46,6 +47,26 @@ def test_the_loader_finds_all_libraries() -> None:
     libc = next(Path(path).resolve() for path in found if "/libc." in path)
     # A library asked about is not its own need.
     assert libraries_of(Shell(), [libc], loader)[1] == []
+
+
+def test_programs_without_a_search_path_are_asked_about_together(tmp_path: Path) -> None:
+    """With what each of them says of itself; only if something is missing, each is asked."""
+    asked: list[tuple[str, ...]] = []
+
+    class Counting(Shell):
+        def run(self, *argv: Argument, **options: Any) -> Outcome:
+            asked.append(tuple(map(str, argv)))
+            return super().run(*argv, **options)
+
+    loader = native_loader(Path("/bin/bash").resolve())
+    programs = [Path(f"/bin/{name}").resolve() for name in ("bash", "ls", "tar", "mount", "find")]
+    one_by_one = set().union(*(libraries_of(Shell(), [program], loader)[0] for program in programs))
+    assert libraries_of(Counting(), programs, loader) == (one_by_one, [])
+    assert len(asked) == 1 and {"bash", "libc.so.6"} & {*" ".join(asked[0]).split()} == {"libc.so.6"}
+    broken = tmp_path / "program"
+    broken.write_bytes(programs[0].read_bytes().replace(b"libtinfo", b"libvendr"))
+    found, missing = libraries_of(Counting(), [*programs, broken], loader)
+    assert found == one_by_one and [line.partition(" needs libvendr")[0] for line in missing] == [str(broken)]
 
 
 def test_interpreters_of_scripts(tmp_path: Path) -> None:
