@@ -461,6 +461,10 @@ FAULTS = {
         "pass",
         "and has started no program and changed no file",
     ),
+    "scribbling": of_loader(
+        "test_its_detection_changes_nothing", '    return facts(Path("/"))',
+        '    Path("/run/scribbled").write_text("seen")\n    return facts(Path("/"))', "/run/scribbled",
+    ),
     "homeless": of_loader(
         "test_its_installation_starts_what_is_there", "run_inside(run, INSTALL,", "run.sh.run(INSTALL,",
         "xhomeless-install is started by `install`, and not in rear_rescue_contents",

@@ -6,6 +6,7 @@ They try it on copies of the systems that its author supplies. None of its progr
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from .. import recovered
 from ..boot.chroot import has_program
 from ..boot.loader import BootLoader
 from ..contents import merge
-from ..errors import RearError
+from ..errors import ProgramFailed, RearError
 from ..finalize.devices import Device, Storage
 from ..finalize.names import naming_files, optional_words
 from ..finalize.proof import problems_of_entry
@@ -36,13 +37,13 @@ from ..storage.plan import Rebuilt
 from ..storage.references import NamingFile
 from ..system import Firmware
 from .harness import Harness, Installed
-from .performing import is_line, skip
+from .performing import is_line, skip, unchanged
 from .watch import differences, picture
 
 __all__ = [
-    "test_its_configuration_follows_other_identifiers", "test_its_files_that_name_devices_are_listed",
-    "test_its_installation_starts_what_is_there", "test_the_entries_of_its_menu_are_there",
-    "test_what_it_lacks_to_start_is_told",
+    "test_its_configuration_follows_other_identifiers", "test_its_detection_changes_nothing",
+    "test_its_files_that_name_devices_are_listed", "test_its_installation_starts_what_is_there",
+    "test_the_entries_of_its_menu_are_there", "test_what_it_lacks_to_start_is_told",
 ]  # fmt: skip
 
 # A device as configuration and the kernel's parameters name it.
@@ -83,17 +84,21 @@ def other(tag: str, value: str) -> str:
 
 def trials(harness: Harness) -> list[Trial]:
     """Each loader of the plugin with each system that it starts, in a copy of its own."""
-    declare = getattr(load(harness.subject.found).module, "rear_boot_loaders", None)
-    if declare is None:
-        skip(harness.subject, "has no boot loader")
+    loaders = _loaders(harness)
     if not harness.supplied:
         skip(harness.subject, "no fixture `supply` gives systems that it starts")
-    loaders = list(declare())
     systems = harness.supply.systems
     found = [_trial(harness, loader, one) for loader in loaders for one in systems if loader.name == one.loader]
     untried = [loader.name for loader in loaders if loader.name not in {trial.loader.name for trial in found}]
     assert not untried, f"Supply.systems has no system that {untried[0]} starts"
     return found
+
+
+def _loaders(harness: Harness) -> list[BootLoader]:
+    declare = getattr(load(harness.subject.found).module, "rear_boot_loaders", None)
+    if declare is None:
+        skip(harness.subject, "has no boot loader")
+    return list(declare())
 
 
 def _trial(harness: Harness, loader: BootLoader, installed: Installed) -> Trial:
@@ -107,6 +112,13 @@ def _trial(harness: Harness, loader: BootLoader, installed: Installed) -> Trial:
     disks = {disk.id: disk.device for disk in installed.layout.of(Disk)} | dict(installed.disks)
     run.rebuilt = Rebuilt(Site(installed.layout, disks), disks)
     return Trial(loader, installed, run)
+
+
+def test_its_detection_changes_nothing(harness: Harness) -> None:
+    """`detect` looks at this machine, and what it finds can be kept as JSON."""
+    for loader in _loaders(harness):
+        with unchanged(harness), suppress(OSError, ProgramFailed):
+            json.dumps(loader.detect(harness.run("mkrescue")))
 
 
 def test_the_entries_of_its_menu_are_there(harness: Harness) -> None:
