@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
+import signal
 import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -144,7 +146,19 @@ class Sshd:
 
     def drop(self) -> None:
         """End all connections at once."""
-        subprocess.run(["pkill", "-KILL", "--parent", f"{self.pid}"], check=True)
+        # Since OpenSSH 9.8 it is a grandchild that has a connection.
+        found = list(_below(self.pid))
+        assert found
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _below(pid: int) -> Iterator[int]:
+    """The children of a process and theirs, the nearest first."""
+    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        yield child
+        yield from _below(child)
 
 
 @contextmanager
