@@ -41,6 +41,7 @@ LADDER = (
     "recovered",
     "rescue",
     "fstab",
+    "methods",
     "removal",
     "mounts",
     "log_files",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .archive.restore import Backup
     from .contents import Contents
     from .media.carried import Carried
+    from .methods import Portion
     from .network.model import Network
     from .plugins import Plugins
     from .settings import Settings
@@ -36,7 +38,7 @@ class Options:
 
     `target` is where files are restored to; with `demo` they are restored there and no disk is touched. `backup` is
     the date of the one to restore, the newest when empty, `paths` are the files of it that are wanted, all when empty.
-    `json_progress` prints events for other programs.
+    `json_progress` prints events for other programs. `only` is the one of several backup methods that is to work.
     """
 
     verbose: bool = False
@@ -52,6 +54,7 @@ class Options:
     backup: str = ""
     paths: tuple[str, ...] = ()
     json_progress: bool = False
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class Run:
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
     `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes by id, of places by URL) from
     verify, `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount
-    points on which folders of URLs lay when they were checked, by URL and folder.
+    points on which folders of URLs lay when they were checked, by URL and folder. Where the machine has several backup
+    methods, `portions` are what each saves and `backups` what each has found in verify, by the labels of their plugins;
+    `portion` is that of the method whose step runs now, and None everywhere else.
     `phases` are those of the workflow `command`, `writing` says that a recovery has begun to write to disks. When
     cleanup begins, `result` is "done", "failed" or "interrupted", with the `error` that ended it. `undo` is unwound
     when the run ends, however it ends.
@@ -118,6 +123,9 @@ class Run:
     recovery: Recovery = field(default_factory=Recovery)
     kept: list[Kept] = field(default_factory=list)
     place_mounts: dict[tuple[str, str], str] = field(default_factory=dict)
+    portions: Mapping[str, Portion] = field(default_factory=dict)
+    portion: Portion | None = None
+    backups: dict[str, Backup | Found | None] = field(default_factory=dict)
     command: str = ""
     phases: tuple[str, ...] = ()
     result: str = ""
@@ -128,6 +136,12 @@ class Run:
         """Have files that did not come back fail the run at its end: the machine is made to start all the same."""
         self.recovery.missing.append(missing)
         self.report.warn(missing)
+
+    @property
+    def backup_name(self) -> str:
+        """The name of the backup that is restored, of several methods those of all; "" for none."""
+        found = self.backups.values() if self.portions else [self.backup]
+        return " ".join(backup.name for backup in found if backup)
 
     @property
     def config_dir(self) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import questions
+from . import methods, questions
 from .errors import (
     ConfigurationError,
     Interrupted,
@@ -61,11 +61,13 @@ def plan(run: Run, phases: Sequence[str]) -> Iterator[PlannedStep]:
     for phase in phases:
         collected: list[tuple[tuple[int, int, str], PlannedStep]] = []
         for plugin, step in run.plugins.call_each(f"rear_{phase}", run=run):
-            place = (step.number, ORDER.index(plugin.kind), step.title)
+            # Of several backup methods in the order in which BACKUP names them.
+            rank = list(run.portions).index(plugin.label) if plugin.label in run.portions else 0
+            place = (step.number, ORDER.index(plugin.kind) * len(ORDER) + rank, step.title)
             collected.append((place, PlannedStep(phase, plugin.label, step)))
         for index, step in enumerate(script_steps(run, phase) if phase in PHASES else ()):
             # Of one number in the order of their folders.
-            collected.append(((step.number, len(ORDER), f"{index:09}"), PlannedStep(phase, "script", step)))
+            collected.append(((step.number, len(ORDER) ** 2, f"{index:09}"), PlannedStep(phase, "script", step)))
         collected.sort(key=lambda pair: pair[0])
         for _, planned in collected:
             yield planned
@@ -159,7 +161,8 @@ def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bo
     started, seconds = time.monotonic(), run.recovery.seconds
     with run.report.step(title, f"{planned.phase}/{planned.step.number:02d} {planned.source}"):
         try:
-            _act(planned.step.action, run)
+            with methods.working(run, planned.source):
+                _act(planned.step.action, run)
         except AssertionError as error:
             if left_out:
                 raise RearError(

@@ -29,7 +29,7 @@ from rear_core.system import file_attributes, identity
 
 
 def a_run(path: Path) -> Run:
-    return cast(Run, SimpleNamespace(recovery_dir=path.parent, var_dir=path.parent, phases=["verify"]))
+    return cast(Run, SimpleNamespace(recovery_dir=path.parent, var_dir=path.parent, phases=["verify"], portion=None))
 
 
 def lock(path: Path) -> None:

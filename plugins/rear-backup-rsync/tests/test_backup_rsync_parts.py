@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.rsync import NEEDS_RSYNC, settings_problem
+from lab.rsync import NEEDS_RSYNC, Lab, settings_problem
 from rear_backup_rsync import address, client, excludes, failures, keeping, listing, manifest
-from rear_backup_rsync import rear_settings as declared
+from rear_backup_rsync.opening import opened
 from rear_core import ConfigurationError, ProgramFailed, RearError, patterns
-from rear_core.places.url import parse_url
 
 MADE = manifest.Generation(
     "2026-11-30T080000Z", "web1", "1234", 7, ("/", "/srv/\udcffodd"), 3, 12, "ab" * 32, True, 1, ("xattrs",), "cd",
@@ -68,11 +67,21 @@ def test_lists_and_places_are_checked_before_anything_runs() -> None:
     assert settings_problem("RSYNC_OPTIONS", "--compress", "--bwlimit=2000", "--modify-window=0") == ""
     for wrong in ("--delete", "--exclude=x", "-n", "--rsh=x", "--inplace"):
         assert wrong in settings_problem("RSYNC_OPTIONS", wrong)
-    check = next(setting.check for setting in declared() if setting.name == "BACKUP_URL")
-    assert check
-    assert "BACKUP=NFS" in check(parse_url("cifs://server/share"))
-    assert "RSYNC_REPOSITORY=user@server:/folder" in check(parse_url("sshfs://me@server/x"))
-    assert check(parse_url("nfs://server/export")) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("cifs://server/share", "BACKUP=NFS"),
+        ("sshfs://me@server/x", "RSYNC_REPOSITORY=user@server:/folder"),
+    ],
+)
+def test_places_without_owners_and_hard_links_are_refused(tmp_path: Path, url: str, instead: str) -> None:
+    lab = Lab(tmp_path)
+    lab.configure(f"BACKUP_URL={url}\n")
+    with pytest.raises(ConfigurationError, match="neither owners nor hard links") as caught, opened(lab.run()):
+        pass
+    assert instead in caught.value.hint
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:

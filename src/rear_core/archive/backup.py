@@ -116,7 +116,7 @@ def selected_beside(run: Run, folder: Path | None, home: Path | None = None) -> 
         private[run.report.log_path] = "the log of this run"
     wishes = coverage.Wishes(
         folder, settings["BACKUP_PROG_INCLUDE"], settings["BACKUP_PROG_EXCLUDE"], Exclusions.of(settings), private,
-        home,
+        home, portion=run.portion,
     )  # fmt: skip
     kept = dict.fromkeys(wishes.kept, "the backups themselves")
     seen_elsewhere = {

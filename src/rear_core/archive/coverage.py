@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..errors import RearError
+from ..methods import Portion
 from ..mounts import backing_file
 from ..patterns import emptying, leaving_out
 from ..storage.fate import Exclusions, Stake, excluded, why_emptied
@@ -33,7 +34,7 @@ MAY_BE_TORN = "as it is in that moment: unmount it before if something writes to
 class Wishes:
     """What the settings say about the selection; `target` is the folder that backups are kept in, None when they are
     on other media, `home` where this machine's really are, `private` folders of rear itself with the reason that their
-    contents stay out."""
+    contents stay out, `portion` what this one of several methods saves."""
 
     target: Path | None
     include: Sequence[str] = ()
@@ -41,6 +42,7 @@ class Wishes:
     exclusions: Exclusions = field(default_factory=Exclusions)
     private: Mapping[Path, str] = field(default_factory=dict)
     home: Path | None = None
+    portion: Portion | None = None
 
     @property
     def kept(self) -> list[Path]:
@@ -131,7 +133,8 @@ def select(
         for entry in covered
     ]
     problems = [f"{entry.name} ({entry.source}): {entry.reason}" for entry in covered if entry.verdict == UNEXPLAINED]
-    if "/" not in saved and not wishes.exclusions.of_mount("/"):
+    is_whole = wishes.portion is None or wishes.portion.is_first
+    if is_whole and "/" not in saved and not wishes.exclusions.of_mount("/"):
         problems.append("/: the root file system is not among what is saved")
     if problems:
         raise RearError(
@@ -139,17 +142,17 @@ def select(
             "name in EXCLUDE_MOUNTPOINTS what may be lost, or lies in a file that is saved, or in BACKUP_PROG_INCLUDE"
             " what to save",
         )
-    if not saved and not wishes.include:
+    if not saved and not _wanted(wishes):
         raise RearError("nothing to save: every file system is excluded", "name folders in BACKUP_PROG_INCLUDE")
     wanted = list(dict.fromkeys([*saved, *_emptied(covered, wishes), *_included(wishes, saved, visible)]))
     parts = tuple(_parts(layout, wishes, saved, wanted, visible, below))
-    _check_starts(wanted, wishes.include, parts)
+    _check_starts(wanted, _wanted(wishes), parts)
     patterns = [part.pattern for part in parts]
     nested = [path for path in _nested(layout, saved, visible) if not leaving_out(path, patterns)]
     return Selection(
         tuple("." + path.rstrip("/") for path in sorted({*wanted, *nested})),
         parts,
-        (*covered, *_not_mounted(layout, visible)),
+        (*covered, *_not_mounted(layout, visible, wishes)),
     )
 
 
@@ -177,8 +180,7 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
     def covered(verdict: str, reason: str = "") -> Covered:
         return Covered(mount.target, mount.source, mount.fstype, verdict, reason)
 
-    included = [path for path in wishes.include if _lies_in(path, mount.target)]
-    if mount.target in included:
+    if mount.target in wishes.include and not _why_of_another(mount.target, wishes):
         return covered(SAVED, "BACKUP_PROG_INCLUDE names it")
     item = next((i for i in layout.of(Mount) if i.target == mount.target), None)
     if mount.fstype in VIRTUAL:
@@ -192,8 +194,13 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
         private = (why for path, why in wishes.private.items() if _lies_in(mount.target, os.fspath(path)))
         reason = next(private, "") or _why_left_out(layout, mount)
         return covered(EXCLUDED if reason else UNEXPLAINED, reason or "the layout does not describe it")
-    reason = gone.get(item.id, "") or why_emptied(mount.target, wishes.exclude)
+    reason = gone.get(item.id, "") or why_emptied(mount.target, wishes.exclude) or _why_of_another(mount.target, wishes)
     return covered(EXCLUDED if reason else SAVED, reason)
+
+
+def _why_of_another(path: str, wishes: Wishes) -> str:
+    """That another method saves it, where there are several."""
+    return f"{wishes.portion.owner(path)} saves it" if wishes.portion and not wishes.portion.saves(path) else ""
 
 
 def _why_left_out(layout: Layout, mount: Mounted) -> str:
@@ -278,19 +285,29 @@ def _nested(layout: Layout, saved: Sequence[str], visible: Mapping[str, Mounted]
 
 
 def _emptied(covered: Iterable[Covered], wishes: Wishes) -> list[str]:
-    """File systems of which a pattern leaves out all but the folder itself, whose owner and mode come back: /tmp."""
+    """File systems of which only the folder itself is saved, whose owner and mode come back: a pattern leaves out all
+    that is in it, as in /tmp, or another method saves that."""
+    others = wishes.portion.others if wishes.portion else {}
     return [
         entry.name
         for entry in covered
         if entry.verdict == EXCLUDED
-        and entry.reason == why_emptied(entry.name, wishes.exclude)
+        and (entry.reason == why_emptied(entry.name, wishes.exclude) or entry.name in others)
         and not leaving_out(entry.name, wishes.exclude)
     ]
 
 
 def _included(wishes: Wishes, saved: Sequence[str], visible: Mapping[str, Mounted]) -> list[str]:
     """Wanted paths that are not saved anyway."""
-    return [path for path in wishes.include if _holder(path, visible) not in saved]
+    return [path for path in _wanted(wishes) if _holder(path, visible) not in saved]
+
+
+def _wanted(wishes: Wishes) -> list[str]:
+    """What is to be saved by name: of several methods each saves its own."""
+    portion = wishes.portion
+    if portion is None:
+        return list(wishes.include)
+    return [path for path in (*wishes.include, *portion.folders) if path != "/" and portion.saves(path)]
 
 
 def _parts(
@@ -329,13 +346,15 @@ def _parts(
         elsewhere = any(_lies_in(mount.root, other.root) for other in whole)
         if mount.target not in saved and entered and elsewhere:
             yield Part(literal(mount.target) + "/*", "the same file system is saved elsewhere", 0)
+    for path, method in (wishes.portion.others if wishes.portion else {}).items():
+        yield Part(f"{literal(path)}/*", f"{method} saves it", counted(path))
     for pattern in wishes.exclude:
         folder = pattern[:-2] if pattern.endswith("/*") else pattern
         known = "\\" not in folder
         yield Part(pattern.rstrip("/"), BY_PATTERN, counted(folder or "/") if known else None)
 
 
-def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Covered]:
+def _not_mounted(layout: Layout, visible: Mapping[str, Mounted], wishes: Wishes) -> Iterable[Covered]:
     """What the layout has besides: swap, and file systems of fstab that nobody mounted."""
     for item in layout:
         if item.is_scratch:
@@ -343,7 +362,8 @@ def _not_mounted(layout: Layout, visible: Mapping[str, Mounted]) -> Iterable[Cov
             yield Covered(item.made_file or item.id, "", "swap", RECREATED, "swap space has no files", size)
     for mount in layout.of(Mount):
         if mount.target not in visible:
-            yield Covered(mount.target, mount.fstab_spec, mount.fstype, EXCLUDED, NOT_MOUNTED)
+            reason = _why_of_another(mount.target, wishes) or NOT_MOUNTED
+            yield Covered(mount.target, mount.fstab_spec, mount.fstype, EXCLUDED, reason)
 
 
 def _size(item: Item) -> int:

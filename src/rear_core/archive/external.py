@@ -151,9 +151,18 @@ def record(run: Run, selection: Selection | None = None) -> None:
     used = {entry.name: entry.bytes for entry in selection.covered}
     patterns = [part.pattern for part in selection.parts]
     paths = [start[1:] or "/" for start in selection.starts]
+    for folder in run.portion.others if run.portion else ():
+        # A part of this file system comes back by another method: how full it was says nothing.
+        around = (path for path in used if f"{folder}/".startswith(f"{path.rstrip('/')}/"))
+        used[max(around, key=len, default="/")] = 0
     found = [asdict(_described(path, used, patterns)) for path in paths]
     text = json.dumps({"version": VERSION, "file_systems": found}, indent=2)
-    durable.write(run.recovery_dir / NAME, f"{text}\n")
+    durable.write(run.recovery_dir / _name(run), f"{text}\n")
+
+
+def _name(run: Run) -> str:
+    """The file with the description; of several methods each has its own."""
+    return NAME if run.portion is None or run.portion.is_first else f"files-{run.portion.method.lower()}.json"
 
 
 def _whole(run: Run) -> Selection:
@@ -165,7 +174,9 @@ def _whole(run: Run) -> Selection:
 
     assert run.layout is not None
     wake(run.sh, run.report.warn)
-    wishes = coverage.Wishes(None, run.settings["BACKUP_PROG_INCLUDE"], (), Exclusions.of(run.settings))
+    wishes = coverage.Wishes(
+        None, run.settings["BACKUP_PROG_INCLUDE"], (), Exclusions.of(run.settings), portion=run.portion
+    )
     return coverage.select(run.layout, read_mounts(run.sh), wishes, sizes.bytes_used, sizes.bytes_below)
 
 
@@ -175,13 +186,13 @@ def _described(path: str, used: Mapping[str, int], left_out: Sequence[str]) -> F
     names = sorted(os.listdir(path)) if stat.S_ISDIR(top.st_mode) else []
     paths = {name: f"{path.rstrip('/')}/{name}" for name in names if name != "lost+found"}
     own = [name for name, place in paths.items() if place not in used and not leaving_out(place, left_out)]
-    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if path in used else 0
+    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if used.get(path) else 0
     return FileSystem(path, used.get(path, 0), tuple(own[:NAMES]), mode, top.st_uid, top.st_gid, count)
 
 
 def recorded(run: Run, only: Sequence[str] = ()) -> list[FileSystem]:
     """The recorded file systems; with `only` those of these paths, in their order, also ones nobody recorded."""
-    path = run.recovery_dir / NAME
+    path = run.recovery_dir / _name(run)
     try:
         document = json.loads(own_files.read_text(path))
         if document["version"] != VERSION:
@@ -243,7 +254,7 @@ def prove(run: Run, wanted: Sequence[FileSystem], held: Mapping[str, str], when:
             f"the server has no backup{at} of {' '.join(absent)}",
             "check the name of the client and the time, or save them first; rear changed nothing",
         )
-    if "recreate" in run.phases and "/" not in held:
+    if "recreate" in run.phases and "/" not in held and (run.portion is None or run.portion.is_first):
         raise Refused("the root file system is not among those to restore", "name it in the setting as well")
     for file_system in wanted:
         run.report.say(f"The server has {file_system.path}: {held[file_system.path]}")

@@ -29,6 +29,7 @@ class Kept:
     `name` is the date that chooses it (--backup DATE), `size` the bytes that it takes up, and `files` what it has, both
     0 where nobody knows; `host` is the machine that it is of. `state` is "complete", as far as can be told without
     reading it, or what is wrong. `signed` says whose signature it has. `checked` is when all of it was last read.
+    `method` is that of BACKUP; it need not be given.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Kept:
     state: str = COMPLETE
     signed: str = ""
     checked: str = ""
+    method: str = ""
 
 
 def look(run: Run, place: Path | Repository) -> None:

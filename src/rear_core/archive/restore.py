@@ -198,6 +198,7 @@ def check_saved(run: Run, found: manifest.Manifest) -> None:
         for stake in stakes
         for content in stake.contents
         if content.fate == SAVED and content.title not in found.saved and not content.is_named(given_up)
+        if run.portion is None or run.portion.saves(content.title)
     ]
     if not missing:
         return

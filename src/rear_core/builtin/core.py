@@ -46,9 +46,17 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting(
         "BACKUP",
-        str,
-        default="NFS",
-        help="How to save the files of this machine. Each backup method is a package, rear-backup-<name>.",
+        list,
+        default=("NFS",),
+        bare=True,
+        help="How to save the files of this machine. Each backup method is a package, rear-backup-<name>. Of several,"
+        " BACKUP=( NFS RESTIC ), the first saves all that BACKUP_PARTS does not give to another one.",
+    )
+    yield Setting(
+        "BACKUP_PARTS",
+        list,
+        help="Folders and mount points that another method than the first one of BACKUP saves, with what is in them:"
+        " BACKUP_PARTS=( RESTIC:/srv RESTIC:/home ).",
     )
     yield Setting(
         "CIFS_CREDENTIALS", str, check=_absolute_or_empty,

@@ -295,7 +295,7 @@ def tell(run: Run) -> None:
         run.report.say(line)
     facts = {
         "hostname": recorded.description(run)["system"]["hostname"],
-        "backup": run.backup.name if run.backup else "",
+        "backup": run.backup_name,
     }
     summary.keep(run.target, recovery, facts, run.report.log_path)
     if recovery.problems:

@@ -145,7 +145,7 @@ def mount(run: Run) -> None:
     made = recovery_plan(run)
     run.undo.callback(unmount, run)
     execute(run.sh, made.mount, tell=run.report.detail)
-    Journal(journal_path(run)).note(backup=run.backup.name if run.backup else "")
+    Journal(journal_path(run)).note(backup=run.backup_name)
     run.rebuilt = made.rebuilt()
 
 

@@ -26,7 +26,7 @@ def is_built(run: Run) -> bool:
     from ..storage.execute import Journal, is_block_device
 
     made, journal = recovery_plan(run), Journal(journal_path(run))
-    if journal.built() != made.id or (run.backup and journal.restored() not in ("", run.backup.name)):
+    if journal.built() != made.id or (run.backup and journal.restored() not in ("", run.backup_name)):
         return False
     if not all(is_block_device(device) for command in made.mount for device in command.devices):
         return False

@@ -74,7 +74,7 @@ def flavours(run: Run) -> list[str]:
         "default",
         run.system.machine,
         f"{os_release.id}_{os_release.version_id}",
-        run.settings["BACKUP"],
+        *run.settings["BACKUP"],
         run.settings["OUTPUT"],
     ]
 
@@ -279,7 +279,7 @@ def environment(run: Run, phase: str, returned: Path) -> dict[str, str]:
         "ROOTFS_DIR": os.fspath(run.rootfs_dir),
         "RECOVERY_DIR": os.fspath(run.recovery_dir),
         "OUTPUT": run.settings["OUTPUT"],
-        "BACKUP": run.settings["BACKUP"],
+        "BACKUP": " ".join(run.settings["BACKUP"]),
         "REAR_PHASE": phase,
         "REAR_COMMAND": run.command,
         "REAR_RESULT": run.result,

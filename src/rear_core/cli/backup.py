@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigurationError, Refused
+from ..methods import of_paths
 from ..run import Options
 from ..workflow import WORKFLOWS, execute
 from .make import work
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..archive.kept import Kept
     from ..run import Run
 
-HEADINGS = ("DATE", "SIZE", "FILES", "SIGNED", "CHECKED", "STATE")
+HEADINGS = ("DATE", "SIZE", "FILES", "SIGNED", "CHECKED", "STATE", "METHOD")
 
 
 def dates(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str | CompletionItem]:
@@ -47,6 +48,9 @@ date = click.option(
 )  # fmt: skip
 
 
+only = click.option("--only", default="", metavar="METHOD", help="Of several methods in BACKUP, use this one.")
+
+
 @click.command()
 @json_progress
 @click.pass_obj
@@ -56,11 +60,12 @@ def mkbackup(options: Options, json_progress: bool) -> None:
 
 
 @click.command()
+@only
 @json_progress
 @click.pass_obj
-def mkbackuponly(options: Options, json_progress: bool) -> None:
+def mkbackuponly(options: Options, only: str, json_progress: bool) -> None:
     """Save the files of this machine, without creating rescue media."""
-    work(replace(options, json_progress=json_progress), "mkbackuponly")
+    work(replace(options, only=only, json_progress=json_progress), "mkbackuponly")
 
 
 @click.command(hidden=True)
@@ -114,23 +119,24 @@ def backup() -> None:
 
 
 @backup.command("list")
+@only
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per backup.")
 @click.pass_obj
-def list_(options: Options, as_json: bool) -> None:
+def list_(options: Options, only: str, as_json: bool) -> None:
     """List the backups of this machine where BACKUP keeps them, oldest first."""
-    run = open_run(options)
+    run = open_run(replace(options, only=only))
     _need(run, "list", "cannot list its backups", "ask its own program")
     with told(run):
         with at_work(run, "backup-list"):
             execute(run, "backup-list")
         if options.simulate:
             return
-        method = run.settings["BACKUP"]
-        documents = [{"method": method, **asdict(found)} for found in run.kept]
+        methods = " ".join(run.settings["BACKUP"])
+        documents = [{**asdict(found), "method": found.method or methods} for found in run.kept]
         for line in json.dumps(documents, indent=2).splitlines() if as_json else table(run.kept):
             run.report.result(line)
         if not run.kept:
-            run.report.say(f"BACKUP={method} has no backup of this machine")
+            run.report.say(f"BACKUP={methods} has no backup of this machine")
 
 
 def table(found: Iterable[Kept]) -> Iterator[str]:
@@ -142,25 +148,27 @@ def table(found: Iterable[Kept]) -> Iterator[str]:
             each.name,
             size(each.size) if each.size else "-",
             f"{each.files}" if each.files else "-",
-            *(each.signed or "-", each.checked or "never", each.state),
+            *(each.signed or "-", each.checked or "never", each.state, each.method),
         )
         for each in found
     ]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
-    for row in [HEADINGS, *rows] if rows else []:
+    headings = HEADINGS if any(row[-1] for row in rows) else HEADINGS[:-1]
+    widths = [max(map(len, column)) for column in zip(headings, *rows)]
+    for row in [headings, *rows] if rows else []:
         yield "  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip()
 
 
 @backup.command()
 @click.argument("date", default="", shell_complete=dates)
+@only
 @json_progress
 @click.pass_obj
-def check(options: Options, date: str, json_progress: bool) -> None:
+def check(options: Options, date: str, only: str, json_progress: bool) -> None:
     """Read a whole backup in its place, the newest one (of DATE or before), and report whether it is unchanged.
 
     Restores nothing; works on any machine. Exit status: 0 it is complete and unchanged, 3 it is not.
     """
-    _check(replace(options, demo=True, backup=date, json_progress=json_progress))
+    _check(replace(options, demo=True, backup=date, only=only, json_progress=json_progress))
 
 
 def _check(options: Options) -> None:
@@ -171,8 +179,9 @@ def _check(options: Options) -> None:
     with told(run), at_work(run, "checkbackup"):
         execute(run, "checkbackup")
         # Where nothing is restored all of it is read.
-        if isinstance(run.backup, Backup):
-            notes.add(run, run.backup.name, checked=True)
+        for found in run.backups.values() if run.portions else [run.backup]:
+            if isinstance(found, Backup):
+                notes.add(run, found.name, checked=True)
 
 
 @backup.command("restore")
@@ -189,22 +198,30 @@ def restore_files(options: Options, words: tuple[str, ...], to: Path, json_progr
         raise ConfigurationError("say which files to restore", "rear backup restore --to DIR /etc/fstab /home/ada")
     if "/" in found:
         raise ConfigurationError("/ is the whole machine", "`rear recover --demo DIR` restores all files")
-    run = open_run(replace(options, demo=True, target=to.absolute(), backup=date, paths=found))
+    options = replace(options, demo=True, target=to.absolute(), backup=date, paths=found)
+    run = open_run(options)
+    if method := of_paths(run, found):
+        run = open_run(replace(options, only=method))
     _need(run, "fetch", "cannot restore single files", "`rear recover --demo DIR` restores all files")
     work(replace(run.options, json_progress=json_progress), "backup-restore")
 
 
 @backup.command()
 @click.argument("name", metavar="DATE", shell_complete=dates)
+@only
 @click.pass_obj
-def forget(options: Options, name: str) -> None:
+def forget(options: Options, name: str, only: str) -> None:
     """Remove one backup, named as `rear backup list` shows it, once you have agreed."""
-    _need(open_run(options), "forget", "removes no backup for rear", "use its own program")
-    work(replace(options, backup=name), "backup-forget")
+    options = replace(options, backup=name, only=only)
+    run = open_run(options)
+    if run.portions and not only:
+        raise Refused("BACKUP names several methods", "choose the one whose backup to remove: --only METHOD")
+    _need(run, "forget", "removes no backup for rear", "use its own program")
+    work(options, "backup-forget")
 
 
 def _need(run: Run, phase: str, lacks: str, advice: str) -> None:
     """Raise `Refused` unless the method of this machine has steps in a phase of `rear backup`."""
     run.phases = next(phases for phases in WORKFLOWS.values() if phase in phases)
     if all(plugin.kind != "backup" for plugin, _ in run.plugins.call_each(f"rear_{phase}", run=run)):
-        raise Refused(f"BACKUP={run.settings['BACKUP']} {lacks}", advice)
+        raise Refused(f"BACKUP={' '.join(run.settings['BACKUP'])} {lacks}", advice)

@@ -14,6 +14,8 @@ from pathlib import Path
 from .. import builtin, log_files
 from ..errors import ExitCode, NoFamily, PluginError, RearError, Refused
 from ..interruption import interruptible
+from ..methods import chosen as chosen_methods
+from ..methods import portions
 from ..packages import how_to_install, package_of
 from ..plugins import Found, Plugins, at_fault, broken, discover, load
 from ..report import Report, explanation
@@ -44,7 +46,7 @@ def open_run(options: Options) -> Run:
     plugins.add_extras(found)
     chosen = first_look(sources, plugins)
     try:
-        select(plugins, found, chosen, os_release)
+        select(plugins, found, chosen, os_release, options.only)
     except NoFamily as error:
         plugins.without_family = error
     declared, schemes = plugins.settings(), plugins.schemes()
@@ -57,7 +59,11 @@ def open_run(options: Options) -> Run:
         if setting.secret:
             for word in settings[name] if isinstance(settings[name], tuple) else [str(settings[name])]:
                 report.mask(word)
-    return Run(settings, plugins, options, report, Shell(report.log))
+    run = Run(settings, plugins, options, report, Shell(report.log))
+    labels = {plugin.name.lower(): plugin.label for plugin in plugins.active if plugin.kind == "backup"}
+    of_methods = portions(settings["BACKUP"], settings["BACKUP_PARTS"])
+    run.portions = {labels[name.lower()]: one for name, one in of_methods.items() if name.lower() in labels}
+    return run
 
 
 def read_sources(options: Options, os_release: OperatingSystem) -> Sources:
@@ -85,9 +91,13 @@ def _checks_named(plugins: Plugins) -> Iterator[None]:
         raise
 
 
-def select(plugins: Plugins, found: Sequence[Found], settings: Settings, os_release: OperatingSystem) -> None:
-    """Take the plugins for the configured methods and for this operating system, `NoFamily` when that is unknown."""
-    plugins.select(found, "backup", [settings["BACKUP"]], "BACKUP")
+def select(
+    plugins: Plugins, found: Sequence[Found], settings: Settings, os_release: OperatingSystem, only: str = ""
+) -> None:
+    """Take the plugins for the configured methods, of those for backups perhaps `only` one, and for this operating
+    system, `NoFamily` when that is unknown."""
+    for method in chosen_methods(settings["BACKUP"], only):
+        plugins.select(found, "backup", [method], "BACKUP")
     plugins.select(found, "output", [settings["OUTPUT"]], "OUTPUT")
     family = settings["OS_FAMILY"]
     names = [family] if family else [os_release.id, *os_release.id_like]

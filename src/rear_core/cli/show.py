@@ -99,19 +99,16 @@ def plugin_rows(options: Options) -> list[dict[str, str]]:
     found = [load(plugin) for plugin in discover()]
     wanted = configured(options)
     failures = {plugin: reason for plugin in found if (reason := plugin.problem or _failure(plugin))}
-    selected = [
-        plugin
-        for plugin in found
-        if plugin.kind == "extra" or plugin.name.lower() == _chosen(found, plugin.kind, wanted)
-    ]
+    chosen = {(kind, _chosen(found, kind, names)) for kind, names in wanted}
+    selected = [plugin for plugin in found if plugin.kind == "extra" or (plugin.kind, plugin.name.lower()) in chosen]
     failures |= _clashes([plugin for plugin in selected if plugin not in failures])
     rows = []
     for plugin in found:
         reason = failures.get(plugin, "")
         state = "broken" if reason else "active" if plugin in selected else "available"
         rows.append(_row(plugin.kind, plugin.name, plugin.distribution, plugin.version, state, reason))
-    for kind, names in wanted.items():
-        if not _chosen(found, kind, wanted):
+    for kind, names in wanted:
+        if not _chosen(found, kind, names):
             package = package_of(kind, names[0])
             reason = how_to_install(package) if package else f"rear has no {kind.upper()} method of this name"
             rows.append(_row(kind, names[0], package, "", "missing", reason))
@@ -145,26 +142,28 @@ def _clashes(selected: Sequence[Found]) -> dict[Found, str]:
     return found
 
 
-def configured(options: Options) -> dict[str, list[str]]:
-    """The names that the configuration asks for, by kind; those of the defaults when it cannot be read."""
+def configured(options: Options) -> list[tuple[str, list[str]]]:
+    """The names that the configuration asks for, with their kinds; those of the defaults when it cannot be read.
+
+    Of several names for one kind of plugin the first that is installed will do.
+    """
     os_release = read_os_release()
     core = Plugins(builtin.modules())
     try:
         settings = first_look(read_sources(options, os_release), core)
-        names = {kind: settings[kind.upper()] for kind in ("backup", "output")}
-        family = settings["OS_FAMILY"]
+        methods, output, family = settings["BACKUP"], settings["OUTPUT"], settings["OS_FAMILY"]
     except RearError as error:
         click.echo(visible(f"Cannot read the configuration, using defaults: {error.message}"), err=True)
         defaults = {setting.name: setting.default for setting in core.call("rear_settings")}
-        names = {kind: defaults[kind.upper()] for kind in ("backup", "output")}
-        family = ""
-    return {"os": [family] if family else [os_release.id, *os_release.id_like], **{k: [v] for k, v in names.items()}}
+        methods, output, family = defaults["BACKUP"], defaults["OUTPUT"], ""
+    families = [family] if family else [os_release.id, *os_release.id_like]
+    return [("os", families), ("output", [output]), *(("backup", [method]) for method in methods)]
 
 
-def _chosen(found: Sequence[Found], kind: str, wanted: dict[str, list[str]]) -> str:
-    """The configured name of that kind which is installed, or "" when none is."""
+def _chosen(found: Sequence[Found], kind: str, names: Sequence[str]) -> str:
+    """The first of these names for a kind that is installed, or "" when none is."""
     installed = {plugin.name.lower() for plugin in found if plugin.kind == kind}
-    return next((name.lower() for name in wanted.get(kind, []) if name.lower() in installed), "")
+    return next((name.lower() for name in names if name.lower() in installed), "")
 
 
 def _row(kind: str, name: str, distribution: str, version: str, state: str, reason: str) -> dict[str, str]:

@@ -52,10 +52,15 @@ def quote(value: Value | list[str]) -> str:
     return '"' + re.sub(r'([\\"$`])', r"\\\1", text) + '"'
 
 
+def assigned(setting: Setting, value: Value) -> str:
+    """A value of a setting as it is written after `NAME=`."""
+    return quote(value[0] if setting.bare and isinstance(value, tuple) and len(value) == 1 else value)
+
+
 def dump_lines(settings: Settings, secrets: bool = False) -> list[str]:
     """One assignment per setting that differs from its default; secret ones only on demand."""
     return [
-        f"{name}={quote(settings[name])}"
+        f"{name}={assigned(setting, settings[name])}"
         for name, setting in settings.declared.items()
         if settings[name] != setting.default and (secrets or not setting.secret)
     ]
@@ -74,7 +79,7 @@ def _entry(setting: Setting) -> str:
     paragraphs = [*setting.help.splitlines(), " ".join(remarks)]
     lines = [f"# {line}" for paragraph in paragraphs for line in textwrap.wrap(paragraph, WIDTH)]
     # No blank after this #, which tells a setting from a remark.
-    return "\n".join(["", *lines, f"#{setting.name}={quote(setting.default)}", ""])
+    return "\n".join(["", *lines, f"#{setting.name}={assigned(setting, setting.default)}", ""])
 
 
 def _escape(char: str) -> str:

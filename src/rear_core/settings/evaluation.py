@@ -190,7 +190,7 @@ class _Evaluation:
         before, origins = self.variables[setting.name], self.origins[setting.name]
         given: Variable
         if isinstance(before, tuple):
-            given = self.words_for(assignment)
+            given = self.words_for(assignment, setting)
             # What was listed under another name stays: each of the old names was a list of its own.
             earlier_name = self.written_as.get(setting.name, assignment.name)
             extends = assignment.append or earlier_name != assignment.name
@@ -212,8 +212,10 @@ class _Evaluation:
         self.store(setting, value, given, tuple(dict.fromkeys(origins + origin)) if extends else origin)
         self.written_as[setting.name] = assignment.name
 
-    def words_for(self, assignment: Assignment) -> tuple[str, ...]:
+    def words_for(self, assignment: Assignment, setting: Setting) -> tuple[str, ...]:
         """The words assigned to a list."""
+        if setting.bare and not assignment.is_array and not assignment.append:
+            return (self.text(assignment.words[0]),)
         if not assignment.is_array:
             sign = "+=" if assignment.append else "="
             fail(

@@ -28,8 +28,8 @@ class Setting:
     is then empty, 0, False, () or None. `aliases` are other names that are read for this one, those of
     Relax-and-Recover for example. With `environment` the environment variable of that name beats all files. `choices`
     (for each word of a list) and `check`, which returns what is wrong with a value or "", apply to every value but the
-    default. A `secret` is masked wherever it would be shown or stored. What was `changed` in its meaning is said by
-    `rear config check` where it is set.
+    default. Of a list with `bare`, one word may stand without parentheses. A `secret` is masked wherever it would be
+    shown or stored. What was `changed` in its meaning is said by `rear config check` where it is set.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     check: Callable[[Any], str] | None = None
     files: bool = False
+    bare: bool = False
     changed: str = ""
 
     def __post_init__(self) -> None:

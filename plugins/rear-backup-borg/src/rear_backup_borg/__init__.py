@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
-from rear_core.places.url import Url
+from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 REAR_API = 1
 
@@ -37,15 +37,8 @@ def _keep(values: Sequence[str]) -> str:
 
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
-    yield Setting(
-        "BACKUP_URL", Url,
-        help="Where the folder with the Borg repository is, if that is no server of ssh: nfs://server/export, a disk"
-        " such as usb:///dev/disk/by-label/REAR-000, or file:///folder.",
-    )  # fmt: skip
-    yield Setting(
-        "BACKUP_OPTIONS", str, default="rw,noatime",
-        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2.",
-    )  # fmt: skip
+    yield BACKUP_URL
+    yield BACKUP_OPTIONS
     yield Setting(
         "BORG_REPOSITORY", str, check=_address,
         help="The repository: ssh://user@host:22/./folder or user@host:folder; or a folder below BACKUP_URL. If empty:"

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
-from rear_core.places.url import Url, examples
+from rear_core.places.url import examples
+from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 # Seconds to wait for the server when recovering: switches may take this long to forward to a new port.
 PATIENCE = 60
@@ -17,17 +18,8 @@ PATIENCE = 60
 
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
-    yield Setting(
-        "BACKUP_URL",
-        Url,
-        help="Where to keep backups: nfs://server/export, cifs://server/share, sshfs://user@server/folder, a disk such"
-        " as usb:///dev/disk/by-label/REAR-000, or file:///folder. If empty, rear creates the rescue media without"
-        " preparing a backup.",
-    )
-    yield Setting(
-        "BACKUP_OPTIONS", str, default="rw,noatime",
-        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2; for sshfs:// also words of ssh_config(5).",
-    )  # fmt: skip
+    yield BACKUP_URL
+    yield BACKUP_OPTIONS
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
-from rear_core.places.url import Url
+from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
@@ -52,15 +52,8 @@ def _keep(values: Sequence[str]) -> str:
 
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
-    yield Setting(
-        "BACKUP_URL", Url,
-        help="Where the folder with the restic repository is, if that is no server: nfs://server/export, a disk such as"
-        " usb:///dev/disk/by-label/REAR-000, or file:///folder.",
-    )  # fmt: skip
-    yield Setting(
-        "BACKUP_OPTIONS", str, default="rw,noatime",
-        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2.",
-    )  # fmt: skip
+    yield BACKUP_URL
+    yield BACKUP_OPTIONS
     yield Setting(
         "RESTIC_REPOSITORY", str, check=_address,
         help="The repository as restic knows it: sftp:user@host:/folder, rest:https://host:8000/name, s3:... or"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from rear_core import Contents, RearError, Refused, Run, Setting, Step, hookimpl
-from rear_core.places.url import Url
+from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 REAR_API = 1
 
@@ -21,20 +21,12 @@ OPTIONS = re.compile(
     r"-z|--(?:compress|(?:compress-level|compress-choice|skip-compress|bwlimit|sockopts|contimeout|address)=.+"
     r"|modify-window=0|whole-file|no-whole-file|checksum|fsync|open-noatime|ipv4|ipv6)"
 )
-UNFIT = {
-    "cifs": "shares of Windows keep neither owners nor hard links: use BACKUP=NFS there, or a server by ssh",
-    "sshfs": "sshfs keeps neither owners nor hard links: write RSYNC_REPOSITORY=user@server:/folder",
-}
 
 
 def _address(value: str) -> str:
     from .address import problem
 
     return problem(value)
-
-
-def _place(url: Url) -> str:
-    return UNFIT.get(url.scheme, "")
 
 
 def _options(values: Sequence[str]) -> str:
@@ -50,15 +42,8 @@ def _keep(values: Sequence[str]) -> str:
 
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
-    yield Setting(
-        "BACKUP_URL", Url, check=_place,
-        help="Where the backups are, if that is no server of ssh: nfs://server/export, a disk such as"
-        " usb:///dev/disk/by-label/REAR-000, or file:///folder.",
-    )  # fmt: skip
-    yield Setting(
-        "BACKUP_OPTIONS", str, default="rw,noatime",
-        help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2.",
-    )  # fmt: skip
+    yield BACKUP_URL
+    yield BACKUP_OPTIONS
     yield Setting(
         "RSYNC_REPOSITORY", str, check=_address,
         help="The folder of all backups on a server: user@server:/folder, or ssh://user@server:22/folder; or a folder"

@@ -16,6 +16,11 @@ from .repository import Store
 from .server import Server
 
 FOLDER = "rsync"
+# Places that keep neither owners nor hard links, with what to do.
+UNFIT = {
+    "cifs": "use BACKUP=NFS with shares of Windows, or a server that has ssh",
+    "sshfs": "write RSYNC_REPOSITORY=user@server:/folder instead",
+}
 # Seconds to wait for a place where nothing is written.
 PATIENCE = 60
 
@@ -37,6 +42,11 @@ def opened(run: Run) -> Iterator[Store]:
         return
     if url is None:
         raise ConfigurationError("rear knows no place for backups", "set RSYNC_REPOSITORY, or BACKUP_URL for a folder")
+    if url.scheme in UNFIT:
+        raise ConfigurationError(
+            f"BACKUP_URL={url} is no place for rsync: {url.scheme} keeps neither owners nor hard links",
+            UNFIT[url.scheme],
+        )
     from rear_core.places.opening import opened as opened_place
 
     options, reading = str(run.settings["BACKUP_OPTIONS"]), run.only_reads

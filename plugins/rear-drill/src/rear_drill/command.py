@@ -121,7 +121,7 @@ def images(run: Run) -> Path:
 @contextmanager
 def generation(told: Run, date: str) -> Iterator[tuple[Path, Manifest]]:
     """The folder of the backup to use, at hand as long as it is needed, and its manifest."""
-    method = told.settings["BACKUP"]
+    method = " ".join(told.settings["BACKUP"])
     if method.upper() not in METHODS:
         raise Refused(
             f"rear cannot pass backups of BACKUP={method} to a virtual machine, which has no network",

@@ -35,7 +35,7 @@ AT_ONCE = 128 * BLOCK
 
 def check(run: Run, device: Path, drive: Drive = opened) -> None:
     """Raise `Refused` unless there is a tape of rear in the drive; one with a backup only if a newer one follows."""
-    follows = "backup" in run.phases and run.settings["BACKUP"] == "TAPE"
+    follows = "backup" in run.phases and "TAPE" in run.settings["BACKUP"]
     with drive(device, write=True) as tape:
         go_to_data(tape, device)
         # What may be written over BACKUP=TAPE looks at itself.
