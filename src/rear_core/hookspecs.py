@@ -307,6 +307,16 @@ def rear_fetch(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 
 
 @hookspec
+def rear_mount(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Show the backups of this machine as folders, by `rear_core.archive.mounting.show`, until the user ends it.
+
+    ::
+
+        yield Step(50, "Show the backups on the Acme server", show_backups)
+    """
+
+
+@hookspec
 def rear_forget(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
     """Remove the one backup that `run.options.backup` names in full; ask before, and never remove another.
 

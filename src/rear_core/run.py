@@ -186,7 +186,7 @@ class Run:
     @property
     def only_reads(self) -> bool:
         """Whether the place of the backups is only read, perhaps in the rescue system, which has no passwords."""
-        return bool({"verify", "list"} & {*self.phases})
+        return bool({"verify", "list", "mount"} & {*self.phases})
 
     @property
     def rootfs_dir(self) -> Path:

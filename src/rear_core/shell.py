@@ -219,7 +219,11 @@ class Shell:
 
     @contextmanager
     def background(
-        self, *argv: Argument, output: IO[bytes] | None = None, pass_fds: Sequence[int] = ()
+        self,
+        *argv: Argument,
+        output: IO[bytes] | None = None,
+        pass_fds: Sequence[int] = (),
+        env: Mapping[str, str] | None = None,
     ) -> Iterator[Running]:
         """A program that runs beside this one inside a `with` block, and is killed at its end.
 
@@ -234,7 +238,7 @@ class Shell:
         try:
             process = self._start(
                 ["setpriv", "--pdeathsig", "KILL", *arguments], running=running,
-                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=None, cwd=None, pass_fds=pass_fds,
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env, cwd=None, pass_fds=pass_fds,
             )  # fmt: skip
             yield Running(tuple(arguments), process)
         finally:

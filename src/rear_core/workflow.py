@@ -38,6 +38,7 @@ WORKFLOWS = {
     "backup-list": ("list", "cleanup"),
     "backup-restore": ("config", "verify", "fetch", "cleanup"),
     "backup-forget": ("forget", "cleanup"),
+    "backup-mount": ("mount", "cleanup"),
 }
 
 

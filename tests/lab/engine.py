@@ -16,6 +16,7 @@ from types import ModuleType
 
 from lab import vendors
 from rear_core import Run, Setting, builtin
+from rear_core.archive.mounting import is_shown
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options
@@ -114,6 +115,23 @@ class Lab:
         with run.undo:
             self.plugin.restore_files(run)
         return run
+
+    @contextmanager
+    def shown(self, status: int = 0) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+        """A block in which `rear backup mount` shows the backups in a new folder, with its process. At its end somebody
+        unmounts them, unless they are gone already, and it ends with this status."""
+        folder = self.top / "shown"
+        argv = self.argv("backup", "mount", f"{folder}")
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+            wait_until(lambda: is_shown(folder) or running.poll() is not None)
+            try:
+                yield folder, running
+            finally:
+                if running.poll() is None and is_shown(folder):
+                    subprocess.run(["umount", folder], check=True)
+                said = running.communicate(timeout=60)[1]
+        assert running.returncode == status, said
+        assert not folder.exists()
 
     def stand_in(self, script: str) -> None:
         """What comes before the program, for runs in this process: unless the script ends, the real one comes after it,

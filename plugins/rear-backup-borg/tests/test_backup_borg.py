@@ -617,3 +617,17 @@ def test_an_interruption_leaves_nothing_behind(lab: Lab, work: str) -> None:
         assert lab.save().report.warnings == []
         assert lab.restore().recovery.missing == []
     assert not [title for title in lab.titles() if "checkpoint" in title]
+
+
+# borg runs by the Python of its distribution.
+NO_FUSE = subprocess.run(["/usr/bin/python3", "-c", "import pyfuse3"], capture_output=True).returncode != 0
+
+
+@pytest.mark.skipif(NO_FUSE, reason="python3-pyfuse3 is not installed: tools/install test does that")
+def test_archives_are_shown_as_folders_until_somebody_unmounts_them(lab: Lab) -> None:
+    lab.save()
+    with lab.shown() as (folder, _):
+        (file,) = folder.glob(f"*-2*{lab.data}/one/file")
+        assert file.read_text() == "first"
+        with pytest.raises(OSError):
+            (folder / "new").touch()

@@ -27,6 +27,7 @@ from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, pat
 from rear_core.archive import external
 from rear_core.archive.external import FileSystem, Found
 from rear_core.archive.ticking import ticking
+from rear_core.mounts import mount_points
 from rear_drill.qemu import free_port
 
 pytestmark = [
@@ -582,3 +583,21 @@ def test_errors_are_told_by_status_and_words(
     made = replace(repository.Repository(lab.run(), "/x", "x", {}), folder=lab.folder)
     error = repository.failure(made, ProgramFailed(["restic"], status, said))
     assert type(error) is kind and message in error.message
+
+
+def test_snapshots_are_shown_as_folders_until_somebody_unmounts_them(lab: Lab) -> None:
+    lab.save()
+    with lab.shown() as (folder, _):
+        (file,) = folder.glob(f"snapshots/2*{lab.data}/one/file")
+        assert file.read_text() == "first"
+        with pytest.raises(OSError):
+            (folder / "new").touch()
+
+
+def test_an_interrupted_view_leaves_nothing_mounted(lab: Lab) -> None:
+    lab.save()
+    with lab.shown(130) as (folder, running):
+        assert folder.is_mount()
+        running.send_signal(signal.SIGINT)
+        running.wait(60)
+        assert not any(point.target.startswith(f"{lab.top}") for point in mount_points())

@@ -603,3 +603,12 @@ def test_media_carry_what_the_address_needs(lab: Lab, config: str, programs: set
     contents = rear_backup_rsync.rear_rescue_contents(lab.run())
     assert programs <= {*contents.programs} and files <= {*contents.files}
     assert not contents.secrets
+
+
+def test_backups_are_shown_as_folders_until_somebody_unmounts_them(lab: Lab) -> None:
+    lab.save()
+    with lab.shown() as (folder, _):
+        (file,) = folder.glob(f"2*/tree{lab.data}/one/file")
+        assert file.read_text() == "first"
+        with pytest.raises(OSError):
+            file.write_text("other")

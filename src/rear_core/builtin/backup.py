@@ -151,6 +151,16 @@ def rear_fetch() -> Iterable[Step]:
     yield Step(99, "Check that all files are restored", check_all_back)
 
 
+@hookimpl
+def rear_mount() -> Iterable[Step]:
+    yield Step(5, "Check the folder for the backups", check_folder)
+
+
+def check_folder(run: Run) -> None:
+    """Refuse to show backups where something is."""
+    _check_empty(run, Path(os.path.realpath(run.target)))
+
+
 def check_included(run: Run) -> None:
     """Refuse an include that is not there, or that an exclude leaves out."""
     from ..archive.backup import check_included

@@ -206,6 +206,23 @@ def restore_files(options: Options, words: tuple[str, ...], to: Path, json_progr
     work(replace(run.options, json_progress=json_progress), "backup-restore")
 
 
+@backup.command("mount")
+@click.argument("folder", type=GivenPath(), metavar="DIR")
+@only
+@click.pass_obj
+def mount_backups(options: Options, folder: Path, only: str) -> None:
+    """Show all backups of this machine below DIR, a new or empty folder, to look at and to copy from.
+
+    They are there, read-only, until you press Enter; without a terminal until somebody unmounts DIR.
+    """
+    options = replace(options, target=folder.absolute(), only=only)
+    run = open_run(options)
+    if run.portions and not only:
+        raise Refused("BACKUP names several methods", "choose the one whose backups to show: --only METHOD")
+    _need(run, "mount", "cannot show its backups as folders", "`rear backup restore` brings single files back")
+    work(options, "backup-mount")
+
+
 @backup.command()
 @click.argument("name", metavar="DATE", shell_complete=dates)
 @only

@@ -104,12 +104,12 @@ def private_folder(run: Run) -> Iterator[Path]:
             directory.rmdir()
 
 
-def wait_or_refuse(run: Run, url: Url, problem: str, command: Sequence[str], deadline: float) -> None:
+def wait_or_refuse(run: Run, place: object, problem: str, command: Sequence[str], deadline: float) -> None:
     """Wait for a server that may answer later; `Refused` where that is not so, or at the deadline (time.monotonic)."""
     left = deadline - time.monotonic()
     if left <= 0 or not any(word in problem for word in PASSING):
-        raise Refused(f"cannot mount {url}: {problem}", f"try it by hand: {shlex.join(command)} /mnt")
-    run.report.say(f"{url} does not answer, trying again for {left:.0f} s: {problem}")
+        raise Refused(f"cannot mount {place}: {problem}", f"try it by hand: {shlex.join(command)} /mnt")
+    run.report.say(f"{place} does not answer, trying again for {left:.0f} s: {problem}")
     time.sleep(RETRY_SECONDS)
 
 
@@ -118,12 +118,12 @@ def words(*options: str) -> str:
     return ",".join(filter(None, options))
 
 
-def unmount(run: Run, url: Url, directory: Path) -> None:
+def unmount(run: Run, place: object, directory: Path) -> None:
     """Unmount it, or leave that to the kernel where something still uses it."""
     try:
         run.sh.run("umount", directory, timeout=UNMOUNT_SECONDS)
     except ProgramFailed as error:
         run.report.warn(
-            f"cannot unmount {url} yet; the kernel unmounts it when it is no longer in use: {error.message}"
+            f"cannot unmount {place} yet; the kernel unmounts it when it is no longer in use: {error.message}"
         )
         run.sh.run("umount", "--lazy", directory, timeout=UNMOUNT_SECONDS)

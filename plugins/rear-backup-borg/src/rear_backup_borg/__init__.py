@@ -152,6 +152,11 @@ def rear_fetch() -> Iterable[Step]:
 
 
 @hookimpl
+def rear_mount() -> Iterable[Step]:
+    yield Step(50, "Show the archives of this machine as folders", show_backups)
+
+
+@hookimpl
 def rear_forget() -> Iterable[Step]:
     yield Step(50, "Remove the archive", forget_backup)
 
@@ -218,6 +223,22 @@ def list_backups(run: Run) -> None:
     with opened(run) as repository:
         found = own(run, unlocked(run, repository)[1].archives)
     external.show(run, [(each.moment, path) for each in found for path in each.paths])
+
+
+def show_backups(run: Run) -> None:
+    """Have borg show this machine's archives, until the user ends it."""
+    from rear_core.archive import mounting
+    from rear_core.archive.repository import hostname
+    from rear_core.places import fuse
+
+    from .repository import NO_LOCK, opened, unlocked
+
+    with opened(run) as found:
+        repository, _ = unlocked(run, found)
+        own = ("--foreground", "--glob-archives", f"{hostname(run)}-*")
+        command = repository.argv("mount", *own, *NO_LOCK, repository.at())
+        with fuse.shown(run, repository, command, env=repository.environment, writable=False) as directory:
+            mounting.show(run, directory)
 
 
 def forget_backup(run: Run) -> None:

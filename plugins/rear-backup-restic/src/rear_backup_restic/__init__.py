@@ -140,6 +140,11 @@ def rear_fetch() -> Iterable[Step]:
 
 
 @hookimpl
+def rear_mount() -> Iterable[Step]:
+    yield Step(50, "Show the snapshots of this machine as folders", show_backups)
+
+
+@hookimpl
 def rear_forget() -> Iterable[Step]:
     yield Step(50, "Remove the snapshot", forget_backup)
 
@@ -201,6 +206,23 @@ def list_backups(run: Run) -> None:
     from rear_core.archive import external
 
     external.show(run, [(each.moment, path) for each in snapshots(run) for path in each.paths])
+
+
+def show_backups(run: Run) -> None:
+    """Have restic show this machine's snapshots, until the user ends it."""
+    from rear_core.archive import mounting
+    from rear_core.archive.repository import hostname
+    from rear_core.places import fuse
+
+    from . import snapshot
+    from .repository import READ_ONLY, opened, unlocked
+
+    with opened(run) as found:
+        repository = unlocked(run, found)
+        own = ("--host", hostname(run), "--tag", ",".join(snapshot.tags(run)))
+        command = repository.argv("mount", *own, *READ_ONLY)
+        with fuse.shown(run, repository, command, env=repository.environment, writable=False) as directory:
+            mounting.show(run, directory)
 
 
 def forget_backup(run: Run) -> None:

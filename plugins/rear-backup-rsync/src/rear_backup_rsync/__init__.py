@@ -147,6 +147,11 @@ def rear_fetch() -> Iterable[Step]:
 
 
 @hookimpl
+def rear_mount() -> Iterable[Step]:
+    yield Step(50, "Show the backups of this machine as folders", show_backups)
+
+
+@hookimpl
 def rear_forget() -> Iterable[Step]:
     yield Step(50, "Remove the backup", forget_backup)
 
@@ -226,6 +231,19 @@ def list_backups(run: Run) -> None:
         run.kept += [Kept(each.name, state=each.flaw) for each in there.flawed]
         for name in there.unfinished:
             run.report.warn(f"{name} in {store} was never finished and takes up room; the next backup uses it")
+
+
+def show_backups(run: Run) -> None:
+    """Show the folder of this machine's backups, until the user ends it; `Refused` for one on a server of ssh."""
+    from rear_core.archive import mounting
+
+    from .folder import Folder
+    from .opening import opened
+
+    with opened(run) as store:
+        if not isinstance(store, Folder):
+            raise Refused(f"{store} cannot be shown here", "the files are on that server as they are; or use sshfs")
+        mounting.show(run, store.place)
 
 
 def forget_backup(run: Run) -> None:
