@@ -20,7 +20,8 @@ class Contents:
 
     `library_directories` are looked in for libraries that the loader does not find by itself: programs of such a
     vendor are started with LD_LIBRARY_PATH. `secrets` are patterns of files with passwords or keys (`*` also matches
-    a slash): they stay out, also when `files` has their directory, unless RESCUE_ALLOW_SECRETS names them.
+    a slash): they stay out, also when `files` has their directory, unless RESCUE_ALLOW_SECRETS names them. When one of
+    the `watched` files changes, absolute paths or globs, `rear checklayout` says that the media are outdated.
     """
 
     programs: Sequence[str] = ()
@@ -32,6 +33,7 @@ class Contents:
     distributions: Sequence[str] = ()
     library_directories: Sequence[str] = ()
     secrets: Sequence[str] = ()
+    watched: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):

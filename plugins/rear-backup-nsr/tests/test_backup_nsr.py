@@ -169,6 +169,40 @@ def test_every_file_system_must_be_there_and_more_is_told(folder: Path, server: 
     assert "the server also has /data" in run.report.warnings[0]
 
 
+def test_the_server_restores_where_the_client_may_not(
+    folder: Path, server: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put("web1", "/", a_system(tmp_path / "root"), NOON)
+    run = make_run(folder, "NSR_SERVER_RESTORE=yes\n")
+    remember(run, "/")
+    with pytest.raises(Refused, match="NSR_SERVER_RESTORE waits for an administrator"):
+        rear_backup_nsr.check_backup(run)
+    answers = iter([True, True, True])
+    monkeypatch.setattr("rear_core.questions.is_interactive", lambda _run: True)
+    monkeypatch.setattr("rear_core.questions.confirm", lambda *_words, **_how: next(answers))
+    rear_backup_nsr.check_backup(run)
+
+    class Console(vendors.LabShell):
+        """Where nobody types, and what the server does meanwhile."""
+
+        opened = 0
+
+        def attach(self, *argv: object, **_: object) -> int:
+            assert argv[0] == "bash"
+            Console.opened += 1
+            if Console.opened == 2:
+                a_system(run.target)
+                (run.target / "boot").mkdir()
+                (run.target / "boot/vmlinuz-6.1").touch()
+            return 0
+
+    run.sh = Console(run.report.log, {"NSR_ROOT": f"{folder}/nsr"}, folder)
+    rear_backup_nsr.restore_files(run)
+    assert Console.opened == 2
+    assert "On localhost start a directed recovery from the client web1 to it." in terminal(run)
+    assert "Nothing was restored of /" in terminal(run)
+
+
 def test_a_failure_of_recover_ends_the_recovery(folder: Path, server: Vault, tmp_path: Path) -> None:
     server.put("web1", "/", a_system(tmp_path / "root"), NOON)
     run = make_run(folder)

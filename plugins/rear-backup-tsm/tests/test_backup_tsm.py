@@ -143,12 +143,15 @@ def test_what_is_saved_comes_back(folder: Path, server: Vault, tmp_path: Path) -
     data = a_system(tmp_path / "data")
     (data / "etc/odd\nname").write_text("x")
     (data / "cache").mkdir()
-    run = make_run(folder)
+    run = make_run(folder, "TSM_DSMC_BACKUP_OPTIONS=( -changingretries=2 )\n")
     remember(run, str(data))
     rear_backup_tsm.look_for_backups(run)
     assert "no backup of" in run.report.warnings[0]
     rear_backup_tsm.save_files(run)
     assert f"Saved {data}: " in terminal(run)
+    unknown = make_run(folder, "TSM_DSMC_BACKUP_OPTIONS=( -nosuch=1 )\n")
+    with pytest.raises(RearError, match="dsmc ended with 12"):
+        rear_backup_tsm.save_files(unknown)
 
     run = make_run(folder)
     rear_backup_tsm.look_for_backups(run)

@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import durable, own_files
+from .. import durable, own_files, questions
 from ..errors import ConfigurationError, ProgramFailed, RearError, Refused
 from ..patterns import leaving_out
 from .dates import FORMAT, digits
@@ -221,6 +221,39 @@ def moment(run: Run, configured: str = "") -> datetime | None:
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"{text!r} is not a date", "write it as 2026-11-22 or 2026-11-22 18:30") from error
     return (found.replace(tzinfo=timezone.utc) if run.options.backup else found).astimezone()
+
+
+def chosen(
+    run: Run, wanted: Sequence[FileSystem], when: datetime | None
+) -> tuple[Sequence[FileSystem], datetime | None]:
+    """What to restore, and as of when: whoever recovers this machine at a terminal is asked for what neither an option
+    nor a setting says. The Enter key is for the newest of everything."""
+    if "recreate" not in run.phases or not questions.is_interactive(run):
+        return wanted, when
+    if when is None:
+        when = _typed_moment(run)
+    return _typed_systems(run, wanted) if len(wanted) > 1 else wanted, when
+
+
+def _typed_moment(run: Run) -> datetime | None:
+    question = "Restore files as of a time, such as 2026-11-22 18:30 here, or press Enter for the newest: "
+    while typed := questions.ask(run, question, quits="stopped before anything was written"):
+        try:
+            return moment(run, typed)
+        except ConfigurationError as error:
+            run.report.say(f"{error.message}: {error.hint}")
+    return None
+
+
+def _typed_systems(run: Run, wanted: Sequence[FileSystem]) -> Sequence[FileSystem]:
+    known = {system.path: system for system in wanted}
+    question = f"Restore only some of {' '.join(known)}, by name, or press Enter for all: "
+    while typed := questions.ask(run, question, quits="stopped before anything was written").split():
+        if unknown := [word for word in typed if word not in known]:
+            run.report.say(f"{unknown[0]} is none of them")
+            continue
+        return [known[path] for path in dict.fromkeys(typed)]
+    return wanted
 
 
 def lacking(wanted: Sequence[FileSystem], held: Mapping[str, str]) -> list[str]:

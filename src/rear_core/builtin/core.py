@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..hookspecs import hookimpl
-from ..settings.model import Setting
+from ..settings.model import Setting, normal_paths
 from ..step import Step
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ def rear_settings() -> Iterable[Setting]:
         help="Family of operating systems of this machine: debian, redhat or suse. If empty, rear takes it from ID"
         " and ID_LIKE in /etc/os-release; set it on a distribution that names no family.",
     )
+    yield Setting(
+        "CHECK_CONFIG_FILES", list, default=("/etc/lvm/lvm.conf", "/etc/multipath.conf", "/etc/rear/*.conf"),
+        check=normal_paths,
+        help="Files and folders, as patterns, whose change makes rescue media outdated: `rear checklayout` says"
+        " so. Backup methods add the configuration of their clients.",
+    )  # fmt: skip
     yield Setting(
         "TMPDIR",
         str,

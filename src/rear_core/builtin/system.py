@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .. import durable
-from ..contents import Contents
+from ..contents import Contents, merge
 from ..hookspecs import hookimpl
 from ..step import Step
 
@@ -37,6 +37,7 @@ def rear_rescue_contents() -> Contents:
 def rear_analyse_dr() -> Iterable[Step]:
     yield Step(10, "Describe the system", describe_system)
     yield Step(40, "Find the boot loader", find_boot_loader)
+    yield Step(70, "Record the configuration that media depend on", record_watched)
 
 
 def describe_system(run: Run) -> None:
@@ -61,6 +62,30 @@ def find_boot_loader(run: Run) -> None:
     else:
         run.report.warn("rear recognized no boot loader; install one by hand after a recovery")
     write_description(run, {"system": asdict(run.system), "boot_loaders": found})
+
+
+def record_watched(run: Run) -> None:
+    """Note the files whose change makes media outdated."""
+    from ..system import watched
+
+    watched.save(run.recovery_dir, look_at_watched(run))
+
+
+def look_at_watched(run: Run) -> dict[str, str]:
+    """The state of each of them now."""
+    from ..rescue.tree import matcher
+    from ..system import watched
+
+    contents = merge(run.plugins.call("rear_rescue_contents", run=run))
+    return watched.look([*run.settings["CHECK_CONFIG_FILES"], *contents.watched], matcher(contents.secrets))
+
+
+def changed_files(run: Run) -> list[str]:
+    """Which of them are not as they were when the machine was described, a line each."""
+    from ..system import watched
+
+    was = watched.load(run.recovery_dir)
+    return [] if was is None else watched.compare(was, look_at_watched(run))
 
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:

@@ -41,18 +41,19 @@ def savelayout(options: Options) -> None:
 @click.command()
 @click.pass_obj
 def checklayout(options: Options) -> None:
-    """Report whether the storage has changed since it was described.
+    """Report whether the storage, or a file that rescue media depend on, has changed since it was described.
 
     Exit status: 0 the same, 1 changed, 2 never described.
     """
     from ..builtin.storage import check_layout
+    from ..builtin.system import changed_files
 
     run = open_run(options)
     run.need_root()
     if not (run.recovery_dir / "layout.json").exists():
         click.echo(visible(f"{run.recovery_dir} has no description of the storage: run `rear savelayout`"), err=True)
         sys.exit(2)
-    differences = check_layout(run)
+    differences = [*check_layout(run), *changed_files(run)]
     for difference in differences:
         click.echo(visible(difference))
     sys.exit(1 if differences else 0)

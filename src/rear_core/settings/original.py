@@ -69,7 +69,6 @@ _ADVICE = {
     "BORGBACKUP_REPO": _BORG,
     "BORGBACKUP_USERNAME": _BORG,
     "CDROM_SIZE": "an ISO image may have any size",
-    "CHECK_CONFIG_FILES": "`rear checklayout` compares what was recorded of this machine",
     "CHECK_CONFIG_FILES_*": "`rear checklayout` compares what was recorded of this machine",
     "CLONE_*": _USERS,
     "COPY_AS_IS_*": _COMPUTED,

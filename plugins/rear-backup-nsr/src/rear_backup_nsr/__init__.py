@@ -21,6 +21,7 @@ OPTIONAL = ("nsradmin", "nsrexec", "nsrinfo", "nsrlogin", "nsrports", "nsrwatch"
 FILES = ("/usr/lib/nsr", "/opt/nsr", "/nsr/res")
 # The database of nsrexecd with the private key that this client proves its identity by; old versions have a file.
 SECRETS = ("/nsr/res/nsrladb", "/nsr/nsrladb", "/nsr/res/nsrla.res")
+WATCHED = ("/nsr/res/servers", "/.nsr")
 # What save and recover say of a file that failed. Lines of a name alone are files that did not, whatever these are
 # called; so do lines that tell where to.
 FAILED = r"(?i)^(?!Received |Recovering |Requesting )(?:(?!\.{0,2}/)|.*: ).*\b(?:error|failed|cannot|unable|denied)\b"
@@ -59,6 +60,11 @@ def rear_settings() -> Iterable[Setting]:
         help="How long the server keeps what `rear mkbackup` saves, such as '2 weeks'. If empty, the client's policy"
         " decides.",
     )
+    yield Setting(
+        "NSR_SERVER_RESTORE", bool, default=False,
+        help="Whether an administrator restores the files from the server (a directed recovery), because this client"
+        " may not. A recovery says what goes where, and waits at the terminal.",
+    )  # fmt: skip
     yield Setting("NSR_RESULT_SAVE", bool, default=False, help="Whether `save` also keeps the finished rescue media.")
 
 
@@ -66,7 +72,9 @@ def rear_settings() -> Iterable[Setting]:
 def rear_rescue_contents() -> Contents:
     from . import client
 
-    return Contents(PROGRAMS, OPTIONAL, files=FILES, library_directories=client.libraries(), secrets=SECRETS)
+    return Contents(
+        PROGRAMS, OPTIONAL, files=FILES, library_directories=client.libraries(), secrets=SECRETS, watched=WATCHED
+    )
 
 
 @hookimpl
@@ -203,11 +211,14 @@ def start_client(run: Run) -> None:
 
 def check_backup(run: Run) -> None:
     """Prove that every file system can be restored."""
-    from rear_core.archive import external
+    from rear_core.archive import by_hand, external
 
     when = external.moment(run, run.settings["NSR_RECOVER_TIME"])
-    wanted, there = external.recorded(run, run.settings["NSR_SAVE_SETS"]), held(run, when)
+    wanted, when = external.chosen(run, external.recorded(run, run.settings["NSR_SAVE_SETS"]), when)
+    there = held(run, when)
     external.prove(run, wanted, there, when)
+    if run.settings["NSR_SERVER_RESTORE"]:
+        by_hand.check(run, "NSR_SERVER_RESTORE waits for an administrator of the server")
     # recover goes by the file index of the client, which is one tree whatever save sets it is made of.
     for path in sorted({path for path in there if path.startswith("/")} - {system.path for system in wanted}):
         run.report.warn(f"the server also has {path}: recover restores it too, into the file system above it")
@@ -216,13 +227,18 @@ def check_backup(run: Run) -> None:
 def restore_files(run: Run) -> None:
     """Recover everything at once: recover puts files below -d by their path from the first folder they have in common.
 
-    With / among the paths, as in every recovery of a machine, that folder is the root.
+    With / among the paths, as in every recovery of a machine, that folder is the root. Or the server does all that.
     """
-    from rear_core.archive import external
+    from rear_core.archive import by_hand, external
 
     from . import client
 
     with external.restoring(run) as (recover, found):
+        if run.settings["NSR_SERVER_RESTORE"]:
+            of = f", as of {found.moment:%Y-%m-%d %H:%M:%S}" if found.moment else ""
+            text = f"On {client.server(run)} start a directed recovery from the client {client.name(run)} to it{of}."
+            by_hand.wait_for(run, found, text)
+            return
         paths = [system.path for system in found.file_systems]
         when = ["-t", f"{found.moment:%m/%d/%Y %H:%M:%S}"] if found.moment else []
         place = f"{run.target}{os.path.commonpath(paths)}".rstrip("/")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
@@ -11,21 +11,10 @@ from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rear_core.archive.external import FileSystem, Found
-
 REAR_API = 1
 
 TARGET = "{target}"
-# Where distributions have the kernels of a whole system.
-KERNELS = (
-    "boot/*vmlinu*",
-    "boot/[Ii]mage*",
-    "boot/kernel*",
-    "boot/efi/**/*.efi",
-    "efi/**/*.efi",
-    "usr/lib/modules/*/vmlinuz",
-)
-SHELL = ("bash", "--login")
+SHELL = "bash"
 
 
 def _has_program(words: Sequence[str]) -> str:
@@ -49,7 +38,7 @@ def rear_settings() -> Iterable[Setting]:
 
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
-    return Contents(programs=[SHELL[0], *run.settings["REQUESTRESTORE_COMMAND"][:1]])
+    return Contents(programs=[SHELL, *run.settings["REQUESTRESTORE_COMMAND"][:1]])
 
 
 @hookimpl
@@ -105,7 +94,7 @@ def check_request(run: Run) -> None:
 
     rear knows nothing of that backup, so that the word of the administrator is all there is.
     """
-    from rear_core import questions
+    from rear_core.archive import by_hand
     from rear_core.archive.external import Found, recorded
 
     if "restore" not in run.phases:
@@ -114,70 +103,17 @@ def check_request(run: Run) -> None:
     if command and run.sh.which(command[0]) is None:
         raise Refused(f"the program of REQUESTRESTORE_COMMAND is missing: {command[0]}", "create the media again")
     if not command:
-        if not questions.is_interactive(run):
-            raise Refused(
-                "nobody can restore the files: BACKUP=REQUESTRESTORE waits for somebody at a terminal",
-                "use a terminal without -n, or set REQUESTRESTORE_COMMAND",
-            )
         run.report.say("rear has no files of this machine: after it has created the storage, you restore them yourself")
-        at_hand = questions.confirm(
-            run, "Is the backup at hand, and can it be read", default=False, quits="stopped before anything was written"
-        )
-        if not at_hand:
-            raise Refused("the backup is not at hand", "get it first; rear changed nothing")
+        by_hand.check(run, "BACKUP=REQUESTRESTORE waits for somebody at a terminal, or needs REQUESTRESTORE_COMMAND")
     run.backup = Found("restored by hand", tuple(recorded(run)))
 
 
 def restore_files(run: Run) -> None:
     """By the command, or by somebody in a shell; then all is compared with what was recorded."""
-    from rear_core.archive import external
+    from rear_core.archive import by_hand, external
 
     with external.restoring(run) as (restore, found):
         if command := run.settings["REQUESTRESTORE_COMMAND"]:
             restore(*(word.replace(TARGET, str(run.target)) for word in command), notable="(?i)error|warning|fail")
         else:
-            wait_for(run, found)
-
-
-def wait_for(run: Run, found: Found) -> None:
-    """Show what is expected, and open a shell until it is there and somebody says so."""
-    from rear_core import questions
-
-    for line in request(run, found.file_systems):
-        run.report.say(line)
-    while True:
-        with questions.waiting():
-            run.sh.attach(*SHELL, cwd=run.target)
-        lacks = list(missing(run, found.file_systems))
-        for line in lacks:
-            run.report.say(line)
-        question, again = ("Open the shell again", True) if lacks else ("Are all files restored", False)
-        if questions.confirm(run, question, default=again, quits="stopped on request") != again:
-            break
-
-
-def request(run: Run, wanted: Sequence[FileSystem]) -> Iterator[str]:
-    """What the administrator is asked for."""
-    from rear_core.archive.progress import size
-
-    yield f"Restore the files of this machine to {run.target} now:"
-    for system in wanted:
-        files = f", {system.files} files" if system.files else ""
-        yield f"  {system.path} to {run.target}{system.path.rstrip('/')}: {size(system.bytes)}{files}"
-    if text := run.settings["REQUESTRESTORE_TEXT"]:
-        yield text
-    yield "Keep owners, modes, ACLs and extended attributes. sshd runs, too. Type exit when all files are there."
-
-
-def missing(run: Run, wanted: Sequence[FileSystem]) -> Iterator[str]:
-    """What keeps the files from being those of a system that can start."""
-    from rear_core.archive import external
-
-    empty, lost = external.absent(run, wanted)
-    if empty:
-        yield f"Nothing was restored of {' '.join(empty)}"
-    if lost:
-        run.report.say(f"Not restored: {external.few(lost)}")
-    is_system = any(system.path == "/" for system in wanted)
-    if is_system and not any(any(run.target.glob(pattern)) for pattern in KERNELS):
-        yield f"There is no kernel in {run.target}/boot"
+            by_hand.wait_for(run, found, run.settings["REQUESTRESTORE_TEXT"])

@@ -52,6 +52,9 @@ def rear_settings() -> Iterable[Setting]:
     )
     yield Setting("TSM_RESTORE_PIT_TIME", str, help="Time of that day, such as 18:30:00. If empty: the end of the day.")
     yield Setting(
+        "TSM_DSMC_BACKUP_OPTIONS", list, help="Further options of `dsmc incremental`, such as -snapshotproviderfs=none."
+    )
+    yield Setting(
         "TSM_DSMC_RESTORE_OPTIONS", list, help="Further options of `dsmc restore`, such as -resourceutilization=10."
     )
     yield Setting(
@@ -77,6 +80,7 @@ def rear_rescue_contents(run: Run) -> Contents:
         files=[*(f"{folder}/{name}" for name in CLIENT), *FILES, options.password_dir(used), *used.get("inclexcl", [])],
         library_directories=client.libraries(folder),
         secrets=SECRETS,
+        watched=[f"{folder}/dsm.opt", f"{folder}/dsm.sys", *used.get("inclexcl", [])],
     )
 
 
@@ -159,14 +163,14 @@ def look_for_backups(run: Run) -> None:
     from rear_core.archive import external
 
     wanted = external.recorded(run, run.settings["TSM_FILESPACES"])
-    external.remind(run, wanted, held(run, wanted))
+    external.remind(run, wanted, held(run, wanted, moment(run)))
 
 
-def held(run: Run, wanted: Iterable[FileSystem]) -> dict[str, str]:
-    """The file systems that the server has, with what it says of their dates."""
+def held(run: Run, wanted: Iterable[FileSystem], when: datetime | None) -> dict[str, str]:
+    """The file systems that the server has at a time, with what it says of their dates."""
     from . import client
 
-    when, newest = moment(run), client.file_spaces(run)
+    newest = client.file_spaces(run)
     as_of = f"as of {when:%Y-%m-%d %H:%M:%S}" if when else ""
     return {
         system.path: as_of or newest[system.path] or "without a whole incremental backup"
@@ -191,7 +195,8 @@ def save_files(run: Run) -> None:
 
     with external.saving(run) as dsmc:
         for system in external.recorded(run, run.settings["TSM_FILESPACES"]):
-            argv = ["dsmc", "incremental", system.path, *client.common(run)]
+            more = run.settings["TSM_DSMC_BACKUP_OPTIONS"]
+            argv = ["dsmc", "incremental", system.path, *more, *client.common(run)]
             ended = dsmc(*argv, ok=client.USABLE, notable=client.NOTABLE, env=client.environment(run))
             judge(run, ended, f"saving {system.path}", run.report.warn)
             run.report.say(f"Saved {system.path}: {client.total(ended.notable, 'backed up')} new or changed files")
@@ -250,8 +255,8 @@ def check_backup(run: Run) -> None:
     from . import client
 
     client.check_session(run)
-    wanted = external.recorded(run, run.settings["TSM_FILESPACES"])
-    external.prove(run, wanted, held(run, wanted), moment(run))
+    wanted, when = external.chosen(run, external.recorded(run, run.settings["TSM_FILESPACES"]), moment(run))
+    external.prove(run, wanted, held(run, wanted, when), when)
 
 
 def restore_files(run: Run) -> None:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files whose change makes rescue media outdated are looked at again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rear_core.errors import ConfigurationError
+from rear_core.system import watched
+
+
+def test_what_changed_came_and_went_is_named(tmp_path: Path) -> None:
+    folder, file, glob = tmp_path / "folder", tmp_path / "dsm.sys", tmp_path / "x*"
+    (folder / "inner").mkdir(parents=True)
+    for path in (file, folder / "inner/same", folder / "gone"):
+        path.write_text("old")
+    os.mkfifo(folder / "pipe")
+    patterns = [f"{file}", f"{folder}", f"{glob}", f"{tmp_path}/nothing"]
+    was = watched.look(patterns)
+    assert [*was] == [f"{file}", f"{folder}/gone", f"{folder}/inner/same"]
+    watched.save(tmp_path, was)
+    assert watched.load(tmp_path) == was
+    file.write_text("new")
+    (folder / "gone").unlink()
+    (tmp_path / "xnew").write_text("")
+    assert watched.compare(was, watched.look(patterns)) == [
+        f"file {file} changed", f"file {folder}/gone is gone", f"file {tmp_path}/xnew is new",
+    ]  # fmt: skip
+
+
+def test_nothing_of_a_password_can_be_guessed_from_it(tmp_path: Path) -> None:
+    own, secret = tmp_path / "own", tmp_path / "secret"
+    for path in (own, secret):
+        path.write_text("hunter2")
+    own.chmod(0o600)
+    found = watched.look([f"{own}", f"{secret}"], lambda path: path == f"{secret}")
+    assert found == {f"{own}": f"7 bytes of {own.stat().st_mtime_ns}"}
+
+
+def test_a_machine_that_was_described_by_an_older_rear_has_none(tmp_path: Path) -> None:
+    assert watched.load(tmp_path) is None
+    for text in ("", "[]", '{"version": 2}', '{"version": 1, "files": []}'):
+        (tmp_path / watched.NAME).write_text(text)
+        with pytest.raises(ConfigurationError, match="cannot read"):
+            watched.load(tmp_path)
