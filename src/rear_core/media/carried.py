@@ -60,9 +60,9 @@ def room(run: Run) -> Room:
     """
     found: Room | None = run.plugins.manager.hook.rear_media_room(run=run)
     if found is None:
+        methods = " ".join(run.settings["BACKUP"])
         raise Refused(
-            f"OUTPUT={run.settings['OUTPUT']} cannot hold a backup, which BACKUP={run.settings['BACKUP']} puts on the"
-            " rescue media",
+            f"OUTPUT={run.settings['OUTPUT']} cannot hold a backup, which BACKUP={methods} puts on the rescue media",
             "set OUTPUT=ISO, or choose a BACKUP method that keeps its backups elsewhere",
         )
     return found
