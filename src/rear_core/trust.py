@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from .errors import ConfigurationError
+
 # As many links as the kernel follows, see path_resolution(7).
 MOST_LINKS = 40
 
@@ -38,6 +40,20 @@ def changeable(path: Path) -> str:
         else:
             waiting += reversed(Path(os.readlink(place)).parts)
     return ""
+
+
+def check_secret(path: Path, setting: str) -> None:
+    """Raise `ConfigurationError` unless a file of passwords is there, and nobody but root can read or change it."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {setting} {path}: {error.strerror}", "create it") from error
+    if found.st_uid != 0 or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ConfigurationError(f"{setting} {path} can be read by others", f"chmod 600 {path}; chown root {path}")
+    if problem := changeable(path):
+        raise ConfigurationError(
+            f"{setting} {path} is not controlled by root alone: {problem}", "chown root and chmod go-w the named path"
+        )
 
 
 def changeable_in(folder: Path) -> str:

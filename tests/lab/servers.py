@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real HTTP and ssh servers on the loopback interface, each with a folder that files can be put to."""
+"""Real servers of HTTP, ssh and rsync on the loopback interface, each with a folder that files can be put to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import base64
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -33,6 +34,24 @@ UsePAM no
 PasswordAuthentication no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
+"""
+
+RSYNCD = """
+address = 127.0.0.1
+port = {port}
+use chroot = no
+uid = root
+gid = root
+log file = {work}/log
+
+[media]
+path = {folder}
+read only = no
+auth users = rear
+secrets file = {work}/secrets
+
+[readonly]
+path = {folder}
 """
 
 
@@ -187,3 +206,63 @@ def sshd(work: Path, *, port: int = 0, address: str = "127.0.0.1", network: Path
             yield Sshd(port, f"IdentityFile={work}/user,UserKnownHostsFile={work}/known", process.pid)
         finally:
             process.kill()
+
+
+@dataclass(frozen=True)
+class Rsyncd:
+    """A daemon of rsync that runs."""
+
+    port: int
+    pid: int
+
+    def drop(self) -> None:
+        """End all connections at once: of each the process, and the one that it has receive."""
+        of_each = children(self.pid)
+        for pid in (*(child for parent in of_each for child in children(parent)), *of_each):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def rsyncd(work: Path, folder: Path) -> Iterator[Rsyncd]:
+    """A daemon of rsync that has a folder as modules `media`, for the user of LOGIN, and `readonly`.
+
+    The password is in `work`/password.
+    """
+    port, password = free_port(), LOGIN.partition(":")[2]
+    (work / "rsyncd.conf").write_text(RSYNCD.format(port=port, folder=folder, work=work))
+    for name, text in (("secrets", LOGIN), ("password", password)):
+        (work / name).write_text(f"{text}\n")
+        (work / name).chmod(0o600)
+    argv = ["setpriv", "--pdeathsig", "KILL", "rsync", "--daemon", "--no-detach", f"--config={work}/rsyncd.conf"]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until_it_listens(port, process)
+            yield Rsyncd(port, process.pid)
+        finally:
+            process.kill()
+
+
+def wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until something answers on a port of the loopback interface."""
+    for _ in range(400):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
+        time.sleep(0.05)
+    raise AssertionError(f"{process.args!r} does not listen on port {port}")
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """The port of a server that accepts connections and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        # The kernel accepts them; nobody reads.
+        listening.listen(100)
+        yield listening.getsockname()[1]

@@ -45,10 +45,12 @@ class Server:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     (tmp_path / "build").mkdir()
-    return Run(evaluate(Sources(), [], {}), Plugins([]), build_dir=tmp_path / "build")
+    text = f"RSYNC_PASSWORD_FILE={tmp_path}/work/password"
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), [*core.rear_settings()], {})
+    return Run(settings, Plugins([]), build_dir=tmp_path / "build")
 
 
-@pytest.fixture(params=["file", "http", "https", "sftp", "rsync+ssh"])
+@pytest.fixture(params=["file", "http", "https", "sftp", "rsync+ssh", "rsync"])
 def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that runs, with an empty folder of an odd name."""
     folder, work = tmp_path / "tree" / ODD, tmp_path / "work"
@@ -68,6 +70,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             login = servers.LOGIN if certificate else ""
             url = stack.enter_context(servers.http(tmp_path / "tree", certificate, login))
             yield Server(f"{url}/{quoted}", folder, modes=False)
+        elif request.param == "rsync":
+            port = stack.enter_context(servers.rsyncd(work, tmp_path / "tree")).port
+            yield Server(f"rsync://rear@127.0.0.1:{port}/media/{quoted}", folder)
         else:
             sshd = stack.enter_context(servers.sshd(work))
             yield Server(f"{request.param}://root@127.0.0.1:{sshd.port}{tmp_path}/tree/{quoted}", folder, sshd.options)
@@ -111,7 +116,10 @@ def test_a_file_is_published_with_its_checksum(run: Run, server: Server, tmp_pat
 
 
 def test_an_iso_image_is_copied_there(server: Server, tmp_path: Path) -> None:
-    text = f"ISO_DIR={tmp_path}/output\nISO_PREFIX=rescue\nOUTPUT_URL='{server.url}'\nOUTPUT_OPTIONS='{server.options}'"
+    text = (
+        f"ISO_DIR={tmp_path}/output\nISO_PREFIX=rescue\nOUTPUT_URL='{server.url}'\nOUTPUT_OPTIONS='{server.options}'\n"
+    )
+    text += f"RSYNC_PASSWORD_FILE={tmp_path}/work/password"
     declared = [*core.rear_settings(), *rear_output_iso.rear_settings()]
     settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     run = Run(settings, Plugins([]), build_dir=tmp_path)

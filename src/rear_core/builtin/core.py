@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contents import Contents
 from ..errors import Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting, normal_paths
@@ -29,10 +30,14 @@ def _absolute(value: str) -> str:
     return "" if value.startswith("/") else "must be an absolute path"
 
 
-def _absolute_or_empty(value: str) -> str:
+def _absolute_or_unset(value: str) -> str:
+    return _absolute(value) if value else ""
+
+
+def _absolute_without_comma(value: str) -> str:
     if "," in value:
         return "must have no comma, which mount.cifs takes for the end of an option"
-    return _absolute(value) if value else ""
+    return _absolute_or_unset(value)
 
 
 @hookimpl
@@ -59,10 +64,15 @@ def rear_settings() -> Iterable[Setting]:
         " BACKUP_PARTS=( RESTIC:/srv RESTIC:/home ).",
     )
     yield Setting(
-        "CIFS_CREDENTIALS", str, check=_absolute_or_empty,
+        "CIFS_CREDENTIALS", str, check=_absolute_without_comma,
         help="File with username=, password= and perhaps domain= for places such as cifs://server/share, as"
         " mount.cifs(8) has it. Only root may be able to read it. rear never puts it on the rescue media: a recovery"
         " asks for user and password.",
+    )  # fmt: skip
+    yield Setting(
+        "RSYNC_PASSWORD_FILE", str, check=_absolute_or_unset,
+        help="File with the password for places such as rsync://user@server/module, in its first line. Only root may be"
+        " able to read it. rear never puts it on the rescue media.",
     )  # fmt: skip
     yield Setting(
         "OS_FAMILY",
@@ -130,6 +140,12 @@ def rear_settings() -> Iterable[Setting]:
         check=_absolute,
         help="Folder of what rear can create again at any time: packed kernel modules and firmware.",
     )
+
+
+@hookimpl
+def rear_rescue_contents(run: Run) -> Contents:
+    files = (run.settings["CIFS_CREDENTIALS"], run.settings["RSYNC_PASSWORD_FILE"])
+    return Contents(secrets=[path for path in files if path])
 
 
 @hookimpl

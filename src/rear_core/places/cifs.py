@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from .. import questions
 from ..contents import Contents
-from ..errors import ConfigurationError, Refused
-from ..trust import changeable
+from ..errors import Refused
+from ..trust import check_secret
 from .mounted import mounted, words
 from .url import Url
 
@@ -62,7 +61,7 @@ def _login(run: Run, url: Url, options: str) -> tuple[str, Mapping[str, str]]:
     if OWN_LOGIN.search(options):
         return "", {}
     if path != Path() and (not run.only_reads or os.path.lexists(path)):
-        check_credentials(path)
+        check_secret(path, "CIFS_CREDENTIALS")
         return f"credentials={path}", {}
     if not questions.is_interactive(run):
         raise Refused(
@@ -83,20 +82,3 @@ def _asked(run: Run, url: Url) -> Mapping[str, str]:
         run.passphrases[str(url)] = f"{user}\n{secret}"
     user, _, secret = run.passphrases[str(url)].partition("\n")
     return {"USER": user, "PASSWD": secret}
-
-
-def check_credentials(path: Path) -> None:
-    """Raise `ConfigurationError` unless a file of credentials is there, and nobody but root can read or change it."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read CIFS_CREDENTIALS {path}: {error.strerror}", "create it") from error
-    if found.st_uid != 0 or stat.S_IMODE(found.st_mode) & 0o077:
-        raise ConfigurationError(
-            f"CIFS_CREDENTIALS {path} can be read by others", f"chmod 600 {path}; chown root {path}"
-        )
-    if problem := changeable(path):
-        raise ConfigurationError(
-            f"CIFS_CREDENTIALS {path} is not controlled by root alone: {problem}",
-            "chown root and chmod go-w the named path",
-        )

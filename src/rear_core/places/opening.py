@@ -33,10 +33,16 @@ def _sftp(run: Run, url: Url, options: str, mode: int) -> Place:
     return Sftp(run, url, options, mode)
 
 
-def _rsync(run: Run, url: Url, options: str, mode: int) -> Place:
-    from .ssh import Rsync
+def _rsync_by_ssh(run: Run, url: Url, options: str, mode: int) -> Place:
+    from .rsync import Rsync, by_ssh
 
-    return Rsync(run, url, options, mode)
+    return Rsync(run, url, by_ssh(url, options), mode)
+
+
+def _rsync(run: Run, url: Url, options: str, mode: int) -> Place:
+    from .rsync import Rsync, by_daemon
+
+    return Rsync(run, url, by_daemon(run, url, options), mode)
 
 
 CORE_PLACES = (
@@ -48,7 +54,8 @@ CORE_PLACES = (
     PlaceKind(url.HTTP, files=_web),
     PlaceKind(url.HTTPS, files=_web),
     PlaceKind(url.SFTP, files=_sftp, contents=Contents(programs=["sftp", "ssh"])),
-    PlaceKind(url.RSYNC, files=_rsync, contents=Contents(programs=["rsync", "ssh"])),
+    PlaceKind(url.RSYNC_BY_SSH, files=_rsync_by_ssh, contents=Contents(programs=["rsync", "ssh"])),
+    PlaceKind(url.RSYNC, files=_rsync, contents=Contents(programs=["rsync"])),
 )
 
 

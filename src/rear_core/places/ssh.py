@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Folders behind an ssh server, reached by sftp or rsync: with keys, to hosts that root's known_hosts knows."""
+"""Folders behind an ssh server, reached by sftp: with keys, to hosts that root's known_hosts knows."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,36 +22,25 @@ if TYPE_CHECKING:
 # Nobody answers questions, and a server that falls silent is an error.
 OPTIONS = ("BatchMode=yes", "ConnectTimeout=30", "ServerAliveInterval=15", "ServerAliveCountMax=4")
 SECONDS = 12 * 60 * 60
-# rsync(1): partial transfer due to error, as when a file is not there
-PARTIAL = 23
+
+
+def words(url: Url, options: str) -> list[str]:
+    """Options of ssh as arguments."""
+    own = [f"User={url.user}"] if url.user else []
+    own += [f"Port={url.port}"] if url.port else []
+    # The first value counts, and so what the administrator says goes before ours.
+    chosen = [*options.split(","), *own, *OPTIONS]
+    return [word for option in chosen if option for word in ("-o", option)]
 
 
 @dataclass(frozen=True)
-class _Ssh:
+class Sftp:
+    """The folder must exist; a server that keeps to files alone (ForceCommand internal-sftp) is enough."""
+
     run: Run
     url: Url
     options: str
     mode: int
-
-    def _words(self) -> list[str]:
-        """Options of ssh as arguments."""
-        own = [f"User={self.url.user}"] if self.url.user else []
-        own += [f"Port={self.url.port}"] if self.url.port else []
-        # The first value counts, and so what the administrator says goes before ours.
-        chosen = [*self.options.split(","), *own, *OPTIONS]
-        return [word for option in chosen if option for word in ("-o", option)]
-
-    def _remote(self, name: str) -> str:
-        return f"{self.url.path.rstrip('/')}/{name}"
-
-    @contextmanager
-    def _work(self) -> Iterator[Path]:
-        with TemporaryDirectory(dir=self.run.build_dir) as folder:
-            yield Path(folder)
-
-
-class Sftp(_Ssh):
-    """The folder must exist; a server that keeps to files alone (ForceCommand internal-sftp) is enough."""
 
     def put(self, source: Path, name: str, sha256: str) -> None:
         """Write beside the place, read back, rename."""
@@ -88,62 +76,16 @@ class Sftp(_Ssh):
 
     def _do(self, *commands: str) -> None:
         batch = "".join(f"{command}\n" for command in commands)
-        self.run.sh.run("sftp", "-b", "-", *self._words(), self.url.host, input=batch, timeout=SECONDS)
+        argv = ["sftp", "-b", "-", *words(self.url, self.options), self.url.host]
+        self.run.sh.run(*argv, input=batch, timeout=SECONDS)
 
+    def _remote(self, name: str) -> str:
+        return f"{self.url.path.rstrip('/')}/{name}"
 
-class Rsync(_Ssh):
-    """The folder must exist, and rsync on the server."""
-
-    def put(self, source: Path, name: str, sha256: str) -> None:
-        """rsync writes beside the place and renames; both sides then sum up what they have on their disks."""
-        if checksum(source) != sha256:
-            raise RearError(f"{source} has changed", "check the storage of this machine")
-        with self._work() as work:
-            link = work / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(source)
-            copy = (
-                "--copy-links", "--perms", f"--chmod=F{self.mode:o}", "--relative", "--no-implied-dirs",
-                f"{work}/./{name}", self._target(""),
-            )  # fmt: skip
-            self._rsync("--ignore-times", *copy)
-            if self._rsync("--checksum", "--dry-run", "--out-format=%i %n", *copy).startswith("<f"):
-                raise RearError(f"{self.url}/{name} differs from {source}", "check the storage of that server")
-
-    def read(self, name: str) -> bytes | None:
-        """Fetch a file."""
-        with self._work() as work:
-            try:
-                self._rsync(self._target(name), f"{work}/file")
-            except ProgramFailed as error:
-                if error.status == PARTIAL and "No such file" in error.output:
-                    return None
-                raise
-            return (work / "file").read_bytes()
-
-    def remove(self, folder: str, names: Sequence[str]) -> None:
-        """Make the folder like an empty one, as far as these names go."""
-        self._forget(folder, names)
-        if folder:
-            parent, _, leaf = folder.rpartition("/")
-            self._forget(parent, [leaf])
-
-    def _forget(self, folder: str, names: Sequence[str]) -> None:
-        with self._work() as work:
-            only = [f"--include=/{name}" for name in names]
-            # 23: a folder that is not empty stays.
-            self._rsync(
-                "--recursive", "--delete", *only, "--exclude=*", f"{work}/", self._target(f"{folder}/"),
-                ok=(0, PARTIAL),
-            )  # fmt: skip
-
-    def _target(self, name: str) -> str:
-        return f"{self.url.host}:{self._remote(name)}"
-
-    def _rsync(self, *words: str, ok: Sequence[int] = (0,)) -> str:
-        ssh = shlex.join(["ssh", *self._words()])
-        done = self.run.sh.run("rsync", "--protect-args", f"--rsh={ssh}", *words, timeout=SECONDS, ok=ok)
-        return done.stdout
+    @contextmanager
+    def _work(self) -> Iterator[Path]:
+        with TemporaryDirectory(dir=self.run.build_dir) as folder:
+            yield Path(folder)
 
 
 def _folders(name: str) -> list[PurePosixPath]:

@@ -65,6 +65,12 @@ def _web_problem(parts: SplitResult) -> str:
     return "has a user; put name and password of a server into root's .netrc" if parts.username is not None else ""
 
 
+def _rsync_problem(parts: SplitResult) -> str:
+    if parts.hostname and not _path(parts.path).strip("/"):
+        return f"names no module of a daemon of rsync; write {RSYNC.example}, or rsync+ssh:// to reach it by ssh"
+    return ""
+
+
 FILE = Scheme("file", "file:///folder", is_folder=True, is_local=True, problem=_file_problem)
 NFS = Scheme("nfs", "nfs://server/export", is_folder=True, problem=_nfs_problem)
 CIFS = Scheme("cifs", "cifs://server/share/folder", is_folder=True, problem=_cifs_problem)
@@ -73,16 +79,22 @@ SSHFS = Scheme("sshfs", "sshfs://user@server/folder", is_folder=True)
 HTTP = Scheme("http", "http://server/folder", problem=_web_problem)
 HTTPS = Scheme("https", "https://server/folder", problem=_web_problem)
 SFTP = Scheme("sftp", "sftp://user@server/folder")
-RSYNC = Scheme("rsync+ssh", "rsync+ssh://user@server/folder")
+RSYNC_BY_SSH = Scheme("rsync+ssh", "rsync+ssh://user@server/folder")
+RSYNC = Scheme("rsync", "rsync://user@server/module/folder", problem=_rsync_problem)
 FOLDERS = (FILE, NFS, CIFS, SSHFS, USB)
-ALL = (*FOLDERS, HTTP, HTTPS, SFTP, RSYNC)
+ALL = (*FOLDERS, HTTP, HTTPS, SFTP, RSYNC_BY_SSH, RSYNC)
 # With these a user before the @ is no secret.
 WITH_USER = ("file", "nfs", "cifs", "smb", "usb", "sftp", "ssh", "sshfs", "rsync", "rsync+ssh", "ftp")
+BY_RESTIC = "for backups set BACKUP=RESTIC and RESTIC_REPOSITORY="
+BY_RCLONE = "the package rear-places-rclone puts media there"
 # What Relax-and-Recover and others write, and what to write instead.
 INSTEAD = {
     "smb": "write cifs://server/share/folder",
     **dict.fromkeys(("sftp", "ssh", "rsync+ssh"), "write sshfs://user@server/folder"),
-    "rsync": "write rsync+ssh://user@server/folder for media; backups: BACKUP=RSYNC and RSYNC_REPOSITORY",
+    "rsync": "as a daemon of rsync cannot rename and lock: write sshfs://user@server/folder, or set BACKUP=RSYNC and"
+    " RSYNC_REPOSITORY=user@server:/folder",
+    "s3": f"{BY_RESTIC}s3:https://server/bucket/folder; {BY_RCLONE}",
+    **dict.fromkeys(("rclone", "webdav", "webdavs"), f"{BY_RESTIC}rclone:REMOTE:folder; {BY_RCLONE}"),
     "iso": "set BACKUP=CDROM: then the backup is on the rescue media",
     "tape": "set BACKUP=TAPE and TAPE_DEVICE",
     "obdr": "set OUTPUT=OBDR and BACKUP=TAPE",
@@ -166,8 +178,8 @@ def url_problem(text: str, schemes: Sequence[Scheme] = FOLDERS) -> str:
         return "names no server"
     if parts.password is not None and not scheme.is_local:
         return (
-            "has a password, which rear does not accept there: use a key with ssh, root's .netrc with https, and"
-            " CIFS_CREDENTIALS with cifs"
+            "has a password, which rear does not accept there: use a key with ssh, root's .netrc with https,"
+            " CIFS_CREDENTIALS with cifs, RSYNC_PASSWORD_FILE with rsync, and rclone.conf with s3 and webdavs"
         )
     if problem := scheme.problem(parts):
         return problem

@@ -43,12 +43,14 @@ def test_good_urls_are_taken_apart(text: str, expected: Url) -> None:
         ("http://[fd00::5]:8080/a%20b", Url("http", "[fd00::5]", "/a b", port=8080)),
         ("sftp://rear@server:2222/srv", Url("sftp", "server", "/srv", "rear", 2222)),
         ("rsync+ssh://rear%40site@server/srv", Url("rsync+ssh", "server", "/srv", "rear@site")),
+        ("rsync://rear@server:8730/media/a", Url("rsync", "server", "/media/a", "rear", 8730)),
     ],
 )
 def test_servers_for_single_files_are_taken_apart_where_they_may_be_used(text: str, expected: Url) -> None:
     assert parse_url(text, ALL) == expected
     with pytest.raises(
-        ValueError, match=r"is not supported, (only file://, nfs://, cifs://, sshfs:// and usb://|write sshfs://user@)"
+        ValueError,
+        match=r"is not supported, (only file://, nfs://, cifs://, sshfs:// and usb://|.*write sshfs://user@)",
     ):
         parse_url(text)
 
@@ -65,7 +67,8 @@ def test_a_file_behind_http_has_its_name_quoted() -> None:
         ("sftp://-oProxyCommand=x@server/srv", "begins with -"),
         ("sftp://-oProxyCommand=x/srv", "begins with -"),
         ("rsync+ssh:///srv", "names no server"),
-        ("rsync://server/srv", r"rsync:// is not supported, write rsync\+ssh://"),
+        ("rsync://server/", r"names no module of a daemon of rsync; write rsync://"),
+        ("rsync:///srv", "names no server"),
     ],
 )
 def test_what_ssh_and_http_servers_must_not_have(text: str, problem: str) -> None:
@@ -85,6 +88,10 @@ def test_an_nfs_source_is_written_as_mount_wants_it() -> None:
         ("smb://server/share", "smb:// is not supported, write cifs://server/share/folder"),
         ("iso://backup", "set BACKUP=CDROM"),
         ("tape:///dev/nst0", "set BACKUP=TAPE"),
+        ("rsync://server/module", "a daemon of rsync cannot rename and lock: write sshfs://.*BACKUP=RSYNC"),
+        ("s3://bucket/folder", "RESTIC_REPOSITORY=s3:https://"),
+        ("webdavs://server/folder", "RESTIC_REPOSITORY=rclone:REMOTE:folder"),
+        ("rclone://nas/folder", "RESTIC_REPOSITORY=rclone:REMOTE:folder"),
         ("afp://server/share", "afp:// is not supported, only file://"),
         ("cifs://server/", "names no share"),
         ("cifs://server:445/share", "port=4450"),
@@ -182,7 +189,7 @@ def test_what_is_written_is_read_as_the_same_place(scheme: str, path: str, user:
     if scheme == "usb":
         path = f"/dev{path}"
     assume(scheme != "cifs" or "," not in path)
-    local, named = scheme in ("file", "usb"), scheme in ("sftp", "rsync+ssh", "cifs", "sshfs")
+    local, named = scheme in ("file", "usb"), scheme in ("sftp", "rsync+ssh", "rsync", "cifs", "sshfs")
     host, no_port = "" if local else "server", local or scheme in ("nfs", "cifs")
     url = Url(scheme, host, path, user if named else "", 0 if no_port else port)
     text = str(url)
