@@ -266,3 +266,43 @@ def silent() -> Iterator[int]:
         # The kernel accepts them; nobody reads.
         listening.listen(100)
         yield listening.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class WebDav:
+    """A server of WebDAV that runs."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    url: str
+
+    def section(self, name: str = "dav", path: str = "", **more: str) -> str:
+        """A remote of rclone for it, with more lines."""
+        address = f"{self.url.replace('webdav', 'http').rstrip('/')}{path}"
+        lines = {"type": "webdav", "url": address, "vendor": "other", **more}
+        return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items())
+
+
+@contextmanager
+def webdav(folder: Path, work: Path, *options: str, certificate: Path | None = None) -> Iterator[WebDav]:
+    """rclone serves a folder by WebDAV; with a certificate by https, for the user of LOGIN alone."""
+    port, scheme = free_port(), "webdavs" if certificate else "webdav"
+    argv = ["setpriv", "--pdeathsig", "KILL", "rclone", "serve", "webdav", f"--addr=127.0.0.1:{port}", "--quiet"]
+    argv += ["--config=/dev/null", "--dir-cache-time=0s", *options, str(folder)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(work)}
+    if certificate:
+        user, _, password = LOGIN.partition(":")
+        argv += [f"--cert={certificate}", f"--key={certificate}"]
+        environment |= {"RCLONE_USER": user, "RCLONE_PASS": password}
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=environment) as process:
+        try:
+            wait_until_it_listens(port, process)
+            yield WebDav(process, port, f"{scheme}://127.0.0.1:{port}/")
+        finally:
+            process.kill()
+
+
+def obscured(password: str) -> str:
+    """A password as rclone has it in its configuration."""
+    done = subprocess.run(["rclone", "obscure", "-"], input=password, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
