@@ -52,6 +52,11 @@ secrets file = {work}/secrets
 
 [readonly]
 path = {folder}
+
+[picky]
+path = {folder}
+read only = no
+refuse options = checksum
 """
 
 
@@ -230,7 +235,7 @@ def children(pid: int) -> list[int]:
 
 @contextmanager
 def rsyncd(work: Path, folder: Path) -> Iterator[Rsyncd]:
-    """A daemon of rsync that has a folder as modules `media`, for the user of LOGIN, and `readonly`.
+    """A daemon of rsync that has a folder as modules: `media` for the user of LOGIN, `readonly` and `picky`.
 
     The password is in `work`/password.
     """

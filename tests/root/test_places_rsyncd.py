@@ -88,6 +88,7 @@ def test_the_password_is_neither_in_arguments_nor_in_the_log(tmp_path: Path, por
         ("empty", "media", "rear@", "password", "first line"),
         ("password", "nothing", "rear@", "Unknown module 'nothing'", "lists them"),
         ("password", "readonly", "", "module is read only", "read only = no"),
+        ("password", "picky", "", "refuse --checksum", "allow --checksum"),
         ("password", "media/no/folder", "rear@", "No such file or directory", "create that folder"),
     ],
 )
@@ -105,6 +106,11 @@ def test_a_password_that_others_can_read_is_refused(tmp_path: Path, port: int) -
     (tmp_path / "password").chmod(0o644)
     with pytest.raises(ConfigurationError, match=r"RSYNC_PASSWORD_FILE .* can be read by others"):
         opened_place(make_run(tmp_path), url(port)).__enter__()
+
+
+def test_files_of_passwords_are_kept_off_the_media(tmp_path: Path) -> None:
+    assert core.rear_rescue_contents(make_run(tmp_path)).secrets == [f"{tmp_path}/password"]
+    assert core.rear_rescue_contents(make_run(tmp_path, "")).secrets == []
 
 
 def test_options_of_ssh_are_refused_for_a_daemon(tmp_path: Path, port: int) -> None:

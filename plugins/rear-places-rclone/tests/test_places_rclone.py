@@ -14,9 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 
 import pytest
 
+import rear_output_iso
 import rear_places_rclone
 from lab import bucket, servers
 from rear_core import ConfigurationError, RearError, Refused, Run
@@ -52,16 +54,14 @@ class Lab:
         path.write_text("".join(sections))
         path.chmod(0o600)
 
-    def run(self) -> Run:
-        """A run whose log is kept."""
+    def run(self, text: str = "", *modules: ModuleType) -> Run:
+        """A run with settings of its own, and of other plugins."""
         plugins = Plugins([])
         plugins.take(Found("extra", "rclone", "x", "rear-places-rclone", "1", module=rear_places_rclone))
-        declared = [*core.rear_settings(), *rear_places_rclone.rear_settings()]
-        text = f"RCLONE_CONFIG={self.top}/rclone.conf"
-        run = Run(
-            evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {}),
-            plugins, build_dir=self.top / "build",
-        )  # fmt: skip
+        declared = [setting for each in (core, rear_places_rclone, *modules) for setting in each.rear_settings()]
+        sources = Sources(assignments=tuple(parse(f"{text}RCLONE_CONFIG={self.top}/rclone.conf", "local.conf")))
+        settings = evaluate(sources, declared, {}, schemes=plugins.schemes())
+        run = Run(settings, plugins, build_dir=self.top / "build")
         run.sh.environment = {k: os.environ[k] for k in ("SSL_CERT_FILE",) if k in os.environ}
         return run
 
@@ -192,6 +192,19 @@ def test_no_password_is_in_arguments_or_the_log(contents: Lab) -> None:
     assert text and PASSWORD not in text and bucket.SECRET not in text
     for secret in re.findall(r"^(?:pass|secret_access_key) = (.+)", config, re.M):
         assert secret not in text and secret not in run.report.masked(secret)
+
+
+def test_an_iso_image_is_copied_there(contents: Lab) -> None:
+    (contents.top / "output").mkdir()
+    (contents.top / "output/rescue.iso").write_bytes(b"image" * 1000)
+    text = f"ISO_DIR={contents.top}/output\nISO_PREFIX=rescue\nOUTPUT_URL='{contents.url}'\n"
+    run = contents.run(text, rear_output_iso)
+    for _ in range(2):
+        rear_output_iso.check_places(run)
+        rear_output_iso.copy_image(run)
+    with opened_place(run, contents.place()) as place:
+        assert place.read("rescue.iso") == b"image" * 1000
+        assert checksum(contents.top / "output/rescue.iso").encode() in (place.read("rescue.iso.sha256") or b"")
 
 
 def test_what_a_store_keeps_is_compared_and_not_its_sum(lab: Lab, store: bucket.Store) -> None:

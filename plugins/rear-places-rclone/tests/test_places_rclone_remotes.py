@@ -9,6 +9,9 @@ import pytest
 
 import rear_places_rclone
 from rear_core.places.url import ALL, parse_url, url_problem
+from rear_core.plugins import Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
 from rear_places_rclone.remotes import SECRET, Remote, chosen
 
 SCHEMES = [*ALL, *(kind.scheme for kind in rear_places_rclone.rear_places())]
@@ -95,6 +98,13 @@ def test_an_empty_configuration_has_none() -> None:
 def test_a_login_belongs_into_the_configuration(url: str, problem: str) -> None:
     told = url_problem(url, SCHEMES)
     assert problem in told and "geheim" not in told
+
+
+def test_the_configuration_is_kept_off_the_media() -> None:
+    (setting,) = rear_places_rclone.rear_settings()
+    run = Run(evaluate(Sources(), [setting], {}), Plugins([]))
+    assert rear_places_rclone.rear_rescue_contents(run).secrets == [rear_places_rclone.CONFIG]
+    assert setting.check is not None and setting.check("rclone.conf") and not setting.check("/etc/rclone.conf")
 
 
 def test_what_is_secret_in_a_section() -> None:

@@ -29,12 +29,12 @@ CONNECT_SECONDS, SILENCE_SECONDS, SUMMED = 30, 60, 10 << 20
 HINTS = (
     ("auth failed", "check the user in the URL, and the password in RSYNC_PASSWORD_FILE"),
     ("password file|read a password", "write the password alone into that file, in its first line"),
-    ("[Uu]nknown module", "the first folder of the URL is a module of the daemon: `rsync rsync://SERVER/` lists them"),
+    ("Unknown module", "the first folder of the URL is a module of the daemon: `rsync rsync://SERVER/` lists them"),
     ("read only", "set `read only = no` for that module in rsyncd.conf"),
     ("No such file", "create that folder in the module"),
     ("[Nn]o space|quota", "make room on that server"),
-    ("refused to|refuse options", "allow --checksum, --perms and --delete for that module in rsyncd.conf"),
-    ("onnection refused", "start the daemon of rsync there, or reach it by ssh: rsync+ssh://user@server/folder"),
+    ("configured to refuse", "allow --checksum, --perms and --delete for that module in rsyncd.conf"),
+    ("refused", "start the daemon of rsync there, or reach it by ssh: rsync+ssh://user@server/folder"),
     ("timed out|timeout", "check that server, the network and its firewall"),
 )
 
@@ -75,7 +75,7 @@ def by_daemon(run: Run, url: Url, options: str) -> Transport:
     def failed(error: ProgramFailed) -> RearError:
         # The last line is a summary ("rsync error: ..."); why comes before that.
         lines = [line for line in error.output.splitlines() if line.strip()]
-        reason = next((line for line in lines if re.search("@ERROR|ERROR:|failed|password", line)), error.message)
+        reason = next((line for line in lines if re.search("ERROR:|failed|password|refuse", line)), error.message)
         hint = next((hint for words, hint in HINTS if re.search(words, error.output)), "see the log")
         return RearError(f"{url} failed: {reason.strip().removeprefix('@ERROR: ')}", hint)
 

@@ -119,7 +119,7 @@ def _check(name: str, section: Mapping[str, str]) -> None:
     """Raise `LookupError` for a remote that is none, or that would send a password unencrypted."""
     if section.get("type") == "local":
         raise LookupError(f"has [{name}] as a folder of this machine", "write file:///folder instead")
-    in_clear = section.get("type") == "webdav" and section.get("url", "").lower().startswith("http:")
+    in_clear = section.get("type") == "webdav" and re.match("http:", section.get("url", ""), re.IGNORECASE)
     if in_clear and any(section.get(key) for key in SENT):
         raise LookupError(
             f"has a login in [{name}], which would be sent to {section['url']} unencrypted",
