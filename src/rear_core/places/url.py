@@ -23,14 +23,16 @@ class Scheme:
     """The first word of the URLs of one kind of place.
 
     Where it `is_folder`, the place is opened as a folder of this machine; the others take files one by one. One that
-    `is_local` has no server. `problem(parts)` is what is wrong with a URL of this scheme, "" when nothing is, besides
-    what is wrong with any. The `example` is shown to whoever wrote something else.
+    `is_local` has no server; what goes to one that `is_clear` is not encrypted. `problem(parts)` is what is wrong with
+    a URL of this scheme, "" when nothing is, besides what is wrong with any. The `example` is shown to whoever wrote
+    something else.
     """
 
     name: str
     example: str
     is_folder: bool = False
     is_local: bool = False
+    is_clear: bool = False
     problem: Callable[[SplitResult], str] = lambda _parts: ""
 
 
@@ -76,11 +78,11 @@ NFS = Scheme("nfs", "nfs://server/export", is_folder=True, problem=_nfs_problem)
 CIFS = Scheme("cifs", "cifs://server/share/folder", is_folder=True, problem=_cifs_problem)
 USB = Scheme("usb", "usb:///dev/disk/by-label/REAR-000", is_folder=True, is_local=True, problem=_usb_problem)
 SSHFS = Scheme("sshfs", "sshfs://user@server/folder", is_folder=True)
-HTTP = Scheme("http", "http://server/folder", problem=_web_problem)
+HTTP = Scheme("http", "http://server/folder", is_clear=True, problem=_web_problem)
 HTTPS = Scheme("https", "https://server/folder", problem=_web_problem)
 SFTP = Scheme("sftp", "sftp://user@server/folder")
 RSYNC_BY_SSH = Scheme("rsync+ssh", "rsync+ssh://user@server/folder")
-RSYNC = Scheme("rsync", "rsync://user@server/module/folder", problem=_rsync_problem)
+RSYNC = Scheme("rsync", "rsync://user@server/module/folder", is_clear=True, problem=_rsync_problem)
 FOLDERS = (FILE, NFS, CIFS, SSHFS, USB)
 ALL = (*FOLDERS, HTTP, HTTPS, SFTP, RSYNC_BY_SSH, RSYNC)
 # With these a user before the @ is no secret.
@@ -117,8 +119,8 @@ class Url:
     def __str__(self) -> str:
         """The URL, which `parse_url` reads as the same value."""
         user, port = f"{quote(self.user, safe='')}@" if self.user else "", f":{self.port}" if self.port else ""
-        # A blank at the end would be lost, and with these characters another part begins (RFC 3986).
-        path = re.sub(r"[%?#\udc80-\udcff]|\s$", lambda found: quote(found[0], errors="surrogateescape"), self.path)
+        # A blank at the end would be lost, and with these characters another part begins (RFC 3986), or seems to end.
+        path = re.sub(r"[%?#@\udc80-\udcff]|\s$", lambda found: quote(found[0], errors="surrogateescape"), self.path)
         return f"{self.scheme}://{user}{self.host}{port}{path}"
 
     @property
@@ -196,8 +198,8 @@ def _path(quoted: str) -> str:
 
 def examples(schemes: Sequence[Scheme] = FOLDERS) -> str:
     """What to write instead."""
-    # What is encrypted, not what is not.
-    return "write " + _either([scheme.example for scheme in schemes if scheme != HTTP], "or")
+    # Nobody is led to what is not encrypted.
+    return "write " + _either([scheme.example for scheme in schemes if not scheme.is_clear], "or")
 
 
 def without_password(text: str) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rear_core.places.url import ALL, FOLDERS, Url, parse_url, url_problem, without_password
@@ -177,6 +177,8 @@ NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=[
 PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1).map("/".join).map("/{}".format)
 
 
+# What is before an @ may be a password, and is not looked at as an address.
+@example(scheme="http", path="/@[", user="", port=0, upper=False)
 @given(
     scheme=st.sampled_from([scheme.name for scheme in ALL]),
     path=PATHS,

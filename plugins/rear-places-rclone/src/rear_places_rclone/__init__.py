@@ -25,7 +25,7 @@ def _name_alone(parts: SplitResult) -> str:
 
 
 S3 = Scheme("s3", "s3://bucket/folder", problem=_name_alone)
-WEBDAV = Scheme("webdav", "webdav://server/folder", problem=_no_login)
+WEBDAV = Scheme("webdav", "webdav://server/folder", is_clear=True, problem=_no_login)
 WEBDAVS = Scheme("webdavs", "webdavs://server/folder", problem=_no_login)
 REMOTE = Scheme("rclone", "rclone://REMOTE/folder", problem=_name_alone)
 
