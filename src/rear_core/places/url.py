@@ -68,6 +68,8 @@ def _web_problem(parts: SplitResult) -> str:
 
 
 def _rsync_problem(parts: SplitResult) -> str:
+    if re.search("[/@:]", unquote(parts.username or "")):
+        return "has a user with one of / @ : in it, which rsync cannot tell from the server"
     if parts.hostname and not _path(parts.path).strip("/"):
         return f"names no module of a daemon of rsync; write {RSYNC.example}, or rsync+ssh:// to reach it by ssh"
     return ""

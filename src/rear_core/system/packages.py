@@ -49,6 +49,7 @@ COMMON = {
     "parted": "partprobe parted",
     "pciutils": "lspci",
     "psmisc": "fuser killall",
+    "rclone": "rclone",
     "rsync": "rsync",
     "screen": "screen",
     "sdparm": "sdparm",

@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "RCLONE_S3_NO_CHECK_BUCKET": "true", "RCLONE_S3_NO_HEAD": "true", "RCLONE_GCS_NO_CHECK_BUCKET": "true",
     "RCLONE_AZUREBLOB_NO_CHECK_CONTAINER": "true", "RCLONE_ASK_PASSWORD": "false",
 }  # fmt: skip
+# rclone takes an old file of the same size for the new one, where a server keeps no times or has the same.
+ANYHOW = ("--ignore-times",)
 # What rclone prints, and what to do; the first that fits.
 HINTS = (
     ("x509|certificate", "install the certificate of the server's authority on this machine"),
@@ -67,7 +69,7 @@ class Rclone:
             # rclone has a meaning for some characters in the names of this machine.
             link = Path(work, "file")
             link.symlink_to(source)
-            self._do("copyto", "--copy-links", "--no-check-dest", str(link), self._at(sent), size=size)
+            self._do("copyto", "--copy-links", *ANYHOW, str(link), self._at(sent), size=size)
         digest = hashlib.sha256()
         self._read(sent, digest.update)
         if digest.hexdigest() != sha256:
@@ -151,8 +153,7 @@ class Rclone:
 
     def _rename(self, sent: str, name: str, size: int) -> None:
         try:
-            # Without this option it would take an old file of the same size for the new one, where there are no times.
-            self._do("moveto", "--ignore-times", self._at(sent), self._at(name), size=size)
+            self._do("moveto", *ANYHOW, self._at(sent), self._at(name), size=size)
         except RearError as error:
             # rclone removes an old file before it renames.
             raise RearError(error.message, f"the new file is complete, but is called {sent}; {error.hint}") from error
