@@ -170,12 +170,16 @@ class Sshd:
 
     def drop(self) -> None:
         """End all connections at once."""
-        # Since OpenSSH 9.8 it is a grandchild that has a connection.
-        found = list(_below(self.pid))
-        assert found
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _end_below(self.pid)
+
+
+def _end_below(server: int) -> None:
+    """Kill what a server has started; since OpenSSH 9.8 it is a grandchild that has a connection, as with rsync."""
+    found = list(_below(server))
+    assert found
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _below(pid: int) -> Iterator[int]:
@@ -222,15 +226,7 @@ class Rsyncd:
 
     def drop(self) -> None:
         """End all connections at once: of each the process, and the one that it has receive."""
-        of_each = children(self.pid)
-        for pid in (*(child for parent in of_each for child in children(parent)), *of_each):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def children(pid: int) -> list[int]:
-    """The processes that one has started."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        _end_below(self.pid)
 
 
 @contextmanager
