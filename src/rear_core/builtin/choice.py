@@ -65,20 +65,23 @@ def _confirmed(
     kept: set[str] = set()
     while assignment.questions:
         match = assignment.questions[0]
-        answer = ask(run, match, assignment.spare)
-        kept |= {match.recorded.id} if answer == KEEP else set()
-        tried = answers if answer == KEEP else {**answers, match.recorded.id: answer}
-        after = assigned(run, layout, machine, tried, stakes, kept)
+        answer, id = ask(run, match, assignment.spare), match.recorded.id
+        keeping = {*kept, id} if answer == KEEP else kept
+        tried = {**answers, id: match.path if answer == KEEP else answer}
+        after = assigned(run, layout, machine, tried, stakes, keeping)
+        if (other := after.others.get(answer)) and _may_overwrite(run, answer, other):
+            tried = {**tried, other.id: NONE}
+            after = assigned(run, layout, machine, tried, stakes, keeping)
         for problem in after.problems:
             print(visible(f"Not possible: {problem}"), file=sys.stderr)
-        if answer == KEEP and match.recorded.id in {question.recorded.id for question in after.questions}:
-            print(
-                "Not possible: rear cannot keep what was not recorded, only leave the disk alone (none)",
-                file=sys.stderr,
-            )
         if not after.problems:
-            answers, assignment = tried, after
+            answers, assignment, kept = tried, after, keeping
     return assignment
+
+
+def _may_overwrite(run: Run, path: str, other: Disk) -> bool:
+    question = f"{path} is {visible(recorded_as(other))} now. Overwrite everything on it"
+    return questions.confirm(run, question, default=False, quits=QUITS)
 
 
 def chosen(run: Run, layout: Layout) -> dict[str, str]:
@@ -209,7 +212,8 @@ def ask(run: Run, match: Match, spare: Mapping[str, str]) -> str:
     for path, state in spare.items():
         print(visible(f"  also here: {path} ({state})"), file=sys.stderr)
     proposal = "" if holds else match.path
-    default = f" [{proposal}]" if proposal else f" (type {match.path} to overwrite it) [quit]"
+    what = "use it and keep that" if match.keeps else "overwrite it"
+    default = f" [{proposal}]" if proposal else f" (type {match.path} to {what}) [quit]"
     keep = ", keep (to recreate only the rest)" if match.loses else ""
     question = f"Which disk becomes {recorded_as(match.recorded)}? A path{keep}, none, or quit{default}: "
     answer = questions.ask(run, question, quits=QUITS) or proposal

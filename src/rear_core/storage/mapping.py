@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from .compare import human_size
@@ -46,12 +46,14 @@ class Match:
 class Assignment:
     """A match for every recorded disk, and why that cannot be.
 
-    `spare` says of each disk that is not used why it is not.
+    `spare` says of each disk that is not used why it is not. `others` are the recorded disks, by the paths that were
+    chosen for another one, of which nobody has said that they may be overwritten.
     """
 
     matches: tuple[Match, ...]
     spare: Mapping[str, str]
     problems: tuple[str, ...] = ()
+    others: Mapping[str, Disk] = field(default_factory=dict)
 
     @property
     def questions(self) -> tuple[Match, ...]:
@@ -94,7 +96,14 @@ def assign(
     alone, lost = alone or {}, lost or {}
     by_path = {disk.path: disk for disk in present}
     problems: list[str] = []
+    others: dict[str, Disk] = {}
     found: dict[str, Match] = {}
+
+    def came_onto(disk: Disk, here: PresentDisk) -> frozenset[str]:
+        # A layout of before has no marks of disks.
+        then = disk.marks or recorded_marks(layout)
+        return frozenset() if gives_up else unrecorded(here.marks | here.inside, then)
+
     for disk in recorded:
         if disk.id in alone:
             found[disk.id] = Match(disk, reasons=(alone[disk.id],), sure=True)
@@ -108,10 +117,17 @@ def assign(
             continue
         elsewhere = any(score(disk, it, known_marks[disk.id], shared)[0] >= STRONG for it in present if it is not here)
         for other in _others_known_by(here, disk, chosen_for, recorded, known_marks, shared):
-            problems += [_mistaken(disk, here, other)] if elsewhere and other not in answered else []
+            if other not in answered:
+                problems.append(_mistaken(disk, here, other, elsewhere=elsewhere))
+                others[here.path] = other
             if other.id in found:
                 chosen = f"{here.path} was chosen for {recorded_as(disk)}"
                 found[other.id] = Match(other, reasons=(chosen,), sure=True, overwritten=True)
+        if disk.id in keeps and lost.get(disk.id) and known_marks[disk.id] & here.marks:
+            match = _careful(found[disk.id], here, lost[disk.id], came_onto(disk, here), keep=True)
+            found[disk.id] = match
+            if not match.keeps:
+                problems.append(f"{here.path} was chosen for {recorded_as(disk)} and is to be kept, but {_last(match)}")
     taken = {match.path for match in found.values() if match.path}
     for path in sorted(taken):
         if len(twice := [recorded_as(match.recorded) for match in found.values() if match.path == path]) > 1:
@@ -124,13 +140,8 @@ def assign(
     for match in _strong(recorded, present, known_marks, minimum, shared):
         if match.recorded.id not in found and match.path not in taken:
             match = _rather_blank(match, by_path[match.path], candidates_for(match.recorded), shared)
-            # A layout of before has no marks of disks.
-            then = match.recorded.marks or recorded_marks(layout)
-            here = by_path[match.path]
-            came = frozenset() if gives_up else unrecorded(here.marks | here.inside, then)
-            found[match.recorded.id] = _careful(
-                match, here, lost.get(match.recorded.id, ()), came, match.recorded.id in keeps
-            )
+            here, id = by_path[match.path], match.recorded.id
+            found[id] = _careful(match, here, lost.get(id, ()), came_onto(match.recorded, here), keep=id in keeps)
             taken.add(match.path)
     open_disks = [disk for disk in recorded if disk.id not in found]
     # What is sure to be another recorded disk, is locked or can be pulled out is never a guess.
@@ -152,7 +163,11 @@ def assign(
         if is_same_disk(one, other)
     ]
     spare = {p.path: p.locked or p.spared or p.contents or "blank" for p in present if p.path not in taken}
-    return Assignment(matches, spare, tuple(problems))
+    return Assignment(matches, spare, tuple(problems), others)
+
+
+def _last(match: Match) -> str:
+    return match.reasons[-1]
 
 
 def _rather_blank(match: Match, here: PresentDisk, blank: Sequence[str], shared: frozenset[str]) -> Match:
@@ -168,7 +183,7 @@ def _rather_blank(match: Match, here: PresentDisk, blank: Sequence[str], shared:
     return replace(match, reasons=(*match.reasons, reason), sure=False)
 
 
-def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: frozenset[str], keep: bool) -> Match:
+def _careful(match: Match, present: PresentDisk, lost: Sequence[str], came: frozenset[str], *, keep: bool) -> Match:
     """The match, as a question when the disk holds what would not be there again afterwards."""
     if present.remains and lost:
         match = replace(match, reasons=(*match.reasons, "its table or signature is lost, but not the data behind it"))
@@ -265,10 +280,11 @@ def _others_known_by(
     return [other for other, its in points.items() if its >= STRONG and its > own]
 
 
-def _mistaken(disk: Disk, here: PresentDisk, other: Disk) -> str:
+def _mistaken(disk: Disk, here: PresentDisk, other: Disk, *, elsewhere: bool) -> str:
+    renamed = f", and {recorded_as(disk)} has another name" if elsewhere else ""
     return (
-        f"{here.path} was chosen for {recorded_as(disk)}, but it is {recorded_as(other)} now, and {recorded_as(disk)} "
-        f"has another name; if {here.path} is to be overwritten, add {other.wwn or other.serial or other.device}=none"
+        f"{here.path} was chosen for {recorded_as(disk)}, but it is {recorded_as(other)} now{renamed};"
+        f" if {here.path} is to be overwritten, add {other.wwn or other.serial or other.device}=none"
     )
 
 

@@ -554,7 +554,9 @@ def test_a_disk_that_is_left_alone_takes_the_place_of_no_other_unless_it_is_name
     windows = machine(node("vda", serial="B", fstype="ntfs", uuid="WINDOWS0"))
     with pytest.raises(Refused, match=r"no disk can replace disk A .*nothing on it is restored.*you name it"):
         decide(run(windows, tmp_path), other(WINDOWS))
-    here = run(windows, tmp_path, DISK_MAPPING=("A=/dev/vda",))
+    with pytest.raises(Refused, match=r"it is disk B .* now; if /dev/vda is to be overwritten, add B=none"):
+        decide(run(windows, tmp_path, DISK_MAPPING=("A=/dev/vda",)), other(WINDOWS))
+    here = run(windows, tmp_path, DISK_MAPPING=("A=/dev/vda", "B=none"))
     assert decide(here, other(WINDOWS))[0].disks == {"disk:A": "/dev/vda"}
 
 

@@ -279,6 +279,34 @@ def test_a_path_that_another_recorded_disk_has_by_now_is_no_answer() -> None:
 def test_a_disk_that_was_chosen_for_another_is_not_said_to_be_left_alone() -> None:
     windows = [here("/dev/sda", serial="BBB", holds=SYSTEM)]
     needed = {A.id: A.size, B.id: B.size}
-    found = assign(make([A, B]), windows, needed, {A.id: "/dev/sda"}, alone={B.id: "nothing on it is restored"})
+    alone = {B.id: "nothing on it is restored"}
+    mistaken = assign(make([A, B]), windows, needed, {A.id: "/dev/sda"}, alone=alone)
+    assert "BBB=none" in mistaken.problems[0] and mistaken.others == {"/dev/sda": B}
+    found = assign(make([A, B]), windows, needed, {A.id: "/dev/sda", B.id: "none"}, alone=alone)
     assert not found.problems
     assert [match.overwritten for match in found.matches] == [False, True]
+
+
+@pytest.mark.parametrize(("came", "keeps"), [((), True), (("cccccccc",), False)])
+def test_a_path_is_no_word_against_keeping_in_place(came: tuple[str, ...], keeps: bool) -> None:
+    """What is to be kept stays on the disk that was chosen, or the two contradict each other."""
+    recorded = replace(A, marks=("aaaaaaaa0000",))
+    system = make([recorded, Ext("fs:x", (A.id,), "aaaaaaaa-0000", version=4)])
+    present = here("/dev/sdc", serial="COPY", marks=frozenset({"aaaaaaaa0000", *came}), holds="ext4")
+    found = assign(system, [present], {A.id: 1}, {A.id: "/dev/sdc"}, lost={A.id: ["minix"]}, keeps={A.id})
+    assert [match.keeps for match in found.matches] == [keeps]
+    assert bool(found.problems) != keeps
+    if not keeps:
+        assert "is to be kept, but it holds something that was not recorded" in found.problems[0]
+    blank = assign(system, [here("/dev/sdb")], {A.id: 1}, {A.id: "/dev/sdb"}, lost={A.id: ["minix"]}, keeps={A.id})
+    assert not blank.problems and not blank.matches[0].keeps
+
+
+def test_a_disk_that_keeps_something_can_be_chosen_by_its_path_beside_a_blank_one() -> None:
+    system = make([A, Ext("fs:x", (A.id,), "aaaaaaaa-0000", version=4)])
+    copy = here("/dev/sdb", serial="COPY", marks=frozenset({"aaaaaaaa0000"}), holds="ext4")
+    present, lost = [copy, here("/dev/sdc", serial="NEW")], {A.id: ["minix"]}
+    asked = assign(system, present, {A.id: A.size}, {}, lost=lost, keeps={A.id}, gives_up=True)
+    assert [match.keeps for match in asked.questions] == [True]
+    answered = assign(system, present, {A.id: A.size}, {A.id: "/dev/sdb"}, lost=lost, keeps={A.id}, gives_up=True)
+    assert [match.keeps for match in answered.matches] == [True] and not answered.questions
