@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ..mounts import unescaped
 from ..shell import Shell
-from ..storage.disk import Partition
 from ..storage.inventory import unshelled
 from ..storage.layout import Item, Layout
+from ..storage.links import BY_ID, linked
 from ..storage.plan import Rebuilt
 from ..storage.references import TAGS
 from ..storage.survey import is_called
@@ -22,11 +22,6 @@ from . import multipath
 
 if TYPE_CHECKING:
     from ..run import Run
-
-BY_ID = "/dev/disk/by-id/"
-# The links of a partition: of one on a multipath disk, and of any other.
-OF_MAP = re.compile(r"dm-uuid-part(?P<number>\d+)-mpath-(?P<disk>.+)")
-OF_DISK = re.compile(r"(?P<disk>.+)-part(?P<number>\d+)")
 
 
 @dataclass(frozen=True)
@@ -198,20 +193,8 @@ class Storage:
 
     def _item(self, tag: str, value: str) -> Item | None:
         if not tag and value.startswith(BY_ID):
-            return self._by_id(value[len(BY_ID) :])
+            return linked(self._layout, value)
         return next((item for item in self._layout if _meant(item, tag, value)), None)
-
-    def _by_id(self, link: str) -> Item | None:
-        """The item that a link below /dev/disk/by-id stood for, by what udev writes into such names."""
-        part = OF_MAP.fullmatch(link) or OF_DISK.fullmatch(link)
-        disk = next((item for item in self._layout if part and item.is_linked(part["disk"])), None)
-        if part and disk:
-            return self._partition(disk, int(part["number"]))
-        return next((item for item in self._layout if item.is_linked(link)), None)
-
-    def _partition(self, disk: Item, number: int) -> Item | None:
-        tables = {item.id for item in self._layout if disk.id in item.needs}
-        return next((i for i in self._layout.of(Partition) if i.number == number and tables & {*i.needs}), None)
 
 
 def _is_called(device: Device, tag: str, value: str) -> bool:

@@ -125,8 +125,8 @@ def _probed(sh: Shell, device: Device) -> Device:
 
 
 def _is_candidate(devices: Mapping[str, Device], device: Device) -> bool:
-    """Whether a device is a disk that can be written to, and not a path to one."""
-    if why_no_disk(device) or device.read_only or not device.size:
+    """Whether a device is a disk, and not a path to one."""
+    if why_no_disk(device) or not device.size:
         return False
     return device.is_disk and all(devices[child].type != "mpath" for child in device.children)
 
@@ -150,7 +150,7 @@ def _disk(sh: Shell, machine: Machine, device: Device, target: str) -> PresentDi
         physical_sector_size=device.physical_sector_size,
         marks=marks,
         holds=holds,
-        locked=(unreadable or _why_locked(machine, stack, target)) if target else "",
+        locked=_why_read_only(device) or ((unreadable or _why_locked(machine, stack, target)) if target else ""),
     )
 
 
@@ -187,6 +187,11 @@ def _contents(device: Device, stack: Sequence[Device], table: Mapping[str, Any])
 def media_label(device: Device) -> bool:
     """Whether the label of a device says that it is rescue media."""
     return device.label.upper().startswith(MEDIA_LABELS)
+
+
+def _why_read_only(device: Device) -> str:
+    """That nothing can be written to a disk, as to one that is worn out: what lies on it is there all the same."""
+    return "it is read-only" if device.read_only else ""
 
 
 def _why_locked(machine: Machine, stack: Sequence[Device], target: str) -> str:

@@ -14,6 +14,7 @@ from .command import Site
 from .disk import Disk
 from .fate import Exclusions
 from .layout import Item, Layout
+from .links import linked
 from .mapping import NONE
 from .mount import Mount
 from .present import Machine
@@ -123,7 +124,8 @@ def _meant(run: Run, layout: Layout) -> list[str]:
     """The ids of the recorded items that BACKUP_URL means by its words."""
     url = urls(run).get("BACKUP_URL")
     if url is not None and url.scheme == "usb":
-        return [item.id for item in layout if _spelled(unescaped(url.path)) in _names(item)]
+        item = linked(layout, unescaped(url.path))
+        return [item.id] if item else [item.id for item in layout if _spelled(unescaped(url.path)) in _names(item)]
     return _recorded_below(layout, url.path) if url is not None and url.scheme == "file" else []
 
 
@@ -146,9 +148,7 @@ def _names(item: Item) -> set[str]:
     paths = {f"/dev/disk/by-{kind}/{label}" for kind in ("label", "partlabel") for label in labels if label}
     if uuid := getattr(item, "uuid", ""):
         paths |= {f"/dev/disk/by-uuid/{uuid}", f"/dev/disk/by-partuuid/{uuid}"}
-    if item.type == "lv":
-        paths.add(f"/dev/{item.id.partition(':')[2]}")
-    return {_spelled(path) for path in (*paths, str(getattr(item, "device", "")))}
+    return {_spelled(path) for path in (*paths, *item.device_paths)}
 
 
 def _spelled(path: str) -> str:
