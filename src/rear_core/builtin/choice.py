@@ -48,7 +48,8 @@ def decide(run: Run, layout: Layout, *, takes: bool = True) -> Decision:
     """
     answers = {**backup_disks(run, layout), **chosen(run, layout)}
     if not takes:
-        return Decision(_confirmed(run, layout, (machine := look(run, layout)), answers, {}), machine, {})
+        machine = look(run, layout)
+        return Decision(_confirmed(run, layout, machine, answers, {}, takes=False), machine, {})
     machine, stakes = at_stake_now(run, layout)
     assignment = assigned(run, layout, machine, answers, stakes)
     refuse(run, assignment)
@@ -58,9 +59,15 @@ def decide(run: Run, layout: Layout, *, takes: bool = True) -> Decision:
 
 
 def _confirmed(
-    run: Run, layout: Layout, machine: Machine, answers: Mapping[str, str], stakes: Mapping[str, Stake]
+    run: Run,
+    layout: Layout,
+    machine: Machine,
+    answers: Mapping[str, str],
+    stakes: Mapping[str, Stake],
+    *,
+    takes: bool = True,
 ) -> Assignment:
-    assignment = assigned(run, layout, machine, answers, stakes)
+    assignment = assigned(run, layout, machine, answers, stakes, takes=takes)
     refuse(run, assignment)
     kept: set[str] = set()
     while assignment.questions:
@@ -68,10 +75,10 @@ def _confirmed(
         answer, id = ask(run, match, assignment.spare), match.recorded.id
         keeping = {*kept, id} if answer == KEEP else kept
         tried = {**answers, id: match.path if answer == KEEP else answer}
-        after = assigned(run, layout, machine, tried, stakes, keeping)
+        after = assigned(run, layout, machine, tried, stakes, keeping, takes=takes)
         if (other := after.others.get(answer)) and _may_overwrite(run, answer, other):
             tried = {**tried, other.id: NONE}
-            after = assigned(run, layout, machine, tried, stakes, keeping)
+            after = assigned(run, layout, machine, tried, stakes, keeping, takes=takes)
         for problem in after.problems:
             print(visible(f"Not possible: {problem}"), file=sys.stderr)
         if not after.problems:
@@ -108,13 +115,17 @@ def assigned(
     answers: Mapping[str, str],
     stakes: Mapping[str, Stake],
     kept: Collection[str] = (),
+    *,
+    takes: bool = True,
 ) -> Assignment:
     """The recorded disks matched with those that are here; those of `kept` keep in place what would be lost."""
     lost = {id: [*map(str, stake.lost)] for id, stake in stakes.items()}
     kept = stakes.keys() if run.settings["KEEP_IN_PLACE"] else kept
     alone, sizes = left_alone(stakes), minimum(layout, usage(run))
     gives_up = "*" in run.settings["GIVE_UP"]
-    found = assign(layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up)
+    found = assign(
+        layout, machine.disks, sizes, answers, alone=alone, lost=lost, keeps=kept, gives_up=gives_up, takes=takes
+    )
     torn = _torn(run, layout, found, stakes)
     if not torn:
         return found

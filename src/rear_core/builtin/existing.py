@@ -27,7 +27,8 @@ def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None
     from ..storage.outcome import renamed
 
     used = [kind for kind in kinds(run) if recorded is None or any(type(item) in kind.items for item in recorded)]
-    now = capture(run.sh, used, warn=run.report.log, include=sorted(set(disks.values())))
+    paths = sorted(set(disks.values()))
+    now = capture(run.sh, used, warn=run.report.log, include=paths, originals=paths)
     ids = {path: id for id, path in disks.items()}
     return renamed(now, {item.id: ids[item.device] for item in now.of(Disk) if item.device in ids})
 

@@ -69,8 +69,9 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     """What stays on disks that keep in place what would be lost, active where something stands on it that is made
     again; and the machine as it then is. `Refused` where that cannot be."""
     from ..storage import in_place
-    from ..storage.activate import activate
+    from ..storage.activate import activate, readable
     from ..storage.disk import Disk
+    from ..storage.layout import make
     from ..storage.mapping import STRONG
     from .inspection import look
 
@@ -80,7 +81,10 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
         raise Refused(f"what is kept in place is also on {', '.join(others)}, which is missing", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
     activate(active, kinds(run), starting(run, layout, assignment.disks))
-    now = described(run, assignment.disks, layout)
+    # What nothing is recreated on does not run yet, and would not be seen.
+    resting = make(item for item in layout if item.id in ids)
+    with readable(run.sh, resting, kinds(run), run.report.detail):
+        now = described(run, assignment.disks, layout)
     found = in_place.check(layout, ids, [c for stake in known.values() for c in stake.contents], now)
     return found, look(run, layout, known)
 

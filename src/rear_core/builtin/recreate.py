@@ -15,7 +15,7 @@ from ..storage import passphrases
 from .existing import described
 from .planning import check_description, check_tools, load_description, make_plan, recovery_plan
 from .resuming import identifiers, is_built, journal_path
-from .storage import recorded_layout
+from .storage import kinds, recorded_layout
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -165,13 +165,18 @@ def compare(run: Run) -> None:
     """Describe what was built, and note every difference from what was recorded."""
     from dataclasses import replace
 
+    from ..storage.activate import readable
     from ..storage.in_place import visible
+    from ..storage.layout import make
     from ..storage.outcome import outcome
 
     made, rebuilt = recovery_plan(run), run.rebuilt
     assert rebuilt is not None
     try:
-        now = described(run, made.mapping, made.site.layout)
+        resting = make(item for item in made.site.layout if item.id in made.in_place)
+        # What stays and nothing stands on that is new does not run.
+        with readable(run.sh, resting, kinds(run), run.report.detail):
+            now = described(run, made.mapping, made.site.layout)
         identifiers, differences = outcome(visible(made.site.layout, made.in_place, now), now)
     except RearError as error:
         # The storage is there all the same; only nobody knows how well it was copied.

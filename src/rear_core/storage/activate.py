@@ -53,6 +53,13 @@ def mounting(
     layout: Layout, now: Layout, disks: Mapping[str, str], kinds: Sequence[StorageKind], target: str
 ) -> Iterator[Command]:
     """The commands that mount what a layout has, where its items are `now`."""
-    items = [now.get(item.id) or item if item.is_storage else item for item in layout]
+    known = {item.id for item in layout}
+
+    def here(item: Item) -> Item:
+        # What is seen on another disk as well, as a clone, may be described as lying there.
+        found = now.get(item.id) if item.is_storage else None
+        return found if found and known.issuperset(found.needs) else item
+
+    items = [here(item) for item in layout]
     site = Site(make(items), disks, target=target)
     yield from commands(site, kinds, lambda item: not item.is_storage)

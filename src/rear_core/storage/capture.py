@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import ConfigurationError, PluginError, ProgramFailed, ProgramMissing
@@ -47,17 +47,19 @@ def capture(
     warn: Callable[[str], None] = lambda _line: None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    originals: Collection[str] = (),
 ) -> Layout:
     """Describe the storage of this machine.
 
-    `include` and `exclude` are patterns of device paths that decide about a disk whatever the rules say.
+    `include` and `exclude` are patterns of device paths that decide about a disk whatever the rules say. On the disks
+    with the paths `originals` nothing is the clone of what lies on another one.
     """
     kinds = kinds or CORE_KINDS
     devices = read_devices(sh, warn)
     survey = Survey(sh, devices, read_mounts(sh, devices.values()), read_fstab(sh), warn)
     survey.devices, survey.mounts = without_phantoms(survey)
     _check_names(survey, exclude)
-    survey.devices = _chosen(survey, include, exclude)
+    survey.devices = _first(_chosen(survey, include, exclude), originals)
     found = [item for kind in kinds if not kind.last for item in _found(survey, kind)]
     _name_unknown_contents(survey, found, {signature for kind in kinds for signature in kind.signatures})
     _name_contents_of_loops(survey, found)
@@ -69,6 +71,16 @@ def capture(
     layout = make(items, [_placed(survey, entry) for entry in survey.left_out])
     validate(layout, "the layout of this machine")
     return layout
+
+
+def _first(devices: Mapping[str, Device], originals: Collection[str]) -> dict[str, Device]:
+    """The devices, those that lie on these disks alone before all others: what comes first is no clone."""
+
+    def others(path: str) -> bool:
+        parents = devices[path].parents if path in devices else ()
+        return any(map(others, parents)) if parents else path not in originals
+
+    return {path: devices[path] for path in sorted(devices, key=others)}
 
 
 def _found(survey: Survey, kind: StorageKind) -> list[Item]:

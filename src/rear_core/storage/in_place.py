@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import Refused
 from .command import Site
@@ -62,12 +62,22 @@ def check(layout: Layout, ids: frozenset[str], contents: Iterable[Content], now:
     if shared:
         raise Refused(f"it cannot be kept in place: {'; '.join(shared)} is on the same file system", ADVICE)
     recorded = visible(layout, ids, now)
-    _, differences = outcome(make(_carriers(recorded, ids)), make(_carriers(now, ids)))
+    _, differences = outcome(make(_carriers(recorded, ids)), make(_carriers(_in_other_hands(recorded, now), ids)))
     differences += list(_moved(recorded, ids, now))
     if differences:
         raise Refused(f"it cannot be kept in place: {'; '.join(differences)}", ADVICE)
     devices = {item.id: getattr(item, "device", "") for item in now if item.id in ids and not isinstance(item, Disk)}
     return InPlace(ids, {id: path for id, path in devices.items() if path})
+
+
+def _in_other_hands(recorded: Layout, now: Layout) -> Layout:
+    """The layout of now with the recorded disks where they only have another name, as in another enclosure."""
+    known = {}
+    for disk in now.of(Disk):
+        was = recorded.get(disk.id) or disk
+        words = {name: getattr(was, name) for name in ("serial", "wwn", "model", "vendor", "transport")}
+        known[disk.id] = replace(disk, **words)
+    return make(known.get(item.id, item) for item in now)
 
 
 def _moved(recorded: Layout, ids: frozenset[str], now: Layout) -> Iterator[str]:

@@ -81,6 +81,7 @@ def assign(
     lost: Mapping[str, Sequence[str]] | None = None,
     keeps: Collection[str] = (),
     gives_up: bool = False,
+    takes: bool = True,
 ) -> Assignment:
     """Match the recorded disks to present ones.
 
@@ -88,7 +89,8 @@ def assign(
     by id, serial number, WWN or recorded path of a disk; they decide whatever the scores say, but never about
     locks and sizes. `alone` says by id why a disk is left alone unless an answer takes it, `lost` what it holds that
     nothing gives back: that, or what came onto it since it was recorded, makes a match a question, unless `keeps` has
-    its id; with `gives_up` what came since does not matter.
+    its id; with `gives_up` what came since does not matter. Where nothing `takes` the disks, they are only looked for:
+    nothing can be lost, and no blank one will do.
     """
     recorded = layout.of(Disk)
     known_marks = {disk.id: marks(layout, disk) for disk in recorded}
@@ -102,7 +104,7 @@ def assign(
     def came_onto(disk: Disk, here: PresentDisk) -> frozenset[str]:
         # A layout of before has no marks of disks.
         then = disk.marks or recorded_marks(layout)
-        return frozenset() if gives_up else unrecorded(here.marks | here.inside, then)
+        return frozenset() if gives_up or not takes else unrecorded(here.marks | here.inside, then)
 
     for disk in recorded:
         if disk.id in alone:
@@ -139,7 +141,8 @@ def assign(
 
     for match in _strong(recorded, present, known_marks, minimum, shared):
         if match.recorded.id not in found and match.path not in taken:
-            match = _rather_blank(match, by_path[match.path], candidates_for(match.recorded), shared)
+            blank = candidates_for(match.recorded) if takes else []
+            match = _rather_blank(match, by_path[match.path], blank, shared)
             here, id = by_path[match.path], match.recorded.id
             found[id] = _careful(match, here, lost.get(id, ()), came_onto(match.recorded, here), keep=id in keeps)
             taken.add(match.path)
@@ -150,7 +153,8 @@ def assign(
     # What a network brings is no place for what was on a disk of the machine's own.
     foreign = {*NETWORK_TRANSPORTS} - {disk.transport for disk in recorded}
     candidates = [p for p in candidates if p.transport not in foreign]
-    for match in _weak(open_disks, [c for c in candidates if _may_be_guessed(c)], minimum, shared):
+    guesses = [c for c in candidates if _may_be_guessed(c)] if takes else []
+    for match in _weak(open_disks, guesses, minimum, shared):
         found[match.recorded.id] = match
     for disk in open_disks:
         if disk.id not in found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rear_core.shell import Shell
 from rear_core.storage.command import Command, Site
 from rear_core.storage.disk import sector_size
 from rear_core.storage.execute import is_block_device
@@ -77,25 +76,26 @@ def start(item: Luks, starting: Starting) -> None:
     """Open the volume with a passphrase that somebody has, unless it is open, or nobody knows as what it was."""
     if item.name and not is_block_device(item.place("")):
         starting.tell(f"open {item}")
-        starting.unlock(item, _trying(starting.sh, item))
+        starting.unlock(item, _trying(starting, item))
 
 
-def _trying(sh: Shell, volume: Luks) -> Callable[[str], bool]:
+def _trying(starting: Starting, volume: Luks) -> Callable[[str], bool]:
     """What opens a volume with a passphrase, and tells whether it has it."""
-    argv = ("cryptsetup", "open", "--key-file=-", _holding(sh, volume), volume.name)
-    return lambda word: sh.run(*argv, input=word, ok=(0, NO_KEY)).status == 0
+    argv = ("cryptsetup", "open", "--key-file=-", _holding(starting, volume), volume.name)
+    return lambda word: starting.sh.run(*argv, input=word, ok=(0, NO_KEY)).status == 0
 
 
-def _holding(sh: Shell, volume: Luks) -> str:
-    """The device that holds a volume, or the link that cryptsetup says is missing.
+def _holding(starting: Starting, volume: Luks) -> str:
+    """The device that holds a volume, or the link that cryptsetup says is missing; of clones the one on its own disk.
 
     The link may be that of something which begins where the device does: a leg of a mirrored logical volume, a
     partition that only the kernel sees.
     """
-    sh.run("udevadm", "settle", "--timeout=60")
-    devices = read_devices(sh, lambda _line: None)
-    holding = (d.path for d in devices.values() if d.uuid == volume.uuid and not is_part(devices, d))
-    return next(holding, f"/dev/disk/by-uuid/{volume.uuid}")
+    starting.sh.run("udevadm", "settle", "--timeout=60")
+    devices = read_devices(starting.sh, lambda _line: None)
+    holding = [d.path for d in devices.values() if d.uuid == volume.uuid and not is_part(devices, d)]
+    own = starting.device(volume.needs[0])
+    return own if own in holding else next(iter(holding), f"/dev/disk/by-uuid/{volume.uuid}")
 
 
 def stop(device: Device) -> Command | None:
