@@ -146,7 +146,7 @@ def _described(path: Path) -> str:
     status = path.lstat()
     words = [stat.filemode(status.st_mode), f"{status.st_uid}:{status.st_gid}"]
     if not stat.S_ISDIR(status.st_mode):
-        words += [f"{status.st_size} bytes", f"changed {status.st_mtime:.0f}", f"{status.st_nlink} names"]
+        words += [f"{status.st_size} bytes", f"changed {status.st_mtime_ns // 10**9}", f"{status.st_nlink} names"]
     if stat.S_ISLNK(status.st_mode):
         words.append(f"to {os.readlink(path)}")
     if stat.S_ISREG(status.st_mode):
