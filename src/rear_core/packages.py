@@ -11,6 +11,7 @@ from .errors import PluginError
 # What the packages of this project bring, in lower case: what is not installed cannot be asked for its names. No other
 # package is ever advised: whoever likes can publish one of any name.
 PACKAGES = {
+    "rear-backup-bacula": "bacula bareos",
     "rear-backup-borg": "borg",
     "rear-backup-cdrom": "cdrom",
     "rear-backup-external": "external",

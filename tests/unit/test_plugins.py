@@ -115,15 +115,15 @@ def test_a_missing_method_says_what_to_install(install: Install) -> None:
     assert caught.value.hint == f"{where}; or set BACKUP to one of: ACME"
 
 
-@pytest.mark.parametrize("name", ["BAREOS", "rear-backup-bareos", "../x", "NSF"])
+@pytest.mark.parametrize("name", ["AMANDA", "rear-backup-amanda", "../x", "NSF"])
 def test_no_package_is_named_that_is_none_of_this_project(install: Install, name: str) -> None:
     found = install("rear-backup-acme", "backup", "ACME", GOOD)
     with pytest.raises(PluginError, match=f"there is no BACKUP={name}") as caught:
         Plugins([]).select(found, "backup", [name], "BACKUP")
     assert "pip" not in caught.value.hint and "rear-" not in caught.value.hint
     assert (
-        "known are: ACME, BORG, CDROM, EXTERNAL, NETFS, NFS, NSR, REQUESTRESTORE, RESTIC, RSYNC, TAPE, TSM"
-        in caught.value.hint
+        "known are: ACME, BACULA, BAREOS, BORG, CDROM, EXTERNAL, NETFS, NFS, NSR, REQUESTRESTORE, RESTIC, RSYNC, TAPE,"
+        " TSM" in caught.value.hint
     )
     assert caught.value.hint.startswith("did you mean NSR? " if name == "NSF" else "known are: ")
 
