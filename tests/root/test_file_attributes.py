@@ -98,6 +98,12 @@ def test_extent_sizes_that_folders_give_to_new_files(two: list[Path]) -> None:
     assert recorded == [Attributes("/a", copied_extent=1 << 16), Attributes("/srv", extent=1 << 20)]
     assert list(file_attributes.restore(new, recorded)) == []
     assert of(new) == recorded
+    elsewhere = new / "elsewhere"
+    elsewhere.mkdir()
+    file_attributes.prepare(elsewhere, recorded)
+    assert [replace(a, path=a.path[len("/elsewhere") :]) for a in of(new) if a.path.startswith("/elsew")] == [
+        recorded[1]
+    ]
     (new / "srv/new").write_text("x")
     assert "[1048576]" in run("xfs_io", "-c", "extsize", new / "srv/new")
     (new / "srv/sub").mkdir()

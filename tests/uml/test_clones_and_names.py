@@ -84,10 +84,12 @@ def test_a_disk_that_became_read_only_is_seen(lab: Lab) -> None:
 
 @pytest.mark.long
 def test_an_array_that_nothing_new_stands_on_is_kept_in_place(lab: Lab) -> None:
-    lab.plug("printf 'size=80MiB,type=L\\ntype=R\\n' | sfdisk -q --label gpt $d; udevadm settle\n"
-             "mdadm --quiet --create /dev/md/own --run --force --level=1 --raid-devices=1 ${d}2\n"
-             "mkfs.ext4 -q -L system ${d}1; mkfs.ext4 -q -L archive /dev/md/own\n"
-             "mount ${d}1 /srv/data --mkdir; mount /dev/md/own /srv/archive --mkdir; date >/srv/archive/file")  # fmt: skip
+    lab.plug(
+        "printf 'size=80MiB,type=L\\ntype=R\\n' | sfdisk -q --label gpt $d; udevadm settle\n"
+        "mdadm --quiet --create /dev/md/own --run --force --level=1 --raid-devices=1 ${d}2\n"
+        "mkfs.ext4 -q -L system ${d}1; mkfs.ext4 -q -L archive /dev/md/own\n"
+        "mount ${d}1 /srv/data --mkdir; mount /dev/md/own /srv/archive --mkdir; date >/srv/archive/file"
+    )
     lab.configure(LOST, "KEEP_IN_PLACE=yes")
     lab.describe()
     lab.unplug()

@@ -52,6 +52,7 @@ def rear_verify(run: Run) -> Iterable[Step]:
 def rear_restore(run: Run) -> Iterable[Step]:
     if "finalize" in run.phases:
         yield Step(5, "Make files from an earlier run writable", free_files)
+        yield Step(6, "Create folders whose attributes files inherit", make_inherited)
 
 
 @hookimpl
@@ -262,6 +263,14 @@ def keep_identity(run: Run) -> None:
         path = recovered.inside(run.target, os.fspath(run.var_dir / NAME))
         durable.write(path, kept(recorded, here))
         recovered.label(path)
+
+
+def make_inherited(run: Run) -> None:
+    """What is wrong with the description is said when all attributes are restored."""
+    from ..system import file_attributes
+
+    with suppress(RearError):
+        file_attributes.prepare(run.target, file_attributes.load(run.recovery_dir / "attributes.json"))
 
 
 def restore_attributes(run: Run) -> None:

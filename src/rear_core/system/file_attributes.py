@@ -14,7 +14,7 @@ import os
 import stat
 import struct
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,12 +30,16 @@ DEPTH = 4
 GET, SET = 0x801C581F, 0x401C5820
 # Flags, size of extents, number of extents, project, size of extents for copy on write.
 STRUCTURE = struct.Struct("=5I8x")
-LETTERS = {"i": 0x008, "a": 0x010, "S": 0x020, "A": 0x040, "d": 0x080, "P": 0x200}
+LETTERS = {"i": 0x008, "a": 0x010, "S": 0x020, "A": 0x040, "d": 0x080, "P": 0x200, "x": 0x8000}
+# Those that XFS alone has: new files in the realtime section, no symbolic links, no defragmentation, streams.
+LETTERS.update({"r": 0x100, "n": 0x400, "f": 0x2000, "e": 0x4000})
 # The flags that say whether these sizes count; that of a file with data cannot be changed any more.
 EXTENTS, COPIED = 0x1000, 0x10000
 # The older call, which fewer flags have: FS_IOC_GETFLAGS and FS_IOC_SETFLAGS.
 GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602
-FLAGS = {"s": 0x1, "u": 0x2, "j": 0x4000, "D": 0x10000, "T": 0x20000}
+FLAGS = {"s": 0x1, "u": 0x2, "j": 0x4000, "t": 0x8000, "D": 0x10000, "T": 0x20000, "F": 0x40000000}
+# What files get when they are made in a folder, and cannot be given later: places and sizes of data, names in any case.
+BEFOREHAND = {"r", "F"}
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER = OPEN | os.O_DIRECTORY
 # Whoever has none of this has nothing to lose.
@@ -44,7 +48,7 @@ UNKNOWN = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL)
 
 @dataclass(frozen=True)
 class Attributes:
-    """Those of a file or folder, as letters of lsattr(1), and the number of its project.
+    """Those of a file or folder, as letters of lsattr(1) and our own, and the number of its project.
 
     What is in a folder with the letter P has its project, and its folders the letter, unless they are named themselves.
     `extent` and `copied_extent` are bytes: how large the extents of files are that are made in this folder.
@@ -173,6 +177,15 @@ def restore(target: Path, recorded: Iterable[Attributes]) -> Iterator[str]:
         yield from _put(target, wanted, wanted.letters)
 
 
+def prepare(target: Path, recorded: Iterable[Attributes]) -> None:
+    """Make the folders whose attributes files get as they are restored; what cannot be done is said in the end."""
+    for wanted in sorted(recorded, key=lambda wanted: wanted.path):
+        letters = "".join(letter for letter in wanted.letters if letter in BEFOREHAND)
+        if letters or wanted.extent:
+            with suppress(OSError), _descended(target, wanted.path, make=True) as descriptor:
+                write(descriptor, replace(wanted, letters=letters, project=0))
+
+
 def free(target: Path, recorded: Iterable[Attributes]) -> list[str]:
     """Let what was put back be written over; returns what could not be freed and why."""
     fixed = [wanted for wanted in recorded if _changeable(wanted.letters) != wanted.letters]
@@ -197,12 +210,15 @@ def _put(target: Path, wanted: Attributes, letters: str, *, through: bool = Fals
 
 
 @contextmanager
-def _descended(target: Path, path: str) -> Iterator[int]:
-    """A descriptor of what a path means below a folder, whatever links are there now."""
+def _descended(target: Path, path: str, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of what a path means below a folder, whatever links are there now; perhaps of new folders."""
     descriptor = os.open(target, FOLDER)
     try:
         for name in filter(None, path.split("/")):
             above = descriptor
+            with suppress(FileExistsError):
+                if make:
+                    os.mkdir(name, 0o755, dir_fd=above)
             descriptor = os.open(name, OPEN, dir_fd=above)
             os.close(above)
         yield descriptor

@@ -115,11 +115,6 @@ def test_clusters_and_checks_for_a_second_mount_are_kept() -> None:
     assert " -g " not in words(made)
 
 
-@pytest.mark.parametrize("feature", ["casefold", "shared_blocks"])
-def test_what_an_ext_cannot_get_again_is_said(feature: str) -> None:
-    assert len(notes(site(Ext("fs:e", ("disk:1",), "e", version=4, features=(feature,))), CORE_KINDS)) == 1
-
-
 def test_a_journal_elsewhere_is_made_before_its_file_system() -> None:
     journal = Journal("journal:j", ("disk:2",), "j", "log", blocks=102400, block_size=4096)
     item = replace(EXT, needs=("disk:1", "journal:j"), journal_uuid="j")

@@ -163,8 +163,6 @@ def notes(item: Ext | Journal, site: Site) -> Iterator[str]:
         yield f"it is created without {', '.join(unknown)}"
     if isinstance(item, Ext) and "," in item.mount_options:
         yield f"tune2fs accepts only one default mount option, not {item.mount_options}"
-    if isinstance(item, Ext) and "casefold" in item.features:
-        yield "folders that ignore case lose that: before files are in them, set it again (chattr +F)"
     if isinstance(item, Ext) and item.quotas:
         yield "the limits of its quotas are not restored: set them again (setquota)"
 
