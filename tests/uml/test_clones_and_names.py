@@ -127,3 +127,20 @@ def test_what_is_there_twice_is_mounted_from_its_own_disk(lab: Lab) -> None:
     assert answer.status == 0, answer.output
     assert lab.guest.check("cat /mnt/local/srv/data/file").strip() == "precious"
     lab.guest.sh("umount /mnt/local/srv/two /mnt/local/srv/data")
+
+
+@pytest.mark.long
+def test_data_in_a_realtime_section_is_not_unknown(lab: Lab) -> None:
+    """Nothing on that disk tells what it is, and the first file may come after the description."""
+    lab.plug("true")
+    lab.plug(
+        "r=/dev/disk/lab/0f00; mkfs.xfs -q -f -r rtdev=$r -m rmapbt=0,reflink=0 $d\n"
+        "mount -o rtdev=$r $d /srv/data --mkdir; echo precious >/srv/data/file",
+        size=320,
+    )
+    lab.configure()
+    lab.describe()
+    lab.guest.check("xfs_io -f -R -c 'pwrite -S 0x55 0 8m' -c fsync /srv/data/realtime; sync")
+    lab.shuffle()
+    answer = lab.recreate()
+    assert answer.status == 0, answer.output

@@ -11,7 +11,8 @@ from ..errors import ConfigurationError, PluginError, ProgramFailed, ProgramMiss
 from ..fstab import read_fstab
 from ..mounts import loop_devices
 from ..shell import Shell
-from .disk import Disk, Partition, PartitionTable
+from .disk import DATA, Disk, Partition, PartitionTable
+from .filesystem import FileSystem
 from .inventory import (
     NETWORK_TRANSPORTS,
     ON_OWN_DISKS,
@@ -27,7 +28,7 @@ from .inventory import (
 )
 from .kinds import StorageKind
 from .layout import Item, Layout, LeftOut, make, of_type, resolved, validate
-from .marks import NO_DATA, found_on
+from .marks import NO_DATA, RAW, found_on
 from .present import media_label
 from .survey import Survey, names, read_mounts
 from .tables import read_table, without_phantoms
@@ -103,7 +104,20 @@ def _marked(survey: Survey, disk: Disk) -> Disk:
     """A disk with all that is found on it, described or not: what is not among it tomorrow has come since."""
     device = survey.devices[disk.device]
     found = found_on(survey.sh, device, _stack(survey, device), read_table(survey, device))
-    return replace(disk, marks=tuple(sorted(found)))
+    return replace(disk, marks=tuple(sorted(found | _unsigned(survey, disk))))
+
+
+def _parents(survey: Survey, part: Partition) -> tuple[str, ...]:
+    return survey.devices[part.device].parents if part.device in survey.devices else ()
+
+
+def _unsigned(survey: Survey, disk: Disk) -> set[str]:
+    """The marks of data without a signature that belong to what is described, as in a realtime section of XFS: they may
+    come at any time."""
+    further = {need for item in of_type(survey.items, FileSystem) for need in item.needs[1:]}
+    parts = [part for part in of_type(survey.items, Partition) if disk.device in _parents(survey, part)]
+    found = {f"{DATA}{part.number}" for part in parts if part.id in further and not survey.devices[part.device].fstype}
+    return found | ({RAW} if disk.id in further and not survey.devices[disk.device].fstype else set())
 
 
 def _settled(survey: Survey, items: list[Item]) -> list[Item]:
