@@ -14,6 +14,8 @@ from lab import bucket, servers
 from rear_core.testing.conformance import *  # noqa: F403
 from rear_core.testing.harness import Supply
 
+# Each check talks to real servers.
+pytestmark = pytest.mark.slow
 DISTRIBUTION = "rear-places-rclone"
 
 
