@@ -18,6 +18,7 @@ INSIDE = f'mount -o loop,ro,offset="$1" "$2" /mnt && cd /mnt && {methods.HELD}'
 PROMPT = r"RESCUE debian12:\S* # "
 
 
+@pytest.mark.long
 def test_only_a_free_disk_is_formatted() -> None:
     said = originals.on_stick().said
     assert said["/dev/sda"]["status"] == 3 and "/dev/sda1 is mounted on /" in said["/dev/sda"]["output"]

@@ -171,6 +171,7 @@ def test_a_client_that_is_not_reached_is_told(lab: Lab) -> None:
         rear_backup_bacula.check_client(lab.run())
 
 
+@pytest.mark.long
 def test_names_that_the_director_does_not_know_are_told(lab: Lab) -> None:
     rear_backup_bacula.record(lab.run())
     for config, message in (
@@ -207,6 +208,7 @@ def test_a_job_that_saves_too_little_is_told(lab: Lab) -> None:
         lab.save("BACULA_JOBS=( other )\n")
 
 
+@pytest.mark.long
 def test_files_that_cannot_be_saved_are_named(lab: Lab) -> None:
     lab.server.write(files=f'    File = "{lab.data}"\n    File = "{lab.data}/never there"')
     lab.server.bconsole("reload")
@@ -255,6 +257,7 @@ def test_a_volume_that_is_gone_is_named_before_anything_is_written(lab: Lab, has
         lab.check()
 
 
+@pytest.mark.long
 def test_a_backup_whose_names_are_gone_is_told(lab: Lab) -> None:
     lab.save()
     lab.server.bconsole("purge files jobid=1", "purge jobs client=web1-fd")
@@ -262,6 +265,7 @@ def test_a_backup_whose_names_are_gone_is_told(lab: Lab) -> None:
         lab.check()
 
 
+@pytest.mark.long
 def test_a_full_target_is_told(lab: Lab) -> None:
     lab.save()
     run = lab.check()
@@ -269,6 +273,7 @@ def test_a_full_target_is_told(lab: Lab) -> None:
         rear_backup_bacula.restore_files(run)
 
 
+@pytest.mark.long
 def test_files_that_do_not_come_back_are_named(lab: Lab) -> None:
     lab.save()
     run = lab.check()
@@ -336,6 +341,7 @@ def test_a_director_that_goes_in_a_restore_is_told(lab: Lab, hasty: None) -> Non
     timer.join()
 
 
+@pytest.mark.long
 def test_rear_starts_a_file_daemon_and_ends_it(lab: Lab) -> None:
     lab.save()
     lab.server.stop("fd")

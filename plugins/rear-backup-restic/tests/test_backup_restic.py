@@ -598,6 +598,6 @@ def test_an_interrupted_view_leaves_nothing_mounted(lab: Lab) -> None:
     lab.save()
     with lab.shown(130) as (folder, running):
         assert folder.is_mount()
-        running.send_signal(signal.SIGINT)
+        running.terminate()
         running.wait(60)
         assert not any(point.target.startswith(f"{lab.top}") for point in mount_points())

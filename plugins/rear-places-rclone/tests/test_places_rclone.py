@@ -161,6 +161,7 @@ def test_files_are_put_read_replaced_and_removed(contents: Lab) -> None:
     assert list(run.build_dir.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("contents", ["s3", "webdav"], indirect=True)
 def test_hostile_names_are_names(contents: Lab) -> None:
     lab = contents
@@ -194,6 +195,7 @@ def test_no_password_is_in_arguments_or_the_log(contents: Lab) -> None:
         assert secret not in text and secret not in run.report.masked(secret)
 
 
+@pytest.mark.long
 def test_an_iso_image_is_copied_there(contents: Lab) -> None:
     (contents.top / "output").mkdir()
     (contents.top / "output/rescue.iso").write_bytes(b"image" * 1000)
@@ -244,6 +246,7 @@ def test_a_store_that_may_not_be_read_is_refused(lab: Lab, store: bucket.Store) 
     assert "list, read, write, remove" in lab.refusal().hint
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["s3", "webdav"])
 def test_a_server_that_falls_silent_is_an_error(lab: Lab, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_rclone, "CONTACT_SECONDS", 5)
@@ -256,6 +259,7 @@ def test_a_server_that_falls_silent_is_an_error(lab: Lab, kind: str, monkeypatch
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.long
 def test_a_store_that_falls_silent_in_an_upload_is_an_error(
     lab: Lab, store: bucket.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

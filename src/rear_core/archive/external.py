@@ -151,11 +151,11 @@ def record(run: Run, selection: Selection | None = None) -> None:
     used = {entry.name: entry.bytes for entry in selection.covered}
     patterns = [part.pattern for part in selection.parts]
     paths = [start[1:] or "/" for start in selection.starts]
+    found = [asdict(_described(path, used, patterns)) for path in paths]
     for folder in run.portion.others if run.portion else ():
         # A part of this file system comes back by another method: how full it was says nothing.
-        around = (path for path in used if f"{folder}/".startswith(f"{path.rstrip('/')}/"))
-        used[max(around, key=len, default="/")] = 0
-    found = [asdict(_described(path, used, patterns)) for path in paths]
+        around = [each for each in found if f"{folder}/".startswith(f"{each['path'].rstrip('/')}/")]
+        max(around, key=lambda each: len(each["path"]), default={}).update(bytes=0, files=0)
     text = json.dumps({"version": VERSION, "file_systems": found}, indent=2)
     durable.write(run.recovery_dir / _name(run), f"{text}\n")
 
@@ -186,7 +186,7 @@ def _described(path: str, used: Mapping[str, int], left_out: Sequence[str]) -> F
     names = sorted(os.listdir(path)) if stat.S_ISDIR(top.st_mode) else []
     paths = {name: f"{path.rstrip('/')}/{name}" for name in names if name != "lost+found"}
     own = [name for name, place in paths.items() if place not in used and not leaving_out(place, left_out)]
-    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if used.get(path) else 0
+    mode, count = stat.S_IMODE(top.st_mode), usage(Path(path)).files if path in used else 0
     return FileSystem(path, used.get(path, 0), tuple(own[:NAMES]), mode, top.st_uid, top.st_gid, count)
 
 
