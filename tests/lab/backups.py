@@ -162,9 +162,8 @@ def _make(design: Design, path: Path) -> None:
         log_in(vm, design)
         install_rear(vm)
         _put_odd_files(vm, design)
-        _configure(vm, place, design)
-        vm.check(design.prepare, timeout=300)
-        vm.check("rear mkbackup", timeout=2400)
+        _configure(vm, place)
+        vm.check("rear mkbackup", timeout=1800)
         mounted = place.mount(vm)
         vm.check(f"cp /var/lib/rear/output/{ISO} {mounted}/")
         compare.list_files(vm, f"{mounted}/files.json")
@@ -187,8 +186,8 @@ def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
             vm.check(f"mkdir -p {folder}/srv && python3 /root/odd.py {folder}/srv")
 
 
-def _configure(vm: qemu.Machine, place: Place, design: Design) -> None:
-    configuration = design.configuration or (ON_NFS if place.port else ON_DISK)
+def _configure(vm: qemu.Machine, place: Place) -> None:
+    configuration = ON_NFS if place.port else ON_DISK
     vm.check("mkdir -p /etc/rear/config")
     vm.put("/etc/rear/local.conf", configuration.format(port=place.port, parameters=debian.PARAMETERS).encode())
     if not place.port:

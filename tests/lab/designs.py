@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .debian import PARAMETERS
 from .machines import Design, Drive
 
@@ -65,19 +63,6 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     },
     settle="grub-install /dev/vda; update-grub",
     facts=[*COMMON, FILES, "sfdisk --dump /dev/vda", block_devices("/dev/vda")],
-)
-
-# Its password is beside the repository, for nobody types it: that is no way to keep one.
-RESTIC = replace(
-    BIOS,
-    name="restic",
-    packages=["restic"],
-    configuration="OUTPUT=ISO\nBACKUP=RESTIC\nBACKUP_URL=file:///srv/backup\nRESTIC_PASSWORD_FILE=/srv/backup/password\n"
-    'KERNEL_CMDLINE="{parameters}"\n',
-    prepare="umask 077 && echo correct horse battery >/srv/backup/password &&"
-    " restic --quiet --repo /srv/backup/restic --password-file /srv/backup/password init",
-    # restic before 0.15 restores no holes.
-    may_differ=("/srv/*sparse*",),
 )
 
 UEFI = Design(
@@ -445,4 +430,4 @@ rm /etc/kernel/cmdline /usr/sbin/update-initramfs /boot/initrd.img-*
     may_differ=["/efi/EFI/Linux/*", "/efi/loader/random-seed"],
 )  # fmt: skip
 
-ALL = (BIOS, RESTIC, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI, UKI_OF_DRACUT)
+ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI, UKI_OF_DRACUT)

@@ -43,8 +43,7 @@ class Design:
     output has to be the same on the recovered machine. Files that the `initramfs` is made of are there from the
     beginning: the host makes one in seconds, an emulated machine in minutes. Without a `boot_entry` a machine with UEFI
     starts by the path for removable media. A firmware with Secure Boot trusts the `certificate`, which is a file of the
-    machine, beside those of Microsoft. Only some machines have `dracut`. One that saves itself otherwise than the
-    others has a `configuration` of its own, and commands that `prepare` the place of its backups.
+    machine, beside those of Microsoft. Only some machines have `dracut`.
     """
 
     name: str
@@ -64,8 +63,6 @@ class Design:
     dracut: bool = False
     initramfs: Mapping[str, str] = field(default_factory=dict)
     may_differ: Sequence[str] = ()
-    configuration: str = ""
-    prepare: str = "true"
 
 
 # The tree is copied as a file system of its smallest size.

@@ -13,6 +13,7 @@ from lab import guests, small
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 def test_what_is_mounted_on_demand_is_mounted_for_the_description(tmp_path: Path) -> None:
     saved = small.saved(small.PLAIN)
     disks = [saved.copy(serial, tmp_path) for serial in (*small.PLAIN.serials("0a"), small.BACKUP)]

@@ -144,6 +144,7 @@ def facts(guest: guests.Machine) -> dict[str, Any]:
     return {**json.loads(text[text.index("FACTS ") + 6 :].splitlines()[0]), "names": names}
 
 
+@pytest.mark.long
 def test_nothing_differs_not_even_the_uuids_that_lvm_chooses(facts: dict[str, Any]) -> None:
     assert facts["differences"] == []
     assert facts["changed"] == {}

@@ -33,6 +33,7 @@ CONFIGURATION = methods.CONFIGURATIONS["discs"]
 INSIDE = 'mount -o loop,ro "$1" /mnt && shift && "$@"'
 
 
+@pytest.mark.long
 def test_a_disc_boots_and_the_backup_is_restored_from_it_and_the_next(
     machine: Callable[..., qemu.Machine], tmp_path: Path
 ) -> None:

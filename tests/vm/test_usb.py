@@ -38,6 +38,7 @@ def test_the_stick_holds_one_rescue_system_and_one_backup() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_stick_boots_with_secure_boot_and_is_no_target_even_where_it_is_the_only_disk(
     machine: Callable[..., qemu.Machine],
 ) -> None:
