@@ -78,7 +78,8 @@ def kept(run: Run, layout: Layout, assignment: Assignment, known: Mapping[str, S
     ids = in_place.staying(layout, [known[match.recorded.id] for match in assignment.matches if match.keeps])
     sure = {match.recorded.id for match in assignment.matches if match.path and match.score >= STRONG}
     if others := [str(item) for item in layout.of(Disk) if item.id in ids and item.id not in sure]:
-        raise Refused(f"what is kept in place is also on {', '.join(others)}, which is missing", in_place.ADVICE)
+        absent = f"{', '.join(others)}, which is missing or left alone"
+        raise Refused(f"what is kept in place is also on {absent}", in_place.ADVICE)
     active = in_place.carrying(layout, ids)
     activate(active, kinds(run), starting(run, layout, assignment.disks))
     # What nothing is recreated on does not run yet, and would not be seen.

@@ -37,6 +37,11 @@ def rear_rescue_contents() -> Contents:
 def rear_analyse_dr() -> Iterable[Step]:
     yield Step(10, "Describe the system", describe_system)
     yield Step(40, "Find the boot loader", find_boot_loader)
+
+
+@hookimpl
+def rear_analyse_rescue() -> Iterable[Step]:
+    # Where media are made, and only there: a backup alone does not bring the media up to date.
     yield Step(70, "Record the configuration that media depend on", record_watched)
 
 
@@ -81,7 +86,7 @@ def look_at_watched(run: Run) -> dict[str, str]:
 
 
 def changed_files(run: Run) -> list[str]:
-    """Which of them are not as they were when the machine was described, a line each."""
+    """Which of them are not as they were when media were made last, a line each."""
     from ..system import watched
 
     was = watched.load(run.recovery_dir)

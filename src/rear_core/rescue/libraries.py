@@ -55,7 +55,8 @@ def libraries_of(
         elif elf.needed:
             libraries.append(path)
     answers = [_list_many(sh, loader, libraries, directories)] if libraries else []
-    together = _list_names(sh, loader, {name for needed in plain.values() for name in needed})
+    names = {name for needed in plain.values() for name in needed}
+    together = _list_names(sh, loader, names) if names else set()
     if together is None:
         programs += ((loader, path) for path in plain)
     else:

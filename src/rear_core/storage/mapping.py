@@ -129,7 +129,8 @@ def assign(
             match = _careful(found[disk.id], here, lost[disk.id], came_onto(disk, here), keep=True)
             found[disk.id] = match
             if not match.keeps:
-                problems.append(f"{here.path} was chosen for {recorded_as(disk)} and is to be kept, but {_last(match)}")
+                why = match.reasons[-1]
+                problems.append(f"{here.path} was chosen for {recorded_as(disk)} and is to be kept, but {why}")
     taken = {match.path for match in found.values() if match.path}
     for path in sorted(taken):
         if len(twice := [recorded_as(match.recorded) for match in found.values() if match.path == path]) > 1:
@@ -168,10 +169,6 @@ def assign(
     ]
     spare = {p.path: p.locked or p.spared or p.contents or "blank" for p in present if p.path not in taken}
     return Assignment(matches, spare, tuple(problems), others)
-
-
-def _last(match: Match) -> str:
-    return match.reasons[-1]
 
 
 def _rather_blank(match: Match, here: PresentDisk, blank: Sequence[str], shared: frozenset[str]) -> Match:

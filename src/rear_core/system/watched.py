@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files whose change makes rescue media outdated: how they were when the machine was described."""
+"""Files whose change makes rescue media outdated: how they were when media were made last."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def load(folder: Path) -> dict[str, str] | None:
     except own_files.NoFile:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` again") from error
+        raise ConfigurationError(f"cannot read {path}: {error}", "make the rescue media again") from error
 
 
 def compare(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

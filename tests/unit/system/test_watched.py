@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.builtin import system
 from rear_core.errors import ConfigurationError
+from rear_core.step import Step
 from rear_core.system import watched
+from rear_core.workflow import WORKFLOWS
 
 
 def test_what_changed_came_and_went_is_named(tmp_path: Path) -> None:
@@ -46,3 +49,12 @@ def test_a_machine_that_was_described_by_an_older_rear_has_none(tmp_path: Path) 
         (tmp_path / watched.NAME).write_text(text)
         with pytest.raises(ConfigurationError, match="cannot read"):
             watched.load(tmp_path)
+
+
+def test_only_making_media_records_the_files() -> None:
+    def records(phase: str) -> bool:
+        steps: list[Step] = list(getattr(system, f"rear_{phase}", list)())
+        return any(step.action is system.record_watched for step in steps)
+
+    making = {name for name, phases in WORKFLOWS.items() if any(records(phase) for phase in phases)}
+    assert making == {name for name, phases in WORKFLOWS.items() if "build" in phases}
