@@ -7,7 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 # Tests often wait, for a guest or a server: three of them keep two processors busy.
 TESTERS ?= 3
-SOURCES := src tests tools $(wildcard plugins/*/src plugins/*/tests)
+SOURCES := conftest.py src tests tools $(wildcard plugins/*/src plugins/*/tests)
 
 .PHONY: help rescue lint unit every test test-vm test-faults check bench bench-recovery docs clean
 .DEFAULT_GOAL := help

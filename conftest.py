@@ -7,13 +7,15 @@ import ctypes
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from lab import guests
-from rear_core.mounts import mount_points
+from rear_core.mounts import mount_points, mounted_below
 
 # A busy machine is slow, which is no failure.
 settings.register_profile("patient", deadline=None)
@@ -109,6 +111,16 @@ def in_memory(folder: str) -> bool:
     number = os.stat(folder).st_dev
     name = f"{os.major(number)}:{os.minor(number)}"
     return any(point.fstype in ("tmpfs", "ramfs") for point in mount_points() if point.number == name)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """The test's folder, in which nothing may stay mounted: it is removed afterwards, and what is mounted with it."""
+    yield tmp_path
+    left = mounted_below(tmp_path)
+    for target in reversed(left):
+        subprocess.run(["umount", "--lazy", target], check=True)
+    assert not left, f"the test has left mounted: {left}"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
