@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from lab import guests
 from rear_core.mounts import mount_points, mounted_below
 
 # A busy machine is slow, which is no failure.
@@ -143,8 +142,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> None:
     """More time where guests are slow; nobody knows before one is to be started."""
     items = [item for item in session.items if item.get_closest_marker("uml")] if os.geteuid() == 0 else []
+    if not items:
+        return
+    # Not at the top: those who try a plugin with this tree installed have no laboratory on their path.
+    from lab import guests
+
     try:
-        slowness = guests.engine().slowness() if items else 1
+        slowness = guests.engine().slowness()
     except RuntimeError:
         # Each test that starts one says why it cannot be had, and all others run.
         return

@@ -317,6 +317,13 @@ FAULTS = {
         '@hookimpl\ndef rear_list():\n    yield Step(50, "List", check_tools)\n\ndef check_tools(run):',
         "it lists no backup after it made one",
     ),
+    "opaque": Fault(
+        "test_it_shows_what_it_saved_until_it_is_unmounted", "def check_tools(run):",
+        '@hookimpl\ndef rear_mount():\n    yield Step(50, "Show", show)\n\n'
+        "def show(run):\n    from rear_core.archive import mounting\n"
+        "    mounting.show(run, place(run))\n\ndef check_tools(run):",
+        "it shows no folder that ends with",
+    ),
     "generous": Fault(
         "test_it_restores_chosen_files_alone", "def check_tools(run):",
         '@hookimpl\ndef rear_fetch():\n    yield Step(50, "Fetch", fetch)\n\n'

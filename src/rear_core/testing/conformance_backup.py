@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from time import sleep
 
 import pytest
 
 from ..archive.dates import digits
+from ..archive.mounting import is_shown
+from ..mounts import mounted_below
+from ..removal import discard
+from ..shell import Shell
 from ..step import MAKING
 from .harness import Ended, Harness, make_tree, program_file
 from .performing import is_line, performed, skip, successful, unchanged
@@ -20,7 +27,8 @@ from .watch import differences, picture
 __all__ = [
     "test_a_client_that_fails_midway_leaves_the_last_backup", "test_a_full_target_leaves_the_last_backup",
     "test_it_lists_what_it_saved", "test_it_restores_chosen_files_alone", "test_it_restores_the_backup_of_a_date",
-    "test_restore_writes_below_its_target_alone", "test_verify_refuses_where_nothing_was_saved",
+    "test_it_shows_what_it_saved_until_it_is_unmounted", "test_restore_writes_below_its_target_alone",
+    "test_verify_refuses_where_nothing_was_saved",
 ]  # fmt: skip
 
 # A program that dies when it has handed on so many bytes, and then says so by a file; with fewer it is the program.
@@ -131,6 +139,61 @@ def test_it_restores_the_backup_of_a_date(harness: Harness) -> None:
     successful(harness, harness.recover(backup=names[0]))
     assert differences(saved, picture(came)) == [], f"--backup {names[0]} restores another backup"
     assert harness.go("config", "verify", backup=LONG_AGO).error, f"verify accepts --backup {LONG_AGO}, before all"
+
+
+def test_it_shows_what_it_saved_until_it_is_unmounted(harness: Harness) -> None:
+    """The files of a backup can be read below the target, and not changed; then nothing of that is left."""
+    need(harness, "mount")
+    if not may_mount():
+        skip(harness.subject, "needs root and the right to mount")
+    performed(harness, *MAKING)
+    discard(harness.restored)
+    with looking(harness) as found:
+        successful(harness, harness.go("mount"))
+    assert found, f"it shows no folder that ends with {harness.tree}, which was saved"
+    assert found == [contents(harness.tree)] * len(found), "what it shows is not what was saved"
+    assert not mounted_below(harness.restored), "it leaves that mounted"
+    assert not harness.restored.exists(), "it leaves the folder that it made"
+
+
+def may_mount() -> bool:
+    """Whether this process has the capability for it (capabilities(7), CAP_SYS_ADMIN)."""
+    words = Path("/proc/self/status").read_text().split()
+    return bool(int(words[words.index("CapEff:") + 1], 16) >> 21 & 1)
+
+
+@contextmanager
+def looking(harness: Harness) -> Iterator[list[dict[str, bytes]]]:
+    """A block in which backups are shown: what the trees there have, known once it was left."""
+    over, found = Event(), list[dict[str, bytes]]()
+    with ThreadPoolExecutor(1) as beside:
+        looker = beside.submit(_look, harness, over)
+        try:
+            yield found
+        finally:
+            over.set()
+        found += looker.result()
+
+
+def _look(harness: Harness, over: Event) -> list[dict[str, bytes]]:
+    target = harness.restored
+    while not is_shown(target):
+        if over.wait(0.1):
+            return []
+    try:
+        trees = [each for each in target.rglob(harness.tree.name) if os.fspath(each).endswith(os.fspath(harness.tree))]
+        found = [contents(each) for each in trees]
+        for each in trees:
+            with pytest.raises(OSError):
+                (each / "noise").write_bytes(b"written to what is shown")
+        return found
+    finally:
+        Shell().run("umount", "--lazy", target)
+
+
+def contents(tree: Path) -> dict[str, bytes]:
+    """The contents of all files of a tree."""
+    return {os.fspath(each.relative_to(tree)): each.read_bytes() for each in tree.rglob("*") if each.is_file()}
 
 
 def test_restore_writes_below_its_target_alone(harness: Harness) -> None:

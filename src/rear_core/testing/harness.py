@@ -40,8 +40,9 @@ OF_PHASE = {
     "finalize": "recover",
     "fetch": "backup-restore",
     "list": "backup-list",
+    "mount": "backup-mount",
 }
-DEMO = ("restoreonly", "backup-restore", "backup-list")
+DEMO = ("restoreonly", "backup-restore", "backup-list", "backup-mount")
 # The machine that a plugin sees has one file system, which is left out: what is saved is the tree alone.
 MOUNTS = """\
 {"filesystems": [{"target": "/", "source": "/dev/sda1", "fstype": "ext4", "options": "rw", "fsroot": "/",
