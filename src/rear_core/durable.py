@@ -33,6 +33,20 @@ def write(path: Path, text: str) -> None:
         raise RearError(f"cannot write {path}: {error.strerror}", "check its disk and the free space there") from error
 
 
+def write_until_failure(path: Path, text: str, undo: ExitStack) -> None:
+    """Write a text; what was there before comes back if an exception unwinds `undo`."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def put_back(kind: type[BaseException] | None, *_: object) -> None:
+        if kind and before is None:
+            path.unlink(missing_ok=True)
+        elif kind and before is not None:
+            write(path, before)
+
+    undo.push(put_back)
+    write(path, text)
+
+
 def flush(path: Path) -> None:
     """Wait until a file or folder is on its disk or server."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from rear_core.durable import write
+from rear_core.durable import write, write_until_failure
 from rear_core.errors import RearError
 
 
@@ -47,3 +48,19 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RearError, match=f"cannot write {tmp_path}/file/layout.json"):
         write(tmp_path / "file/layout.json", "{}")
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_run_that_fails_puts_back_what_was_there(tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "file"
+    if before:
+        path.write_text(before)
+    for error in (RearError("failed"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), ExitStack() as undo:
+            write_until_failure(path, "new", undo)
+            assert path.read_text() == "new"
+            raise error
+        assert (path.read_text() if path.exists() else None) == before
+    with ExitStack() as undo:
+        write_until_failure(path, "new", undo)
+    assert path.read_text() == "new"

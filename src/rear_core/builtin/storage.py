@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine's storage: described by `rear mkrescue` and `rear savelayout`, compared by `rear
-checklayout`."""
+"""The machine's storage: described by whatever makes media or a backup, compared by `rear checklayout`."""
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .. import durable
 from ..contents import Contents, merge
 from ..errors import Refused
 from ..hookspecs import hookimpl
@@ -18,6 +18,8 @@ from ..step import Step
 if TYPE_CHECKING:
     from ..storage.kinds import StorageKind
     from ..storage.layout import Layout
+
+LAYOUT, MEDIA_LAYOUT = "layout.json", "media-layout.json"
 
 
 @hookimpl
@@ -113,6 +115,12 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 
 @hookimpl
+def rear_analyse_rescue() -> Iterable[Step]:
+    # Where media are made, and only there: layout.json is also that of a backup alone.
+    yield Step(70, "Record the storage that media know", record_media_layout)
+
+
+@hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
     """What the technologies in use need to be recreated; before they are known, what every machine needs."""
     from ..storage import disk, mount
@@ -143,7 +151,7 @@ def save_layout(run: Run) -> None:
     for name in unknown_names(layout, Exclusions.of(run.settings)):
         run.report.warn(f"{name}: nothing here has this name")
     run.layout = layout
-    save(layout, run.recovery_dir / "layout.json")
+    save(layout, run.recovery_dir / LAYOUT)
     site = Site(layout, {item.id: item.device for item in layout.of(Disk)})
     for note in notes(site, kinds(run)):
         run.report.say(f"Note: {note}")
@@ -154,20 +162,30 @@ def save_layout(run: Run) -> None:
         raise Refused("; ".join(problems), "EXCLUDE_DEVICES leaves a disk out, with everything on it")
 
 
+def record_media_layout(run: Run) -> None:
+    """Keep the description that the media get, for `check_layout`."""
+    from ..storage.layout import dumps
+
+    durable.write_until_failure(run.recovery_dir / MEDIA_LAYOUT, dumps(recorded_layout(run)), run.undo)
+
+
 def check_layout(run: Run) -> list[str]:
-    """How the storage of this machine differs from recovery/layout.json, one line each; [] when it does
-    not."""
+    """How the storage of this machine differs from that which its media know, one line each; [] when it does not.
+
+    Where no media were made, from recovery/layout.json.
+    """
     from ..storage.compare import compare
 
-    return compare(load_layout(run), capture_layout(run))
+    name = MEDIA_LAYOUT if (run.recovery_dir / MEDIA_LAYOUT).exists() else LAYOUT
+    return compare(load_layout(run, name), capture_layout(run))
 
 
-def load_layout(run: Run) -> Layout:
-    """The storage as recovery/layout.json describes it."""
+def load_layout(run: Run, name: str = LAYOUT) -> Layout:
+    """The storage as recovery/layout.json describes it, or another file there."""
     from ..storage.kinds import item_types
     from ..storage.layout import load
 
-    return load(run.recovery_dir / "layout.json", item_types(kinds(run)))
+    return load(run.recovery_dir / name, item_types(kinds(run)))
 
 
 def recorded_layout(run: Run) -> Layout:

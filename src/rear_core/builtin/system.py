@@ -73,7 +73,7 @@ def record_watched(run: Run) -> None:
     """Note the files whose change makes media outdated."""
     from ..system import watched
 
-    watched.save(run.recovery_dir, look_at_watched(run))
+    watched.save(run.recovery_dir, look_at_watched(run), run.undo)
 
 
 def look_at_watched(run: Run) -> dict[str, str]:

@@ -41,9 +41,9 @@ def savelayout(options: Options) -> None:
 @click.command()
 @click.pass_obj
 def checklayout(options: Options) -> None:
-    """Report whether the storage, or a file that rescue media depend on, has changed since it was described.
+    """Report whether the storage, or a file that rescue media depend on, has changed since media were made.
 
-    Exit status: 0 the same, 1 changed, 2 never described.
+    Where none were made, since the storage was described. Exit status: 0 the same, 1 changed, 2 never described.
     """
     from ..builtin.storage import check_layout
     from ..builtin.system import changed_files

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from .. import durable, own_files
@@ -62,9 +62,10 @@ def _state(path: str) -> str:
         return digest.hexdigest()
 
 
-def save(folder: Path, states: Mapping[str, str]) -> None:
-    """Write them to a file of the description."""
-    durable.write(folder / NAME, json.dumps({"version": VERSION, "files": dict(states)}, indent=2) + "\n")
+def save(folder: Path, states: Mapping[str, str], undo: ExitStack) -> None:
+    """Write them to a file of the description, where they stay unless the run fails."""
+    text = json.dumps({"version": VERSION, "files": dict(states)}, indent=2)
+    durable.write_until_failure(folder / NAME, f"{text}\n", undo)
 
 
 def load(folder: Path) -> dict[str, str] | None:

@@ -96,6 +96,12 @@ def test_checklayout_tells_by_its_status(rear: Rear, tmp_path: Path) -> None:
     (tmp_path / "etc/recovery/layout.json").write_text(json.dumps({"version": 1, "items": [gone], "left_out": []}))
     changed = rear("checklayout")
     assert (changed.returncode, "S1" in changed.stdout) == (1, True), changed.stderr
+    # What media know counts, whatever was described later.
+    recovery = tmp_path / "etc/recovery"
+    (recovery / "layout.json").rename(recovery / "media-layout.json")
+    assert rear("savelayout").returncode == 0
+    changed = rear("checklayout")
+    assert (changed.returncode, "S1" in changed.stdout) == (1, True), changed.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from rear_core.builtin import system
+from rear_core import Run
+from rear_core.builtin import storage, system
 from rear_core.errors import ConfigurationError
 from rear_core.step import Step
 from rear_core.system import watched
@@ -24,7 +28,8 @@ def test_what_changed_came_and_went_is_named(tmp_path: Path) -> None:
     patterns = [f"{file}", f"{folder}", f"{glob}", f"{tmp_path}/nothing"]
     was = watched.look(patterns)
     assert [*was] == [f"{file}", f"{folder}/gone", f"{folder}/inner/same"]
-    watched.save(tmp_path, was)
+    with ExitStack() as undo:
+        watched.save(tmp_path, was, undo)
     assert watched.load(tmp_path) == was
     file.write_text("new")
     (folder / "gone").unlink()
@@ -51,10 +56,13 @@ def test_a_machine_that_was_described_by_an_older_rear_has_none(tmp_path: Path) 
             watched.load(tmp_path)
 
 
-def test_only_making_media_records_the_files() -> None:
+@pytest.mark.parametrize(
+    ("module", "action"), [(system, system.record_watched), (storage, storage.record_media_layout)]
+)
+def test_only_making_media_records_what_they_know(module: ModuleType, action: Callable[[Run], None]) -> None:
     def records(phase: str) -> bool:
-        steps: list[Step] = list(getattr(system, f"rear_{phase}", list)())
-        return any(step.action is system.record_watched for step in steps)
+        steps: list[Step] = list(getattr(module, f"rear_{phase}", list)())
+        return any(step.action is action for step in steps)
 
     making = {name for name, phases in WORKFLOWS.items() if any(records(phase) for phase in phases)}
     assert making == {name for name, phases in WORKFLOWS.items() if "build" in phases}
