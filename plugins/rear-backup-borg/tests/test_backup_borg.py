@@ -546,7 +546,7 @@ def test_by_ssh_to_a_server_that_only_lets_it_append(lab: Lab) -> None:
         assert lab.restore().recovery.missing == []
         with pytest.raises(RearError, match=r"there is no Borg repository|path not allowed|does not answer"):
             lab.check(f"BORG_REPOSITORY=ssh://root@127.0.0.1:{lab.port}/{lab.top}/other\n")
-    with pytest.raises(Refused, match=r"does not answer: .*refused"):
+    with pytest.raises(Refused, match=r"does not answer: "):
         lab.check()
 
 

@@ -77,10 +77,10 @@ def save(run: Run, repository: Repository) -> None:
     listed = repository.listed()
     title = archives.new_title(run, listed.titles, datetime.now(timezone.utc))
     made = _create(run, repository, title, excludes.of_selection(selection, run.cache_dir / FOLDER), selection.bytes)
-    found = _prove(run, repository, title, str(made.get("id")))
+    found, listed = _prove(run, repository, title, str(made.get("id")))
     added = size(int(made.get("stats", {}).get("deduplicated_size", 0)))
     run.report.say(f"Saved {found.files} files, {size(found.bytes)}, as {title} in {repository} ({added} new)")
-    _prune(run, repository)
+    _prune(run, repository, listed)
 
 
 def _create(run: Run, repository: Repository, title: str, left_out: Sequence[str], expected: int) -> Mapping[str, Any]:
@@ -112,16 +112,18 @@ def warn(run: Run, names: Sequence[str], what: str) -> None:
         run.report.warn(f"{count} files {what}: {external.few(names)}; the log has all")
 
 
-def _prove(run: Run, repository: Repository, title: str, id: str) -> contents.Contents:
-    """Read the list of the new archive; `RearError` unless all paths are in it, and all data in the repository."""
-    if not any((each.title, each.id) == (title, id) for each in repository.listed().archives):
+def _prove(run: Run, repository: Repository, title: str, id: str) -> tuple[contents.Contents, archives.Listed]:
+    """Read the list of the new archive, and of all archives; `RearError` unless all paths are in it, and all data in
+    the repository."""
+    listed = repository.listed()
+    if not any((each.title, each.id) == (title, id) for each in listed.archives):
         raise RearError(f"the new archive is not in {repository}", "do not trust its disk or server; see the log")
     check_whole(run, repository)
     paths = [system.path for system in external.recorded(run)]
     found = contents.read(repository, title, paths)
     if absent := [path for path in paths if contents.inside(path) not in found.found]:
         raise RearError(f"the new archive {title} has nothing of {' '.join(absent)}", "see the log, and run it again")
-    return found
+    return found, listed
 
 
 def check_whole(run: Run, repository: Repository) -> None:
@@ -146,11 +148,10 @@ def missing_data(run: Run, repository: Repository) -> str:
         return ""
 
 
-def _prune(run: Run, repository: Repository) -> None:
+def _prune(run: Run, repository: Repository, listed: archives.Listed) -> None:
     """Remove old archives of this machine alone; that this failed harms no backup."""
     pattern = archives.pattern(run)
     try:
-        listed = repository.listed()
         mine = {each.title for each in owned.own(run, listed.archives)}
         plain = pattern.replace("{{", "{").replace("}}", "}")
         others = sorted(

@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, Run, durable, own_files, questions
@@ -30,6 +31,8 @@ NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 10, 11, 12
 TOO_LONG = 124
 # Those who use the repository at the same time must not see it change: this one only reads, and keeps nothing.
 READ_ONLY = ("--no-lock", "--no-cache")
+
+T = TypeVar("T")
 
 
 class WrongPassword(Refused):
@@ -67,6 +70,18 @@ class Repository:
     def snapshots(self) -> list[snapshot.Snapshot]:
         """All that rear has made, of all machines."""
         return snapshot.read(self.ask("snapshots", "--json", "--tag", snapshot.TAG, *READ_ONLY))
+
+    def locking(self, do: Callable[[Sequence[str]], T]) -> T:
+        """Do what needs a lock, with more options; where it gets none, again without locks of processes that are gone.
+
+        Not before: each command of restic derives the key anew, for half a second.
+        """
+        try:
+            return do(())
+        except Locked:
+            if "removed" in (said := self.ask("unlock")):
+                self.run.report.log(said.strip())
+            return do(self.waiting())
 
     def waiting(self) -> list[str]:
         """The option to wait for the lock of another machine, where this restic has it."""

@@ -77,11 +77,12 @@ def _reason(error: object) -> str:
 
 def save(run: Run, repository: Repository) -> None:
     """Make a snapshot of all that a recovery needs; `RearError` unless it is there and the repository is whole."""
-    if "removed" in (said := repository.ask("unlock")):
-        run.report.log(said.strip())
     selection = selected_beside(run, repository.folder)
     tell(run, selection)
-    made = _back_up(run, repository, excludes.of_selection(selection, run.cache_dir / FOLDER))
+    left_out = excludes.of_selection(selection, run.cache_dir / FOLDER)
+    made = repository.locking(
+        lambda waiting: _back_up(run, repository, [*waiting, *map("--exclude={}".format, left_out)])
+    )
     _prove(run, repository, str(made.get("snapshot_id", "")))
     _check(run, repository)
     added = size(int(made.get("data_added", 0)))
@@ -92,13 +93,12 @@ def save(run: Run, repository: Repository) -> None:
     _prune(run, repository)
 
 
-def _back_up(run: Run, repository: Repository, left_out: Sequence[str]) -> Mapping[str, Any]:
+def _back_up(run: Run, repository: Repository, more: Sequence[str]) -> Mapping[str, Any]:
     """Have restic save; what it says at its end. Files that it could not read are a warning."""
     messages = Messages(Progress(run.report, "Saving", 0, events=run.options.json_progress))
     argv = repository.argv(
         "backup", "--json", "--one-file-system", "--host", hostname(run), "--tag", ",".join(snapshot.tags(run)),
-        *cache(run), *repository.waiting(), *(f"--exclude={pattern}" for pattern in left_out), "--",
-        *(system.path for system in external.recorded(run)),
+        *cache(run), *more, "--", *(system.path for system in external.recorded(run)),
     )  # fmt: skip
     try:
         run.sh.pipe(
@@ -142,16 +142,9 @@ def _check(run: Run, repository: Repository) -> None:
 def _prune(run: Run, repository: Repository) -> None:
     """Forget old snapshots of this machine alone; that this failed harms no backup."""
     chosen = ["--host", hostname(run), "--tag", ",".join(snapshot.tags(run)), "--group-by", "host"]
+    argv = ["forget", *chosen, *retention.policy(run, "RESTIC_KEEP"), "--prune", *cache(run)]
     try:
-        repository.ask(
-            "forget",
-            *chosen,
-            *retention.policy(run, "RESTIC_KEEP"),
-            "--prune",
-            *cache(run),
-            *repository.waiting(),
-            timeout=LONG,
-        )
+        repository.locking(lambda waiting: repository.ask(*argv, *waiting, timeout=LONG))
     except Interrupted:
         raise
     except RearError as error:
@@ -172,5 +165,6 @@ def forget(run: Run, repository: Repository, name: str) -> None:
     if not questions.confirm(run, f"Remove the snapshot {name}", default=False, quits="stopped; nothing was removed"):
         raise Refused("the snapshot stays", "nothing was removed")
     ids = [each.id for each in found]
-    repository.ask("forget", "--prune", *cache(run), *repository.waiting(), *ids, timeout=LONG)
+    argv = ["forget", "--prune", *cache(run), *ids]
+    repository.locking(lambda waiting: repository.ask(*argv, *waiting, timeout=LONG))
     run.report.say(f"Removed the snapshot {name} from {repository}")
