@@ -127,8 +127,8 @@ def test_the_reference_has_every_environment_variable_and_no_other() -> None:
 
 def test_the_reference_has_the_files_of_settings_in_their_order() -> None:
     described = first_column("files.md")
-    names = ["default.conf", "<uname -s>-<uname -m>.conf", "GNU/Linux.conf", "<OS>.conf", "<OS>/<VER>.conf"]
-    names += ["site.conf", "local.conf"]
+    names = ["default.conf", "<uname -s>-<uname -m>.conf", "GNU/Linux.conf", "<OS>.conf"]
+    names += ["<OS>/<uname -m>.conf", "<OS>/<VER>.conf", "site.conf", "local.conf"]
     assert described[: len(names)] == [f"/etc/rear/{name}" for name in names]
     kernel = os.uname()
     real = {"<uname -s>": kernel.sysname, "<uname -m>": kernel.machine, "<OS>": "debian", "<VER>": "12"}
@@ -141,7 +141,7 @@ def test_the_reference_has_every_file_of_the_description_and_the_places_of_the_s
     described = first_column("files.md")
     written = {external.NAME}
     for path in (*ROOT.glob("src/rear_core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")):
-        written |= set(re.findall(r"recovery_dir / \"([\w.]+)\"", path.read_text()))
+        written |= set(re.findall(r"recovery_dir / \"([\w.-]+)\"", path.read_text()))
     assert {Path(file).name for file in described if "/recovery/" in file} == written
     for setting in Plugins(builtin.modules()).settings():
         if setting.name.endswith("_DIR"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import durable
@@ -18,8 +19,6 @@ from ..step import Step
 if TYPE_CHECKING:
     from ..storage.kinds import StorageKind
     from ..storage.layout import Layout
-
-LAYOUT, MEDIA_LAYOUT = "layout.json", "media-layout.json"
 
 
 @hookimpl
@@ -151,7 +150,7 @@ def save_layout(run: Run) -> None:
     for name in unknown_names(layout, Exclusions.of(run.settings)):
         run.report.warn(f"{name}: nothing here has this name")
     run.layout = layout
-    save(layout, run.recovery_dir / LAYOUT)
+    save(layout, run.recovery_dir / "layout.json")
     site = Site(layout, {item.id: item.device for item in layout.of(Disk)})
     for note in notes(site, kinds(run)):
         run.report.say(f"Note: {note}")
@@ -166,7 +165,7 @@ def record_media_layout(run: Run) -> None:
     """Keep the description that the media get, for `check_layout`."""
     from ..storage.layout import dumps
 
-    durable.write_until_failure(run.recovery_dir / MEDIA_LAYOUT, dumps(recorded_layout(run)), run.undo)
+    durable.write_until_failure(_of_media(run), dumps(recorded_layout(run)), run.undo)
 
 
 def check_layout(run: Run) -> list[str]:
@@ -176,16 +175,20 @@ def check_layout(run: Run) -> list[str]:
     """
     from ..storage.compare import compare
 
-    name = MEDIA_LAYOUT if (run.recovery_dir / MEDIA_LAYOUT).exists() else LAYOUT
-    return compare(load_layout(run, name), capture_layout(run))
+    recorded = load_layout(run, _of_media(run)) if _of_media(run).exists() else load_layout(run)
+    return compare(recorded, capture_layout(run))
 
 
-def load_layout(run: Run, name: str = LAYOUT) -> Layout:
-    """The storage as recovery/layout.json describes it, or another file there."""
+def _of_media(run: Run) -> Path:
+    return run.recovery_dir / "media-layout.json"
+
+
+def load_layout(run: Run, path: Path | None = None) -> Layout:
+    """The storage as recovery/layout.json describes it, or another file."""
     from ..storage.kinds import item_types
     from ..storage.layout import load
 
-    return load(run.recovery_dir / name, item_types(kinds(run)))
+    return load(path or run.recovery_dir / "layout.json", item_types(kinds(run)))
 
 
 def recorded_layout(run: Run) -> Layout:

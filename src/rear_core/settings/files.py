@@ -30,7 +30,7 @@ def names_for(os_id: str, version_id: str) -> tuple[str, ...]:
     system = "GNU/Linux" if kernel.sysname == "Linux" else kernel.sysname
     names = ["default.conf", f"{kernel.sysname}-{kernel.machine}.conf", f"{system}.conf"]
     if os_id:
-        names.append(f"{os_id}.conf")
+        names += [f"{os_id}.conf", f"{os_id}/{kernel.machine}.conf"]
     if os_id and version_id:
         names.append(f"{os_id}/{version_id}.conf")
     return (*names, "site.conf", "local.conf")

@@ -28,11 +28,12 @@ def test_the_files_of_a_machine_go_from_the_general_to_the_special() -> None:
         f"Linux-{machine}.conf",
         "GNU/Linux.conf",
         "debian.conf",
+        f"debian/{machine}.conf",
         "debian/12.conf",
         "site.conf",
         "local.conf",
     )
-    assert names_for("arch", "")[3:] == ("arch.conf", "site.conf", "local.conf")
+    assert names_for("arch", "")[3:] == ("arch.conf", f"arch/{machine}.conf", "site.conf", "local.conf")
 
 
 def test_later_files_win_and_missing_ones_are_fine(tmp_path: Path) -> None:
