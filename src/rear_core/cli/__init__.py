@@ -39,7 +39,7 @@ COMMANDS = {
     "layout": "layout",
     "dump": "show",
     "plugins": "show",
-    "config": "show",
+    "config": "configuration",
     "completion": "manual",
     "manual": "manual",
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands that only show: settings and system, plugins, the default configuration."""
+"""Commands that only show: settings and system, plugins."""
 
 from __future__ import annotations
 
@@ -258,36 +258,3 @@ def known(kind: str, found: Sequence[Found]) -> list[str]:
     active = Plugins(builtin.modules())
     active.add_extras(found)
     return [one.name for one in active.call(hook)] if hook else []
-
-
-@click.group()
-def config() -> None:
-    """Print the default configuration."""
-
-
-@config.command("default")
-@click.pass_obj
-def default_configuration(options: Options) -> None:
-    """Print default.conf: every setting of the core and of the installed plugins, explained."""
-    from ..settings import render
-
-    groups = {"rear-core": [s for module in builtin.modules() for s in getattr(module, "rear_settings", list)()]}
-    for plugin in discover():
-        groups.setdefault(plugin.distribution, [])
-        groups[plugin.distribution] += [s for s in settings_of(plugin) if s not in groups[plugin.distribution]]
-    click.echo(render({name: settings for name, settings in groups.items() if settings}))
-
-
-@config.command("check")
-@click.pass_obj
-def check_configuration(options: Options) -> None:
-    """Read the configuration as a run would, and report its errors."""
-    run = open_run(options)
-    for warning in run.settings.warnings:
-        click.echo(visible(warning), err=True)
-    for name, setting in run.settings.declared.items():
-        if setting.changed and run.settings[name] != setting.default:
-            click.echo(visible(f"{run.settings.origin(name)}: {name}: {setting.changed}"), err=True)
-    if run.plugins.without_family:
-        raise run.plugins.without_family
-    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")

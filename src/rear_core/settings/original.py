@@ -41,9 +41,12 @@ _ADVICE = {
     "AUTOINCREASE_DISK_SIZE_THRESHOLD_PERCENTAGE": _LAYOUT_CHANGE,
     "AUTORESIZE_*": _LAYOUT_CHANGE,
     "AUTOSHRINK_DISK_SIZE_LIMIT_PERCENTAGE": _LAYOUT_CHANGE,
+    "ARCH": "the kernel reports the architecture",
     "AVA_*": _method("AVA"),
     "BACKUP_DUPLICITY_*": _method("DUPLICITY"),
     "BACKUP_INTEGRITY_CHECK": "rear always checks a backup before it writes to a disk",
+    "BACKUP_ONLY_EXCLUDE": "all mounted file systems of the description are saved, but for BACKUP_PROG_EXCLUDE",
+    "BACKUP_ONLY_INCLUDE": "all mounted file systems of the description are saved; EXCLUDE_MOUNTPOINTS leaves one out",
     "BACKUP_MOUNTCMD": "set BACKUP_URL instead; the backup plugin mounts shares",
     "BACKUP_PROG": _FORMAT,
     "BACKUP_PROG_*": _FORMAT,
@@ -51,7 +54,7 @@ _ADVICE = {
     "BACKUP_RSYNC_*": _method("RSYNC"),
     "BACKUP_RSYNC_OPTIONS": "rear chooses the options by which rsync saves; add others with RSYNC_OPTIONS",
     "BACKUP_SELINUX_DISABLE": "rear saves and restores security labels",
-    "BACKUP_TYPE": "incremental backups depend on the backup plugin",
+    "BACKUP_TYPE": "archives of rear are complete; BACKUP=RESTIC, BORG or RSYNC save only what is new",
     "BACKUP_UMOUNTCMD": "the backup plugin unmounts shares",
     "BACULA_*": _method("BACULA"),
     "BAREOS_*": _method("BAREOS"),
@@ -69,7 +72,7 @@ _ADVICE = {
     "BORGBACKUP_REPO": _BORG,
     "BORGBACKUP_USERNAME": _BORG,
     "CDROM_SIZE": "an ISO image may have any size",
-    "CHECK_CONFIG_FILES_*": "`rear checklayout` compares what was recorded of this machine",
+    "CHECK_CONFIG_FILES_*": "CHECK_CONFIG_FILES lists the files that `rear checklayout` looks at",
     "CLONE_*": _USERS,
     "COPY_AS_IS_*": _COMPUTED,
     "COPY_KERNEL_PARAMETERS": "write what the rescue system's kernel needs into KERNEL_CMDLINE",
@@ -85,6 +88,7 @@ _ADVICE = {
     "EFIBOOTMGR_*": _BOOT_LOADER,
     "ELILO_BIN": _BOOT_LOADER,
     "EXCLUDE_IP_ADDRESSES": _NETWORK,
+    "EXCLUDE_MODULES": 'write KERNEL_CMDLINE+=" module_blacklist=NAME,NAME"',
     "EXCLUDE_MD5SUM_VERIFICATION": "the checksum beside the media covers all of it",
     "EXCLUDE_NETWORK_INTERFACES": _NETWORK,
     "EXCLUDE_RUNTIME_LOGFILE": "LOGFILE names the log, and no log is ever part of the rescue system",
@@ -101,12 +105,16 @@ _ADVICE = {
     "GRUB_RESCUE": "rear does not add the rescue system to this machine's boot menu; boot its media",
     "GRUB_RESCUE_USER": "rear does not add the rescue system to this machine's boot menu; boot its media",
     "HOSTNAME": "the machine keeps its name; only references to $HOSTNAME see this value",
+    "ISO_DEFAULT": 'the menu waits; KERNEL_CMDLINE+=" rear.auto=recover" recovers unattended',
     "ISO_FILE_SIZE_LIMIT": "an ISO image may hold files of any size",
+    "ISO_FILES": "rear puts nothing but the rescue system onto its media; RESCUE_FILES goes into that",
     "ISO_ISOLINUX_BIN": _MEDIA,
-    "ISO_MAX_SIZE": "rear never splits an ISO image",
+    "ISO_MAX_SIZE": "it splits the backup of BACKUP=CDROM",
     "ISO_MKISOFS_*": _MEDIA,
     "ISO_RECOVER_MODE": "the boot menu offers an automatic recovery (kernel parameter rear.auto=recover)",
+    "ISO_SYSLINUX_TIMEOUT": "the boot menu starts its first entry after some seconds",
     "KEEP_BUILD_DIR": _BUILD,
+    "KEEP_OLD_OUTPUT_COPY": "media are replaced only when the new ones are complete; USB and PXE keep several",
     "KERNEL_FILE": "the rescue system uses the running kernel; -r VERSION selects another",
     "KERNEL_VERSION": "the rescue system uses the running kernel; -r VERSION selects another",
     "KEYMAP": "rear does not configure keyboard layouts",
@@ -116,6 +124,7 @@ _ADVICE = {
     "LIBS": _LOADER,
     "LOCKLESS_WORKFLOWS": "commands that only read need no lock",
     "LUKS_CRYPTSETUP_OPTIONS": "rear recreates containers with their recorded parameters",
+    "MACHINE": "the kernel reports the architecture",
     "MANUAL_INCLUDE": _STORAGE,
     "MESSAGE_PREFIX": "lines on the terminal have a fixed form",
     "MIGRATION_MODE": "rear recognizes a different disk by its identity, and never asks about exact matches",
@@ -136,13 +145,16 @@ _ADVICE = {
     "NSR_DEFAULT_POOL_NAME": "it is NSR_POOL_NAME, which is used whenever it is set",
     "OBDR_*": _TAPE,
     "OPAL_*": _OPAL,
+    "OS": "the kernel reports its name",
     "OS_VENDOR": "OS_FAMILY chooses the family of operating systems",
     "OS_VERSION": "the version is read from /etc/os-release",
     "OUTPUT_EFISTUB_*": _BOOT_LOADER,
     "OUTPUT_LFTP_*": "give user and place in OUTPUT_URL",
     "OUTPUT_MOUNTCMD": "give OUTPUT_URL instead",
     "OUTPUT_PREFIX_PXE": _PXE,
+    "OUTPUT_PREFIX": "media lie in OUTPUT_URL itself: add a folder to it, as OUTPUT_URL=nfs://server/export/folder",
     "OUTPUT_UMOUNTCMD": "give OUTPUT_URL instead",
+    "OUTPUT_URL_FILES_PATTERNS": "media and their checksums are all that goes to OUTPUT_URL",
     "PING": "rear asks servers for the service itself",
     "POST_BACKUP_SCRIPT": _SCRIPTS,
     "POST_RECOVERY_*": _SCRIPTS,
@@ -152,6 +164,7 @@ _ADVICE = {
     "PROGRESS_*": "a terminal always shows the progress",
     "PROGS_*": _COMPUTED,
     "PXE_*": _PXE,
+    "PXE_TFTP_URL": "it is OUTPUT_URL now, with OUTPUT=PXE",
     "PYTHON_*": "the rescue system always carries Python",
     "RAMDISK_SUFFIX": _MEDIA,
     "RAWDISK_*": _RAWDISK,
@@ -192,6 +205,7 @@ _ADVICE = {
     "TSM_*": _method("TSM"),
     "TSM_RESULT_FILE_PATH": "archived media keep the path that OUTPUT gives them",
     "TSM_RM_ISOFILE": "finished media stay where OUTPUT puts them",
+    "TTY_ROOT_PASSWORD": "whoever is at the console of the rescue system is root; SSH_ROOT_PASSWORD is for ssh",
     "UDEV_*": _UDEV,
     "UEFI_BOOTLOADER": _BOOT_LOADER,
     "USB_*": _USB,
@@ -212,6 +226,44 @@ _ADVICE = {
 }
 
 
+# What becomes of a name: another way leads there, nobody needs it here, or there is no such thing.
+OTHERWISE, NEEDLESS, MISSING = "otherwise", "needless", "missing"
+_USE = {
+    **dict.fromkeys(
+        (
+            "AVA_*", "BACKUP_DUPLICITY_*", "BACKUP_ONLY_*", "BACKUP_RESTORE_MOVE_AWAY_*", "BEXTRACT_*", "BLOCKCLONE_*",
+            "BOOT_OVER_SAN", "DP_*", "DRLM_*", "DUPLICITY_*", "DUPLY_PROFILE", "EXCLUDE_MD5SUM_VERIFICATION",
+            "FDRUPSTREAM_*", "FORMAT_DASDS", "GALAXY*", "GRUB_RESCUE", "GRUB_RESCUE_USER", "ISO_FILES", "KEYMAP",
+            "KEYMAPS_*", "LANG_RECOVER", "NBKDC_*", "NBU_*", "NFS4SERVER_*", "OPAL_*", "OUTPUT_PREFIX",
+            "OUTPUT_PREFIX_PXE", "OUTPUT_URL_FILES_PATTERNS", "PPDM_*", "RAWDISK_*", "RBME_*", "RECOVERY_UPDATE_URL",
+            "RESULT_*", "TTY_ROOT_PASSWORD", "UDEV_*", "USE_CFG2HTML", "VEEAM_*", "YUM_*", "ZYPPER_*",
+        ),
+        MISSING,
+    ),
+    **dict.fromkeys(
+        (
+            "AUTOEXCLUDE_*", "AUTOEXCLUDE_DISKS", "AUTOINCREASE_DISK_SIZE_THRESHOLD_PERCENTAGE", "AUTORESIZE_*",
+            "AUTOSHRINK_DISK_SIZE_LIMIT_PERCENTAGE", "BACKUP_INTEGRITY_CHECK", "BACKUP_MOUNTCMD", "BACKUP_PROG",
+            "BACKUP_PROG_*", "BACKUP_SELINUX_DISABLE", "BACKUP_UMOUNTCMD", "BOOTLOADER", "CDROM_SIZE", "CLONE_*",
+            "COPY_AS_IS_*", "COPY_KERNEL_PARAMETERS", "DIRECTORY_ENTRIES_TO_RECOVER", "DISABLE_DEPRECATION_ERRORS",
+            "DISKS_TO_BE_WIPED", "EFI_STUB", "EFI_STUB_*", "EFIBOOTMGR_*", "ELILO_BIN", "EXCLUDE_IP_ADDRESSES",
+            "EXCLUDE_NETWORK_INTERFACES", "EXCLUDE_RUNTIME_LOGFILE", "FILES_TO_PATCH_PATTERNS", "FIRMWARE_FILES",
+            "GRUB2_*", "ISO_FILE_SIZE_LIMIT", "ISO_ISOLINUX_BIN", "ISO_MKISOFS_*", "ISO_SYSLINUX_TIMEOUT",
+            "KEEP_BUILD_DIR", "KEEP_OLD_OUTPUT_COPY", "KERNEL_*", "LD_LIBRARY_PATH_FOR_BACKUP_TOOL", "LIBS",
+            "LOCKLESS_WORKFLOWS", "LUKS_CRYPTSETUP_OPTIONS", "MANUAL_INCLUDE", "MESSAGE_PREFIX", "MIGRATION_MODE",
+            "MKFS_XFS_OPTIONS", "NON_FATAL_BINARIES_WITH_MISSING_LIBRARY", "OS", "ARCH", "MACHINE", "OS_VERSION",
+            "OUTPUT_EFISTUB_*", "PING", "PROGRESS_*", "PROGS_*", "PYTHON_*", "RAMDISK_SUFFIX", "REAL_*",
+            "REAR_INITRD_*", "REAR_MAX_RETRIES", "REAR_SLEEP_DELAY", "REBUILD_INITRAMFS", "RECREATE_USERS_GROUPS",
+            "REQUIRED_PROGS_*", "RESTORE_ESP_FROM_RESCUE_SYSTEM", "RESULT_FILES", "ROOT_HOME_DIR", "SECRET_VARIABLES",
+            "SECURE_BOOT_BOOTLOADER", "SERIAL_CONSOLE_*", "SIMPLIFY_*", "SIMULTANEOUS_RUNNABLE_WORKFLOWS", "TIMESYNC",
+            "TIMESYNC_SOURCE", "TRUSTED_*", "UEFI_BOOTLOADER", "USER_INPUT_*", "USE_DHCLIENT", "USE_RAMDISK",
+            "USE_RESOLV_CONF", "USE_SERIAL_CONSOLE", "USE_STATIC_NETWORKING", "USING_UEFI_BOOTLOADER", "WAIT_SECS",
+            "WARN_MISSING_VOL_ID", "WORKFLOWS",
+        ),
+        NEEDLESS,
+    ),
+}  # fmt: skip
+
 # What kept something from being written must not be passed over.
 _PROTECTS = {
     "EXCLUDE_DEVICE_MAPPING": "write EXCLUDE_DEVICES=( /dev/sdb ) for disks that a recovery must not touch",
@@ -226,6 +278,11 @@ _PROTECTS = {
 def advice(name: str) -> str:
     """What to do instead of assigning this name; "" when it is not one of the original's."""
     return _found(_ADVICE, name)
+
+
+def use(name: str) -> str:
+    """What becomes of a name for which there is advice."""
+    return _found(_USE, name) or OTHERWISE
 
 
 def protection(name: str) -> str:

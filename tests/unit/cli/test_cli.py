@@ -231,6 +231,21 @@ def test_a_setting_that_means_something_else_than_before_is_told(rear: Rear) -> 
     assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor recreated" in ended.stderr
 
 
+def test_import_writes_what_it_can_and_tells_what_needs_somebody(rear: Rear, tmp_path: Path) -> None:
+    good = rear("config", "import", conf="COPY_AS_IS+=( /opt )\nPRE_BACKUP_SCRIPT=/root/stop\n")
+    assert good.returncode == 0, good.stderr
+    assert "\nRESCUE_FILES+=( /opt )\n" in good.stdout and "### backup/05_pre_backup.sh" in good.stdout
+    new, old = tmp_path / "new", tmp_path / "old.conf"
+    old.write_text("BACKUP=NETFS\nif x; then OUTPUT=USB; fi\nPRE_BACKUP_SCRIPT=/root/stop\n")
+    ended = rear("config", "import", f"{old}", "--to", f"{new}")
+    assert ended.returncode == 1 and "1 not read" in ended.stderr
+    assert "BACKUP=NFS\n" in (new / "old.conf").read_text()
+    assert (new / "backup/05_pre_backup.sh").stat().st_mode & 0o777 == 0o700
+    assert rear("config", "import", f"{old}", "--to", f"{new}").returncode == 3
+    for wrong in (tmp_path / "none", tmp_path):
+        assert rear("config", "import", f"{wrong}").returncode == 2
+
+
 @pytest.mark.parametrize("name", ["GIVE_UP", "EXCLUDE_COMPONENTS", "ONLY_INCLUDE_VG", "EXCLUDE_VG", "EXCLUDE_DEVICES"])
 def test_an_empty_word_where_names_belong_is_refused(rear: Rear, name: str) -> None:
     ended = rear("config", "check", conf=f'NOTHING=\n{name}=( /data "$NOTHING" )\n')

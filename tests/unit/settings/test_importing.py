@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration of Relax-and-Recover is carried over, a remark for each line, and nothing of it is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rear_core import Setting, builtin
+from rear_core.cli.session import settings_of
+from rear_core.plugins import discover
+from rear_core.settings import Sources, evaluate, parse
+from rear_core.settings.importing import Imported, Outcome, carried_over
+from rear_core.settings.statements import statements
+
+ROOT = Path(__file__).parents[3]
+# Of the default.conf of Relax-and-Recover 2.9.
+NAMES = (Path(__file__).parent / "original_names.txt").read_text().split()
+
+
+def everything() -> list[Setting]:
+    core = [setting for module in builtin.modules() for setting in getattr(module, "rear_settings", list)()]
+    return [*core, *(setting for plugin in discover() for setting in settings_of(plugin))]
+
+
+SETTINGS = list({setting.name: setting for setting in everything()}.values())
+
+
+def carry(text: str) -> Imported:
+    return carried_over({"local.conf": text}, SETTINGS)["local.conf"]
+
+
+def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
+    return [(answer.outcome, [*answer.lines]) for answer in carry(text).answers]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "lines"),
+    [
+        ("OUTPUT=ISO", Outcome.SAME, ["OUTPUT=ISO"]),
+        ("BACKUP=NETFS", Outcome.RENAMED, ["BACKUP=NFS"]),
+        ("BACKUP=BORG", Outcome.SAME, ["BACKUP=BORG"]),
+        ("BACKUP=GALAXY11", Outcome.MISSING, []),
+        ("BACKUP_URL=nfs://server/export # here", Outcome.SAME, ["BACKUP_URL=nfs://server/export # here"]),
+        ("BACKUP_URL=ftp://server/export", Outcome.MISSING, []),
+        ("NETFS_URL=nfs://server/export", Outcome.RENAMED, ["BACKUP_URL=nfs://server/export"]),
+        ("export NETFS_URL='nfs://server/export'", Outcome.RENAMED, ["BACKUP_URL='nfs://server/export'"]),
+        ("COPY_AS_IS+=( /a\n /b )", Outcome.RENAMED, ["RESCUE_FILES+=( /a", " /b )"]),
+        ("{ SSH_ROOT_PASSWORD='$6$a' ; } 2>>/dev/null", Outcome.SAME, ["SSH_ROOT_PASSWORD='$6$a'"]),
+        ("EXCLUDE_BACKUP+=( fs:/data )", Outcome.OTHERWISE, ["BACKUP_PROG_EXCLUDE+=( '/data/*' )"]),
+        ("EXCLUDE_BACKUP+=( /dev/vg )", Outcome.MISSING, []),
+        ("EXCLUDE_MODULES=( a b )", Outcome.OTHERWISE, ['KERNEL_CMDLINE+=" module_blacklist=a,b"']),
+        ("ISO_DEFAULT=automatic", Outcome.OTHERWISE, ['KERNEL_CMDLINE+=" rear.auto=recover"']),
+        ("ISO_DEFAULT=manual", Outcome.NEEDLESS, []),
+        ("KEEP_BUILD_DIR=yes", Outcome.NEEDLESS, []),
+        ("GRUB_RESCUE=y", Outcome.MISSING, []),
+        ("GRUB_RESCUE=n", Outcome.NEEDLESS, []),
+        ("BACKUP_TYPE=incremental", Outcome.MISSING, []),
+        ("BORGBACKUP_REPO=/srv/borg", Outcome.OTHERWISE, ["BACKUP_URL=file:///srv", "BORG_REPOSITORY=borg"]),
+        ("EXCLUDE_RECREATE+=( fs:/data )", Outcome.MISSING, []),
+        ("OUTPUT_NONSENSE=1", Outcome.MISSING, []),
+        ("ISO_VOLID=$(hostname)", Outcome.CODE, []),
+        ('test "$A" && B=2 || \\\n  C=3', Outcome.CODE, []),
+        ("f() {\n  OUTPUT=USB\n}", Outcome.CODE, []),
+        ("if a; then\n  if b; then OUTPUT=USB; fi\nfi", Outcome.CODE, []),
+    ],
+)
+def test_each_line_has_an_answer(text: str, outcome: Outcome, lines: list[str]) -> None:
+    assert outcomes(text) == [(outcome, lines)]
+
+
+def test_what_was_several_settings_is_one() -> None:
+    assert outcomes("BORGBACKUP_HOST=h BORGBACKUP_USERNAME=u\nBORGBACKUP_PORT=22\nBORGBACKUP_REPO=/srv/b") == [
+        *[(Outcome.OTHERWISE, [])] * 3,
+        (Outcome.OTHERWISE, ["BORG_REPOSITORY=ssh://u@h:22/srv/b"]),
+    ]
+    keep = "BORGBACKUP_PRUNE_KEEP_DAILY=7\nBORGBACKUP_PRUNE_KEEP_WEEKLY=4\nBORGBACKUP_PRUNE_KEEP_YEARLY=0\n"
+    assert outcomes(keep)[0] == (Outcome.OTHERWISE, ["BORG_KEEP=( daily 7 weekly 4 )"])
+
+
+def test_commands_become_scripts() -> None:
+    imported = carry(
+        "PRE_BACKUP_SCRIPT='/root/stop now'\n"
+        'POST_RECOVERY_COMMANDS=( "lost" )\nPOST_RECOVERY_COMMANDS=( "chroot $TARGET_FS_ROOT a" )\n'
+        "POST_RECOVERY_COMMANDS+=( b )\nPRE_RECOVERY_SCRIPT=( )\nPOST_BACKUP_SCRIPT=$OTHER\nOTHER=x\n"
+    )
+    begin = "#!/bin/bash\nset -e\nTARGET_FS_ROOT=/mnt/local\n"
+    assert imported.scripts == {
+        "backup/05_pre_backup.sh": f"{begin}/root/stop now\n",
+        "finalize/96_post_recovery.sh": f"{begin}chroot /mnt/local a\nb\n",
+    }
+    assert [answer.outcome for answer in imported.answers][-3:] == [Outcome.NEEDLESS, Outcome.MISSING, Outcome.MISSING]
+
+
+def test_passwords_are_not_repeated() -> None:
+    text = carry("BORGBACKUP_PASSPHRASE='hunter2 x'\nBACKUP_PROG_CRYPT_KEY=$(echo hunter2)\n").text()
+    assert "hunter2" not in text and "BORGBACKUP_PASSPHRASE=..." in text
+
+
+def test_files_may_refer_to_each_other() -> None:
+    found = carried_over({"site.conf": "PLACE=/srv", "local.conf": "BACKUP_URL=file://$PLACE/backup"}, SETTINGS)
+    assert [answer.outcome for one in found.values() for answer in one.answers] == [Outcome.SAME, Outcome.SAME]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_of_the_original_has_an_answer(name: str) -> None:
+    for value in (f"{name}=word", f"{name}=( word )", f"{name}+=( /word )"):
+        (answer,) = carry(value).answers
+        assert answer.outcome is not Outcome.CODE
+        assert answer.remark != "neither rear nor Relax-and-Recover knows it"
+
+
+PIECES = st.sampled_from(
+    [
+        "OUTPUT=ISO", "BACKUP=NETFS", "NETFS_URL=nfs://a/b", "A='", 'B="', "'", '"', "COPY_AS_IS+=(", ")", "/etc/x",
+        " ", "\n", "\\\n", ";", "# remark", "if a; then", "fi", "{", "}", "for i in 1; do", "done", "$(x)", "`", "&&",
+        "|", "$OUTPUT", "${A[@]}", "ISO_DEFAULT=automatic", "BORGBACKUP_REPO=", "PRE_BACKUP_SCRIPT=", "\u00e4", "\r\n",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=40).map(lambda text: text.replace("\0", "")))
+def test_whatever_comes_out_is_accepted_and_no_line_is_lost(text: str) -> None:
+    imported = carry(text)
+    evaluate(Sources(assignments=tuple(parse(imported.text(), "local.conf"))), SETTINGS, {})
+    found = list(statements(text, "local.conf"))
+    lines = [line for statement in found for line in statement.lines]
+    whole = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    assert "".join(f"{line}\n" for line in lines) in (whole, f"{whole}\n")
+    assert [part for part in imported.parts if isinstance(part, str)] == [
+        line for one in found if not one.assignments and not one.problem for line in one.lines
+    ]
+
+
+def test_the_guide_tells_what_is_done() -> None:
+    guide = (ROOT / "docs/how-to/from-relax-and-recover.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+\+?=.*?)` \| `([A-Z_]+\+?=.*?)` \|$", guide, re.MULTILINE)
+    assert len(rows) > 10
+    for there, here in rows:
+        assert [line for _, lines in outcomes(there) for line in lines] == [here]
+    assert f"all {len(NAMES)} names" in guide
