@@ -69,6 +69,12 @@ class Problems(Refused):
         self.problems = tuple(problems)
 
 
+class ConfigurationProblems(Problems):
+    """All that is wrong with the configuration."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
 class Interrupted(RearError):
     """The user or the system asked the run to stop."""
 

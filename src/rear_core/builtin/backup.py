@@ -61,7 +61,7 @@ def _long_enough(value: str) -> str:
 def rear_settings() -> Iterable[Setting]:
     """Which files are saved, and how archives are kept."""
     yield Setting(
-        "BACKUP_PROG_INCLUDE", list, check=normal_paths,
+        "BACKUP_PROG_INCLUDE", list, existing=True, check=normal_paths,
         help="More folders and mount points to save, which the description of the storage leaves out.",
     )  # fmt: skip
     yield Setting(
@@ -110,7 +110,7 @@ def rear_settings() -> Iterable[Setting]:
         " it on the rescue media: recover asks for it.",
     )  # fmt: skip
     yield Setting(
-        "BACKUP_KEY_FILE", str,
+        "BACKUP_KEY_FILE", str, existing=True,
         help="File whose first line is the passphrase, instead of BACKUP_KEY. Only root may be able to read it.",
     )  # fmt: skip
 

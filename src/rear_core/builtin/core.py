@@ -64,13 +64,13 @@ def rear_settings() -> Iterable[Setting]:
         " BACKUP_PARTS=( RESTIC:/srv RESTIC:/home ).",
     )
     yield Setting(
-        "CIFS_CREDENTIALS", str, check=_absolute_without_comma,
+        "CIFS_CREDENTIALS", str, existing=True, check=_absolute_without_comma,
         help="File with username=, password= and perhaps domain= for places such as cifs://server/share, as"
         " mount.cifs(8) has it. Only root may be able to read it. rear never puts it on the rescue media: a recovery"
         " asks for user and password.",
     )  # fmt: skip
     yield Setting(
-        "RSYNC_PASSWORD_FILE", str, check=_absolute_or_unset,
+        "RSYNC_PASSWORD_FILE", str, existing=True, check=_absolute_or_unset,
         help="File with the password for places such as rsync://user@server/module, in its first line. Only root may be"
         " able to read it. rear never puts it on the rescue media.",
     )  # fmt: skip

@@ -49,6 +49,7 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "RESCUE_FILES",
         list,
+        existing=True,
         aliases=("COPY_AS_IS",),
         help="Files and directories, by full path or pattern, to copy into the rescue system, with the libraries"
         " that programs among them need.",

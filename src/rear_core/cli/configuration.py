@@ -3,23 +3,31 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from .. import builtin, durable, own_files
-from ..errors import ConfigurationError, PluginError, Refused
+from ..errors import ConfigurationError, ConfigurationProblems, PluginError, Refused
 from ..plugins import Plugins, discover
 from ..report import visible
-from ..run import Options
-from ..settings import Setting
+from ..run import Options, Run
+from ..settings import Setting, Sources
+from ..settings.files import load_what_can_be_read, names_for
+from ..system.os_release import read_os_release
 from .paths import GivenPath
 from .session import open_run, settings_of
+
+# These settings choose plugins.
+CHOOSING = ("BACKUP", "OUTPUT", "OS_FAMILY")
 
 
 @click.group()
@@ -43,16 +51,56 @@ def default_configuration(options: Options) -> None:
 @config.command("check")
 @click.pass_obj
 def check_configuration(options: Options) -> None:
-    """Read the configuration as a run would, and report its errors."""
-    run = open_run(options)
+    """Read the configuration as a run would, and report all of its errors, and the files that it names in vain."""
+    system = read_os_release()
+    names = names_for(system.id, system.version_id)
+    sources, problems = load_what_can_be_read(options.config_dir, names, options.config_files)
+    if not sources.files:
+        raise ConfigurationError(
+            f"there is no configuration in {options.config_dir}",
+            f"write {options.config_dir}/local.conf; `rear config default` prints all settings",
+        )
+    run = None
+    while not run:
+        try:
+            run = open_run(options, sources)
+        except ConfigurationError as error:
+            problems.append(error)
+            smaller = _without(sources, error)
+            if smaller == sources:
+                break
+            sources = smaller
+    if run:
+        _remark(run)
+        problems += filter(None, [run.plugins.without_family])
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ConfigurationProblems(problems)
+    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
+
+
+def _without(sources: Sources, error: ConfigurationError) -> Sources:
+    """What was read without the assignment that an error names; without all plugins where one is missing."""
+    if isinstance(error, PluginError):
+        return replace(sources, assignments=tuple(each for each in sources.assignments if each.name not in CHOOSING))
+    place = re.match(r"(.+?):(\d+):\d+: ", error.message, re.DOTALL)
+    before = [each for each in sources.assignments if place and each.source == place[1] and each.line <= int(place[2])]
+    return replace(sources, assignments=tuple(each for each in sources.assignments if each not in before[-1:]))
+
+
+def _remark(run: Run) -> None:
+    """Tell what is no error, and yet not what somebody may expect."""
     for warning in run.settings.warnings:
         click.echo(visible(warning), err=True)
     for name, setting in run.settings.declared.items():
-        if setting.changed and run.settings[name] != setting.default:
-            click.echo(visible(f"{run.settings.origin(name)}: {name}: {setting.changed}"), err=True)
-    if run.plugins.without_family:
-        raise run.plugins.without_family
-    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
+        value, origin = run.settings[name], run.settings.origin(name)
+        if setting.changed and value != setting.default:
+            click.echo(visible(f"{origin}: {name}: {setting.changed}"), err=True)
+        if setting.existing and value != setting.default:
+            for path in value if isinstance(value, tuple) else (value,):
+                if not glob.glob(os.path.join("/", path)):
+                    click.echo(visible(f"{origin}: {name}: {path} is not there"), err=True)
 
 
 @config.command("import")

@@ -33,14 +33,14 @@ from ..workflow import WORKFLOWS
 CORE = Path(__file__).parents[1]
 
 
-def open_run(options: Options) -> Run:
-    """A run with its settings and plugins; nothing on the system is touched.
+def open_run(options: Options, sources: Sources | None = None) -> Run:
+    """A run with its settings, of the files of this machine or of other `sources`, and plugins; nothing is touched.
 
     Raises `ConfigurationError` for a bad setting, `PluginError` when a selected plugin is missing or broken. That there
     is none for this operating system only matters to some commands.
     """
     os_release = read_os_release()
-    sources = read_sources(options, os_release)
+    sources = sources or read_sources(options, os_release)
     found = discover()
     plugins = Plugins(builtin.modules())
     plugins.add_extras(found)

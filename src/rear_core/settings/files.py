@@ -7,11 +7,13 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..trust import changeable
 from .reader import Assignment, decode, parse
+from .statements import parse_what_can_be_read
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,43 @@ def load(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.
 
     An extra file without a slash in its name is NAME or NAME.conf in the configuration directory.
     """
+    paths = _found(config_dir, names, extra_files)
+    read = [parse(decode(read_trusted(path), os.fspath(path)), os.fspath(path)) for path in paths]
+    return _sources(config_dir, paths, read)
+
+
+def load_what_can_be_read(
+    config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.PathLike[str]] = ()
+) -> tuple[Sources, list[ConfigurationError]]:
+    """As `load`, without the statements that are errors; with all of these."""
+    paths = _found(config_dir, names, extra_files)
+    read: list[list[Assignment]] = []
+    errors: list[ConfigurationError] = []
+    for path in paths:
+        try:
+            text = decode(read_trusted(path), os.fspath(path))
+        except ConfigurationError as error:
+            errors.append(error)
+            continue
+        found, problems = parse_what_can_be_read(text, os.fspath(path))
+        read.append(found)
+        errors += problems
+    return _sources(config_dir, paths, read), errors
+
+
+def _found(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.PathLike[str]]) -> list[Path]:
     if os.geteuid() == 0 and (problem := changeable(config_dir)):
         raise ConfigurationError(
             f"the configuration in {config_dir} is not controlled by root alone: {problem}",
             "check its contents; chown root and chmod go-w the named path",
         )
     wanted = [path for path in (config_dir / name for name in names) if path.exists()]
-    wanted += [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
-    assignments: list[Assignment] = []
-    for path in wanted:
-        assignments += parse(decode(read_trusted(path), os.fspath(path)), os.fspath(path))
+    return wanted + [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
+
+
+def _sources(config_dir: Path, paths: Iterable[Path], read: Iterable[Iterable[Assignment]]) -> Sources:
     variables = {"HOSTNAME": os.uname().nodename.partition(".")[0], "CONFIG_DIR": os.fspath(config_dir)}
-    return Sources(tuple(wanted), tuple(assignments), variables)
+    return Sources(tuple(paths), tuple(chain.from_iterable(read)), variables)
 
 
 def _extra_file(config_dir: Path, given: str) -> Path:

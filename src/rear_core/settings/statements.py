@@ -43,6 +43,30 @@ def statements(text: str, source: str) -> Iterator[Statement]:
         at += len(found.lines)
 
 
+def parse_what_can_be_read(text: str, source: str) -> tuple[list[Assignment], list[ConfigurationError]]:
+    """The assignments of a text as `parse` reads it without the statements that are errors, and these errors."""
+    errors: list[ConfigurationError] = []
+    while True:
+        try:
+            return parse(text, source), errors
+        except ConfigurationError as error:
+            errors.append(error)
+            place = re.match(rf"{re.escape(source)}:(\d+):", error.message)
+            shorter = _without(text, int(place[1]), source) if place else text
+            if shorter == text:
+                return [], errors
+            text = shorter
+
+
+def _without(text: str, line: int, source: str) -> str:
+    """A text with the statement that a line belongs to left blank."""
+    lines: list[str] = []
+    for statement in statements(text, source):
+        covers = statement.number <= line < statement.number + len(statement.lines)
+        lines += [""] * len(statement.lines) if covers else statement.lines
+    return "".join(f"{each}\n" for each in lines)
+
+
 def _statement(lines: Sequence[str], at: int, source: str) -> Statement:
     problem = ""
     for end in range(at + 1, min(at + MOST, len(lines)) + 1):

@@ -295,3 +295,29 @@ def test_a_variable_of_completion_scripts_keeps_no_command_from_its_work(rear: R
     ended = rear("mkbackuponly", "extra", env={"_REAR_COMPLETE": "bash_source"})
     assert ended.returncode == 2
     assert "_rear_completion" not in ended.stdout
+
+
+def test_all_errors_of_all_files_are_told_at_once(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "etc/site.conf").write_text("if x; then\n  OUTPUT=USB\nfi\nBACKUP_KEEP=some\n")
+    conf = "NOBODY_KNOWS=1\nRESCUE_FILES=word\nB=`x`\nEXCLUDE_RECREATE=( /dev/sdb )\nOUTPUT=NOWHERE\n"
+    ended = rear("config", "check", conf=conf)
+    errors = [line.partition("etc/")[2] for line in ended.stderr.splitlines() if line.startswith("ERROR: /")]
+    assert [error.split(": ")[0] for error in errors] == [
+        "site.conf:1:1", "local.conf:7:3", "local.conf:8:1", "site.conf:4:1", "local.conf:5:1", "local.conf:6:1",
+    ]  # fmt: skip
+    assert ended.returncode == 2 and "NOWHERE" in ended.stderr and not ended.stdout
+
+
+def test_a_folder_without_configuration_is_not_good(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = rear("-c", f"{tmp_path}/empty", "config", "check")
+    assert (ended.returncode, "there is no configuration in" in ended.stderr) == (2, True)
+
+
+def test_files_that_are_named_and_not_there_are_told(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    ended = rear("config", "check", conf=f"RESCUE_FILES=( {tmp_path}/there {tmp_path}/none '{tmp_path}/t*' )\n")
+    assert ended.returncode == 0
+    assert [line.split(": ", 1)[1] for line in ended.stderr.splitlines() if "not there" in line] == [
+        f"RESCUE_FILES: {tmp_path}/none is not there"
+    ]

@@ -45,12 +45,12 @@ def rear_settings() -> Iterable[Setting]:
         " borg below BACKUP_URL.",
     )  # fmt: skip
     yield Setting(
-        "BORG_PASSPHRASE_FILE", str,
+        "BORG_PASSPHRASE_FILE", str, existing=True,
         help="File with the passphrase of the repository, for root alone. rear never puts it on the rescue media:"
         " recover asks for the passphrase where the file is not there. If empty: the repository is not encrypted.",
     )  # fmt: skip
     yield Setting(
-        "BORG_KEYS_DIR", str,
+        "BORG_KEYS_DIR", str, existing=True,
         help="The folder with the key of a repository whose encryption is keyfile, such as one on a stick. If empty:"
         " /root/.config/borg/keys.",
     )  # fmt: skip

@@ -60,7 +60,7 @@ def rear_settings() -> Iterable[Setting]:
         " rclone:remote:path; or a folder below BACKUP_URL. If empty: restic below BACKUP_URL.",
     )  # fmt: skip
     yield Setting(
-        "RESTIC_PASSWORD_FILE", str,
+        "RESTIC_PASSWORD_FILE", str, existing=True,
         help="File with the password of the repository, for root alone. rear never puts it on the rescue media: recover"
         " asks for the password where the file is not there.",
     )  # fmt: skip

@@ -37,7 +37,7 @@ def _path(value: str) -> str:
 @hookimpl
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
-        "RCLONE_CONFIG", str, default=CONFIG, check=_path,
+        "RCLONE_CONFIG", str, existing=True, default=CONFIG, check=_path,
         help="The configuration file of rclone, which has servers and passwords for places such as s3://bucket/folder."
         " Only root may be able to read it. rear never puts it on the rescue media.",
     )  # fmt: skip
