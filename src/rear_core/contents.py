@@ -13,9 +13,10 @@ class Contents:
 
     `programs` are required: names looked up in the search path, or absolute paths; a missing one ends the run in prep.
     `optional_programs` are taken along when installed. `libraries` are absolute paths or globs of libraries that a
-    program loads by name while it runs (dlopen). `modules` are kernel module names, taken with what they depend on and
-    the firmware they name; a built-in or absent one is no error. `load` are modules that the rescue system loads at
-    boot without waiting for hardware to ask. `files` are absolute paths or globs, directories with all below them.
+    program loads by name while it runs (dlopen) without a note about it in its file. `modules` are kernel module names,
+    taken with what they depend on and the firmware they name; a built-in or absent one is no error. `load` are modules
+    that the rescue system loads at boot without waiting for hardware to ask. `files` are absolute paths or globs,
+    directories with all below them.
     `distributions` are Python distributions to install beside the plugins.
 
     `library_directories` are looked in for libraries that the loader does not find by itself: programs of such a

@@ -28,14 +28,41 @@ def interpreters_of(script: Path) -> list[str]:
 
 
 def libraries_of(
-    sh: Shell, files: Iterable[Path], loader: str, directories: Sequence[str] = ()
+    sh: Shell, files: Collection[Path], loader: str, directories: Sequence[str] = ()
 ) -> tuple[set[str], list[str]]:
     """All libraries that the ELF files among `files` load, with the loaders; and what was not found, in words.
 
-    `loader` is asked for libraries, which name none themselves: that of a program which loads them. The loader knows
-    RPATH, RUNPATH, its cache and its hardware capabilities; no list of directories does. What it does not find is
-    looked for in `directories`, as LD_LIBRARY_PATH would name them.
+    Also those that they open while they run, as far as notes in them say so and they are there. `loader` is asked for
+    libraries, which name none themselves: that of a program which loads them. The loader knows RPATH, RUNPATH, its
+    cache and its hardware capabilities; no list of directories does. What it does not find is looked for in
+    `directories`, as LD_LIBRARY_PATH would name them.
     """
+    found, missing = _needed(sh, files, loader, directories)
+    seen: set[Path] = set()
+    names: set[tuple[str, ...]] = set()
+    while new := {*files, *map(Path, found)} - seen:
+        seen |= new
+        opened = {one for path in new if (elf := read_elf(path)) for one in elf.opened} - names
+        names |= opened
+        found |= _there(sh, loader, opened)
+    return found, missing
+
+
+def _there(sh: Shell, loader: str, opened: Collection[tuple[str, ...]]) -> set[str]:
+    """What of these libraries is on this machine, with all that it needs; of several names the first that is there."""
+    firsts = {names[0] for names in opened if names}
+    if not firsts:
+        return set()
+    if (together := _list_names(sh, loader, firsts)) is not None:
+        return together
+    found = set[str]()
+    for names in sorted(opened):
+        answers = (_list_names(sh, loader, [name]) for name in names)
+        found |= next((answer for answer in answers if answer is not None), set())
+    return found
+
+
+def _needed(sh: Shell, files: Iterable[Path], loader: str, directories: Sequence[str]) -> tuple[set[str], list[str]]:
     programs: list[tuple[str, Path]] = []
     plain: dict[Path, tuple[str, ...]] = {}
     libraries: list[Path] = []

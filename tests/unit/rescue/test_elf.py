@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,3 +100,44 @@ def test_a_vendors_own_directory_is_looked_in_last(tmp_path: Path) -> None:
     found, missing = libraries_of(Shell(), [tmp_path / "program"], loader, [str(tmp_path)])
     assert missing == []
     assert library in found
+
+
+def with_notes(program: Path, *descriptions: str) -> bytes:
+    """A program with notes that name libraries it opens, in the place of those that it has."""
+    data = bytearray(program.read_bytes())
+    notes = b""
+    for text in descriptions:
+        size = len(text) + 1
+        notes += struct.pack("<III", 4, size, 0x407C0C0A) + b"FDO\0" + text.encode().ljust(-(-size // 4) * 4, b"\0")
+    (start,), (size, count) = struct.unpack_from("<Q", data, 32), struct.unpack_from("<HH", data, 54)
+    (header, *_) = (start + at * size for at in range(count) if data[start + at * size] == 4)
+    struct.pack_into("<Q", data, header + 8, len(data))
+    struct.pack_into("<Q", data, header + 32, len(notes))
+    return bytes(data) + notes
+
+
+def described(priority: str, *names: str) -> str:
+    return json.dumps([{"feature": "x", "description": "x", "priority": priority, "soname": names}])
+
+
+@pytest.mark.skipif(sys.maxsize < 2**32 or sys.byteorder != "little", reason="writes one kind of ELF")
+def test_what_a_program_opens_while_it_runs_comes_along(tmp_path: Path) -> None:
+    """As udev opens libkmod since systemd 256: without it no driver is loaded."""
+    bash = Path("/bin/bash").resolve()
+    loader = native_loader(bash)
+    plain, _ = libraries_of(Shell(), [bash], loader)
+    program = tmp_path / "program"
+    notes = [
+        described("recommended", "libnowhere.so.9", "libz.so.1"),
+        described("required", "libnowhere.so.8"),
+        described("suggested", "liblzma.so.5"),
+        "no json",
+        '[{"priority": "required"}]',
+    ]
+    program.write_bytes(with_notes(bash, *notes))
+    elf = read_elf(program)
+    assert elf and elf.opened == (("libnowhere.so.9", "libz.so.1"), ("libnowhere.so.8",))
+    found, missing = libraries_of(Shell(), [program], loader)
+    assert missing == [] and [Path(path).name for path in found - plain] == ["libz.so.1"]
+    program.write_bytes(with_notes(bash, described("recommended", "libz.so.1")))
+    assert libraries_of(Shell(), [program], loader) == (found, [])
