@@ -7,10 +7,13 @@ to is asked for again, and nothing is ever taken for an answer because nobody ga
 
 from __future__ import annotations
 
+import os
+import re
 import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +27,9 @@ Answer = TypeVar("Answer")
 
 # While it is set nothing hangs: the user is asked.
 WAITING = Event()
+
+# In the rescue system alone.
+KEYMAP_NAME, KEYMAP_US = "/etc/rear/keymap-name", "/etc/rear/keymap-us"
 
 QUIT = ("q", "quit")
 YES = {"y": True, "yes": True}
@@ -49,7 +55,17 @@ def ask(run: Run, question: str, *, quits: str) -> str:
 
 def ask_secret(run: Run, question: str) -> str:
     """A line that is typed and not shown. Raises as `ask`, but for quit, which may be a passphrase."""
-    return _line(run, question, secret=True)
+    return _line(run, f"{_keyboard()}{question}", secret=True)
+
+
+def _keyboard() -> str:
+    """By which layout this console of the rescue system takes keys, which nobody sees; "" on other terminals."""
+    with suppress(OSError, ValueError, AttributeError):
+        if re.fullmatch(r"/dev/(?:tty\d+|console)", os.ttyname(sys.stdin.fileno())):
+            name = Path(KEYMAP_NAME).read_text(errors="replace").strip()
+            other = f"; for that of the US: Alt-F2, `loadkeys {KEYMAP_US}`" if os.path.exists(KEYMAP_US) else ""
+            return f"(keyboard layout: {name}{other})\n"
+    return ""
 
 
 def choose(run: Run, question: str, answers: Mapping[str, Answer], *, quits: str) -> Answer:

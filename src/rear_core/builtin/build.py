@@ -143,6 +143,7 @@ def take_files(run: Run) -> None:
 
 def configure(run: Run) -> None:
     """What the rescue system knows about this machine."""
+    from ..rescue.keymap import add_keymap
     from ..settings import dump_lines
 
     tree = tree_of(run)
@@ -161,7 +162,7 @@ def configure(run: Run) -> None:
     for kind in run.plugins.call("rear_storage_kinds"):
         if kind.configure:
             kind.configure(tree)
-    _keymap(tree)
+    add_keymap(run.sh, tree)
     _accounts(run, tree)
     _ssh(run, tree)
 
@@ -173,13 +174,6 @@ def _hosts(tree: Tree) -> None:
     own = tree.inside(path).read_text() if tree.has(path) else ""
     more = [line for line in lines if line.strip() and not line.startswith("#") and line not in own.splitlines()]
     tree.text("/etc/hosts", own + "".join(f"{line}\n" for line in more))
-
-
-def _keymap(tree: Tree) -> None:
-    """The keyboard layout, where console-setup keeps it ready for loadkeys."""
-    cached = sorted(Path("/etc/console-setup").glob("cached_UTF-8_del.kmap*"))
-    if cached:
-        tree.add_as(cached[0], f"/etc/rear/keymap{cached[0].suffix if cached[0].suffix == '.gz' else ''}")
 
 
 def _accounts(run: Run, tree: Tree) -> None:

@@ -90,9 +90,21 @@ def _with_texts(text: str, source: str) -> list[tuple[Assignment, str]]:
     starts = [0, *(end + 1 for end, letter in enumerate(text) if letter == "\n")]
     places = [starts[each.line - 1] + each.column - 1 for each in found]
     return [
-        (each, text[begin:end].rstrip().removesuffix(";").rstrip())
+        (each, _without_separators(text[begin:end]))
         for each, begin, end in zip(found, places, [*places[1:], len(text)])
     ]
+
+
+def _without_separators(text: str) -> str:
+    """An assignment without what follows it: blanks, semicolons and ends of lines, but not one that is escaped."""
+    while text[-2:] == "\\\n" or (text[-1:] in (" ", "\t", ";", "\n") and not _ends_escaped(text)):
+        text = text[:-2] if text[-2:] == "\\\n" else text[:-1]
+    return text
+
+
+def _ends_escaped(text: str) -> bool:
+    before = text[:-1]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
 
 
 def _length_of_code(lines: Sequence[str], at: int) -> int:

@@ -64,6 +64,7 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("BORGBACKUP_REPO=/srv/borg", Outcome.OTHERWISE, ["BACKUP_URL=file:///srv", "BORG_REPOSITORY=borg"]),
         ("EXCLUDE_RECREATE+=( fs:/data )", Outcome.MISSING, []),
         ("OUTPUT_NONSENSE=1", Outcome.MISSING, []),
+        ("ISO_VOLID=a\\ \\ ; ", Outcome.SAME, ["ISO_VOLID=a\\ \\ "]),
         ("ISO_VOLID=$(hostname)", Outcome.CODE, []),
         ('test "$A" && B=2 || \\\n  C=3', Outcome.CODE, []),
         ("f() {\n  OUTPUT=USB\n}", Outcome.CODE, []),
@@ -72,6 +73,13 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
 )
 def test_each_line_has_an_answer(text: str, outcome: Outcome, lines: list[str]) -> None:
     assert outcomes(text) == [(outcome, lines)]
+
+
+def test_a_line_may_go_on_with_another_assignment() -> None:
+    assert outcomes("OUTPUT=ISO\\\n BACKUP=NETFS") == [
+        (Outcome.SAME, ["OUTPUT=ISO"]),
+        (Outcome.RENAMED, ["BACKUP=NFS"]),
+    ]
 
 
 def test_what_was_several_settings_is_one() -> None:
