@@ -342,7 +342,8 @@ def _borg_keep(rules: _Rules, name: str, _words_: Words | None, _text: str) -> A
         return Answer(Outcome.OTHERWISE, "it is a part of BORG_KEEP")
     if None in kept.values():
         return Answer(Outcome.MISSING, "write BORG_KEEP=( daily 7 weekly 4 )")
-    policy = [f"{each[len(BORG_PRUNE) :].lower()} {value}" for each, value in kept.items() if value and value != "0"]
+    counts = {each[len(BORG_PRUNE) :].lower(): quote(value) for each, value in kept.items() if value}
+    policy = [f"{period} {count}" for period, count in counts.items() if count != "0"]
     return Answer(Outcome.OTHERWISE, "all of it is one policy", [f"BORG_KEEP=( {' '.join(policy)} )"] if policy else [])
 
 

@@ -74,7 +74,11 @@ def _statement(lines: Sequence[str], at: int, source: str) -> Statement:
         text = "\n".join(taken)
         hidden = _HIDDEN.fullmatch(text.strip())
         try:
-            return Statement(at + 1, taken, _with_texts(hidden["inside"] if hidden else text, source))
+            found = _with_texts(hidden["inside"] if hidden else text, source)
+            if found or not hidden:
+                return Statement(at + 1, taken, found)
+            problem = "braces without an assignment"
+            break
         except ConfigurationError as error:
             # Without the place, which may be that of the inside alone.
             reason = error.message.split(": ", 1)[-1]
