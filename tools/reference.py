@@ -7,6 +7,7 @@ What the code knows is written there once, in docstrings, declarations and help 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -26,6 +27,8 @@ from rear_core.settings import Setting, quote
 from rear_core.workflow import WORKFLOWS
 
 DOCS = Path(__file__).parent.parent / "docs"
+# What is tested is no part of what is installed.
+TESTS = str(DOCS.parent / "tests")
 # What makes a plugin of each kind active.
 SELECTED = {"backup": "BACKUP: {}", "output": "OUTPUT: {}", "os": "/etc/os-release, OS_FAMILY: {}", "extra": "always"}
 # By how the names of their layouts begin, the first that fits.
@@ -52,6 +55,15 @@ COMPARED = """\
 Of these the tests only have what the tools print. What `rear` makes of it is compared with what is expected; no disk
 was ever recreated by it.
 """
+MACHINES = """\
+# Machines
+
+Each of these saves itself with `rear mkbackup`, loses its disks, is recovered from its rescue ISO with 1 GiB of memory,
+and is started. Then its files and what its tools say are compared ([how](../explanation/tested.md)). All are x86_64 in
+QEMU. `make test-vm` runs them.
+
+| Machine | Release | Firmware | Bus of the disks | Saved by BACKUP, to | Storage and boot loader |
+| --- | --- | --- | --- | --- | --- |"""
 
 
 def pages() -> dict[Path, str]:
@@ -63,9 +75,33 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "packages.md": packages_page(),
         DOCS / "reference" / "plugin-interface.md": interface_page(),
         DOCS / "reference" / "storage.md": storage_page(),
+        DOCS / "reference" / "machines.md": machines_page(),
         DOCS / "reference" / "technologies.md": technologies_page(),
         DOCS / "rear.8": "\n".join(page(core_context())) + "\n",
     }
+
+
+def machines_page() -> str:
+    """Every machine that whole recoveries are shown on."""
+    sys.path.append(TESTS)
+    from lab import designs
+
+    releases = {"bookworm": "Debian 12", "trixie": "Debian 13", "forky": "forky (Debian 14)"}
+    firmwares = {"bios": "BIOS", "uefi": "UEFI", "secureboot": "UEFI, Secure Boot"}
+    rows = []
+    for design in designs.ALL:
+        buses = [sorted({drive.bus for drive in drives}) for drives in (design.drives, design.new_drives) if drives]
+        method = re.search("BACKUP=([A-Z]+)", design.configuration)
+        cells = (
+            f"`{design.name}`",
+            releases[design.release.suite],
+            firmwares[design.firmware],
+            " to ".join(" ".join(bus) for bus in buses),
+            f"{method[1] if method else 'NFS'}, {'a server' if design.on_nfs else 'a disk'}",
+            design.about,
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([GENERATED, MACHINES, *rows, ""])
 
 
 def hooks_page() -> str:
@@ -139,8 +175,7 @@ def packages_page() -> str:
 
 def storage_page() -> str:
     """Every layout that the tests recreate, with its verdict, and the recordings that are only compared."""
-    # What is tested is no part of what is installed.
-    sys.path.append(str(DOCS.parent / "tests"))
+    sys.path.append(TESTS)
     from machines import compared
     from uml import layouts
 

@@ -110,7 +110,7 @@ class Saved:
 def backed_up(design: Design) -> Saved:
     """Run `rear mkbackup` on a machine with odd files on it, unless that was done before."""
     scripts = ON_DISK, MOUNT, ON_NFS, compare.ODD_FILES, compare.LISTING
-    key = cache.digest(made(design).name, repr(design), *scripts, debian.rear_disk().name)
+    key = cache.digest(made(design).name, repr(design), *scripts, debian.rear_disk(design.release).name)
     folder = cache.cached(f"backup-{design.name}", key, lambda path: _make(design, path))
     about = json.loads((folder / "about.json").read_text())
     return Saved(folder / ISO, Place(folder / "backup", about["port"]), folder / "files.json", about["facts"])
@@ -153,7 +153,7 @@ def _make(design: Design, path: Path) -> None:
             firmware=design.firmware,
             nvram=path / "original/nvram",
             reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
-            disks=[*disks, *place.disks, rear_disk()],
+            disks=[*disks, *place.disks, rear_disk(design.release)],
             nics=place.nics,
             accelerator=accelerator(),
             transcript=cache.transcript(f"original-{design.name}"),
@@ -162,7 +162,7 @@ def _make(design: Design, path: Path) -> None:
         log_in(vm, design)
         install_rear(vm)
         _put_odd_files(vm, design)
-        _configure(vm, place)
+        _configure(vm, place, design)
         vm.check("rear mkbackup", timeout=1800)
         mounted = place.mount(vm)
         vm.check(f"cp /var/lib/rear/output/{ISO} {mounted}/")
@@ -186,10 +186,12 @@ def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
             vm.check(f"mkdir -p {folder}/srv && python3 /root/odd.py {folder}/srv")
 
 
-def _configure(vm: qemu.Machine, place: Place) -> None:
-    configuration = ON_NFS if place.port else ON_DISK
+def _configure(vm: qemu.Machine, place: Place, design: Design) -> None:
+    configuration = (ON_NFS if place.port else ON_DISK).format(port=place.port, parameters=debian.PARAMETERS)
     vm.check("mkdir -p /etc/rear/config")
-    vm.put("/etc/rear/local.conf", configuration.format(port=place.port, parameters=debian.PARAMETERS).encode())
+    vm.put("/etc/rear/local.conf", f"{configuration}{design.configuration}".encode())
     if not place.port:
         vm.put("/etc/rear/config/50_mount.sh", MOUNT.encode())
         vm.check("chmod 755 /etc/rear/config/50_mount.sh")
+    if design.prepare:
+        vm.check(design.prepare, timeout=300)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Debian 12 machine with its own kernel and boot loader: as a tree, with rear installed, as a disk."""
+"""A Debian machine with its own kernel and boot loader: as a tree, with rear installed, as a disk.
+
+It is one of Debian 12 unless another release is asked for; its name is debian12 whatever it is.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,41 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cache import cached, digest
 from .chroot import Chroot
 
 CHECKOUT = Path(__file__).parents[2]
-SUITE = "bookworm"
 LABEL = "debian12"
 # Of the kernel, where it is emulated: messages are slow, and now and then the emulator hangs in the tests of ciphers.
 PARAMETERS = "quiet cryptomgr.notests"
 COMMAND_LINE = f"root=LABEL={LABEL} rw console=ttyS0 {PARAMETERS}"
 
+
+@dataclass(frozen=True)
+class Release:
+    """A release of Debian, with its Python, and what it has `instead` of packages of Debian 12."""
+
+    suite: str
+    python: str
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+    def packages(self, more: Sequence[str]) -> list[str]:
+        """The packages of a machine, and more."""
+        return [self.instead.get(package, package) for package in (*PACKAGES.split(), *more)]
+
+
+# Since Debian 13 a system need not have logins.
+LOGIN = {"procps": "procps,login"}
+BOOKWORM, TRIXIE = Release("bookworm", "3.11"), Release("trixie", "3.13", LOGIN)
+FORKY = Release(
+    "forky",
+    "3.14",
+    {"initramfs-tools": "dracut", "cryptsetup-initramfs": "cryptsetup-bin", "isc-dhcp-client": "dhcpcd-base"} | LOGIN,
+)
 PACKAGES = """
     linux-image-amd64 initramfs-tools firmware-linux-free systemd-sysv udev dbus kmod zstd
     grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
@@ -89,31 +113,43 @@ keep drivers/net/ethernet intel realtek
 keep drivers/net/ethernet/intel e1000 e1000e igb
 keep drivers/scsi device_handler
 keep drivers/usb class common core host storage
-rm -r kernel/arch/x86/kvm kernel/drivers/block/drbd kernel/drivers/md/bcache kernel/lib/test_* \
+rm -rf kernel/arch/x86/kvm kernel/drivers/block/drbd kernel/drivers/md/bcache kernel/lib/test_* \
     kernel/net/sunrpc/xprtrdma
 depmod --basedir "$2/tree" "${PWD##*/}"
 cd "$2/tree"
-# What no program of it reads, or one that nobody runs: a third of the files.
-rm -r etc/ssl/certs/*.[0p]* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data usr/lib/python3*/test \
+# What no program of it reads, or one that nobody runs: a third of the files. Releases differ in what they have.
+rm -rf etc/ssl/certs/*.[0p]* usr/lib/python3*/lib2to3 usr/lib/python3*/pydoc_data usr/lib/python3*/test \
     usr/lib/file usr/lib/grub/*/*installer* usr/lib/grub/*/monolithic usr/lib/udev/hwdb.* \
     usr/lib/x86_64-linux-gnu/libicu* usr/lib/x86_64-linux-gnu/libperl* usr/lib/x86_64-linux-gnu/perl \
     usr/sbin/xfs_scrub* usr/share/bash-completion usr/share/bug usr/share/ca-certificates usr/share/doc usr/share/info \
     usr/share/lintian usr/share/locale usr/share/man usr/share/misc usr/share/perl usr/share/perl5/Debconf \
     usr/share/python-wheels var/cache/debconf var/lib/dpkg/info
-[ "$5" = True ] || find etc usr var -depth -name '*dracut*' -exec rm -r {} +
+# One program of dracut also serves initramfs-tools.
+[ "$5" = True ] || find etc usr var -depth -name '*dracut*' ! -path 'usr/lib/dracut*' -exec rm -r {} +
+[ "$5" = True ] || rm -rf usr/lib/dracut/modules.d
 # The menu of each machine needs these two, and each more takes seconds.
 find etc/grub.d -name '[0-9]*' ! -name 00_header ! -name 10_linux -exec chmod -x {} +
+mount -t proc proc proc
 # An initramfs of what machines start with; a hook for anything else costs seconds at each start.
-cd usr/share/initramfs-tools/hooks
-rm bcache btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
-cd "$2/tree/etc/initramfs-tools"
-sed -i s/MODULES=most/MODULES=list/ initramfs.conf
-printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 >modules
-cp -a "$2/files/." "$2/tree"
-chroot "$2/tree" update-initramfs -u -k all
+if [ -e etc/initramfs-tools/initramfs.conf ]; then
+    cd usr/share/initramfs-tools/hooks
+    rm -f bcache btrfs crypt[gkop]* cryptroot-unlock keymap sg3-utils thermal
+    cd "$2/tree/etc/initramfs-tools"
+    sed -i s/MODULES=most/MODULES=list/ initramfs.conf
+    printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod ext4 >modules
+    cp -a "$2/files/." "$2/tree"
+    chroot "$2/tree" update-initramfs -u -k all
+else
+    cp -a "$2/files/." "$2/tree"
+    version=$(ls usr/lib/modules)
+    mount --bind /dev dev
+    chroot "$2/tree" dracut --force --kver "$version" "/boot/initrd.img-$version"
+    umount dev
+fi
 # Without one each start is a first start, and units are enabled anew.
 chroot "$2/tree" systemd-machine-id-setup
 chroot "$2/tree" systemctl --quiet disable rpcbind.service rpcbind.socket nfs-client.target
+umount "$2/tree/proc"
 mkdir "$4"
 cp "$2/tree"/boot/initrd.img-* "$4/initrd.img"
 cd /
@@ -123,17 +159,18 @@ umount "$2/tree"
 """
 
 
-def tree(*more: str) -> Path:
-    """The root file system of a Debian 12 machine, with these packages besides; never write to it."""
-    packages = ",".join([*PACKAGES.split(), *more])
+def tree(*more: str, release: Release = BOOKWORM) -> Path:
+    """The root file system of a Debian machine, with these packages besides; never write to it."""
+    packages = ",".join(release.packages(more))
 
     def make(path: Path) -> None:
         _run(
             "mmdebstrap", "--mode=root", "--variant=apt", "--aptopt=APT::Install-Recommends 0",
-            f"--include={packages}", f"--customize-hook={CUSTOMISE}", SUITE, path, timeout=1200,
+            '--aptopt=Acquire::Check-Valid-Until "false"',
+            f"--include={packages}", f"--customize-hook={CUSTOMISE}", release.suite, path, timeout=1200,
         )  # fmt: skip
 
-    return cached("tree", digest(SUITE, packages, CUSTOMISE), make)
+    return cached("tree", digest(release.suite, packages, CUSTOMISE), make)
 
 
 def wheels() -> Path:
@@ -159,8 +196,8 @@ def wheels() -> Path:
     return cached("wheels", key, make)
 
 
-def dependencies(python: str = "3.11") -> Path:
-    """A directory of wheels: all that ours depend on, for a version of Python (Debian 12 has 3.11)."""
+def dependencies(python: str = BOOKWORM.python) -> Path:
+    """A directory of wheels: all that ours depend on, for a version of Python."""
     own = wheels()
     requirements = [source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()]
 
@@ -179,10 +216,10 @@ def dependencies(python: str = "3.11") -> Path:
     return cached("dependencies", digest(python, *requirements), make)
 
 
-def with_rear(*more: str) -> tuple[Path, ...]:
+def with_rear(*more: str, release: Release = BOOKWORM) -> tuple[Path, ...]:
     """Layers for a Chroot: the tree with rear and all its plugins in the virtual environment /opt/rear."""
-    base = tree(*more)
-    own, others = wheels(), dependencies()
+    base = tree(*more, release=release)
+    own, others = wheels(), dependencies(release.python)
 
     def make(path: Path) -> None:
         with Chroot([base], path) as chroot:
@@ -245,9 +282,9 @@ def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = Fa
     return Disk(made / "disk", made / "initrd.img")
 
 
-def rear_disk() -> Path:
+def rear_disk(release: Release = BOOKWORM) -> Path:
     """A disk that is a tar archive of rear's virtual environment, for machines made of the bare tree."""
-    installed = with_rear()[0]
+    installed = with_rear(release=release)[0]
 
     def make(path: Path) -> None:
         _run("tar", "--create", "--numeric-owner", "--file", path, "--directory", installed, "opt/rear")

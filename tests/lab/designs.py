@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from .debian import PARAMETERS
+from dataclasses import replace
+
+from .debian import FORKY, PARAMETERS, TRIXIE
 from .machines import Design, Drive
 
 BLOCK_DEVICES = "lsblk --noheadings --raw --exclude 11 --output {columns} {disks} | sort -u"
@@ -42,6 +44,7 @@ def block_devices(disks: str, columns: str = EVERYTHING) -> str:
 
 BIOS = Design(
     name="bios",
+    about="MBR, ext4, swap; GRUB",
     drives=[Drive("system", 4096)],
     storage="""
 sfdisk --quiet /dev/vda <<END
@@ -67,6 +70,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 
 UEFI = Design(
     name="uefi",
+    about="LVM with ext4, XFS and swap; GRUB, started by its boot entry",
     drives=[Drive("system", 5120)],
     firmware="uefi",
     on_nfs=True,
@@ -116,6 +120,7 @@ Gateway=10.0.2.2
 
 RAID = Design(
     name="raid",
+    about="md RAID 1 on two disks, LUKS2, LVM, btrfs with subvolumes; GRUB",
     drives=[Drive("first", 4096), Drive("second", 4096)],
     passphrase="correct horse battery",
     storage="""
@@ -189,6 +194,7 @@ ARRAY /dev/md/system metadata=1.2 UUID=7f04b6e1:2c9d4a35:b8e2d105:6c7a93f8 name=
 
 SECURE_BOOT = Design(
     name="secureboot",
+    about="ext4; shim and GRUB; the initramfs lacks the driver of the new disk",
     drives=[Drive("small", 3584)],
     firmware="secureboot",
     storage="""
@@ -214,7 +220,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
     # storage that it does not have.
     settle="""
 sed -i 's/MODULES=list/MODULES=dep/; s/BUSYBOX=auto/BUSYBOX=n/' /etc/initramfs-tools/initramfs.conf
-rm /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm,thin-provisioning-tools}
+rm -f /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm,thin-provisioning-tools}
 grub-install --target=x86_64-efi --efi-directory=/boot/efi --uefi-secure-boot --force-extra-removable
 update-grub
 """,
@@ -226,6 +232,7 @@ update-grub
 
 THIN = Design(
     name="thin",
+    about="LVM linear, striped and thin over two disks, with ext4 and XFS; GRUB",
     drives=[Drive("first", 3072), Drive("second", 3072)],
     storage="""
 sfdisk --quiet /dev/vda <<END
@@ -288,6 +295,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 # entry has to be renewed, by hooks of Debian that would take the parameters of the rescue system.
 SYSTEMD_BOOT = Design(
     name="systemd-boot",
+    about="ext4, named by its partition; systemd-boot with entries",
     drives=[Drive("system", 4096)],
     firmware="uefi",
     boot_entry=False,
@@ -340,6 +348,7 @@ STARTED_BY = (
 # the drivers of both disks.
 UKI = Design(
     name="uki",
+    about="LUKS2; a unified kernel image, signed with a key of the machine",
     drives=[Drive("system", 4096)],
     firmware="secureboot",
     boot_entry=False,
@@ -398,6 +407,7 @@ sign /run/image /efi/EFI/Linux/debian-$version.efi
 # dracut, which has the place of initramfs-tools, makes and signs another one.
 UKI_OF_DRACUT = Design(
     name="uki-of-dracut",
+    about="ext4; a unified kernel image, which dracut makes and signs anew",
     drives=[Drive("system", 4096)],
     firmware="secureboot",
     boot_entry=False,
@@ -430,4 +440,47 @@ rm /etc/kernel/cmdline /usr/sbin/update-initramfs /boot/initrd.img-*
     may_differ=["/efi/EFI/Linux/*", "/efi/loader/random-seed"],
 )  # fmt: skip
 
-ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI, UKI_OF_DRACUT)
+# The password is where nobody has to type it: beside the repository, on a disk that is plugged in.
+RESTIC = replace(
+    BIOS,
+    name="restic",
+    about="as `bios`, saved to a repository on a disk",
+    packages=["restic"],
+    configuration="BACKUP=RESTIC\nRESTIC_PASSWORD_FILE=/srv/backup/password\n",
+    # restic 0.14 knows no holes.
+    may_differ=["/srv/odd/sparse"],
+    prepare="(umask 077; echo a word of restic >/srv/backup/password) &&"
+    " restic --repo /srv/backup/restic --password-file /srv/backup/password init",
+)
+
+DEBIAN_13 = replace(
+    SECURE_BOOT,
+    name="debian13",
+    about="as `secureboot`",
+    release=TRIXIE,
+)
+
+# What becomes Debian 14 has dracut by default; its initramfs lacks the driver of the new disk.
+FORKY_BY_DRACUT = replace(
+    SECURE_BOOT,
+    name="forky",
+    about="as `secureboot`, with dracut, which Debian 14 has by default",
+    release=FORKY,
+    dracut=True,
+    initramfs={
+        "/etc/dracut.conf.d/machine.conf": """\
+hostonly="yes"
+hostonly_cmdline="no"
+compress="zstd -3"
+do_strip="no"
+add_drivers+=" virtio_blk virtio_pci ext4 "
+omit_dracutmodules+=" bcache btrfs crypt dm dmraid i18n lvm mdraid multipath nvdimm overlay-root qemu terminfo "
+"""
+    },
+    settle="""
+grub-install --target=x86_64-efi --efi-directory=/boot/efi --uefi-secure-boot --force-extra-removable
+update-grub
+""",
+)
+
+ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI, UKI_OF_DRACUT, RESTIC, DEBIAN_13, FORKY_BY_DRACUT)

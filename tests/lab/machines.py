@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian 12 machines with disks of their own, as an administrator would have made them; rear comes on top."""
+"""Debian machines with disks of their own, as an administrator would have made them; rear comes on top."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Design:
     output has to be the same on the recovered machine. Files that the `initramfs` is made of are there from the
     beginning: the host makes one in seconds, an emulated machine in minutes. Without a `boot_entry` a machine with UEFI
     starts by the path for removable media. A firmware with Secure Boot trusts the `certificate`, which is a file of the
-    machine, beside those of Microsoft. Only some machines have `dracut`.
+    machine, beside those of Microsoft. Only some machines have `dracut`. `configuration` are lines of local.conf that
+    come last, and `prepare` is a script that is run once before the first backup.
     """
 
     name: str
@@ -63,6 +64,11 @@ class Design:
     dracut: bool = False
     initramfs: Mapping[str, str] = field(default_factory=dict)
     may_differ: Sequence[str] = ()
+    configuration: str = ""
+    prepare: str = ""
+    release: debian.Release = debian.BOOKWORM
+    # For people, and no part of the name that it is kept under.
+    about: str = field(default="", repr=False)
 
 
 # The tree is copied as a file system of its smallest size.
@@ -119,7 +125,8 @@ def made(design: Design) -> Path:
 
     It is made in user-mode Linux, which takes a tenth of the time of an emulated machine.
     """
-    root = debian.disk(debian.tree(*design.packages), files=design.initramfs.items(), dracut=design.dracut)
+    tree = debian.tree(*design.packages, release=design.release)
+    root = debian.disk(tree, files=design.initramfs.items(), dracut=design.dracut)
     recipe = (
         design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware, design.certificate,
     )  # fmt: skip
@@ -146,9 +153,9 @@ def new_nvram(design: Design, folder: Path) -> Path:
     return path
 
 
-def rear_disk() -> qemu.Disk:
+def rear_disk(release: debian.Release = debian.BOOKWORM) -> qemu.Disk:
     """The disk that `install_rear` installs from: one of those that a description of the storage leaves out."""
-    return qemu.Disk(debian.rear_disk(), "rear", "usb", snapshot=True)
+    return qemu.Disk(debian.rear_disk(release), "rear", "usb", snapshot=True)
 
 
 def install_rear(vm: qemu.Machine) -> None:

@@ -378,6 +378,15 @@ class Recovery:
         different = compare.differences(files, found, may_differ)
         assert different == {}, different
 
+    def check_start(self, *more: guests.Disk) -> None:
+        """The machine starts with all its services."""
+        with running(self.design, [*self.new, *more], f"started-{self.name}") as vm:
+            start_services(vm, self.design)
+            state = vm.sh("systemctl is-system-running --wait").output
+            assert state == "running", vm.sh("systemctl --failed --no-legend; journalctl -b -p warning | tail").output
+            # A machine on LVM mirrors takes a minute to end.
+            vm.cut_power()
+
 
 def take_initramfs(iso: Path, initramfs: Path) -> Path:
     """Take it out of a rescue image."""

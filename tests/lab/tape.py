@@ -30,14 +30,14 @@ def initiator() -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as work:
             tree = Path(work, "tree")
             subprocess.run(
-                ["mmdebstrap", "--variant=extract", f"--include={INITIATOR}", debian.SUITE, tree],
+                ["mmdebstrap", "--variant=extract", f"--include={INITIATOR}", debian.BOOKWORM.suite, tree],
                 check=True, capture_output=True, timeout=600,
             )  # fmt: skip
             wanted = [name.relative_to(tree) for pattern in FILES for name in tree.glob(pattern)]
             argv = ["tar", "--create", "--numeric-owner", "--transform=s,^sbin,usr/sbin,", f"--file={path}"]
             subprocess.run([*argv, f"--directory={tree}", *wanted], check=True)
 
-    return cache.cached("initiator", cache.digest(debian.SUITE, INITIATOR, *FILES), make)
+    return cache.cached("initiator", cache.digest(debian.BOOKWORM.suite, INITIATOR, *FILES), make)
 
 
 def cartridge(path: Path, size: int) -> Path:

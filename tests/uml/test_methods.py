@@ -41,6 +41,7 @@ def test_from_storage_protect(saved: Saved, tmp_path: Path) -> None:
     with recovery.rescue() as vm, saved.server(vm.network):
         assert "Restored /srv/data: " in vm.check("rear -n recover", 300)
     check(recovery, saved)
+    recovery.check_start()
 
 
 # To rear its client is like the one of Storage Protect.
@@ -51,6 +52,7 @@ def test_from_networker(more: Saved, tmp_path: Path) -> None:
     with recovery.rescue() as vm, more.server(vm.network):
         assert "The server has /srv/data: " in vm.check("rear -n recover", 300)
     check(recovery, more)
+    recovery.check_start()
 
 
 def test_from_a_tape(saved: Saved, tmp_path: Path) -> None:

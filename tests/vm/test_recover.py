@@ -15,15 +15,11 @@ from lab.machines import Design
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
-# Time is short in `make test`: the rehearsals recover and start the machine with BIOS, tests/uml has the other kinds of
-# storage, and rescue media start with Secure Boot in other tests. `make test-vm` has them all.
-DAILY = (designs.UEFI,)
 
-
-@pytest.mark.parametrize(
-    "design",
-    [pytest.param(design, id=design.name, marks=[] if design in DAILY else pytest.mark.long) for design in designs.ALL],
-)
+# Time is short in `make test`: a rehearsal recovers and starts the machine with BIOS, tests/uml has the other kinds of
+# storage and starts what it recovers, and rescue media start with Secure Boot in other tests.
+@pytest.mark.long
+@pytest.mark.parametrize("design", [pytest.param(design, id=design.name) for design in designs.ALL])
 def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: Design, tmp_path: Path) -> None:
     saved = backups.backed_up(design)
     place = saved.place.copy(tmp_path / "backup")
