@@ -6,6 +6,7 @@ BACKUP names them, BACKUP_PARTS gives folders to all but the first, which saves 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -71,6 +72,8 @@ def portions(methods: Sequence[str], parts: Iterable[str]) -> dict[str, Portion]
         name, colon, folder = part.partition(":")
         if not colon or not folder.startswith("/") or folder == "/":
             raise ConfigurationError(f"BACKUP_PARTS has {part!r}", "write METHOD:/folder, as in ( RESTIC:/srv )")
+        if os.path.normpath(folder) != folder:
+            raise ConfigurationError(f"BACKUP_PARTS has {part!r}", f"write {name}:{os.path.normpath(folder)}")
         if name.lower() not in spelled:
             raise ConfigurationError(f"BACKUP_PARTS has {part}, but BACKUP does not name {name}", "add it there")
         if folder in owners:
@@ -104,7 +107,12 @@ def working(run: Run, label: str) -> Iterator[None]:
 def of_paths(run: Run, paths: Sequence[str]) -> str:
     """The one of several methods that saves these paths, "" where there is but one; `Refused` for those of several."""
     for portion in run.portions.values():
-        methods = {path: portion.owner(path) for path in paths}
+        inside = {
+            folder: method
+            for folder, method in portion.owners.items()
+            if any(f"{folder}/".startswith(f"{path.rstrip('/')}/") for path in paths)
+        }
+        methods = {path: portion.owner(path) for path in paths} | inside
         if len({*methods.values()}) > 1:
             listed = ", ".join(f"{path} by {method}" for path, method in methods.items())
             raise Refused(f"several methods save these: {listed}", "restore them one after the other")

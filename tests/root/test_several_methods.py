@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,23 @@ def test_one_of_them_alone_saves_lists_and_is_checked(saved: Rear, tmp_path: Pat
     assert saved("backup", "check").returncode == 0
     unknown = saved("mkbackuponly", "--only", "BORG")
     assert unknown.returncode == 2 and "BACKUP does not name BORG" in unknown.stderr
+
+
+def test_a_date_chooses_the_backups_of_all(saved: Rear, tmp_path: Path, tree: Path) -> None:
+    was = {path: path.read_bytes() for path in (tree / "noise", tree / "folder/file")}
+    # Backups are named by seconds.
+    time.sleep(1.1)
+    moment = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H%M%S")
+    time.sleep(1.1)
+    for path in was:
+        path.write_bytes(b"later")
+    assert saved("mkbackuponly").returncode == 0
+    ended = saved("recover", "--demo", str(tmp_path / "demo"), "--backup", moment)
+    assert ended.returncode == 0, ended.stderr
+    assert {path: Path(f"{tmp_path}/demo{path}").read_bytes() for path in was} == was
+    whole = saved("backup", "restore", "--backup", moment, f"{tree}", "--to", str(tmp_path / "whole"))
+    assert whole.returncode == 3 and "several methods save these" in whole.stderr
+    assert saved("backup", "check", "--backup", moment).returncode == 0
 
 
 def test_nothing_is_restored_unless_both_are_there(saved: Rear, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.errors import ConfigurationError
-from rear_core.methods import chosen, portions
+from rear_core import Run
+from rear_core.errors import ConfigurationError, Refused
+from rear_core.methods import chosen, of_paths, portions
 
 FOLDERS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(lambda names: "/" + "/".join(names))
 
@@ -49,6 +50,8 @@ def test_each_path_is_saved_by_one_method(owners: dict[str, str], path: str) -> 
         ("NFS RESTIC", "/srv", "BACKUP_PARTS has '/srv'"),
         ("NFS RESTIC", "RESTIC:srv", "BACKUP_PARTS has 'RESTIC:srv'"),
         ("NFS RESTIC", "RESTIC:/", "BACKUP_PARTS has 'RESTIC:/'"),
+        ("NFS RESTIC", "RESTIC:/srv/..", "BACKUP_PARTS has 'RESTIC:/srv/..'"),
+        ("NFS RESTIC", "RESTIC:/srv/", "BACKUP_PARTS has 'RESTIC:/srv/'"),
         ("NFS RESTIC", "BORG:/srv", "BACKUP does not name BORG"),
         ("NFS RESTIC", "RESTIC:/srv RESTIC:/srv", "names /srv twice"),
         ("NFS", "RESTIC:/srv", "BACKUP does not name RESTIC"),
@@ -63,3 +66,14 @@ def test_the_method_that_is_asked_for_has_to_be_one_of_them() -> None:
     assert chosen(("NFS", "RESTIC"), "restic") == ["RESTIC"]
     with pytest.raises(ConfigurationError, match="BACKUP does not name BORG"):
         chosen(("NFS", "RESTIC"), "BORG")
+
+
+@pytest.mark.parametrize("paths", [("/etc", "/srv/x"), ("/",), ("/s",), ("/srv",)])
+def test_files_of_several_methods_are_never_restored_in_part(paths: tuple[str, ...]) -> None:
+    run = object.__new__(Run)
+    run.portions = portions(("NFS", "RESTIC", "BORG"), ("RESTIC:/srv", "BORG:/srv/db", "RESTIC:/s/inside"))
+    with pytest.raises(Refused, match="several methods save these: "):
+        of_paths(run, paths)
+    assert [of_paths(run, [path]) for path in ("/etc", "/srv/x", "/srv/db", "/s/inside/x")] == [
+        "NFS", "RESTIC", "BORG", "RESTIC",
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -20,10 +21,12 @@ import pytest
 import rear_backup_borg
 from lab.borg import NEEDS_BORG, PASSPHRASE, SLOW, Lab, settings_problem
 from lab.engine import small, terminal, wait_until
-from rear_backup_borg import client, excludes, failures, repository, segments
+from rear_backup_borg import client, excludes, failures, repository, saving, segments
 from rear_core import ConfigurationError, Contents, ProgramFailed, RearError, Refused, patterns
+from rear_core.archive.progress import Progress
 from rear_core.builtin import build
 from rear_core.contents import merge
+from rear_core.report import Report
 from rear_core.rescue import check
 from rear_core.rescue.programs import LIBRARIES
 from rear_core.rescue.tree import Tree
@@ -631,3 +634,12 @@ def test_archives_are_shown_as_folders_until_somebody_unmounts_them(lab: Lab) ->
         assert file.read_text() == "first"
         with pytest.raises(OSError):
             (folder / "new").touch()
+
+
+def test_locks_that_were_left_are_no_files_that_were_not_saved() -> None:
+    messages = saving.Messages(Progress(Report(terminal=io.StringIO()), "Saving", 0))
+    removed = "Killed stale lock host@1.2-0."
+    for name, text in (("borg.locking", removed), ("borg.archiver", "/x: open: [Errno 13] Permission denied: 'x'")):
+        line = {"type": "log_message", "levelname": "WARNING", "name": name, "message": text}
+        assert messages.keep(json.dumps(line))
+    assert messages.missed == ["/x: open: [Errno 13] Permission denied: 'x'"] and messages.changed == []

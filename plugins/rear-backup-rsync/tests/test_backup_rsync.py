@@ -418,7 +418,10 @@ def test_backups_of_another_machine_are_neither_restored_nor_removed(lab: Lab) -
     shown = lab.run("backup-list")
     rear_backup_rsync.list_backups(shown)
     assert shown.kept[0].state == "of another machine, identity 1234"
-    lab.change(made.name, host="other")
+    lab.change(made.name, host="other", machine="")
+    # Where no identity is known the host name tells machines apart.
+    with pytest.raises(Refused, match=r"has backups of another machine, as .*host name other"):
+        lab.save()
     with pytest.raises(Refused, match=r"has no backup of .* that rear made, but of other"):
         lab.check()
 

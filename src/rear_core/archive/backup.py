@@ -141,6 +141,9 @@ def check_included(run: Run) -> None:
     """Raise `ConfigurationError` for what is named to be saved and is not there, is there by a link, or is left out by
     another setting."""
     excluded = run.settings["BACKUP_PROG_EXCLUDE"]
+    for folder in {folder for portion in run.portions.values() for folder in portion.folders}:
+        if not os.path.isdir(folder):
+            raise ConfigurationError(f"BACKUP_PARTS names {folder}, which is no folder here", "name a folder")
     for path in run.settings["BACKUP_PROG_INCLUDE"]:
         if not os.path.lexists(path):
             raise ConfigurationError(

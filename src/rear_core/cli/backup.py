@@ -48,6 +48,10 @@ date = click.option(
 )  # fmt: skip
 
 
+# Advice of a recovery, of which a check and a restore of files are parts, names it so.
+as_of_recover = click.option(
+    "--backup", "other", default="", metavar="DATE", shell_complete=dates, help="The same as DATE."
+)
 only = click.option("--only", default="", metavar="METHOD", help="Of several methods in BACKUP, use this one.")
 
 
@@ -160,15 +164,16 @@ def table(found: Iterable[Kept]) -> Iterator[str]:
 
 @backup.command()
 @click.argument("date", default="", shell_complete=dates)
+@as_of_recover
 @only
 @json_progress
 @click.pass_obj
-def check(options: Options, date: str, only: str, json_progress: bool) -> None:
+def check(options: Options, date: str, other: str, only: str, json_progress: bool) -> None:
     """Read a whole backup in its place, the newest one (of DATE or before), and report whether it is unchanged.
 
     Restores nothing; works on any machine. Exit status: 0 it is complete and unchanged, 3 it is not.
     """
-    _check(replace(options, demo=True, backup=date, only=only, json_progress=json_progress))
+    _check(replace(options, demo=True, backup=date or other, only=only, json_progress=json_progress))
 
 
 def _check(options: Options) -> None:
@@ -187,11 +192,12 @@ def _check(options: Options) -> None:
 @backup.command("restore")
 @click.argument("words", nargs=-1, required=True, metavar="[DATE] PATH...", shell_complete=dates)
 @click.option("--to", type=GivenPath(), required=True, metavar="DIR", help="Restore below DIR, a new or empty folder.")
+@as_of_recover
 @json_progress
 @click.pass_obj
-def restore_files(options: Options, words: tuple[str, ...], to: Path, json_progress: bool) -> None:
+def restore_files(options: Options, words: tuple[str, ...], to: Path, other: str, json_progress: bool) -> None:
     """Restore files and folders, named by absolute paths, from the newest backup, or the newest of DATE or before."""
-    date, paths = ("", words) if os.path.isabs(words[0]) else (words[0], words[1:])
+    date, paths = (other, words) if os.path.isabs(words[0]) else (words[0], words[1:])
     # Of two slashes at the beginning normpath keeps both.
     found = tuple(re.sub("^/+", "/", os.path.normpath(path)) for path in paths)
     if not found or not all(path.startswith("/") for path in found):
@@ -219,7 +225,9 @@ def mount_backups(options: Options, folder: Path, only: str) -> None:
     run = open_run(options)
     if run.portions and not only:
         raise Refused("BACKUP names several methods", "choose the one whose backups to show: --only METHOD")
-    _need(run, "mount", "cannot show its backups as folders", "`rear backup restore` brings single files back")
+    if only:
+        run = open_run(options)
+    _need(run, "mount", "cannot show its backups as folders", "see what `rear backup --help` offers besides")
     work(options, "backup-mount")
 
 

@@ -60,14 +60,17 @@ def check_configuration(options: Options) -> None:
             f"there is no configuration in {options.config_dir}",
             f"write {options.config_dir}/local.conf; `rear config default` prints all settings",
         )
-    run = None
+    run, referred = None, {one.name for each in sources.assignments for one in each.references}
     while not run:
         try:
             run = open_run(options, sources)
         except ConfigurationError as error:
-            problems.append(error)
             smaller = _without(sources, error)
-            if smaller == sources:
+            left_out = [each.name for each in sources.assignments if each not in smaller.assignments]
+            # What only a statement without effect refers to now is no error of its own.
+            if not left_out or not referred.issuperset(left_out):
+                problems.append(error)
+            if not left_out:
                 break
             sources = smaller
     if run:
@@ -83,7 +86,8 @@ def check_configuration(options: Options) -> None:
 def _without(sources: Sources, error: ConfigurationError) -> Sources:
     """What was read without the assignment that an error names; without all plugins where one is missing."""
     if isinstance(error, PluginError):
-        return replace(sources, assignments=tuple(each for each in sources.assignments if each.name not in CHOOSING))
+        meant = [name for name in CHOOSING if f"{name}=" in error.message] or CHOOSING
+        return replace(sources, assignments=tuple(each for each in sources.assignments if each.name not in meant))
     place = re.match(r"(.+?):(\d+):\d+: ", error.message, re.DOTALL)
     before = [each for each in sources.assignments if place and each.source == place[1] and each.line <= int(place[2])]
     return replace(sources, assignments=tuple(each for each in sources.assignments if each not in before[-1:]))

@@ -23,6 +23,8 @@ ENVIRONMENT = "environment"
 
 QUOTE_IT = "a value with $, ; or blanks needs single quotes: NAME='value'; check the reference"
 
+# How like a name of a setting another one is that a key too many or too few has made of it.
+MISSPELT = 0.93
 # What every number of 64 bits may have.
 MOST_DIGITS = 18
 _YES = frozenset(["yes", "y", "true", "t", "1", "on"])
@@ -247,7 +249,7 @@ class _Evaluation:
             fail(assignment.place, f"{name} is unknown here and would not protect anything", protects)
         if self.strict and not self.known_elsewhere(name):
             advice = original.advice(name)
-            if advice:
+            if advice and not (self.near(name, MISSPELT) and not original.is_known(name)):
                 self.warnings.append(f"{assignment.origin}: {name} has no effect: {advice}")
             elif name not in self.own_names:
                 if self.follows_secret(assignment):
@@ -331,9 +333,13 @@ class _Evaluation:
         is_list_of_original = bool(reference.every and original.advice(reference.name))
         return is_list_of_original or self.known_elsewhere(reference.name)
 
+    def near(self, name: str, similarity: float = 0.6) -> list[str]:
+        """The name of a setting that is most like a name, if one is."""
+        return get_close_matches(name.upper(), self.canonical, n=1, cutoff=similarity)
+
     def fail_as_unknown(self, place: str, what: str, name: str) -> NoReturn:
         """Raise for a name nobody declares, with the nearest one."""
-        near = get_close_matches(name.upper(), self.canonical, n=1)
+        near = self.near(name)
         fail(
             place,
             what,
@@ -354,7 +360,8 @@ def convert(setting: Setting, given: Variable, schemes: Sequence[Scheme] = ALL) 
     """What is wrong with a text or words for a setting ("" when nothing is), and the value."""
     value: Value = given
     told = _without_passwords(setting, given)
-    shown = "has a value that" if setting.secret else f"is {told!r}, which"
+    written = f"( {' '.join(map(repr, told))} )" if isinstance(told, tuple) else repr(told)
+    shown = "has a value that" if setting.secret else f"is {written}, which"
     if not isinstance(given, tuple):
         if setting.type is bool:
             value = given.lower() in _YES
@@ -379,7 +386,7 @@ def convert(setting: Setting, given: Variable, schemes: Sequence[Scheme] = ALL) 
                 return f"{shown}, which is not one of the choices", value
     problem = setting.check(value) if setting.check and value != setting.default else ""
     if problem and not setting.secret:
-        problem = f"is {told!r}: {problem}"
+        problem = f"is {written}: {problem}"
     return problem, value
 
 

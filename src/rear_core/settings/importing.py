@@ -24,13 +24,15 @@ Words = Sequence[str]
 # What runs the commands of the original's settings, as a step of ours: a phase, and a number in it.
 SCRIPTS = {
     "PRE_BACKUP_SCRIPT": "backup/05_pre_backup.sh",
-    "POST_BACKUP_SCRIPT": "backup/95_post_backup.sh",
+    "POST_BACKUP_SCRIPT": "cleanup/10_post_backup.sh",
     "PRE_RECOVERY_SCRIPT": "config/90_pre_recovery.sh",
     "PRE_RECOVERY_COMMANDS": "config/91_pre_recovery.sh",
     "POST_RECOVERY_SCRIPT": "finalize/95_post_recovery.sh",
     "POST_RECOVERY_COMMANDS": "finalize/96_post_recovery.sh",
     "NETWORKING_PREPARATION_COMMANDS": "config/05_network.sh",
 }
+# The phase cleanup is part of every command.
+ONLY_BACKUPS = ("case $REAR_COMMAND in mkbackup | mkbackuponly) ;; *) exit 0 ;; esac",)
 RENAMED = {
     "BORGBACKUP_COMPRESSION": "BORG_COMPRESSION",
     "BORGBACKUP_REMOTE_PATH": "BORG_REMOTE_PATH",
@@ -114,7 +116,9 @@ class Imported:
 def _written(answer: Answer) -> list[str]:
     remark = f": {' '.join(answer.remark.split())}" if answer.remark else ""
     shown = [] if answer.lines else [f"#   {line}" for line in answer.was]
-    return [f"# line {answer.number}, {answer.outcome.value}{remark}", *shown, *answer.lines]
+    # A value may have ends of lines.
+    lines = [line for each in answer.lines for line in each.split("\n")]
+    return [f"# line {answer.number}, {answer.outcome.value}{remark}", *shown, *lines]
 
 
 def carried_over(
@@ -278,8 +282,14 @@ def _script(rules: _Rules, name: str, _words_: Words | None, _text: str) -> Answ
     if not commands:
         return Answer(Outcome.NEEDLESS, "it does nothing")
     variables = [f"{variable}={value}" for variable, value in TARGET.items()]
-    text = "".join(f"{line}\n" for line in ("#!/bin/bash", "set -e", *variables, *commands))
-    return Answer(Outcome.OTHERWISE, f"a script does it, {path}", script=(path, text))
+    # There a backup that failed ends, too; what has stopped a service is to start it again.
+    begin, end = (
+        (ONLY_BACKUPS, "of a backup, also of one that failed")
+        if path.startswith("cleanup/")
+        else (("set -e",), "and the run ends where a command fails")
+    )
+    text = "".join(f"{line}\n" for line in ("#!/bin/bash", *begin, *variables, *commands))
+    return Answer(Outcome.OTHERWISE, f"a script does it, {path}, {end}", script=(path, text))
 
 
 def _exclude_backup(_rules: _Rules, _name: str, words: Words | None, _text: str) -> Answer:

@@ -281,6 +281,11 @@ def advice(name: str) -> str:
     return _found(_ADVICE, name)
 
 
+def is_known(name: str) -> bool:
+    """Whether this very name has advice, and not all of its kind."""
+    return name in _ADVICE
+
+
 def use(name: str) -> str:
     """What becomes of a name for which there is advice."""
     return _found(_USE, name) or OTHERWISE

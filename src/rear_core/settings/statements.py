@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from .reader import Assignment, parse
 _HIDDEN = re.compile(r"\{[ \t]+(?P<inside>.*?)[ \t]*;?[ \t]*\}[ \t]*(?:2?>>?[ \t]*/dev/null)?[ \t]*", re.DOTALL)
 _OPENS = re.compile(r"(?:^|[;&|(]\s*|\b(?:then|do|else)\s+)(?:if|for|while|until|case|select)\b|\{\s*(?:#.*)?$")
 _CLOSES = re.compile(r"(?:^|[;&|]\s*)(?:fi|done|esac|\})(?=$|[\s;&|>)])")
+# What follows, up to a line with that word alone, is text for a command.
+_DOCUMENT = re.compile(r"<<-?\s*[\"'\\]?(\w+)")
 # Lines that one statement may have.
 MOST = 1000
 
@@ -113,11 +116,25 @@ def _ends_escaped(text: str) -> bool:
 
 def _length_of_code(lines: Sequence[str], at: int) -> int:
     """How many lines belong together: up to the end of what opens on the first, or that one alone."""
-    depth = 0
+    depth, here, read = 0, "", ""
     for count, line in enumerate(lines[at:], 1):
         code = line.strip()
-        if not code.startswith("#"):
+        if here:
+            here = "" if code == here else here
+        elif not code.startswith("#"):
+            read += f"{line}\n"
+            document = _DOCUMENT.search(code)
+            here = document[1] if document else ""
             depth += len(_OPENS.findall(code)) - len(_CLOSES.findall(code))
-        if depth <= 0 and not code.endswith(("\\", "&&", "||", "|")):
+        if depth <= 0 and not here and not _in_quotes(read) and not code.endswith(("\\", "&&", "||", "|")):
             return count
-    return 1
+    # A shell reads on to the quote that is missing.
+    return len(lines) - at if _in_quotes(read) else 1
+
+
+def _in_quotes(text: str) -> bool:
+    try:
+        shlex.split(text, comments=True)
+    except ValueError:
+        return True
+    return False

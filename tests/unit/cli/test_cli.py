@@ -249,7 +249,8 @@ def test_import_writes_what_it_can_and_tells_what_needs_somebody(rear: Rear, tmp
 @pytest.mark.parametrize("name", ["GIVE_UP", "EXCLUDE_COMPONENTS", "ONLY_INCLUDE_VG", "EXCLUDE_VG", "EXCLUDE_DEVICES"])
 def test_an_empty_word_where_names_belong_is_refused(rear: Rear, name: str) -> None:
     ended = rear("config", "check", conf=f'NOTHING=\n{name}=( /data "$NOTHING" )\n')
-    assert ended.returncode == 2 and f"{name} is ('/data', ''): has an empty word" in ended.stderr
+    assert ended.returncode == 2 and f"{name} is ( '/data' '' ): has an empty word" in ended.stderr
+    assert ended.stderr.count("ERROR") == 1
 
 
 def test_simulation_lists_the_steps_in_order_and_changes_nothing(rear: Rear, tmp_path: Path) -> None:
@@ -306,6 +307,11 @@ def test_all_errors_of_all_files_are_told_at_once(rear: Rear, tmp_path: Path) ->
         "site.conf:1:1", "local.conf:7:3", "local.conf:8:1", "site.conf:4:1", "local.conf:5:1", "local.conf:6:1",
     ]  # fmt: skip
     assert ended.returncode == 2 and "NOWHERE" in ended.stderr and not ended.stdout
+    ended = rear(
+        "config", "check", conf="OUTPUT=ISOO\nBACKUP=RESTC\nBACKUP_PROG_EXCLUD=( /x )\nRESCUE_FILES=( /no/such )\n"
+    )
+    for told in ("OUTPUT=ISOO", "BACKUP=RESTC", "did you mean BACKUP_PROG_EXCLUDE?", "/no/such is not there"):
+        assert told in ended.stderr
 
 
 def test_a_folder_without_configuration_is_not_good(rear: Rear, tmp_path: Path) -> None:

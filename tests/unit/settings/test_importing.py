@@ -68,6 +68,8 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("ISO_VOLID=$(hostname)", Outcome.CODE, []),
         ('test "$A" && B=2 || \\\n  C=3', Outcome.CODE, []),
         ("f() {\n  OUTPUT=USB\n}", Outcome.CODE, []),
+        ("cat <<EOF >/tmp/x\nOUTPUT=PXE\nEOF", Outcome.CODE, []),
+        ("echo 'it is\nOUTPUT=PXE\n", Outcome.CODE, []),
         ("if a; then\n  if b; then OUTPUT=USB; fi\nfi", Outcome.CODE, []),
     ],
 )
@@ -95,14 +97,26 @@ def test_commands_become_scripts() -> None:
     imported = carry(
         "PRE_BACKUP_SCRIPT='/root/stop now'\n"
         'POST_RECOVERY_COMMANDS=( "lost" )\nPOST_RECOVERY_COMMANDS=( "chroot $TARGET_FS_ROOT a" )\n'
-        "POST_RECOVERY_COMMANDS+=( b )\nPRE_RECOVERY_SCRIPT=( )\nPOST_BACKUP_SCRIPT=$OTHER\nOTHER=x\n"
+        "POST_RECOVERY_COMMANDS+=( b )\nPRE_RECOVERY_SCRIPT=( )\nPRE_RECOVERY_COMMANDS=$OTHER\nOTHER=x\n"
+        "POST_BACKUP_SCRIPT=/root/start\n"
     )
+    scripts = imported.scripts
+    assert scripts.pop("cleanup/10_post_backup.sh").splitlines() == [
+        "#!/bin/bash",
+        "case $REAR_COMMAND in mkbackup | mkbackuponly) ;; *) exit 0 ;; esac",
+        "TARGET_FS_ROOT=/mnt/local",
+        "/root/start",
+    ]
     begin = "#!/bin/bash\nset -e\nTARGET_FS_ROOT=/mnt/local\n"
-    assert imported.scripts == {
+    assert scripts == {
         "backup/05_pre_backup.sh": f"{begin}/root/stop now\n",
         "finalize/96_post_recovery.sh": f"{begin}chroot /mnt/local a\nb\n",
     }
-    assert [answer.outcome for answer in imported.answers][-3:] == [Outcome.NEEDLESS, Outcome.MISSING, Outcome.MISSING]
+    assert [answer.outcome for answer in imported.answers][-4:-1] == [
+        Outcome.NEEDLESS,
+        Outcome.MISSING,
+        Outcome.MISSING,
+    ]
 
 
 def test_passwords_are_not_repeated() -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, Run, questions
 from rear_core.archive import passwords
 from rear_core.places.mounted import DISK_FOLDER
 
 from . import archives
-from .failures import WrongPassphrase, failure
+from .failures import Locked, WrongPassphrase, failure
 
 FOLDER = "borg"
 KEYS = "/root/.config/borg/keys"
 # Seconds: to wait for a place or a lock where nothing is written, and for an answer of borg that reads little or much.
 PATIENCE = 60
 SHORT, LONG = 900, 7 * 24 * 3600
+SOON = 10
+T = TypeVar("T")
 # Who reads a list or a folder for a moment leaves no trace: that place may be read-only.
 NO_LOCK = ("--bypass-lock",)
 
@@ -64,6 +67,17 @@ class Repository:
         seconds = PATIENCE if self.run.only_reads else int(self.run.settings["BORG_LOCK_WAIT"])
         return "--lock-wait", str(seconds)
 
+    def locking(self, do: Callable[[Sequence[str]], T]) -> T:
+        """Do what needs a lock, with more options: at first for a short time, then for as long as it may wait.
+
+        borg looks at a lock again after a tenth of that time, and removes one of a process that is gone only then.
+        """
+        option, seconds = self.waiting()
+        if int(seconds) > SOON:
+            with suppress(Locked):
+                return do((option, str(SOON)))
+        return do((option, seconds))
+
     def listed(self, timeout: float = SHORT) -> archives.Listed:
         """All archives that rear has made, of all machines, and how the repository is encrypted."""
         return archives.read(self.ask("list", "--json", "--format", "{comment}", *NO_LOCK, self.at(), timeout=timeout))
@@ -91,7 +105,9 @@ def problem(address: str) -> str:
 
 
 def how_to_create(repository: Repository) -> str:
-    """The command that makes a repository: rear makes none by itself."""
+    """The command that makes a repository: rear makes none by itself. Where one is to be read, it must be there."""
+    if repository.run.only_reads:
+        return "check the address, and that its disk or share is mounted"
     settings = repository.run.settings
     url, file = settings["BACKUP_URL"], settings["BORG_PASSPHRASE_FILE"]
     init = f"BORG_PASSCOMMAND='cat {file}' borg init --encryption repokey-blake2" if file else "borg init -e none"

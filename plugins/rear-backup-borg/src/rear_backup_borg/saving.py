@@ -22,6 +22,8 @@ from .repository import FOLDER, LONG, Repository
 # Some files were not saved, or changed meanwhile; the archive has the others.
 WARNING = 1
 CHANGED = "file changed while we backed it up"
+# Who tells of locks that processes have left behind, and that it has removed.
+LOCKING = "borg.locking"
 # A disk that fails could make millions.
 MOST_WARNINGS = 1000
 
@@ -58,7 +60,7 @@ class Messages:
             self.progress.at(int(message.get("original_size") or 0))
         if str(message.get("type")).startswith(("archive_progress", "progress_")):
             return False
-        if message.get("levelname") != "WARNING":
+        if message.get("levelname") != "WARNING" or message.get("name") == LOCKING:
             return True
         path, _, reason = str(message.get("message")).partition(": ")
         where = self.changed if reason.startswith(CHANGED) else self.missed
@@ -76,21 +78,21 @@ def save(run: Run, repository: Repository) -> None:
     check_whole(run, repository)
     listed = repository.listed()
     title = archives.new_title(run, listed.titles, datetime.now(timezone.utc))
-    made = _create(run, repository, title, excludes.of_selection(selection, run.cache_dir / FOLDER), selection.bytes)
+    left_out = [f"--exclude={pattern}" for pattern in excludes.of_selection(selection, run.cache_dir / FOLDER)]
+    made = repository.locking(lambda wait: _create(run, repository, title, [*wait, *left_out], selection.bytes))
     found, listed = _prove(run, repository, title, str(made.get("id")))
     added = size(int(made.get("stats", {}).get("deduplicated_size", 0)))
     run.report.say(f"Saved {found.files} files, {size(found.bytes)}, as {title} in {repository} ({added} new)")
     _prune(run, repository, listed)
 
 
-def _create(run: Run, repository: Repository, title: str, left_out: Sequence[str], expected: int) -> Mapping[str, Any]:
+def _create(run: Run, repository: Repository, title: str, more: Sequence[str], expected: int) -> Mapping[str, Any]:
     """Have borg save; what it says at its end. Files that it could not read are a warning, and those that changed."""
     messages = Messages(Progress(run.report, "Saving", expected, events=run.options.json_progress))
     paths = [system.path for system in external.recorded(run)]
     argv = repository.argv(
         "create", "--json", "--progress", "--one-file-system", "--sparse", "--comment", archives.comment(run, paths),
-        "--compression", run.settings["BORG_COMPRESSION"], *repository.waiting(),
-        *(f"--exclude={pattern}" for pattern in left_out), "--", repository.at(title), *paths,
+        "--compression", run.settings["BORG_COMPRESSION"], *more, "--", repository.at(title), *paths,
     )  # fmt: skip
     try:
         run.sh.pipe(
@@ -165,9 +167,9 @@ def _prune(run: Run, repository: Repository, listed: archives.Listed) -> None:
                 f" {external.few(others)}; rename or remove them with borg"
             )
             return
-        argv = "--glob-archives", pattern, *retention.policy(run, "BORG_KEEP"), *repository.waiting(), repository.at()
-        repository.ask("prune", *argv, timeout=LONG)
-        repository.ask("compact", *repository.waiting(), repository.at(), timeout=LONG)
+        argv = ["prune", "--glob-archives", pattern, *retention.policy(run, "BORG_KEEP")]
+        repository.locking(lambda wait: repository.ask(*argv, *wait, repository.at(), timeout=LONG))
+        repository.locking(lambda wait: repository.ask("compact", *wait, repository.at(), timeout=LONG))
     except Interrupted:
         raise
     except RearError as error:

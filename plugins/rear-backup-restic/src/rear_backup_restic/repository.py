@@ -115,7 +115,9 @@ def failure(repository: Repository, error: ProgramFailed) -> RearError:
 
 
 def how_to_create(repository: Repository) -> str:
-    """The command that makes a repository: rear makes none by itself."""
+    """The command that makes a repository: rear makes none by itself. Where one is to be read, it must be there."""
+    if repository.run.only_reads:
+        return "check the address, and that its disk or share is mounted"
     settings = repository.run.settings
     url, file = settings["BACKUP_URL"], settings["RESTIC_PASSWORD_FILE"] or "FILE"
     if repository.folder is None or url.scheme == "file":

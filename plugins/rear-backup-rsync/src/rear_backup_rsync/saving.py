@@ -70,12 +70,14 @@ def save(run: Run, store: Store) -> None:
 
 def check_owner(run: Run, store: Store, there: There) -> None:
     """Raise `Refused` when another machine keeps its backups there: it would lose them."""
-    own = identity(run)
+    host, own = hostname(run), identity(run)
     for other in there.whole:
-        if own and other.machine not in ("", own):
+        # A machine may get another name; without identities the name is all that is known.
+        known = own and other.machine
+        if (other.machine != own) if known else (other.host != host):
+            theirs, ours = (f"identity {other.machine}", own) if known else (f"host name {other.host}", host)
             raise Refused(
-                f"{store} has backups of another machine, as {other.name} (identity {other.machine}, this one is"
-                f" {own})",
+                f"{store} has backups of another machine, as {other.name} ({theirs}, this one is {ours})",
                 "set BACKUP_PREFIX; or if they are of this machine on other hardware, move them to another folder",
             )
 
