@@ -22,6 +22,7 @@ from ..report import visible
 from ..run import Options, Run
 from ..settings import Setting, Sources
 from ..settings.files import load_what_can_be_read, names_for
+from ..settings.reader import decode
 from ..system.os_release import read_os_release
 from .paths import GivenPath
 from .session import open_run, settings_of
@@ -151,9 +152,9 @@ def _declared() -> Iterator[Setting]:
 
 def _text(path: Path) -> str:
     try:
-        return own_files.read(path).decode()
-    except (OSError, ValueError, ConfigurationError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "name a text file in UTF-8") from error
+        return decode(own_files.read(path), os.fspath(path))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", "name a file of the configuration") from error
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

@@ -242,8 +242,10 @@ def test_import_writes_what_it_can_and_tells_what_needs_somebody(rear: Rear, tmp
     assert "BACKUP=NFS\n" in (new / "old.conf").read_text()
     assert (new / "backup/05_pre_backup.sh").stat().st_mode & 0o777 == 0o700
     assert rear("config", "import", f"{old}", "--to", f"{new}").returncode == 3
-    for wrong in (tmp_path / "none", tmp_path):
-        assert rear("config", "import", f"{wrong}").returncode == 2
+    old.write_bytes(b"OUTPUT=ISO\n# gr\xfc\xdfe\n")
+    for wrong, said in (tmp_path / "none", "No such file"), (tmp_path, "is a folder"), (old, "old.conf:2:5: byte 0xfc"):
+        ended = rear("config", "import", f"{wrong}")
+        assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
 
 
 @pytest.mark.parametrize("name", ["GIVE_UP", "EXCLUDE_COMPONENTS", "ONLY_INCLUDE_VG", "EXCLUDE_VG", "EXCLUDE_DEVICES"])
