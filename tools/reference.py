@@ -86,7 +86,7 @@ def machines_page() -> str:
     sys.path.append(TESTS)
     from lab import designs
 
-    releases = {"bookworm": "Debian 12", "trixie": "Debian 13", "forky": "forky (Debian 14)"}
+    releases = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13", "forky": "forky (Debian 14)"}
     firmwares = {"bios": "BIOS", "uefi": "UEFI", "secureboot": "UEFI, Secure Boot"}
     rows = []
     for design in designs.ALL:

@@ -27,11 +27,15 @@ COMMAND_LINE = f"root=LABEL={LABEL} rw console=ttyS0 {PARAMETERS}"
 
 @dataclass(frozen=True)
 class Release:
-    """A release of Debian, with its Python, and what it has `instead` of packages of Debian 12."""
+    """A release of Debian, with its Python, and what it has `instead` of packages of Debian 12.
+
+    `features` of ext4 are those that its programs do not know, as mkfs.ext4 leaves them out.
+    """
 
     suite: str
     python: str
     instead: Mapping[str, str] = field(default_factory=dict)
+    features: str = ""
 
     def packages(self, more: Sequence[str]) -> list[str]:
         """The packages of a machine, and more."""
@@ -41,6 +45,7 @@ class Release:
 # Since Debian 13 a system need not have logins.
 LOGIN = {"procps": "procps,login"}
 BOOKWORM, TRIXIE = Release("bookworm", "3.11"), Release("trixie", "3.13", LOGIN)
+BULLSEYE = Release("bullseye", "3.9", {"procps": "procps,usrmerge"}, "^orphan_file,^metadata_csum_seed")
 FORKY = Release(
     "forky",
     "3.14",
@@ -154,7 +159,7 @@ mkdir "$4"
 cp "$2/tree"/boot/initrd.img-* "$4/initrd.img"
 cd /
 truncate --size=2G "$4/disk"
-mkfs.ext4 -q -L "$3" -d "$2/tree" "$4/disk"
+mkfs.ext4 -q ${6:+-O "$6"} -L "$3" -d "$2/tree" "$4/disk"
 umount "$2/tree"
 """
 
@@ -258,7 +263,7 @@ class Disk:
     initrd: Path
 
 
-def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = False) -> Disk:
+def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = False, features: str = "") -> Disk:
     """The tree with rear, or these layers, on a disk, with more files, and with dracut only if that is wanted.
 
     A virtual machine has no use for most drivers, nor a test for manuals, and all of it is copied, saved and restored
@@ -275,10 +280,14 @@ def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = Fa
                 file.write_text(text)
             _run(
                 "unshare", "--mount", "--propagation=private",
-                "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path, str(dracut),
+                "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path, str(dracut), features,
             )  # fmt: skip
 
-    made = cached("disk", digest(DISK, *(layer.name for layer in layers), *map(repr, files), str(dracut)), make)
+    made = cached(
+        "disk",
+        digest(DISK, *(layer.name for layer in layers), *map(repr, files), str(dracut), *filter(None, [features])),
+        make,
+    )
     return Disk(made / "disk", made / "initrd.img")
 
 

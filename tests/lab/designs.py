@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .debian import FORKY, PARAMETERS, TRIXIE
+from .debian import BULLSEYE, FORKY, PARAMETERS, TRIXIE
 from .machines import Design, Drive
 
 BLOCK_DEVICES = "lsblk --noheadings --raw --exclude 11 --output {columns} {disks} | sort -u"
@@ -453,6 +453,14 @@ RESTIC = replace(
     " restic --repo /srv/backup/restic --password-file /srv/backup/password init",
 )
 
+DEBIAN_11 = replace(
+    SECURE_BOOT,
+    name="debian11",
+    about="as `secureboot`",
+    release=BULLSEYE,
+    # A start compiles it where /usr is newer than /etc.
+    may_differ=[*SECURE_BOOT.may_differ, "/etc/udev/hwdb.bin"],
+)
 DEBIAN_13 = replace(
     SECURE_BOOT,
     name="debian13",
@@ -483,4 +491,17 @@ update-grub
 """,
 )
 
-ALL = (BIOS, UEFI, RAID, SECURE_BOOT, THIN, SYSTEMD_BOOT, UKI, UKI_OF_DRACUT, RESTIC, DEBIAN_13, FORKY_BY_DRACUT)
+ALL = (
+    BIOS,
+    UEFI,
+    RAID,
+    SECURE_BOOT,
+    THIN,
+    SYSTEMD_BOOT,
+    UKI,
+    UKI_OF_DRACUT,
+    RESTIC,
+    DEBIAN_11,
+    DEBIAN_13,
+    FORKY_BY_DRACUT,
+)

@@ -126,7 +126,7 @@ def made(design: Design) -> Path:
     It is made in user-mode Linux, which takes a tenth of the time of an emulated machine.
     """
     tree = debian.tree(*design.packages, release=design.release)
-    root = debian.disk(tree, files=design.initramfs.items(), dracut=design.dracut)
+    root = debian.disk(tree, files=design.initramfs.items(), dracut=design.dracut, features=design.release.features)
     recipe = (
         design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware, design.certificate,
     )  # fmt: skip
