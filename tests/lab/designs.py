@@ -13,8 +13,9 @@ EVERYTHING = "NAME,SIZE,TYPE,FSTYPE,FSVER,UUID,LABEL,PARTUUID,PARTTYPE,PARTLABEL
 # Of disks that are replaced by others: no names and sizes.
 IDENTIFIERS = "TYPE,FSTYPE,FSVER,UUID,LABEL,PARTUUID,PARTTYPE,PARTLABEL,PARTFLAGS,MOUNTPOINT"
 EXT4 = (
-    "for device in $(findmnt --noheadings --types ext4 --output SOURCE --nofsroot | grep -v -F"
-    " $(findmnt -n -o SOURCE /srv/backup || echo none)); do"
+    # Sorted by their places: a start mounts them in any order.
+    "for device in $(findmnt --noheadings --list --types ext4 --output TARGET,SOURCE --nofsroot | sort |"
+    " awk '{print $2}' | grep -v -F $(findmnt -n -o SOURCE /srv/backup || echo none)); do"
     " dumpe2fs -h $device 2>/dev/null | grep -E '^(Filesystem (UUID|features|volume name)|Block size|Inode size|"
     "Default mount|Errors|Maximum|Directory Hash)'; done"
 )

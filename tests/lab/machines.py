@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from . import cache, debian, guests, qemu
 
+# Of md's metadata 1.2: where it lies on a member, and how it begins (linux/raid/md_p.h).
+MD_PLACE, MD_MAGIC = 4096, (0xA92B4EFC, 1)
 PROMPT = "root@debian12:~# "
 # Whoever has brought a key is known to a firmware by such a number.
 OWNER = "3f6b0c52-9d1e-4a87-b5c4-e8a27d90f613"
@@ -193,10 +196,39 @@ def _make(design: Design, root: Path, path: Path) -> None:
         vm.check(UNBIND)
         vm.power_off()
     tree.path.unlink()
+    for drive in design.drives:
+        _let_older_kernels_assemble(path / drive.serial)
     if design.firmware == "uefi" and design.boot_entry:
         _make_boot_entry(design, path)
     if certificate:
         _trust(certificate, path)
+
+
+def _let_older_kernels_assemble(disk: Path) -> None:
+    """Take out of the arrays on a disk what kernels before 6.19 refuse: they were made by a newer one.
+
+    That is the size of logical blocks, in what was padding of the superblock (Documentation/admin-guide/md.rst).
+    """
+    for start in _partitions(disk):
+        with disk.open("r+b") as file:
+            file.seek(start + MD_PLACE)
+            block = bytearray(file.read(4096))
+            (magic, version), (members,) = struct.unpack_from("<II", block), struct.unpack_from("<I", block, 220)
+            if (magic, version) == MD_MAGIC:
+                struct.pack_into("<32x", block, 224)
+                struct.pack_into("<I", block, 216, 0)
+                total = sum(struct.unpack_from(f"<{64 + members // 2}I", block))
+                if members % 2:
+                    total += int.from_bytes(block[256 + 2 * members - 2 : 256 + 2 * members], "little")
+                struct.pack_into("<I", block, 216, ((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF)
+                file.seek(start + MD_PLACE)
+                file.write(block)
+
+
+def _partitions(disk: Path) -> list[int]:
+    """Where the partitions of an image begin, in bytes."""
+    told = subprocess.run(["sfdisk", "--json", disk], capture_output=True, check=True).stdout
+    return [each["start"] * 512 for each in json.loads(told)["partitiontable"]["partitions"]]
 
 
 def here(script: str) -> str:
@@ -215,8 +247,7 @@ def _make_boot_entry(design: Design, path: Path) -> None:
         accelerator=accelerator(), transcript=cache.transcript(f"make-{design.name}-entry"),
     ) as vm:  # fmt: skip
         vm.expect("GNU GRUB")
-    table = json.loads(subprocess.run(["sfdisk", "--json", disks[0].path], capture_output=True, check=True).stdout)
-    start = table["partitiontable"]["partitions"][0]["start"] * 512
+    start = _partitions(disks[0].path)[0]
     subprocess.run(["mdeltree", "-i", f"{disks[0].path}@@{start}", "::/EFI/BOOT"], check=True)
 
 
