@@ -226,9 +226,9 @@ def _let_older_kernels_assemble(disk: Path) -> None:
 
 
 def _partitions(disk: Path) -> list[int]:
-    """Where the partitions of an image begin, in bytes."""
-    told = subprocess.run(["sfdisk", "--json", disk], capture_output=True, check=True).stdout
-    return [each["start"] * 512 for each in json.loads(told)["partitiontable"]["partitions"]]
+    """Where the partitions of an image begin, in bytes; none without a table."""
+    told = subprocess.run(["sfdisk", "--json", disk], capture_output=True).stdout
+    return [each["start"] * 512 for each in json.loads(told)["partitiontable"]["partitions"]] if told else []
 
 
 def here(script: str) -> str:
