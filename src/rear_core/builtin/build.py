@@ -162,7 +162,7 @@ def configure(run: Run) -> None:
     for kind in run.plugins.call("rear_storage_kinds"):
         if kind.configure:
             kind.configure(tree)
-    add_keymap(run.sh, tree)
+    add_keymap(run.sh, tree, run.report.warn)
     _accounts(run, tree)
     _ssh(run, tree)
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from ..errors import ProgramFailed
 from ..questions import KEYMAP_NAME, KEYMAP_US
 from ..shell import Shell
 from .tree import Tree
@@ -23,18 +25,26 @@ VCONSOLE, KEYBOARD, X11 = "etc/vconsole.conf", "etc/default/keyboard", "etc/X11/
 XKB = {"XKBMODEL": "-model", "XKBLAYOUT": "-layout", "XKBVARIANT": "-variant", "XKBOPTIONS": "-option"}
 
 
-def add_keymap(sh: Shell, tree: Tree, root: Path = Path("/")) -> None:
+def add_keymap(sh: Shell, tree: Tree, warn: Callable[[str], object], root: Path = Path("/")) -> None:
     """Take the layout of the machine whose files lie below `root`, and that of the US beside it.
 
-    Where the machine has none, the rescue system has that of the kernel, which is of the US.
+    Where the machine has none, or none that can be read, the rescue system has that of the kernel, which is of the US.
     """
+    try:
+        _add_keymap(sh, tree, root)
+    except (ProgramFailed, OSError, EOFError, zlib.error) as error:
+        reason = error.message if isinstance(error, ProgramFailed) else str(error)
+        warn(f"the rescue system has no keyboard layout but that of the US: {reason}")
+
+
+def _add_keymap(sh: Shell, tree: Tree, root: Path) -> None:
     layout = xkb(root)
     name = "-".join(filter(None, (layout.get("XKBLAYOUT", ""), layout.get("XKBVARIANT", ""))))
     found, keymap = name or "as configured", _cached(root)
     for wanted in filter(None, (_values(root / VCONSOLE).get("KEYMAP"), name, layout.get("XKBLAYOUT"))):
         if not keymap:
             found, keymap = wanted, _of_folders(tree, root, wanted)
-    if not keymap and name:
+    if not keymap and name not in ("", "us"):
         found, keymap = name, _converted(sh, layout)
     if keymap:
         tree.data(PLACE, keymap)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core import Run, questions
+from rear_core import ProgramFailed, Run, questions
 from rear_core.rescue.keymap import add_keymap
 from rear_core.rescue.tree import Tree
 from rear_core.shell import Argument, Shell
@@ -30,7 +30,7 @@ class Converting(Shell):
         return f"# {' '.join(map(str, argv))}\nkeycode 21 = z Z\n"
 
 
-def taken(tmp_path: Path, files: dict[str, str], sh: Shell | None = None) -> Tree:
+def taken(tmp_path: Path, files: dict[str, str], sh: Shell | None = None, warnings: list[str] | None = None) -> Tree:
     """What the rescue system has of a machine with these files."""
     machine, tree = tmp_path / "machine", Tree(tmp_path / "tree")
     tree.root.mkdir()
@@ -39,7 +39,7 @@ def taken(tmp_path: Path, files: dict[str, str], sh: Shell | None = None) -> Tre
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     machine.mkdir(exist_ok=True)
-    add_keymap(sh or Shell(), tree, machine)
+    add_keymap(sh or Shell(), tree, warnings.append if warnings is not None else pytest.fail, machine)
     return tree
 
 
@@ -119,3 +119,24 @@ def test_a_passphrase_is_asked_for_with_the_name_of_the_layout(tmp_path: Path, m
         with os.fdopen(pty.openpty()[1], "r") as stdin:
             monkeypatch.setattr("sys.stdin", stdin)
             assert questions.ask_secret(run, "Passphrase: ").startswith(begin)
+
+
+class Failing(Converting):
+    """Its ckbcomp does not know the layout."""
+
+    def query(self, *argv: Argument, **_options: object) -> str:
+        raise ProgramFailed([str(word) for word in argv], 1, "unknown layout")
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_layout_that_cannot_be_read_keeps_no_media_from_being_made(tmp_path: Path, is_cut: bool) -> None:
+    warnings: list[str] = []
+    cached = tmp_path / "machine/etc/console-setup/cached_UTF-8_del.kmap.gz"
+    if is_cut:
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(gzip.compress(GERMAN.encode())[:20])
+    tree = taken(tmp_path, {"etc/default/keyboard": "XKBLAYOUT=xx\n"}, Failing(), warnings)
+    assert len(warnings) == 1 and warnings[0].startswith(
+        "the rescue system has no keyboard layout but that of the US: "
+    )
+    assert not tree.has("/etc/rear/keymap")
