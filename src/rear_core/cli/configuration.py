@@ -77,6 +77,8 @@ def check_configuration(options: Options) -> None:
     if run:
         _remark(run)
         problems += filter(None, [run.plugins.without_family])
+    # A plugin that is broken is so whatever the settings say.
+    problems = list({problem.message: problem for problem in problems}.values())
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -124,6 +126,8 @@ def import_configuration(options: Options, files: tuple[Path, ...], folder: Path
     given = files or [path for name in ("site.conf", "local.conf") if (path := options.config_dir / name).exists()]
     if not given:
         raise Refused(f"{options.config_dir} has no site.conf and no local.conf", "name the files to carry over")
+    if len({path.name for path in given}) < len(given):
+        raise Refused("several of these files have one name", "carry them over one after the other")
     plugins = Plugins(builtin.modules())
     plugins.add_extras(discover())
     texts = {os.fspath(path): _text(path) for path in given}

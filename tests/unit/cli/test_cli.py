@@ -242,6 +242,7 @@ def test_import_writes_what_it_can_and_tells_what_needs_somebody(rear: Rear, tmp
     assert "BACKUP=NFS\n" in (new / "old.conf").read_text()
     assert (new / "backup/05_pre_backup.sh").stat().st_mode & 0o777 == 0o700
     assert rear("config", "import", f"{old}", "--to", f"{new}").returncode == 3
+    assert rear("config", "import", f"{old}", f"{new}/old.conf").returncode == 3
     old.write_bytes(b"OUTPUT=ISO\n# gr\xfc\xdfe\n")
     for wrong, said in (tmp_path / "none", "No such file"), (tmp_path, "is a folder"), (old, "old.conf:2:5: byte 0xfc"):
         ended = rear("config", "import", f"{wrong}")
