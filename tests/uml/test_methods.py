@@ -35,6 +35,8 @@ def check(recovery: small.Recovery, saved: Saved) -> None:
     recovery.check(saved.facts, saved.files, small_methods.MAY_DIFFER)
 
 
+# What differs from a tape, its client and its server, is tried without a machine in its package.
+@pytest.mark.long
 def test_from_storage_protect(saved: Saved, tmp_path: Path) -> None:
     assert "Saved /srv/data" in saved.said["tsm"]
     recovery = recovery_of(saved, "tsm", tmp_path)

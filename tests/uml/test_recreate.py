@@ -11,7 +11,8 @@ import pytest
 
 from lab import cache, guests
 
-pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
+# The table of layouts has each of these technologies by itself.
+pytestmark = [pytest.mark.uml, pytest.mark.long, pytest.mark.timeout(600)]
 
 # What lies on two disks is made again on two others.
 OLD, NEW = ("lab1", "lab2"), ("lab5", "lab6")
@@ -144,7 +145,6 @@ def facts(guest: guests.Machine) -> dict[str, Any]:
     return {**json.loads(text[text.index("FACTS ") + 6 :].splitlines()[0]), "names": names}
 
 
-@pytest.mark.long
 def test_nothing_differs_not_even_the_uuids_that_lvm_chooses(facts: dict[str, Any]) -> None:
     assert facts["differences"] == []
     assert facts["changed"] == {}

@@ -10,7 +10,8 @@ import pytest
 from lab import debian, qemu
 from lab.dracut import recovered
 
-pytestmark = [pytest.mark.vm]
+# tests/root has what is in that image, and tests/vm/test_recover.py a machine that makes its own.
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
 def test_a_machine_starts_from_an_initramfs_of_dracut(machine: Callable[..., qemu.Machine]) -> None:
