@@ -108,6 +108,12 @@ def test_extent_sizes_that_folders_give_to_new_files(two: list[Path]) -> None:
     assert "[1048576]" in run("xfs_io", "-c", "extsize", new / "srv/new")
     (new / "srv/sub").mkdir()
     assert Attributes("/srv/sub", extent=1 << 20) in of(new)
+    # A file keeps its own only while it is empty.
+    run("xfs_io", "-c", "extsize 2m", "-f", old / "srv/file")
+    own = [wanted for wanted in of(old) if wanted.path == "/srv/file"]
+    (new / "srv/file").write_text("x")
+    (told,) = file_attributes.restore(new, own)
+    assert "/srv/file has lost its attributes (size of extents)" in told
 
 
 # Without quotas, a kernel mounts no ext4 that has projects.

@@ -33,8 +33,10 @@ KNOWN: dict[str, Refused | Said] = {
     "md raid5 that grows": Refused("mdadm is reshaping it", "it is between two geometries"),
     "md built without metadata": Refused("an array without metadata on its members", "nothing on a disk tells of it"),
     "btrfs quota with limits": Said("set their limits and groups by hand", "qgroups are not described"),
+    "btrfs received subvolume": Said("must send all of it, without -p", "only `btrfs receive` sets that UUID"),
     "btrfs snapshots": Said("Left out: snapshots on /srv/data", "files are restored, and not blocks"),
     "bcache with a partition table": Refused("a partition table on it", "its partitions would have other names"),
+    "md raid1, no log of bad blocks": Said("it had no log of bad blocks", "mdadm creates none without it"),
     "md raid1, first write-mostly": Said("members 0 were write-mostly", "mdadm sets the flag for all that come after"),
 }
 

@@ -22,6 +22,9 @@ BTRFS = (
          "btrfs property set -ts /srv/data/@ ro true\n"),
     Made("btrfs snapshots", "mkfs.btrfs -q $a; mount $a /srv/data; btrfs -q subvolume create /srv/data/@\n"
          "btrfs -q subvolume snapshot -r /srv/data/@ /srv/data/before\n"),
+    Made("btrfs received subvolume", "mkfs.btrfs -q $a; mount $a /srv/data; cd /srv/data; btrfs -q subvolume create @\n"
+         "btrfs -q subvolume snapshot -r @ sent; btrfs -q send sent | btrfs -q receive @\n"
+         "btrfs -q subvolume delete sent\n"),
     Made("btrfs, not copied on write", "mkfs.btrfs -q $a; mount $a /srv/data; cd /srv/data\nfor name in @ @/var '@/a b'"
          "; do btrfs -q subvolume create \"$name\"; done\nchattr +C @/var; mkdir -p @/lib/images; chattr +C"
          " @/lib/images; cd /; umount /srv/data; mount -o subvol=@ $a /srv/data\n"),

@@ -19,6 +19,9 @@ MD = tuple(replace(row, size=128) for row in (
     Made("md raid1, write-behind", md("1", "--bitmap=internal --write-behind=512", "$a --write-mostly $b"), disks=2),
     Made("md raid1, first write-mostly", md("1", "--bitmap=none", "$a $b", "mkfs.ext4 -q /dev/md/data\n"
          "echo writemostly >/sys/block/$(basename $(realpath /dev/md/data))/md/dev-${a#/dev/}/state"), disks=2),
+    Made("md raid1, no log of bad blocks", md("1", "--bitmap=none", "$a $b", "mdadm --quiet --stop /dev/md/data\n"
+         "mdadm --quiet --assemble --update=no-bbl /dev/md/data $a $b; udevadm settle; mkfs.ext4 -q /dev/md/data\n"),
+         disks=2),
     Made("md raid1, fail fast", md("1", "--failfast", "$a $b"), disks=2),
     Made("md raid5, journal", md("5", "--write-journal=$d", "$a $b $c"), disks=4),
     Made("md raid1, degraded", md("1", "--bitmap=none", "$a missing"), disks=1),

@@ -33,8 +33,8 @@ STRUCTURE = struct.Struct("=5I8x")
 LETTERS = {"i": 0x008, "a": 0x010, "S": 0x020, "A": 0x040, "d": 0x080, "P": 0x200, "x": 0x8000}
 # Those that XFS alone has: new files in the realtime section, no symbolic links, no defragmentation, streams.
 LETTERS.update({"r": 0x100, "n": 0x400, "f": 0x2000, "e": 0x4000})
-# The flags that say whether these sizes count; that of a file with data cannot be changed any more.
-EXTENTS, COPIED = 0x1000, 0x10000
+# The flags that say whether these sizes count: of files, of folders for what is made in them, for copies.
+OWN, EXTENTS, COPIED = 0x800, 0x1000, 0x10000
 # The older call, which fewer flags have: FS_IOC_GETFLAGS and FS_IOC_SETFLAGS.
 GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602
 FLAGS = {"s": 0x1, "u": 0x2, "j": 0x4000, "t": 0x8000, "D": 0x10000, "T": 0x20000, "F": 0x40000000}
@@ -51,7 +51,8 @@ class Attributes:
     """Those of a file or folder, as letters of lsattr(1) and our own, and the number of its project.
 
     What is in a folder with the letter P has its project, and its folders the letter, unless they are named themselves.
-    `extent` and `copied_extent` are bytes: how large the extents of files are that are made in this folder.
+    `extent` and `copied_extent` are bytes: how large the extents of files are that are made in this folder. That of a
+    file with data cannot be changed any more.
     """
 
     path: str
@@ -72,8 +73,10 @@ def read(descriptor: int, path: str = "") -> Attributes | None:
     more = _flags(descriptor)
     letters = [letter for letter, bit in LETTERS.items() if flags & bit]
     letters += [letter for letter, bit in FLAGS.items() if more & bit]
-    extents = size if flags & EXTENTS else 0, copied if flags & COPIED and _is_folder(descriptor) else 0
-    return Attributes(path, "".join(letters), project, *extents)
+    is_folder = _is_folder(descriptor)
+    extent = size if flags & (EXTENTS if is_folder else OWN) else 0
+    copied_extent = copied if flags & COPIED and is_folder else 0
+    return Attributes(path, "".join(letters), project, extent, copied_extent)
 
 
 def write(descriptor: int, wanted: Attributes) -> None:
@@ -89,7 +92,11 @@ def write(descriptor: int, wanted: Attributes) -> None:
     if more != now:
         fcntl.ioctl(descriptor, SET_FLAGS, struct.pack("=L", more))
     fcntl.ioctl(descriptor, SET, STRUCTURE.pack(flags, size, count, wanted.project, copied))
-    if read(descriptor, wanted.path) != wanted:
+    found = read(descriptor, wanted.path)
+    if found and not wanted.extent and not _is_folder(descriptor):
+        # What its folder gives it is no loss.
+        found = replace(found, extent=0)
+    if found != wanted:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
@@ -114,33 +121,38 @@ def find(top: str) -> Iterator[Attributes]:
     mounted = {point.target for point in mount_points()}
     descriptor = os.open(top, FOLDER)
     try:
-        yield from _find(descriptor, top, DEPTH, os.fstat(descriptor).st_dev, None, mounted)
+        yield from _find(descriptor, top, DEPTH, os.fstat(descriptor).st_dev, Attributes(""), mounted)
     finally:
         os.close(descriptor)
 
 
 def _find(
-    descriptor: int, path: str, depth: int, device: int, project: int | None, mounted: Collection[str]
+    descriptor: int, path: str, depth: int, device: int, above: Attributes, mounted: Collection[str]
 ) -> Iterator[Attributes]:
-    """Those of an open file or folder and what is below; `project` is that of a folder above with the letter P."""
+    """Those of an open file or folder and what is below; `above` are those of the folder that it is in."""
     status = os.fstat(descriptor)
     found = read(descriptor, path) if status.st_dev == device else None
     if found is None:
         return
     is_folder = stat.S_ISDIR(status.st_mode)
-    inherited = Attributes(path, "P" if is_folder else "", project) if project is not None else None
-    if found not in (Attributes(path), inherited):
+    if found not in (Attributes(path), _inherited(path, above, is_folder)):
         yield found
     if not is_folder or not depth:
         return
-    below = found.project if "P" in found.letters else None
     for name in _names(descriptor):
         place = os.path.join(path, name)
         if place in mounted:
             continue
         with _opened(name, descriptor) as file:
             if file is not None:
-                yield from _find(file, place, depth - 1, device, below, mounted)
+                yield from _find(file, place, depth - 1, device, found, mounted)
+
+
+def _inherited(path: str, above: Attributes, is_folder: bool) -> Attributes:
+    """What a file or folder has from the one it is in, and gets again when it is restored there."""
+    project = above.project if "P" in above.letters else 0
+    letters = "P" if is_folder and "P" in above.letters else ""
+    return Attributes(path, letters, project, 0 if is_folder else above.extent)
 
 
 def _names(descriptor: int) -> list[str]:
@@ -206,7 +218,8 @@ def _put(target: Path, wanted: Attributes, letters: str, *, through: bool = Fals
         # The backup does not have it.
         return
     except OSError as error:
-        yield f"{wanted.path} has lost its attributes ({wanted.letters or 'project'}): {error.strerror}"
+        lost = wanted.letters or ("project" if wanted.project else "size of extents")
+        yield f"{wanted.path} has lost its attributes ({lost}): {error.strerror}"
 
 
 @contextmanager

@@ -5,6 +5,7 @@
 #   disk 0x55cd2e4150000004 (/dev/sdd)
 # Note: Left out: zfs_member on /dev/sdd (the zfs_member on it is not described)
 # Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it is created degraded, without the members 1; add them later with `mdadm --add`
+# Note: RAID array f1e2d3c4:b5a69788:79685746:35241302 (/dev/md0): it had no log of bad blocks, and gets one: `mdadm --assemble --update=no-bbl` removes it
 set -e
 
 ## Build

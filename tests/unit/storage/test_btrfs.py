@@ -12,10 +12,13 @@ import pytest
 from rear_core.errors import ProgramFailed
 from rear_core.shell import Argument, Shell
 from rear_core.storage.capture import capture
+from rear_core.storage.command import Site
 from rear_core.storage.inventory import read_devices
+from rear_core.storage.kinds import notes
 from rear_core.storage.layout import Layout, LeftOut, make
 from rear_core.storage.mount import Mount
 from rear_core.storage.technologies.btrfs import Btrfs, Subvolume, within
+from rear_core.storage.technologies.btrfs.recreate import KIND
 from rear_core.storage.technologies.btrfs.snapshots import (
     ORIGIN_GONE,
     RECEIVED,
@@ -74,6 +77,18 @@ def test_a_read_only_snapshot_of_what_is_gone_is_lost_with_its_disks() -> None:
     layout = described(("-u -R -a", DATA, "00000000-0000-4000-8000-000000000000"))
     assert told(layout) == {"snapshot @data-snap": (ORIGIN_GONE, True)}
     assert paths(layout) == ["@data", "@data/nested"]
+
+
+def test_what_was_received_whole_is_saved_and_only_loses_what_its_sender_knows_it_by() -> None:
+    alone = SNAPSHOT.replace(f"parent_uuid {DATA}", "parent_uuid -")
+    layout = described(
+        ("-p -q -a", SNAPSHOT, alone), ("-p -q -a -r", SNAPSHOT, alone),
+        ("-u -R -a", "ID 258 gen 7 top level 5 received_uuid -   ", f"ID 258 gen 7 top level 5 received_uuid {DATA}"),
+    )  # fmt: skip
+    assert told(layout) == {} and "@data-snap" in paths(layout)
+    assert [item.path for item in layout.of(Subvolume) if item.received] == ["@data-snap"]
+    (note,) = (note for note in notes(Site(layout, {}), [KIND]) if "btrfs receive" in note)
+    assert "@data-snap" in note
 
 
 def test_a_snapshot_of_which_programs_do_not_tell_the_origin_is_lost_with_its_disks() -> None:

@@ -78,6 +78,23 @@ def test_write_behind_needs_a_bitmap_and_the_flag() -> None:
     assert "--write-behind=512" not in made(first) and "--write-behind" in " ".join(said(first))
 
 
+@pytest.mark.parametrize(
+    ("line", "lacks"),
+    [("  Bad Block Log : 512 entries available at offset 16 sectors\n", False), ("", True)],
+)
+def test_an_array_without_a_log_of_bad_blocks_gets_one_and_that_is_said(line: str, lacks: bool) -> None:
+    recording: dict[str, Answer] = dict(
+        _read(path) for path in (MACHINES / "debian-raid-luks" / "commands").glob("*.txt")
+    )
+    for command, answer in recording.items():
+        if command.startswith("mdadm --examine"):
+            text = answer if isinstance(answer, str) else answer.stdout
+            recording[command] = re.sub("(?m)^ *Bad Block Log : .*\n", line, text)
+    arrays = capture(FakeShell(recording)).of(Array)
+    assert {array.no_bad_block_log for array in arrays} == {lacks}
+    assert [any("no log of bad blocks" in note for note in said(array)) for array in arrays] == [lacks] * len(arrays)
+
+
 def test_a_journal_is_no_member() -> None:
     array = replace(ARRAY, needs=("disk:1", "disk:2", "disk:3", "disk:4"), members=3, level="raid5", journal=True)
     words = made(array)

@@ -77,7 +77,7 @@ def _used(features: tuple[str, ...], planned: tuple[str, ...]) -> tuple[str, ...
 @dataclass(frozen=True)
 class Subvolume(PartOfFileSystem):
     """A subvolume by its path from the top; it needs the one that it lies in. Its number is given by the
-    kernel."""
+    kernel. One that was `received` is known by that to the machine that sent it."""
 
     type = "subvolume"
     noun = "subvolume"
@@ -87,6 +87,7 @@ class Subvolume(PartOfFileSystem):
     number: int = field(default=0, compare=False)
     read_only: bool = False
     no_copy_on_write: tuple[str, ...] = ()
+    received: bool = field(default=False, compare=False)
 
     def mounted_by(self, _site: Site) -> list[str]:
         """By its path."""
@@ -279,23 +280,31 @@ def _subvolumes(survey: Survey, id: str, devices: Sequence[Device], mount: str, 
         if others := len(snapshots) - len(gone):
             reason = f"{others} snapshots: the subvolumes they were taken of are described"
             survey.leave_out(f"snapshots on {mount}", reason, lost=True)
+    # What is received is read-only.
+    received = _identities(survey, mount) if any(number in read_only for number, _ in kept) else {}
     paths = [path for _, path in kept]
     for number, path in kept:
         above = max((p for p in paths if path.startswith(f"{p}/")), key=len, default="")
         needs = (f"subvolume:{id[3:]}/{above}",) if above else (id,)
-        yield Subvolume(f"subvolume:{id[3:]}/{path}", needs, path, number, number in read_only)
+        came = received.get(number, ("", False))[1]
+        yield Subvolume(f"subvolume:{id[3:]}/{path}", needs, path, number, number in read_only, received=came)
+
+
+def _identities(survey: Survey, mount: str) -> dict[int, tuple[str, bool]]:
+    lost = f"{mount}: what the snapshots of this Btrfs were taken of is unknown"
+    return read_identities(survey.ask("btrfs", "subvolume", "list", "-u", "-R", "-a", mount, lost=lost))
 
 
 def _unoriginal(
     survey: Survey, devices: Sequence[Device], mount: str, snapshots: Mapping[int, str], kept: Sequence[int]
 ) -> dict[int, str]:
     """`unoriginal` with the UUIDs that the machine has."""
-    lost = f"{mount}: what the snapshots of this Btrfs were taken of is unknown"
-    identities = read_identities(survey.ask("btrfs", "subvolume", "list", "-u", "-R", "-a", mount, lost=lost))
+    identities = _identities(survey, mount)
     described = [identities[number][0] for number in kept if number in identities]
     gone = unoriginal(snapshots, identities, described)
     # Where nobody sees the top nothing of it is saved, either.
     if gone and (top := _place(survey, devices, "/")):
+        lost = f"{mount}: what the snapshots of this Btrfs were taken of is unknown"
         described.append(read_uuid(survey.ask("btrfs", "subvolume", "show", top, lost=lost)))
         gone = unoriginal(snapshots, identities, described)
     return gone

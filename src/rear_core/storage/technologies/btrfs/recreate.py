@@ -59,9 +59,11 @@ def _not_copied(root: str, folders: Sequence[str]) -> Iterator[Command]:
 
 
 def notes(item: Item, _site: Site) -> Iterator[str]:
-    """What is not described of quotas."""
+    """What is not described of quotas, and what only `btrfs receive` can set."""
     if isinstance(item, Btrfs) and item.quota:
         yield "quotas are enabled again, but set their limits and groups by hand (btrfs qgroup)"
+    if isinstance(item, Subvolume) and item.received:
+        yield "it was received with `btrfs receive`: the next `btrfs send` must send all of it, without -p"
 
 
 def restored(item: Item, site: Site) -> Iterator[Command]:

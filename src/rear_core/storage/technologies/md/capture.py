@@ -28,7 +28,7 @@ class Array(Item):
     `chunk`, `component_size`, `data_offset` and `bitmap_chunk` are bytes, 0 where the level or metadata has none.
     `missing` are the roles nobody fills now: a degraded array is recreated complete. `write_mostly` and
     `failfast` are the roles with these flags, `write_behind` is how many writes the former may lag behind. One that is
-    `reshaping` is on its way from one geometry to another.
+    `reshaping` is on its way from one geometry to another. Of `no_bad_block_log` only a note speaks.
     """
 
     type = "md"
@@ -57,6 +57,7 @@ class Array(Item):
     journal: bool = False
     write_behind: int = 0
     reshaping: bool = False
+    no_bad_block_log: bool = field(default=False, compare=False)
 
     @property
     def begins(self) -> int:
@@ -180,6 +181,7 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         survey.warn(f"{device.path} is degraded: {len(missing)} of its {members} members are missing")
     chunk = re.match(r"(\d+)K", detail.get("Chunk Size", ""))
     uuid, metadata = export.get("MD_UUID", ""), export["MD_METADATA"]
+    examined = _examine(survey, next(iter(active.values()), ""), metadata)
     return Array(
         id=f"md:{uuid or device.path}",
         needs=(*(active[role] for role in sorted(active)), *spares, *journal),
@@ -194,7 +196,7 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         chunk=int(chunk.group(1)) << 10 if chunk else 0,
         layout=detail.get("Layout", ""),
         component_size=_number(detail.get("Used Dev Size", "")) << 10,
-        data_offset=_data_offset(survey, next(iter(active.values()), ""), metadata),
+        data_offset=_number(examined.get("Data Offset", "")) * 512,
         spares=len(spares),
         missing=missing,
         bitmap=detail.get("Intent Bitmap", "").lower(),
@@ -207,6 +209,8 @@ def _array(survey: Survey, device: Device, export: dict[str, str]) -> Array:
         write_behind=_of_bitmap(survey, device, "backlog") if "Intent Bitmap" in detail else 0,
         # Before a grown array is copied there is no status yet.
         reshaping="Reshape Status" in detail or "Delta Devices" in detail,
+        # That of 0.90 has none, and a new one neither.
+        no_bad_block_log=metadata.startswith("1.") and bool(examined) and "Bad Block Log" not in examined,
     )
 
 
@@ -248,16 +252,19 @@ def read_detail(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-def _data_offset(survey: Survey, member: str, metadata: str) -> int:
-    """`Data Offset : 4096 sectors` of `mdadm --examine`; without it the array may turn out smaller than it
-    was."""
+def _examine(survey: Survey, member: str, metadata: str) -> dict[str, str]:
+    """What the metadata on a member say of it; without its data offset the array may turn out smaller than it was.
+
+    >>> sh.query("mdadm", "--examine", "--metadata=1.2", "/dev/vdb")
+        Data Offset : 4096 sectors
+      Bad Block Log : 512 entries available at offset 16 sectors
+    """
     if not member:
-        return 0
+        return {}
     # A member also has the metadata of an array that lies on this one, at its other end.
     kind = [f"--metadata={metadata}"] if metadata.startswith("1.") else []
     lost = f"the data offset of the array on {member} is unknown; the new array may be a little smaller"
-    offset = read_detail(survey.ask("mdadm", "--examine", *kind, member, lost=lost)).get("Data Offset", "")
-    return _number(offset) * 512
+    return read_detail(survey.ask("mdadm", "--examine", *kind, member, lost=lost))
 
 
 def _number(text: str) -> int:

@@ -178,6 +178,8 @@ def notes(item: Array, _site: Site) -> Iterator[str]:
         yield f"members {', '.join(map(str, item.failfast))} failed fast: set that by hand"
     if item.bitmap and not item.bitmap.startswith("internal"):
         yield f"its bitmap was the file {item.bitmap}; it is created without one"
+    if item.no_bad_block_log:
+        yield "it had no log of bad blocks, and gets one: `mdadm --assemble --update=no-bbl` removes it"
 
 
 def _layout(item: Array) -> str:
