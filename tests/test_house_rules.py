@@ -59,6 +59,7 @@ LADDER = (
     "report",
     "contents",
     "encoding",
+    "architectures",
     "errors",
 )
 

@@ -11,6 +11,7 @@ import pytest
 
 import rear_output_iso
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
+from rear_core.architectures import supported
 from rear_core.builtin import core
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.media.iso import efi_partition, file_extents, verify_iso
@@ -29,7 +30,7 @@ from rear_output_iso.image import write_image
 pytestmark = pytest.mark.slow
 
 EPOCH = "1700000000"
-SIGNED = find_signed_loaders("x86_64")
+SIGNED = find_signed_loaders(supported("x86_64"))
 BIOS = find_modules("i386-pc")
 EFI = find_modules("x86_64-efi")
 needs_loaders = pytest.mark.skipif(

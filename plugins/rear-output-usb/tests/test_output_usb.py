@@ -14,6 +14,7 @@ import pytest
 
 import rear_output_usb
 from rear_core import RearError, Refused, RescueImage, Run
+from rear_core.architectures import supported
 from rear_core.builtin import core
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.places.delivery import Extent
@@ -235,7 +236,7 @@ def test_grub_takes_the_menu(run: Run, tmp_path: Path) -> None:
     assert len(all_versions(stick)) == 4
 
 
-SIGNED, MODULES = find_signed_loaders("x86_64"), find_modules("i386-pc")
+SIGNED, MODULES = find_signed_loaders(supported("x86_64")), find_modules("i386-pc")
 
 
 @pytest.mark.skipif(not (SIGNED and MODULES and Shell().which("mren")), reason="boot loaders are not installed")

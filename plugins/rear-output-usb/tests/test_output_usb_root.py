@@ -12,6 +12,7 @@ import pytest
 
 import rear_output_usb
 from rear_core import Refused, RescueImage, Run
+from rear_core.architectures import supported
 from rear_core.boot.grub_bios import read_boot_sector
 from rear_core.builtin import core
 from rear_core.media.grub import find_modules, find_signed_loaders
@@ -68,7 +69,7 @@ def loop(run: Run, image: Path, *options: str) -> str:
 
 
 @pytest.mark.skipif(
-    not (find_signed_loaders("x86_64") and find_modules("i386-pc") and Shell().which("mren")),
+    not (find_signed_loaders(supported("x86_64")) and find_modules("i386-pc") and Shell().which("mren")),
     reason="boot loaders are not installed",
 )
 def test_a_disk_is_made_and_filled(run: Run, stick: Stick, tmp_path: Path) -> None:

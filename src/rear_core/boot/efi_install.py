@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from .. import architectures
 from ..errors import RearError
 from .efi_variables import BootEntries, BootEntry, read_boot_entries
 from .loader import Facts
 
 if TYPE_CHECKING:
     from ..run import Run
-
-# By `uname -m`: the file of the fallback path (UEFI Specification 2.10, 3.5.1.1).
-FALLBACKS = {"x86_64": "BOOTX64.EFI", "aarch64": "BOOTAA64.EFI", "i686": "BOOTIA32.EFI"}
 
 
 @dataclass(frozen=True)
@@ -194,14 +192,15 @@ def _provide_fallback(run: Run, facts: Facts) -> list[str]:
         for path in loader.parent.glob("*.[eE][fF][iI]") if found["shim"] else ():
             if path.name.lower().startswith(("grub", "mm")):
                 shutil.copyfile(path, folder / path.name)
-        shutil.copyfile(loader, folder / FALLBACKS[run.system.machine])
-        done.append(f"{folder.relative_to(run.target)}/{FALLBACKS[run.system.machine]} made from {loader.name}")
+        name = architectures.supported(run.system.machine).fallback
+        shutil.copyfile(loader, folder / name)
+        done.append(f"{folder.relative_to(run.target)}/{name} made from {loader.name}")
     return done
 
 
 def fallback_path(run: Run, esp: Path) -> Path | None:
     """The file that firmware starts without a boot entry, without regard to case."""
-    name = FALLBACKS[run.system.machine]
+    name = architectures.supported(run.system.machine).fallback
     here = [path for path in esp.glob("[eE][fF][iI]/[bB][oO][oO][tT]/*") if path.name.upper() == name]
     return here[0] if here else None
 

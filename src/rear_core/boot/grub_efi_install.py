@@ -5,15 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import architectures
 from ..errors import RearError
 from .efi_install import esp_of, made_again, make_startable, problems
 from .loader import Facts
 
 if TYPE_CHECKING:
     from ..run import Run
-
-# GRUB's platforms by `uname -m`.
-PLATFORMS = {"x86_64": "x86_64-efi", "aarch64": "arm64-efi", "i686": "i386-efi"}
 
 
 def install(run: Run, facts: Facts) -> list[str]:
@@ -56,7 +54,7 @@ def install_command(run: Run, mountpoint: str, found: dict[str, Any]) -> tuple[s
             "`rear mountonly`, then in a chroot reinstall the packages of shim and GRUB:"
             " dnf reinstall 'shim-*' 'grub2-efi-*'",
         )
-    platform = PLATFORMS[run.system.machine]
+    platform = architectures.supported(run.system.machine).grub_efi
     place = "--removable" if removable else f"--bootloader-id={found['vendor']}"
     return (program, f"--target={platform}", f"--efi-directory={mountpoint}", "--no-nvram", place)
 

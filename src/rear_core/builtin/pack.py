@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from .. import architectures
 from ..errors import Interrupted
 from ..hookspecs import hookimpl
 from ..run import RescueImage
@@ -29,8 +31,6 @@ CONFIGURED_SEGMENT = "configured.cpio"
 CONFIGURED = ("etc", "home", "mnt", "opt", "root/.ssh", "srv", "var")
 # Parameters that decide how network interfaces are called: the recorded names must mean the same devices.
 KEPT_PARAMETERS = ("net.ifnames=", "biosdevname=", "console=")
-CONSOLES = "console=ttyS0,115200 console=tty0"
-
 
 # The step that packs the modules waits for what was begun before it.
 _packing_modules = threading.Lock()
@@ -176,5 +176,5 @@ def command_line(configured: str, own: str | None = None) -> str:
     words = (Path("/proc/cmdline").read_text() if own is None else own).split()
     kept = [word for word in words if word.startswith(KEPT_PARAMETERS)]
     if not any(word.startswith("console=") for word in (*kept, *configured.split())):
-        kept.append(CONSOLES)
+        kept.append(architectures.supported(platform.machine()).consoles)
     return " ".join([*kept, *configured.split()])

@@ -6,13 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..architectures import Architecture
 from ..shell import Shell
 from .iso import BiosLoader
-
-# What firmware calls an architecture in the names of its loaders: BOOTX64.EFI, shimx64.efi.
-EFI_NAMES = {"x86_64": "x64", "aarch64": "aa64"}
-EFI_PLATFORMS = {"x86_64": "x86_64-efi", "aarch64": "arm64-efi"}
-BIOS_MACHINES = frozenset({"x86_64", "i686", "i586", "i386"})
 
 MKIMAGE = ("grub-mkimage", "grub2-mkimage")
 MODULE_FOLDERS = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")
@@ -53,16 +49,19 @@ class SignedLoaders:
     mok_manager: Path | None = None
 
 
-def find_signed_loaders(machine: str, root: Path = Path("/")) -> SignedLoaders | None:
+def find_signed_loaders(architecture: Architecture, root: Path = Path("/")) -> SignedLoaders | None:
     """The distribution's signed shim and GRUB, None unless both are installed."""
-    if machine not in EFI_NAMES:
-        return None
-    words = {"efi": EFI_NAMES[machine], "platform": EFI_PLATFORMS[machine], "machine": machine}
+    words = words_for(architecture)
     for places in SIGNED_PLACES:
         shim, grub, mok_manager = (_first(root, place.format(**words)) for place in places)
         if shim and grub:
             return SignedLoaders(shim, grub, mok_manager)
     return None
+
+
+def words_for(architecture: Architecture) -> dict[str, str]:
+    """What places of loaders are written with."""
+    return {"efi": architecture.efi, "platform": architecture.grub_efi, "machine": architecture.machines[0]}
 
 
 def find_modules(platform: str, root: Path = Path("/")) -> Path | None:
@@ -82,23 +81,24 @@ def make_bios_loader(sh: Shell, modules: Path, config: Path, image: Path) -> Bio
     return BiosLoader(image, modules / "boot_hybrid.img")
 
 
-def efi_files(sh: Shell, machine: str, loaders: SignedLoaders | Path, config: Path, work: Path) -> dict[str, Path]:
+def efi_files(
+    sh: Shell, architecture: Architecture, loaders: SignedLoaders | Path, config: Path, work: Path
+) -> dict[str, Path]:
     """The files of an EFI boot image, by path in it.
 
     Signed loaders are taken unmodified; from a folder of GRUB's modules one is made in the folder `work`.
     """
-    suffix = EFI_NAMES[machine]
-    boot = f"EFI/BOOT/BOOT{suffix.upper()}.EFI"
+    boot = f"EFI/BOOT/{architecture.fallback}"
     if isinstance(loaders, SignedLoaders):
         # GRUB of RHEL and SUSE reads the configuration beside it; Debian's looks for the medium by itself.
         # SUSE's shim asks for grub.efi, and so its GRUB is named.
-        grub = "grub.efi" if loaders.grub.name == "grub.efi" else f"grub{suffix}.efi"
+        grub = "grub.efi" if loaders.grub.name == "grub.efi" else f"grub{architecture.efi}.efi"
         files = {boot: loaders.shim, f"EFI/BOOT/{grub}": loaders.grub, "EFI/BOOT/grub.cfg": config}
         if loaders.mok_manager:
             files[f"EFI/BOOT/{_plain(loaders.mok_manager)}"] = loaders.mok_manager
         return files
-    program = work / f"grub{suffix}.efi"
-    make_image(sh, EFI_PLATFORMS[machine], loaders, config, program, EFI_MODULES)
+    program = work / f"grub{architecture.efi}.efi"
+    make_image(sh, architecture.grub_efi, loaders, config, program, EFI_MODULES)
     return {boot: program}
 
 

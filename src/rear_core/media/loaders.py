@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import architectures
 from ..errors import Refused
-from .grub import (
-    BIOS_MACHINES,
-    EFI_PLATFORMS,
-    SignedLoaders,
-    find_modules,
-    find_signed_loaders,
-    mkimage_program,
-)
+from .grub import SignedLoaders, find_modules, find_signed_loaders, mkimage_program
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -58,15 +52,11 @@ def find_loaders(run: Run, medium: Medium, root: Path = Path("/"), *, warn: bool
 
 
 def find_installed(run: Run, root: Path = Path("/")) -> Loaders:
-    """The boot loaders that are installed; raise `Refused` on an architecture that has none."""
-    machine = run.system.machine
-    if machine not in BIOS_MACHINES and machine not in EFI_PLATFORMS:
-        raise Refused(f"rear knows no boot loader for media of {machine}", "use an output method for this architecture")
-    efi_platform = EFI_PLATFORMS.get(machine)
-    modules = find_modules(efi_platform, root) if efi_platform else None
+    """The boot loaders that are installed; raise `Refused` on an architecture that rear does not support."""
+    own = architectures.supported(run.system.machine)
     return Loaders(
-        bios=find_modules("i386-pc", root) if machine in BIOS_MACHINES else None,
-        efi=find_signed_loaders(machine, root) or modules,
+        bios=find_modules("i386-pc", root) if own.bios else None,
+        efi=find_signed_loaders(own, root) or find_modules(own.grub_efi, root),
     )
 
 
@@ -82,7 +72,7 @@ def required_here(run: Run, loaders: Loaders) -> list[str]:
         return [] if loaders.bios else ["grub-i386-pc"]
     if firmware.secure_boot and not loaders.signed:
         return ["shim-signed"]
-    return [] if loaders.efi else [f"grub-{EFI_PLATFORMS.get(run.system.machine, 'efi')}"]
+    return [] if loaders.efi else [f"grub-{architectures.supported(run.system.machine).grub_efi}"]
 
 
 def missing_programs(run: Run, medium: Medium, loaders: Loaders) -> list[str]:
@@ -97,8 +87,7 @@ def missing_programs(run: Run, medium: Medium, loaders: Loaders) -> list[str]:
 
 def warn_of_limits(run: Run, medium: Medium, loaders: Loaders) -> None:
     """Say on which machines the medium will not boot."""
-    machine = run.system.machine
-    if not loaders.bios and machine in BIOS_MACHINES:
+    if not loaders.bios and architectures.supported(run.system.machine).bios:
         advice = run.plugins.install_advice(["grub-i386-pc"])
         run.report.warn(f"{medium.name} will not boot on machines with BIOS; for that: {advice}")
     if not loaders.efi:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import architectures
 from ..places.delivery import checksum
 from ..template import render
 from .fat import make_fat_image
@@ -75,7 +76,7 @@ def write_rescue_iso(
     efi_image = None
     if loaders.efi:
         efi_image = efi_image_path(run)
-        files = efi_files(run.sh, run.system.machine, loaders.efi, find, work)
+        files = efi_files(run.sh, architectures.supported(run.system.machine), loaders.efi, find, work)
         make_fat_image(run.sh, efi_image, files, label="REAR-EFI", volume_id=identity[:8], epoch=made)
     make_iso(
         run.sh,

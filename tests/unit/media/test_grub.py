@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rear_core.architectures import supported
 from rear_core.media.grub import SignedLoaders, efi_files, find_modules, find_signed_loaders
 from rear_core.shell import Shell
 
@@ -29,25 +30,21 @@ def tree(root: Path, *names: str) -> Path:
 )
 def test_signed_loaders_are_found(tmp_path: Path, machine: str, shim: str, grub: str) -> None:
     tree(tmp_path, shim, grub)
-    assert find_signed_loaders(machine, tmp_path) == SignedLoaders(tmp_path / shim, tmp_path / grub)
+    assert find_signed_loaders(supported(machine), tmp_path) == SignedLoaders(tmp_path / shim, tmp_path / grub)
     (tmp_path / grub).unlink()
-    assert find_signed_loaders(machine, tmp_path) is None
-
-
-def test_an_architecture_without_efi_has_no_signed_loaders(tmp_path: Path) -> None:
-    assert find_signed_loaders("s390x", tmp_path) is None
+    assert find_signed_loaders(supported(machine), tmp_path) is None
 
 
 def test_signed_loaders_get_the_names_that_shim_asks_for(tmp_path: Path) -> None:
     debian = SignedLoaders(Path("shimx64.efi.signed"), Path("gcdx64.efi.signed"), Path("mmx64.efi.signed"))
-    assert efi_files(Shell(), "x86_64", debian, Path("find.cfg"), tmp_path) == {
+    assert efi_files(Shell(), supported("x86_64"), debian, Path("find.cfg"), tmp_path) == {
         "EFI/BOOT/BOOTX64.EFI": debian.shim,
         "EFI/BOOT/grubx64.efi": debian.grub,
         "EFI/BOOT/mmx64.efi": debian.mok_manager,
         "EFI/BOOT/grub.cfg": Path("find.cfg"),
     }
     suse = SignedLoaders(Path("shim.efi"), Path("grub.efi"), Path("MokManager.efi"))
-    names = set(efi_files(Shell(), "x86_64", suse, Path("find.cfg"), tmp_path))
+    names = set(efi_files(Shell(), supported("x86_64"), suse, Path("find.cfg"), tmp_path))
     assert names == {
         "EFI/BOOT/BOOTX64.EFI",
         "EFI/BOOT/grub.efi",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rear_core import recovered
+from rear_core import architectures, recovered
 from rear_core.boot.efi_variables import read_loader_variable
 from rear_core.boot.loader import Entry
 from rear_core.errors import RearError
@@ -32,7 +32,6 @@ IMAGES = "EFI/Linux"
 # A longer one is no entry that anybody has written.
 MOST_TEXT = 1 << 16
 # By `uname -m`: how the UEFI Specification calls an architecture.
-ARCHITECTURES = {"x86_64": "x64", "aarch64": "aa64", "i686": "ia32"}
 # The name of an entry with what boot counting adds: TOKEN-6.1+3-1.conf has three tries left, and one that failed.
 COUNTED = re.compile(r"(?P<name>.*?)(?:\+(?P<left>\d+)(?:-(?P<done>\d+))?)?(?P<ending>\.(?:conf|efi))", re.IGNORECASE)
 
@@ -166,7 +165,8 @@ def type_1(target: Path, folder: str, name: str, text: str) -> Item:
 
 
 def _hidden(target: Path, program: str, one: dict[str, str]) -> str:
-    own = ARCHITECTURES.get(platform.machine(), "")
+    known = architectures.find(platform.machine())
+    own = known.efi if known else ""
     if own and one.get("architecture", own).lower() != own:
         return f"it is for {one['architecture']}"
     if not program:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rear_core import RearError, recovered
+from rear_core import RearError, architectures, recovered
 from rear_core.boot.chroot import has_program, run_inside
-from rear_core.boot.efi_install import FALLBACKS, esp_of, made_again, make_startable, problems
+from rear_core.boot.efi_install import esp_of, made_again, make_startable, problems
 from rear_core.boot.efi_partitions import child, describe
 from rear_core.boot.loader import Facts
 
@@ -137,7 +137,7 @@ def _add_kernels(run: Run) -> list[str]:
 
 def _source(run: Run) -> Path:
     """The program of the recovered system's package; the signed one where it has both, as bootctl(1) does."""
-    name = f"systemd-boot{FALLBACKS[run.system.machine][len('BOOT') :].lower()}"
+    name = f"systemd-boot{architectures.supported(run.system.machine).efi}.efi"
     for ending in (".signed", ""):
         path = recovered.inside(run.target, f"{SOURCE}/{name}{ending}")
         if path.is_file():

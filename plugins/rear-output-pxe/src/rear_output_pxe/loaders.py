@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rear_core import Run
-from rear_core.media.grub import (
-    BIOS_MACHINES,
-    EFI_NAMES,
-    EFI_PLATFORMS,
-    MENU_MODULES,
-    find_modules,
-    mkimage_program,
-)
+from rear_core import Run, architectures
+from rear_core.architectures import Architecture
+from rear_core.media.grub import MENU_MODULES, find_modules, mkimage_program, words_for
 
 # PXELINUX and its modules: Debian and Ubuntu; Red Hat and SUSE; Red Hat's package for servers.
 PXELINUX_PLACES = (
@@ -60,25 +54,26 @@ class Loader:
 
 def find_loaders(run: Run, root: Path = Path("/")) -> list[Loader]:
     """All that this machine can provide."""
-    machine = run.system.machine
-    loaders = []
-    for program, modules in PXELINUX_PLACES if machine in BIOS_MACHINES else ():
+    own = architectures.find(run.system.machine)
+    loaders: list[Loader] = []
+    if own is None:
+        return loaders
+    for program, modules in PXELINUX_PLACES if own.bios else ():
         files = {"pxelinux.0": root / program, **{name: root / modules / name for name in PXELINUX_MODULES}}
         if all(path.is_file() for path in files.values()):
             loaders.append(Loader("PXELINUX", "bios", "pxelinux.0", files))
             break
     made = run.sh.which(mkimage_program(run.sh)) is not None
-    pc = find_modules("i386-pc", root) if machine in BIOS_MACHINES and made else None
+    pc = find_modules("i386-pc", root) if own.bios and made else None
     if pc:
         loaders.append(Loader("GRUB", "bios", "grub/core.0", {}, pc, "i386-pc-pxe"))
-    if machine in EFI_PLATFORMS:
-        efi = find_modules(EFI_PLATFORMS[machine], root) if made else None
-        boot_file = f"grub/boot{EFI_NAMES[machine]}.efi"
-        signed = _signed_files(machine, root, boot_file)
-        if signed:
-            loaders.append(Loader("signed GRUB", "uefi", boot_file, signed, signed=True))
-        elif efi:
-            loaders.append(Loader("GRUB", "uefi", boot_file, {}, efi, EFI_PLATFORMS[machine]))
+    efi = find_modules(own.grub_efi, root) if made else None
+    boot_file = f"grub/boot{own.efi}.efi"
+    signed = _signed_files(own, root, boot_file)
+    if signed:
+        loaders.append(Loader("signed GRUB", "uefi", boot_file, signed, signed=True))
+    elif efi:
+        loaders.append(Loader("GRUB", "uefi", boot_file, {}, efi, own.grub_efi))
     return loaders
 
 
@@ -101,16 +96,17 @@ def what_to_install(run: Run) -> str:
     firmware = run.system.firmware
     if firmware.mode == "bios":
         return "pxelinux"
-    return "grubnet-signed" if firmware.secure_boot else f"grub-{EFI_PLATFORMS.get(run.system.machine, 'efi')}"
+    own = architectures.find(run.system.machine)
+    return "grubnet-signed" if firmware.secure_boot else f"grub-{own.grub_efi if own else 'efi'}"
 
 
-def _signed_files(machine: str, root: Path, boot_file: str) -> dict[str, Path]:
+def _signed_files(own: Architecture, root: Path, boot_file: str) -> dict[str, Path]:
     """Shim and GRUB, under the names that firmware and shim ask for; none unless both are installed."""
-    words = {"efi": EFI_NAMES[machine], "platform": EFI_PLATFORMS[machine], "machine": machine}
+    words = words_for(own)
     for places in SIGNED_PLACES:
         shim, grub, mok_manager = (_first(root, place.format(**words)) for place in places)
         if shim and grub:
-            name = "grub.efi" if grub.name == "grub.efi" else f"grub{EFI_NAMES[machine]}.efi"
+            name = "grub.efi" if grub.name == "grub.efi" else f"grub{own.efi}.efi"
             files = {boot_file: shim, f"grub/{name}": grub}
             if mok_manager:
                 files[f"grub/{mok_manager.name.replace('.signed', '')}"] = mok_manager

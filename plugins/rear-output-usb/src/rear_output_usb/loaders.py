@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rear_core import Run
+from rear_core import Run, architectures
 from rear_core.media import loaders
 from rear_core.media.fat import update_fat
 from rear_core.media.grub import efi_files
@@ -37,7 +37,7 @@ def install(run: Run, stick: Stick) -> None:
     find = work / "find.cfg"
     find.write_text(render(run, "grub-find.cfg.j2", marker=f"/{stick.marker}"))
     if found.efi:
-        files = efi_files(run.sh, run.system.machine, found.efi, find, work)
+        files = efi_files(run.sh, architectures.supported(run.system.machine), found.efi, find, work)
         # Signed GRUBs look beside themselves, or on their own partition where others keep their menu.
         files = {**files, "EFI/BOOT/grub.cfg": find, "boot/grub/grub.cfg": find}
         for name in update_fat(run.sh, stick.disk, stick.efi.start, files, work):
