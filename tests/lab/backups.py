@@ -154,7 +154,7 @@ def _make(design: Design, path: Path) -> None:
             nvram=path / "original/nvram",
             reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
             disks=[*disks, *place.disks, rear_disk(design.release)],
-            nics=place.nics,
+            nics=[*place.nics, *design.nics],
             accelerator=accelerator(),
             transcript=cache.transcript(f"original-{design.name}"),
         ) as vm,

@@ -107,7 +107,7 @@ keep() {
     done
 }
 keep . arch block crypto drivers fs lib mm net security virt
-keep net 802 8021q bridge core dns_resolver ipv4 ipv6 key llc netlink packet sunrpc tls unix xfrm
+keep net 802 8021q bridge core dns_resolver ipv4 ipv6 key llc netlink packet sunrpc tls unix xfrm $7
 keep fs autofs btrfs configfs efivarfs exportfs ext4 fat fscache fuse isofs jbd2 lockd netfs nfs nfs_common nls \
     overlayfs quota squashfs xfs
 keep drivers acpi ata base block cdrom char dax dca firmware gpio hid hv i2c input md message net nvdimm nvme pci phy \
@@ -263,11 +263,13 @@ class Disk:
     initrd: Path
 
 
-def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = False, features: str = "") -> Disk:
+def disk(
+    *layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = False, features: str = "", modules: str = ""
+) -> Disk:
     """The tree with rear, or these layers, on a disk, with more files, and with dracut only if that is wanted.
 
     A virtual machine has no use for most drivers, nor a test for manuals, and all of it is copied, saved and restored
-    many times.
+    many times. `modules` are folders of network drivers, as `netfilter`, that are kept besides.
     """
     layers = layers or with_rear()
 
@@ -281,11 +283,14 @@ def disk(*layers: Path, files: Iterable[tuple[str, str]] = (), dracut: bool = Fa
             _run(
                 "unshare", "--mount", "--propagation=private",
                 "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path, str(dracut), features,
+                modules,
             )  # fmt: skip
 
     made = cached(
         "disk",
-        digest(DISK, *(layer.name for layer in layers), *map(repr, files), str(dracut), *filter(None, [features])),
+        digest(
+            DISK, *(layer.name for layer in layers), *map(repr, files), str(dracut), *filter(None, [features, modules])
+        ),
         make,
     )
     return Disk(made / "disk", made / "initrd.img")

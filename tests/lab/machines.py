@@ -47,7 +47,8 @@ class Design:
     beginning: the host makes one in seconds, an emulated machine in minutes. Without a `boot_entry` a machine with UEFI
     starts by the path for removable media. A firmware with Secure Boot trusts the `certificate`, which is a file of the
     machine, beside those of Microsoft. Only some machines have `dracut`. `configuration` are lines of local.conf that
-    come last, and `prepare` is a script that is run once before the first backup.
+    come last, and `prepare` is a script that is run once before the first backup. `modules` are folders of network
+    drivers that it needs besides.
     """
 
     name: str
@@ -63,7 +64,10 @@ class Design:
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
+    nics: Sequence[qemu.Nic] = ()
+    new_nics: Sequence[qemu.Nic] = ()
     packages: Sequence[str] = ()
+    modules: str = ""
     dracut: bool = False
     initramfs: Mapping[str, str] = field(default_factory=dict)
     may_differ: Sequence[str] = ()
@@ -85,6 +89,11 @@ put_root() {
     resize2fs "$1"
     tune2fs -U random -L root "${@:2}" "$1"
     mount "$1" /mnt
+}
+put_files() {
+    mount --mkdir -o ro $(echo /dev/[uv]*db) /run/tree
+    cp -a /run/tree/. /mnt
+    umount /run/tree
 }
 put_boot() {
     mount "$1" /run/boot --mkdir
@@ -129,7 +138,10 @@ def made(design: Design) -> Path:
     It is made in user-mode Linux, which takes a tenth of the time of an emulated machine.
     """
     tree = debian.tree(*design.packages, release=design.release)
-    root = debian.disk(tree, files=design.initramfs.items(), dracut=design.dracut, features=design.release.features)
+    root = debian.disk(
+        tree, files=design.initramfs.items(), dracut=design.dracut, features=design.release.features,
+        modules=design.modules,
+    )  # fmt: skip
     recipe = (
         design.drives, design.storage, sorted(design.files.items()), design.settle, design.firmware, design.certificate,
     )  # fmt: skip

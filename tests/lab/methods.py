@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import backups, cache, compare, debian, guests, machines, qemu, tape, vendors
-from .designs import BIOS
+from .designs.debian import BIOS
 from .vendors.server import Vault, vault
 
 CARD = qemu.Nic("52:54:00:00:00:01", nat=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import backups, cache, compare, debian, guests, machines, methods, qemu, small
-from .designs import BIOS
+from .designs.debian import BIOS
 
 # The machine has no modules for this kernel.
 MODULES = "vfat nls_cp437 nls_ascii"

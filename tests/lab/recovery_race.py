@@ -19,9 +19,9 @@ from . import backups, cache, designs, machines, qemu
 
 # What Relax-and-Recover needs is on the machine in both cases.
 DESIGN = dataclasses.replace(
-    designs.UEFI, name="race", packages=("rear",),
+    designs.debian.UEFI, name="race", packages=("rear",),
     # As Debian has it: the original makes the initramfs anew whatever it needs.
-    settle=f"sed -i s/MODULES=list/MODULES=most/ /etc/initramfs-tools/initramfs.conf; {designs.UEFI.settle}",
+    settle=f"sed -i s/MODULES=list/MODULES=most/ /etc/initramfs-tools/initramfs.conf; {designs.debian.UEFI.settle}",
 )  # fmt: skip
 CONFIGURATION = """\
 OUTPUT=ISO

@@ -25,7 +25,8 @@ def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: De
     place = saved.place.copy(tmp_path / "backup")
     disks = [drive.blank(tmp_path) for drive in design.new_drives or design.drives]
     fields: dict[str, Any] = {"memory": 1024, "firmware": design.new_firmware or design.firmware}
-    fields.update(disks=[*disks, *place.disks], nics=place.nics, nvram=machines.new_nvram(design, tmp_path))
+    nics = [*place.nics, *(design.new_nics or design.nics)]
+    fields.update(disks=[*disks, *place.disks], nics=nics, nvram=machines.new_nvram(design, tmp_path))
     with place.served(), machine(cdrom=saved.iso, **fields) as vm:
         recover_with_passphrase(vm, design) if design.passphrase else backups.recover(vm)
     with place.served(), machine(reboots=design.firmware == "secureboot", **fields) as vm:

@@ -17,7 +17,7 @@ from lab import backups, compare, designs, machines, qemu
 
 pytestmark = [pytest.mark.vm, pytest.mark.long, pytest.mark.timeout(5400)]
 
-DESIGN = designs.UEFI
+DESIGN = designs.debian.UEFI
 MIB = 1 << 20
 PROMPT = r"RESCUE debian12:\S* # "
 # Its recorded disk has 5120 MiB. On the smaller one the root file system has to shrink.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machines that whole recoveries are shown on: one for each kind of storage and firmware."""
+"""Machines of Debian: one for each kind of storage and firmware."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from .debian import BULLSEYE, FORKY, PARAMETERS, TRIXIE
-from .machines import Design, Drive
+from ..debian import BULLSEYE, FORKY, PARAMETERS, TRIXIE
+from ..machines import Design, Drive
 
 BLOCK_DEVICES = "lsblk --noheadings --raw --exclude 11 --output {columns} {disks} | sort -u"
 EVERYTHING = "NAME,SIZE,TYPE,FSTYPE,FSVER,UUID,LABEL,PARTUUID,PARTTYPE,PARTLABEL,PARTFLAGS,MOUNTPOINT"

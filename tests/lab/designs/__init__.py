@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machines that whole recoveries are shown on: one for each kind of storage, firmware and way of a distribution."""
+
+from __future__ import annotations
+
+from . import debian, redhat, suse
+
+ALL = (*debian.ALL, *redhat.ALL, *suse.ALL)
