@@ -19,7 +19,7 @@ import rear_core
 from rear_core.archive.external import Ended, FileSystem, Found
 from rear_core.archive.kept import Kept
 from rear_core.archive.progress import Progress
-from rear_core.boot.loader import BootLoader, Entry
+from rear_core.boot.loader import BootLoader, Entry, RescueMenu
 from rear_core.media.carried import Room
 from rear_core.media.format import Format
 from rear_core.new_plugin import TEMPLATES
@@ -56,8 +56,8 @@ what it asks its own. What else has to be done when the files are back, as with 
 hook `rear_finalize`.
 """
 BROUGHT_VALUES = (
-    StorageKind, Survey, Device, Item, Layout, Starting, Site, Command, Sizes, BootLoader, Entry, NamingFile, Table,
-    Reference, PlaceKind, Place, Scheme, Url,
+    StorageKind, Survey, Device, Item, Layout, Starting, Site, Command, Sizes, BootLoader, RescueMenu, Entry,
+    NamingFile, Table, Reference, PlaceKind, Place, Scheme, Url,
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..storage.disk import BIOS_BOOT
-from . import grub_menu, grub_references
+from . import grub_menu, grub_references, grub_rescue
 from .loader import BootLoader, Facts, below_boot
 
 if TYPE_CHECKING:
@@ -299,5 +299,5 @@ def is_left_over(facts: Facts) -> bool:
 
 GRUB_BIOS = BootLoader(
     "GRUB BIOS", detect, "bios", install, verify, grub_menu.entries, grub_menu.notes, grub_references.files,
-    is_left_over,
+    is_left_over, grub_rescue.MENU,
 )  # fmt: skip

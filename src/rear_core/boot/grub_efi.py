@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import grub_efi_install, grub_menu, grub_references
+from . import grub_efi_install, grub_menu, grub_references, grub_rescue
 from .efi_partitions import child, describe
 from .loader import BootLoader, Facts
 
@@ -79,4 +79,5 @@ GRUB_EFI = BootLoader(
     grub_menu.entries,
     grub_menu.notes,
     grub_references.files,
+    rescue_menu=grub_rescue.MENU,
 )

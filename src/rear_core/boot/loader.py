@@ -13,7 +13,7 @@ from ..errors import PluginError, ProgramFailed
 from .efi_variables import read_boot_entries
 
 if TYPE_CHECKING:
-    from ..run import Run
+    from ..run import RescueImage, Run
     from ..storage.layout import Layout
     from ..storage.references import NamingFile, Reader
 
@@ -44,6 +44,19 @@ class Entry:
 FIRMWARE = ("", "bios", "uefi")
 
 
+@dataclass(frozen=True)
+class RescueMenu:
+    """How a boot loader's menu on this machine offers the rescue system that was made of it.
+
+    `check(run)` only looks; it raises `Refused` where that cannot be. `offer(run, image)` names kernel and initramfs,
+    which lie below /boot, in the menu in use, and proves it; with None the menu no longer names any. After a failure
+    the menu is as it was.
+    """
+
+    check: Callable[[Run], None]
+    offer: Callable[[Run, RescueImage | None], None]
+
+
 def _never(_facts: Facts) -> bool:
     return False
 
@@ -61,6 +74,7 @@ class BootLoader:
     - `entries(target)` are those of the menu below a folder with the recovered system, what it starts by default first:
       the kernel, the initramfs and the names of devices in them are then looked at. `notes(target)` is what the user
       should know of that menu.
+    - `rescue_menu` puts the rescue system into its menu on this machine.
     - `naming_files(words)` are its files that name devices; `words` finds these in words for the kernel.
     """
 
@@ -73,6 +87,7 @@ class BootLoader:
     notes: Callable[[Path], Sequence[str]] | None = None
     naming_files: Callable[[Reader], Sequence[NamingFile]] | None = None
     is_left_over: Callable[[Facts], bool] = _never
+    rescue_menu: RescueMenu | None = None
 
     def __post_init__(self) -> None:
         if self.firmware not in FIRMWARE:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 NAMES = (
     "core", "system", "scripts", "storage", "stakes", "lvm", "multipath", "network", "rescue", "build", "pack",
-    "backup", "recreate", "finalize",
+    "boot_menu", "backup", "recreate", "finalize",
 )  # fmt: skip
 
 

@@ -102,8 +102,6 @@ _ADVICE = {
     "FULLBACKUP_OUTDATED_DAYS": _RETENTION,
     "GALAXY*": _method("GALAXY"),
     "GRUB2_*": _BOOT_LOADER,
-    "GRUB_RESCUE": "rear does not add the rescue system to this machine's boot menu; boot its media",
-    "GRUB_RESCUE_USER": "rear does not add the rescue system to this machine's boot menu; boot its media",
     "HOSTNAME": "the machine keeps its name; only references to $HOSTNAME see this value",
     "ISO_DEFAULT": 'the menu waits; KERNEL_CMDLINE+=" rear.auto=recover" recovers unattended',
     "ISO_FILE_SIZE_LIMIT": "an ISO image may hold files of any size",
@@ -233,7 +231,7 @@ _USE = {
         (
             "AVA_*", "BACKUP_DUPLICITY_*", "BACKUP_ONLY_*", "BACKUP_RESTORE_MOVE_AWAY_*", "BEXTRACT_*", "BLOCKCLONE_*",
             "BOOT_OVER_SAN", "DP_*", "DRLM_*", "DUPLICITY_*", "DUPLY_PROFILE", "EXCLUDE_MD5SUM_VERIFICATION",
-            "FDRUPSTREAM_*", "FORMAT_DASDS", "GALAXY*", "GRUB_RESCUE", "GRUB_RESCUE_USER", "ISO_FILES",
+            "FDRUPSTREAM_*", "FORMAT_DASDS", "GALAXY*", "ISO_FILES",
             "LANG_RECOVER", "NBKDC_*", "NBU_*", "NFS4SERVER_*", "OPAL_*", "OUTPUT_PREFIX",
             "OUTPUT_PREFIX_PXE", "OUTPUT_URL_FILES_PATTERNS", "PPDM_*", "RAWDISK_*", "RBME_*", "RECOVERY_UPDATE_URL",
             "RESULT_*", "TTY_ROOT_PASSWORD", "UDEV_*", "USE_CFG2HTML", "VEEAM_*", "YUM_*", "ZYPPER_*",

@@ -315,7 +315,7 @@ AUTOEXCLUDE_DISKS=n
 ONLY_INCLUDE_VG=( "vg00" )
 USE_DHCLIENT=yes
 TIMESYNC=NTP
-GRUB_RESCUE=n
+USE_CFG2HTML=n
 ISO_MKISOFS_BIN=/usr/bin/xorrisofs
 USER_INPUT_TIMEOUT="${USER_INPUT_TIMEOUT:-300}"
 export BORG_PASSPHRASE='S3cret $ecret'
@@ -361,7 +361,7 @@ def test_a_local_conf_of_the_original_reads_as_it_is(line_end: str) -> None:
         "AUTOEXCLUDE_DISKS",
         "USE_DHCLIENT",
         "TIMESYNC",
-        "GRUB_RESCUE",
+        "USE_CFG2HTML",
         "ISO_MKISOFS_BIN",
         "USER_INPUT_TIMEOUT",
         "BORG_PASSPHRASE",

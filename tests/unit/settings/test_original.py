@@ -15,7 +15,7 @@ from rear_core.settings.original import advice, protection
         "BACKUP_PROG_OPTIONS",
         "NETFS_KEEP_OLD_BACKUP_COPY",
         "LIBS",
-        "GRUB_RESCUE",
+        "USE_CFG2HTML",
         "USE_DHCLIENT",
         "TIMESYNC",
         "AUTOEXCLUDE_MULTIPATH",

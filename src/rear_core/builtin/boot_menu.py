@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the rescue system into the boot menu of this machine, if GRUB_RESCUE asks for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Refused
+from ..hookspecs import hookimpl
+from ..settings.model import Setting
+from ..step import Step
+
+if TYPE_CHECKING:
+    from ..boot.loader import RescueMenu
+    from ..run import RescueImage, Run
+
+FOLDER = Path("/boot/rear")
+MIB = 1 << 20
+# What a boot loader needs besides to write its menu.
+MARGIN = 4 * MIB
+
+
+def _is_user(value: str) -> str:
+    return "" if re.fullmatch(r"[\w.-]*", value) else "must be a name of letters, digits, dots, hyphens and underscores"
+
+
+@hookimpl
+def rear_settings() -> Iterable[Setting]:
+    yield Setting(
+        "GRUB_RESCUE", bool, default=False,
+        help="Whether the boot menu of this machine offers its rescue system, from files in /boot/rear. It does not"
+        " help where the disk has failed: keep media elsewhere, too.",
+    )  # fmt: skip
+    yield Setting(
+        "GRUB_RESCUE_USER", str, check=_is_user,
+        help="The superuser of GRUB whose password starts the rescue system from the boot menu; unrestricted: anyone"
+        " at the console may start it. If empty, GRUB asks for a password where it has superusers.",
+    )  # fmt: skip
+
+
+@hookimpl
+def rear_analyse_dr(run: Run) -> Iterable[Step]:
+    if "output" in run.phases and run.settings["GRUB_RESCUE"]:
+        yield Step(50, "Check that the boot menu can offer the rescue system", check)
+
+
+@hookimpl
+def rear_output(run: Run) -> Iterable[Step]:
+    if run.settings["GRUB_RESCUE"]:
+        yield Step(80, "Offer the rescue system in the boot menu of this machine", offer)
+    elif FOLDER.is_dir():
+        yield Step(80, "Remove the rescue system from the boot menu of this machine", withdraw)
+
+
+def check(run: Run) -> None:
+    """Raise `Refused` if no boot loader of this machine can offer it."""
+    menus = _menus(run)
+    if not menus:
+        raise Refused(
+            "GRUB_RESCUE: this machine has no boot loader whose menu can offer the rescue system",
+            "set GRUB_RESCUE=no, and boot the rescue media",
+        )
+    for menu in menus:
+        menu.check(run)
+
+
+def offer(run: Run) -> None:
+    """Copy the rescue system to /boot/rear, name it in the menu, and remove the one before it."""
+    assert run.image is not None
+    with ExitStack() as undo:
+        placed = place(run.image, undo)
+        for menu in _menus(run):
+            menu.offer(run, placed)
+    for path in FOLDER.iterdir():
+        if path not in (placed.kernel, placed.initramfs):
+            path.unlink()
+
+
+def place(image: RescueImage, undo: ExitStack, folder: Path = FOLDER) -> RescueImage:
+    """The kernel and initramfs in a folder, for root alone, under names that tell their contents.
+
+    An exception that unwinds `undo` removes them again.
+
+    Raises `Refused` if there is no room: those that the menu starts now stay until it starts the new ones.
+    """
+    from ..places.delivery import checksum, store
+
+    sums = {path: checksum(path) for path in (image.kernel, image.initramfs)}
+    mark = hashlib.sha256("".join(sums.values()).encode()).hexdigest()[:12]
+    placed = replace(image, kernel=folder / f"vmlinuz-{mark}", initramfs=folder / f"initramfs-{mark}.img")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    new = {image.kernel: placed.kernel, image.initramfs: placed.initramfs}
+    new = {source: path for source, path in new.items() if not path.is_file() or checksum(path) != sums[source]}
+    needed, free = sum(source.stat().st_size for source in new) + MARGIN, shutil.disk_usage(folder).free
+    if new and needed > free:
+        raise Refused(
+            f"{folder} needs {needed // MIB} MiB, and has {free // MIB} MiB: the rescue system is not in the boot menu",
+            "make room there (old kernels), or set GRUB_RESCUE=no",
+        )
+    for source, path in new.items():
+        undo.push(lambda kind, *_, path=path: path.unlink(missing_ok=True) if kind else None)
+        store(source, path, sums[source])
+    return placed
+
+
+def withdraw(run: Run) -> None:
+    """Take it out of the menu, then remove its files."""
+    from ..removal import remove_tree
+
+    for menu in _menus(run):
+        menu.offer(run, None)
+    remove_tree(FOLDER)
+
+
+def _menus(run: Run) -> list[RescueMenu]:
+    """Those of the boot loaders in use, each once: GRUB for BIOS and for UEFI have one."""
+    from ..finalize import recorded
+
+    return list(dict.fromkeys(loader.rescue_menu for loader, _ in recorded.usable(run) if loader.rescue_menu))
