@@ -44,7 +44,7 @@ def update_list(run: Run) -> None:
     path.unlink()
     run.recovery.rewritten.append(LIST)
     try:
-        run_inside(run, "vgimportdevices", "--all")
+        run_inside(run, "lvm", "vgimportdevices", "--all")
     except RearError as error:
         run.recovery.differences.append(f"{LIST} is removed, so LVM searches all devices: {error.message}")
         return

@@ -91,7 +91,7 @@ FACTS = (
     "firewall-cmd --state; firewall-cmd --list-services", "systemctl is-active chronyd chrony",
     "cat /proc/cmdline", "grub2-editenv /boot/grub2/grubenv list",
     # LVM's list names the disk that is there.
-    "lvmdevices --check && echo 'the list is right'",
+    "lvm lvmdevices --check && echo 'the list is right'",
 )  # fmt: skip
 
 
@@ -177,7 +177,7 @@ END
     new_drives=[Drive("larger", 8192, "nvme")],
     nics=[qemu.Nic(OLD, nat=True, restrict=True)],
     new_nics=[qemu.Nic(NEW, nat=True, restrict=True, model="e1000e")],
-    prepare="vgimportdevices --all",
+    prepare="lvm vgimportdevices --all",
     may_differ=[*LVM_NOTES, *BY_SERVICES, "/boot/initramfs-*", "/etc/lvm/devices/*", "/boot/grub2/*",
                 "/etc/NetworkManager/system-connections/lan.nmconnection", "/etc/systemd/network/10-rear-*.link"],
 )  # fmt: skip

@@ -155,7 +155,7 @@ def test_the_list_of_lvm_stays_on_the_same_disks(run: Run) -> None:
 def test_the_list_of_lvm_does_not_outlive_the_disks(run: Run, outcome: str | Outcome) -> None:
     path = put(run.target, lvm_devices.LIST[1:], LIST)
     replaced(run)
-    run.sh = FakeShell({f"chroot {run.target} vgimportdevices --all": outcome})
+    run.sh = FakeShell({f"chroot {run.target} lvm vgimportdevices --all": outcome})
     lvm_devices.update_list(run)
     assert not path.exists()
     # The initramfs has a copy of it.
