@@ -47,5 +47,5 @@ DAILY = {
     "ext 4, bigalloc", "xfs blocks of 1 KiB", "mbr with logical partitions and gaps",
     "gpt with odd numbers and attributes", "4Kn, gpt, ext4 and vfat", "multipath, gpt, ext4", "lvm cache",
     "lvm thin pool that is cached", "vfat 32", "swap partition", "labels that a shell would not like",
-    "bcache, two devices with one cache", "bcache with a partition table",
+    "bcache with a partition table",
 }  # fmt: skip

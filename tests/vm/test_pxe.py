@@ -90,6 +90,8 @@ def tree() -> Path:
     return cache.cached("pxe", cache.digest(*(layer.name for layer in layers)), make)
 
 
+# Daily a stick starts with Secure Boot, and PXELINUX loads kernel and initramfs from the network.
+@pytest.mark.long
 def test_the_rescue_system_comes_over_the_network_with_secure_boot(
     machine: Callable[..., qemu.Machine], tree: Path
 ) -> None:
