@@ -13,7 +13,7 @@ from .. import qemu
 from ..debian import FORKY, PARAMETERS
 from ..machines import Design, Drive
 from .debian import COMMON, FILES, IDENTIFIERS, LVM, LVM_NOTES, block_devices
-from .ways import GRUB2, GRUB2_INSTALL, on_esp, os_release
+from .ways import GRUB2, GRUB2_INSTALL, PATIENCE, on_esp, os_release
 
 TITLE = "Red Hat Enterprise Linux"
 OS_RELEASE = os_release(
@@ -112,6 +112,7 @@ put_boot {boot}
 
 
 FILES_OF_ALL = {
+    **PATIENCE,
     "/etc/fstab": f"""\
 /dev/mapper/rhel-root  /  xfs  defaults  0  0
 UUID={BOOT}  /boot  xfs  defaults  0  0

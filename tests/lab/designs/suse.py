@@ -11,7 +11,7 @@ from .. import qemu
 from ..debian import FORKY
 from ..machines import Design, Drive
 from .debian import COMMON, FILES, IDENTIFIERS, block_devices
-from .ways import GRUB2, on_esp, os_release
+from .ways import GRUB2, PATIENCE, on_esp, os_release
 
 TITLE = "SUSE Linux Enterprise Server"
 OS_RELEASE = os_release(
@@ -152,6 +152,7 @@ UUID=3C5E-9A17  /boot/efi  vfat  utf8  0  2
 UUID=8c1f3a5e-47d2-4b60-9e8a-d2b6f0c71594  swap  swap  defaults  0  0
 LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 """,
+        **PATIENCE,
         "/etc/os-release": OS_RELEASE,
         "/etc/snapper/configs/root": SNAPPER,
         "/etc/default/snapper": 'SNAPPER_CONFIGS="root"\n',

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+# An emulated machine with many services needs more than a minute and a half to find its disks.
+PATIENCE = {"/etc/systemd/system.conf.d/patience.conf": "[Manager]\nDefaultDeviceTimeoutSec=900\n"}
 # Red Hat and SUSE give GRUB's programs other names. Those that others call by theirs keep both.
 GRUB2 = r"""
 version=$(ls /lib/modules)
