@@ -50,6 +50,7 @@ LADDER = (
     "patterns",
     "own_files",
     "shell",
+    "processes",
     "pipes",
     "interruption",
     "hookspecs",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shlex
 import shutil
 import signal
@@ -21,6 +20,7 @@ from typing import IO, Any, Union
 from .errors import ProgramFailed, ProgramMissing, RearError
 from .interruption import held
 from .pipes import BLOCK, doubled, widen
+from .processes import exchange, stop, wait
 
 Argument = Union[str, "os.PathLike[str]"]
 
@@ -59,7 +59,7 @@ class Running:
     def wait(self, timeout: float) -> int:
         """Its exit status; raise `ProgramFailed` when it does not end by itself in so many seconds."""
         try:
-            return _wait(self.process, timeout)
+            return wait(self.process, timeout)
         except subprocess.TimeoutExpired as error:
             raise ProgramFailed(self.argv, 124, "", f"not finished after {timeout:g} seconds") from error
 
@@ -91,25 +91,23 @@ class Shell:
         arguments = [os.fspath(argument) for argument in argv]
         self.log("+ " + shlex.join(arguments))
         started = time.monotonic()
-        # Output goes to a file, not a pipe: a daemon that a program leaves behind keeps a pipe open for ever.
-        with _memory_file() as out, _memory_file() as err, _memory_file() as given, _stopped_at_failure() as running:
-            if input is not None:
-                given.write(input.encode(errors="surrogateescape"))
-                given.seek(0)
+        with _stopped_at_failure() as running:
             process = self._start(
                 arguments,
                 running=running,
-                stdin=stdin if stdin is not None else (given if input is not None else subprocess.DEVNULL),
-                stdout=stdout if stdout is not None else out,
-                stderr=err,
+                stdin=stdin if stdin is not None else (subprocess.PIPE if input is not None else subprocess.DEVNULL),
+                stdout=stdout if stdout is not None else subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=env,
                 cwd=cwd,
             )
+            given = (input or "").encode(errors="surrogateescape")
             try:
-                status = _wait(process, timeout)
+                status, *printed = exchange(process, given, timeout)
             except subprocess.TimeoutExpired:
                 raise ProgramFailed(arguments, 124, "", f"not finished after {timeout:g} seconds") from None
-            outcome = Outcome(tuple(arguments), status, _text(out), _text(err), time.monotonic() - started)
+        out, err = (text.decode(errors="surrogateescape") for text in printed)
+        outcome = Outcome(tuple(arguments), status, out, err, time.monotonic() - started)
         for line in outcome.output.splitlines():
             self.log("  " + line)
         if status not in ok:
@@ -195,7 +193,7 @@ class Shell:
                     _take(source, take)
                 deadline = None if timeout is None else began + timeout
                 for process in processes:
-                    _wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
+                    wait(process, None if deadline is None else max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired as error:
                 raise ProgramFailed(commands[0], 124, "", f"not finished after {timeout:g} seconds") from error
             for thread in sifting:
@@ -311,7 +309,7 @@ def _stopped_at_failure() -> Iterator[list[subprocess.Popen[bytes]]]:
         yield processes
     except BaseException:
         for process in processes:
-            _stop(process)
+            stop(process)
         raise
 
 
@@ -345,24 +343,6 @@ def _sift(reading: int, kept: IO[bytes], keep: Callable[[str], bool]) -> None:
                 kept.write(line)
 
 
-def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int:
-    """The exit status of a program; raise `TimeoutExpired` when it needs longer.
-
-    Popen.wait with a time limit looks only every 50 ms, which adds up over many short programs.
-    """
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # Linux before 5.3, or a Python built for one
-        return process.wait(timeout)
-    try:
-        if not select.select([descriptor], [], [], timeout)[0]:
-            assert timeout is not None
-            raise subprocess.TimeoutExpired(process.args, timeout)
-    finally:
-        os.close(descriptor)
-    return process.wait()
-
-
 def _feed(pipe: IO[bytes] | None, blocks: Iterable[bytes | memoryview]) -> None:
     """Write blocks to the first stage; one that ends early has its status to say why."""
     assert pipe is not None
@@ -386,20 +366,6 @@ def _close(pipe: IO[bytes]) -> None:
     # What was still buffered for a stage that is gone is lost with it.
     with suppress(BrokenPipeError):
         pipe.close()
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a program and its children: politely, then for good."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            process.send_signal(number)
-        try:
-            process.wait(5)
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _text(file: IO[bytes]) -> str:

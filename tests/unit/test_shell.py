@@ -230,3 +230,24 @@ def test_of_what_a_stage_complains_only_what_is_kept_is_in_outcome_and_log() -> 
 def test_a_stage_that_is_heard_and_does_not_end_is_ended() -> None:
     with pytest.raises(ProgramFailed, match="not finished after"):
         Shell().pipe(["sleep", "60"], keep={"sleep": bool}, timeout=0.2)
+
+
+def test_programs_are_given_pipes_which_selinux_takes_away_from_none(tmp_path: Path) -> None:
+    ends = Shell().run("readlink", *(f"/proc/self/fd/{number}" for number in range(3)), input="").stdout.split()
+    assert [end.partition(":")[0] for end in ends] == ["pipe"] * 3
+
+
+def test_much_input_and_output_do_not_wait_for_each_other() -> None:
+    text = "word " * (1 << 20)
+    assert Shell().run("cat", input=text).stdout == text
+    # Who reads nothing of it has its own status.
+    assert Shell().run("true", input=text).status == 0
+
+
+def test_a_daemon_is_not_waited_for_and_not_killed_for_what_it_prints(tmp_path: Path) -> None:
+    script = "(sleep 0.3; echo late && echo alive >$1) & echo started"
+    assert Shell().run("sh", "-c", script, "sh", tmp_path / "file").stdout == "started\n"
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "file").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (tmp_path / "file").read_text() == "alive\n"
