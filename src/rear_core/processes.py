@@ -11,20 +11,33 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 CHUNK = 1 << 16
+SELINUX, ATTRIBUTES = Path("/sys/fs/selinux/enforce"), Path("/proc/thread-self/attr")
 # Where the kernel has no descriptor for a process, its end is looked for so often, in seconds.
 INTERVAL = 0.05
 # Pipes that a daemon holds, which a program has left behind: it must not be killed for what it prints.
 _left_open: list[IO[bytes]] = []
 
 
+def keep_domain() -> None:
+    """Have SELinux run the programs that this process starts in the domain of this process (setexeccon(3)).
+
+    Those of LVM, kmod and others have domains of their own, which may not read the work area.
+    """
+    if SELINUX.exists():
+        with suppress(OSError):
+            own = (ATTRIBUTES / "current").read_bytes()
+            (ATTRIBUTES / "exec").write_bytes(own.rstrip(b"\0\n"))
+
+
 def exchange(process: subprocess.Popen[bytes], given: bytes, timeout: float) -> tuple[int, bytes, bytes]:
     """Give a program its input, and collect what it prints until it ends; raises `TimeoutExpired`.
 
-    That goes through pipes and no files: where SELinux has a program run in a domain of its own, as those of LVM, it
-    takes away files that another domain has opened. A daemon that a program leaves behind may hold its pipes for ever:
+    That goes through pipes and no files: what SELinux runs in a domain of its own, as a program below another one, does
+    not get files that another domain has opened. A daemon that a program leaves behind may hold its pipes for ever:
     what they have when the program ends is all.
     """
     printed = {pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe}

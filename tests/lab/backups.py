@@ -161,8 +161,8 @@ def _make(design: Design, path: Path) -> None:
     ):
         log_in(vm, design)
         install_rear(vm)
-        _put_odd_files(vm, design)
-        _configure(vm, place, design)
+        put_odd_files(vm, design)
+        configure(vm, place, design)
         vm.check("rear mkbackup", timeout=1800)
         mounted = place.mount(vm)
         vm.check(f"cp /var/lib/rear/output/{ISO} {mounted}/")
@@ -177,7 +177,7 @@ def _make(design: Design, path: Path) -> None:
     shutil.rmtree(path / "original")
 
 
-def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
+def put_odd_files(vm: qemu.Machine, design: Design) -> None:
     """On every file system that can have them."""
     vm.put("/root/odd.py", compare.ODD_FILES.encode())
     for line in design.files["/etc/fstab"].splitlines():
@@ -186,7 +186,8 @@ def _put_odd_files(vm: qemu.Machine, design: Design) -> None:
             vm.check(f"mkdir -p {folder}/srv && python3 /root/odd.py {folder}/srv")
 
 
-def _configure(vm: qemu.Machine, place: Place, design: Design) -> None:
+def configure(vm: qemu.Machine, place: Place, design: Design) -> None:
+    """Have rear on a machine save itself to a place."""
     configuration = (ON_NFS if place.port else ON_DISK).format(port=place.port, parameters=debian.PARAMETERS)
     vm.check("mkdir -p /etc/rear/config")
     vm.put("/etc/rear/local.conf", f"{configuration}{design.configuration}".encode())

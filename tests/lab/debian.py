@@ -169,7 +169,7 @@ def tree(*more: str, release: Release = BOOKWORM) -> Path:
     packages = ",".join(release.packages(more))
 
     def make(path: Path) -> None:
-        _run(
+        run(
             "mmdebstrap", "--mode=root", "--variant=apt", "--aptopt=APT::Install-Recommends 0",
             '--aptopt=Acquire::Check-Valid-Until "false"',
             f"--include={packages}", f"--customize-hook={CUSTOMISE}", release.suite, path, timeout=1200,
@@ -193,7 +193,7 @@ def wheels() -> Path:
                     target = Path(copies, name, file.relative_to(source))
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(file, target)
-            _run(
+            run(
                 sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
                 f"--wheel-dir={path}", *(Path(copies, name) for name in sources),
             )  # fmt: skip
@@ -201,7 +201,12 @@ def wheels() -> Path:
     return cached("wheels", key, make)
 
 
-def dependencies(python: str = BOOKWORM.python) -> Path:
+def platforms(machine: str = "x86_64") -> list[str]:
+    """What pip calls them: C libraries that all of ours have."""
+    return [f"--platform=manylinux_2_{minor}_{machine}" for minor in (17, 28, 34)]
+
+
+def dependencies(python: str = BOOKWORM.python, machine: str = "x86_64") -> Path:
     """A directory of wheels: all that ours depend on, for a version of Python."""
     own = wheels()
     requirements = [source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()]
@@ -209,16 +214,15 @@ def dependencies(python: str = BOOKWORM.python) -> Path:
     def make(path: Path) -> None:
         pip = (sys.executable, "-m", "pip")
         # blkinfo is published as source only, and pip wants wheels when it collects for another Python.
-        _run(*pip, "wheel", "--quiet", "--no-deps", f"--wheel-dir={path}", "blkinfo>=0.2.0")
-        platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (17, 28, 34)]
-        _run(
-            *pip, "download", "--quiet", "--only-binary=:all:", f"--python-version={python}", *platforms,
+        run(*pip, "wheel", "--quiet", "--no-deps", f"--wheel-dir={path}", "blkinfo>=0.2.0")
+        run(
+            *pip, "download", "--quiet", "--only-binary=:all:", f"--python-version={python}", *platforms(machine),
             f"--find-links={own}", f"--find-links={path}", f"--dest={path}", *sorted(own.glob("*.whl")),
         )  # fmt: skip
         for wheel in own.glob("*.whl"):
             (path / wheel.name).unlink()
 
-    return cached("dependencies", digest(python, *requirements), make)
+    return cached("dependencies", digest(python, machine, *requirements), make)
 
 
 def with_rear(*more: str, release: Release = BOOKWORM) -> tuple[Path, ...]:
@@ -242,7 +246,7 @@ def newest_original() -> Path:
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as work:
-            _run(
+            run(
                 "mmdebstrap", "--variant=extract", '--aptopt=Acquire::Check-Valid-Until "false"',
                 "--include=rear", "forky", f"{work}/tree", timeout=1200,
             )  # fmt: skip
@@ -280,7 +284,7 @@ def disk(
                 file = Path(f"{work}/files{name}")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text)
-            _run(
+            run(
                 "unshare", "--mount", "--propagation=private",
                 "sh", "-c", DISK, "sh", ":".join(map(os.fspath, layers)), work, LABEL, path, str(dracut), features,
                 modules,
@@ -301,7 +305,7 @@ def rear_disk(release: Release = BOOKWORM) -> Path:
     installed = with_rear(release=release)[0]
 
     def make(path: Path) -> None:
-        _run("tar", "--create", "--numeric-owner", "--file", path, "--directory", installed, "opt/rear")
+        run("tar", "--create", "--numeric-owner", "--file", path, "--directory", installed, "opt/rear")
 
     return cached("rear-disk", digest(installed.name), make)
 
@@ -336,7 +340,8 @@ def _only(directory: Path, pattern: str) -> Path:
     return found
 
 
-def _run(*argv: str | Path, timeout: float = 600) -> None:
+def run(*argv: str | Path, timeout: float = 600) -> None:
+    """A program; `RuntimeError` with what it said where it fails."""
     done = subprocess.run(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=timeout,

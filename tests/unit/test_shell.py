@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rear_core import processes
 from rear_core.errors import ProgramFailed, ProgramMissing
 from rear_core.shell import Shell
 
@@ -251,3 +252,17 @@ def test_a_daemon_is_not_waited_for_and_not_killed_for_what_it_prints(tmp_path: 
     while not (tmp_path / "file").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert (tmp_path / "file").read_text() == "alive\n"
+
+
+def test_where_selinux_is_on_programs_stay_in_the_domain_of_rear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the kernel makes of it is seen on a machine in Red Hat's way.
+    monkeypatch.setattr(processes, "SELINUX", tmp_path / "enforce")
+    monkeypatch.setattr(processes, "ATTRIBUTES", tmp_path)
+    (tmp_path / "current").write_bytes(b"system_u:system_r:unconfined_service_t:s0\0")
+    processes.keep_domain()
+    assert not (tmp_path / "exec").exists()
+    (tmp_path / "enforce").write_text("1")
+    processes.keep_domain()
+    assert (tmp_path / "exec").read_bytes() == b"system_u:system_r:unconfined_service_t:s0"

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from .. import __version__
 from ..errors import ExitCode, RearError, fault_of_machine
 from ..interruption import STOPPING
+from ..processes import keep_domain
 from ..report import explain, visible
 from ..run import Options
 from . import output
@@ -149,6 +150,7 @@ def rear(
 
 def main() -> None:
     """Run the command and end with its exit status; an unexpected exception is reported as a bug of ours."""
+    keep_domain()
     outputs = output.take_over()
     threading.excepthook = _thread_failed
     try:
