@@ -322,3 +322,14 @@ def test_any_word_is_a_node_or_an_error(word: str) -> None:
         assert node(known) == known
         for loader in ("pxelinux", "grub", "ipxe"):
             assert file_names(known, loader)
+
+
+@pytest.mark.parametrize(
+    ("config", "instead"),
+    [("OUTPUT_PREFIX=web1\n", "PXE_PREFIX"), ("KEEP_OLD_OUTPUT_COPY=yes\nPXE_KEEP=1\n", "PXE_KEEP=2")],
+)
+def test_what_does_not_fit_says_what_to_write_instead(tmp_path: Path, config: str, instead: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"local\.conf:") as caught:
+        make_tree(make_run(tmp_path, QUICK + config))
+    assert instead in caught.value.hint
+    make_tree(make_run(tmp_path, QUICK + "KEEP_OLD_OUTPUT_COPY=yes\n"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
 from rear_core.places.url import ALL, Url, examples
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
 
 if TYPE_CHECKING:
     from rear_core.places.place import Place
@@ -34,6 +35,7 @@ def rear_settings() -> Iterable[Setting]:
         help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
         " IdentityFile=/root/.ssh/rescue.",
     )
+    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
     yield Setting(
         "PXE_PREFIX",
         str,
@@ -117,10 +119,13 @@ def opened_tree(run: Run) -> Iterator[Place]:
 
 def check_place(run: Run) -> None:
     """Raise unless OUTPUT_URL can be written, the menus are right, and there will be a boot loader for this machine."""
+    from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.places import opening
 
     from .tree import check_loaders, check_menus, warn_of_others
 
+    refuse_prefix(run, "name the folder of this machine below rear/ in PXE_PREFIX")
+    refuse_old_copy(run, "set PXE_KEEP=2 or more", run.settings["PXE_KEEP"])
     warn_of_secrets(run)
     opening.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
     with opened_tree(run) as place:
