@@ -88,7 +88,6 @@ _ADVICE = {
     "EFIBOOTMGR_*": _BOOT_LOADER,
     "ELILO_BIN": _BOOT_LOADER,
     "EXCLUDE_IP_ADDRESSES": _NETWORK,
-    "EXCLUDE_MODULES": 'write KERNEL_CMDLINE+=" module_blacklist=NAME,NAME"',
     "EXCLUDE_MD5SUM_VERIFICATION": "the checksum beside the media covers all of it",
     "EXCLUDE_NETWORK_INTERFACES": _NETWORK,
     "EXCLUDE_RUNTIME_LOGFILE": "LOGFILE names the log, and no log is ever part of the rescue system",
