@@ -49,7 +49,7 @@ METHODS = {
         (None, ""),
     ),
 }
-OUTPUTS = ("ISO", "CDROM", "USB", "PXE", "OBDR", "RAMDISK")
+OUTPUTS = ("ISO", "CDROM", "USB", "PXE", "OBDR", "RAMDISK", "RAWDISK")
 BORG_ADDRESS = ("BORGBACKUP_HOST", "BORGBACKUP_USERNAME", "BORGBACKUP_PORT", "BORGBACKUP_REPO")
 BORG_PRUNE = "BORGBACKUP_PRUNE_KEEP_"
 # What had no effect there has none here.

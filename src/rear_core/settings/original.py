@@ -19,7 +19,7 @@ _UDEV = "plugging in a stick starts nothing; call `rear` from your own udev rule
 _MEDIA = "xorriso and mtools create media with fixed options"
 _PXE = "it belongs to PXE media, created by rear-output-pxe"
 _USB = "rear-output-usb creates USB media; `rear format` sets up partitions and file systems"
-_RAWDISK = "rear creates no raw disk images; you can write the ISO image to a disk as it is"
+_RAWDISK = "rear-output-rawdisk creates disk images with GRUB, uncompressed, for BIOS and UEFI, with fixed labels"
 _TAPE = "it belongs to tape media, created by rear-output-obdr"
 _MAIL = "rear sends no mail; it prints the names of its results at the end of a run"
 _OPAL = "rear creates no pre-boot image for self-encrypting disks"
@@ -164,6 +164,7 @@ _ADVICE = {
     "PXE_TFTP_URL": "it is OUTPUT_URL now, with OUTPUT=PXE",
     "PYTHON_*": "the rescue system always carries Python",
     "RAWDISK_*": _RAWDISK,
+    "RAWDISK_INSTALL_GPT_PARTITION_NAME": "rear writes no image to a disk; dd does that",
     "RBME_*": _method("RBME"),
     "REAR_CAPATH": "add the certificates to RESCUE_FILES",
     "REAR_INITRD_*": "rear compresses the initramfs with zstd if this machine's kernel can read it",
@@ -231,7 +232,8 @@ _USE = {
             "BOOT_OVER_SAN", "DP_*", "DRLM_*", "DUPLICITY_*", "DUPLY_PROFILE", "EXCLUDE_MD5SUM_VERIFICATION",
             "FDRUPSTREAM_*", "FORMAT_DASDS", "GALAXY*", "GRUB_RESCUE", "GRUB_RESCUE_USER", "ISO_FILES",
             "LANG_RECOVER", "NBKDC_*", "NBU_*", "NFS4SERVER_*", "OPAL_*",
-            "OUTPUT_PREFIX_PXE", "OUTPUT_URL_FILES_PATTERNS", "PPDM_*", "RAWDISK_*", "RBME_*", "RECOVERY_UPDATE_URL",
+            "OUTPUT_PREFIX_PXE", "OUTPUT_URL_FILES_PATTERNS", "PPDM_*", "RAWDISK_INSTALL_GPT_PARTITION_NAME", "RBME_*",
+            "RECOVERY_UPDATE_URL",
             "RESULT_*", "TTY_ROOT_PASSWORD", "UDEV_*", "USE_CFG2HTML", "VEEAM_*", "YUM_*", "ZYPPER_*",
         ),
         MISSING,
@@ -249,7 +251,7 @@ _USE = {
             "LD_LIBRARY_PATH_FOR_BACKUP_TOOL", "LIBS",
             "LOCKLESS_WORKFLOWS", "LUKS_CRYPTSETUP_OPTIONS", "MANUAL_INCLUDE", "MESSAGE_PREFIX", "MIGRATION_MODE",
             "MKFS_XFS_OPTIONS", "NON_FATAL_BINARIES_WITH_MISSING_LIBRARY", "OS", "ARCH", "MACHINE", "OS_VERSION",
-            "OUTPUT_EFISTUB_*", "PING", "PROGRESS_*", "PROGS_*", "PYTHON_*", "REAL_*",
+            "OUTPUT_EFISTUB_*", "PING", "PROGRESS_*", "PROGS_*", "PYTHON_*", "RAWDISK_*", "REAL_*",
             "REAR_INITRD_*", "REAR_MAX_RETRIES", "REAR_SLEEP_DELAY", "REBUILD_INITRAMFS", "RECREATE_USERS_GROUPS",
             "REQUIRED_PROGS_*", "RESTORE_ESP_FROM_RESCUE_SYSTEM", "RESULT_FILES", "ROOT_HOME_DIR", "SECRET_VARIABLES",
             "SECURE_BOOT_BOOTLOADER", "SERIAL_CONSOLE_*", "SIMPLIFY_*", "SIMULTANEOUS_RUNNABLE_WORKFLOWS", "TIMESYNC",
