@@ -15,6 +15,7 @@ from rear_core.builtin import core
 from rear_core.media import rescue_disk
 from rear_core.media.grub import find_modules, find_signed_loaders
 from rear_core.media.grub_disk import BIOS_BOOT, EFI_SYSTEM
+from rear_core.places.delivery import forget
 from rear_core.plugins import Plugins
 from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
@@ -107,7 +108,6 @@ def test_a_damaged_image_never_replaces_the_previous_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str
 ) -> None:
     before = make(make_run(tmp_path)).read_bytes()
-    forget = rescue_disk.forget
 
     def damage(path: Path) -> None:
         content = path.read_bytes()
