@@ -120,6 +120,33 @@ def test_kernel_and_rescue_system_come_by_http(
     assert [path.rpartition("/")[2] for path in asked] == ["SHA256SUMS", "vmlinuz", "initramfs.img"]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("boot_file", ["grub/core.0", "boot.ipxe"])
+def test_the_tree_is_served_by_tftp_over_ipv6(
+    machine: Callable[..., qemu.Machine], tmp_path: Path, boot_file: str
+) -> None:
+    """A start by IPv4 leads to the tree at the server's IPv6 address, and nothing there leads back."""
+    initramfs = tmp_path / "initramfs"
+    argv = ["cpio", "--create", "--format=newc", "--quiet", f"--file={initramfs}"]
+    subprocess.run(argv, input=b"", check=True)
+    tftp = publish(tmp_path, MAC, debian.kernel(), initramfs)
+    if boot_file == "boot.ipxe":
+        boot_file = "first.ipxe"
+        start = "#!ipxe\nifconf --configurator ipv6\nchain --replace tftp://[fec0::2]/boot.ipxe\n"
+        (tftp / boot_file).write_text(start)
+    else:
+        (tftp / "grub/grub.cfg").rename(tftp / "grub/second.cfg")
+        start = (
+            "net_ipv6_autoconf\nset root='(tftp,[fec0::2])'\nset prefix=($root)/grub\nconfigfile $prefix/second.cfg\n"
+        )
+        (tftp / "grub/grub.cfg").write_text(start)
+    nic = qemu.Nic(MAC, tftp=tftp, boot_file=boot_file)
+    with machine(memory=768, firmware="bios", uuid=UUID, nics=[nic]) as vm:
+        vm.expect(r"Linux version \d")
+        vm.expect("Trying to unpack rootfs image as initramfs|Unpacking initramfs")
+
+
 @pytest.fixture(scope="module")
 def tree() -> Path:
     """What `rear mkrescue` with OUTPUT=PXE makes of the Debian tree."""
