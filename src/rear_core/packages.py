@@ -25,6 +25,8 @@ PACKAGES = {
     "rear-output-iso": "iso cdrom",
     "rear-output-obdr": "obdr",
     "rear-output-pxe": "pxe",
+    "rear-output-ramdisk": "ramdisk",
+    "rear-output-rawdisk": "rawdisk",
     "rear-output-usb": "usb",
     "rear-os-debian": "debian ubuntu linuxmint raspbian pop kali devuan",
     "rear-os-redhat": "redhat rhel fedora centos rocky almalinux ol amzn",

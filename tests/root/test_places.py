@@ -115,6 +115,21 @@ def test_a_file_is_published_with_its_checksum(run: Run, server: Server, tmp_pat
         assert {stat.S_IMODE(path.stat().st_mode) for path in server.folder.iterdir()} == {0o600}
 
 
+def test_a_prefix_is_a_folder_that_is_made_there(run: Run, server: Server, tmp_path: Path) -> None:
+    url, prefix = parse_url(server.url, ALL), "rescue/web1"
+    check_place(run, url, server.options, 1 << 20, "OUTPUT_URL", prefix=prefix)
+    source = tmp_path / "rear-web1.iso"
+    with opened_place(run, url, server.options, prefix=prefix) as place:
+        for content in (b"first", b"second"):
+            source.write_bytes(content)
+            publish(place, source, checksum(source), "a note")
+        assert place.read("rear-web1.iso") == b"second"
+    assert [path.name for path in server.folder.iterdir()] == ["rescue"]
+    folder = server.folder / prefix
+    assert sorted(path.name for path in folder.iterdir()) == ["rear-web1.iso", "rear-web1.iso.sha256"]
+    run.sh.run("sha256sum", "--check", "rear-web1.iso.sha256", cwd=folder)
+
+
 def test_an_iso_image_is_copied_there(server: Server, tmp_path: Path) -> None:
     text = (
         f"ISO_DIR={tmp_path}/output\nISO_PREFIX=rescue\nOUTPUT_URL='{server.url}'\nOUTPUT_OPTIONS='{server.options}'\n"

@@ -16,6 +16,7 @@ import pytest
 
 from rear_core import Contents, hookimpl
 from rear_core.builtin import build, modules, pack, rescue
+from rear_core.builtin import parts as parts_table
 from rear_core.errors import RearError
 from rear_core.plugins import Plugins
 from rear_core.report import Report
@@ -155,6 +156,36 @@ def test_the_image_unpacks_and_a_second_one_is_the_same(
     assert any("/modules.dep.bin" in line for line in lines)
     assert any("virtio_blk.ko" in line for line in lines)
     assert not any("/sound/" in line for line in lines)
+
+
+def test_a_large_image_says_what_it_is_made_of(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_bytes(os.urandom(3 << 20))
+    excluded = "EXCLUDE_MODULES=( mlx5_core no_such_module )\n"
+    with open_run(tmp_path / "run", f"RESCUE_FILES=( {tool} )\nRESCUE_SIZE_WARNING=5\n{excluded}") as run:
+        terminal = io.StringIO()
+        run.report = Report(terminal=terminal)
+        build_tree(run)
+        pack.pack_modules(run)
+        pack.pack_tree(run)
+        parts_table.check_size(run)
+        assert run.image is not None
+        size = run.image.initramfs.stat().st_size / 2**20
+    assert any("no module no_such_module" in warning for warning in run.report.warnings)
+    assert "more than RESCUE_SIZE_WARNING=5" in run.report.warnings[-1]
+    row = re.compile(r"^ *([0-9.]+) MiB +([0-9.]+) MiB +(\d+) %  (.*?): (.*)$", re.MULTILINE)
+    parts = {
+        name: (float(full), float(packed), int(share))
+        for full, packed, share, name, _ in row.findall(terminal.getvalue())
+    }
+    advice = {name: text for *_, name, text in row.findall(terminal.getvalue())}
+    assert parts[f"RESCUE_FILES {tool}"][:2] == (3.0, 3.0)
+    assert advice[f"RESCUE_FILES {tool}"] == "remove it from RESCUE_FILES"
+    assert "EXCLUDE_MODULES+=( " in advice["kernel modules drivers/net"]
+    assert "mlx5_core" not in advice["kernel modules drivers/net"]
+    assert "usbcore" not in advice["kernel modules drivers/usb"]
+    assert size * 0.7 < sum(packed for _, packed, _ in parts.values()) < size * 1.02
+    assert all(abs(100 * packed / size - share) <= 1 for _, packed, share in parts.values())
 
 
 def test_an_unchanged_kernel_comes_from_the_cache(built: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import http.server
 import json
+import os
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,10 +36,10 @@ UUID = "b8945908-d6a6-41a9-611d-74a6ab80b83d"
 COMMAND_LINE = "console=tty0 console=ttyS0,115200"
 
 
-def publish(folder: Path, node: str, kernel: Path, initramfs: Path) -> Path:
+def publish(folder: Path, node: str, kernel: Path, initramfs: Path, more: str = "") -> Path:
     """A TFTP tree with this rescue system for this node, by the steps of the plugin; the folder `tftp`."""
     (folder / "build").mkdir()
-    text = f"OUTPUT_URL=file://{folder}/tftp\nPXE_NODES=( {node} )\n"
+    text = f"OUTPUT_URL=file://{folder}/tftp\nPXE_NODES=( {node} )\n{more}"
     declared = [*core.rear_settings(), *rescue.rear_settings(), *rear_output_pxe.rear_settings()]
     settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     run = Run(settings, Plugins([rear_output_pxe]), build_dir=folder / "build", phases=("prep", "output"))
@@ -71,6 +77,73 @@ def test_a_boot_loader_finds_its_menu_and_starts_the_kernel_by_itself(
             vm.expect("Boot from the first disk")
         vm.expect(r"Linux version \d")
         vm.expect(rf"Command line: .*{COMMAND_LINE}")
+        vm.expect("Trying to unpack rootfs image as initramfs|Unpacking initramfs")
+
+
+@contextmanager
+def served(folder: Path, address: str, asked: list[str]) -> Iterator[int]:
+    """An HTTP server for a folder on an address of this machine; its port, and the paths that it was asked for."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            asked.append(self.path)
+
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    with Server((address, 0), functools.partial(Handler, directory=os.fspath(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("boot_file", ["grub/core.0", "boot.ipxe"])
+@pytest.mark.parametrize(("address", "here"), [("10.0.2.2", "127.0.0.1"), ("[fec0::2]", "::1")], ids=["ipv4", "ipv6"])
+def test_kernel_and_rescue_system_come_by_http(
+    machine: Callable[..., qemu.Machine], tmp_path: Path, boot_file: str, address: str, here: str
+) -> None:
+    initramfs = tmp_path / "initramfs"
+    argv = ["cpio", "--create", "--format=newc", "--quiet", f"--file={initramfs}"]
+    subprocess.run(argv, input=b"", check=True)
+    asked: list[str] = []
+    (tmp_path / "tftp").mkdir()
+    with served(tmp_path / "tftp", here, asked) as port:
+        url = f"PXE_HTTP_DOWNLOAD_URL=http://{address}:{port}\n"
+        tftp = publish(tmp_path, MAC, debian.kernel(), initramfs, url)
+        nic = qemu.Nic(MAC, tftp=tftp, boot_file=boot_file)
+        with machine(memory=768, firmware="bios", uuid=UUID, nics=[nic]) as vm:
+            vm.expect(r"Linux version \d")
+            vm.expect(rf"Command line: .*{COMMAND_LINE}")
+            vm.expect("Trying to unpack rootfs image as initramfs|Unpacking initramfs")
+    assert [path.rpartition("/")[2] for path in asked] == ["SHA256SUMS", "vmlinuz", "initramfs.img"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("boot_file", ["grub/core.0", "boot.ipxe"])
+def test_the_tree_is_served_by_tftp_over_ipv6(
+    machine: Callable[..., qemu.Machine], tmp_path: Path, boot_file: str
+) -> None:
+    """A start by IPv4 leads to the tree at the server's IPv6 address, and nothing there leads back."""
+    initramfs = tmp_path / "initramfs"
+    argv = ["cpio", "--create", "--format=newc", "--quiet", f"--file={initramfs}"]
+    subprocess.run(argv, input=b"", check=True)
+    tftp = publish(tmp_path, MAC, debian.kernel(), initramfs)
+    if boot_file == "boot.ipxe":
+        boot_file = "first.ipxe"
+        start = "#!ipxe\nifconf --configurator ipv6\nchain --replace tftp://[fec0::2]/boot.ipxe\n"
+        (tftp / boot_file).write_text(start)
+    else:
+        (tftp / "grub/grub.cfg").rename(tftp / "grub/second.cfg")
+        start = (
+            "net_ipv6_autoconf\nset root='(tftp,[fec0::2])'\nset prefix=($root)/grub\nconfigfile $prefix/second.cfg\n"
+        )
+        (tftp / "grub/grub.cfg").write_text(start)
+    nic = qemu.Nic(MAC, tftp=tftp, boot_file=boot_file)
+    with machine(memory=768, firmware="bios", uuid=UUID, nics=[nic]) as vm:
+        vm.expect(r"Linux version \d")
         vm.expect("Trying to unpack rootfs image as initramfs|Unpacking initramfs")
 
 

@@ -242,3 +242,32 @@ def test_a_place_without_room_is_refused_before_anything_is_made(tmp_path: Path)
     (tmp_path / "output").touch()
     with pytest.raises(Refused, match="not a folder"):
         rear_output_iso.check_places(make_run(tmp_path))
+
+
+@needs_loaders
+def test_the_previous_image_stays_beside_the_new_one_in_its_folder(tmp_path: Path) -> None:
+    config = f"KEEP_OLD_OUTPUT_COPY=yes\nOUTPUT_PREFIX=rescue/web1\nOUTPUT_URL=file://{tmp_path}/copies"
+    first = make_iso(make_run(tmp_path, config)).read_bytes()
+    second = make_iso(make_run(tmp_path, f"ISO_VOLID=SECOND\n{config}")).read_bytes()
+    for folder in (tmp_path / "output", tmp_path / "copies/rescue/web1"):
+        assert (folder / "rear-web1.iso").read_bytes() == second != first
+        assert (folder / "rear-web1.iso.old").read_bytes() == first
+        sums = ["rear-web1.iso.sha256", "rear-web1.iso.old.sha256"]
+        Shell().run("sha256sum", "--check", "--strict", *sums, cwd=folder)
+        assert len(list(folder.iterdir())) == 4
+
+
+@needs_loaders
+def test_a_failed_run_costs_neither_the_image_nor_the_one_before(tmp_path: Path) -> None:
+    config = f"KEEP_OLD_OUTPUT_COPY=yes\nOUTPUT_URL=file://{tmp_path}/copies"
+    for label in ("FIRST", "SECOND"):
+        make_iso(make_run(tmp_path, f"ISO_VOLID={label}\n{config}"))
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/rear-web1*")}
+    run = make_run(tmp_path, config)
+    with pytest.raises(RearError, match="differs from its source"), run.undo:
+        for step in rear_output_iso.rear_output(run):
+            if step.action == rear_output_iso.verify_image:
+                damage = beside(image_path(run)).read_bytes().replace(b"initramfs" * 9, b"INITRAMFS" * 9)
+                beside(image_path(run)).write_bytes(damage)
+            step.action(run)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/rear-web1*")} == before

@@ -388,3 +388,16 @@ def test_a_drive_that_fails_is_named_with_the_command_to_try(tmp_path: Path) -> 
     with pytest.raises(RearError, match="cannot burn") as caught:
         burn(make_run(tmp_path, f"ISO_BURN=stdio:{tmp_path}/none/disc"), [image])
     assert "xorriso -as cdrecord" in caught.value.hint
+
+
+@needs_loaders
+def test_a_kept_image_keeps_the_rest_of_its_backup(tmp_path: Path) -> None:
+    config = f"KEEP_OLD_OUTPUT_COPY=yes\nOUTPUT_URL=file://{tmp_path}/copies"
+    third = "2026-11-24T183000Z"
+    for name in (FIRST, SECOND, third):
+        carry(run := make_run(tmp_path, config), name, b"1", b"2")
+        make(run)
+    for folder in (tmp_path / "output", tmp_path / "copies"):
+        images = [f"rear-web1{rest}" for rest in (".iso", ".iso.old", f"_{SECOND}_02.iso", f"_{third}_02.iso")]
+        assert sorted(path.name for path in folder.iterdir() if path.suffix != ".sha256") == sorted(images)
+        assert all((folder / f"{name}.sha256").exists() for name in images)

@@ -283,7 +283,15 @@ def test_without_a_place_the_run_is_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["PXE_NODES=( server )", "PXE_NODE_BY=name", "PXE_KEEP=0", "PXE_PREFIX=a/b", "OUTPUT_URL=tftp://server/x"]
+    "line",
+    [
+        "PXE_NODES=( server )",
+        "PXE_NODE_BY=name",
+        "PXE_KEEP=0",
+        "PXE_PREFIX=a/b",
+        "PXE_HTTP_DOWNLOAD_URL=https://x/",
+        "OUTPUT_URL=tftp://server/x",
+    ],
 )
 def test_bad_settings_are_errors_of_the_configuration(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigurationError, match=line.partition("=")[0]):
@@ -298,6 +306,9 @@ def test_bad_settings_are_errors_of_the_configuration(tmp_path: Path, line: str)
         ("192.0.2.91", "pxelinux", ["pxelinux.cfg/C000025B"]),
         ("192.0.2.91", "grub", ["grub/grub.cfg-C000025B", "grub/grub.cfg-192.0.2.91"]),
         ("192.0.2.91", "ipxe", ["ipxe/c000025b"]),
+        ("[2001:DB8::91]", "pxelinux", []),
+        ("2001:db8::91", "grub", ["grub/grub.cfg-2001:db8:0:0:0:0:0:91"]),
+        ("2001:db8::91", "ipxe", ["ipxe/20010db8000000000000000000000091"]),
         (
             "00112233-4455-6677-8899-AABBCCDDEEFF",
             "pxelinux",
@@ -312,7 +323,7 @@ def test_files_have_the_names_that_boot_loaders_ask_for(word: str, loader: str, 
     assert file_names(node(word), loader) == names
 
 
-@given(st.text(max_size=40) | st.ip_addresses(v=4).map(str) | st.uuids().map(str))
+@given(st.text(max_size=40) | st.ip_addresses().map(str) | st.uuids().map(str))
 def test_any_word_is_a_node_or_an_error(word: str) -> None:
     try:
         known = node(word)
@@ -320,5 +331,76 @@ def test_any_word_is_a_node_or_an_error(word: str) -> None:
         assert word in str(error)
     else:
         assert node(known) == known
-        for loader in ("pxelinux", "grub", "ipxe"):
+        for loader in ("grub", "ipxe"):
             assert file_names(known, loader)
+
+
+@pytest.mark.parametrize(
+    ("config", "instead"),
+    [("OUTPUT_PREFIX=web1\n", "PXE_PREFIX"), ("KEEP_OLD_OUTPUT_COPY=yes\nPXE_KEEP=1\n", "PXE_KEEP=2")],
+)
+def test_what_does_not_fit_says_what_to_write_instead(tmp_path: Path, config: str, instead: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"local\.conf:") as caught:
+        make_tree(make_run(tmp_path, QUICK + config))
+    assert instead in caught.value.hint
+    make_tree(make_run(tmp_path, QUICK + "KEEP_OLD_OUTPUT_COPY=yes\n"))
+
+
+def test_kernel_and_rescue_system_come_from_the_http_server_if_it_answers(tmp_path: Path) -> None:
+    (tmp_path / "tftp").mkdir()
+    with servers.http(tmp_path / "tftp") as url:
+        version = make_tree(run := make_run(tmp_path, f"{QUICK}PXE_HTTP_DOWNLOAD_URL={url}\n"))
+        assert not run.report.warnings
+    server = url[len("http://") :]
+    grub = (tmp_path / "tftp" / MENUS[3]).read_text()
+    probe = f"/rear/web1/{version.name}/SHA256SUMS"
+    assert f'if [ -s "(http,{server}){probe}" ]; then set base="(http,{server})"; fi\n' in grub
+    assert f"linux ${{base}}/rear/web1/{version.name}/vmlinuz console=tty0" in grub
+    ipxe = (tmp_path / "tftp/ipxe/01-52-54-00-aa-00-01").read_text()
+    assert f"set base {url}\nimgfetch --name probe ${{base}}{probe} && imgfree probe || set base ..\n" in ipxe
+    assert f"initrd ${{base}}/rear/web1/{version.name}/initramfs.img\n" in ipxe
+    assert "http" not in (tmp_path / "tftp" / MENUS[0]).read_text()
+    assert "ipv6" not in grub + ipxe
+    if Shell().which("grub-script-check"):
+        Shell().run("grub-script-check", tmp_path / "tftp" / MENUS[3])
+
+
+def test_an_ipv6_server_is_in_brackets_and_gets_an_address_first(tmp_path: Path) -> None:
+    version = make_tree(run := make_run(tmp_path, f"{QUICK}PXE_HTTP_DOWNLOAD_URL=http://[::1]:9/tftp/\n"))
+    assert "what PXE_HTTP_DOWNLOAD_URL=http://[::1]:9/tftp shows" in run.report.warnings[0]
+    grub = (tmp_path / "tftp" / MENUS[3]).read_text()
+    assert grub.index("net_ipv6_autoconf\n") < grub.index(f'"(http,[::1]:9)/tftp/rear/web1/{version.name}/SHA256SUMS"')
+    ipxe = (tmp_path / "tftp/ipxe/01-52-54-00-aa-00-01").read_text()
+    assert "ifconf --configurator ipv6 ||\nset base http://[::1]:9/tftp\n" in ipxe
+
+
+def test_an_http_server_that_shows_another_folder_changes_no_menu(tmp_path: Path) -> None:
+    version = make_tree(make_run(tmp_path))
+    (tmp_path / "other").mkdir()
+    with servers.http(tmp_path / "other") as url:
+        failing = make_run(tmp_path, f"{QUICK}PXE_HTTP_DOWNLOAD_URL={url}\n")
+        with pytest.raises(RearError, match="is not the file that was just put to OUTPUT_URL"):
+            make_tree(failing)
+    assert all(led_to(tmp_path / "tftp" / name) == {version.name} for name in MENUS)
+
+
+def test_a_menu_that_recovers_by_itself_says_so_loudly(tmp_path: Path) -> None:
+    make_tree(run := make_run(tmp_path, f"{QUICK}PXE_RECOVER_MODE=unattended\n"))
+    assert "WITHOUT A QUESTION" in run.report.warnings[0]
+    loud = "!!! RECOVERS web1 WITHOUT A QUESTION, OVERWRITES ITS DISKS !!!"
+    for name in MENUS:
+        menu = (tmp_path / "tftp" / name).read_text()
+        assert menu.count(loud) == 1 and menu.index(loud) < menu.index("menu to recover or repair")
+        assert menu.count("rear.auto=recover") == 1
+    assert "timeout 300\n" in (tmp_path / "tftp" / MENUS[0]).read_text()
+    assert "set timeout=30\n" in (tmp_path / "tftp" / MENUS[3]).read_text()
+    assert "--default automatic --timeout 30000" in (tmp_path / "tftp" / MENUS[5]).read_text()
+    # The next run takes it back.
+    make_tree(make_run(tmp_path))
+    assert not [name for name in MENUS if loud in (tmp_path / "tftp" / name).read_text()]
+
+
+def test_machines_that_nobody_named_never_recover_by_themselves(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="every machine that starts from the network"):
+        make_tree(make_run(tmp_path, f"{QUICK}PXE_RECOVER_MODE=unattended\nPXE_DEFAULT=yes\n"))
+    assert not (tmp_path / "tftp").exists()

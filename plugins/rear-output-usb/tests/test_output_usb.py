@@ -17,6 +17,7 @@ from rear_core import RearError, Refused, RescueImage, Run
 from rear_core.architectures import supported
 from rear_core.builtin import core
 from rear_core.media.grub import find_modules, find_signed_loaders
+from rear_core.media.grub_disk import BIOS_BOOT, EFI_SYSTEM
 from rear_core.places.delivery import Extent
 from rear_core.plugins import Found, Plugins
 from rear_core.run import Options
@@ -27,7 +28,7 @@ from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.testing.fake_shell import FakeShell
 from rear_output_usb import versions
 from rear_output_usb.loaders import install
-from rear_output_usb.stick import BIOS_BOOT, EFI_SYSTEM, Stick, described, find_stick
+from rear_output_usb.stick import Stick, described, find_stick
 from rear_output_usb.versions import (
     MENU,
     Version,

@@ -13,14 +13,13 @@ import pytest
 
 import rear_output_usb
 from rear_core import ConfigurationError, Refused, Run
-from rear_core.media.grub_disk import BIOS_BOOT_SIZE
+from rear_core.media.grub_disk import BIOS_BOOT, BIOS_BOOT_SIZE, EFI_SYSTEM
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Outcome, Shell
 from rear_core.storage.inventory import COLUMNS
 from rear_core.testing.fake_shell import Answer, FakeShell
 from rear_output_usb.disk import PROGRAMS, becomes, examine, partition_table
-from rear_output_usb.stick import BIOS_BOOT, EFI_SYSTEM
 
 GIB = 1 << 30
 ROOT, STICK = "11111111-2222-4333-8444-555555555501", "11111111-2222-4333-8444-555555555502"

@@ -7,7 +7,7 @@ from importlib import import_module
 from types import ModuleType
 
 NAMES = (
-    "core", "system", "scripts", "storage", "stakes", "lvm", "multipath", "network", "rescue", "build", "pack",
+    "core", "system", "scripts", "storage", "stakes", "lvm", "multipath", "network", "rescue", "build", "pack", "parts",
     "boot_menu", "backup", "recreate", "finalize",
 )  # fmt: skip
 

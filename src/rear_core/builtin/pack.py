@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from ..step import Step
 
 if TYPE_CHECKING:
     from ..rescue.initramfs import Member
+    from ..rescue.modules import ModuleIndex
     from ..run import Run
     from ..system.kernel import Kernel
 
@@ -31,6 +32,9 @@ CONFIGURED_SEGMENT = "configured.cpio"
 CONFIGURED = ("etc", "home", "mnt", "opt", "root/.ssh", "srv", "var")
 # Parameters that decide how network interfaces are called: the recorded names must mean the same devices.
 KEPT_PARAMETERS = ("net.ifnames=", "biosdevname=", "console=")
+
+# The modules that the kernel has loaded.
+LOADED = Path("/proc/modules")
 
 # The step that packs the modules waits for what was begun before it.
 _packing_modules = threading.Lock()
@@ -82,6 +86,7 @@ def pack_modules(run: Run) -> None:
     for name in (*run.contents.modules, *run.contents.load):
         if name != ALL and not index.find(name) and not index.is_builtin(name):
             run.report.detail(f"This kernel has no module {name}")
+    warn_of_excluded(run, index)
     segment = modules_segment(run, threading.Event())
     (run.build_dir / MODULES_SEGMENT).symlink_to(segment)
     run.report.detail(f"Kernel modules and firmware: {segment.stat().st_size / 1e6:.0f} MB packed")
@@ -89,12 +94,11 @@ def pack_modules(run: Run) -> None:
 
 def modules_segment(run: Run, ended: threading.Event) -> Path:
     """The segment of kernel modules and firmware, from the cache when nothing about them has changed."""
-    from ..rescue import firmware, initramfs, memory
-    from ..rescue.modules import ModuleIndex, select
+    from ..rescue import firmware, initramfs
+    from ..rescue.modules import ModuleIndex
 
-    assert run.contents is not None, "analyse_rescue comes before pack"
     index = ModuleIndex(_kernel(run).modules)
-    selected = select(index, [*run.contents.modules, *run.contents.load])
+    selected = selected_modules(run, index)
     method = compression(run)
     inputs = [*(index.directory / path for path in selected), *sorted(index.directory.glob("modules.*"))]
     key = initramfs.key_of(
@@ -103,14 +107,54 @@ def modules_segment(run: Run, ended: threading.Event) -> Path:
     )  # fmt: skip
 
     def make(target: Path) -> None:
-        with ExitStack() as undo:
-            work = Path(undo.enter_context(TemporaryDirectory(dir=run.build_dir)))
-            memory.mount(run.sh, work, INDEX_SIZE, undo)
-            members = initramfs.with_parents(firmware.members(run.sh, index, selected, work, _lib(run)))
+        with module_members(run, index, selected) as members:
             initramfs.pack(run.sh, _until(ended, members), target, method, _newest())
 
     with _packing_modules:
         return initramfs.cached_segment(run.cache_dir, "modules", key, make)
+
+
+def selected_modules(run: Run, index: ModuleIndex) -> list[str]:
+    """The module files of the rescue system."""
+    from ..rescue.modules import select, without
+
+    assert run.contents is not None, "analyse_rescue comes before pack"
+    selected = select(index, [*run.contents.modules, *run.contents.load])
+    return without(index, selected, run.settings["EXCLUDE_MODULES"])
+
+
+@contextmanager
+def module_members(run: Run, index: ModuleIndex, selected: Sequence[str]) -> Iterator[list[Member]]:
+    """The members of the segment of modules and firmware; their index is there until the block ends."""
+    from ..rescue import firmware, initramfs, memory
+
+    with ExitStack() as undo:
+        work = Path(undo.enter_context(TemporaryDirectory(dir=run.build_dir)))
+        memory.mount(run.sh, work, INDEX_SIZE, undo)
+        yield initramfs.with_parents(firmware.members(run.sh, index, selected, work, _lib(run)))
+
+
+def warn_of_excluded(run: Run, index: ModuleIndex) -> None:
+    """Warn of modules that are left out and that this machine uses: a recovery may need their hardware."""
+    from ..rescue.modules import name_of, select, without
+
+    assert run.contents is not None, "analyse_rescue comes before pack"
+    excluded = run.settings["EXCLUDE_MODULES"]
+    for name in excluded:
+        if not index.find(name):
+            run.report.warn(f"EXCLUDE_MODULES: this kernel has no module {name}")
+    chosen = select(index, [*run.contents.modules, *run.contents.load]) if excluded else []
+    gone = {name_of(path) for path in chosen} - {name_of(path) for path in without(index, chosen, excluded)}
+    if in_use := sorted(gone & (loaded() | set(run.contents.load))):
+        run.report.warn(
+            f"EXCLUDE_MODULES leaves out what this machine uses: {', '.join(in_use)};"
+            " a recovery cannot reach what depends on it"
+        )
+
+
+def loaded() -> set[str]:
+    """The names of the modules that this machine uses."""
+    return {line.split()[0] for line in LOADED.read_text().splitlines()} if LOADED.exists() else set()
 
 
 def _until(ended: threading.Event, members: Iterable[Member]) -> Iterator[Member]:

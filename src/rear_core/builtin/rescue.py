@@ -78,6 +78,20 @@ def rear_settings() -> Iterable[Setting]:
         help="More kernel modules, used like MODULES; scripts can extend this list.",
     )
     yield Setting(
+        "EXCLUDE_MODULES",
+        list,
+        help="Kernel modules to leave out of the rescue system, with the modules that need them, and the firmware that"
+        " only these name. rear warns if this machine uses one of them.",
+    )
+    yield Setting(
+        "RESCUE_SIZE_WARNING",
+        int,
+        default=200,
+        check=lambda value: "" if value >= 0 else "must be 0 or more",
+        help="Size of the packed rescue system, in MiB, above which rear warns, and shows its largest parts with what"
+        " leaves them out; some firmware cannot load larger ones. 0 never warns.",
+    )
+    yield Setting(
         "MODULES_LOAD",
         list,
         help="Kernel modules that the rescue system always loads when it starts, even without matching hardware.",

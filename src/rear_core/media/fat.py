@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ..errors import RearError
-from ..places.delivery import forget
+from ..places.delivery import Extent, forget, is_same
 from ..shell import Shell
 
+SECTOR = 512
 CLUSTER = 2048
 TABLES_AND_ROOM = 256 * 1024
+# Below this FAT32, which needs 65525 clusters, is no choice; FAT16 has fewer of them.
+LEAST_FAT32, FAT32_CLUSTERS, LARGEST_CLUSTER = 64 << 20, 66000, 32768
 
 
 def make_fat_image(
@@ -24,17 +27,41 @@ def make_fat_image(
     # mtools takes "now" from SOURCE_DATE_EPOCH; TZ, because FAT keeps local time.
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC", "MTOOLS_SKIP_CHECK": "1"}
     folders = _folders(files)
-    used = sum(-(-path.stat().st_size // CLUSTER) * CLUSTER for path in files.values())
-    kib = -(-(used + len(folders) * CLUSTER + TABLES_AND_ROOM) // 1024)
+    sizes = [path.stat().st_size for path in files.values()]
+    cluster, kind, tables = _geometry(sum(sizes))
+    used = sum(-(-size // cluster) * cluster for size in sizes)
+    kib = -(-(used + len(folders) * cluster + tables) // 1024)
     image.unlink(missing_ok=True)
     sh.run(
-        "mkfs.vfat", "--invariant", "-i", volume_id, "-n", label, "-s", str(CLUSTER // 512),
+        "mkfs.vfat", "--invariant", "-i", volume_id, "-n", label, "-s", str(cluster // SECTOR), *kind,
         "-C", image, str(kib), env=env,
     )  # fmt: skip
     if folders:
         sh.run("mmd", "-i", image, *(f"::{folder}" for folder in folders), env=env)
     for name, path in sorted(files.items()):
         sh.run("mcopy", "-i", image, path, f"::{name}", env=env)
+
+
+def _geometry(size: int) -> tuple[int, tuple[str, ...], int]:
+    """The bytes of a cluster for so many bytes of files, options of mkfs.vfat, and the room for all else."""
+    if size < LEAST_FAT32:
+        return CLUSTER, (), TABLES_AND_ROOM
+    cluster = SECTOR
+    while cluster < LARGEST_CLUSTER and size // (2 * cluster) >= FAT32_CLUSTERS:
+        cluster *= 2
+    # Two tables with four bytes for each cluster.
+    return cluster, ("-F", "32"), 8 * (size // cluster) + (1 << 20)
+
+
+def verify_fat(sh: Shell, disk: Path, start: int, files: Mapping[str, Path], work: Path) -> None:
+    """Prove that the file system that begins at a byte of a disk or image holds these files, byte by byte."""
+    copy = work / "read-back"
+    for name, source in files.items():
+        copy.unlink(missing_ok=True)
+        sh.run("mcopy", "-n", "-i", f"{disk}@@{start}", f"::{name}", copy, env={"MTOOLS_SKIP_CHECK": "1"})
+        if not is_same(copy, [Extent(0, copy.stat().st_size)], source):
+            raise RearError(f"{name} on {disk} differs from its source", "check the disk it is on")
+    copy.unlink(missing_ok=True)
 
 
 def update_fat(sh: Shell, disk: Path, start: int, files: Mapping[str, Path], work: Path) -> list[str]:

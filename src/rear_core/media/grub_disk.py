@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..boot.grub_bios import CODE_END, KERNEL_SECTOR, LAST_BLOCK, SECTOR, read_boot_sector
@@ -19,10 +20,31 @@ from ..shell import Shell
 from .grub import BIOS_MODULES, make_image
 
 BIOS_BOOT_SIZE = 2 << 20
+# Types of partitions in a GPT; the second is that of UEFI 2.10, table 5.7.
+BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+EFI_LABEL = "REAR-EFI"
+ALIGNMENT = 1 << 20
 BPB = slice(0x03, 0x5A)  # belongs to the disk, as what lies between CODE_END and PARTITIONS_END
 PARTITIONS_END = 0x1FE
 DRIVE_CHECK = slice(0x66, 0x68)
 NO_OPERATION = b"\x90\x90"
+
+
+def boot_partitions(efi_size: int, sector: int = 512, *, bios: bool = True, ids: Sequence[str] = ()) -> str:
+    """The input of sfdisk for a GPT with a BIOS boot partition and an EFI system partition; others may follow.
+
+    `efi_size` is in bytes; `ids` are those of disk and partitions, which sfdisk makes up otherwise.
+    """
+    sizes = [(BIOS_BOOT_SIZE, BIOS_BOOT, "BIOS boot")] if bios else []
+    sizes.append((efi_size, EFI_SYSTEM, EFI_LABEL))
+    lines = ["label: gpt", "unit: sectors", f"first-lba: {ALIGNMENT // sector}"]
+    lines += [f"label-id: {ids[0]}"] if ids else []
+    for number, (size, type, name) in enumerate(sizes, start=1):
+        start = f"start={ALIGNMENT // sector}, " if number == 1 else ""
+        own = f", uuid={ids[number]}" if ids else ""
+        lines.append(f'{start}size={size // sector}, type={type}{own}, name="{name}"')
+    return "".join(f"{line}\n" for line in lines)
 
 
 def make_core(sh: Shell, modules: Path, config: Path, core: Path) -> None:

@@ -21,25 +21,36 @@ class Entry:
     command_line: str
 
 
-def entries(title: str, command_line: str) -> list[Entry]:
-    """All ways; the first, which an unattended machine takes, overwrites nothing."""
+def entries(title: str, command_line: str, *, unattended: bool = False) -> list[Entry]:
+    """All ways; the first, which starts by itself, overwrites nothing unless it shall be `unattended`."""
     ways = [
         ("recover", f"Rescue system of {title}: menu to recover or repair", ""),
         ("automatic", f"Recover {title} automatically (overwrites its disks)", " rear.auto=recover"),
         ("shell", "Rescue shell", " rear.auto=shell"),
     ]
+    if unattended:
+        loud = f"!!! RECOVERS {title} WITHOUT A QUESTION, OVERWRITES ITS DISKS !!!"
+        ways = [("automatic", loud, " rear.auto=recover"), ways[0], ways[2]]
     return [Entry(word, text, command_line + parameter) for word, text, parameter in ways]
 
 
 def boot_menu(
-    run: Run, template: str, *, title: str, kernel: str, initramfs: str, command_line: str, timeout: int
+    run: Run,
+    template: str,
+    *,
+    title: str,
+    kernel: str,
+    initramfs: str,
+    command_line: str,
+    timeout: int,
+    unattended: bool = False,
 ) -> str:
     """A menu by a template: `kernel` and `initramfs` are paths on the medium, `title` names the machine."""
     title = _quoted(title)
     return render(
         run, template,
         title=title, kernel=kernel, initramfs=initramfs, command_line=command_line, timeout=timeout,
-        entries=entries(title, command_line),
+        entries=entries(title, command_line, unattended=unattended),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,20 +43,21 @@ def epoch() -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
 
 
-def write_rescue_iso(
-    run: Run,
-    path: Path,
-    loaders: Loaders,
-    *,
-    volume_id: str,
-    timeout: int = MENU_SECONDS,
-    more: Mapping[str, Path] | None = None,
-) -> None:
-    """Write the image, with more files by path in it; the same input and SOURCE_DATE_EPOCH give the same bytes."""
+@dataclass(frozen=True)
+class Start:
+    """How GRUB starts the rescue system of a medium: `find` is what it does first, `files` it reads there, by path.
+
+    `identity` has 16 hexadecimal digits, and is that of this very rescue system.
+    """
+
+    identity: str
+    find: Path
+    files: Mapping[str, Path]
+
+
+def prepare_start(run: Run, work: Path, timeout: int = MENU_SECONDS) -> Start:
+    """The menu of a medium and how GRUB finds it, in the folder `work`."""
     assert run.image is not None
-    made = epoch()
-    work = run.build_dir / "iso"
-    work.mkdir(exist_ok=True)
     identity = checksum(run.image.initramfs)[:16]
     # A file that only this very rescue system has, so that GRUB does not take the menu of another medium.
     marker = f"/rear/{identity}"
@@ -72,17 +74,34 @@ def write_rescue_iso(
     )
     find = _write(work / "find.cfg", render(run, "grub-find.cfg.j2", marker=marker))
     name = _write(work / "info", f"Rescue system of {run.system.hostname}\n")
-    bios = make_bios_loader(run.sh, loaders.bios, find, work / "bios.img") if loaders.bios else None
+    # The signed GRUB of Debian looks for /.disk/info and reads /boot/grub/grub.cfg there.
+    return Start(identity, find, {"/boot/grub/grub.cfg": menu, "/.disk/info": name, marker: name})
+
+
+def write_rescue_iso(
+    run: Run,
+    path: Path,
+    loaders: Loaders,
+    *,
+    volume_id: str,
+    timeout: int = MENU_SECONDS,
+    more: Mapping[str, Path] | None = None,
+) -> None:
+    """Write the image, with more files by path in it; the same input and SOURCE_DATE_EPOCH give the same bytes."""
+    made = epoch()
+    work = run.build_dir / "iso"
+    work.mkdir(exist_ok=True)
+    start = prepare_start(run, work, timeout)
+    bios = make_bios_loader(run.sh, loaders.bios, start.find, work / "bios.img") if loaders.bios else None
     efi_image = None
     if loaders.efi:
         efi_image = efi_image_path(run)
-        files = efi_files(run.sh, architectures.supported(run.system.machine), loaders.efi, find, work)
-        make_fat_image(run.sh, efi_image, files, label="REAR-EFI", volume_id=identity[:8], epoch=made)
+        files = efi_files(run.sh, architectures.supported(run.system.machine), loaders.efi, start.find, work)
+        make_fat_image(run.sh, efi_image, files, label="REAR-EFI", volume_id=start.identity[:8], epoch=made)
     make_iso(
         run.sh,
         path,
-        # The signed GRUB of Debian looks for /.disk/info and reads /boot/grub/grub.cfg there.
-        {**payload(run), **(more or {}), "/boot/grub/grub.cfg": menu, "/.disk/info": name, marker: name},
+        {**payload(run), **(more or {}), **start.files},
         volume_id=volume_id,
         epoch=made,
         bios=bios,

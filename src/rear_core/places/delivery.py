@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,10 @@ from ..durable import flush
 from ..errors import RearError
 
 CHUNK = 4 * 1024 * 1024
+# What the medium before the newest is called.
+OLD = ".old"
+# FAT, shares of Windows, some servers behind sshfs.
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -65,32 +71,106 @@ def is_same(path: Path, extents: Sequence[Extent], source: Path) -> bool:
     return True
 
 
-def put_in_place(part: Path, path: Path, sha256: str) -> None:
-    """Give a file that was written beside its place its name, and write NAME.sha256 as sha256sum(1) reads it.
+def put_in_place(path: Path, sha256: str, *, keep_old: bool = False) -> None:
+    """Give a file that was written beside its place its name, as `put_all_in_place` does."""
+    put_all_in_place({path: sha256}, path, keep_old=keep_old)
 
-    At no moment does a checksum lie beside a file it does not belong to.
+
+def put_all_in_place(
+    files: Mapping[Path, str], medium: Path, note: str = "", *, keep_old: bool = False, mode: int = 0o644
+) -> None:
+    """Give files that were written beside their places their names, and write MEDIUM.sha256 as sha256sum(1) reads it.
+
+    `files` are the places and the SHA-256 of each; a `note` is a comment among the checksums, which get this mode. With
+    `keep_old` the files of before stay as NAME.old, with MEDIUM.old.sha256. A failure leaves all as it was: the files
+    of a medium belong together. At no moment does a checksum lie beside a file it does not belong to.
     """
+    for path in files:
+        flush(beside(path))
+    sums, old_sums = sums_of(medium), sums_of(old(medium))
+    before = sums.read_text() if sums.exists() else ""
+    with ExitStack() as tidy, ExitStack() as undo:
+        moves = [(beside(path), path) for path in files]
+        if keep_old:
+            moves += [(_second(path, beside(old(path)), tidy), old(path)) for path in files if path.exists()]
+        changed = [sums, old_sums] if len(moves) > len(files) else [sums]
+        # One file alone changes in one moment.
+        several = len(moves) > 1
+        spares = {
+            to: _second(to, to.with_name(f".{to.name}.before"), tidy) for _, to in moves if several and to.exists()
+        }
+        for text in changed:
+            if several and text.exists():
+                undo.callback(_write, text, text.read_text(), mode)
+            text.unlink(missing_ok=True)
+        for part, path in moves:
+            if several:
+                undo.callback(_take_back, path, spares.get(path))
+            part.replace(path)
+        # All have their names: from here on nothing is taken back.
+        undo.pop_all()
+    if before and old_sums in changed:
+        _write(old_sums, re.sub(r"^([0-9a-f]{64}  .+)$", rf"\1{OLD}", before, flags=re.MULTILINE), mode)
+    _write(sums, sums_text(files, note), mode)
+    flush(sums.parent)
+
+
+def sums_text(files: Mapping[Path, str], note: str = "") -> str:
+    """SHA-256 of files as sha256sum(1) reads them, after a comment."""
+    lines = [f"# {note}"] if note else []
+    return "".join(f"{line}\n" for line in (*lines, *(f"{sha256}  {path.name}" for path, sha256 in files.items())))
+
+
+def sums_of(medium: Path) -> Path:
+    """Where the checksums of a medium lie."""
+    return medium.with_name(f"{medium.name}.sha256")
+
+
+def old(path: Path) -> Path:
+    """Where the file before it is kept."""
+    return path.with_name(path.name + OLD)
+
+
+def _second(path: Path, name: Path, undo: ExitStack) -> Path:
+    """A second name of a file; a copy where the file system has no links."""
+    undo.callback(name.unlink, missing_ok=True)
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _copy(path, name)
+        if checksum(name) != checksum(path):
+            raise RearError(f"the copy {name} differs from {path}", "check that storage") from error
+    return name
+
+
+def _take_back(path: Path, spare: Path | None) -> None:
+    if spare:
+        spare.replace(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    part = beside(path)
+    part.write_text(text)
+    part.chmod(mode)
     flush(part)
-    sums = path.with_name(path.name + ".sha256")
-    sums.unlink(missing_ok=True)
     part.replace(path)
-    sums_part = beside(sums)
-    sums_part.write_text(f"{sha256}  {path.name}\n")
-    flush(sums_part)
-    sums_part.replace(sums)
-    flush(path.parent)
 
 
 def store(source: Path, path: Path, sha256: str, mode: int = 0o600) -> None:
     """Copy a finished file beside its place, read the copy back, and give it its name."""
-    with _proven_copy(source, path, sha256) as part:
+    with proven_copy(source, path, sha256) as part:
         part.chmod(mode)
         part.replace(path)
     flush(path.parent)
 
 
 @contextmanager
-def _proven_copy(source: Path, path: Path, sha256: str) -> Iterator[Path]:
+def proven_copy(source: Path, path: Path, sha256: str) -> Iterator[Path]:
     """A copy beside its place that was read back; what the block leaves there is removed."""
     part = beside(path)
     try:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .. import own_files
 from ..durable import flush
 from ..errors import RearError
-from .delivery import store
+from .delivery import proven_copy, put_all_in_place, store
 from .place import PRIVATE
 from .room import check_still_mounted
 from .url import Url
@@ -44,6 +44,19 @@ class Folder:
             store(source, path, sha256, self.mode)
         except OSError as error:
             raise RearError(f"cannot copy {source.name} to {path}: {error.strerror}") from error
+
+    def put_all(self, files: Mapping[Path, str], medium: str, note: str, keep_old: bool) -> None:
+        """Copy all beside their places and read them back; only then they get their names."""
+        places = {self.directory / source.name: (source, sha256) for source, sha256 in files.items()}
+        try:
+            self._make(self.directory)
+            with ExitStack() as parts:
+                for path, (source, sha256) in places.items():
+                    parts.enter_context(proven_copy(source, path, sha256)).chmod(self.mode)
+                sums = {path: sha256 for path, (_, sha256) in places.items()}
+                put_all_in_place(sums, self.directory / medium, note, keep_old=keep_old, mode=self.mode)
+        except OSError as error:
+            raise RearError(f"cannot copy {medium} to {self.directory}: {error.strerror}") from error
 
     def read(self, name: str) -> bytes | None:
         """The content of a file."""

@@ -13,7 +13,7 @@ from ..contents import Contents
 from ..errors import PluginError, RearError, Refused
 from . import cifs, folder, mounted, sshfs, url
 from .delivery import checksum
-from .place import PRIVATE, Place, PlaceKind
+from .place import PRIVATE, Below, Place, PlaceKind
 from .room import check_mounted, check_room, check_writable
 from .url import Url
 
@@ -91,17 +91,18 @@ def _fault(url: Url, problem: str) -> PluginError:
 
 
 @contextmanager
-def opened_place(run: Run, url: Url, options: str = "", *, mode: int = PRIVATE) -> Iterator[Place]:
-    """The place behind a URL; files put there get this mode, where the way there has modes.
+def opened_place(run: Run, url: Url, options: str = "", *, mode: int = PRIVATE, prefix: str = "") -> Iterator[Place]:
+    """The place behind a URL, or the folder `prefix` below it; files put there get this mode, where the way has modes.
 
     `options` are those of mount(8), or words of ssh_config(5) as in "IdentityFile=/root/.ssh/rescue,Compression=yes".
     """
     kind = kind_of(run, url)
     if kind.files:
-        yield kind.files(run, url, options, mode)
+        place = kind.files(run, url, options, mode)
+        yield Below(place, prefix) if prefix else place
     else:
         with opened(run, url, options) as directory:
-            yield folder.Folder(directory, mode)
+            yield folder.Folder(directory / prefix, mode)
 
 
 def missing_programs(run: Run, url: Url) -> list[str]:
@@ -109,19 +110,19 @@ def missing_programs(run: Run, url: Url) -> list[str]:
     return [program for program in kind_of(run, url).contents.programs if not run.sh.which(program)]
 
 
-def check_place(run: Run, url: Url, options: str, needed: int, setting: str) -> None:
+def check_place(run: Run, url: Url, options: str, needed: int, setting: str, *, prefix: str = "") -> None:
     """Raise `Refused` unless files can be put to a place, of `needed` bytes where that can be known."""
     if kind_of(run, url).folder:
-        check_mounted(run, url, setting)
+        check_mounted(run, url, setting, prefix)
         with opened(run, url, options) as directory:
-            check_room(directory, needed, setting)
+            check_room(directory / prefix, needed, setting)
             if directory.exists():
-                check_writable(directory, str(url))
+                check_writable(directory / prefix, str(url))
         return
     probe = run.build_dir / f".rear-{uuid.uuid4().hex[:8]}"
     probe.write_bytes(b"rear\n")
     try:
-        with opened_place(run, url, options) as place:
+        with opened_place(run, url, options, prefix=prefix) as place:
             # Always of one name: where it cannot be removed again there is one, not many.
             place.put(probe, ".rear-probe", checksum(probe))
             with suppress(RearError):

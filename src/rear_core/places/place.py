@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..contents import Contents
-from .delivery import checksum
+from .delivery import checksum, sums_text
 from .url import Scheme, Url
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ class Place(Protocol):
 
     def remove(self, folder: str, names: Sequence[str]) -> None:
         """Remove files of a folder ("" is the place itself), and the folder when nothing is left in it."""
+
+
+@runtime_checkable
+class SwitchingPlace(Place, Protocol):
+    """A place that replaces all files of a medium at once, and can keep those before them."""
+
+    def put_all(self, files: Mapping[Path, str], medium: str, note: str, keep_old: bool) -> None:
+        """Store files, by source with SHA-256, and MEDIUM.sha256, as `publish_all` says."""
 
 
 # RFC 3986, 3.1; URLs are read with it in small letters.
@@ -71,17 +79,51 @@ class PlaceKind:
             raise TypeError(f"{self.scheme.name}: a place is opened by `folder` if its scheme says so, else by `files`")
 
 
-def publish(place: Place, source: Path, sha256: str, note: str = "") -> None:
-    """Put a finished file to a place, with NAME.sha256 as sha256sum(1) reads it; a `note` is a comment there.
+def publish(place: Place, source: Path, sha256: str, note: str = "", *, keep_old: bool = False) -> None:
+    """Put a finished file to a place, as `publish_all` does."""
+    publish_all(place, {source: sha256}, source.name, note, keep_old=keep_old)
 
+
+def publish_all(
+    place: Place, files: Mapping[Path, str], medium: str, note: str = "", *, keep_old: bool = False
+) -> None:
+    """Put the finished files of a medium to a place, with MEDIUM.sha256 as sha256sum(1) reads it.
+
+    `files` are the sources and the SHA-256 of each; a `note` is a comment among the checksums. In a folder all files
+    change at once, and with `keep_old` those before them stay as NAME.old; elsewhere the last file comes last.
     At no moment does a checksum lie beside a file it does not belong to.
     """
-    sums = source.with_name(f".{source.name}.sha256")
-    sums.write_text((f"# {note}\n" if note else "") + f"{sha256}  {source.name}\n")
+    if isinstance(place, SwitchingPlace):
+        place.put_all(files, medium, note, keep_old)
+        return
+    assert not keep_old, "what puts media there refuses it before"
+    text = next(iter(files)).with_name(f".{medium}.sha256")
+    text.write_text(sums_text(files, note))
     try:
-        if place.read(f"{source.name}.sha256") is not None:
-            place.remove("", [f"{source.name}.sha256"])
-        place.put(source, source.name, sha256)
-        place.put(sums, f"{source.name}.sha256", checksum(sums))
+        if place.read(f"{medium}.sha256") is not None:
+            place.remove("", [f"{medium}.sha256"])
+        for source, sha256 in files.items():
+            place.put(source, source.name, sha256)
+        place.put(text, f"{medium}.sha256", checksum(text))
     finally:
-        sums.unlink()
+        text.unlink()
+
+
+@dataclass(frozen=True)
+class Below:
+    """A folder below a place that takes files one by one."""
+
+    place: Place
+    folder: str
+
+    def put(self, source: Path, name: str, sha256: str) -> None:
+        """Store a file there."""
+        self.place.put(source, f"{self.folder}/{name}", sha256)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file there."""
+        return self.place.read(f"{self.folder}/{name}")
+
+    def remove(self, folder: str, names: Sequence[str]) -> None:
+        """Remove files there."""
+        self.place.remove(f"{self.folder}/{folder}".rstrip("/"), names)

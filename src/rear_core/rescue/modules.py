@@ -187,6 +187,12 @@ def select(index: ModuleIndex, wanted: Sequence[str]) -> list[str]:
     return _present(index, index.closure(chosen))
 
 
+def without(index: ModuleIndex, paths: Sequence[str], excluded: Sequence[str]) -> list[str]:
+    """The module files that are left without the excluded names and all modules that need one of them."""
+    gone = {path for name in excluded for path in index.find(name)}
+    return [path for path in paths if path not in gone and gone.isdisjoint(index.dependencies.get(path, ()))]
+
+
 def _present(index: ModuleIndex, paths: list[str]) -> list[str]:
     """The same files; an error when one of them is not there, as after a kernel that was installed by halves."""
     for path in paths:

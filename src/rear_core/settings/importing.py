@@ -49,7 +49,7 @@ METHODS = {
         (None, ""),
     ),
 }
-OUTPUTS = ("ISO", "CDROM", "USB", "PXE", "OBDR")
+OUTPUTS = ("ISO", "CDROM", "USB", "PXE", "OBDR", "RAMDISK", "RAWDISK")
 BORG_ADDRESS = ("BORGBACKUP_HOST", "BORGBACKUP_USERNAME", "BORGBACKUP_PORT", "BORGBACKUP_REPO")
 BORG_PRUNE = "BORGBACKUP_PRUNE_KEEP_"
 # What had no effect there has none here.
@@ -301,13 +301,6 @@ def _exclude_backup(_rules: _Rules, _name: str, words: Words | None, _text: str)
     return Answer(Outcome.OTHERWISE, remark, [f"BACKUP_PROG_EXCLUDE+=( {patterns} )"] if patterns else [])
 
 
-def _exclude_modules(_rules: _Rules, _name: str, words: Words | None, _text: str) -> Answer:
-    if words is None or not all(re.fullmatch(r"[\w-]+", word) for word in words):
-        return Answer(Outcome.MISSING, 'write KERNEL_CMDLINE+=" module_blacklist=NAME,NAME"')
-    lines = [f'KERNEL_CMDLINE+=" module_blacklist={",".join(words)}"'] if words else []
-    return Answer(Outcome.OTHERWISE, "they are there, and the rescue system does not load them", lines)
-
-
 def _default_entry(_rules: _Rules, _name: str, words: Words | None, _text: str) -> Answer:
     (word,) = words if words else ("",)
     if word in ("automatic", "unattended"):
@@ -367,7 +360,6 @@ SPECIAL: Mapping[str, Rule] = {
     "BACKUP": _backup,
     "BACKUP_TYPE": _backup_type,
     "EXCLUDE_BACKUP": _exclude_backup,
-    "EXCLUDE_MODULES": _exclude_modules,
     "ISO_DEFAULT": _default_entry,
     "ISO_RECOVER_MODE": _default_entry,
     "NETFS_KEEP_OLD_BACKUP_COPY": _old_copy,

@@ -19,7 +19,7 @@ _UDEV = "plugging in a stick starts nothing; call `rear` from your own udev rule
 _MEDIA = "xorriso and mtools create media with fixed options"
 _PXE = "it belongs to PXE media, created by rear-output-pxe"
 _USB = "rear-output-usb creates USB media; `rear format` sets up partitions and file systems"
-_RAWDISK = "rear creates no raw disk images; you can write the ISO image to a disk as it is"
+_RAWDISK = "rear-output-rawdisk creates disk images with GRUB, uncompressed, for BIOS and UEFI, with fixed labels"
 _TAPE = "it belongs to tape media, created by rear-output-obdr"
 _MAIL = "rear sends no mail; it prints the names of its results at the end of a run"
 _OPAL = "rear creates no pre-boot image for self-encrypting disks"
@@ -88,7 +88,6 @@ _ADVICE = {
     "EFIBOOTMGR_*": _BOOT_LOADER,
     "ELILO_BIN": _BOOT_LOADER,
     "EXCLUDE_IP_ADDRESSES": _NETWORK,
-    "EXCLUDE_MODULES": 'write KERNEL_CMDLINE+=" module_blacklist=NAME,NAME"',
     "EXCLUDE_MD5SUM_VERIFICATION": "the checksum beside the media covers all of it",
     "EXCLUDE_NETWORK_INTERFACES": _NETWORK,
     "EXCLUDE_RUNTIME_LOGFILE": "LOGFILE names the log, and no log is ever part of the rescue system",
@@ -112,7 +111,6 @@ _ADVICE = {
     "ISO_RECOVER_MODE": "the boot menu offers an automatic recovery (kernel parameter rear.auto=recover)",
     "ISO_SYSLINUX_TIMEOUT": "the boot menu starts its first entry after some seconds",
     "KEEP_BUILD_DIR": _BUILD,
-    "KEEP_OLD_OUTPUT_COPY": "media are replaced only when the new ones are complete; USB and PXE keep several",
     "KERNEL_FILE": "the rescue system uses the running kernel; -r VERSION selects another",
     "KERNEL_VERSION": "the rescue system uses the running kernel; -r VERSION selects another",
     "KEYMAP": "the rescue system has the keyboard layout of the machine's consoles",
@@ -149,8 +147,7 @@ _ADVICE = {
     "OUTPUT_EFISTUB_*": _BOOT_LOADER,
     "OUTPUT_LFTP_*": "give user and place in OUTPUT_URL",
     "OUTPUT_MOUNTCMD": "give OUTPUT_URL instead",
-    "OUTPUT_PREFIX_PXE": _PXE,
-    "OUTPUT_PREFIX": "media lie in OUTPUT_URL itself: add a folder to it, as OUTPUT_URL=nfs://server/export/folder",
+    "OUTPUT_PREFIX_PXE": "PXE_PREFIX names the folder of this machine below rear/",
     "OUTPUT_UMOUNTCMD": "give OUTPUT_URL instead",
     "OUTPUT_URL_FILES_PATTERNS": "media and their checksums are all that goes to OUTPUT_URL",
     "PING": "rear asks servers for the service itself",
@@ -164,8 +161,8 @@ _ADVICE = {
     "PXE_*": _PXE,
     "PXE_TFTP_URL": "it is OUTPUT_URL now, with OUTPUT=PXE",
     "PYTHON_*": "the rescue system always carries Python",
-    "RAMDISK_SUFFIX": _MEDIA,
     "RAWDISK_*": _RAWDISK,
+    "RAWDISK_INSTALL_GPT_PARTITION_NAME": "rear writes no image to a disk; dd does that",
     "RBME_*": _method("RBME"),
     "REAR_CAPATH": "add the certificates to RESCUE_FILES",
     "REAR_INITRD_*": "rear compresses the initramfs with zstd if this machine's kernel can read it",
@@ -232,8 +229,9 @@ _USE = {
             "AVA_*", "BACKUP_DUPLICITY_*", "BACKUP_ONLY_*", "BACKUP_RESTORE_MOVE_AWAY_*", "BEXTRACT_*", "BLOCKCLONE_*",
             "BOOT_OVER_SAN", "DP_*", "DRLM_*", "DUPLICITY_*", "DUPLY_PROFILE", "EXCLUDE_MD5SUM_VERIFICATION",
             "FDRUPSTREAM_*", "FORMAT_DASDS", "GALAXY*", "ISO_FILES",
-            "LANG_RECOVER", "NBKDC_*", "NBU_*", "NFS4SERVER_*", "OPAL_*", "OUTPUT_PREFIX",
-            "OUTPUT_PREFIX_PXE", "OUTPUT_URL_FILES_PATTERNS", "PPDM_*", "RAWDISK_*", "RBME_*", "RECOVERY_UPDATE_URL",
+            "LANG_RECOVER", "NBKDC_*", "NBU_*", "NFS4SERVER_*", "OPAL_*",
+            "OUTPUT_PREFIX_PXE", "OUTPUT_URL_FILES_PATTERNS", "PPDM_*", "RAWDISK_INSTALL_GPT_PARTITION_NAME", "RBME_*",
+            "RECOVERY_UPDATE_URL",
             "RESULT_*", "TTY_ROOT_PASSWORD", "UDEV_*", "USE_CFG2HTML", "VEEAM_*", "YUM_*", "ZYPPER_*",
         ),
         MISSING,
@@ -247,11 +245,11 @@ _USE = {
             "DISKS_TO_BE_WIPED", "EFI_STUB", "EFI_STUB_*", "EFIBOOTMGR_*", "ELILO_BIN", "EXCLUDE_IP_ADDRESSES",
             "EXCLUDE_NETWORK_INTERFACES", "EXCLUDE_RUNTIME_LOGFILE", "FILES_TO_PATCH_PATTERNS", "FIRMWARE_FILES",
             "GRUB2_*", "ISO_FILE_SIZE_LIMIT", "ISO_ISOLINUX_BIN", "ISO_MKISOFS_*", "ISO_SYSLINUX_TIMEOUT",
-            "KEEP_BUILD_DIR", "KEEP_OLD_OUTPUT_COPY", "KERNEL_*", "KEYMAP", "KEYMAPS_*",
+            "KEEP_BUILD_DIR", "KERNEL_*", "KEYMAP", "KEYMAPS_*",
             "LD_LIBRARY_PATH_FOR_BACKUP_TOOL", "LIBS",
             "LOCKLESS_WORKFLOWS", "LUKS_CRYPTSETUP_OPTIONS", "MANUAL_INCLUDE", "MESSAGE_PREFIX", "MIGRATION_MODE",
             "MKFS_XFS_OPTIONS", "NON_FATAL_BINARIES_WITH_MISSING_LIBRARY", "OS", "ARCH", "MACHINE", "OS_VERSION",
-            "OUTPUT_EFISTUB_*", "PING", "PROGRESS_*", "PROGS_*", "PYTHON_*", "RAMDISK_SUFFIX", "REAL_*",
+            "OUTPUT_EFISTUB_*", "PING", "PROGRESS_*", "PROGS_*", "PYTHON_*", "RAWDISK_*", "REAL_*",
             "REAR_INITRD_*", "REAR_MAX_RETRIES", "REAR_SLEEP_DELAY", "REBUILD_INITRAMFS", "RECREATE_USERS_GROUPS",
             "REQUIRED_PROGS_*", "RESTORE_ESP_FROM_RESCUE_SYSTEM", "RESULT_FILES", "ROOT_HOME_DIR", "SECRET_VARIABLES",
             "SECURE_BOOT_BOOTLOADER", "SERIAL_CONSOLE_*", "SIMPLIFY_*", "SIMULTANEOUS_RUNNABLE_WORKFLOWS", "TIMESYNC",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..places.url import Url
 from .model import Setting
 
@@ -16,3 +18,39 @@ BACKUP_OPTIONS = Setting(
     "BACKUP_OPTIONS", str, default="rw,noatime",
     help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2; for sshfs:// also words of ssh_config(5).",
 )  # fmt: skip
+OUTPUT_URL = Setting(
+    "OUTPUT_URL", Url, files=True,
+    help="Where to copy the rescue media, besides the folder of this machine: file:///folder,"
+    " nfs://server/export/folder, https://server/folder, sftp://user@server/folder or"
+    " rsync+ssh://user@server/folder.",
+)  # fmt: skip
+OUTPUT_OPTIONS = Setting(
+    "OUTPUT_OPTIONS", str,
+    help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
+    " IdentityFile=/root/.ssh/rescue.",
+)  # fmt: skip
+
+
+def _prefix(value: str) -> str:
+    if value.startswith("/"):
+        return "must be a folder below OUTPUT_URL, not an absolute path"
+    if odd := re.search(r"[^\w.@+/-]", value, re.ASCII):
+        return f"must have letters, digits and . _ - + @ only, and / between folders, not {odd[0]!a}"
+    folders = value.split("/") if value else []
+    if wrong := next((folder for folder in folders if folder in (".", "..")), ""):
+        return f"must not have the folder {wrong}, which leads elsewhere"
+    return "must not have // or a / at the end" if "" in folders else ""
+
+
+OUTPUT_PREFIX = Setting(
+    "OUTPUT_PREFIX", str, check=_prefix,
+    help="Folder below OUTPUT_URL for the media of this machine, such as $HOSTNAME or rescue/web1; rear creates it. If"
+    " empty, they lie in OUTPUT_URL itself, with the host name in their names.",
+)  # fmt: skip
+KEEP_OLD_OUTPUT_COPY = Setting(
+    "KEEP_OLD_OUTPUT_COPY", bool, default=False,
+    help="Whether to keep the previous media beside the new ones, as NAME.old. OUTPUT_URL must then be a folder: with"
+    " file, nfs, cifs, sshfs or usb.",
+)  # fmt: skip
+# Of outputs that make files.
+OUTPUT = (OUTPUT_URL, OUTPUT_OPTIONS, OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)

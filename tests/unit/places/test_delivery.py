@@ -18,7 +18,7 @@ from rear_core.shell import Shell
 def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
     part = tmp_path / ".a.iso.part"
     part.write_bytes(b"new")
-    put_in_place(part, tmp_path / "a.iso", checksum(part))
+    put_in_place(tmp_path / "a.iso", checksum(part))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.iso", "a.iso.sha256"]
     checked = Shell().run("sha256sum", "--check", "--strict", "a.iso.sha256", cwd=tmp_path)
     assert checked.stdout == "a.iso: OK\n"

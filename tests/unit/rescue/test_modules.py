@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.errors import RearError
-from rear_core.rescue.modules import ModuleIndex, is_taken_by_default, name_of, select
+from rear_core.rescue.modules import ModuleIndex, is_taken_by_default, name_of, select, without
 
 DEP = """\
 kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko
@@ -90,3 +90,11 @@ def test_a_module_that_is_not_there_is_named_with_advice(index: ModuleIndex, wan
     with pytest.raises(RearError, match=r"names kernel/lib/crc16\.ko, which is missing") as caught:
         select(index, wanted)
     assert "depmod" in caught.value.hint
+
+
+def test_an_excluded_module_goes_with_what_needs_it(index: ModuleIndex) -> None:
+    everything = select(index, ["all_modules"])
+    left = without(index, everything, ["jbd2", "cfg80211", "absent"])
+    assert {name_of(path) for path in everything} - {name_of(path) for path in left} == {
+        "ext4", "jbd2", "iwlwifi", "cfg80211",
+    }  # fmt: skip

@@ -54,7 +54,7 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("{ SSH_ROOT_PASSWORD='$6$a' ; } 2>>/dev/null", Outcome.SAME, ["SSH_ROOT_PASSWORD='$6$a'"]),
         ("EXCLUDE_BACKUP+=( fs:/data )", Outcome.OTHERWISE, ["BACKUP_PROG_EXCLUDE+=( '/data/*' )"]),
         ("EXCLUDE_BACKUP+=( /dev/vg )", Outcome.MISSING, []),
-        ("EXCLUDE_MODULES=( a b )", Outcome.OTHERWISE, ['KERNEL_CMDLINE+=" module_blacklist=a,b"']),
+        ("EXCLUDE_MODULES=( a b )", Outcome.SAME, ["EXCLUDE_MODULES=( a b )"]),
         ("ISO_DEFAULT=automatic", Outcome.OTHERWISE, ['KERNEL_CMDLINE+=" rear.auto=recover"']),
         ("ISO_DEFAULT=manual", Outcome.NEEDLESS, []),
         ("KEEP_BUILD_DIR=yes", Outcome.NEEDLESS, []),

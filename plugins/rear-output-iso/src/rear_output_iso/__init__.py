@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import Refused, Run, Setting, Step, hookimpl
-from rear_core.places.url import Url
+from rear_core.settings.shared import OUTPUT
 
 if TYPE_CHECKING:
     from rear_core.media.carried import Room
@@ -50,18 +49,7 @@ def rear_settings() -> Iterable[Setting]:
         help="Drive to burn the finished images with, such as /dev/sr0; this erases a rewritable disc in it. If"
         " empty, rear burns nothing.",
     )
-    yield Setting(
-        "OUTPUT_URL",
-        Url,
-        files=True,
-        help="Where to copy the ISO image, besides ISO_DIR: file:///folder, nfs://server/export/folder,"
-        " https://server/folder, sftp://user@server/folder or rsync+ssh://user@server/folder.",
-    )
-    yield Setting(
-        "OUTPUT_OPTIONS", str,
-        help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
-        " IdentityFile=/root/.ssh/rescue.",
-    )  # fmt: skip
+    yield from OUTPUT
 
 
 @hookimpl
@@ -111,12 +99,12 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
+    from rear_core.archive.published import check_output, opened_output
     from rear_core.places.folder import Folder
-    from rear_core.places.opening import check_place, opened_place
     from rear_core.places.room import check_room
 
     from .burn import check_burner, drive_path
-    from .discs import USUAL_SIZE, carries_backup, check_owner, check_published, image_path
+    from .discs import USUAL_SIZE, carries_backup, check_owner, image_path
 
     previous = image_path(run)
     carries = carries_backup(run, previous)
@@ -130,13 +118,11 @@ def check_places(run: Run) -> None:
     bare = previous.exists() and not carries
     needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if bare else 0)
     check_room(previous.parent, needed, "ISO_DIR")
+    check_output(run, previous.name, needed)
     if run.settings["OUTPUT_URL"]:
-        url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
-        check_place(run, url, options, needed, "OUTPUT_URL")
-        with opened_place(run, url, options) as place:
+        with opened_output(run) as place:
             if isinstance(place, Folder):
                 check_owner(run, place.directory / previous.name)
-            check_published(run, place, previous.name)
     if run.settings["ISO_BURN"]:
         check_burner(run)
         check_owner(run, drive_path(run.settings["ISO_BURN"]))
@@ -180,29 +166,20 @@ def verify_image(run: Run) -> None:
 
 def copy_image(run: Run) -> None:
     """Copy the images and their checksums to OUTPUT_URL and prove the copies; the first comes last, as in ISO_DIR."""
-    from rear_core.places.delivery import checksum
+    from rear_core.archive.published import copy_to_output, is_output, opened_output
     from rear_core.places.folder import Folder
-    from rear_core.places.opening import opened_place
-    from rear_core.places.place import publish
-    from rear_core.places.room import check_room
 
-    from .discs import further_paths, image_path, machine_note, remove_older
+    from .discs import further_paths, image_path, remove_older
 
     first, further = image_path(run), further_paths(run)
-    url, options = run.settings["OUTPUT_URL"], run.settings["OUTPUT_OPTIONS"]
-    if url.scheme == "file" and Path(url.path).resolve() == first.parent.resolve():
+    if is_output(run, first.parent):
         return
-    with opened_place(run, url, options) as place:
+    for path in (*further, first):
+        copy_to_output(run, path.name, [path])
+    with opened_output(run) as place:
         if isinstance(place, Folder):
-            check_room(place.directory, sum(path.stat().st_size for path in (first, *further)), "OUTPUT_URL")
-        for path in (*further, first):
-            publish(place, path, checksum(path), machine_note(run))
-        if isinstance(place, Folder):
-            remove_older(place.directory / first.name, further)
-    if url.scheme == "file":
-        run.results += sorted(Path(url.path, path.name) for path in (first, *further))
-    for path in sorted((first, *further)):
-        run.report.say(f"Copied to {url}/{path.name}")
+            keep_old = run.settings["KEEP_OLD_OUTPUT_COPY"]
+            remove_older(place.directory / first.name, further, keep_old=keep_old)
 
 
 def burn_images(run: Run) -> None:

@@ -17,9 +17,8 @@ from rear_core.durable import flush
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.media.rescue_iso import epoch
-from rear_core.places.delivery import beside, checksum, put_in_place
-from rear_core.places.place import Place
-from rear_core.system.identity import may_be_one, told_apart
+from rear_core.places.delivery import beside, checksum, put_in_place, sums_of
+from rear_core.system.identity import may_be_one
 
 MIB = 1 << 20
 # What a rescue system has needed so far; the exact number is known when it is packed.
@@ -33,8 +32,6 @@ UNITS = {
     "": MIB, "K": 1 << 10, "KIB": 1 << 10, "KB": 10**3, "M": MIB, "MIB": MIB, "MB": 10**6,
     "G": 1 << 30, "GIB": 1 << 30, "GB": 10**9,
 }  # fmt: skip
-# In the note beside an image: what it begins with, and what stands for an identity or key that is not known.
-MACHINE, NOTHING = "Written by rear for", "-"
 # The smallest disc that is sold under each name, in bytes.
 DISCS = {"CD": 700 * MIB, "DVD": 4_700_372_992, "DVD-DL": 8_543_666_176, "BD": 25_025_314_816, "BD-DL": 50_050_629_632}
 
@@ -88,13 +85,18 @@ def further_paths(run: Run) -> list[Path]:
     return [further_path(image_path(run), run.carried, number) for number in range(2, count + 1) if run.carried]
 
 
-def remove_older(first: Path, current: list[Path]) -> None:
-    """Remove what other runs left of further images, also unfinished ones: the first image of their set is gone."""
+def remove_older(first: Path, current: list[Path], *, keep_old: bool = False) -> None:
+    """Remove what other runs left of further images, also unfinished ones: the first image of their set is gone.
+
+    With `keep_old` the newest finished set among them stays, whose first image may be kept as well.
+    """
     stem = re.escape(first.stem)
-    pattern = re.compile(rf"\.?{stem}_\d{{4}}-\d\d-\d\dT\d{{6}}Z_\d{{2,}}\.iso(\.sha256)?(\.part)?")
+    pattern = re.compile(rf"\.?{stem}_(\d{{4}}-\d\d-\d\dT\d{{6}}Z)_\d{{2,}}\.iso(\.sha256)?(\.part)?")
     kept = {name for path in current for name in (path.name, f"{path.name}.sha256")}
-    for path in first.parent.iterdir():
-        if pattern.fullmatch(path.name) and path.name not in kept:
+    others = {path: found[1] for path in first.parent.iterdir() if (found := pattern.fullmatch(path.name))}
+    before = max((date for path, date in others.items() if path.suffix == ".iso" and path.name not in kept), default="")
+    for path, date in others.items():
+        if path.name not in kept and not (keep_old and date == before and path.suffix != ".part"):
             path.unlink()
 
 
@@ -127,23 +129,6 @@ def check_owner(run: Run, path: Path) -> None:
                 f"{path} carries {name}, a backup of {whose}",
                 "insert another disc, set ISO_PREFIX or another ISO_DIR and OUTPUT_URL, or remove it by hand",
             )
-
-
-def machine_note(run: Run) -> str:
-    """What tells beside an image which machine it is of: its identity and the mark of its key."""
-    return f"{MACHINE} {identity(run) or NOTHING} {signature.own_mark(run) or NOTHING}"
-
-
-def check_published(run: Run, place: Place, name: str) -> None:
-    """Raise `Refused` where the image in a place is that of another machine of this name, such as a clone."""
-    text = (place.read(f"{name}.sha256") or b"").decode(errors="replace")
-    found = re.search(rf"^# {MACHINE} (\S+) (\S+)$", text, re.MULTILINE)
-    machine, signer = ("" if word == NOTHING else word for word in found.groups()) if found else ("", "")
-    if not may_be_one(machine, identity(run)) or signature.is_other(signer, signature.known_marks(run)):
-        raise Refused(
-            f"{name} in OUTPUT_URL is the rescue image of another machine ({told_apart(machine, identity(run))})",
-            "set ISO_PREFIX or another OUTPUT_URL; or if it is of this machine on other hardware, remove it by hand",
-        )
 
 
 def _manifests(run: Run, path: Path) -> Iterator[tuple[str, manifest.Sealed]]:
@@ -211,14 +196,15 @@ def put_all_in_place(run: Run) -> list[Path]:
     first, further = image_path(run), further_paths(run)
     with ExitStack() as undo:
         for path in further:
-            undo.callback(path.with_name(f"{path.name}.sha256").unlink, missing_ok=True)
+            undo.callback(sums_of(path).unlink, missing_ok=True)
             undo.callback(path.unlink, missing_ok=True)
-            put_in_place(beside(path), path, checksum(beside(path)))
+            put_in_place(path, checksum(beside(path)))
         # All that takes time or may well fail comes before the point of no return.
         sha256 = checksum(beside(first))
         flush(beside(first))
         # Whatever ends it while the first gets its name, or after that: the further ones may belong to it by then.
         undo.pop_all()
-    put_in_place(beside(first), first, sha256)
-    remove_older(first, further)
+    keep_old = run.settings["KEEP_OLD_OUTPUT_COPY"]
+    put_in_place(first, sha256, keep_old=keep_old)
+    remove_older(first, further, keep_old=keep_old)
     return [first, *further]

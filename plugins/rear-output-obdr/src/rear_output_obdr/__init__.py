@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rear_core import Contents, Run, Setting, Step, hookimpl
 from rear_core.media.loaders import Medium
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
 
 if TYPE_CHECKING:
     from rear_core.media.format import Format
@@ -21,6 +22,7 @@ def rear_settings() -> Iterable[Setting]:
     from rear_core.media.tape import DEVICE
 
     yield DEVICE
+    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
 
 
 @hookimpl
@@ -71,8 +73,12 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_tape(run: Run) -> None:
     """Raise `Refused` unless the tape in the drive can be started from its beginning."""
+    from rear_core.archive.published import refuse_old_copy, refuse_prefix
+
     from .tape import check
 
+    refuse_prefix(run, "use a tape for each machine")
+    refuse_old_copy(run, "use two tapes in turns")
     check(run, Path(run.settings["TAPE_DEVICE"]))
 
 

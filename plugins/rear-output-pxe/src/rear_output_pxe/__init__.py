@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
 from rear_core.places.url import ALL, Url, examples
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
 
 if TYPE_CHECKING:
     from rear_core.places.place import Place
@@ -34,6 +35,7 @@ def rear_settings() -> Iterable[Setting]:
         help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
         " IdentityFile=/root/.ssh/rescue.",
     )
+    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
     yield Setting(
         "PXE_PREFIX",
         str,
@@ -45,14 +47,14 @@ def rear_settings() -> Iterable[Setting]:
         str,
         default="mac",
         choices=("mac", "ip", "uuid"),
-        help="How this machine finds its menu: by the MAC addresses of its cards, its IPv4 addresses, or the UUID in"
-        " its firmware.",
+        help="How this machine finds its menu: by the MAC addresses of its cards, its IPv4 addresses (IPv6 if it has no"
+        " others), or the UUID in its firmware.",
     )
     yield Setting(
         "PXE_NODES",
         list,
         check=_nodes,
-        help="MAC addresses, IPv4 addresses or UUIDs of the machines that get this menu, for example a replacement."
+        help="MAC addresses, IP addresses or UUIDs of the machines that get this menu, for example a replacement."
         " If empty: this machine.",
     )
     yield Setting(
@@ -69,6 +71,21 @@ def rear_settings() -> Iterable[Setting]:
         choices=("missing", "replace", "none"),
         help="Which installed boot loaders to copy to the server: only missing ones, all of them, replacing those on"
         " the server, or none.",
+    )
+    yield Setting(
+        "PXE_HTTP_DOWNLOAD_URL",
+        check=_http_url,
+        help="URL by which an HTTP server shows the folder of OUTPUT_URL, such as http://192.0.2.1/tftp or"
+        " http://[2001:db8::1]:8080. GRUB and iPXE then load kernel and rescue system from there, which is much faster"
+        " than TFTP. If empty: by TFTP, as PXELINUX always does.",
+    )
+    yield Setting(
+        "PXE_RECOVER_MODE",
+        default="manual",
+        choices=("manual", "unattended"),
+        help="What a machine does by itself that starts from the network: manual leads to the menu of the rescue"
+        " system, which overwrites nothing; unattended RECOVERS WITHOUT A QUESTION and overwrites its disks, at every"
+        " start from the network.",
     )
     yield Setting(
         "PXE_KEEP",
@@ -117,16 +134,39 @@ def opened_tree(run: Run) -> Iterator[Place]:
 
 def check_place(run: Run) -> None:
     """Raise unless OUTPUT_URL can be written, the menus are right, and there will be a boot loader for this machine."""
+    from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.places import opening
 
+    from .serving import check_answers
     from .tree import check_loaders, check_menus, warn_of_others
 
+    check_mode(run)
+    refuse_prefix(run, "name the folder of this machine below rear/ in PXE_PREFIX")
+    refuse_old_copy(run, "set PXE_KEEP=2 or more", run.settings["PXE_KEEP"])
     warn_of_secrets(run)
     opening.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
+    check_answers(run)
     with opened_tree(run) as place:
         check_menus(run, place)
         warn_of_others(run, place)
         check_loaders(run, place)
+
+
+def check_mode(run: Run) -> None:
+    """Warn of a menu that overwrites disks by itself; raise where every machine of the network would get it."""
+    if run.settings["PXE_RECOVER_MODE"] == "manual":
+        return
+    if run.settings["PXE_DEFAULT"]:
+        raise ConfigurationError(
+            "PXE_RECOVER_MODE=unattended with PXE_DEFAULT=yes would overwrite the disks of every machine that starts"
+            " from the network",
+            "name the machines in PXE_NODES and remove PXE_DEFAULT, or remove PXE_RECOVER_MODE",
+        )
+    run.report.warn(
+        "PXE_RECOVER_MODE=unattended: a machine that gets this menu overwrites its disks WITHOUT A QUESTION at every"
+        " start from the network; when it has come back, have it start from its disk, or run `rear mkrescue` with"
+        " PXE_RECOVER_MODE=manual"
+    )
 
 
 def warn_of_secrets(run: Run) -> None:
@@ -139,12 +179,14 @@ def warn_of_secrets(run: Run) -> None:
 def copy_rescue_system(run: Run) -> None:
     """Put a new version on the server, have the menus lead to it, then remove what is too old."""
     from .loaders import find_loaders
-    from .tree import INITRAMFS, KERNEL, boot_files, home, made_loaders, put_loaders, put_version, retire, switch
+    from .serving import check_served
+    from .tree import INITRAMFS, KERNEL, SUMS, boot_files, home, made_loaders, put_loaders, put_version, retire, switch
 
     url = place_url(run)
     with opened_tree(run) as place, made_loaders(run, place) as loaders:
         known = put_version(run, place)
         put_loaders(run, place, loaders)
+        check_served(run, place, f"{home(run)}/{known[-1].name}/{SUMS}")
         switch(run, place, known)
         try:
             retire(run, place, known)
@@ -163,6 +205,18 @@ def _name(value: str) -> str:
     import re
 
     return "" if re.fullmatch(r"[\w.-]*", value, re.ASCII) and not value.startswith(".") else "must be a plain name"
+
+
+def _http_url(value: str) -> str:
+    import re
+
+    from rear_core.places.url import HTTP, parse_url
+
+    try:
+        path = parse_url(f"{value}/", (HTTP,)).path if value else ""
+    except ValueError as error:
+        return str(error)
+    return "" if re.fullmatch(r"[\w./~-]*", path, re.ASCII) else "must have a path of letters, digits and . _ ~ -"
 
 
 def _nodes(value: Sequence[str]) -> str:

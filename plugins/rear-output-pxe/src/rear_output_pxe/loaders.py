@@ -29,7 +29,7 @@ SIGNED_PLACES = (
     ("boot/efi/EFI/*/shim{efi}.efi", "boot/efi/EFI/*/grub{efi}.efi", "boot/efi/EFI/*/mm{efi}.efi"),
     ("usr/share/efi/{machine}/shim.efi", "usr/share/efi/{machine}/grub.efi", "usr/share/efi/{machine}/MokManager.efi"),
 )
-NET_MODULES = (*(name for name in MENU_MODULES if name != "iso9660"), "net", "tftp", "smbios")
+NET_MODULES = (*(name for name in MENU_MODULES if name != "iso9660"), "net", "tftp", "http", "smbios")
 BIOS_MODULES = ("pxe", "biosdisk", "serial", "terminal", *NET_MODULES)
 EFI_MODULES = ("efinet", "all_video", *NET_MODULES)
 # Where every GRUB of ours looks for its menus; Debian's signed one does, too.

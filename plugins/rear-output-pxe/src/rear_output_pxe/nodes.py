@@ -19,7 +19,7 @@ DEFAULT = "default"
 
 
 def nodes(run: Run) -> list[str]:
-    """MAC addresses, IPv4 addresses or UUIDs of the machines that are meant: this one, unless PXE_NODES says others."""
+    """MAC addresses, IP addresses or UUIDs of the machines that are meant: this one, unless PXE_NODES says others."""
     if run.settings["PXE_NODES"]:
         return [node(word) for word in run.settings["PXE_NODES"]]
     kind = run.settings["PXE_NODE_BY"]
@@ -39,9 +39,10 @@ def node(word: str) -> str:
     if MAC.fullmatch(mac):
         return mac
     try:
-        return str(uuid.UUID(word) if len(word) == 36 else ipaddress.IPv4Address(word))
+        bare = word[1:-1] if word.startswith("[") and word.endswith("]") else word
+        return str(uuid.UUID(word) if len(word) == 36 and "-" in word else ipaddress.ip_address(bare))
     except ValueError:
-        raise ValueError(f"{word} is not a MAC address, IPv4 address or UUID") from None
+        raise ValueError(f"{word} is not a MAC address, IPv4 or IPv6 address, or UUID") from None
 
 
 def file_names(node: str, loader: str) -> list[str]:
@@ -56,6 +57,11 @@ def file_names(node: str, loader: str) -> list[str]:
     elif "-" in node:
         # Some firmware sends the first three parts with their bytes as they lie in memory (SMBIOS, 7.2.1).
         names = [node, str(uuid.UUID(bytes_le=uuid.UUID(node).bytes))]
+    elif ":" in node:
+        # GRUB writes all groups without leading zeros; PXELINUX knows no IPv6.
+        address = ipaddress.IPv6Address(node)
+        groups = ":".join(f"{int(group, 16):x}" for group in address.exploded.split(":"))
+        names = {"grub": [groups], "ipxe": [f"{int(address):032x}"]}.get(loader, [])
     else:
         number = f"{int(ipaddress.IPv4Address(node)):08X}"
         names = {"grub": [number, node], "ipxe": [number.lower()]}.get(loader, [number])
@@ -77,8 +83,6 @@ def _own_addresses(run: Run, kind: str) -> list[str]:
     network = run.network or capture(run.sh)
     if kind == "mac":
         return [link.hardware_mac for link in network.links if link.kind == CARD and MAC.fullmatch(link.hardware_mac)]
-    return [
-        address.address.partition("/")[0]
-        for address in network.addresses
-        if address.family == 4 and address.scope == "global"
-    ]
+    found = [address for address in network.addresses if address.scope == "global"]
+    chosen = [address for address in found if address.family == 4] or found
+    return [address.address.partition("/")[0] for address in chosen]

@@ -19,13 +19,14 @@ from rear_core.places.place import Place
 from rear_core.system.identity import may_be_one, told_apart
 from rear_core.template import render
 
+from . import serving
 from .loaders import Loader, files_of, find_loaders, what_to_install
 from .nodes import DEFAULT, PLACES, file_names, nodes
 
 MARK = "# Written by rear"
 FORMAT = "%Y-%m-%dT%H%M%SZ"
 KERNEL, INITRAMFS, SUMS = "vmlinuz", "initramfs.img", "SHA256SUMS"
-MENU_SECONDS = 10
+MENU_SECONDS, UNATTENDED_SECONDS = 10, 30
 # In the list of versions, for an identity that is not known.
 NOTHING = "-"
 # What a boot loader reads before it knows the machine: one for all.
@@ -40,20 +41,23 @@ def home(run: Run) -> str:
 def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
     """The menu of this machine by boot loader."""
     folder = f"{home(run)}/{version}"
+    unattended = run.settings["PXE_RECOVER_MODE"] == "unattended"
+    seconds = UNATTENDED_SECONDS if unattended else MENU_SECONDS
     note = f"{MARK} for {run.system.hostname}; the next run replaces it.\n"
 
     def menu(template: str, place: str) -> str:
         return boot_menu(
             run, template,
             title=run.system.hostname, kernel=f"{place}/{KERNEL}", initramfs=f"{place}/{INITRAMFS}",
-            command_line=command_line, timeout=MENU_SECONDS,
+            command_line=command_line, timeout=seconds, unattended=unattended,
         )  # fmt: skip
 
-    # PXELINUX begins where it was loaded from, GRUB at the root of the server, iPXE at the folder of its script.
+    # PXELINUX begins where it was loaded from.
+    way = serving.way(run, f"{folder}/{SUMS}")
     return {
         "pxelinux": note + menu("PXE_per_node_config", folder),
-        "grub": note + menu("grub.cfg.j2", f"/{folder}"),
-        "ipxe": "#!ipxe\n" + note + menu("PXE_per_node_script.ipxe", f"../{folder}"),
+        "grub": note + way.grub_first + menu("grub.cfg.j2", f"{way.grub}/{folder}"),
+        "ipxe": "#!ipxe\n" + note + way.ipxe_first + menu("PXE_per_node_script.ipxe", f"{way.ipxe}/{folder}"),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import Run, Setting, Step, hookimpl
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
 
 if TYPE_CHECKING:
     from rear_core.media.format import Format
@@ -35,6 +36,7 @@ def rear_settings() -> Iterable[Setting]:
         help="The label that `rear format` sets, and by which rear finds the disk. Disks used in turns can share a"
         " label or have one each.",
     )
+    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
     yield Setting(
         "USB_RETAIN_BACKUP_NR", int, default=2, check=_positive,
         help="How many rescue systems of this machine to keep on the disk. rear removes the oldest after a new one"
@@ -82,6 +84,7 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_disk(run: Run) -> None:
     """Raise `Refused` unless the disk is there, was made by `rear format`, can be written and has room."""
+    from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.archive.repository import identity
     from rear_core.archive.signature import known_marks
     from rear_core.places.room import check_room, check_writable
@@ -90,6 +93,9 @@ def check_disk(run: Run) -> None:
     from .stick import find_stick, opened
     from .versions import of_machine, others
 
+    keep = run.settings["USB_RETAIN_BACKUP_NR"]
+    refuse_prefix(run, "find the rescue systems of each machine in boot/rear/HOSTNAME on the disk")
+    refuse_old_copy(run, "set USB_RETAIN_BACKUP_NR=2 or more", keep)
     stick = find_stick(run)
     with opened(run, stick) as root:
         for other in others(root, run.system.hostname, identity(run), known_marks(run)):

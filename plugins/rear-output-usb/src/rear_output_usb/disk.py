@@ -12,19 +12,16 @@ from pathlib import Path
 
 from rear_core import RearError, Refused, Run
 from rear_core.fstab import read_fstab
-from rear_core.media.grub_disk import BIOS_BOOT_SIZE
+from rear_core.media.grub_disk import EFI_LABEL, boot_partitions
 from rear_core.places.devices import devices_named
 from rear_core.storage.compare import human_size
 from rear_core.storage.inventory import Device
 from rear_core.storage.present import Machine, look
 
-from .stick import BIOS_BOOT, EFI_SYSTEM
-
 MIB = 1 << 20
 SMALLEST = 1 << 30
 # FAT32 needs 65525 clusters, which are as large as a sector here.
 EFI_SECTORS = 64 * MIB // 512
-EFI_LABEL = "REAR-EFI"
 NODE_SECONDS = 30
 FORMAT_SECONDS = 3600
 PROGRAMS = ("wipefs", "sfdisk", "mkfs.vfat", "mkfs.ext4", "udevadm", "blkid", "blockdev")
@@ -178,15 +175,7 @@ def write(run: Run, device: Path) -> None:
 
 def partition_table(label: str, sector: int) -> str:
     """The input of sfdisk: a GPT with a BIOS boot partition, an EFI system partition and one for all else."""
-    lines = [
-        "label: gpt",
-        "unit: sectors",
-        f"first-lba: {MIB // sector}",
-        f'start={MIB // sector}, size={BIOS_BOOT_SIZE // sector}, type={BIOS_BOOT}, name="BIOS boot"',
-        f'size={EFI_SECTORS}, type={EFI_SYSTEM}, name="{EFI_LABEL}"',
-        f'type=linux, name="{label}"',
-    ]
-    return "\n".join(lines) + "\n"
+    return boot_partitions(EFI_SECTORS * sector, sector) + f'type=linux, name="{label}"\n'
 
 
 def make_file_systems(run: Run, efi: str, data: str, label: str) -> None:

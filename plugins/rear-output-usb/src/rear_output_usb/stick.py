@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rear_core import Refused, Run
+from rear_core.media.grub_disk import BIOS_BOOT, EFI_SYSTEM
 from rear_core.places import mounted
 from rear_core.places.delivery import Extent
 from rear_core.places.devices import find_device
 from rear_core.places.url import Url
 from rear_core.storage.inventory import Device, read_devices
 
-BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
-EFI_SYSTEM = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 # What `rear format` makes, and GRUB reads.
 FILE_SYSTEMS = ("ext2", "ext3", "ext4")
 MADE_BY = "create it with `rear format /dev/sdx`, which erases the disk"
