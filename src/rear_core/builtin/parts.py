@@ -38,7 +38,7 @@ def check_size(run: Run) -> None:
     if limit and size > limit << 20:
         run.report.warn(
             f"the rescue system has {size / 2**20:.0f} MiB packed, more than RESCUE_SIZE_WARNING={limit};"
-            " its largest parts:"
+            " the table shows its largest parts"
         )
         for line in largest_parts(run, size):
             run.report.say(line)
