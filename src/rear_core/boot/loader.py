@@ -62,6 +62,9 @@ class BootLoader:
       the kernel, the initramfs and the names of devices in them are then looked at. `notes(target)` is what the user
       should know of that menu.
     - `naming_files(words)` are its files that name devices; `words` finds these in words for the kernel.
+    - `by_hand(run, facts)` is what it takes to start that rear does not bring, with the files and places that it needs,
+      a line each; it is told when media are made and in the report of a recovery. `programs` are those of the rescue
+      system that `install` runs, where the machine has them.
     """
 
     name: str
@@ -73,6 +76,8 @@ class BootLoader:
     notes: Callable[[Path], Sequence[str]] | None = None
     naming_files: Callable[[Reader], Sequence[NamingFile]] | None = None
     is_left_over: Callable[[Facts], bool] = _never
+    by_hand: Callable[[Run, Facts], Sequence[str]] | None = None
+    programs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.firmware not in FIRMWARE:

@@ -233,6 +233,7 @@ def prove(run: Run) -> None:
     for loader, facts in usable:
         problems += loader.verify(run, facts) if loader.verify else []
         run.recovery.differences += loader.notes(run.target) if loader.notes else []
+        run.recovery.differences += loader.by_hand(run, facts) if loader.by_hand else []
         if not loader.entries:
             run.recovery.differences.append(f"{loader.name} does not report what it starts: rear did not check that")
             continue
