@@ -22,10 +22,11 @@ VERSION = 1
 
 @hookimpl
 def rear_boot_loaders() -> Iterable[BootLoader]:
+    from ..boot.extlinux import EXTLINUX, U_BOOT
     from ..boot.grub_bios import GRUB_BIOS
     from ..boot.grub_efi import GRUB_EFI
 
-    return [GRUB_BIOS, GRUB_EFI]
+    return [GRUB_BIOS, GRUB_EFI, EXTLINUX, U_BOOT]
 
 
 @hookimpl
