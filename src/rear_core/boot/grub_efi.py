@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 # A function that GRUB's modules are linked to by its name: all images have it, from 2.06 to 2.14, signed or not. Its
 # greeting is gone since 2.12.
 MARK = b"grub_dl_load"
-# openSUSE gives systemd-boot the name of GRUB where shim starts it.
+# openSUSE gives systemd-boot the name of GRUB where shim starts it; so does rEFInd's installer.
 SYSTEMD_BOOT = b"#### LoaderInfo: systemd-boot"
+OTHERS = (SYSTEMD_BOOT, "refind.conf".encode("utf-16-le"))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def _installation(esp: Path, folder: Path) -> Installation | None:
     programs = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".efi"}
     shim = next((path for name, path in programs.items() if name.startswith("shim")), None)
     named = [path for name, path in programs.items() if name.startswith("grub")]
-    grub = next((path for path in named if SYSTEMD_BOOT not in path.read_bytes()), None)
+    contents = {path: path.read_bytes() for path in named}
+    grub = next((path for path in named if not any(mark in contents[path] for mark in OTHERS)), None)
     fallback = next((path for name, path in programs.items() if name.startswith("boot")), None)
     if folder.name.upper() == "BOOT" and fallback:
         # What the firmware starts without a boot entry is either GRUB itself, or shim with GRUB beside it.
