@@ -26,9 +26,10 @@ def rear_boot_loaders() -> Iterable[BootLoader]:
     from ..boot.grub_bios import GRUB_BIOS
     from ..boot.grub_efi import GRUB_EFI
     from ..boot.limine import LIMINE_BIOS, LIMINE_EFI
+    from ..boot.raspberry import RASPBERRY_PI
     from ..boot.refind import REFIND
 
-    return [GRUB_BIOS, GRUB_EFI, EXTLINUX, U_BOOT, REFIND, LIMINE_BIOS, LIMINE_EFI]
+    return [GRUB_BIOS, GRUB_EFI, EXTLINUX, U_BOOT, REFIND, LIMINE_BIOS, LIMINE_EFI, RASPBERRY_PI]
 
 
 @hookimpl
