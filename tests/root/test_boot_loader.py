@@ -120,6 +120,7 @@ def test_grub_for_bios_starts_from_a_partition(run: Run, tmp_path: Path) -> None
     assert found is not None and found.core_start > 2048 and found.core_sectors > 20
 
 
+@pytest.mark.timeout(600)
 def test_extlinux_starts_where_its_files_were_restored(run: Run, tmp_path: Path) -> None:
     """By the program of the recovered system, as the rescue system may have none."""
     run.sh.run("truncate", "--size=160M", tmp_path / "disk")
