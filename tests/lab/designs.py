@@ -491,6 +491,34 @@ dd if=/usr/lib/EXTLINUX/mbr.bin of=/dev/vda bs=440 count=1 conv=notrunc
     may_differ=["/boot/extlinux/extlinux.conf", "/boot/extlinux/ldlinux.sys"],
 )  # fmt: skip
 
+# Recovered by the other kind of firmware: the plan adds what that needs, and swap becomes smaller for it.
+OF_BOTH = [fact for fact in COMMON if "swapon" not in fact]
+MADE_BY_GRUB = ["/boot/grub/*", "/boot/grub"]
+BIOS_TO_UEFI = replace(
+    BIOS,
+    name="bios-to-uefi",
+    about="as `bios`, recovered with UEFI: an EFI system partition is added, GRUB gets a boot entry",
+    facts=[*OF_BOTH, "swapon --show=UUID,LABEL --noheadings",
+           "findmnt --noheadings --list --output TARGET,FSTYPE,OPTIONS /", "sfdisk --disk-id /dev/vda",
+           "grep -v /boot/efi /etc/fstab"],
+    new_firmware="uefi",
+    may_differ=[*MADE_BY_GRUB, "/boot/efi", "/boot/efi/*", "/etc/fstab"],
+)  # fmt: skip
+UEFI_TO_BIOS = Design(
+    name="uefi-to-bios",
+    about="GPT, ext4; GRUB for UEFI, recovered with BIOS: a BIOS boot partition is added",
+    drives=[Drive("system", 4096)],
+    firmware="uefi",
+    boot_entry=False,
+    storage=SECURE_BOOT.storage,
+    files=SECURE_BOOT.files,
+    settle="grub-install --target=x86_64-efi --efi-directory=/boot/efi --force-extra-removable; update-grub",
+    facts=[*COMMON, FILES, "sfdisk --dump /dev/vda | grep -v -i -e first-lba -e 21686148",
+           block_devices("/dev/vda1 /dev/vda2", IDENTIFIERS)],
+    new_firmware="bios",
+    may_differ=MADE_BY_GRUB,
+)  # fmt: skip
+
 # The password is where nobody has to type it: beside the repository, on a disk that is plugged in.
 RESTIC = replace(
     BIOS,
@@ -552,6 +580,8 @@ ALL = (
     UKI,
     UKI_OF_DRACUT,
     EXTLINUX,
+    BIOS_TO_UEFI,
+    UEFI_TO_BIOS,
     RESTIC,
     DEBIAN_11,
     DEBIAN_13,

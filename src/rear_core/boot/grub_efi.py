@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import grub_efi_install, grub_menu, grub_references
+from . import grub_conversion, grub_efi_install, grub_menu, grub_references
 from .efi_partitions import child, describe
 from .loader import BootLoader, Facts
 
@@ -69,7 +70,8 @@ def _installation(esp: Path, folder: Path) -> Installation | None:
 
 def detect(run: Run) -> Facts | None:
     """GRUB on the mounted EFI system partitions, and the boot entries that lead to it."""
-    return describe(run, find_installations, "GRUB")
+    facts = describe(run, find_installations, "GRUB")
+    return facts and {**facts, "platforms": grub_conversion.platforms(os.uname().machine)}
 
 
 GRUB_EFI = BootLoader(
@@ -81,4 +83,5 @@ GRUB_EFI = BootLoader(
     grub_menu.entries,
     grub_menu.notes,
     grub_references.files,
+    adopt=grub_conversion.for_efi,
 )

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RearError
 from .efi_install import esp_of, made_again, make_startable, problems
+from .grub_conversion import PLATFORMS
 from .loader import Facts
 
 if TYPE_CHECKING:
     from ..run import Run
-
-# GRUB's platforms by `uname -m`.
-PLATFORMS = {"x86_64": "x86_64-efi", "aarch64": "arm64-efi", "i686": "i386-efi"}
 
 
 def install(run: Run, facts: Facts) -> list[str]:

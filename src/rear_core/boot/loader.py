@@ -65,6 +65,9 @@ class BootLoader:
     - `by_hand(run, facts)` is what it takes to start that rear does not bring, with the files and places that it needs,
       a line each; it is told when media are made and in the report of a recovery. `programs` are those of the rescue
       system that `install` runs, where the machine has them.
+    - `adopt(run, found, mountpoint)` is asked where a machine is recovered by this kind of firmware, and another one
+      started it before. It returns facts as of `detect`, by those of all loaders that were found, by name; None where
+      the machine lacks what that takes. A new EFI system partition will be mounted on `mountpoint`.
     """
 
     name: str
@@ -78,6 +81,7 @@ class BootLoader:
     is_left_over: Callable[[Facts], bool] = _never
     by_hand: Callable[[Run, Facts], Sequence[str]] | None = None
     programs: Sequence[str] = ()
+    adopt: Callable[[Run, Mapping[str, Facts], str], Facts | None] | None = None
 
     def __post_init__(self) -> None:
         if self.firmware not in FIRMWARE:

@@ -13,6 +13,7 @@ from .storage import kinds, load_layout, recorded_layout
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..storage.additions import Addition
     from ..storage.fate import Stake
     from ..storage.in_place import InPlace
     from ..storage.layout import Layout
@@ -129,8 +130,20 @@ def planned(
     gone = excluded(layout, Exclusions.of(run.settings))
     return plan(
         layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone,
-        in_place=in_place or InPlace(),
+        in_place=in_place or InPlace(), additions=additions(run, layout),
     )  # fmt: skip
+
+
+def additions(run: Run, layout: Layout) -> list[Addition]:
+    """What the machine needs to be started by another kind of firmware than before."""
+    from ..boot import conversion
+    from ..finalize import recorded
+
+    mode = run.system.firmware.mode
+    if not (run.recovery_dir / "system.json").is_file():
+        return []
+    was = recorded.description(run)["system"]["firmware"]["mode"]
+    return conversion.additions(mode, layout) if was != mode and recorded.usable(run) else []
 
 
 def recovery_plan(run: Run) -> Plan:
