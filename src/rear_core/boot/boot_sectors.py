@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..storage.disk import PartitionTable
+
 if TYPE_CHECKING:
     from ..run import Run
 
@@ -66,6 +68,17 @@ def rebuilt(run: Run, devices: Iterable[str]) -> dict[str, str]:
         if item and item.id not in run.rebuilt.in_place and run.rebuilt.disks(item.id):
             found[device] = run.rebuilt.device(item.id)
     return found
+
+
+def has_other_table(run: Run, device: str) -> bool:
+    """Whether the partition table of a recorded disk is of another kind now."""
+    assert run.layout is not None and run.rebuilt is not None
+    disks = {item.id for item in run.layout if getattr(item, "device", "") == device}
+    labels = [
+        {table.label for table in layout.of(PartitionTable) if disks.intersection(table.needs)}
+        for layout in (run.layout, run.rebuilt.site.layout)
+    ]
+    return labels[0] != labels[1]
 
 
 def put_code(disk: str, code: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import recovered
 from ..errors import RearError
 from . import extlinux_menu
-from .boot_sectors import SECTOR, boot_code, carrier, first_sector, leads_to, put_code, rebuilt
+from .boot_sectors import SECTOR, boot_code, carrier, first_sector, has_other_table, leads_to, put_code, rebuilt
 from .chroot import has_program, run_inside
 from .loader import BootLoader, Facts
 
@@ -103,7 +103,9 @@ def verify(run: Run, facts: Facts) -> list[str]:
         elif not leads_to(now, _beginning(core)):
             found.append(f"the boot sector of {now} does not lead to {folder}/{CORE}")
     for disk, now in rebuilt(run, disks).items():
-        if disks[disk] and boot_code(now) != disks[disk]:
+        if disks[disk] and has_other_table(run, disk):
+            found.append(f"{now} has another kind of partition table: write mbr.bin or gptmbr.bin of EXTLINUX to it")
+        elif disks[disk] and boot_code(now) != disks[disk]:
             found.append(f"the boot code of {disk} is not on {now}, which took its place")
     return found
 

@@ -84,7 +84,7 @@ def install_bios(run: Run, facts: Facts) -> list[str]:
     """Write the first sector and the stage of each disk that had them."""
     done = []
     for disk, now in rebuilt(run, facts["disks"]).items():
-        argv = [now, *_partition(run, disk, facts["disks"][disk])]
+        argv = [now, *partition_of(run, disk, facts["disks"][disk])]
         if name := _installer(run):
             run.sh.run(name, *PROGRAMS[name], *argv)
         elif inside := next((name for name in PROGRAMS if has_program(run, name)), ""):
@@ -95,7 +95,7 @@ def install_bios(run: Run, facts: Facts) -> list[str]:
     return done
 
 
-def _partition(run: Run, disk: str, place: int) -> list[str]:
+def partition_of(run: Run, disk: str, place: int) -> list[str]:
     """The number of the BIOS boot partition that the stage was in; it can also lie behind the table of a GPT."""
     assert run.layout is not None
     partitions = [item for item in run.layout.of(Partition) if item.code.lower() == BIOS_BOOT]

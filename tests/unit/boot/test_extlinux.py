@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.boot import extlinux
+import other_loaders
+from rear_core.boot import extlinux, limine
 from rear_core.boot.boot_sectors import leads_to
 from rear_core.boot.extlinux_menu import entries, notes
 from rear_core.boot.loader import Entry
+from rear_core.plugins import Plugins
+from rear_core.run import Options, Run
+from rear_core.settings import Sources, evaluate
+from rear_core.storage.command import Site
+from rear_core.storage.disk import PartitionTable
+from rear_core.storage.layout import make
+from rear_core.storage.plan import Rebuilt
 
 # As u-boot-update 4.2 of Debian 12 writes it.
 U_BOOT = """\
@@ -117,3 +126,39 @@ def test_a_boot_sector_leads_to_the_sector_whose_number_it_has(tmp_path: Path) -
         image.write_bytes(bytes(sector) + bytes(1024) + core + bytes(512))
         assert leads_to(str(image), core) is right
     assert extlinux.is_boot_sector(bytes(sector))
+
+
+def a_run(target: Path, *programs: str) -> Run:
+    """A run on a machine with the disk of `other_loaders`, and no programs but these."""
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), Options(target=target))
+    run.sh.which = lambda name: Path("/bin", name) if name in programs else None  # type: ignore[method-assign,assignment]
+    run.layout = other_loaders.layout()
+    run.rebuilt = Rebuilt(Site(run.layout, {"disk:a": "/dev/x"}), {"disk:a": "/dev/x"})
+    return run
+
+
+def test_what_rear_cannot_install_is_named_with_its_files(tmp_path: Path) -> None:
+    facts = {"folder": "/boot/extlinux", "device": "/dev/sda2", "disks": {}}
+    assert extlinux.by_hand(a_run(tmp_path, "extlinux"), facts) == []
+    [line] = extlinux.by_hand(a_run(tmp_path), facts)
+    assert "/boot/extlinux/ldlinux.sys and the boot sector of /dev/sda2" in line
+    limine_facts = {"disks": {"/dev/sda": 512}, "files": ["/boot/limine-bios.sys"]}
+    assert limine.by_hand(a_run(tmp_path, "limine"), limine_facts) == []
+    [line] = limine.by_hand(a_run(tmp_path), limine_facts)
+    assert "/boot/limine-bios.sys, the first sector of /dev/sda" in line
+    [line] = extlinux.u_boot_by_hand(a_run(tmp_path), {"configuration": "/boot/extlinux/extlinux.conf"})
+    assert line.startswith("U-Boot reads /boot/extlinux/extlinux.conf, and rear does not install U-Boot itself")
+
+
+def test_code_for_another_kind_of_partition_table_is_a_problem(tmp_path: Path) -> None:
+    """It was recorded, and is written again."""
+    installed = other_loaders.extlinux(tmp_path)
+    run = a_run(installed.tree, "extlinux")
+    disks = dict(installed.disks)
+    run.rebuilt = Rebuilt(Site(installed.layout, disks), disks)
+    assert extlinux.verify(run, installed.facts) == []
+    [table] = installed.layout.of(PartitionTable)
+    run.layout = make(replace(table, label="dos") if item == table else item for item in installed.layout)
+    assert extlinux.verify(run, installed.facts) == [
+        f"{disks['disk:a']} has another kind of partition table: write mbr.bin or gptmbr.bin of EXTLINUX to it"
+    ]

@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.boot.limine import STAGE, is_ours, stage_place
+from rear_core.boot.limine import STAGE, is_ours, partition_of, stage_place
 from rear_core.boot.limine_menu import entries, notes, partitions
 from rear_core.boot.loader import Entry
+from rear_core.plugins import Plugins
+from rear_core.run import Run
+from rear_core.settings import Sources, evaluate
+from rear_core.storage.disk import BIOS_BOOT, Disk, Partition, PartitionTable
+from rear_core.storage.layout import make
 
 PART = "736b5698-5ae1-4dff-be2c-ef8f44a61c52"
 CONF = f"""\
@@ -114,3 +119,18 @@ def test_any_text_is_read(tmp_path_factory: pytest.TempPathFactory, text: str) -
     assert all(entry.kernel.startswith("/") for entry in entries(target))
     notes(target)
     [*partitions(text)]
+
+
+@pytest.mark.parametrize(("place", "number"), [(4 << 20, ["2"]), (6656, []), (1 << 20, [])])
+def test_the_stage_goes_where_it_was(place: int, number: list[str]) -> None:
+    """Into the same BIOS boot partition, or behind the table."""
+    run = Run(evaluate(Sources(), [], {}), Plugins([]))
+    run.layout = make(
+        [
+            Disk("disk:a", (), 1 << 30, "/dev/sda"), PartitionTable("table:a", ("disk:a",), "gpt"),
+            Partition("partition:1", ("table:a",), 1, 1 << 20, 1 << 20, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
+            Partition("partition:2", ("table:a",), 2, 4 << 20, 1 << 20, BIOS_BOOT),
+        ]
+    )  # fmt: skip
+    assert partition_of(run, "/dev/sda", place) == number
+    assert partition_of(run, "/dev/sdb", place) == []
