@@ -487,8 +487,8 @@ dd if=/usr/lib/EXTLINUX/mbr.bin of=/dev/vda bs=440 count=1 conv=notrunc
            "lsattr /boot/extlinux/ldlinux.sys", "sed 's/root=[^ ]*//' /proc/cmdline",
            "sed 's/root=[^ ]*//' /boot/extlinux/extlinux.conf"],
     new_drives=[Drive("other", 64), Drive("system", 4096, first=True)],
-    # The installer writes into it where it lies.
-    may_differ=["/boot/extlinux/extlinux.conf", "/boot/extlinux/ldlinux.sys"],
+    # The installer brings both, and writes into one where it lies.
+    may_differ=["/boot/extlinux/extlinux.conf", "/boot/extlinux/ldlinux.*"],
 )  # fmt: skip
 
 # Recovered by the other kind of firmware: the plan adds what that needs, and swap becomes smaller for it.
