@@ -12,10 +12,12 @@ import pytest
 
 from lab import debian
 from lab.loops import MBR, attached, disk_with_boot, first_partition
+from rear_core.boot import grub_conversion
 from rear_core.boot.chroot import has_program, run_inside, show_kernel
 from rear_core.boot.extlinux import EXTLINUX
 from rear_core.boot.grub_bios import GRUB_BIOS, read_boot_sector
 from rear_core.boot.grub_efi import GRUB_EFI
+from rear_core.boot.grub_efi_install import install_command
 from rear_core.errors import RearError
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
@@ -210,3 +212,17 @@ def test_nothing_stays_behind_in_the_target(run: Run) -> None:
     assert os.listdir(run.target / "proc") == []
     assert Path("/proc/self").exists() and Path("/dev/null").exists()
     assert f"{run.target}/" not in Path("/proc/mounts").read_text()
+
+
+def test_grub_for_a_firmware_that_the_machine_did_not_have_is_that_of_the_distribution(run: Run) -> None:
+    """With the signed shim where the machine has it."""
+    platforms = grub_conversion.platforms("x86_64", run.target)
+    assert platforms == ["i386-pc", "x86_64-efi", "x86_64-efi-signed"]
+    assert GRUB_EFI.adopt is not None
+    facts = GRUB_EFI.adopt(run, {"GRUB BIOS": {**BIOS_FACTS, "platforms": platforms}}, "/boot/efi")
+    assert facts is not None
+    [installation] = facts["partitions"][0]["installations"]
+    assert installation["loader"] == "EFI/debian/shimx64.efi"
+    assert install_command(run, "/boot/efi", installation) == (
+        "grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi", "--no-nvram", "--bootloader-id=debian",
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from .disk import Disk, Partition, PartitionTable, first_sector
 from .filesystem import FileSystem
@@ -79,7 +80,8 @@ def _add(layout: Layout, addition: Addition, kinds: Sequence[StorageKind]) -> La
     added: list[Item] = [partition]
     if addition.target:
         volume = f"{known.hex[:4]}-{known.hex[4:8]}".upper()
-        above = max((m for m in layout.of(Mount) if addition.target.startswith(m.target)), key=lambda m: len(m.target))
+        parents = map(str, PurePosixPath(addition.target).parents)
+        above = next(mount for parent in parents for mount in layout.of(Mount) if mount.target == parent)
         filesystem = _for_firmware(kinds).new(f"fs:{volume}", partition.id, volume)
         mount = Mount(f"mount:{addition.target}", (filesystem.id, above.id), addition.target, filesystem.type)
         added += [filesystem, mount]
