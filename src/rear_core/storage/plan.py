@@ -69,7 +69,8 @@ class Rebuilt:
 class Plan:
     """Commands that recreate a layout: first what is `cleared` is made blank (disks, and parts of those that keep
     something in place), then everything is built and mounted; `later`, by the names of items, has to wait until the
-    files are back. `in_place` are the ids of what stays as it is."""
+    files are back. `in_place` are the ids of what stays as it is. `identifiers` are new ones that are known beforehand,
+    by the old ones, and `ids` those of items by the ids that they have when they are described again."""
 
     site: Site
     mapping: Mapping[str, str]
@@ -81,6 +82,8 @@ class Plan:
     hardware_changed: bool = False
     cleared: tuple[str, ...] = ()
     in_place: frozenset[str] = frozenset()
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -120,7 +123,9 @@ class Plan:
 
     def rebuilt(self) -> Rebuilt:
         """What the plan leaves behind when all of it was done."""
-        return Rebuilt(self.site, self.mapping, {}, self.hardware_changed, self.notes, in_place=self.in_place)
+        return Rebuilt(
+            self.site, self.mapping, dict(self.identifiers), self.hardware_changed, self.notes, in_place=self.in_place
+        )
 
 
 def plan(
