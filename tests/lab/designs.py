@@ -502,6 +502,7 @@ BIOS_TO_UEFI = replace(
            "findmnt --noheadings --list --output TARGET,FSTYPE,OPTIONS /", "sfdisk --disk-id /dev/vda",
            "grep -v /boot/efi /etc/fstab"],
     new_firmware="uefi",
+    new_drives=BIOS.drives,
     may_differ=[*MADE_BY_GRUB, "/boot/efi", "/boot/efi/*", "/etc/fstab"],
 )  # fmt: skip
 UEFI_TO_BIOS = Design(
@@ -516,6 +517,7 @@ UEFI_TO_BIOS = Design(
     facts=[*COMMON, FILES, "sfdisk --dump /dev/vda | grep -v -i -e first-lba -e 21686148",
            block_devices("/dev/vda1 /dev/vda2", IDENTIFIERS)],
     new_firmware="bios",
+    new_drives=[Drive("system", 4096)],
     may_differ=MADE_BY_GRUB,
 )  # fmt: skip
 
