@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import other_loaders
 from rear_core.builtin import storage, system
 from rear_core.plugins import CORE, Found
 from rear_core.storage.disk import Disk
@@ -42,6 +43,7 @@ RECORDED = sorted(path.parent for path in TESTS.glob("machines/*/commands"))
 def supply(tmp_path: Path) -> Supply:
     """All machines that were recorded, and all systems of other distributions."""
     systems = [one for name in MACHINES for one in (started_by_efi(name), started_by_bios(name, tmp_path)) if one]
+    systems += other_loaders.installed(tmp_path)
     return Supply(machines=RECORDED, layouts=[JOURNAL], systems=systems)
 
 

@@ -95,7 +95,7 @@ def machines_page() -> str:
         cells = (
             f"`{design.name}`",
             releases[design.release.suite],
-            firmwares[design.firmware],
+            " to ".join(firmwares[name] for name in (design.firmware, design.new_firmware) if name),
             " to ".join(" ".join(bus) for bus in buses),
             f"{method[1] if method else 'NFS'}, {'a server' if design.on_nfs else 'a disk'}",
             design.about,

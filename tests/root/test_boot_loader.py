@@ -12,9 +12,12 @@ import pytest
 
 from lab import debian
 from lab.loops import MBR, attached, disk_with_boot, first_partition
+from rear_core.boot import grub_conversion
 from rear_core.boot.chroot import has_program, run_inside, show_kernel
+from rear_core.boot.extlinux import EXTLINUX
 from rear_core.boot.grub_bios import GRUB_BIOS, read_boot_sector
 from rear_core.boot.grub_efi import GRUB_EFI
+from rear_core.boot.grub_efi_install import install_command
 from rear_core.errors import RearError
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
@@ -119,6 +122,48 @@ def test_grub_for_bios_starts_from_a_partition(run: Run, tmp_path: Path) -> None
     assert found is not None and found.core_start > 2048 and found.core_sectors > 20
 
 
+@pytest.mark.timeout(600)
+def test_extlinux_starts_where_its_files_were_restored(run: Run, tmp_path: Path) -> None:
+    """By the program of the recovered system, as the rescue system may have none."""
+    run.sh.run("truncate", "--size=160M", tmp_path / "disk")
+    run.sh.run("sfdisk", tmp_path / "disk", input=MBR)
+    disk = attached(run.undo, tmp_path / "disk", sh=run.sh)
+    boot = first_partition(run.undo, disk, run.sh)
+    run.sh.run("mkfs.ext4", "-q", "-O", "^64bit", boot)
+    run.sh.run("mount", boot, run.target / "boot")
+    run.undo.callback(run.sh.run, "umount", run.target / "boot")
+    partition = Partition("partition:1", ("table:x",), 1, MIB, 159 * MIB, "83", device="/dev/sda1")
+    made_again(
+        run,
+        [
+            Disk("disk:one", (), 160 * MIB, device="/dev/sda"), PartitionTable("table:x", ("disk:one",), "dos"),
+            partition, Ext("fs:1", ("partition:1",), "1"), Mount("mount:/boot", ("fs:1",), "/boot", "ext4"),
+        ],
+        disk,
+    )  # fmt: skip
+    code = b"Missing operating system".ljust(440, b"\x90").hex()
+    facts = {"folder": "/boot/extlinux", "device": "/dev/sda1", "disks": {"/dev/sda": code}}
+    assert EXTLINUX.install is not None and EXTLINUX.verify is not None
+    with pytest.raises(RearError, match="no program extlinux"):
+        EXTLINUX.install(run, facts)
+    (run.target / "usr/bin/extlinux").write_bytes((debian.tree("extlinux") / "usr/bin/extlinux").read_bytes())
+    (run.target / "usr/bin/extlinux").chmod(0o755)
+    show_kernel(run)
+    assert EXTLINUX.verify(run, facts) == ["/boot/extlinux/ldlinux.sys is missing"]
+    done = EXTLINUX.install(run, facts)
+    assert done == ["EXTLINUX installed to /boot/extlinux", f"boot code of /dev/sda written to {disk}"]
+    assert EXTLINUX.verify(run, facts) == []
+    # As a restored file is: the same bytes at another place.
+    core = run.target / "boot/extlinux/ldlinux.sys"
+    run.sh.run("chattr", "-i", core)
+    run.sh.run("cp", core, run.target / "boot/other")
+    run.sh.run("dd", "if=/dev/zero", f"of={core}", "bs=4096", "count=4", "conv=notrunc,fsync")
+    (run.target / "boot/other").replace(core)
+    assert EXTLINUX.verify(run, facts) == [f"the boot sector of {boot} does not lead to /boot/extlinux/ldlinux.sys"]
+    Path(disk).write_bytes(bytes(440))
+    assert EXTLINUX.verify(run, facts)[-1] == f"the boot code of /dev/sda is not on {disk}, which took its place"
+
+
 def test_a_disk_without_room_for_grub_is_an_error(run: Run, tmp_path: Path) -> None:
     disk, _ = disk_with_boot(run, tmp_path, "label: gpt\nstart=2048\n")
     made_again(run, [Disk("disk:one", (), 160 * MIB, device="/dev/sda")], disk)
@@ -167,3 +212,17 @@ def test_nothing_stays_behind_in_the_target(run: Run) -> None:
     assert os.listdir(run.target / "proc") == []
     assert Path("/proc/self").exists() and Path("/dev/null").exists()
     assert f"{run.target}/" not in Path("/proc/mounts").read_text()
+
+
+def test_grub_for_a_firmware_that_the_machine_did_not_have_is_that_of_the_distribution(run: Run) -> None:
+    """With the signed shim where the machine has it."""
+    platforms = grub_conversion.platforms("x86_64", run.target)
+    assert platforms == ["i386-pc", "x86_64-efi", "x86_64-efi-signed"]
+    assert GRUB_EFI.adopt is not None
+    facts = GRUB_EFI.adopt(run, {"GRUB BIOS": {**BIOS_FACTS, "platforms": platforms}}, "/boot/efi")
+    assert facts is not None
+    [installation] = facts["partitions"][0]["installations"]
+    assert installation["loader"] == "EFI/debian/shimx64.efi"
+    assert install_command(run, "/boot/efi", installation) == (
+        "grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi", "--no-nvram", "--bootloader-id=debian",
+    )  # fmt: skip

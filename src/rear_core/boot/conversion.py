@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a machine that one kind of firmware started can be started by the other: what its storage must have."""
+"""Whether a machine that one kind of firmware started can be started by the other: what its storage must have, and
+what a recovery adds to it."""
 
 from __future__ import annotations
 
+from ..storage.additions import Addition, free_number
 from ..storage.disk import BIOS_BOOT, Disk, Partition, PartitionTable
 from ..storage.layout import Item, Layout, of_type
+from ..storage.resize import MIB
 from .loader import below_boot
 
 # By the labels of partition tables; UEFI Specification 2.10, 5.2.2 (MBR) and 5.3.3 (GPT).
 SYSTEM_PARTITION = {"dos": "ef", "gpt": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"}
+# Where a system partition is mounted that a machine did not have: FAT with 32 bits has this size with any sectors.
+MOUNTPOINT, SYSTEM_SIZE = "/boot/efi", 300 * MIB
 
 
 def missing(mode: str, layout: Layout) -> list[str]:
@@ -21,6 +26,24 @@ def missing(mode: str, layout: Layout) -> list[str]:
         for table in _tables_of_boot(layout)
         if table.label == "gpt" and BIOS_BOOT not in _codes(layout, table)
     ]
+
+
+def additions(mode: str, layout: Layout) -> list[Addition]:
+    """The partitions that a recovery adds for firmware of that kind; none where there is no place for all of them."""
+    if not missing(mode, layout):
+        return []
+    tables = [table for table in _tables_of_boot(layout) if table.label in SYSTEM_PARTITION]
+    with_place = [table for table in tables if free_number(layout, table)]
+    if mode == "uefi":
+        if f"mount:{MOUNTPOINT}" in layout:
+            return []
+        noun = f"an EFI system partition of {SYSTEM_SIZE // MIB} MiB is"
+        return [Addition(table.id, SYSTEM_SIZE, SYSTEM_PARTITION[table.label], noun, MOUNTPOINT)
+                for table in with_place[:1]]  # fmt: skip
+    lacking = [table for table in tables if table.label == "gpt" and BIOS_BOOT not in _codes(layout, table)]
+    if any(table not in with_place for table in lacking):
+        return []
+    return [Addition(table.id, MIB, BIOS_BOOT, "a BIOS boot partition is") for table in lacking]
 
 
 def _codes(layout: Layout, table: PartitionTable) -> set[str]:

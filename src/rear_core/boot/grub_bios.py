@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..storage.disk import BIOS_BOOT
-from . import grub_menu, grub_references, grub_rescue
+from . import grub_conversion, grub_menu, grub_references, grub_rescue
 from .loader import BootLoader, Facts, below_boot
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def detect(run: Run) -> Facts | None:
                     "core_place": core_place(sector, _partitions_of(device["pkname"] or device["name"], devices)),
                 }
             )
-    return {"boot_sectors": found} if found else None
+    return {"boot_sectors": found, "platforms": grub_conversion.platforms(os.uname().machine)} if found else None
 
 
 @dataclass(frozen=True)
@@ -299,5 +299,5 @@ def is_left_over(facts: Facts) -> bool:
 
 GRUB_BIOS = BootLoader(
     "GRUB BIOS", detect, "bios", install, verify, grub_menu.entries, grub_menu.notes, grub_references.files,
-    is_left_over, grub_rescue.MENU,
+    is_left_over, grub_rescue.MENU, adopt=grub_conversion.for_bios,
 )  # fmt: skip

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import grub_efi_install, grub_menu, grub_references, grub_rescue
+from . import grub_conversion, grub_efi_install, grub_menu, grub_references, grub_rescue
 from .efi_partitions import child, describe
 from .loader import BootLoader, Facts
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 # A function that GRUB's modules are linked to by its name: all images have it, from 2.06 to 2.14, signed or not. Its
 # greeting is gone since 2.12.
 MARK = b"grub_dl_load"
-# openSUSE gives systemd-boot the name of GRUB where shim starts it.
+# openSUSE gives systemd-boot the name of GRUB where shim starts it; so does rEFInd's installer.
 SYSTEMD_BOOT = b"#### LoaderInfo: systemd-boot"
+OTHERS = (SYSTEMD_BOOT, "refind.conf".encode("utf-16-le"))
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def _installation(esp: Path, folder: Path) -> Installation | None:
     programs = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".efi"}
     shim = next((path for name, path in programs.items() if name.startswith("shim")), None)
     named = [path for name, path in programs.items() if name.startswith("grub")]
-    grub = next((path for path in named if SYSTEMD_BOOT not in path.read_bytes()), None)
+    contents = {path: path.read_bytes() for path in named}
+    grub = next((path for path in named if not any(mark in contents[path] for mark in OTHERS)), None)
     fallback = next((path for name, path in programs.items() if name.startswith("boot")), None)
     if folder.name.upper() == "BOOT" and fallback:
         # What the firmware starts without a boot entry is either GRUB itself, or shim with GRUB beside it.
@@ -67,7 +70,8 @@ def _installation(esp: Path, folder: Path) -> Installation | None:
 
 def detect(run: Run) -> Facts | None:
     """GRUB on the mounted EFI system partitions, and the boot entries that lead to it."""
-    return describe(run, find_installations, "GRUB")
+    facts = describe(run, find_installations, "GRUB")
+    return facts and {**facts, "platforms": grub_conversion.platforms(os.uname().machine)}
 
 
 GRUB_EFI = BootLoader(
@@ -80,4 +84,5 @@ GRUB_EFI = BootLoader(
     grub_menu.notes,
     grub_references.files,
     rescue_menu=grub_rescue.MENU,
+    adopt=grub_conversion.for_efi,
 )

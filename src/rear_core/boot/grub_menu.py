@@ -12,6 +12,7 @@ from pathlib import Path
 from .. import recovered
 from ..errors import RearError
 from .loader import Entry
+from .paths import locate
 
 # The last is a whole configuration on older systems, and elsewhere a few lines that lead to one of the others.
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
@@ -53,8 +54,8 @@ def notes(target: Path) -> list[str]:
 
 
 def _in_system(target: Path, item: MenuItem) -> Entry:
-    kernel, *initramfs = (locate(target, path) for path in (item.kernel, *item.initramfs))
-    hypervisor = locate(target, item.hypervisor) if item.hypervisor else ""
+    kernel, *initramfs = (_locate(target, path) for path in (item.kernel, *item.initramfs))
+    hypervisor = _locate(target, item.hypervisor) if item.hypervisor else ""
     return Entry(item.title, item.id, kernel, tuple(initramfs), item.arguments, hypervisor)
 
 
@@ -201,14 +202,9 @@ def padded(block: str) -> str:
     return block + "#" * (ENVIRONMENT_SIZE - size)
 
 
-def locate(target: Path, path: str) -> str:
-    """The path in the system of a file that GRUB means, wherever the file system that holds /boot is mounted; of one
-    that is not there, a place below /boot."""
-    parts = [part for part in re.sub(r"^\([^)]*\)|^\$\{?root\}?", "", path).split("/") if part]
-    # On its own file system /boot is the root; on a subvolume of btrfs the path begins with its name.
-    places = [f"/{folder}{'/'.join(parts[number:])}" for number in range(len(parts)) for folder in ("", "boot/")]
-    lost = "/boot/" + path.rpartition("/")[2]
-    return next((place for place in places if recovered.inside(target, place).is_file()), lost)
+def _locate(target: Path, path: str) -> str:
+    """Where a file that GRUB means is in the system: (hd0,gpt2)/vmlinuz, $root/vmlinuz."""
+    return locate(target, re.sub(r"^\([^)]*\)|^\$\{?root\}?", "", path))
 
 
 def _commands(text: str) -> Iterator[list[str]]:

@@ -76,6 +76,12 @@ class BootLoader:
       should know of that menu.
     - `rescue_menu` puts the rescue system into its menu on this machine.
     - `naming_files(words)` are its files that name devices; `words` finds these in words for the kernel.
+    - `by_hand(run, facts)` is what it takes to start that rear does not bring, with the files and places that it needs,
+      a line each; it is told when media are made and in the report of a recovery. `programs` are those of the rescue
+      system that `install` runs, where the machine has them.
+    - `adopt(run, found, mountpoint)` is asked where a machine is recovered by this kind of firmware, and another one
+      started it before. It returns facts as of `detect`, by those of all loaders that were found, by name; None where
+      the machine lacks what that takes. A new EFI system partition will be mounted on `mountpoint`.
     """
 
     name: str
@@ -88,6 +94,9 @@ class BootLoader:
     naming_files: Callable[[Reader], Sequence[NamingFile]] | None = None
     is_left_over: Callable[[Facts], bool] = _never
     rescue_menu: RescueMenu | None = None
+    by_hand: Callable[[Run, Facts], Sequence[str]] | None = None
+    programs: Sequence[str] = ()
+    adopt: Callable[[Run, Mapping[str, Facts], str], Facts | None] | None = None
 
     def __post_init__(self) -> None:
         if self.firmware not in FIRMWARE:

@@ -34,7 +34,8 @@ MENTIONS = 20
 @hookimpl
 def rear_rescue_contents() -> Contents:
     # The initramfs of the recovered system is read with the program that packs such files.
-    return Contents(programs=["chroot", "mount", "umount"], optional_programs=["zstd", "gzip", "xz", "lz4", "bzip2"])
+    packers = ["zstd", "gzip", "xz", "lz4", "bzip2"]
+    return Contents(programs=["chroot", "mount", "umount"], optional_programs=packers)
 
 
 @hookimpl
@@ -59,6 +60,7 @@ def rear_restore(run: Run) -> Iterable[Step]:
 def rear_finalize() -> Iterable[Step]:
     yield Step(10, "Create directories that backups do not contain", make_directories)
     yield Step(20, "Enter the recovered system", enter)
+    yield Step(25, "Add new file systems to /etc/fstab", add_mounts)
     yield Step(30, "Update device names in the restored configuration", update_device_names)
     yield Step(35, "Update the names of network cards", update_card_names)
     yield Step(60, "Install the boot loader", install_boot_loaders)
@@ -83,7 +85,7 @@ def record_attributes(run: Run) -> None:
 
 def check_firmware(run: Run) -> None:
     """Refuse to recover a machine that this kind of firmware could not start afterwards."""
-    from ..boot.conversion import missing
+    from ..boot.conversion import additions, missing
     from ..finalize import recorded
     from .storage import recorded_layout
 
@@ -91,7 +93,9 @@ def check_firmware(run: Run) -> None:
     if was == mode:
         return
     usable = [loader for loader, facts in recorded.usable(run) if not loader.is_left_over(facts)]
-    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *missing(mode, recorded_layout(run))]
+    layout = recorded_layout(run)
+    storage = [] if usable and additions(mode, layout) else missing(mode, layout)
+    lacks = [*([] if usable else [f"a boot loader for {mode.upper()}"]), *storage]
     if lacks:
         raise Refused(
             f"the machine started by {was.upper()}, but the rescue system started by {mode.upper()}, for which the"
@@ -122,6 +126,20 @@ def make_directories(run: Run) -> None:
     if was_on and directories.needs_labels(run.target):
         directories.ask_for_labels(run.target)
         run.recovery.done.append("SELinux will relabel all files at the first start, which takes a while")
+
+
+def add_mounts(run: Run) -> None:
+    """Those that the recorded machine did not have, as an EFI system partition."""
+    from ..finalize import references
+    from ..storage.mount import Mount
+
+    assert run.rebuilt is not None and run.layout is not None
+    layout, listed = run.rebuilt.site.layout, references.fstab_targets(run.target)
+    for mount in layout.of(Mount):
+        if mount.id not in run.layout and mount.target not in listed:
+            uuid = layout[mount.needs[0]].identifiers["UUID"]
+            references.add_mount(run.target, f"UUID={uuid}  {mount.target}  {mount.fstype}  umask=0077  0  1")
+            run.recovery.done.append(f"{mount.target} added to /etc/fstab")
 
 
 def enter(run: Run) -> None:
@@ -233,6 +251,7 @@ def prove(run: Run) -> None:
     for loader, facts in usable:
         problems += loader.verify(run, facts) if loader.verify else []
         run.recovery.differences += loader.notes(run.target) if loader.notes else []
+        run.recovery.differences += loader.by_hand(run, facts) if loader.by_hand else []
         if not loader.entries:
             run.recovery.differences.append(f"{loader.name} does not report what it starts: rear did not check that")
             continue

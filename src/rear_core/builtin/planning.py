@@ -13,6 +13,7 @@ from .storage import kinds, load_layout, recorded_layout
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..storage.additions import Addition
     from ..storage.fate import Stake
     from ..storage.in_place import InPlace
     from ..storage.layout import Layout
@@ -116,21 +117,48 @@ def check_root(recorded: Layout, made: Plan) -> None:
 def planned(
     run: Run, layout: Layout, assignment: Assignment, machine: Machine, in_place: InPlace | None = None
 ) -> Plan:
-    """The plan for an assignment."""
+    """The plan for an assignment; `Refused` where MBR_TO_GPT asks for what cannot be."""
+    from dataclasses import replace
+
     from ..rescue.memory import available
+    from ..storage import mbr_to_gpt
     from ..storage.fate import Exclusions, excluded
     from ..storage.in_place import InPlace
     from ..storage.plan import plan
     from .choice import usage
 
+    staying = in_place or InPlace()
+    sizes = {id: disk.size for id, path in assignment.disks.items() for disk in machine.disks if disk.path == path}
+    large = mbr_to_gpt.too_large(layout, {id: size for id, size in sizes.items() if id not in staying.ids})
+    wanted = run.settings["MBR_TO_GPT"]
+    converted = mbr_to_gpt.convert(layout, large if wanted else (), sizes)
+    if converted.problems:
+        raise Refused("; ".join(converted.problems), "remove MBR_TO_GPT from the configuration")
     # In steps, so that a run after this one plans the same.
     memory = available() >> 28 << 28
     target = os.fspath(run.target)
     gone = excluded(layout, Exclusions.of(run.settings))
-    return plan(
-        layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone,
-        in_place=in_place or InPlace(),
+    made = plan(
+        converted.layout, assignment, machine, kinds(run), used=usage(run), memory=memory, target=target, excluded=gone,
+        in_place=staying, additions=additions(run, converted.layout, changed=bool(converted.ids)),
     )  # fmt: skip
+    unused = (
+        [] if wanted else [f"{table} does not reach the end of its disk: MBR_TO_GPT changes that" for table in large]
+    )
+    notes = (*converted.notes, *unused, *made.notes)
+    return replace(made, identifiers=converted.identifiers, ids=converted.ids, notes=notes)
+
+
+def additions(run: Run, layout: Layout, *, changed: bool = False) -> list[Addition]:
+    """What the machine needs to be started by another kind of firmware than before, or from tables that are changed."""
+    from ..boot import conversion
+    from ..finalize import recorded
+
+    mode = run.system.firmware.mode
+    if not (run.recovery_dir / "system.json").is_file():
+        return []
+    was = recorded.description(run)["system"]["firmware"]["mode"]
+    return conversion.additions(mode, layout) if (was != mode or changed) and recorded.usable(run) else []
 
 
 def recovery_plan(run: Run) -> Plan:

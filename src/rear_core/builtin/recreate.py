@@ -44,6 +44,12 @@ def rear_settings() -> Iterable[Setting]:
         " disks that hold rescue media or the backup.",
     )  # fmt: skip
     yield Setting(
+        "MBR_TO_GPT", bool, default=False,
+        help="Whether a recovery creates a GPT in the place of an MBR on a disk that is larger than an MBR can address"
+        " (2 TiB with sectors of 512 bytes). Partitions keep their numbers; their PARTUUIDs change. For GRUB, which"
+        " gets a BIOS boot partition where it needs one.",
+    )  # fmt: skip
+    yield Setting(
         "LUKS_PASSPHRASE", str, secret=True, environment=True,
         help="New passphrase for all LUKS volumes that recover creates. If not set, recover asks for one for each"
         " volume. rear never puts it on the rescue media: for an unattended recovery, set it in the rescue system or"
@@ -168,7 +174,7 @@ def compare(run: Run) -> None:
     from ..storage.activate import readable
     from ..storage.in_place import visible
     from ..storage.layout import make
-    from ..storage.outcome import outcome
+    from ..storage.outcome import outcome, renamed
 
     made, rebuilt = recovery_plan(run), run.rebuilt
     assert rebuilt is not None
@@ -177,6 +183,7 @@ def compare(run: Run) -> None:
         # What stays and nothing stands on that is new does not run.
         with readable(run.sh, resting, kinds(run), run.report.detail):
             now = described(run, made.mapping, made.site.layout)
+        now = renamed(now, made.ids)
         identifiers, differences = outcome(visible(made.site.layout, made.in_place, now), now)
     except RearError as error:
         # The storage is there all the same; only nobody knows how well it was copied.
@@ -185,7 +192,9 @@ def compare(run: Run) -> None:
     for line in differences:
         run.report.say(f"Differs: {line}")
     run.recovery.differences += differences
-    run.rebuilt = replace(rebuilt, changed_identifiers=identifiers, differences=tuple(differences))
+    run.rebuilt = replace(
+        rebuilt, changed_identifiers={**made.identifiers, **identifiers}, differences=tuple(differences)
+    )
 
 
 def after_restore(run: Run) -> None:

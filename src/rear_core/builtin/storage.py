@@ -123,12 +123,12 @@ def rear_analyse_rescue() -> Iterable[Step]:
 def rear_rescue_contents(run: Run) -> Contents:
     """What the technologies in use need to be recreated; before they are known, what every machine needs."""
     from ..storage import disk, mount
-    from ..storage.kinds import contents
+    from ..storage.kinds import contents, contents_of_additions
     from ..storage.layout import Layout
 
     if run.layout is None:
         return merge(kind.contents(Layout()) for kind in (disk.KIND, mount.KIND))
-    return merge(contents(run.layout, kinds(run)))
+    return merge([*contents(run.layout, kinds(run)), *contents_of_additions(run.layout, kinds(run))])
 
 
 def save_layout(run: Run) -> None:

@@ -22,15 +22,20 @@ VERSION = 1
 
 @hookimpl
 def rear_boot_loaders() -> Iterable[BootLoader]:
+    from ..boot.extlinux import EXTLINUX, U_BOOT
     from ..boot.grub_bios import GRUB_BIOS
     from ..boot.grub_efi import GRUB_EFI
+    from ..boot.limine import LIMINE_BIOS, LIMINE_EFI
+    from ..boot.raspberry import RASPBERRY_PI
+    from ..boot.refind import REFIND
 
-    return [GRUB_BIOS, GRUB_EFI]
+    return [GRUB_BIOS, GRUB_EFI, EXTLINUX, U_BOOT, REFIND, LIMINE_BIOS, LIMINE_EFI, RASPBERRY_PI]
 
 
 @hookimpl
-def rear_rescue_contents() -> Contents:
-    return Contents(optional_programs=["efibootmgr"], modules=["efivarfs"])
+def rear_rescue_contents(run: Run) -> Contents:
+    of_loaders = [name for loader in run.plugins.call("rear_boot_loaders") for name in loader.programs]
+    return Contents(optional_programs=["efibootmgr", *of_loaders], modules=["efivarfs"])
 
 
 @hookimpl
@@ -61,7 +66,11 @@ def find_boot_loader(run: Run) -> None:
     """Add the boot loaders in use to system.json; warn when none is recognised."""
     from ..boot.loader import detect_boot_loaders
 
-    found = detect_boot_loaders(run, run.plugins.call("rear_boot_loaders"))
+    loaders = run.plugins.call("rear_boot_loaders")
+    found = detect_boot_loaders(run, loaders)
+    for loader in loaders:
+        for line in loader.by_hand(run, found[loader.name]) if loader.by_hand and loader.name in found else ():
+            run.report.warn(line)
     if found:
         run.report.detail(f"Boot loader: {', '.join(found)}")
     else:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import own_files
+from ..boot import conversion
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,8 +30,27 @@ def description(run: Run) -> dict[str, Any]:
 
 def loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
     """The boot loaders that the machine had, with what was recorded of them."""
-    facts = description(run).get("boot_loaders", {})
-    return [(loader, facts[loader.name]) for loader in run.plugins.call("rear_boot_loaders") if loader.name in facts]
+    facts, known = description(run).get("boot_loaders", {}), run.plugins.call("rear_boot_loaders")
+    found = [(loader, facts[loader.name]) for loader in known if loader.name in facts]
+    adopted = [] if _fit(run, found) else list(_adopted(run, known, facts))
+    new = [loader for loader, _ in adopted]
+    return [*((loader, its) for loader, its in found if loader not in new), *adopted]
+
+
+def _fit(run: Run, found: Sequence[tuple[BootLoader, Facts]]) -> bool:
+    """Whether one of them starts the machine by the firmware that is here, or the firmware is what it was."""
+    mode = run.system.firmware.mode
+    here = [loader for loader, facts in found if loader.firmware == mode and not loader.is_left_over(facts)]
+    return bool(here) or description(run)["system"]["firmware"]["mode"] == mode
+
+
+def _adopted(run: Run, known: Sequence[BootLoader], facts: Mapping[str, Facts]) -> Iterator[tuple[BootLoader, Facts]]:
+    """Loaders for the firmware that is here, which the machine did not have."""
+    for loader in known:
+        if loader.adopt and loader.firmware == run.system.firmware.mode:
+            made = loader.adopt(run, facts, conversion.MOUNTPOINT)
+            if made is not None:
+                yield loader, made
 
 
 def usable(run: Run) -> list[tuple[BootLoader, Facts]]:

@@ -46,6 +46,14 @@ def fstab_targets(target: Path) -> list[str]:
     return [decoded(name) for name in found]
 
 
+def add_mount(target: Path, line: str) -> None:
+    """Add a line to /etc/fstab of the recovered system."""
+    path = recovered.inside(target, "/etc/fstab")
+    text = recovered.read(path) if path.is_file() else ""
+    text += "" if text.endswith("\n") or not text else "\n"
+    (recovered.replace if path.is_file() else recovered.create)(path, f"{text}{line}\n")
+
+
 def opened_at_start(target: Path, storage: Storage, naming: Iterable[NamingFile]) -> frozenset[str]:
     """The names that the system makes by its configuration as it starts, of devices that are here."""
     found: set[str] = set()

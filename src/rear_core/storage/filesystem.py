@@ -13,6 +13,8 @@ from .layout import Item
 MIB = 1 << 20
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .resize import Sizes
 
 
@@ -42,6 +44,11 @@ class FileSystem(Item):
     def identifiers(self) -> Mapping[str, str]:
         """Its UUID and label."""
         return {"UUID": self.uuid, "LABEL": self.label}
+
+    @classmethod
+    def new(cls, id: str, device: str, uuid: str) -> Self:
+        """One that the machine did not have, on the device of that id."""
+        return cls(id, (device,), uuid)
 
     def any_size(self, _sizes: Sizes) -> bool:
         """Whether it is made as large as its device, and can be smaller than it was."""

@@ -135,3 +135,11 @@ def lacking(item: Item, gone: Collection[str], kinds: Iterable[StorageKind]) -> 
 def contents(layout: Layout, kinds: Sequence[StorageKind]) -> list[Contents]:
     """What the rescue system needs for the technologies that the layout uses."""
     return [kind.contents(layout) for kind in kinds if any(isinstance(item, kind.items) for item in layout)]
+
+
+def contents_of_additions(layout: Layout, kinds: Sequence[StorageKind]) -> list[Contents]:
+    """What it takes to add a file system for another kind of firmware, where the machine has it."""
+    found = [
+        kind.contents(layout) for kind in kinds if any(getattr(cls, "is_for_firmware", False) for cls in kind.items)
+    ]
+    return [Contents(optional_programs=(*one.programs, *one.optional_programs), modules=one.modules) for one in found]

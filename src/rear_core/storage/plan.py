@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..errors import Refused
+from .additions import Addition, add, room
 from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
@@ -68,7 +69,8 @@ class Rebuilt:
 class Plan:
     """Commands that recreate a layout: first what is `cleared` is made blank (disks, and parts of those that keep
     something in place), then everything is built and mounted; `later`, by the names of items, has to wait until the
-    files are back. `in_place` are the ids of what stays as it is."""
+    files are back. `in_place` are the ids of what stays as it is. `identifiers` are new ones that are known beforehand,
+    by the old ones, and `ids` those of items by the ids that they have when they are described again."""
 
     site: Site
     mapping: Mapping[str, str]
@@ -80,6 +82,8 @@ class Plan:
     hardware_changed: bool = False
     cleared: tuple[str, ...] = ()
     in_place: frozenset[str] = frozenset()
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -119,18 +123,22 @@ class Plan:
 
     def rebuilt(self) -> Rebuilt:
         """What the plan leaves behind when all of it was done."""
-        return Rebuilt(self.site, self.mapping, {}, self.hardware_changed, self.notes, in_place=self.in_place)
+        return Rebuilt(
+            self.site, self.mapping, dict(self.identifiers), self.hardware_changed, self.notes, in_place=self.in_place
+        )
 
 
 def plan(
     layout: Layout, assignment: Assignment, machine: Machine, kinds: Sequence[StorageKind], *,
     used: Mapping[str, int] | None = None, memory: int = 0, target: str = "/mnt/local",
     excluded: Mapping[str, str] | None = None, in_place: InPlace = InPlace(),  # noqa: B008
+    additions: Sequence[Addition] = (),
 ) -> Plan:  # fmt: skip
     """The commands that recreate a layout on the disks of an assignment.
 
     `used` are the bytes that files take by mount point, without which nothing can become smaller. `excluded` says by
-    id why items are not recreated, `in_place` which of them stay as they are.
+    id why items are not recreated, `in_place` which of them stay as they are. `additions` are partitions that the
+    machine did not have; those of a disk that is left out, or keeps something, are not made.
     """
     excluded = excluded or {}
     left_out = {match.recorded.id for match in assignment.matches if not match.path}
@@ -138,10 +146,13 @@ def plan(
     present = {disk.path: disk for disk in machine.disks}
     disks = {id: path for id, path in assignment.disks.items() if id in kept}
     kept = with_sectors(kept, {id: present[path].logical_sector_size for id, path in disks.items()})
-    fitted = align(fit(kept, {id: present[path].size for id, path in disks.items()}, used or {}))
+    added = [one for one in additions if one.table in kept and kept[one.table].needs[0] in disks.keys() - in_place.ids]
+    sizes = {id: present[path].size for id, path in disks.items()}
+    fitted = align(fit(kept, room(kept, added, sizes), used or {}))
     if fitted.problems:
         raise Refused("; ".join(fitted.problems), "choose other disks with DISK_MAPPING, or edit layout.json")
-    site = Site(_on_site(fitted.layout, machine, disks, in_place), disks, fitted.resized, memory, target)
+    here = _on_site(add(fitted.layout, added, kinds), machine, disks, in_place)
+    site = Site(here, disks, fitted.resized, memory, target)
     dropped = [
         f"{item} is not recreated: {excluded[item.id]}" if item.id in excluded else f"{item} is left out with its disk"
         for item in layout
@@ -154,7 +165,8 @@ def plan(
     if clashes := list(_doubles(site, machine, lambda item: isinstance(item, exclusive))):
         raise Refused("; ".join(clashes), CLASH)
     doubles = [f"{line}: the system may start from that" for line in _doubles(site, machine, lambda _: True)]
-    notes = [*fitted.notes, *dropped, *lost, *notes_of(site, kinds), *doubles]
+    new = [f"{one.noun} added to {here[here[one.table].needs[0]]}" for one in added]
+    notes = [*fitted.notes, *new, *dropped, *lost, *notes_of(site, kinds), *doubles]
     blank = {path for id, path in disks.items() if id not in in_place.ids}
     cleared = sorted({*blank, *in_place.cleared(site)})
     return Plan(

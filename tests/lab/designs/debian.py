@@ -441,6 +441,86 @@ rm /etc/kernel/cmdline /usr/sbin/update-initramfs /boot/initrd.img-*
     may_differ=["/efi/EFI/Linux/*", "/efi/loader/random-seed"],
 )  # fmt: skip
 
+# Its kernel gets the root file system by a name that is another one there, as another disk comes first. EXTLINUX reads
+# no ext4 with 64 bits.
+EXTLINUX = Design(
+    name="extlinux",
+    about="MBR, ext4, named by its partition; EXTLINUX",
+    drives=[Drive("system", 4096)],
+    packages=["extlinux"],
+    storage="""
+sfdisk --quiet /dev/vda <<END
+label: dos
+label-id: 0x2c7e9a41
+size=256MiB, type=83, bootable
+type=83
+END
+udevadm settle
+mkfs.ext4 -q -O ^64bit -L boot /dev/vda1
+put_root /dev/vda2
+put_boot /dev/vda1
+""",
+    files={
+        "/etc/fstab": """\
+LABEL=root  /  ext4  errors=remount-ro  0  1
+LABEL=boot  /boot  ext4  defaults  0  2
+LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
+""",
+        "/boot/extlinux/extlinux.conf": f"""\
+DEFAULT linux
+PROMPT 0
+TIMEOUT 10
+LABEL linux
+    MENU LABEL Debian
+    LINUX ../vmlinuz-VERSION
+    INITRD /initrd.img-VERSION
+    APPEND root=/dev/vda2 ro console=ttyS0 {PARAMETERS}
+""",
+    },
+    settle="""
+sed -i "s/VERSION/$(ls /lib/modules)/" /boot/extlinux/extlinux.conf
+extlinux --install /boot/extlinux
+dd if=/usr/lib/EXTLINUX/mbr.bin of=/dev/vda bs=440 count=1 conv=notrunc
+""",
+    facts=[*COMMON, FILES, block_devices("$(findmnt -n -o SOURCE / | sed 's/2$//')", IDENTIFIERS),
+           "head --bytes 440 $(findmnt -n -o SOURCE / | sed 's/2$//') | sha256sum",
+           "lsattr /boot/extlinux/ldlinux.sys", "sed 's/root=[^ ]*//' /proc/cmdline",
+           "sed 's/root=[^ ]*//' /boot/extlinux/extlinux.conf"],
+    new_drives=[Drive("other", 64), Drive("system", 4096, first=True)],
+    # The installer brings both, and writes into one where it lies.
+    may_differ=["/boot/extlinux/extlinux.conf", "/boot/extlinux/ldlinux.*"],
+)  # fmt: skip
+
+# Recovered by the other kind of firmware: the plan adds what that needs, and swap becomes smaller for it.
+OF_BOTH = [fact for fact in COMMON if "swapon" not in fact]
+MADE_BY_GRUB = ["/boot/grub/*", "/boot/grub"]
+BIOS_TO_UEFI = replace(
+    BIOS,
+    name="bios-to-uefi",
+    about="as `bios`, recovered with UEFI: an EFI system partition is added, GRUB gets a boot entry",
+    facts=[*OF_BOTH, "swapon --show=UUID,LABEL --noheadings",
+           "findmnt --noheadings --list --output TARGET,FSTYPE,OPTIONS /", "sfdisk --disk-id /dev/vda",
+           "grep -v /boot/efi /etc/fstab"],
+    new_firmware="uefi",
+    new_drives=BIOS.drives,
+    may_differ=[*MADE_BY_GRUB, "/boot/efi", "/boot/efi/*", "/etc/fstab"],
+)  # fmt: skip
+UEFI_TO_BIOS = Design(
+    name="uefi-to-bios",
+    about="GPT, ext4; GRUB for UEFI, recovered with BIOS: a BIOS boot partition is added",
+    drives=[Drive("system", 4096)],
+    firmware="uefi",
+    boot_entry=False,
+    storage=SECURE_BOOT.storage,
+    files=SECURE_BOOT.files,
+    settle="grub-install --target=x86_64-efi --efi-directory=/boot/efi --force-extra-removable; update-grub",
+    facts=[*COMMON, FILES, "sfdisk --dump /dev/vda | grep -v -i -e first-lba -e 21686148",
+           block_devices("/dev/vda1 /dev/vda2", IDENTIFIERS)],
+    new_firmware="bios",
+    new_drives=[Drive("system", 4096)],
+    may_differ=MADE_BY_GRUB,
+)  # fmt: skip
+
 # The password is where nobody has to type it: beside the repository, on a disk that is plugged in.
 RESTIC = replace(
     BIOS,
@@ -501,6 +581,9 @@ ALL = (
     SYSTEMD_BOOT,
     UKI,
     UKI_OF_DRACUT,
+    EXTLINUX,
+    BIOS_TO_UEFI,
+    UEFI_TO_BIOS,
     RESTIC,
     DEBIAN_11,
     DEBIAN_13,

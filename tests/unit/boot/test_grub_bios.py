@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
 import pytest
 
+from rear_core.boot import grub_conversion
 from rear_core.boot.grub_bios import (
     BootSector,
     Partition,
@@ -139,7 +141,8 @@ def test_a_disk_that_cannot_be_read_is_a_warning_and_hides_no_other(tmp_path: Pa
     sh = FakeShell({command: json.dumps({"blockdevices": devices})})
     run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
     assert detect(run) == {
-        "boot_sectors": [{"device": str(good), "core_start": 1, "core_sectors": 61, "core_place": "after the MBR"}]
+        "platforms": grub_conversion.platforms(os.uname().machine),
+        "boot_sectors": [{"device": str(good), "core_start": 1, "core_sectors": 61, "core_place": "after the MBR"}],
     }
     assert run.report.warnings == [f"cannot read the boot sector of {bad}: No such file or directory"]
 

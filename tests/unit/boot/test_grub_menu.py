@@ -12,7 +12,6 @@ from rear_core.boot.grub_menu import (
     choose,
     default_of,
     entries,
-    locate,
     menu,
     notes,
 )
@@ -238,12 +237,3 @@ def test_a_configuration_on_the_efi_system_partition_counts_where_the_others_lea
 def test_titles_with_quotes_and_half_lines_are_no_obstacle() -> None:
     text = "menuentry 'It'\\''s Linux' {\n linux ($root)/vmlinuz 'half\n linux ($root)/vmlinuz quiet\n}\n"
     assert list(menu(text)) == [MenuItem("It's Linux", "", "($root)/vmlinuz", (), ("quiet",))]
-
-
-@pytest.mark.parametrize(
-    "path", ["/boot/vmlinuz", "/vmlinuz", "/@/boot/vmlinuz", "($root)/boot/vmlinuz", "/@/.snapshots/1/boot/vmlinuz"]
-)
-def test_a_kernel_is_found_wherever_the_file_system_of_boot_begins(target: Path, path: str) -> None:
-    (target / "boot/vmlinuz").write_text("kernel")
-    assert locate(target, path) == "/boot/vmlinuz"
-    assert locate(target, path + "-lost") == "/boot/vmlinuz-lost"

@@ -14,17 +14,20 @@ import pytest
 from rear_core import hookimpl
 from rear_core.boot.loader import BootLoader, Facts
 from rear_core.builtin import finalize, modules, system
+from rear_core.builtin.planning import additions
 from rear_core.errors import ConfigurationError, RearError, Refused
 from rear_core.finalize.recorded import usable
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
+from rear_core.storage.additions import Addition, add
 from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Item, make
 from rear_core.storage.mount import Mount
 from rear_core.storage.plan import Rebuilt
+from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.ext import Ext
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_core.system.identity import computed, known
@@ -34,6 +37,7 @@ from unit.boot.test_conversion import BOTH, ESP, LINUX, disk
 from unit.boot.test_conversion import system as machine
 
 MBR = machine(*disk("a", "dos", "83"), root="partition:a1")
+FULL = machine(*disk("a", "dos", "83", "83", "83", "83"), root="partition:a1")
 GPT = machine(*disk("a", "gpt", ESP, LINUX), root="partition:a2", esp="partition:a1")
 
 
@@ -58,11 +62,11 @@ EFI: dict[str, Any] = {"GRUB EFI": {"partitions": [{"mountpoint": "/boot/efi"}],
     ("recorded", "present", "loaders", "items", "lacks"),
     [
         ("bios", "uefi", BIOS, BOTH, "a boot loader for UEFI"),
-        ("bios", "uefi", {**BIOS, **EFI}, MBR, "an EFI system partition"),
+        ("bios", "uefi", {**BIOS, **EFI}, FULL, "an EFI system partition"),
         ("bios", "uefi", BIOS, MBR, "a boot loader for UEFI, an EFI system partition"),
         ("uefi", "bios", EFI, BOTH, "a boot loader for BIOS"),
         ("uefi", "bios", {**EFI, **LEFT_OVER}, BOTH, "a boot loader for BIOS"),
-        ("uefi", "bios", {**EFI, **BIOS}, GPT, "a BIOS boot partition on disk a (/dev/sda)"),
+        ("uefi", "bios", EFI, GPT, "a boot loader for BIOS, a BIOS boot partition on disk a (/dev/sda)"),
     ],
 )
 def test_the_other_kind_of_firmware_is_refused_with_what_is_missing_and_what_to_do(
@@ -74,6 +78,46 @@ def test_the_other_kind_of_firmware_is_refused_with_what_is_missing_and_what_to_
         finalize.check_firmware(run)
     assert caught.value.message.endswith(f"the machine lacks: {lacks}")
     assert f"start the rescue media in {recorded.upper()} mode: switch o" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("recorded", "present", "loaders", "items", "added"),
+    [
+        ("bios", "uefi", BIOS, MBR, ["an EFI system partition of 300 MiB is"]),
+        ("uefi", "bios", EFI, GPT, ["a BIOS boot partition is"]),
+        ("uefi", "bios", {**EFI, **LEFT_OVER}, GPT, ["a BIOS boot partition is"]),
+        ("uefi", "bios", {**EFI, **BIOS}, GPT, ["a BIOS boot partition is"]),
+        ("uefi", "bios", EFI, BOTH, []),
+    ],
+)
+def test_a_machine_with_the_modules_for_both_gets_what_it_lacks(
+    tmp_path: Path, recorded: str, present: str, loaders: dict[str, Any], items: list[Item], added: list[str]
+) -> None:
+    both = {name: {**facts, "platforms": ["i386-pc", "x86_64-efi"]} for name, facts in loaders.items()}
+    run = open_run(tmp_path, recorded, present, both)
+    run.layout = make(items)
+    finalize.check_firmware(run)
+    assert [one.noun for one in additions(run, run.layout)] == added
+    [(loader, facts)] = usable(run)
+    assert loader.firmware == present
+    if facts.get("partitions", [{}])[0].get("installations"):
+        [installation] = facts["partitions"][0]["installations"]
+        assert installation["loader"] == "EFI/debian/grubx64.efi"
+
+
+@pytest.mark.parametrize("text", ["", "UUID=1 / ext4 defaults 0 1", "UUID=1 / ext4 defaults 0 1\n"])
+def test_a_file_system_that_was_added_is_mounted_at_each_start(tmp_path: Path, text: str) -> None:
+    run = open_run(tmp_path, "bios", "uefi", BIOS)
+    run.layout = make(MBR)
+    added = add(run.layout, [Addition("table:a", 300 << 20, "ef", "an ESP is", "/boot/efi")], CORE_KINDS)
+    run.rebuilt = Rebuilt(Site(added, {"disk:a": "/dev/vda"}), {"disk:a": "/dev/vda"})
+    (run.target / "etc").mkdir()
+    (run.target / "etc/fstab").write_text(text)
+    finalize.add_mounts(run)
+    finalize.add_mounts(run)
+    lines = (run.target / "etc/fstab").read_text().splitlines()
+    [fat] = [item for item in added if item.type == "vfat"]
+    assert lines == [*text.splitlines(), f"UUID={fat.identifiers['UUID']}  /boot/efi  vfat  umask=0077  0  1"]
 
 
 @pytest.mark.parametrize(("recorded", "present", "loader"), [("bios", "uefi", "EFI"), ("uefi", "bios", "BIOS")])

@@ -19,6 +19,8 @@ from rear_core.storage.layout import Item, Layout
 from rear_core.storage.survey import Survey
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from rear_core.storage.resize import Sizes
 
 TRACK = 64
@@ -56,6 +58,11 @@ class Fat(FileSystem):
         """Its driver."""
         return frozenset({"vfat"})
 
+    @classmethod
+    def new(cls, id: str, device: str, uuid: str) -> Self:
+        """As the firmware of each machine reads it: with 32 bits."""
+        return cls(id, (device,), uuid, bits=32)
+
     def fits(self, _sizes: Sizes, _size: int) -> bool:
         """It can be a little smaller."""
         return True
@@ -63,6 +70,9 @@ class Fat(FileSystem):
     def as_planned(self, planned: Fat) -> Fat:
         """mkfs.vfat ends it at a whole track, and the kernel has another opinion of tracks on each kind of bus."""
         made = super().as_planned(planned)
+        if not planned.sector_size:
+            # Of a new one, mkfs.vfat chooses what is not planned.
+            return replace(planned, uuid=made.uuid, label=made.label, bits=made.bits)
         return replace(made, sectors=planned.sectors) if abs(self.sectors - planned.sectors) < TRACK else made
 
 
