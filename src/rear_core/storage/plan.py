@@ -109,7 +109,8 @@ class Plan:
     def room(self) -> int:
         """The bytes of all file systems that are mounted, 0 when nobody can know how much fits into them."""
         layout = self.site.layout
-        mounted = {need for mount in layout.of(Mount) for need in mount.needs}
+        # What is mounted may be a part of one: a subvolume.
+        mounted = {item.id for mount in layout.of(Mount) for item in layout.below(*mount.needs)}
         found = [item for item in layout.of(FileSystem) if item.id in mounted]
         sizes = [0 if item.compresses else self._size(item) for item in found]
         return sum(sizes) if all(sizes) else 0

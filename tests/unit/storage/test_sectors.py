@@ -18,6 +18,7 @@ from rear_core.storage.plan import Plan, plan
 from rear_core.storage.present import Machine, PresentDisk
 from rear_core.storage.resize import minimum
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.btrfs import Btrfs, Subvolume
 from rear_core.storage.technologies.ext import Ext, Journal
 from rear_core.storage.technologies.luks import Luks
 from rear_core.storage.technologies.lvm import PhysicalVolume, VolumeGroup
@@ -266,3 +267,14 @@ def test_the_mbr_before_a_gpt_counts_in_the_new_sectors_or_is_refused() -> None:
 def test_mounts_of_what_is_cut_stay() -> None:
     items = [part(1, MIB, 100 * MIB + 512), ext(), Mount("mount:/", ("fs:1",), "/", "ext4")]
     assert planned(recorded(*items), 4096).room == 100 * MIB
+
+
+def test_the_room_of_what_is_mounted_by_its_parts_counts_too() -> None:
+    whole = (part(1, MIB, 100 * MIB), ext(), Mount("mount:/", ("fs:1",), "/", "ext4"))
+    parts = (
+        part(2, 101 * MIB, 200 * MIB), Btrfs("fs:2", ("partition:2",), "2"), Subvolume("subvolume:2/@", ("fs:2",), "@"),
+        Mount("mount:/srv", ("subvolume:2/@",), "/srv", "btrfs"),
+    )  # fmt: skip
+    assert planned(recorded(*whole), 512).room == 100 * MIB
+    # How much fits into what is compressed nobody knows.
+    assert planned(recorded(*whole, *parts), 512).room == 0
