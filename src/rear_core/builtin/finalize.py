@@ -66,6 +66,7 @@ def rear_finalize() -> Iterable[Step]:
     yield Step(60, "Install the boot loader", install_boot_loaders)
     yield Step(80, "Check that the recovered system can boot", prove)
     yield Step(93, "Keep the identity of the machine", keep_identity)
+    yield Step(94, "Label the files that were created", label_files)
     yield Step(95, "Restore the attributes of files", restore_attributes)
     yield Step(97, "Check that everything is written to disk", check_written)
     yield Step(99, "Report", tell)
@@ -121,11 +122,17 @@ def make_directories(run: Run) -> None:
 
     for name in directories.make_missing(run.target):
         run.report.log(f"created the directory {name}")
-    # A description that does not say whether SELinux was on leaves it to the configuration.
-    was_on = recorded.description(run)["system"].get("selinux", True)
-    if was_on and directories.needs_labels(run.target):
+    if recorded.had_selinux(run) and directories.needs_labels(run.target):
         directories.ask_for_labels(run.target)
         run.recovery.done.append("SELinux will relabel all files at the first start, which takes a while")
+
+
+def label_files(run: Run) -> None:
+    """What LVM, dracut and others have written without SELinux, on a machine that has it."""
+    from ..finalize import directories, recorded
+
+    if recorded.had_selinux(run):
+        directories.label_new(run.target)
 
 
 def add_mounts(run: Run) -> None:

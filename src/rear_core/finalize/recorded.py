@@ -28,6 +28,11 @@ def description(run: Run) -> dict[str, Any]:
     return found
 
 
+def had_selinux(run: Run) -> bool:
+    """Whether it was on; a description that does not say so leaves it to the configuration."""
+    return bool(description(run)["system"].get("selinux", True))
+
+
 def loaders(run: Run) -> list[tuple[BootLoader, Facts]]:
     """The boot loaders that the machine had, with what was recorded of them."""
     facts, known = description(run).get("boot_loaders", {}), run.plugins.call("rear_boot_loaders")

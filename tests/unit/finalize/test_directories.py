@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.directories import ask_for_labels, make_missing, needs_labels
+from rear_core import recovered
+from rear_core.finalize.directories import ask_for_labels, label_new, make_missing, needs_labels
 
 
 def mode(path: Path) -> int:
@@ -67,3 +68,20 @@ def test_labels_that_were_restored_are_enough(tmp_path: Path) -> None:
 def test_the_mark_lies_in_the_root_directory(tmp_path: Path) -> None:
     ask_for_labels(tmp_path)
     assert (tmp_path / ".autorelabel").is_file()
+
+
+def test_what_programs_wrote_gets_the_label_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovered, "LABEL", "user.selinux")
+    (tmp_path / "etc/lvm/backup").mkdir(parents=True)
+    (tmp_path / "boot").mkdir()
+    os.setxattr(tmp_path / "etc", "user.selinux", b"etc_t")
+    os.setxattr(tmp_path / "etc/lvm", "user.selinux", b"lvm_etc_t")
+    (tmp_path / "etc/lvm/backup/rhel").touch()
+    (tmp_path / "etc/own").touch()
+    os.setxattr(tmp_path / "etc/own", "user.selinux", b"own_t")
+    (tmp_path / "etc/link").symlink_to("/nowhere")
+    label_new(tmp_path)
+    assert os.getxattr(tmp_path / "etc/lvm/backup/rhel", "user.selinux") == b"lvm_etc_t"
+    assert os.getxattr(tmp_path / "etc/own", "user.selinux") == b"own_t"
+    # Where no folder has one, there is none to give.
+    assert os.listxattr(tmp_path / "boot") == []
