@@ -52,6 +52,7 @@ def _opened_by_tokens(run: Run, volume: Luks, device: str) -> bool:
     told = [] if left else _told_of(volume, lost)
     differences = run.recovery.differences
     differences[:] = [line for line in differences if line not in told and not line.startswith(notes)]
+    left += [token for token in volume.tokens if token not in lost and _is_of_another(run, volume, device, token)]
     return len(left) < len(volume.tokens)
 
 
@@ -81,6 +82,23 @@ def _told_of(volume: Luks, lost: Sequence[Token]) -> list[str]:
         slots=tuple(slot for slot in volume.slots if slot.number not in slots),
     )
     return compare(make([volume]), make([without]))
+
+
+def _is_of_another(run: Run, volume: Luks, device: str, token: Token) -> bool:
+    """Whether a token that came back with the header does not open the volume here; the report has the command that
+    takes its place."""
+    if volume.id not in run.headers or token.kind != TPM2:
+        return False
+    try:
+        _prove(run, device, token, str(token.number), "")
+    except RearError:
+        argv = token.enrolling(f"/dev/disk/by-uuid/{volume.uuid}")
+        run.recovery.differences.append(
+            f"{volume}: {token} is back, and opens the volume only with the TPM and the start that it was made with;"
+            f" where it does not, run: {shlex.join((argv[0], '--wipe-slot=tpm2', *argv[1:]))}"
+        )
+        return True
+    return False
 
 
 def _hindrance(run: Run, volume: Luks, token: Token) -> str:

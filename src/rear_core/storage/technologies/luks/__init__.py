@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from rear_core.storage.kinds import StorageKind
 
-from . import recreate, references
+from . import header, recreate, references
 from .capture import Luks, Slot, capture, contents
 from .tokens import Token
 
 KIND = StorageKind(
     "luks", (Luks,), capture, contents, recreate=recreate.recreate, refuses=recreate.refuses, notes=recreate.notes,
     start=recreate.start, stop=recreate.stop, naming_files=references.FILES, words=references.words,
-    keeps_from_starting=references.missing_key_files, signatures=("crypto_LUKS",),
+    keeps_from_starting=references.missing_key_files, signatures=("crypto_LUKS",), header=header.KEEPER,
 )  # fmt: skip
 
 __all__ = ["KIND", "Luks", "Slot", "Token"]
