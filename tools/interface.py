@@ -30,7 +30,7 @@ from rear_core.run import Recovery, Run
 from rear_core.shell import Outcome, Shell
 from rear_core.storage.command import Command, Site
 from rear_core.storage.inventory import Device
-from rear_core.storage.kinds import Starting, StorageKind
+from rear_core.storage.kinds import HeaderKeeper, Starting, StorageKind
 from rear_core.storage.layout import Item, Layout
 from rear_core.storage.plan import Rebuilt
 from rear_core.storage.references import NamingFile, Reference, Table
@@ -56,8 +56,8 @@ what it asks its own. What else has to be done when the files are back, as with 
 hook `rear_finalize`.
 """
 BROUGHT_VALUES = (
-    StorageKind, Survey, Device, Item, Layout, Starting, Site, Command, Sizes, BootLoader, RescueMenu, Entry,
-    NamingFile, Table, Reference, PlaceKind, Place, Scheme, Url,
+    StorageKind, Survey, Device, Item, Layout, Starting, HeaderKeeper, Site, Command, Sizes, BootLoader, RescueMenu,
+    Entry, NamingFile, Table, Reference, PlaceKind, Place, Scheme, Url,
 )  # fmt: skip
 
 

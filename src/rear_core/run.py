@@ -91,8 +91,9 @@ class Run:
     Phases fill in what later ones need: `layout` and `network` come from analyse_dr (or from the files in
     `recovery_dir` when recovering), `contents` and `kernel` from analyse_rescue, the tree below `rootfs_dir` from
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
-    `backup`, `plan`, `held` (the disks that it takes) and `passphrases` (of LUKS volumes by id, of places by URL) from
-    verify, `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount
+    `backup`, `plan`, `held` (the disks that it takes), `passphrases` (of LUKS volumes by id, of places by URL) and
+    `headers` (files with headers of LUKS volumes that are put back, by id) from verify,
+    `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount
     points on which folders of URLs lay when they were checked, by URL and folder. Where the machine has several backup
     methods, `portions` are what each saves and `backups` what each has found in verify, by the labels of their plugins;
     `portion` is that of the method whose step runs now, and None everywhere else.
@@ -119,6 +120,7 @@ class Run:
     plan: Plan | None = None
     held: HeldDisks | None = None
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
+    headers: dict[str, Path] = field(default_factory=dict)
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
     kept: list[Kept] = field(default_factory=list)

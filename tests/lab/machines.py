@@ -10,10 +10,11 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cache, debian, guests, qemu
+from . import cache, debian, guests, qemu, screen, tpm
 
 # Of md's metadata 1.2: where it lies on a member, and how it begins (linux/raid/md_p.h).
 MD_PLACE, MD_MAGIC = 4096, (0xA92B4EFC, 1)
@@ -48,7 +49,8 @@ class Design:
     starts by the path for removable media. A firmware with Secure Boot trusts the `certificate`, which is a file of the
     machine, beside those of Microsoft. Only some machines have `dracut`. `configuration` are lines of local.conf that
     come last, and `prepare` is a script that is run once before the first backup. `modules` are folders of network
-    drivers that it needs besides.
+    drivers that it needs besides. A machine that is `asked_by_grub` for its passphrase has /boot in an encrypted
+    volume.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Design:
     boot_entry: bool = True
     certificate: str = ""
     passphrase: str = ""
+    asked_by_grub: bool = False
+    tpm: bool = False
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
@@ -178,8 +182,16 @@ def install_rear(vm: qemu.Machine) -> None:
     vm.check("tar --extract --directory=/ --file /dev/disk/by-id/usb-*_rear-*", timeout=300)
 
 
+def with_tpm(design: Design, folder: Path) -> AbstractContextManager[list[str]]:
+    """A block in which a machine can have the TPM of that folder, if the design wants one; gives arguments of QEMU."""
+    return tpm.emulated(folder / "tpm") if design.tpm else nullcontext([])
+
+
 def log_in(vm: qemu.Machine, design: Design) -> None:
     """Get to a root shell of a machine that boots from its own disks."""
+    if design.asked_by_grub:
+        screen.expect(vm, "Enter passphrase for", 300)
+        screen.type_in(vm, f"{design.passphrase}\r")
     if design.passphrase:
         vm.expect("Please unlock disk [^:]*:", timeout=600)
         vm.send(f"{design.passphrase}\n")

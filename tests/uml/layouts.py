@@ -24,7 +24,9 @@ KNOWN: dict[str, Refused | Said] = {
         r"vg/pool .*cannot recreate a volume of this kind \(cache\)", "its cache is not described"
     ),
     "luks2 with integrity": Refused("a volume with integrity", "all of it has to be written before it is read"),
-    "luks2 with a token": Said(r"the token 0 \(luks2-keyring\) must be enrolled", "its secrets are not on the media"),
+    "luks2 with a token": Said(
+        r"the token 0 \(passphrase in a key ring of the kernel, some\) is lost", "its secrets are not on the media"
+    ),
     "luks2 in the middle of a reencryption": Refused("a volume with reencryption", "it has to be ended first"),
     **{
         f"md firmware raid ({kind})": Refused(rf"an array of firmware RAID \({kind}\)", "its controller makes it")

@@ -178,6 +178,7 @@ def test_secrets_are_told_to_the_rescue_system_alone() -> None:
     assert text == (
         'DISK_MAPPING=()\nBACKUP_URL=file:///run/rear-drill\nBACKUP_KEY="it\'s secret"\nLUKS_PASSPHRASE=passing\n'
     )
+    assert command.configuration("", "", "passing", headers=True).endswith("LUKS_HEADER_BACKUP=no\n")
 
 
 def test_the_image_of_another_machine_is_refused(run: Run, make_image: MakeImage) -> None:

@@ -17,7 +17,7 @@ from .. import patterns
 from ..contents import Contents
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import hidden_by, other_paths
-from . import coverage, diagnostics, encryption, manifest, notes, signature, sizes, stream
+from . import coverage, diagnostics, encryption, headers, manifest, notes, signature, sizes, stream
 from .progress import Progress, size
 from .repository import FolderRepository, Repository, identity, opened
 from .volumes import Target, Writer
@@ -246,6 +246,7 @@ def archive(
             run.report.log(f"too long to be restored: {path}")
         _log_more(run, streamed, "too long")
     several, report = len(writer.volumes) > 1, selection.dumps()
+    kept = headers.save(run, target, keys)
     made = manifest.Manifest(
         created=target.name, hostname=run.system.hostname, archive=name, size=writer.size, sha256=writer.sha256,
         compression=compression, members=streamed.members, bytes=streamed.bytes, layout=layout_id(run),
@@ -255,6 +256,7 @@ def archive(
         coverage=hashlib.sha256(report.encode()).hexdigest(),
         saved=tuple(entry.name for entry in selection.covered if entry.verdict == coverage.SAVED),
         machine=identity(run), number=target.number, there=tuple(getattr(target, "there", ())),
+        headers=kept,
     )  # fmt: skip
     target.add(COVERAGE, report)
     target.add(manifest.NAME, manifest.dumps(made, keys, lambda text: signature.sign(run, text)))
@@ -384,6 +386,7 @@ def check_tools(run: Run) -> None:
     missing = [program for program in needed if run.sh.which(program) is None]
     if missing:
         raise RearError(f"programs are missing: {' '.join(missing)}", run.plugins.install_advice(missing))
+    headers.check(run, bool(secret))
     if secret:
         encryption.new(secret)
 

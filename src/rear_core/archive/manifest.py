@@ -29,13 +29,25 @@ OTHER_BACKUP = "choose another backup with --backup DATE"
 
 
 @dataclass(frozen=True)
+class Header:
+    """The header of an encrypted volume beside the archive, encrypted with its key: the `item` of the layout that it
+    is of, its file, the SHA-256 of that as it lies there, and which keys it has."""
+
+    item: str
+    file: str
+    sha256: str
+    live: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What is known of a backup. `size`, `sha256`, `chunk_size` and `chunks` are those of the archive as it lies there
     (see `Volume`), `volumes` those of its parts when it has several, `bytes` and `members` those of the tar stream in
     it; `warnings` counts kinds of what tar complained about; `layout` is the SHA-256 of the layout that the machine
     had, `storage` that layout; `saved` are the mount points whose files are in it, `coverage` is the SHA-256 of the
     report on them; `machine` is the identity of the machine, `number` counts its backups there, `there` are the names
-    of those that were there when it was made, of whatever kind, and its own: () where nobody looked."""
+    of those that were there when it was made, of whatever kind, and its own: () where nobody looked; `headers` are
+    those of encrypted volumes that were kept with it."""
 
     created: str
     hostname: str
@@ -58,6 +70,7 @@ class Manifest:
     chunk_size: int = 0
     chunks: str = ""
     coverage: str = ""
+    headers: tuple[Header, ...] = ()
 
     @property
     def parts(self) -> tuple[Volume, ...]:
@@ -140,6 +153,7 @@ def _decode(document: dict[str, Any]) -> Manifest:
         "int": (int,),
         "tuple[Volume, ...]": (list,),
         "tuple[str, ...]": (list,),
+        "tuple[Header, ...]": (list,),
         "Encryption | None": (dict, type(None)),
     }
     for name, value in document.items():
@@ -159,15 +173,18 @@ def _decode(document: dict[str, Any]) -> Manifest:
         if not all(map(is_count, document.get("warnings", {}).values())):
             raise TypeError("its warnings are not numbers")
         saved, there = (tuple(map(str, document.pop(name, ()))) for name in ("saved", "there"))
-        manifest = Manifest(**document, encryption=secured, volumes=volumes, saved=saved, there=there)
+        headers = tuple(_header(header) for header in document.pop("headers", ()))
+        manifest = Manifest(
+            **document, encryption=secured, volumes=volumes, saved=saved, there=there, headers=headers
+        )  # fmt: skip
         if sum(volume.size for volume in manifest.parts) != manifest.size:
             raise TypeError("its volumes do not make up the archive")
         if not all(_has_chunks(volume) for volume in manifest.parts):
             raise TypeError("its chunks do not make up the archive")
     except (TypeError, ValueError) as error:
         raise RearError(f"the manifest is incomplete: {error}", OTHER_BACKUP) from error
-    if not re.fullmatch(r"[\w.+-]+", manifest.archive) or manifest.archive in (".", ".."):
-        raise RearError("the manifest names an archive in another place", OTHER_BACKUP)
+    if not all(map(_is_name, (manifest.archive, *(header.file for header in manifest.headers)))):
+        raise RearError("the manifest names a file in another place", OTHER_BACKUP)
     return manifest
 
 
@@ -178,6 +195,17 @@ def _volume(document: dict[str, Any]) -> Volume:
     if not (isinstance(volume.sha256, str) and isinstance(volume.chunks, str)):
         raise TypeError("the checksum of a volume is not text")
     return volume
+
+
+def _header(document: dict[str, Any]) -> Header:
+    header = Header(**document)
+    if not all(isinstance(text, str) and len(text) <= LONGEST for text in document.values()):
+        raise TypeError("what it says of a header is not text")
+    return header
+
+
+def _is_name(file: str) -> bool:
+    return bool(re.fullmatch(r"[\w.+-]+", file)) and file not in (".", "..")
 
 
 def is_count(value: object) -> bool:

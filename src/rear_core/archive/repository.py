@@ -264,6 +264,20 @@ class FolderTarget:
     def add(self, name: str, text: str) -> None:
         generations.write(self.partial / name, text)
 
+    def add_bytes(self, name: str, data: bytes) -> None:
+        """Write a small file that is no text; it is what it was when it is read back."""
+        path = self.partial / name
+        with os.fdopen(new_file(path), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        forgotten(path)
+        if b"".join(map(bytes, read(path))) != data:
+            raise RearError(
+                f"{path} differs from what rear wrote",
+                "do not trust its disk or server; earlier backups are unchanged",
+            )
+
 
 @contextmanager
 def in_use(run: Run, directory: Path) -> Iterator[None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import questions
 from ..errors import SCARCE, ConfigurationError, Interrupted, ProgramFailed, RearError, Refused
-from . import diagnostics, encryption, generations, manifest, sample, signature, stream
+from . import diagnostics, encryption, generations, headers, manifest, sample, signature, stream
 from .backup import COVERAGE, passphrase
 from .described import check_newest, recorded, signers
 from .progress import Progress, size
@@ -70,6 +70,7 @@ def examine(run: Run, repository: Repository) -> tuple[Backup, str]:
     check_saved(run, found)
     check_room(run, found.bytes)
     check_report(run, repository, name, found)
+    headers.load(run, repository, name, found, keys)
     proven = read_archive(run, repository, name, found)
     return Backup(name, found, keys), f"{proven} and {'authentic' if authentic else 'unchanged'}"
 

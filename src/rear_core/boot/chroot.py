@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..rescue.tree import Tree
@@ -34,9 +35,11 @@ def _hide(run: Run, place: Path) -> None:
         run.sh.run("umount", "--recursive", "--lazy", place, ok=range(256))
 
 
-def run_inside(run: Run, *argv: Argument, timeout: float = 600, input: str | None = None) -> Outcome:
+def run_inside(
+    run: Run, *argv: Argument, timeout: float = 600, input: str | None = None, env: Mapping[str, str] | None = None
+) -> Outcome:
     """Run a program of the recovered system with its root as /; fails as `run.sh.run` does."""
-    return run.sh.run("chroot", run.target, *argv, timeout=timeout, input=input)
+    return run.sh.run("chroot", run.target, *argv, timeout=timeout, input=input, env=env)
 
 
 def has_program(run: Run, name: str) -> bool:

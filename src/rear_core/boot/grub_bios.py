@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..storage.disk import BIOS_BOOT
-from . import grub_conversion, grub_menu, grub_references, grub_rescue
+from . import grub_conversion, grub_crypto, grub_menu, grub_references, grub_rescue
 from .loader import BootLoader, Facts, below_boot
 
 if TYPE_CHECKING:
@@ -271,7 +271,9 @@ def verify(run: Run, facts: Facts) -> list[str]:
     faults = {device: fault for device in devices if (fault := _fault(Path(device)))}
     if run.system.firmware.mode == "bios" and not devices and all(map(_fault, _kept(run, facts))):
         return ["none of the disks that GRUB started from was recreated"]
-    return [faults[device] for device in _needed(run, devices, faults)]
+    assert run.rebuilt is not None
+    lacking = [faults[device] for device in _needed(run, devices, faults)]
+    return [*lacking, *grub_crypto.problems(run.target, run.rebuilt.site.layout)]
 
 
 def _fault(device: Path) -> str:

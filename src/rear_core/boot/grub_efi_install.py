@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import architectures
 from ..errors import RearError
+from . import grub_crypto
 from .efi_install import esp_of, made_again, make_startable, problems
 from .loader import Facts
 
@@ -65,4 +66,5 @@ def verify(run: Run, facts: Facts) -> list[str]:
     shims = [one["shim"] for partition in made_again(run, facts) for one in partition["installations"]]
     if shims and run.system.firmware.secure_boot and not any(shims):
         found.append("Secure Boot is on, and GRUB is not started by a signed shim: switch it off in the firmware")
-    return found
+    assert run.rebuilt is not None
+    return [*found, *grub_crypto.problems(run.target, run.rebuilt.site.layout)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RearError
+from ..errors import RearError, Refused
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
 from ..step import Step
@@ -20,6 +21,7 @@ from .storage import kinds, recorded_layout
 if TYPE_CHECKING:
     from ..run import Run
     from ..storage.command import Command
+    from ..storage.layout import Item
 
 
 def _pairs(values: Iterable[str]) -> str:
@@ -59,12 +61,15 @@ def rear_settings() -> Iterable[Setting]:
 
 @hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
+    from ..archive import headers
+
     if "recreate" in run.phases:
         yield Step(5, "Read the description of the storage", load_description)
         yield Step(10, "Check that the root file system is described", check_description)
         yield Step(15, "Choose the disks and plan the storage", make_plan)
         yield Step(20, "Check that the storage tools are installed", check_tools)
-        yield Step(25, "Get the passphrases", get_passphrases)
+        # Where headers come with the backup, their passphrases are those of its time.
+        yield Step(45 if headers.wanted(run) else 25, "Get the passphrases", get_passphrases)
         yield Step(60, "Check what an earlier run has done", check_earlier_run)
 
 
@@ -83,7 +88,34 @@ def rear_finalize() -> Iterable[Step]:
 
 def get_passphrases(run: Run) -> None:
     """Have a passphrase for every LUKS volume that is made; volumes that a run before this one has made have theirs."""
-    passphrases.get_new(run, run.plan.volumes if run.plan and not is_built(run) else ())
+    from ..storage.plan import with_headers
+
+    if run.plan and run.headers and not is_built(run):
+        run.plan = with_headers(run.plan, run.headers, kinds(run))
+    if run.plan is None or is_built(run):
+        return
+    for volume in run.plan.volumes:
+        if volume.id in run.headers and volume.id not in run.passphrases:
+            _get_old(run, volume, run.headers[volume.id])
+    passphrases.get_new(run, run.plan.volumes)
+
+
+def _get_old(run: Run, volume: Item, header: Path) -> None:
+    """Have a passphrase that opens a volume by its old header."""
+    from ..storage.kinds import header_keeper
+
+    keeper = header_keeper(volume, kinds(run))
+    assert keeper is not None
+
+    def opens(word: str) -> bool:
+        if keeper.opens(run.sh, header, word):
+            run.passphrases[volume.id] = word
+        return volume.id in run.passphrases
+
+    try:
+        passphrases.unlock(run, volume, opens)
+    except Refused as error:
+        raise Refused(error.message, f"{error.hint}; with LUKS_HEADER_BACKUP=no it gets a new one") from error
 
 
 def check_earlier_run(run: Run) -> None:

@@ -18,6 +18,13 @@ BACKUP_OPTIONS = Setting(
     "BACKUP_OPTIONS", str, default="rw,noatime",
     help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2; for sshfs:// also words of ssh_config(5).",
 )  # fmt: skip
+LUKS_HEADER_BACKUP = Setting(
+    "LUKS_HEADER_BACKUP", bool, default=False,
+    help="Whether to keep the headers of LUKS volumes with the backup, encrypted as the backup is, so that a recovery"
+    " brings back all key slots, tokens and passphrases. The backup must be encrypted (BACKUP_KEY_FILE). Security: a"
+    " header from a backup also brings back passphrases and keys that you have revoked since, and the volume key of"
+    " the lost disk; anyone who has the passphrase of the backup and one of these opens the volume.",
+)  # fmt: skip
 OUTPUT_URL = Setting(
     "OUTPUT_URL", Url, files=True,
     help="Where to copy the rescue media, besides the folder of this machine: file:///folder,"

@@ -69,7 +69,7 @@ def _listed(values: Any) -> str:
 
 def _shown(value: Any) -> str:
     if is_dataclass(value):
-        pairs = ((f.name, getattr(value, f.name), f.default) for f in fields(value))
+        pairs = ((f.name, getattr(value, f.name), f.default) for f in fields(value) if f.compare)
         return "(" + " ".join(f"{name} {_shown(part)}" for name, part, default in pairs if part != default) + ")"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -35,6 +35,22 @@ class Starting:
 
 
 @dataclass(frozen=True)
+class HeaderKeeper:
+    """How the header of an encrypted item is kept as a file, with all its keys, and put back in the place of a new one.
+
+    `save(item, site, sh, path)` writes it, `live(item)` says which keys it has. In a recovery `unfit(item, site, sh,
+    path)` says why it is none of the item that will be made ("" where it is), `put_back(item, site, path)` yields the
+    commands that put it back and open the item, and `opens(sh, path, passphrase)` tells whether a passphrase does.
+    """
+
+    save: Callable[[Any, Site, Shell, Path], None]
+    live: Callable[[Any], str]
+    unfit: Callable[[Any, Site, Shell, Path], str]
+    put_back: Callable[[Any, Site, Path], Iterable[Command]]
+    opens: Callable[[Shell, Path, str], bool]
+
+
+@dataclass(frozen=True)
 class StorageKind:
     """A storage technology, as yielded by the hook `rear_storage_kinds`: its item types, and what is done with them.
 
@@ -67,6 +83,7 @@ class StorageKind:
     - `naming_files` are the configuration files in which devices are named; `words(text)` finds devices in words for
       the kernel. `keeps_from_starting(target)` names what in its configuration keeps the recovered system below that
       folder from starting.
+    - `header` keeps the headers of its items with an encrypted backup; it is asked where a setting wants that.
     """
 
     name: str
@@ -93,6 +110,7 @@ class StorageKind:
     exclusive: tuple[type[Item], ...] = ()
     within: Callable[[Shell, Mapping[str, Device], Layout], Mapping[str, Sequence[str]]] | None = None
     unseen: Callable[[Shell, Layout], Iterable[LeftOut]] | None = None
+    header: HeaderKeeper | None = None
 
 
 def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
@@ -112,6 +130,11 @@ def item_types(kinds: Iterable[StorageKind]) -> dict[str, type[Item]]:
 def kind_of(item: Item, kinds: Iterable[StorageKind]) -> StorageKind:
     """The technology of an item."""
     return next(kind for kind in kinds if type(item) in kind.items)
+
+
+def header_keeper(item: Item, kinds: Iterable[StorageKind]) -> HeaderKeeper | None:
+    """What keeps the header of an item, None for an item without one."""
+    return kind_of(item, kinds).header
 
 
 def refusals(site: Site, kinds: Iterable[StorageKind]) -> list[str]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
@@ -15,7 +16,7 @@ from .command import Command, Site
 from .disk import Disk
 from .filesystem import FileSystem
 from .in_place import InPlace
-from .kinds import StorageKind, kind_of, lacking, refusals
+from .kinds import StorageKind, header_keeper, kind_of, lacking, refusals
 from .kinds import notes as notes_of
 from .layout import Item, Layout, make
 from .mapping import Assignment
@@ -182,6 +183,25 @@ def plan(
         tuple(cleared),
         in_place.ids,
     )
+
+
+def with_headers(made: Plan, headers: Mapping[str, Path], kinds: Sequence[StorageKind]) -> Plan:
+    """The plan with these headers, by the ids of encrypted items, put back in the place of new ones; one that has them
+    already stays as it is."""
+    build: list[Command] = []
+    formatted = {command.passphrase for command in made.build if command.destroys} & headers.keys()
+    for command in made.build:
+        # What needs a passphrase makes the item, or opens it.
+        if command.passphrase not in formatted:
+            build.append(command)
+        elif command.destroys:
+            item = made.site.item(command.passphrase)
+            keeper = header_keeper(item, kinds)
+            assert keeper is not None
+            build += keeper.put_back(item, made.site, headers[item.id])
+    # What notes say of keys that are lost holds no longer.
+    whole = tuple(f"{item}: " for item in made.site.layout if item.id in headers)
+    return replace(made, build=tuple(build), notes=tuple(note for note in made.notes if not note.startswith(whole)))
 
 
 def _doubles(site: Site, machine: Machine, counts: Callable[[Item], bool]) -> Iterator[str]:

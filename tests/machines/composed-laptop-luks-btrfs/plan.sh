@@ -1,8 +1,7 @@
 #!/bin/bash
 # Recreates the storage of this machine. THIS DESTROYS data on these disks:
 #   disk eui.002538b121b0c0a5 (/dev/nvme0n1)
-# Note: LUKS volume 5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 (/dev/mapper/luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42): the key in slot 1 must be added again
-# Note: LUKS volume 5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 (/dev/mapper/luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42): the token 0 (systemd-tpm2) must be enrolled again
+# Note: LUKS volume 5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42 (/dev/mapper/luks-5b6f0c52-95a1-4f0e-8d21-3c9b7a6e5d42): the token 0 (TPM 2 by systemd-cryptenroll, PCRs 7) is lost with its secrets; rear enrolls it again where it can
 set -e
 passphrase() { printf 'Passphrase of %s: ' "$1" >&2; IFS= read -rs word </dev/tty; echo >&2; printf %s "$word"; }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
 from rear_core.places.url import examples
-from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
+from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL, LUKS_HEADER_BACKUP
 
 # Seconds to wait for the server when recovering: switches may take this long to forward to a new port.
 PATIENCE = 60
@@ -20,6 +20,7 @@ PATIENCE = 60
 def rear_settings() -> Iterable[Setting]:
     yield BACKUP_URL
     yield BACKUP_OPTIONS
+    yield LUKS_HEADER_BACKUP
 
 
 @hookimpl

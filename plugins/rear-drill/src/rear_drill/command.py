@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rear_core import Refused, Run
-from rear_core.archive import generations
+from rear_core.archive import generations, headers
 from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.repository import FolderRepository, prefix
@@ -171,7 +171,7 @@ def laid_ready(
     run.report.mask(new_key)
     plan = rehearsal.Plan(
         rescue, result, found.shell, mount, f"{mount}/{prefix(told)}/{backup.name}",
-        configuration("" if url.scheme == "file" else mount, key, new_key), results,
+        configuration("" if url.scheme == "file" else mount, key, new_key, headers=headers.wanted(told)), results,
         time.monotonic() + wishes.time_limit * 60, key, new_key,
     )  # fmt: skip
     return plan, verdict.Verdict(
@@ -197,12 +197,16 @@ def make_disc(run: Run, backup: Path, place: str, about: Manifest) -> qemu.Disk:
     return qemu.Disk(path, bus="cdrom")
 
 
-def configuration(backup: str, key: str, new_key: str) -> str:
-    """What the rescue system is told besides its own: where the backup is, and secrets that are never on media."""
+def configuration(backup: str, key: str, new_key: str, headers: bool = False) -> str:
+    """What the rescue system is told besides its own: where the backup is, and secrets that are never on media.
+
+    Kept headers of LUKS volumes are not put back: the passphrases that open them are nowhere.
+    """
     lines = ["DISK_MAPPING=()"]
     lines += [f"BACKUP_URL={quote(Url('file', '', backup))}"] if backup else []
     lines += [f"BACKUP_KEY={quote(key)}"] if key else []
     lines += [f"LUKS_PASSPHRASE={quote(new_key)}"] if new_key else []
+    lines += ["LUKS_HEADER_BACKUP=no"] if headers else []
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -117,6 +117,6 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
     yield "That addresses and routes work: the network cards were not connected."
     if any(item.has_passphrase for item in layout):
         yield (
-            "Your passphrases of LUKS volumes: the volumes were created with a temporary one, as a recovery creates"
-            " them again."
+            "Your passphrases and tokens of LUKS volumes, and headers kept with the backup: the volumes were created"
+            " with a temporary passphrase, as a recovery creates them again."
         )

@@ -3,7 +3,16 @@
 
 from __future__ import annotations
 
-from .capture import Luks, Slot
-from .recreate import KIND
+from rear_core.storage.kinds import StorageKind
 
-__all__ = ["KIND", "Luks", "Slot"]
+from . import header, recreate, references
+from .capture import Luks, Slot, capture, contents
+from .tokens import Token
+
+KIND = StorageKind(
+    "luks", (Luks,), capture, contents, recreate=recreate.recreate, refuses=recreate.refuses, notes=recreate.notes,
+    start=recreate.start, stop=recreate.stop, naming_files=references.FILES, words=references.words,
+    keeps_from_starting=references.missing_key_files, signatures=("crypto_LUKS",), header=header.KEEPER,
+)  # fmt: skip
+
+__all__ = ["KIND", "Luks", "Slot", "Token"]

@@ -15,9 +15,12 @@ from rear_core.storage.inventory import Device
 from rear_core.storage.layout import Item, Layout
 from rear_core.storage.survey import Survey, names
 
+from .tokens import KEYRING, Token, read
+
 if TYPE_CHECKING:
     from rear_core.storage.resize import Sizes
 
+TPM_MODULES = ("tpm_tis", "tpm_crb", "tpm_tis_spi", "tpm_ftpm_tee", "tpm_infineon")
 # Key files of crypttab(5) that nobody can read twice.
 RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
 
@@ -36,16 +39,6 @@ class Slot:
     key_size: int = 0
     cipher: str = ""
     priority: str = "normal"
-
-
-@dataclass(frozen=True)
-class Token:
-    """A token of LUKS 2: what else opens these slots (a TPM, Clevis, a key ring). It holds secrets that stay
-    where they are: it has to be recreated by its own tool."""
-
-    number: int
-    kind: str
-    slots: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +78,13 @@ class Luks(Item):
     def identifiers(self) -> Mapping[str, str]:
         """Its UUID and label."""
         return {"UUID": self.uuid, "LABEL": self.label}
+
+    @property
+    def passphrase_slots(self) -> tuple[Slot, ...]:
+        """The slots that somebody may have a passphrase for: what a token opens is no word that anybody types, and so
+        costs no time to try."""
+        held = {slot for token in self.tokens if token.kind != KEYRING for slot in token.slots}
+        return tuple(slot for slot in self.slots if slot.number not in held)
 
     @property
     def modules(self) -> frozenset[str]:
@@ -149,23 +149,27 @@ def _leave_out_without_header(survey: Survey, device: Device) -> None:
 
 def _luks(survey: Survey, device: Device) -> Luks:
     opened = next((survey.devices[c] for c in device.children if survey.devices[c].type == "crypt"), None)
-    header = survey.sh.query("cryptsetup", "luksDump", device.path)
-    version = int(_field(header, "Version"))
     name = opened.path.rpartition("/")[2] if opened else ""
     if opened is None:
         reason = "the LUKS volume is closed: open it before `rear savelayout`"
         survey.leave_out(f"inside {device.path}", reason, lost=True, on=[device.path])
     _, key_file, options = survey.crypttab.get(name, ("", "", ""))
-    common: dict[str, Any] = {
-        "id": f"luks:{_field(header, 'UUID')}",
+    facts: dict[str, Any] = {
         "needs": (device.path,),
-        "uuid": _field(header, "UUID"),
         "name": name,
         "key_file": key_file,
         "crypttab_options": options,
         "device": opened.path if opened else "",
     }
-    return _luks1(header, common) if version == 1 else _luks2(survey, device, header, common)
+    return described(survey, device.path, facts)
+
+
+def described(survey: Survey, path: str, facts: dict[str, Any]) -> Luks:
+    """The volume by its header, on a device or as a file, and by `facts` that are not in it."""
+    header = survey.sh.query("cryptsetup", "luksDump", path)
+    uuid = _field(header, "UUID")
+    common = {"id": f"luks:{uuid}", "uuid": uuid, **facts}
+    return _luks1(header, common) if _field(header, "Version") == "1" else _luks2(survey, path, header, common)
 
 
 def _luks1(header: str, common: dict[str, Any]) -> Luks:
@@ -200,7 +204,7 @@ def _luks1(header: str, common: dict[str, Any]) -> Luks:
     )
 
 
-def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) -> Luks:
+def _luks2(survey: Survey, path: str, header: str, common: dict[str, Any]) -> Luks:
     """From the JSON area; label, subsystem and flags stand in the text only.
 
     >>> sh.json("cryptsetup", "luksDump", "--dump-json-metadata", "/dev/vdd")
@@ -214,7 +218,7 @@ def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) 
          "sector_size": 4096, ...}}, "config": {"json_size": "12288", "keyslots_size": "16744448"}}
     """
     try:
-        area = json.loads(survey.sh.query("cryptsetup", "luksDump", "--dump-json-metadata", device.path))
+        area = json.loads(survey.sh.query("cryptsetup", "luksDump", "--dump-json-metadata", path))
     except ProgramFailed as error:
         error.hint = "cryptsetup 2.4 or later is needed to describe LUKS 2"
         raise
@@ -232,10 +236,7 @@ def _luks2(survey: Survey, device: Device, header: str, common: dict[str, Any]) 
         sector_size=int(segment.get("sector_size", 512)),
         offset=int(segment["offset"]),
         slots=slots,
-        tokens=tuple(
-            Token(int(number), token["type"], tuple(int(slot) for slot in token["keyslots"]))
-            for number, token in sorted(area["tokens"].items())
-        ),
+        tokens=tuple(read(survey, int(number), token) for number, token in sorted(area["tokens"].items())),
         flags=tuple(_optional(header, "Flags").split()),
         # Each of the two copies of the metadata has 4096 bytes before its JSON.
         metadata_size=json_size + 4096 if (json_size := _whole(config.get("json_size"))) else 0,
@@ -290,6 +291,7 @@ def _optional(header: str, name: str) -> str:
 def contents(layout: Layout) -> Contents:
     """cryptsetup with the ciphers in use, and the modes and hashes that headers name."""
     words = {word for item in layout if isinstance(item, Luks) for word in re.split(r"[-:]", item.cipher) if word}
+    has_tpm = any(token.is_of_tpm for item in layout if isinstance(item, Luks) for token in item.tokens)
     return Contents(
         # By dmsetup udev tells cryptsetup that a volume is open, which it waits for.
         programs=["cryptsetup", "dmsetup"],
@@ -301,6 +303,7 @@ def contents(layout: Layout) -> Contents:
             "sha256",
             "sha512",
             *sorted(words),
+            *(TPM_MODULES if has_tpm else ()),
         ],
         libraries=[
             "/lib/*/libcryptsetup-token-*.so",

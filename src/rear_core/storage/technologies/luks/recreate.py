@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 
 from rear_core.storage.command import Command, Site
 from rear_core.storage.disk import sector_size
 from rear_core.storage.execute import is_block_device
 from rear_core.storage.inventory import Device, is_part, read_devices
-from rear_core.storage.kinds import Starting, StorageKind
+from rear_core.storage.kinds import Starting
 
-from . import references
-from .capture import Luks, capture, contents
+from .capture import Luks, Slot
 
 # By cryptsetup(8), when no key slot takes the passphrase.
 NO_KEY = 2
@@ -48,20 +48,37 @@ def recreate(item: Luks, site: Site) -> Iterator[Command]:
         passphrase=item.id,
         devices=(device,),
     )
+    yield from opening(item, site)
+
+
+def opening(item: Luks, site: Site) -> Iterator[Command]:
+    """Open a volume that was made, if it has a name, with the flags that it keeps."""
     if item.name:
         flags = [PERSISTENT_FLAGS[flag] for flag in item.flags if flag in PERSISTENT_FLAGS]
+        words = (*flags, *["--persistent"] * bool(flags), "--key-file=-", site.device(item.needs[0]), item.name)
         yield Command(
-            ("cryptsetup", "open", *flags, *["--persistent"] * bool(flags), "--key-file=-", device, item.name),
+            ("cryptsetup", "open", *words),
             f"open {item.noun} {item.uuid} as {item.name}",
             passphrase=item.id,
         )
 
 
+def _passphrase_slots(item: Luks, site: Site) -> list[Slot]:
+    """The slots of passphrases, the one first that the new passphrase gets.
+
+    GRUB, which opens a volume with /boot in it, knows argon2 from 2.14 on; one of pbkdf2 every GRUB can open.
+    """
+    boot = site.layout.get("mount:/boot") or site.layout.get("mount:/")
+    by_grub = boot is not None and item.id in site.below(boot.id)
+    return sorted(item.passphrase_slots, key=lambda slot: (by_grub and slot.pbkdf != "pbkdf2", slot.number))
+
+
 def _key_derivation(item: Luks, site: Site) -> list[str]:
-    """The options of the first slot; where it asks for more memory than there is, the tool measures again."""
-    if not item.slots:
+    """The options of the first slot of a passphrase; where it asks for more memory than there is, the tool measures
+    again."""
+    if not (slots := _passphrase_slots(item, site)):
         return []
-    slot = item.slots[0]
+    slot = slots[0]
     options = [f"--key-slot={slot.number}"]
     if item.version == 2:
         options.append(f"--pbkdf={slot.pbkdf}")
@@ -114,16 +131,12 @@ def refuses(item: Luks, site: Site) -> Iterator[str]:
         yield f"rear cannot recreate a volume with {', '.join(item.other)}"
 
 
-def notes(item: Luks, _site: Site) -> Iterator[str]:
+def notes(item: Luks, site: Site) -> Iterator[str]:
     """What of its keys has to be recreated by hand."""
-    yield from (f"the key in slot {slot.number} must be added again" for slot in item.slots[1:])
-    yield from (f"the token {token.number} ({token.kind}) must be enrolled again" for token in item.tokens)
+    yield from (f"the key in slot {slot.number} must be added again" for slot in _passphrase_slots(item, site)[1:])
+    for token in item.tokens:
+        by = shlex.join(token.enrolling(f"/dev/disk/by-uuid/{item.uuid}"))
+        how = "rear enrolls it again where it can" if token.needs_nobody else f"enroll it again{by and ': '}{by}"
+        yield f"the {token} is lost with its secrets; {how}"
     if item.key_file:
         yield f"its key file {item.key_file} opens it only after you add it as a key again"
-
-
-KIND = StorageKind(
-    "luks", (Luks,), capture, contents, recreate=recreate, refuses=refuses, notes=notes, start=start, stop=stop,
-    naming_files=references.FILES, words=references.words,
-    keeps_from_starting=references.missing_key_files, signatures=("crypto_LUKS",),
-)  # fmt: skip

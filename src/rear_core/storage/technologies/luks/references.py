@@ -29,6 +29,8 @@ from .capture import RANDOM
 CRYPTTAB = table_lines(2, "name", "device", "key", "options")
 KEY = re.compile(r"(?:/(?!dev/)[^\s:]*:)?(\S+?)(?::/\S*)?(?=\s|$)")
 HEADER = re.compile(r"(?<![\w.-])header=(?:/(?!dev/)[^\s,:]*:)?([^\s,]+)")
+# Options by which systemd never asks, and by which it waits for a token for ever.
+TRAP = re.compile(r"headless(=(?!no$|false$|0$|off$).*)?|token-timeout=(0|infinity).*")
 # dracut.cmdline(7) and systemd-cryptsetup-generator(8) agree on rd.luks.uuid; `luks.key=` is PATH:DEVICE:UUID with the
 # first, UUID=PATH:DEVICE with the second, `luks.data=` UUID=DEVICE, `luks.options=` UUID=OPTIONS.
 LUKS_WORD = re.compile(
@@ -82,6 +84,22 @@ def missing_key_files(target: Path) -> list[str]:
     text = recovered.read(path) if path.is_file() else ""
     named = [name for line in CRYPTTAB.finditer(text) if (name := _key_file(line))]
     return [f"the key file {name} of /etc/crypttab is missing" for name in named if not _has(target, name)]
+
+
+def without_traps(text: str, name: str) -> tuple[str, list[str]]:
+    """crypttab(5) without the options by which a volume that no token opens is waited for without a question; and
+    these options.
+
+    With `tpm2-device=auto` alone systemd asks as soon as it sees that the header has no such token.
+    """
+    gone: list[str] = []
+    for line in reversed(list(CRYPTTAB.finditer(text))):
+        options = (line["options"] or "").split(",")
+        if line["name"] == name and (traps := [word for word in options if TRAP.fullmatch(word)]):
+            kept = ",".join(word for word in options if word not in traps) or "luks"
+            text = text[: line.start("options")] + kept + text[line.end("options") :]
+            gone += traps
+    return text, gone
 
 
 def _key_file(line: re.Match[str]) -> str:
