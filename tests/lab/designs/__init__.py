@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
-from . import debian, redhat, suse
+from . import debian, firmware, laptops, loaders, redhat, suse
 
-ALL = (*debian.ALL, *redhat.ALL, *suse.ALL)
+ALL = (
+    *debian.ALL, *loaders.ALL, *firmware.ALL, *laptops.ALL, *redhat.ALL, *suse.ALL,
+)  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import replace
 from .. import qemu
 from ..debian import FORKY, PARAMETERS
 from ..machines import Design, Drive
-from .debian import COMMON, FILES, IDENTIFIERS, LVM, LVM_NOTES, block_devices
+from .facts import COMMON, FILES, IDENTIFIERS, LVM, LVM_NOTES, block_devices
 from .ways import GRUB2, GRUB2_INSTALL, PATIENCE, on_esp, os_release
 
 TITLE = "Red Hat Enterprise Linux"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .. import qemu
 from ..debian import FORKY
 from ..machines import Design, Drive
-from .debian import COMMON, FILES, IDENTIFIERS, block_devices
+from .facts import COMMON, FILES, IDENTIFIERS, block_devices
 from .ways import GRUB2, PATIENCE, on_esp, os_release
 
 TITLE = "SUSE Linux Enterprise Server"

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine whose disk is opened by a passphrase at its boot loader, and by a TPM."""
+
+from __future__ import annotations
+
+from ..machines import GRUB, Design, Drive
+from .facts import (
+    COMMON,
+    FILES,
+    block_devices,
+)
+
+# GRUB asks for the passphrase of a volume with /boot in it, and then the initramfs does. A second volume is opened by a
+# TPM, which is another one after the recovery.
+VAULT = "1c7d5e90-83b2-4f6a-a04d-92e6f1b8c375"
+LAPTOP = Design(
+    name="laptop",
+    about="LUKS1 with /boot in it, LUKS2 opened by a TPM; GRUB",
+    drives=[Drive("system", 4608)],
+    passphrase="correct horse battery",
+    asked_by_grub=True,
+    tpm=True,
+    packages=["libtss2-esys-3.0.2-0", "libtss2-mu0", "libtss2-rc0", "libtss2-tcti-device0"],
+    storage=f"""
+sfdisk --quiet /dev/vda <<END
+label: dos
+label-id: 0x5d1e7a04
+start=2048, size=8388608, type=83, bootable
+type=83
+END
+udevadm settle
+encrypt() {{
+    printf '%s' 'correct horse battery' | cryptsetup luksFormat -q --pbkdf-force-iterations 1000 --key-file - "$@"
+    printf '%s' 'correct horse battery' | cryptsetup open --key-file - "${{@: -1}}" $name
+}}
+name=crypt encrypt --type luks1 --uuid e2f40b87-61d9-4c3a-b5a7-30d8c9f61e24 /dev/vda1
+name=vault encrypt --type luks2 --pbkdf pbkdf2 --uuid {VAULT} /dev/vda2
+mkfs.ext4 -q -L vault -U 7b90d3c1-4e5f-4a28-96d7-c1f0e8a2b653 /dev/mapper/vault
+cryptsetup close vault
+put_root /dev/mapper/crypt -U 90a6b3d5-1f72-4e8c-8d49-5c2e7f0a1b68
+""",
+    files={
+        "/etc/default/grub": f"{GRUB}GRUB_ENABLE_CRYPTODISK=y\n",
+        "/etc/fstab": """\
+UUID=90a6b3d5-1f72-4e8c-8d49-5c2e7f0a1b68  /  ext4  errors=remount-ro  0  1
+LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
+""",
+    },
+    initramfs={
+        "/etc/crypttab": "crypt UUID=e2f40b87-61d9-4c3a-b5a7-30d8c9f61e24 none luks,discard,initramfs\n",
+        "/etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ndm_crypt\nxts\naes_generic\nsha256_generic\n",
+    },
+    settle="grub-install /dev/vda; update-grub",
+    prepare=f"""
+PASSWORD='correct horse battery' systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs=7 /dev/disk/by-uuid/{VAULT}
+echo 'vault UUID={VAULT} none luks,tpm2-device=auto,headless' >>/etc/crypttab
+echo 'LABEL=vault /srv/vault ext4 defaults 0 2' >>/etc/fstab
+mkdir /srv/vault
+systemctl daemon-reload
+systemctl start systemd-cryptsetup@vault srv-vault.mount
+echo kept >/srv/vault/kept
+""",
+    facts=[
+        *COMMON, FILES, "sfdisk --dump /dev/vda", block_devices("/dev/vda"),
+        "cryptsetup luksDump /dev/vda1 | grep -E '^(Version|UUID|Cipher|Hash|Payload)|Iterations'",
+        f"cryptsetup luksDump /dev/disk/by-uuid/{VAULT} | grep -E '^(Version|UUID)|cipher|PBKDF|systemd-tpm2|pcrs:'",
+        f"cryptsetup open --test-passphrase --token-only /dev/disk/by-uuid/{VAULT} && echo opened",
+        "grep -c cryptomount /boot/grub/grub.cfg", "cat /srv/vault/kept",
+    ],
+)  # fmt: skip
+
+ALL = (LAPTOP,)
