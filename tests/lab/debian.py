@@ -201,28 +201,24 @@ def wheels() -> Path:
     return cached("wheels", key, make)
 
 
-def platforms(machine: str = "x86_64") -> list[str]:
-    """What pip calls them: C libraries that all of ours have."""
-    return [f"--platform=manylinux_2_{minor}_{machine}" for minor in (17, 28, 34)]
-
-
-def dependencies(python: str = BOOKWORM.python, machine: str = "x86_64") -> Path:
+def dependencies(python: str = BOOKWORM.python) -> Path:
     """A directory of wheels: all that ours depend on, for a version of Python."""
     own = wheels()
     requirements = [source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()]
 
     def make(path: Path) -> None:
         pip = (sys.executable, "-m", "pip")
+        platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (17, 28, 34)]
         # blkinfo is published as source only, and pip wants wheels when it collects for another Python.
         run(*pip, "wheel", "--quiet", "--no-deps", f"--wheel-dir={path}", "blkinfo>=0.2.0")
         run(
-            *pip, "download", "--quiet", "--only-binary=:all:", f"--python-version={python}", *platforms(machine),
+            *pip, "download", "--quiet", "--only-binary=:all:", f"--python-version={python}", *platforms,
             f"--find-links={own}", f"--find-links={path}", f"--dest={path}", *sorted(own.glob("*.whl")),
         )  # fmt: skip
         for wheel in own.glob("*.whl"):
             (path / wheel.name).unlink()
 
-    return cached("dependencies", digest(python, machine, *requirements), make)
+    return cached("dependencies", digest(python, *requirements), make)
 
 
 def with_rear(*more: str, release: Release = BOOKWORM) -> tuple[Path, ...]:
