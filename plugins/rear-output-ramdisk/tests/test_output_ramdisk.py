@@ -102,6 +102,7 @@ def test_the_previous_files_stay_as_old(tmp_path: Path) -> None:
         Shell().run("sha256sum", "--check", "--strict", "ramdisk-web1.sha256", "ramdisk-web1.old.sha256", cwd=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["no", "yes"])
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_whenever_it_fails_kernel_and_initramfs_are_of_one_run(
