@@ -122,6 +122,8 @@ def test_grub_for_bios_starts_from_a_partition(run: Run, tmp_path: Path) -> None
     assert found is not None and found.core_start > 2048 and found.core_sectors > 20
 
 
+# Its program comes with a tree of its own.
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_extlinux_starts_where_its_files_were_restored(run: Run, tmp_path: Path) -> None:
     """By the program of the recovered system, as the rescue system may have none."""
