@@ -18,9 +18,9 @@ COMMON = (
     "systemctl is-system-running --wait",
     "swapon --show=TYPE,SIZE,UUID,LABEL --noheadings",
     "systemctl list-units --state=failed --plain --no-legend --no-pager",
-    # The one that checks file systems ends when it likes, and others start polkit when they like.
+    # Some are started by others, and end when they like.
     "systemctl list-units --type=service --state=running --plain --no-legend --no-pager | cut -d' ' -f1 |"
-    " grep -vE 'fsckd|polkit'",
+    " grep -vE 'fsckd|polkit|hostnamed'",
     EXT4,
 )
 LVM = (

@@ -66,7 +66,7 @@ grub2-mkconfig --output=/boot/grub2/grub.cfg
 # Labels for all files, as the installer gives them.
 LABEL = """
 sed -i 's/^SELINUX=.*/SELINUX=enforcing/' /etc/selinux/config
-setfiles -F -e /proc -e /sys -e /dev -e /run -e /boot/efi /etc/selinux/default/contexts/files/file_contexts /
+setfiles -F -e /proc -e /sys -e /dev -e /run -e /boot/efi /etc/selinux/default/contexts/files/file_contexts / /boot
 """
 CONNECTION = """\
 [connection]

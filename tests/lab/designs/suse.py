@@ -171,14 +171,16 @@ set prefix=(\$root)$(grub2-mkrelpath /boot/grub2)
 source \$prefix/grub.cfg
 END
 """,
-    facts=[*COMMON, FILES, "cat /proc/cmdline", "ip -brief -4 address",
+    # The kernel numbers subvolumes, and chooses by the disk whether it tells it of free blocks.
+    facts=[*COMMON, f"{FILES} | sed 's/discard=async,//; s/subvolid=[0-9]*,//'", "cat /proc/cmdline", "ip -brief -4 address",
            "nmcli --get-values NAME,TYPE,STATE,DEVICE connection show --active",
            "btrfs subvolume list -t / | awk 'NR > 2 {print $NF}' | grep -v snapshots/2/ | sort",
            "btrfs subvolume get-default / | sed 's/.* path //'",
            "lsattr -d /var /var/lib /home | cut -c 1-22", "btrfs property get /var",
            "btrfs qgroup show / | awk '{print $1}' | grep ^1/",
            "snapper --no-dbus --csvout list --columns number,default,active,description | grep ^3,",
-           block_devices("$(blkid --list-one --output device --match-token LABEL=EFI | sed 's/p\\?1$//')", IDENTIFIERS),
+           block_devices("$(blkid --list-one --output device --match-token LABEL=EFI | sed 's/p\\?1$//')",
+                         IDENTIFIERS.replace(",MOUNTPOINT", "")),
            "efibootmgr | grep --ignore-case sles | cut -c 10-"],
     new_drives=[Drive("larger", 8192, "sata")],
     nics=[qemu.Nic(OLD, nat=True, restrict=True)],
