@@ -172,7 +172,8 @@ source \$prefix/grub.cfg
 END
 """,
     # The kernel numbers subvolumes, and chooses by the disk whether it tells it of free blocks.
-    facts=[*COMMON, f"{FILES} | sed 's/discard=async,//; s/subvolid=[0-9]*,//'", "cat /proc/cmdline", "ip -brief -4 address",
+    facts=[*COMMON, f"{FILES} | sed 's/discard=async,//; s/subvolid=[0-9]*,//'", "cat /proc/cmdline",
+           "ip -brief -4 address",
            "nmcli --get-values NAME,TYPE,STATE,DEVICE connection show --active",
            "btrfs subvolume list -t / | awk 'NR > 2 {print $NF}' | grep -v snapshots/2/ | sort",
            "btrfs subvolume get-default / | sed 's/.* path //'",
