@@ -20,7 +20,7 @@ COMMON = (
     "systemctl list-units --state=failed --plain --no-legend --no-pager",
     # Some are started by others, and end when they like.
     "systemctl list-units --type=service --state=running --plain --no-legend --no-pager | cut -d' ' -f1 |"
-    " grep -vE 'fsckd|polkit|hostnamed'",
+    " grep -vE 'fsckd|polkit|hostnamed|dispatcher|snapperd'",
     EXT4,
 )
 LVM = (
