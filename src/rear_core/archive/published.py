@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,8 +52,11 @@ def is_output(run: Run, folder: Path) -> bool:
     return [path.resolve() for path in output_paths(run, [""])] == [folder.resolve()]
 
 
-def check_output(run: Run, medium: str, needed: int) -> None:
-    """Raise `Refused` unless a medium of about `needed` bytes can be put to OUTPUT_URL, as the settings want it."""
+def check_output(run: Run, medium: str, needed: int, check: Callable[[Path], None] | None = None) -> None:
+    """Raise `Refused` unless a medium of about `needed` bytes can be put to OUTPUT_URL, as the settings want it.
+
+    `check` is called with the folder of the media, if they lie in one.
+    """
     url, options, prefix = (run.settings[name] for name in ("OUTPUT_URL", "OUTPUT_OPTIONS", "OUTPUT_PREFIX"))
     if url is None:
         if prefix:
@@ -67,17 +70,26 @@ def check_output(run: Run, medium: str, needed: int) -> None:
     check_place(run, url, options, needed, "OUTPUT_URL", prefix=prefix)
     with opened_output(run) as place:
         check_published(run, place, medium)
+        if check and isinstance(place, Folder):
+            check(place.directory)
 
 
-def copy_to_output(run: Run, medium: str, files: Sequence[Path]) -> None:
-    """Put the files of a finished medium to OUTPUT_URL; each copy is read back before it gets its name."""
+def copy_to_output(run: Run, media: Mapping[str, Sequence[Path]], after: Callable[[Path], None] | None = None) -> None:
+    """Put the files of finished media to OUTPUT_URL, in this order; each copy is read back before it gets its name.
+
+    `after` is called with the folder of the media, if they lie in one.
+    """
+    files = [path for paths in media.values() for path in paths]
     if is_output(run, files[0].parent):
         return
     with opened_output(run) as place:
         if isinstance(place, Folder):
             check_room(place.directory, sum(path.stat().st_size for path in files), "OUTPUT_URL")
-        sums = {path: checksum(path) for path in files}
-        publish_all(place, sums, medium, machine_note(run), keep_old=run.settings["KEEP_OLD_OUTPUT_COPY"])
+        for medium, paths in media.items():
+            sums = {path: checksum(path) for path in paths}
+            publish_all(place, sums, medium, machine_note(run), keep_old=run.settings["KEEP_OLD_OUTPUT_COPY"])
+        if after and isinstance(place, Folder):
+            after(place.directory)
     run.results += output_paths(run, [path.name for path in files])
     for path in files:
         run.report.say(f"Copied to {output_name(run, path.name)}")

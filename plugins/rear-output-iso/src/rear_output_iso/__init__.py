@@ -99,8 +99,7 @@ def check_boot_loaders(run: Run) -> None:
 
 def check_places(run: Run) -> None:
     """Raise `Refused` unless ISO_DIR, OUTPUT_URL and the burner can be written, have room, and no backup gets lost."""
-    from rear_core.archive.published import check_output, opened_output
-    from rear_core.places.folder import Folder
+    from rear_core.archive.published import check_output
     from rear_core.places.room import check_room
 
     from .burn import check_burner, drive_path
@@ -118,11 +117,7 @@ def check_places(run: Run) -> None:
     bare = previous.exists() and not carries
     needed = max(USUAL_SIZE, previous.stat().st_size * 11 // 10 if bare else 0)
     check_room(previous.parent, needed, "ISO_DIR")
-    check_output(run, previous.name, needed)
-    if run.settings["OUTPUT_URL"]:
-        with opened_output(run) as place:
-            if isinstance(place, Folder):
-                check_owner(run, place.directory / previous.name)
+    check_output(run, previous.name, needed, lambda folder: check_owner(run, folder / previous.name))
     if run.settings["ISO_BURN"]:
         check_burner(run)
         check_owner(run, drive_path(run.settings["ISO_BURN"]))
@@ -166,20 +161,14 @@ def verify_image(run: Run) -> None:
 
 def copy_image(run: Run) -> None:
     """Copy the images and their checksums to OUTPUT_URL and prove the copies; the first comes last, as in ISO_DIR."""
-    from rear_core.archive.published import copy_to_output, is_output, opened_output
-    from rear_core.places.folder import Folder
+    from rear_core.archive.published import copy_to_output
 
     from .discs import further_paths, image_path, remove_older
 
     first, further = image_path(run), further_paths(run)
-    if is_output(run, first.parent):
-        return
-    for path in (*further, first):
-        copy_to_output(run, path.name, [path])
-    with opened_output(run) as place:
-        if isinstance(place, Folder):
-            keep_old = run.settings["KEEP_OLD_OUTPUT_COPY"]
-            remove_older(place.directory / first.name, further, keep_old=keep_old)
+    keep_old = run.settings["KEEP_OLD_OUTPUT_COPY"]
+    media = {path.name: [path] for path in (*further, first)}
+    copy_to_output(run, media, lambda folder: remove_older(folder / first.name, further, keep_old=keep_old))
 
 
 def burn_images(run: Run) -> None:

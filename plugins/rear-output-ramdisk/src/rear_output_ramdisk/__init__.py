@@ -87,7 +87,7 @@ def copy_to_url(run: Run) -> None:
     """Copy the files to OUTPUT_URL and read the copies back."""
     from rear_core.archive.published import copy_to_output
 
-    copy_to_output(run, medium(run), paths(run))
+    copy_to_output(run, {medium(run): paths(run)})
 
 
 def how_to_boot(run: Run, kernel_version: str, command_line: str) -> str:

@@ -91,7 +91,7 @@ def copy_image(run: Run) -> None:
     """Copy the image to OUTPUT_URL and read the copy back."""
     from rear_core.archive.published import copy_to_output
 
-    copy_to_output(run, image_path(run).name, [image_path(run)])
+    copy_to_output(run, {image_path(run).name: [image_path(run)]})
 
 
 def image_path(run: Run) -> Path:
