@@ -27,6 +27,7 @@ def test_the_rescue_system_starts_from_the_menu_until_nobody_wants_it_there(
     with machine(disks=disks, memory=1024, reboots=True) as vm:
         machines.log_in(vm, BIOS)
         machines.install_rear(vm)
+        vm.check("mkdir -p /etc/rear")
         vm.put("/etc/rear/local.conf", CONFIGURATION.encode())
         vm.check("rear mkrescue", timeout=1800)
         assert vm.check("stat -c '%a %n' /boot/rear | head -1") == "700 /boot/rear"
