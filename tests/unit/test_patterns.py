@@ -51,6 +51,7 @@ def saved(tree: Path, pattern: str) -> set[str]:
     return {f"/{name}" for name in names if name}
 
 
+@pytest.mark.slow
 @example(pattern="/[a[.]")
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pattern=st.lists(st.sampled_from(SIGNS), min_size=1, max_size=6).map("".join))

@@ -195,6 +195,7 @@ def test_with_n_nobody_is_asked(keyboard: Type, ask: Callable[[Run], object]) ->
         ask(run(unattended=True))
 
 
+@pytest.mark.slow
 @asked
 def test_silence_ends_the_run_after_the_time_that_is_set(keyboard: Type, ask: Callable[[Run], object]) -> None:
     started = time.monotonic()

@@ -150,6 +150,7 @@ def test_an_old_version_stays_until_it_is_one_too_many(tmp_path: Path) -> None:
     assert all(led_to(tmp_path / "tftp" / name) == {versions[-1].name} for name in MENUS)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_changes_no_menu_and_the_next_one_tidies_up(tmp_path: Path) -> None:
     (tmp_path / "tftp").mkdir()
     with servers.http(tmp_path / "tftp") as url:

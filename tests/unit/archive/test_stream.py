@@ -63,6 +63,7 @@ def test_what_was_to_be_saved_and_is_not_in_the_archive_is_named(tmp_path: Path)
         assert saved.unseen == ("./a",)
 
 
+@pytest.mark.slow
 def test_deep_folders_of_a_user_do_not_take_longer_for_what_is_left_out(tmp_path: Path) -> None:
     deep = tmp_path
     for _ in range(1200):

@@ -85,6 +85,7 @@ def test_a_thread_that_waits_for_the_place_is_not_waited_for() -> None:
     thread.join()
 
 
+@pytest.mark.slow
 def test_what_hangs_again_while_it_is_undone_is_ended_again() -> None:
     never = threading.Lock()
     never.acquire()

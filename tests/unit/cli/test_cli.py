@@ -231,6 +231,7 @@ def test_a_setting_that_means_something_else_than_before_is_told(rear: Rear) -> 
     assert "EXCLUDE_MOUNTPOINTS: what it names is neither saved nor recreated" in ended.stderr
 
 
+@pytest.mark.slow
 def test_import_writes_what_it_can_and_tells_what_needs_somebody(rear: Rear, tmp_path: Path) -> None:
     good = rear("config", "import", conf="COPY_AS_IS+=( /opt )\nPRE_BACKUP_SCRIPT=/root/stop\n")
     assert good.returncode == 0, good.stderr

@@ -87,6 +87,7 @@ def test_a_run_that_is_stopped_ends_with_130(tmp_path: Path, number: signal.Sign
     assert not Path("/proc", (tmp_path / "etc/pid").read_text().strip()).exists()
 
 
+@pytest.mark.slow
 @needs_root
 def test_checklayout_tells_by_its_status(rear: Rear, tmp_path: Path) -> None:
     assert rear("checklayout").returncode == 2

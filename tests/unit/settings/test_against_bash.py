@@ -93,6 +93,7 @@ def programs() -> st.SearchStrategy[str]:
     return st.lists(scalar | array, min_size=1, max_size=5).map("\n".join)
 
 
+@pytest.mark.slow
 @given(programs())
 @settings(max_examples=80, deadline=None)
 def test_generated_assignments_have_the_values_of_bash(text: str) -> None:
