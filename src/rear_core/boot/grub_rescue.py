@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 ROOT = Path("/")
 SCRIPT = "/etc/grub.d/45_rear"
 PROGRAMS = ("grub2-mkconfig", "grub-mkconfig")
+# Relax-and-Recover has a script of that name, too.
+MARK = "# Written by rear for GRUB_RESCUE=yes"
 # Run by grub-mkconfig, which exports what it uses. The entry itself is quoted: GRUB's words are no shell's.
 TEXT = """\
 #!/bin/sh
-# Written by rear for GRUB_RESCUE=yes; without it, rear removes this file again.
+{mark}; without it, rear removes this file again.
 set -e
 . "$pkgdatadir/grub-mkconfig_lib"
 folder=$(make_system_path_relative_to_its_root {folder})
@@ -44,7 +46,7 @@ def offer(run: Run, image: RescueImage | None) -> None:
     script = recovered.inside(ROOT, SCRIPT)
     before = recovered.read(script) if script.is_file() else None
     after = entry(image, run.settings["GRUB_RESCUE_USER"]) if image else None
-    if before is None and after is None:
+    if after is None and (before is None or MARK not in before):
         return
     try:
         _put(script, after)
@@ -72,7 +74,10 @@ def _renew(run: Run) -> None:
 
 
 def check(run: Run) -> None:
-    """Raise `Refused` where GRUB's menu is not one that grub-mkconfig has made."""
+    """Raise `Refused` where GRUB's menu is not one that grub-mkconfig has made, or somebody else has our script."""
+    script = recovered.inside(ROOT, SCRIPT)
+    if script.is_file() and MARK not in recovered.read(script):
+        raise Refused(f"{SCRIPT} was not written by rear, and GRUB_RESCUE would replace it", "move it away")
     if not menus():
         raise Refused("GRUB's menu was not made by grub-mkconfig", "set GRUB_RESCUE=no, and add an entry by hand")
     program(run)
@@ -96,7 +101,7 @@ def entry(image: RescueImage, user: str) -> str:
     """The script that adds the entry; `user` is a superuser of GRUB, "unrestricted", or empty."""
     access = "--unrestricted " if user == "unrestricted" else f"--users {user} " if user else ""
     return TEXT.format(
-        folder=image.kernel.parent, kernel=image.kernel.name, initramfs=image.initramfs.name, access=access,
+        mark=MARK, folder=image.kernel.parent, kernel=image.kernel.name, initramfs=image.initramfs.name, access=access,
         arguments=_quoted(image.command_line),
     )  # fmt: skip
 

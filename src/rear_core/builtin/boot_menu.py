@@ -7,7 +7,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path("/boot/rear")
 MIB = 1 << 20
+# The names of what is put there, also unfinished: nothing else in that folder is ours.
+OWN = re.compile(r"\.?(vmlinuz-[0-9a-f]{12}|initramfs-[0-9a-f]{12}\.img)(\.part)?")
 # What a boot loader needs besides to write its menu.
 MARGIN = 4 * MIB
 
@@ -55,7 +57,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
 def rear_output(run: Run) -> Iterable[Step]:
     if run.settings["GRUB_RESCUE"]:
         yield Step(80, "Offer the rescue system in the boot menu of this machine", offer)
-    elif FOLDER.is_dir():
+    elif own_files():
         yield Step(80, "Remove the rescue system from the boot menu of this machine", withdraw)
 
 
@@ -78,9 +80,14 @@ def offer(run: Run) -> None:
         placed = place(run.image, undo)
         for menu in _menus(run):
             menu.offer(run, placed)
-    for path in FOLDER.iterdir():
+    for path in own_files():
         if path not in (placed.kernel, placed.initramfs):
             path.unlink()
+
+
+def own_files(folder: Path = FOLDER) -> list[Path]:
+    """What rear has put into a folder: somebody else may have files there, too."""
+    return [path for path in folder.iterdir() if OWN.fullmatch(path.name)] if folder.is_dir() else []
 
 
 def place(image: RescueImage, undo: ExitStack, folder: Path = FOLDER) -> RescueImage:
@@ -112,11 +119,12 @@ def place(image: RescueImage, undo: ExitStack, folder: Path = FOLDER) -> RescueI
 
 def withdraw(run: Run) -> None:
     """Take it out of the menu, then remove its files."""
-    from ..removal import remove_tree
-
     for menu in _menus(run):
         menu.offer(run, None)
-    remove_tree(FOLDER)
+    for path in own_files():
+        path.unlink()
+    with suppress(OSError):  # of others
+        FOLDER.rmdir()
 
 
 def _menus(run: Run) -> list[RescueMenu]:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rear_core import RescueImage
+from rear_core import RescueImage, Run
+from rear_core.boot import grub_rescue
 from rear_core.boot.grub_menu import menu
 from rear_core.boot.grub_rescue import entry
+from rear_core.errors import Refused
+from rear_core.plugins import Plugins
 
 # What the script calls of /usr/share/grub/grub-mkconfig_lib.
 LIBRARY = """
@@ -48,3 +51,17 @@ def test_the_entry_starts_the_rescue_system_with_its_parameters(tmp_path: Path, 
 )
 def test_who_may_start_it(tmp_path: Path, user: str, line: str) -> None:
     assert made(tmp_path, user, "").splitlines()[0] == line
+
+
+def test_a_script_of_somebody_else_is_neither_replaced_nor_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grub_rescue, "ROOT", tmp_path)
+    script = tmp_path / "etc/grub.d/45_rear"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n# of Relax-and-Recover\n")
+    run = Run(settings={}, plugins=Plugins([]))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="45_rear was not written by rear"):
+        grub_rescue.check(run)
+    grub_rescue.offer(run, None)
+    assert "Relax-and-Recover" in script.read_text()

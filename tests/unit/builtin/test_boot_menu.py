@@ -47,6 +47,15 @@ def test_after_a_failure_only_what_was_there_before_is_left(tmp_path: Path) -> N
     assert {*folder.iterdir()} == {first.kernel, first.initramfs}
 
 
+def test_files_of_others_in_that_folder_are_not_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "rear"
+    with ExitStack() as undo:
+        placed = boot_menu.place(image(tmp_path), undo, folder)
+    (folder / "vmlinuz-6.1.0-13-amd64").write_text("somebody's")
+    assert {*boot_menu.own_files(folder)} == {placed.kernel, placed.initramfs}
+    assert boot_menu.own_files(tmp_path / "none") == []
+
+
 def test_without_room_nothing_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage(NamedTuple):
         total: int
