@@ -22,6 +22,7 @@ from ..processes import keep_domain
 from ..report import explain, visible
 from ..run import Options
 from . import output
+from .groups import Group
 from .paths import GivenPath
 
 # Imported only when asked for: `rear recover` on a slow machine must not pay for `rear dump`.
@@ -46,7 +47,7 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands of the core, and those that plugins declare."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, Refused
 from ..methods import of_paths
 from ..run import Options
 from ..workflow import WORKFLOWS, execute
+from .groups import Group
 from .make import work
 from .paths import GivenPath
 from .session import at_work, open_run, told
@@ -117,7 +118,7 @@ def restoreonly(options: Options, target: Path, date: str, json_progress: bool) 
     work(replace(options, target=target.absolute(), backup=date, json_progress=json_progress), "restoreonly")
 
 
-@click.group()
+@click.group(cls=Group)
 def backup() -> None:
     """List, check and remove backups of this machine, or restore files of one."""
 

@@ -24,6 +24,7 @@ from ..settings import Setting, Sources
 from ..settings.files import load_what_can_be_read, names_for
 from ..settings.reader import decode
 from ..system.os_release import read_os_release
+from .groups import Group
 from .paths import GivenPath
 from .session import open_run, settings_of
 
@@ -31,7 +32,7 @@ from .session import open_run, settings_of
 CHOOSING = ("BACKUP", "OUTPUT", "OS_FAMILY")
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Print, check and carry over the configuration."""
 

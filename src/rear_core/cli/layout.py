@@ -17,6 +17,7 @@ from ..builtin.storage import recorded_layout
 from ..errors import RearError, Refused
 from ..report import explain, visible
 from ..run import Options, Run
+from .groups import Group
 from .paths import GivenPath
 from .session import at_work, open_run, told
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..storage.plan import Plan
 
 
-@click.group()
+@click.group(cls=Group)
 def layout() -> None:
     """Show the recorded storage, plan its recreation, compare it with this machine."""
 

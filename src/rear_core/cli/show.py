@@ -21,6 +21,7 @@ from ..plugins import CORE, Found, Plugins, discover, load
 from ..report import MASK, visible, without_passwords
 from ..run import Options
 from ..system.os_release import read_os_release
+from .groups import Group
 from .paths import GivenPath
 from .session import first_look, open_run, read_sources, settings_of
 
@@ -69,7 +70,7 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return rows
 
 
-@click.group()
+@click.group(cls=Group)
 def plugins() -> None:
     """List plugins, show what one of them adds, and start a new one."""
 

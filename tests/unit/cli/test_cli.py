@@ -35,6 +35,20 @@ def test_help_names_every_command(rear: Rear) -> None:
         assert f"\n  {command} " in ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["mkrescu"], "did you mean 'rear mkrescue'?"),
+        (["layout", "dif"], "did you mean 'rear layout diff'?"),
+        (["xyzzy"], "try 'rear --help'"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_nearest(rear: Rear, words: list[str], advice: str) -> None:
+    ended = rear(*words)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"no such command '{words[-1]}'; {advice}\n")
+
+
 def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
     ended = rear("mkrescue", "--help", conf="if true; then\n")
     assert ended.returncode == 0
