@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from ..storage.layout import Layout
 
 
-def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None) -> Layout:
+def described(
+    run: Run, disks: Mapping[str, str], recorded: Layout | None = None, exclude: Sequence[str] = ()
+) -> Layout:
     """The storage as it is now, with the recorded ids of the disks; only of technologies that `recorded` uses.
 
-    The rescue system has no tools for the others.
+    The rescue system has no tools for the others. `exclude` has patterns of disks that are left out.
     """
     from ..storage.capture import capture
     from ..storage.disk import Disk
@@ -28,7 +30,7 @@ def described(run: Run, disks: Mapping[str, str], recorded: Layout | None = None
 
     used = [kind for kind in kinds(run) if recorded is None or any(type(item) in kind.items for item in recorded)]
     paths = sorted(set(disks.values()))
-    now = capture(run.sh, used, warn=run.report.log, include=paths, originals=paths)
+    now = capture(run.sh, used, warn=run.report.log, include=paths, exclude=exclude, originals=paths)
     ids = {path: id for id, path in disks.items()}
     return renamed(now, {item.id: ids[item.device] for item in now.of(Disk) if item.device in ids})
 

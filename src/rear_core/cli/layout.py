@@ -167,10 +167,12 @@ def made(options: Options, plan_id: str) -> None:
 def diff(options: Options) -> None:
     """Report how the storage of this machine differs from the recorded one. Exit status 1 if it does.
 
-    Disks that are known by their contents or serial numbers count as the recorded ones.
+    Disks that are known by their contents or serial numbers count as the recorded ones. In the rescue system it does
+    not matter what is mounted, nor where.
     """
     from ..builtin import choice, inspection
     from ..storage.compare import compare
+    from ..storage.layout import make
 
     run = open_run(options)
     run.need_root()
@@ -178,7 +180,10 @@ def diff(options: Options) -> None:
     machine = inspection.look(run, recorded, lock=False)
     assignment = choice.assigned(run, recorded, machine, choice.chosen(run, recorded), {})
     known = {match.recorded.id: match.path for match in assignment.matches if match.sure and match.path}
-    differences = compare(recorded, existing.described(run, known))
+    now = existing.described(run, known, exclude=run.settings["EXCLUDE_DEVICES"])
+    if in_rescue_system(run):
+        recorded, now = (make([item for item in layout if item.is_storage]) for layout in (recorded, now))
+    differences = compare(recorded, now)
     for line in differences:
         click.echo(visible(line))
     sys.exit(1 if differences else 0)
