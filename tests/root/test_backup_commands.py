@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -102,6 +103,8 @@ def test_a_healthy_machine_saves_and_restores_into_a_folder(rear: Rear, tmp_path
     ended = rear("recover", "--demo", str(tmp_path / "demo"))
     assert ended.returncode == 0, ended.stderr
     assert "complete and authentic" in ended.stderr
+    # Not as the root directory, which everybody may enter.
+    assert stat.S_IMODE((tmp_path / "demo").stat().st_mode) == 0o700
     restored = Path(f"{tmp_path}/demo{tree}")
     assert (restored / "folder" / "file").read_text() == "text"
     assert (restored / "noise").read_bytes() == (tree / "noise").read_bytes()
@@ -261,7 +264,7 @@ def test_steps_are_listed_without_making_media(rear: Rear) -> None:
     assert "ISO" not in listed
     assert {line.split()[0] for line in listed.splitlines()} <= {"prep", "analyse_dr", "backup", "cleanup"}
     assert [line.split()[0] for line in rear("-s", "recover", "--demo", "/tmp/x").stdout.splitlines()] == [
-        "verify", "verify", "verify", "restore", "restore", "restore",
+        "verify", "verify", "verify", "restore", "restore", "restore", "restore",
     ]  # fmt: skip
 
 

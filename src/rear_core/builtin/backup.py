@@ -141,6 +141,8 @@ def rear_verify(run: Run) -> Iterable[Step]:
 def rear_restore(run: Run) -> Iterable[Step]:
     """Whatever brought the files."""
     yield Step(95, "Check that all files are written to disk", check_written)
+    if run.demo:
+        yield Step(97, "Keep the restored files for root alone", close_folder)
     if "finalize" not in run.phases:
         yield Step(99, "Check that all files are restored", check_all_back)
 
@@ -213,6 +215,11 @@ def check_all_back(run: Run) -> None:
     """Where nothing is made to start, what is missing fails the run at once."""
     if run.recovery.missing:
         raise RearError("; ".join(run.recovery.missing), f"everything else is in {run.target}; the log names them")
+
+
+def close_folder(run: Run) -> None:
+    """A folder got the mode of the old root directory, which everybody may enter."""
+    run.target.chmod(0o700)
 
 
 def check_written(run: Run) -> None:
