@@ -26,6 +26,8 @@ Argument = Union[str, "os.PathLike[str]"]
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEPT_LINES = 25
+# A program that needs less is not worth a line of the log.
+WORTH_A_LINE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Shell:
         outcome = Outcome(tuple(arguments), status, out, err, time.monotonic() - started)
         for line in outcome.output.splitlines():
             self.log("  " + line)
+        self._log_time(outcome.seconds)
         if status not in ok:
             raise ProgramFailed(arguments, status, _tail(outcome.output), _reason(status))
         return outcome
@@ -210,10 +213,15 @@ class Shell:
         for outcome in outcomes:
             for line in outcome.stderr.splitlines():
                 self.log(f"  {outcome.argv[0]}: {line}")
+        self._log_time(outcomes[-1].seconds)
         failed = [outcome for outcome in outcomes if outcome.status not in ok.get(Path(outcome.argv[0]).name, (0,))]
         blamed = [outcome for outcome in failed if outcome.status != -signal.SIGPIPE] or failed
         if blamed:
             raise ProgramFailed(blamed[0].argv, blamed[0].status, _tail(blamed[0].stderr), _reason(blamed[0].status))
+
+    def _log_time(self, seconds: float) -> None:
+        if seconds >= WORTH_A_LINE_SECONDS:
+            self.log(f"  ({seconds:.1f} s)")
 
     @contextmanager
     def background(

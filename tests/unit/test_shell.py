@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,12 @@ def test_arguments_reach_the_program_unchanged() -> None:
 
 def test_input_may_hold_names_that_are_no_utf8() -> None:
     assert Shell().query("od", "-An", "-tx1", input=os.fsdecode(b"\xe9")) == " e9\n"
+
+
+def test_the_log_has_the_seconds_of_what_takes_any() -> None:
+    lines: list[str] = []
+    Shell(lines.append).run("sleep", "0.15")
+    assert re.fullmatch(r"  \(0\.\d s\)", lines[-1])
 
 
 def test_a_failure_carries_command_status_and_last_lines() -> None:
