@@ -31,14 +31,24 @@ class System:
     selinux: bool = False
 
 
+def _without_domain(nodename: str) -> str:
+    """The host name; that of hostname(5) where nobody gave one, which the kernel calls (none).
+
+    >>> _without_domain("web1.example.org"), _without_domain("(none)")
+    ('web1', 'localhost')
+    """
+    name = nodename.split(".")[0]
+    return "localhost" if name in ("", "(none)") else name
+
+
 def examine(sh: Shell, root: Path = Path("/")) -> System:
     """Look at this machine, or at the files of another one below `root`."""
     # $ uname --nodename --kernel-release --machine
     # web1.example.org 6.1.0-13-amd64 x86_64
-    nodename, release, machine = sh.query("uname", "--nodename", "--kernel-release", "--machine").split()
+    *nodename, release, machine = sh.query("uname", "--nodename", "--kernel-release", "--machine").split()
     return System(
         os=read_os_release(root),
-        hostname=nodename.split(".")[0],
+        hostname=_without_domain(nodename[0] if nodename else ""),
         machine=machine,
         running_kernel=release,
         firmware=read_firmware(root),
