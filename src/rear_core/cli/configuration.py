@@ -43,11 +43,16 @@ def default_configuration(options: Options) -> None:
     """Print default.conf: every setting of the core and of the installed plugins, explained."""
     from ..settings import render
 
+    click.echo(render(declared_settings()))
+
+
+def declared_settings() -> dict[str, list[Setting]]:
+    """The settings of the core and of all installed plugins, by distribution."""
     groups = {"rear-core": [s for module in builtin.modules() for s in getattr(module, "rear_settings", list)()]}
     for plugin in discover():
         groups.setdefault(plugin.distribution, [])
         groups[plugin.distribution] += [s for s in settings_of(plugin) if s not in groups[plugin.distribution]]
-    click.echo(render({name: settings for name, settings in groups.items() if settings}))
+    return {name: settings for name, settings in groups.items() if settings}
 
 
 @config.command("check")

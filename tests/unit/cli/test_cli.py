@@ -298,6 +298,18 @@ def test_the_manual_page_names_every_command_and_option(rear: Rear) -> None:
         assert word in page
 
 
+def test_each_command_and_the_settings_have_a_page(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "man").mkdir()
+    assert rear("manual", "--write", str(tmp_path / "man")).returncode == 0
+    written = {path.name for path in (tmp_path / "man").iterdir()}
+    assert {"rear.8", "rear-mkrescue.8", "rear-layout.8", "rear.conf.5"} <= written
+    assert rear("manual", "layout").stdout == (tmp_path / "man/rear-layout.8").read_text()
+    settings = rear("manual", "rear.conf").stdout
+    assert ".B BACKUP_URL\n" in settings and ".B ISO_DIR\n" in settings
+    unknown = rear("manual", "nope")
+    assert unknown.returncode == 2 and "there are rear, rear-mkrescue," in unknown.stderr
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_printed(rear: Rear, shell: str) -> None:
     ended = rear("completion", shell)
