@@ -152,6 +152,17 @@ def rear_media_room(run: Run) -> Room:  # type: ignore[empty-body]
     """
 
 
+@hookspec(firstresult=True)
+def rear_media_reach(run: Run) -> str:  # type: ignore[empty-body]
+    """By what the rescue system reaches `run.image.drivers` on the media of an output: `disk` or `network`.
+
+    Implemented by outputs that put this file beside the initramfs and tell the kernel where it is
+    (`RescueImage.command_line_for`); RESCUE_SPLIT is refused with the others. ::
+
+        return "disk"
+    """
+
+
 # Making the rescue media and the backup: `rear mkrescue`. Each hook returns steps; see `rear_core.workflow.Step`.
 
 

@@ -57,14 +57,34 @@ class Options:
     only: str = ""
 
 
+# What the file of `RescueImage.drivers` is called on media.
+DRIVERS = "drivers.squashfs"
+
+
 @dataclass(frozen=True)
 class RescueImage:
-    """A packed rescue system: what an output plugin puts on its media."""
+    """A packed rescue system: what an output plugin puts on its media.
+
+    With RESCUE_SPLIT `drivers` is a file for the media as well, and `command_line_for` says how it is found.
+    """
 
     kernel: Path
     initramfs: Path
     kernel_version: str
     command_line: str
+    drivers: Path | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of all its files."""
+        return sum(path.stat().st_size for path in (self.kernel, self.initramfs, self.drivers) if path)
+
+    def command_line_for(self, place: str) -> str:
+        """The kernel's command line for media that have `drivers` at a place.
+
+        That is http://SERVER/PATH, or TAG:/PATH with a tag of blkid(8), such as TYPE=iso9660 or UUID=1234-ABCD.
+        """
+        return f"{self.command_line} rear.drivers={place}" if self.drivers else self.command_line
 
 
 @dataclass

@@ -4,17 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import http.server
 import json
-import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +16,7 @@ import pytest
 import rear_output_pxe
 from lab import backups, cache, debian, methods, qemu
 from lab.chroot import Chroot
+from lab.web import served
 from rear_core import RescueImage, Run
 from rear_core.builtin import core, rescue
 from rear_core.plugins import Plugins
@@ -78,23 +73,6 @@ def test_a_boot_loader_finds_its_menu_and_starts_the_kernel_by_itself(
         vm.expect(r"Linux version \d")
         vm.expect(rf"Command line: .*{COMMAND_LINE}")
         vm.expect("Trying to unpack rootfs image as initramfs|Unpacking initramfs")
-
-
-@contextmanager
-def served(folder: Path, address: str, asked: list[str]) -> Iterator[int]:
-    """An HTTP server for a folder on an address of this machine; its port, and the paths that it was asked for."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_request(self, code: object = "-", size: object = "-") -> None:
-            asked.append(self.path)
-
-    class Server(http.server.ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-
-    with Server((address, 0), functools.partial(Handler, directory=os.fspath(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
 
 
 @pytest.mark.long

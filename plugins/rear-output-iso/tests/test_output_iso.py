@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,20 @@ def test_the_signed_loaders_are_on_it_unmodified(tmp_path: Path) -> None:
         Shell().run("mcopy", "-i", image, f"::EFI/BOOT/{name}", tmp_path / name)
         assert (tmp_path / name).read_bytes() == source.read_bytes()
     Shell().run("fsck.vfat", "-n", image)
+
+
+@needs_loaders
+def test_drivers_of_their_own_are_found_on_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert run.image is not None
+    drivers = run.build_dir / "drivers"
+    drivers.write_bytes(b"drivers")
+    run.image = replace(run.image, drivers=drivers)
+    iso = make_iso(run)
+    Shell().run("xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/boot", tmp_path / "boot")
+    assert (tmp_path / "boot/drivers.squashfs").read_bytes() == b"drivers"
+    menu = (tmp_path / "boot/grub/grub.cfg").read_text()
+    assert menu.count(" rear.drivers=TYPE=iso9660:/boot/drivers.squashfs") == 3
 
 
 @needs_loaders

@@ -8,6 +8,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Sized
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,25 @@ def test_every_menu_leads_to_kernel_and_rescue_system_of_one_version(tree: Path)
         base = {"grub": tree, "ipxe": tree / "ipxe"}.get(name.partition("/")[0], tree)
         for path in re.findall(r"^\s*(?:kernel|linux|initrd) (\S+)", menu.read_text(), re.MULTILINE):
             assert (base / path.lstrip("/")).is_file()
+
+
+def test_drivers_of_their_own_come_by_http(tmp_path: Path) -> None:
+    run = make_run(tmp_path, f"{NODES}RESCUE_SPLIT=yes\nPXE_HTTP_DOWNLOAD_URL=http://127.0.0.1:9/tftp\n")
+    assert run.image is not None
+    drivers = run.build_dir / "drivers"
+    drivers.write_bytes(b"drivers")
+    run.image = replace(run.image, drivers=drivers)
+    version = make_tree(run)
+    Shell().run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=version)
+    assert (version / "drivers.squashfs").read_bytes() == b"drivers"
+    told = f" rear.drivers=http://127.0.0.1:9/tftp/rear/web1/{version.name}/drivers.squashfs"
+    for name in MENUS:
+        assert (tmp_path / "tftp" / name).read_text().count(told) == 3
+
+
+def test_drivers_of_their_own_need_http(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="RESCUE_SPLIT needs PXE_HTTP_DOWNLOAD_URL"):
+        make_tree(make_run(tmp_path, f"{NODES}RESCUE_SPLIT=yes\n"))
 
 
 def test_the_menus_have_the_entries_of_other_media(tree: Path) -> None:

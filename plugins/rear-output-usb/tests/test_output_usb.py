@@ -85,6 +85,17 @@ def test_a_rescue_system_is_written_whole_and_for_root_alone(tmp_path: Path) -> 
     assert all_versions(tmp_path / "stick") == [version]
 
 
+def test_drivers_of_their_own_belong_to_a_rescue_system(tmp_path: Path) -> None:
+    drivers = tmp_path / "drivers"
+    drivers.write_bytes(b"drivers")
+    version = write(tmp_path / "stick", "web1", replace(image(tmp_path), drivers=drivers), uuid="1-2")
+    place = f"/{version.folder}/drivers.squashfs"
+    assert version.command_line.endswith(f" rear.drivers=UUID=1-2:{place}")
+    assert all_versions(tmp_path / "stick") == [version]
+    (tmp_path / f"stick{place}").unlink()
+    assert all_versions(tmp_path / "stick") == []
+
+
 def test_the_newest_of_each_machine_comes_first(tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     made = [write(stick, name, image(tmp_path, number)) for number, name in enumerate(("web2", "web1", "web2"))]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 NAMES = (
     "core", "system", "scripts", "storage", "stakes", "luks", "lvm", "multipath", "network", "rescue", "build", "pack",
-    "parts", "boot_menu", "backup", "recreate", "finalize",
+    "drivers", "parts", "boot_menu", "backup", "recreate", "finalize",
 )  # fmt: skip
 
 

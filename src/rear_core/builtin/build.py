@@ -112,6 +112,8 @@ def take_python(run: Run) -> None:
     tree.text("/usr/bin/rear", python.script("from rear_core.cli import main\nmain()"), 0o755)
     network = "import runpy\nrunpy.run_module('rear_core.network.apply', run_name='__main__')"
     tree.text("/usr/bin/rear-network", python.script(network), 0o755)
+    drivers = "import runpy\nrunpy.run_module('rear_core.rescue.late_drivers', run_name='__main__')"
+    tree.text("/usr/bin/rear-drivers", python.script(drivers), 0o755)
     for name, number in KERNEL_CALLS.items():
         call = f"{python.shebang()}\nimport ctypes\nctypes.CDLL(None).reboot({number:#x})\n"
         tree.text(f"/usr/lib/rear/kernel-{name}", call, 0o755)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .. import architectures
 from ..errors import Interrupted
 from ..hookspecs import hookimpl
-from ..run import RescueImage
+from ..run import DRIVERS, RescueImage
 from ..step import Step
 
 if TYPE_CHECKING:
@@ -94,17 +94,13 @@ def pack_modules(run: Run) -> None:
 
 def modules_segment(run: Run, ended: threading.Event) -> Path:
     """The segment of kernel modules and firmware, from the cache when nothing about them has changed."""
-    from ..rescue import firmware, initramfs
+    from ..rescue import initramfs
     from ..rescue.modules import ModuleIndex
 
     index = ModuleIndex(_kernel(run).modules)
-    selected = selected_modules(run, index)
+    selected = initial_modules(run, index)
     method = compression(run)
-    inputs = [*(index.directory / path for path in selected), *sorted(index.directory.glob("modules.*"))]
-    key = initramfs.key_of(
-        [*inputs, *firmware.installed_firmware()],
-        index.directory.name, _lib(run), *initramfs.COMPRESSORS[method], str(_newest()),
-    )  # fmt: skip
+    key = key_of_modules(index, selected, _lib(run), *initramfs.COMPRESSORS[method], str(_newest()))
 
     def make(target: Path) -> None:
         with module_members(run, index, selected) as members:
@@ -112,6 +108,14 @@ def modules_segment(run: Run, ended: threading.Event) -> Path:
 
     with _packing_modules:
         return initramfs.cached_segment(run.cache_dir, "modules", key, make)
+
+
+def key_of_modules(index: ModuleIndex, selected: Sequence[str], *options: str) -> str:
+    """A key that changes with these modules, their index and all firmware."""
+    from ..rescue import firmware, initramfs
+
+    inputs = [*(index.directory / path for path in selected), *sorted(index.directory.glob("modules.*"))]
+    return initramfs.key_of([*inputs, *firmware.installed_firmware()], index.directory.name, *options)
 
 
 def selected_modules(run: Run, index: ModuleIndex) -> list[str]:
@@ -123,15 +127,27 @@ def selected_modules(run: Run, index: ModuleIndex) -> list[str]:
     return without(index, selected, run.settings["EXCLUDE_MODULES"])
 
 
+def initial_modules(run: Run, index: ModuleIndex) -> list[str]:
+    """The module files in the initramfs; with RESCUE_SPLIT the others come later."""
+    from ..rescue import drivers
+
+    selected = selected_modules(run, index)
+    if not run.settings["RESCUE_SPLIT"]:
+        return selected
+    assert run.contents is not None, "analyse_rescue comes before pack"
+    used = [*loaded(), *run.contents.modules, *run.contents.load]
+    return drivers.early(index, selected, used, run.plugins.manager.hook.rear_media_reach(run=run))
+
+
 @contextmanager
-def module_members(run: Run, index: ModuleIndex, selected: Sequence[str]) -> Iterator[list[Member]]:
-    """The members of the segment of modules and firmware; their index is there until the block ends."""
+def module_members(run: Run, index: ModuleIndex, selected: Sequence[str], lib: str = "") -> Iterator[list[Member]]:
+    """The members of the segment of modules and firmware, below `lib`; their index is there until the block ends."""
     from ..rescue import firmware, initramfs, memory
 
     with ExitStack() as undo:
         work = Path(undo.enter_context(TemporaryDirectory(dir=run.build_dir)))
         memory.mount(run.sh, work, INDEX_SIZE, undo)
-        yield initramfs.with_parents(firmware.members(run.sh, index, selected, work, _lib(run)))
+        yield initramfs.with_parents(firmware.members(run.sh, index, selected, work, lib or _lib(run)))
 
 
 def warn_of_excluded(run: Run, index: ModuleIndex) -> None:
@@ -201,7 +217,11 @@ def pack_tree(run: Run) -> None:
     target = run.build_dir / "initramfs.img"
     initramfs.concatenate([programs, configured, run.build_dir / MODULES_SEGMENT], target)
     kernel = _kernel(run)
-    run.image = RescueImage(kernel.image, target, kernel.version, command_line(run.settings["KERNEL_CMDLINE"]))
+    drivers = run.build_dir / DRIVERS
+    run.image = RescueImage(
+        kernel.image, target, kernel.version, command_line(run.settings["KERNEL_CMDLINE"]),
+        drivers.resolve() if drivers.exists() else None,
+    )  # fmt: skip
     run.report.detail(
         f"The initramfs has {target.stat().st_size / 1e6:.0f} MB;"
         f" without modules it takes {size / 1e6:.0f} MB of memory"

@@ -36,8 +36,10 @@ def check_size(run: Run) -> None:
     assert run.image is not None
     limit, size = run.settings["RESCUE_SIZE_WARNING"], run.image.initramfs.stat().st_size
     if limit and size > limit << 20:
+        reach = run.plugins.manager.hook.rear_media_reach(run=run)
+        later = " RESCUE_SPLIT=yes leaves most drivers for later;" if reach and not run.settings["RESCUE_SPLIT"] else ""
         run.report.warn(
-            f"the rescue system has {size / 2**20:.0f} MiB packed, more than RESCUE_SIZE_WARNING={limit};"
+            f"the rescue system has {size / 2**20:.0f} MiB packed, more than RESCUE_SIZE_WARNING={limit};{later}"
             " the table shows its largest parts"
         )
         for line in largest_parts(run, size):
@@ -55,7 +57,7 @@ def largest_parts(run: Run, size: int) -> Iterator[str]:
 
     assert run.kernel is not None
     index = ModuleIndex(run.kernel.modules)
-    selected = pack.selected_modules(run, index)
+    selected = pack.initial_modules(run, index)
     with pack.module_members(run, index, selected) as modules:
         found = parts([*initramfs.members_of(run.rootfs_dir), *modules], _listed(run))[:LOOKED_AT]
         packed = {part.name: _packed(run, part) for part in found}

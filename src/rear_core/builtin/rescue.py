@@ -84,6 +84,14 @@ def rear_settings() -> Iterable[Setting]:
         " only these name. rear warns if this machine uses one of them.",
     )
     yield Setting(
+        "RESCUE_SPLIT",
+        bool,
+        default=False,
+        help="Whether the rescue system starts with the drivers of this machine and of the media alone, and takes all"
+        " others, with their firmware, from a second file on the media (OUTPUT=ISO, USB, RAWDISK, PXE), as large"
+        " firmware needs it. PXE needs PXE_HTTP_DOWNLOAD_URL for it.",
+    )
+    yield Setting(
         "RESCUE_SIZE_WARNING",
         int,
         default=200,

@@ -33,7 +33,7 @@ def write_rescue_disk(run: Run, path: Path, loaders: Loaders) -> None:
     """
     work = run.build_dir / "disk"
     work.mkdir(exist_ok=True)
-    start = prepare_start(run, work)
+    start = prepare_start(run, work, "vfat")
     files = {name.lstrip("/"): source for name, source in {**payload(run), **start.files}.items()}
     if loaders.efi:
         # Signed GRUBs look beside themselves first.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .. import architectures
 from ..places.delivery import checksum
+from ..run import DRIVERS
 from ..template import render
 from .fat import make_fat_image
 from .grub import efi_files, make_bios_loader
@@ -30,7 +31,8 @@ MENU_SECONDS = 10
 def payload(run: Run) -> dict[str, Path]:
     """The rescue system by path in the image."""
     assert run.image is not None
-    return {KERNEL: run.image.kernel, INITRAMFS: run.image.initramfs}
+    drivers = {f"/boot/{DRIVERS}": run.image.drivers} if run.image.drivers else {}
+    return {KERNEL: run.image.kernel, INITRAMFS: run.image.initramfs, **drivers}
 
 
 def efi_image_path(run: Run) -> Path:
@@ -55,8 +57,8 @@ class Start:
     files: Mapping[str, Path]
 
 
-def prepare_start(run: Run, work: Path, timeout: int = MENU_SECONDS) -> Start:
-    """The menu of a medium and how GRUB finds it, in the folder `work`."""
+def prepare_start(run: Run, work: Path, file_system: str, timeout: int = MENU_SECONDS) -> Start:
+    """The menu of a medium with a kind of file system, and how GRUB finds it, in the folder `work`."""
     assert run.image is not None
     identity = checksum(run.image.initramfs)[:16]
     # A file that only this very rescue system has, so that GRUB does not take the menu of another medium.
@@ -68,7 +70,7 @@ def prepare_start(run: Run, work: Path, timeout: int = MENU_SECONDS) -> Start:
             title=run.system.hostname,
             kernel=KERNEL,
             initramfs=INITRAMFS,
-            command_line=run.image.command_line,
+            command_line=run.image.command_line_for(f"TYPE={file_system}:/boot/{DRIVERS}"),
             timeout=timeout,
         ),
     )
@@ -91,7 +93,7 @@ def write_rescue_iso(
     made = epoch()
     work = run.build_dir / "iso"
     work.mkdir(exist_ok=True)
-    start = prepare_start(run, work, timeout)
+    start = prepare_start(run, work, "iso9660", timeout)
     bios = make_bios_loader(run.sh, loaders.bios, start.find, work / "bios.img") if loaders.bios else None
     efi_image = None
     if loaders.efi:

@@ -34,7 +34,7 @@ COMPRESSORS: Mapping[str, tuple[str, ...]] = {
     "gzip": ("gzip", "--no-name", "-6", "--stdout"),
 }
 # The kinds of segments in the cache.
-SEGMENTS = ("modules", "programs")
+SEGMENTS = ("modules", "programs", "drivers")
 KEPT_SEGMENTS = 3
 
 
@@ -158,13 +158,13 @@ def cached_files(cache: Path) -> list[Path]:
     ]
 
 
-def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], object]) -> Path:
+def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], object], suffix: str = ".cpio") -> Path:
     """The segment of that key from the cache, made when it is not there or not whole.
 
     Segments are readable by root alone. The oldest are removed, so that old kernels do not fill the disk.
     """
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    segment, checksum = cache / f"{kind}-{key}.cpio", cache / f"{kind}-{key}.sha256"
+    segment, checksum = cache / f"{kind}-{key}{suffix}", cache / f"{kind}-{key}.sha256"
     for path in (segment, checksum):
         if os.path.lexists(path) and not path.is_file():
             own_files.check(path, path.lstat())
@@ -175,7 +175,7 @@ def cached_segment(cache: Path, kind: str, key: str, make: Callable[[Path], obje
             rest.unlink()
         make(segment)
         durable.write(checksum, _checksum(segment))
-    others = [path for path in cache.glob(f"{kind}-*.cpio") if path != segment]
+    others = [path for path in cache.glob(f"{kind}-*{suffix}") if path != segment]
     others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for old in others[KEPT_SEGMENTS - 1 :]:
         old.unlink()

@@ -55,6 +55,7 @@ COMMON = {
     "sdparm": "sdparm",
     "sed": "sed",
     "smartmontools": "smartctl",
+    "squashfs-tools": "mksquashfs",
     "strace": "strace",
     "tar": "tar",
     "tcpdump": "tcpdump",

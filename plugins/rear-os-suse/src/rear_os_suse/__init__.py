@@ -18,6 +18,7 @@ PACKAGES = {
     "grub2-arm64-efi": "grub-arm64-efi",
     "grub2": "grub-mkimage grub2-mkimage",
     "cifs-utils": "mount.cifs",
+    "squashfs": "mksquashfs",
     "sshfs": "sshfs",
     "nfs-client": "mount.nfs mount.nfs4",
     "xz": "xz unxz xzcat",

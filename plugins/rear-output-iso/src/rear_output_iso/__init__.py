@@ -70,6 +70,11 @@ def rear_media_room(run: Run) -> Room:
 
 
 @hookimpl
+def rear_media_reach() -> str:
+    return "disk"
+
+
+@hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
         yield Step(30, "Check the boot loaders for the ISO image", check_boot_loaders)

@@ -65,7 +65,7 @@ def rescue_size(run: Run) -> int:
     """The bytes of an image with nothing but the rescue system, a few more than it will have."""
     if run.image is None:
         return USUAL_SIZE
-    return sum(path.stat().st_size for path in (run.image.kernel, run.image.initramfs)) + BOOT_LOADER_SIZE
+    return run.image.size + BOOT_LOADER_SIZE
 
 
 def image_path(run: Run) -> Path:

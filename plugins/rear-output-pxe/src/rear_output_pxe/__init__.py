@@ -104,6 +104,11 @@ def rear_missing(run: Run) -> Iterable[str]:
 
 
 @hookimpl
+def rear_media_reach() -> str:
+    return "network"
+
+
+@hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
         yield Step(50, "Check the place and the menus of the network boot", check_place)
@@ -153,7 +158,12 @@ def check_place(run: Run) -> None:
 
 
 def check_mode(run: Run) -> None:
-    """Warn of a menu that overwrites disks by itself; raise where every machine of the network would get it."""
+    """Raise unless the machines can get all parts, and one alone a menu that overwrites disks by itself: warn of it."""
+    if run.settings["RESCUE_SPLIT"] and not run.settings["PXE_HTTP_DOWNLOAD_URL"]:
+        raise ConfigurationError(
+            "RESCUE_SPLIT needs PXE_HTTP_DOWNLOAD_URL: the rescue system takes its drivers by HTTP",
+            "set the URL by which an HTTP server shows the folder of OUTPUT_URL, or remove RESCUE_SPLIT",
+        )
     if run.settings["PXE_RECOVER_MODE"] == "manual":
         return
     if run.settings["PXE_DEFAULT"]:

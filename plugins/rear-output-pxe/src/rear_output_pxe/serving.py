@@ -34,6 +34,12 @@ def http_url(run: Run) -> Url | None:
     )
 
 
+def http_name(run: Run, name: str) -> str:
+    """The address of a file of the tree by HTTP, "" where there is none."""
+    url = http_url(run)
+    return url.http(name) if url else ""
+
+
 def way(run: Run, probe: str) -> Way:
     """By TFTP, where GRUB begins at the root of the server and iPXE at its script; or by HTTP where that answers.
 

@@ -16,6 +16,7 @@ from rear_core.archive.repository import identity
 from rear_core.media.menu import boot_menu
 from rear_core.places.delivery import checksum
 from rear_core.places.place import Place
+from rear_core.run import DRIVERS
 from rear_core.system.identity import may_be_one, told_apart
 from rear_core.template import render
 
@@ -171,10 +172,11 @@ def put_version(run: Run, place: Place) -> list[Version]:
     _write_list(run, place, [*known, replace(made, complete=False)])
     folder = f"{home(run)}/{new}"
     sums = ""
-    for name, path in ((KERNEL, run.image.kernel), (INITRAMFS, run.image.initramfs)):
-        digest = checksum(path)
-        place.put(path, f"{folder}/{name}", digest)
-        sums += f"{digest}  {name}\n"
+    for name, path in ((KERNEL, run.image.kernel), (INITRAMFS, run.image.initramfs), (DRIVERS, run.image.drivers)):
+        if path:
+            digest = checksum(path)
+            place.put(path, f"{folder}/{name}", digest)
+            sums += f"{digest}  {name}\n"
     _write(run, place, f"{folder}/{SUMS}", sums)
     return [*known, made]
 
@@ -182,7 +184,8 @@ def put_version(run: Run, place: Place) -> list[Version]:
 def switch(run: Run, place: Place, known: list[Version]) -> None:
     """Have all menus lead to the newest version."""
     assert run.image is not None
-    texts = menus(run, known[-1].name, run.image.command_line)
+    place_of_drivers = serving.http_name(run, f"{home(run)}/{known[-1].name}/{DRIVERS}")
+    texts = menus(run, known[-1].name, run.image.command_line_for(place_of_drivers))
     for name, loader in menu_files(run).items():
         _write(run, place, name, texts[loader])
     _write_list(run, place, known)
@@ -198,7 +201,7 @@ def retire(run: Run, place: Place, known: list[Version]) -> None:
     keep = [version for version in own if version.complete][-run.settings["PXE_KEEP"] :]
     gone = [version for version in own if version not in keep]
     for version in gone:
-        place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, SUMS])
+        place.remove(f"{home(run)}/{version.name}", [KERNEL, INITRAMFS, DRIVERS, SUMS])
     _write_list(run, place, [version for version in known if version not in gone])
 
 

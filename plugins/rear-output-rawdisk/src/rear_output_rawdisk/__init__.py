@@ -39,6 +39,11 @@ def rear_missing(run: Run) -> Iterable[str]:
 
 
 @hookimpl
+def rear_media_reach() -> str:
+    return "disk"
+
+
+@hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
         yield Step(30, "Check the boot loaders for the disk image", check_boot_loaders)
@@ -77,7 +82,7 @@ def make_image(run: Run) -> None:
 
     assert run.image is not None
     path = image_path(run)
-    needed = sum(file.stat().st_size for file in (run.image.kernel, run.image.initramfs)) + BOOT_LOADER_SIZE
+    needed = run.image.size + BOOT_LOADER_SIZE
     check_room(path.parent, 2 * needed, "VAR_DIR")
     path.parent.mkdir(parents=True, exist_ok=True)
     run.undo.callback(beside(path).unlink, missing_ok=True)

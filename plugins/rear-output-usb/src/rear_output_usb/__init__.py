@@ -61,6 +61,11 @@ def rear_missing(run: Run) -> Iterable[str]:
 
 
 @hookimpl
+def rear_media_reach() -> str:
+    return "disk"
+
+
+@hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
         yield Step(30, "Check the boot loaders for the USB disk", check_boot_loaders)
@@ -122,9 +127,8 @@ def write_rescue_system(run: Run) -> None:
     assert run.image is not None
     stick = find_stick(run)
     with opened(run, stick) as root:
-        size = sum(file.stat().st_size for file in (run.image.kernel, run.image.initramfs))
-        check_room(root, size + MIB, "USB_DEVICE")
-        version = write(root, run.system.hostname, run.image, identity(run), own_mark(run))
+        check_room(root, run.image.size + MIB, "USB_DEVICE")
+        version = write(root, run.system.hostname, run.image, identity(run), own_mark(run), stick.uuid)
     run.results.append(Path(stick.data))
     run.report.say(f"Wrote {version.title} to {stick.data} ({version.size / MIB:.0f} MiB)")
 

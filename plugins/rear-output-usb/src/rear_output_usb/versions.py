@@ -23,6 +23,7 @@ from rear_core.durable import flush
 from rear_core.media.menu import entries
 from rear_core.places.delivery import beside, checksum, forget
 from rear_core.removal import discard, remove_tree
+from rear_core.run import DRIVERS
 from rear_core.system.identity import may_be_one
 from rear_core.template import render
 
@@ -67,15 +68,22 @@ class Version:
         return f"{_quotable(self.hostname)}, {datetime.strptime(self.date, FORMAT):%Y-%m-%d %H:%M} UTC"
 
 
-def write(root: Path, hostname: str, image: RescueImage, machine: str = "", signer: str = "") -> Version:
-    """Write a rescue system and read it back; it gets its name when it is complete."""
+def write(
+    root: Path, hostname: str, image: RescueImage, machine: str = "", signer: str = "", uuid: str = ""
+) -> Version:
+    """Write a rescue system and read it back; it gets its name when it is complete.
+
+    `uuid` is that of the file system, by which the rescue system finds its drivers if they are a file of their own.
+    """
     home = root / FOLDER / _file_name(hostname)
-    files = {KERNEL: image.kernel, INITRAMFS: image.initramfs}
-    size = sum(source.stat().st_size for source in files.values())
+    files = {KERNEL: image.kernel, INITRAMFS: image.initramfs, **({DRIVERS: image.drivers} if image.drivers else {})}
     number = min(1 + max((version.number for version in of_machine(root, hostname)), default=0), LARGEST)
     try:
         with new(home) as (partial, date):
-            version = Version(hostname, date, image.kernel_version, image.command_line, size, number, machine, signer)
+            place = f"UUID={uuid}:/{FOLDER / home.name / date / DRIVERS}"
+            version = Version(
+                hostname, date, image.kernel_version, image.command_line_for(place), image.size, number, machine, signer
+            )
             for name, source in files.items():
                 shutil.copyfile(source, partial / name)
                 (partial / name).chmod(0o600)
@@ -174,7 +182,8 @@ def put_menu(root: Path, text: str) -> None:
 
 
 def _is_complete(folder: Path, version: Version) -> bool:
-    sizes = sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS))
+    drivers = (DRIVERS,) if (folder / DRIVERS).exists() else ()
+    sizes = sum(os.stat(folder / name).st_size for name in (KERNEL, INITRAMFS, *drivers))
     texts = isinstance(version.machine, str) and isinstance(version.signer, str)
     return is_count(version.number) and texts and sizes == version.size
 
