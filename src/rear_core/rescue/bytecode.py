@@ -7,6 +7,7 @@ import importlib.util
 import marshal
 import os
 import struct
+import sys
 from pathlib import Path
 
 # Flags of a pyc file (PEP 552): 0 checks time and size of the source, 1 its hash without looking, 3 its hash.
@@ -30,6 +31,16 @@ def unchecked_bytecode(source: str, target: str) -> bytes | None:
         except (SyntaxError, ValueError):
             return None
     return head + code
+
+
+def place_of_bytecode(target: str) -> str:
+    """Where Python looks for the byte code of a source in the rescue system, wherever it does so on this machine.
+
+    >>> place_of_bytecode("/lib/acme/one.py").replace(str(sys.implementation.cache_tag), "cpython-311")
+    '/lib/acme/__pycache__/one.cpython-311.pyc'
+    """
+    folder, name = os.path.split(target)
+    return f"{folder}/__pycache__/{name[: -len('.py')]}.{sys.implementation.cache_tag}.pyc"
 
 
 def _existing(source: str, text: bytes) -> bytes | None:

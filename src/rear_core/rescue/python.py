@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from .bytecode import unchecked_bytecode
+from .bytecode import place_of_bytecode, unchecked_bytecode
 from .tree import OWN_TIME, Tree, copy_file
 
 SITE = "/usr/lib/rear/python"
@@ -62,7 +62,7 @@ class _Layer:
         """Take one file of this machine; a Python source with its byte code."""
         self._write(target, source)
         if target.endswith(".py") and (code := unchecked_bytecode(source, target)):
-            self._write(importlib.util.cache_from_source(target, optimization=""), code)
+            self._write(place_of_bytecode(target), code)
 
     def lay_compiled(self, source: str, target: str) -> None:
         """Take one file of this machine, of a Python source only the byte code, in the source's place.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.rescue.bytecode import unchecked_bytecode
+from rear_core.rescue.bytecode import place_of_bytecode, unchecked_bytecode
 
 
 def installed(source: Path, code: bytes) -> None:
@@ -61,3 +61,11 @@ def test_what_cannot_be_compiled_has_no_byte_code(tmp_path: Path) -> None:
     source = tmp_path / "template.py"
     source.write_text("{{ not python }} !\n")
     assert unchecked_bytecode(os.fspath(source), "/template.py") is None
+
+
+def test_byte_code_lies_beside_its_source_wherever_this_machine_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = importlib.util.cache_from_source("/lib/one.py", optimization="")
+    monkeypatch.setattr(sys, "pycache_prefix", os.fspath(tmp_path))
+    assert place_of_bytecode("/lib/one.py") == usual
