@@ -48,8 +48,8 @@ def distribution_for(kind: str, name: str) -> str:
 
 
 def how_to_install(package: str) -> str:
-    """The command for one of `PACKAGES`."""
-    return f"in the source tree of rear: pip install ./plugins/{package}"
+    """What to do for one of `PACKAGES`; it comes the same way as the core, by apt, dnf, install.sh or pip."""
+    return f"install the package {package}, the way rear-core was installed"
 
 
 def missing(setting: str, kind: str, name: str, installed: Iterable[str]) -> PluginError:

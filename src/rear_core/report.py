@@ -19,6 +19,10 @@ from .errors import OF_THE_MACHINE, Problems, RearError, Refused
 # Lines after which a warning has been forgotten.
 MUCH = 4
 MASK = "********"
+# Of a terminal that does not know its width.
+COLUMNS = 80
+# Bold red and yellow (ECMA-48, 8.3.117).
+COLORS = {"ERROR:": "1;31", "WARNING:": "1;33"}
 # A password among options of a mount, as of mount.cifs(8).
 OPTION = re.compile(r"(?:(?<=[,\s'\"])|^)(pass(?:word)?2?=)[^,\s'\"]+")
 
@@ -157,10 +161,21 @@ class Report:
         """Whether the user looks at a terminal, where a line can be written over."""
         return (self._terminal or sys.stderr).isatty()
 
+    @property
+    def columns(self) -> int:
+        """The width of the terminal; that of most where there is none, or it does not say, as a serial console."""
+        try:
+            return os.get_terminal_size((self._terminal or sys.stderr).fileno()).columns or COLUMNS
+        except (OSError, ValueError):
+            return COLUMNS
+
     def passing(self, line: str) -> None:
-        """A line for the terminal that the next one takes the place of; the log does not get it."""
+        """A line for the terminal that the next one takes the place of; the log does not get it.
+
+        What does not fit is cut off: it would go on in a line that nothing takes the place of.
+        """
         self._passing = True
-        self._write(self._terminal or sys.stderr, "\r\033[K" + self.shown(line))
+        self._write(self._terminal or sys.stderr, "\r\033[K" + self.shown(line)[: self.columns - 1])
 
     def result(self, line: str) -> None:
         """A line of what the command was run for, for the standard output."""
@@ -200,9 +215,10 @@ class Report:
 
     def _print(self, line: str) -> None:
         # The standard stream is looked up late, so that redirection by the caller counts.
+        stream = self._terminal or sys.stderr
         start = "\r\033[K" if self._passing else ""
         self._passing = False
-        self._write(self._terminal or sys.stderr, f"{start}{line}\n")
+        self._write(stream, f"{start}{colored(line, stream)}\n")
 
     def _keep(self, line: str) -> None:
         if self._log:
@@ -219,9 +235,21 @@ class Report:
         self.untold = self.untold or (error.strerror or str(error))
 
 
+def colored(line: str, stream: TextIO) -> str:
+    """A line with its first word in color where that is one of `COLORS`, and the terminal has them.
+
+    https://no-color.org; terminals of the VT series have none.
+    """
+    word = line.partition(" ")[0]
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb").startswith(("dumb", "vt"))
+    if word not in COLORS or plain or not stream.isatty():
+        return line
+    return f"\033[{COLORS[word]}m{word}\033[m{line[len(word) :]}"
+
+
 def explain(error: RearError) -> str:
     """What went wrong and what to do, for the terminal."""
-    return "\n".join(map(visible, explanation(error)))
+    return "\n".join(colored(visible(line), sys.stderr) for line in explanation(error))
 
 
 def explanation(error: RearError, log_path: Path | None = None) -> list[str]:

@@ -142,7 +142,8 @@ def _verify(run: Run) -> list[str]:
         except Interrupted:
             raise
         except RearError as error:
-            run.report.say(f"Problem: {error.message}")
+            # It is told at the end, once, with what to do.
+            run.report.log(f"Problem: {error.message}")
             problems.append(error)
     if len(problems) > 1:
         raise Problems(problems)

@@ -111,7 +111,7 @@ def test_a_missing_method_says_what_to_install(install: Install) -> None:
     found = install("rear-backup-acme", "backup", "ACME", GOOD)
     with pytest.raises(PluginError, match="BACKUP=TAPE is not installed") as caught:
         Plugins([]).select(found, "backup", ["TAPE"], "BACKUP")
-    where = "in the source tree of rear: pip install ./plugins/rear-backup-tape"
+    where = "install the package rear-backup-tape, the way rear-core was installed"
     assert caught.value.hint == f"{where}; or set BACKUP to one of: ACME"
 
 

@@ -32,6 +32,39 @@ def test_a_secret_is_masked_in_log_and_terminal(tmp_path: Path) -> None:
         assert "key ********" in text
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_passing_line_never_goes_on_in_the_next_one() -> None:
+    terminal = Terminal()
+    Report(terminal=terminal).passing("x" * 200)
+    assert terminal.getvalue() == "\r\x1b[K" + "x" * 79
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        ({"TERM": "xterm"}, "\x1b[1;33mWARNING:\x1b[m a disk is missing\n"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "WARNING: a disk is missing\n"),
+        ({"TERM": "vt220"}, "WARNING: a disk is missing\n"),
+    ],
+    ids=["terminal", "NO_COLOR", "serial console"],
+)
+def test_color_is_where_a_terminal_has_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], shown: str
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        Report(terminal=stream).warn("a disk is missing")
+    assert terminal.getvalue() == shown
+    assert file.getvalue() == "WARNING: a disk is missing\n"
+
+
 def test_the_log_is_for_its_owner_alone_and_the_last_one_is_kept(tmp_path: Path) -> None:
     for text in ("first", "second"):
         report = Report(terminal=io.StringIO())

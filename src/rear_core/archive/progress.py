@@ -8,7 +8,7 @@ import time
 
 from ..report import Report
 
-WIDTH = 24
+WIDTH, NARROWEST = 24, 4
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -66,10 +66,13 @@ class Progress:
         left = self.seconds_left(now)
         parts = [self.work, done, f"{size(self.rate(now))}/s"]
         if left is not None:
-            percent = 100 * self.done // self.total
-            filled = WIDTH * self.done // self.total
-            parts[1:1] = [f"[{'#' * filled}{'.' * (WIDTH - filled)}]", f"{percent:3d} %"]
+            parts.insert(1, f"{100 * self.done // self.total:3d} %")
             parts.append(f"{duration(left)} left")
+            # The numbers say more than the bar, which takes the room that they leave in a line.
+            width = min(WIDTH, self.report.columns - len("  ".join(parts)) - len("  []") - 1)
+            if width >= NARROWEST:
+                filled = width * self.done // self.total
+                parts.insert(1, f"[{'#' * filled}{'.' * (width - filled)}]")
         return "  ".join(parts)
 
     def _event(self, event: str, now: float) -> None:

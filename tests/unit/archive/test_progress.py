@@ -38,7 +38,7 @@ def test_on_a_terminal_the_next_line_takes_its_place(monkeypatch: pytest.MonkeyP
     progress.at(1 << 20)
     report.say("something else")
     assert stream.getvalue() == (
-        "\r\033[KSaving  [######..................]   25 %  1.0 MiB of 4.0 MiB  1.0 MiB/s  0:03 left"
+        "\r\033[KSaving  [#####...............]   25 %  1.0 MiB of 4.0 MiB  1.0 MiB/s  0:03 left"
         "\r\033[Ksomething else\n"
     )
 
