@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from ..errors import ExitCode, ProgramFailed, RearError
@@ -65,7 +66,7 @@ def take(sh: Shell, where: str, sha256: str, target: Path, patience: float = PAT
 
 def _sources(sh: Shell, where: str) -> list[AbstractContextManager[IO[bytes]]]:
     """The files that are meant, none opened yet."""
-    if where.startswith("http://"):
+    if urlsplit(where).scheme == "http":
         return [_web(where)]
     tag, _, path = where.partition(":")
     # 2: none is there yet.
