@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as version_of
+
 project = "rear"
+release = version_of("rear-core")
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
-html_theme = "alabaster"
-html_theme_options = {"description": "Bare-metal disaster recovery for Linux"}
+html_theme = "furo"
+html_title = f"rear {release}"
 myst_heading_anchors = 3
+# A name in angle brackets is a name.
+myst_disable_syntax = ["html_block", "html_inline"]

@@ -140,7 +140,12 @@ def _setting(setting: Setting) -> str:
         facts.append("also from the environment")
     if setting.aliases:
         facts.append("also read as " + ", ".join(f"`{alias}`" for alias in setting.aliases))
-    return f"### {setting.name}\n\n{'; '.join(facts)}.\n\n{setting.help}\n"
+    return f"### {setting.name}\n\n{'; '.join(facts)}.\n\n{_literal(setting.help)}\n"
+
+
+def _literal(text: str) -> str:
+    """Text whose names in angle brackets are no elements of HTML."""
+    return text.replace("<", "\\<")
 
 
 def commands_page() -> str:
