@@ -7,9 +7,9 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 # Tests often wait, for a guest or a server: three of them keep two processors busy.
 TESTERS ?= 3
-SOURCES := conftest.py src tests tools $(wildcard plugins/*/src plugins/*/tests)
+SOURCES := conftest.py src tests tools packaging $(wildcard plugins/*/src plugins/*/tests)
 
-.PHONY: help rescue lint unit every test test-vm test-faults check bench bench-recovery docs clean
+.PHONY: help rescue lint unit every test test-vm test-faults check bench bench-recovery packages docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,13 +52,16 @@ bench: .venv/for-test ## measure against Relax-and-Recover on the same tree, as 
 bench-recovery: .venv/for-test ## measure a whole recovery against Relax-and-Recover 2.7, as root (most of an hour)
 	@$(AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m lab.recovery_race
 
+packages: .venv/for-packages ## Debian and RPM packages, an archive for machines without a network, and a single file
+	@$(BIN)/python packaging/build.py
+
 docs: .venv/for-docs ## the documentation as HTML, with its generated pages
 	@$(BIN)/python tools/reference.py
 	@$(BIN)/sphinx-build -q -W docs docs/_build
 	@echo "docs/_build/index.html"
 
 clean: ## remove what was made here
-	rm -rf --one-file-system .venv docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf --one-file-system .venv dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests tools plugins -name __pycache__ -prune -exec rm -rf --one-file-system {} +
 	rm -rf --one-file-system src/*.egg-info plugins/*/src/*.egg-info build plugins/*/build
 

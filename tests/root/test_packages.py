@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `make packages` makes is installed on a Debian machine without a network, makes rescue media, and goes again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import debian
+from lab.chroot import Chroot
+
+pytestmark = [pytest.mark.root, pytest.mark.long, pytest.mark.timeout(1800)]
+
+NAMES = ("rear-core", "rear-os-debian", "rear-output-iso", "rear-backup-nfs", "rear-drill")
+# What Debian has of what they need, and the machine has not.
+LIBRARIES = ("python3-click", "python3-jinja2", "python3-pexpect", "python3-pluggy", "python3-pyroute2")
+ISO = "var/lib/rear/output/rear-debian12.iso"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with all packages."""
+    output = tmp_path_factory.mktemp("dist")
+    script = debian.CHECKOUT / "packaging/build.py"
+    subprocess.run([sys.executable, script, "--output", output], check=True, timeout=1200)
+    return output
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Chroot]:
+    with Chroot([debian.tree(*LIBRARIES)], tmp_path / "upper") as chroot:
+        (chroot.root / "work").mkdir()
+        yield chroot
+
+
+def media_are_made(machine: Chroot, *command: str) -> None:
+    machine.run(*command, "mkrescue")
+    assert (machine.root / ISO).stat().st_size > 50 << 20
+
+
+def test_debian_packages(made: Path, machine: Chroot) -> None:
+    packages = [next(made.glob(f"{name}_*.deb")) for name in (*NAMES, "python3-blkinfo")]
+    for package in packages:
+        shutil.copy(package, machine.root / "work")
+    files = [f"/work/{package.name}" for package in packages]
+    machine.run("dpkg", "--install", *files)
+    media_are_made(machine, "rear")
+    assert (machine.root / "etc/rear").stat().st_mode & 0o777 == 0o700
+    config = machine.root / "etc/rear/local.conf"
+    config.write_text("# mine\n")
+    machine.run("dpkg", "--install", *files)
+    assert config.read_text() == "# mine\n"
+    machine.run("dpkg", "--purge", *NAMES, "python3-blkinfo")
+    for gone in ("etc/rear", "var/cache/rear", "var/log/rear", "usr/lib/python3/dist-packages/rear_core"):
+        assert not (machine.root / gone).exists(), gone
+    # It signs the backups of this machine.
+    assert (machine.root / "var/lib/rear/signing-key.pem").exists() and (machine.root / ISO).exists()
+
+
+def test_debian_packages_are_clean(made: Path) -> None:
+    if not shutil.which("lintian"):
+        pytest.skip("lintian is not installed")
+    # Nobody has asked Debian to take them.
+    argv: list[str | Path] = [
+        "lintian",
+        "--fail-on=error,warning",
+        "--suppress-tags=initial-upload-closes-no-bugs",
+        *made.glob("*.deb"),
+    ]
+    ended = subprocess.run(argv, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_rpm_packages(made: Path, machine: Chroot) -> None:
+    packages = [next(made.glob(f"{name}-[0-9]*.rpm")) for name in NAMES]
+    rpm: list[str | Path] = ["rpm", "--root", machine.root, "--dbpath", "/var/lib/rpm"]
+    # The packages of this machine are in no database of rpm.
+    subprocess.run([*rpm, "--install", "--nodeps", *packages], check=True)
+    config = machine.root / "etc/rear/local.conf"
+    config.write_text("# mine\n")
+    media_are_made(machine, "rear")
+    subprocess.run([*rpm, "--erase", "--nodeps", *NAMES], check=True)
+    assert not (machine.root / "usr/lib/rear").exists()
+    assert (machine.root / "etc/rear/local.conf.rpmsave").read_text() == "# mine\n"
+
+
+def test_the_archive_for_machines_without_a_network(made: Path, machine: Chroot) -> None:
+    (archive,) = made.glob("rear-*.tar.gz")
+    shutil.unpack_archive(archive, machine.root / "work")
+    folder = f"/work/{archive.name[: -len('.tar.gz')]}"
+    names = NAMES[1:]
+    machine.run(f"{folder}/install.sh", *names)
+    machine.run(f"{folder}/install.sh", *names)
+    assert len([*(machine.root / "opt/rear").iterdir()]) == 1
+    media_are_made(machine, "rear")
+
+
+def test_the_single_file(made: Path, machine: Chroot) -> None:
+    shutil.copy(made / "rear.pyz", machine.root / "work")
+    media_are_made(machine, "/work/rear.pyz")
+    (home,) = (machine.root / "var/lib/rear/program").iterdir()
+    assert home.parent.stat().st_mode & 0o777 == 0o700
