@@ -178,7 +178,7 @@ KNOWN_TO = {
 }
 
 
-@pytest.mark.parametrize("name", ["btrfs", "ext", "luks", "lvm", "md", "multipath", "swap", "vfat", "xfs"])
+@pytest.mark.parametrize("name", ["btrfs", "ext", "iscsi", "luks", "lvm", "md", "multipath", "swap", "vfat", "xfs"])
 def test_only_its_own_files_know_a_technology(name: str) -> None:
     """Whoever names one knows it better than those that somebody else brings."""
 
@@ -211,9 +211,9 @@ def test_only_the_list_of_loaders_knows_grub() -> None:
 
 # The types of items, and the files in which they are at home.
 ITEMS = {
-    "Array", "Btrfs", "Disk", "Ext", "Fat", "FileSystem", "Journal", "LogicalVolume", "Luks", "Mount", "MultipathDisk",
-    "Partition", "PartitionTable", "PartOfFileSystem", "PhysicalVolume", "Subvolume", "Swap", "SwapFile", "VolumeGroup",
-    "Xfs",
+    "Array", "Btrfs", "Disk", "Ext", "Fat", "FileSystem", "IscsiUnit", "Journal", "LogicalVolume", "Luks", "Mount",
+    "MultipathDisk", "Partition", "PartitionTable", "PartOfFileSystem", "PhysicalVolume", "Subvolume", "Swap",
+    "SwapFile", "VolumeGroup", "Xfs",
 }  # fmt: skip
 HOMES = [CORE / "storage" / name for name in ("technologies", "disk.py", "filesystem.py", "mount.py")]
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, debian, qemu
+from . import cache, debian, tgt
 
 TARGET = "iqn.2026-11.lab:tape"
-LUN = ("--tid", "1", "--lun", "1")
-START_SECONDS = 60
 INITIATOR = "open-iscsi"
 FILES = ("sbin/iscsistart", "usr/lib/x86_64-linux-gnu/libopeniscsiusr.so*")
 # tgtd loses the end of a record that fills more than half of what is asked for, but not all. What tar writes without a
@@ -51,11 +48,8 @@ def cartridge(path: Path, size: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Drive:
-    """A drive; `port` is that of its iSCSI target, `socket` that of tgtd's own tool."""
-
-    port: int
-    socket: str
+class Drive(tgt.Daemon):
+    """A drive, which is the unit of an iSCSI target."""
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -78,13 +72,7 @@ class Drive:
     def insert(self, tape: Path) -> None:
         """Take out what is in the drive, and put a tape in."""
         for change in ("online=0", f"path={tape}", "online=1"):
-            self.control("logicalunit", "update", *LUN, "--params", change)
-
-    def control(self, mode: str, operation: str, *arguments: str) -> None:
-        """Tell tgtd to do something."""
-        argv = ["tgtadm", "-C", self.socket, "--lld", "iscsi", "--mode", mode, "--op", operation, *arguments]
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        assert done.returncode == 0, f"{argv}: {done.stdout}"
+            self.control("logicalunit", "update", *tgt.LUN, "--params", change)
 
 
 @contextmanager
@@ -93,29 +81,8 @@ def drive(tape: Path, network: Path | None = None) -> Iterator[Drive]:
 
     With `network`, the namespace of a guest's cables, its target is there at 10.0.2.2 instead.
     """
-    port = qemu.free_port()
     address = "10.0.2.2" if network else "127.0.0.1"
-    # tgtd numbers its sockets from 0 to 32767.
-    made = Drive(port, str(port % 32768))
-    with tempfile.TemporaryFile() as log:
-        # setpriv: should this process be killed, the drive is gone, too.
-        argv = ["setpriv", "--pdeathsig", "KILL", "tgtd", "-f", "-C", made.socket]
-        argv += ["--iscsi", f"portal={address}:{port}"]
-        argv = ["nsenter", f"--net={network}", *argv] if network else argv
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
-            try:
-                _wait(process, Path(f"/run/tgtd/socket.{made.socket}"))
-                made.control("target", "new", "--tid", "1", "-T", TARGET)
-                made.control("logicalunit", "new", *LUN, "-b", f"{tape}", "--device-type", "tape", "--bstype", "ssc")
-                made.control("target", "bind", "--tid", "1", "-I", "ALL" if network else address)
-                yield made
-            finally:
-                process.kill()
-
-
-def _wait(process: subprocess.Popen[bytes], socket: Path) -> None:
-    """Return when tgtd can be spoken to."""
-    deadline = time.monotonic() + START_SECONDS
-    while not socket.exists():
-        assert process.poll() is None and time.monotonic() < deadline, "tgtd did not start"
-        time.sleep(0.05)
+    with tgt.running(address, network) as daemon:
+        initiators = "ALL" if network else address
+        daemon.offer(TARGET, tape, "--device-type", "tape", "--bstype", "ssc", initiators=initiators)
+        yield Drive(daemon.port, daemon.socket)

@@ -7,8 +7,8 @@ from importlib import import_module
 from types import ModuleType
 
 NAMES = (
-    "core", "system", "scripts", "storage", "stakes", "luks", "lvm", "multipath", "network", "rescue", "build", "pack",
-    "drivers", "parts", "boot_menu", "backup", "recreate", "finalize",
+    "core", "system", "scripts", "storage", "stakes", "luks", "lvm", "multipath", "iscsi", "network", "rescue", "build",
+    "pack", "drivers", "parts", "boot_menu", "backup", "recreate", "finalize",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..archive import described
-from ..errors import NOT_UNDERSTOOD, ProgramFailed, ProgramMissing
+from ..errors import NOT_UNDERSTOOD, ProgramFailed, ProgramMissing, RearError
 from ..storage import present
 from ..storage.activate import readable
 from ..storage.at_stake import at_stake, left_alone
@@ -34,9 +34,8 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
 
     Those on which nothing is at stake that comes back are only taken when somebody names them.
     """
-    for kind in run.plugins.call("rear_storage_kinds") if lock else ():
-        if kind.appear and any(isinstance(item, kind.items) for item in layout):
-            kind.appear(run.sh)
+    if lock:
+        _make_visible(run, layout)
     target, include = os.fspath(run.target), run.settings["INCLUDE_DEVICES"]
     machine = present.look(run.sh, run.report.warn, target, lock=lock, include=include)
     machine = _looked_into(run, layout, machine)
@@ -62,6 +61,23 @@ def look(run: Run, layout: Layout, stakes: Mapping[str, Stake] | None = None, *,
         disk = unreadable_table(layout, itself, disk) if itself else disk
         disks.append(replace(disk, locked=locked, spared=spared, remains=remains))
     return replace(machine, disks=tuple(locked_with_others(disk, disks) for disk in disks))
+
+
+def _make_visible(run: Run, layout: Layout) -> None:
+    """Have the rescue system see all disks of the machine: what is reached over a network, then what is made of it."""
+    kinds = [kind for kind in run.plugins.call("rear_storage_kinds") if any(isinstance(i, kind.items) for i in layout)]
+    for kind in kinds:
+        try:
+            if kind.connect:
+                kind.connect(layout, run.sh, run.report.warn)
+        except RearError as error:
+            # Somebody has named a disk in the place of one that is out of reach.
+            if not run.settings["DISK_MAPPING"]:
+                raise
+            run.report.warn(error.message)
+    for kind in kinds:
+        if kind.appear:
+            kind.appear(run.sh)
 
 
 def unreadable_table(layout: Layout, recorded: Disk, disk: PresentDisk) -> PresentDisk:
@@ -180,7 +196,8 @@ def _closed(layout: Layout, machine: Machine) -> list[Item]:
 
 
 def _is_volume(item: Item) -> bool:
-    return str(getattr(item, "device", "")).startswith("/dev/mapper/")
+    """Whether its path is its own: a multipath disk and its partitions are where their disk is."""
+    return item.place("").startswith("/dev/mapper/")
 
 
 def _is_here(layout: Layout, disk: Disk, machine: Machine, here: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Configuration of which an initramfs has its own copy.
 COPIED = (
-    "/etc/crypttab", "/etc/integritytab", "/etc/veritytab", "/etc/mdadm", "/etc/multipath", "/etc/lvm/",
+    "/etc/crypttab", "/etc/integritytab", "/etc/veritytab", "/etc/mdadm", "/etc/multipath", "/etc/iscsi/", "/etc/lvm/",
     "/etc/initramfs-tools/", "/etc/dracut", "/etc/cmdline", "/etc/kernel/cmdline",
 )  # fmt: skip
 

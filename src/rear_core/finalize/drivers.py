@@ -16,14 +16,27 @@ def of_disk(device: str, sysfs: Path = Path("/sys")) -> set[str]:
     has a link driver/module -> /sys/module/virtio_blk. A driver without that link is part of the kernel.
     """
     place = (sysfs / "class/block" / Path(device).resolve().name).resolve()
+    return set().union(*(_on_the_way(start, sysfs) for start in (place, *_controllers(place))))
+
+
+def of_cards(sysfs: Path = Path("/sys")) -> set[str]:
+    """The modules that drive the network cards that are up: a disk may be at the other end of any.
+
+    /sys/class/net/eth0 -> ../../devices/pci0000:00/0000:00:03.0/virtio0/net/eth0
+    """
+    cards = [card for card in (sysfs / "class/net").glob("*") if (card / "device").exists()]
+    up = [card for card in cards if (card / "operstate").read_text().strip() == "up"]
+    return set().union(*(_on_the_way(card.resolve(), sysfs) for card in up))
+
+
+def _on_the_way(start: Path, sysfs: Path) -> set[str]:
     found = set()
-    for start in (place, *_controllers(place)):
-        for folder in (start, *start.parents):
-            if folder == sysfs.resolve():
-                break
-            module = folder / "driver/module"
-            if module.exists():
-                found.add(normalize(module.resolve().name))
+    for folder in (start, *start.parents):
+        if folder == sysfs.resolve():
+            break
+        module = folder / "driver/module"
+        if module.exists():
+            found.add(normalize(module.resolve().name))
     return found
 
 

@@ -74,6 +74,8 @@ def needed_modules(layout: Layout, rebuilt: Rebuilt, sysfs: Path = Path("/sys"))
             needed |= frozenset[str]().union(*(item.modules for item in layout.below(id)))
             for disk in rebuilt.disks(id):
                 needed |= drivers.of_disk(disk, sysfs)
+            if any(item.is_remote for item in layout.below(id)):
+                needed |= drivers.of_cards(sysfs)
     return needed
 
 

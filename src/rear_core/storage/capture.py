@@ -62,6 +62,7 @@ def capture(
     _check_names(survey, exclude)
     survey.devices = _first(_chosen(survey, include, exclude), originals)
     found = [item for kind in kinds if not kind.last for item in _found(survey, kind)]
+    found = [_reached(survey, item) for item in found]
     _name_unknown_contents(survey, found, {signature for kind in kinds for signature in kind.signatures})
     _name_contents_of_loops(survey, found)
     survey.items = _settled(survey, found)
@@ -98,6 +99,15 @@ def _found(survey: Survey, kind: StorageKind) -> list[Item]:
                 )
             found.append(item)
     return found
+
+
+def _reached(survey: Survey, item: Item) -> Item:
+    """The item, where it is a disk with what it, or each of its paths, is reached through."""
+    device = survey.devices.get(getattr(item, "device", ""))
+    if item.needs or device is None:
+        return item
+    paths = [path for path in (device.path, *device.parents) if path in survey.reached]
+    return replace(item, needs=tuple(dict.fromkeys(survey.reached[path] for path in paths)))
 
 
 def _marked(survey: Survey, disk: Disk) -> Disk:
@@ -196,7 +206,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
             if any(parent in chosen for parent in device.parents):
                 chosen[path] = _recognised(survey, device)
             continue
-        named, excluded = meaning(device, include), _excluding(survey, device, exclude)
+        named, excluded = _naming(survey, device, include), _naming(survey, device, exclude)
         if path in gone and not excluded:
             survey.leave_out(path, "all paths of this multipath disk are missing", lost=True, device=path)
             continue
@@ -214,7 +224,7 @@ def _chosen(survey: Survey, include: Sequence[str], exclude: Sequence[str]) -> d
     return chosen
 
 
-def _excluding(survey: Survey, disk: Device, patterns: Sequence[str]) -> list[str]:
+def _naming(survey: Survey, disk: Device, patterns: Sequence[str]) -> list[str]:
     """The patterns that mean a disk, be it by one of its paths or its map."""
     maps = [survey.devices[child] for child in disk.children if survey.devices[child].type == "mpath"]
     names = [disk, *maps, *(survey.devices[leg] for found in maps for leg in found.parents)]
@@ -224,7 +234,7 @@ def _excluding(survey: Survey, disk: Device, patterns: Sequence[str]) -> list[st
 def _check_names(survey: Survey, patterns: Sequence[str]) -> None:
     """Raise `ConfigurationError` for a name in EXCLUDE_DEVICES that means a part of a disk alone: the disk would be
     overwritten. Warn of one that means nothing; a pattern may be there for a day to come."""
-    used = {p for device in survey.devices.values() if not device.parents for p in _excluding(survey, device, patterns)}
+    used = {p for device in survey.devices.values() if not device.parents for p in _naming(survey, device, patterns)}
     for name in (pattern for pattern in patterns if pattern not in used):
         for part in (device for device in survey.devices.values() if meaning(device, [name])):
             raise ConfigurationError(

@@ -58,8 +58,9 @@ class StorageKind:
 
     - `items` are its item types.
     - `capture(survey)` yields the items it finds on this machine; in their `needs` it may write the path of a block
-      device, which becomes the id of the item with that `device`. With `last` it runs after the others, and sees their
-      items in `survey.items`.
+      device, which becomes the id of the item with that `device`. In `survey.reached` it may write the id of the item
+      through which a disk is reached, by the path of that disk, which then needs it. With `last` it runs after the
+      others, and sees their items in `survey.items`.
     - `signatures` are the types that blkid has for devices of this technology which are no contents without it, as the
       members of arrays: `capture` leaves out by name what of them it does not describe.
     - `contents(layout)` says which programs and modules the rescue system needs; it is asked when the layout has such
@@ -70,6 +71,9 @@ class StorageKind:
       begin. `notes(item, site)` yields what of it will not be as it was; both say it. `lacking(item, gone)` is an item
       as it runs without those of its needs that are `gone`, None where it cannot.
     - `exclusive` are the items that cannot be made while another disk has one of their identifiers or names.
+    - `connect(layout, sh, warn)` connects the rescue system to what its items are at the other end of a network, unless
+      that was done; it comes before `appear` of any, and says what it cannot reach by `warn`, or by a `RearError` where
+      nothing is left to recover to.
     - `appear(sh)` makes its devices visible in the rescue system, before anybody looks for disks.
     - `start(item, starting)` starts an item that is there, unless it runs; `read_only(item)` is the command that starts
       it so that nothing is written, and the one that stops it then, None where it runs or cannot run so.
@@ -97,6 +101,7 @@ class StorageKind:
     restored: Callable[[Any, Site], Iterable[Command]] | None = None
     refuses: Callable[[Any, Site], Iterable[str]] | None = None
     notes: Callable[[Any, Site], Iterable[str]] | None = None
+    connect: Callable[[Layout, Shell, Callable[[str], None]], None] | None = None
     appear: Callable[[Shell], None] | None = None
     is_empty: Callable[[Shell, Device], bool] | None = None
     lacking: Callable[[Any, Collection[str]], Item | None] | None = None

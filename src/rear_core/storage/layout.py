@@ -62,6 +62,8 @@ class Item:
     is_scratch: ClassVar[bool] = False
     # Whether its identifiers are found on what it lies on: they mean that, and its own path is what it becomes.
     identified_below: ClassVar[bool] = False
+    # Whether it lies at the other end of a network, so that the initramfs needs the drivers of the network cards.
+    is_remote: ClassVar[bool] = False
     # The module of dracut that finds it when the machine starts, "" where that takes none.
     dracut: ClassVar[str] = ""
 

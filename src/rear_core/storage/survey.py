@@ -36,7 +36,8 @@ class Survey:
 
     `devices` are the block devices to describe, those below first; `mounts` and `fstab` are complete. The
     captures add to `left_out`, and to `without` by the path of what is left out where it is a device; `items` is what
-    was captured before, for those that run last.
+    was captured before, for those that run last. `reached` has the ids of items through which disks are reached, by the
+    paths of these: at the other end of a network lies what no tool shows below them.
     """
 
     sh: Shell
@@ -47,6 +48,7 @@ class Survey:
     left_out: list[LeftOut] = field(default_factory=list)
     without: dict[str, LeftOut] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
+    reached: dict[str, str] = field(default_factory=dict)
     _claims: dict[str, str] = field(default_factory=dict)
 
     def identity(self, name: str, path: str) -> str:

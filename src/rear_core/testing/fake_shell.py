@@ -42,7 +42,7 @@ LATER = (
     "cat /sys/block/", "sfdisk --json --label-nested dos ", "sfdisk --disk-id ", "find ", "swaplabel ", "stat ",
     "cat /proc/cmdline", "lvm lvs --noheadings --options cache_settings ",
     "lvm lvs --noheadings --separator / ", "lvm vgs --noheadings --separator / ", "lvm pvs --noheadings --separator / ",
-    "blkid --probe --output value --match-tag ", "cmp --silent ",
+    "blkid --probe --output value --match-tag ", "cmp --silent ", "udevadm info --query=property ",
 )  # fmt: skip
 
 

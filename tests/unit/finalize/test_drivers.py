@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rear_core.finalize.drivers import missing, of_disk
+from rear_core.finalize.drivers import missing, of_cards, of_disk
 from rear_core.storage.disk import Disk
 from unit.finalize.storage import LAYOUT
 
@@ -69,3 +69,16 @@ def test_what_is_built_in_or_carried_is_not_missing(tmp_path: Path) -> None:
     (tmp_path / "modules.builtin").write_text("kernel/drivers/ata/libata.ko\nkernel/fs/ext4/ext4.ko\n")
     needed = {"libata", "ext4", "ext3", "ahci", "virtio_blk"}
     assert missing(needed, frozenset({"virtio_blk"}), tmp_path) == ["ahci"]
+
+
+def test_a_disk_at_the_other_end_of_a_network_needs_the_cards_that_are_up(tmp_path: Path) -> None:
+    root = sysfs(tmp_path, "pci0000:00/0000:00:03.0", "none", {"pci0000:00/0000:00:03.0": "e1000e"})
+    (root / "class/net").mkdir()
+    for name, state in {"eth0": "up", "eth1": "down", "lo": "unknown"}.items():
+        card = root / "devices" / ("virtual" if name == "lo" else "pci0000:00/0000:00:03.0") / "net" / name
+        card.mkdir(parents=True)
+        (card / "operstate").write_text(f"{state}\n")
+        (root / "class/net" / name).symlink_to(card)
+    (root / "devices/pci0000:00/0000:00:03.0/net/eth0/device").symlink_to(root / "devices/pci0000:00/0000:00:03.0")
+    (root / "class/net/bonding_masters").write_text("")
+    assert of_cards(root) == {"e1000e"}

@@ -22,6 +22,7 @@ from rear_core.storage.inventory import COLUMNS, _type, read_devices
 from rear_core.storage.kinds import StorageKind
 from rear_core.storage.layout import Item, Layout, LeftOut
 from rear_core.storage.technologies import CORE_KINDS
+from rear_core.storage.technologies.iscsi import IscsiUnit
 from rear_core.storage.technologies.luks import Luks
 from rear_core.storage.technologies.luks.recreate import notes
 from rear_core.storage.technologies.multipath import MultipathDisk
@@ -274,6 +275,27 @@ def test_an_included_disk_is_described_against_the_rules() -> None:
     layout = capture(FakeShell(recording), include=["/dev/sd[b]"])
     assert "disk:0x6001405abc000000" in layout
     assert "mount:/mnt/lun" in layout
+
+
+def test_a_multipath_disk_is_included_by_its_map_and_known_by_what_it_is_reached_through() -> None:
+    target = "iqn.2026-11.example:web1"
+    recording = answers("debian-multipath")
+    lsblk = recording[LSBLK]
+    assert isinstance(lsblk, Outcome)
+    listed = json.loads(lsblk.stdout)
+    legs = [node for node in listed["blockdevices"] if any(c["type"] == "mpath" for c in node.get("children", ()))]
+    for number, leg in enumerate(legs):
+        leg["tran"] = "iscsi"
+        place = f"ID_PATH=ip-192.0.2.{number}:3260-iscsi-{target}-lun-1\n"
+        recording[f"udevadm info --query=property --name=/dev/{leg['name']}"] = place
+    recording[LSBLK] = json.dumps(listed)
+    # As in a rescue system, which has no fstab.
+    recording[next(command for command in recording if "--fstab" in command)] = '{"filesystems": []}'
+    assert not capture(FakeShell(recording)).of(MultipathDisk)
+    layout = capture(FakeShell(recording), include=["/dev/mapper/mpatha"])
+    (disk,) = layout.of(MultipathDisk)
+    assert disk.needs == (f"iscsi:{target}/1",)
+    assert layout.of(IscsiUnit)[0].portals == tuple(f"192.0.2.{number}:3260" for number in range(len(legs)))
 
 
 def test_a_clone_does_not_shadow_its_original() -> None:

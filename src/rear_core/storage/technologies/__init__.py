@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from rear_core.storage import disk, mount
 
-from . import btrfs, ext, luks, lvm, md, multipath, swap, vfat, xfs
+from . import btrfs, ext, iscsi, luks, lvm, md, multipath, swap, vfat, xfs
 
 CORE_KINDS = (
-    disk.KIND, multipath.KIND, md.KIND, luks.KIND, lvm.KIND, ext.KIND, xfs.KIND, btrfs.KIND, vfat.KIND, mount.KIND,
-    swap.KIND,
+    disk.KIND, iscsi.KIND, multipath.KIND, md.KIND, luks.KIND, lvm.KIND, ext.KIND, xfs.KIND, btrfs.KIND, vfat.KIND,
+    mount.KIND, swap.KIND,
 )  # fmt: skip
