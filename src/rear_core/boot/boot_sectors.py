@@ -38,7 +38,9 @@ def carrier(run: Run, folder: str) -> Carrier:
     # Exit status 32: it is no block device.
     command = ("lsblk", "--noheadings", "--list", "--paths", "--inverse", "--output", "NAME,TYPE", device)
     rows = [line.split() for line in run.sh.query(*command, ok=(0, 32)).splitlines()]
-    return Carrier(device, tuple(sorted({row[0] for row in rows if row[1:] == ["disk"]})))
+    # Of a multipath disk its paths are listed as well.
+    kind = "mpath" if any(row[1:] == ["mpath"] for row in rows) else "disk"
+    return Carrier(device, tuple(sorted({row[0] for row in rows if row[1:] == [kind]})))
 
 
 def first_sector(device: str | Path) -> bytes:

@@ -145,11 +145,15 @@ def _devices(run: Run) -> Iterator[dict[str, Any]]:
     #                    "parttype":"21686148-6449-6e6f-744e-656564454649"}, ...]}
     columns = "NAME,KNAME,TYPE,PKNAME,PARTTYPE"
     listed = run.sh.json("lsblk", "--json", "--paths", "--list", "--output", columns)
+    # The paths of a multipath disk are no disks of their own: the kernel may still know what was there before.
+    paths = {device["pkname"] for device in listed["blockdevices"] if device["type"] == "mpath"}
     seen: set[str] = set()
     for device in listed["blockdevices"]:
-        if device["type"] in ("disk", "part") and device["name"] not in seen:
-            seen.add(device["name"])
-            yield device
+        found = {**device, "pkname": None} if device["type"] == "mpath" else device
+        is_path = bool(paths & {found["name"], found["pkname"]})
+        if found["type"] in ("disk", "part", "mpath") and not is_path and found["name"] not in seen:
+            seen.add(found["name"])
+            yield found
 
 
 def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:

@@ -147,6 +147,27 @@ def test_a_disk_that_cannot_be_read_is_a_warning_and_hides_no_other(tmp_path: Pa
     assert run.report.warnings == [f"cannot read the boot sector of {bad}: No such file or directory"]
 
 
+def test_of_a_multipath_disk_the_map_counts_and_not_its_paths(tmp_path: Path) -> None:
+    image = disk(tmp_path / "mpatha", boot_sector(1), 1, first_core_sector((2, 60)))
+    stale = disk(tmp_path / "sda", boot_sector(1, b"GRUB of before"))
+    rows = [
+        (stale, "disk", None), (tmp_path / "sda1", "part", stale), (image, "mpath", stale),
+        (tmp_path / "sdb", "disk", None),
+        (image, "mpath", tmp_path / "sdb"), (tmp_path / "mpatha-part1", "part", image),
+    ]  # fmt: skip
+    devices = [
+        {"name": f"{path}", "kname": f"{path}", "type": kind, "pkname": f"{below}" if below else None, "parttype": None}
+        for path, kind, below in rows
+    ]
+    disk(tmp_path / "mpatha-part1", b"")
+    command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=FakeShell({command: json.dumps({"blockdevices": devices})}))
+    facts = detect(run)
+    assert facts is not None
+    assert [sector["device"] for sector in facts["boot_sectors"]] == [f"{image}"]
+    assert run.report.warnings == []
+
+
 def test_a_machine_without_grub_in_its_boot_sectors_has_no_facts() -> None:
     command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
     sh = FakeShell({command: '{"blockdevices": []}'})
