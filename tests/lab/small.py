@@ -90,18 +90,20 @@ umount "$2/tree"
 """
 
 
-def tree() -> Path:
-    """The root file system of a small machine as an ext4 image of its smallest size, without rear."""
+def tree(*packages: str) -> Path:
+    """The root file system of a small machine as an ext4 image of its smallest size, without rear; with more
+    packages."""
+    base = debian.tree(*packages)
     engine = guests.engine()
     kernel = [f"{engine.modules()}", engine.SMALL_MODULES, f"{engine.kernel()}", f"{engine.config()}"]
-    parts = TREE, guests.INIT_SCRIPT, guests.RULES, debian.tree().name, *kernel
+    parts = TREE, guests.INIT_SCRIPT, guests.RULES, base.name, *kernel
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as work:
             Path(work, "init").write_text(guests.INIT_SCRIPT)
             Path(work, "rules").write_text(guests.RULES)
             argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", TREE, "sh"]
-            subprocess.run([*argv, f"{debian.tree()}", work, *kernel, f"{path}"], check=True, timeout=600)
+            subprocess.run([*argv, f"{base}", work, *kernel, f"{path}"], check=True, timeout=600)
 
     return cache.cached("small-tree", cache.digest(*parts), make)
 

@@ -38,11 +38,13 @@ class Daemon:
 
 
 @contextmanager
-def running(address: str = "127.0.0.1", network: Path | None = None) -> Iterator[Daemon]:
-    """A daemon for as long as the block runs, at an address of this machine or of a network namespace."""
-    port = qemu.free_port()
+def running(address: str = "127.0.0.1", network: Path | None = None, port: int = 0) -> Iterator[Daemon]:
+    """A daemon for as long as the block runs, at an address of this machine or of a network namespace; unless the port
+    is given, it is one that nobody uses."""
+    free = qemu.free_port()
+    port = port or free
     # tgtd numbers its sockets from 0 to 32767.
-    made = Daemon(port, str(port % 32768))
+    made = Daemon(port, str(free % 32768))
     with tempfile.TemporaryFile() as log:
         # setpriv: should this process be killed, the daemon is gone, too.
         argv = ["setpriv", "--pdeathsig", "KILL", "tgtd", "-f", "-C", made.socket]
