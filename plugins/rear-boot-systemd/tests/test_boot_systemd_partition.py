@@ -17,6 +17,7 @@ from rear_core.boot import efi_install, efi_partitions
 from rear_core.boot.efi_variables import BootEntries, BootEntry
 from rear_core.boot.loader import Entry
 from rear_core.errors import RearError
+from rear_core.finalize.names import KERNEL_WORDS
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
@@ -251,4 +252,6 @@ def test_a_lost_loader_is_a_problem(tmp_path: Path) -> None:
 def test_its_files_with_words_for_the_kernel_are_read() -> None:
     assert SYSTEMD_BOOT.naming_files is not None
     patterns = {file.pattern for file in SYSTEMD_BOOT.naming_files(lambda text: ())}
-    assert {"/efi/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf", "/etc/kernel/uki.conf"} < patterns
+    assert patterns == {"/usr/lib/kernel/cmdline", "/etc/kernel/uki.conf"}
+    # Entries are read whatever the boot loader.
+    assert {"/efi/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf"} < set(KERNEL_WORDS)

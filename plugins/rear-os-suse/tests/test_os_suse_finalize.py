@@ -64,6 +64,18 @@ def test_only_records_of_lost_snapshots_are_forgotten(target: Path) -> None:
     assert len(run.recovery.differences) == 1
 
 
+def test_boot_entries_of_lost_snapshots_are_removed(target: Path) -> None:
+    for number in (1, 2, 3, 12):
+        options = f"root=UUID=1 rootflags=subvol=@/.snapshots/{number}/snapshot systemd.machine_id=abc"
+        put(target, f"boot/efi/loader/entries/sles-{number}.conf", f"title SLES\noptions  {options}\n")
+    put(target, "boot/efi/loader/entries/shell.conf", "title Shell\nefi /shell.efi\n")
+    run = open_run(target)
+    forget_snapshots(run)
+    assert run.recovery.done == ["boot entry of a lost snapshot removed: /boot/efi/loader/entries/sles-2.conf"]
+    kept = sorted(path.name for path in (target / "boot/efi/loader/entries").iterdir())
+    assert kept == ["shell.conf", "sles-1.conf", "sles-12.conf", "sles-3.conf"]
+
+
 def test_a_system_without_snapper_is_left_alone(tmp_path: Path) -> None:
     put(tmp_path, ".snapshots/2/info.xml")
     assert snapper.forget_lost(tmp_path) == []

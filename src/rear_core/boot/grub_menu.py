@@ -11,11 +11,17 @@ from pathlib import Path
 
 from .. import recovered
 from ..errors import RearError
+from .efi_variables import read_loader_variable
 from .loader import Entry
 from .paths import locate
 
 # The last is a whole configuration on older systems, and elsewhere a few lines that lead to one of the others.
 CONFIGURATIONS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/efi/EFI/*/grub.cfg")
+# Where the command `blscfg` finds entries: in /boot, or on the EFI system partition if GRUB's configuration is built
+# into its program, with grubenv beside it, as SUSE's sdbootutil installs it.
+ENTRIES = "/boot/loader/entries"
+ESPS = ("/boot/efi", "/efi")
+COMMAND = b"blscfg"
 LOAD = ("linux", "linux16", "linuxefi", "kernel")
 INITRAMFS = ("initrd", "initrd16", "initrdefi")
 # Xen is loaded first; the kernel is its first module, and the initramfs its second.
@@ -56,7 +62,7 @@ def notes(target: Path) -> list[str]:
 def _in_system(target: Path, item: MenuItem) -> Entry:
     kernel, *initramfs = (_locate(target, path) for path in (item.kernel, *item.initramfs))
     hypervisor = _locate(target, item.hypervisor) if item.hypervisor else ""
-    return Entry(item.title, item.id, kernel, tuple(initramfs), item.arguments, hypervisor)
+    return Entry(item.title, item.id, kernel, tuple(initramfs), item.arguments, hypervisor, item.version)
 
 
 def _menu_of(target: Path) -> tuple[list[MenuItem], MenuItem | None]:
@@ -64,9 +70,25 @@ def _menu_of(target: Path) -> tuple[list[MenuItem], MenuItem | None]:
     for path in [path for pattern in CONFIGURATIONS for _, path in recovered.find(target, pattern)]:
         text = recovered.read(path)
         environment = read_environment(path.with_name("grubenv"))
-        found = menu(text, boot_loader_specification(target, environment))
+        found = menu(text, boot_loader_specification(target, ENTRIES, environment))
         if any(item.kernel for item in leaves(found)):
             return found, choose(found, default_of(text, environment))
+    return _built_in(target)
+
+
+def _built_in(target: Path) -> tuple[list[MenuItem], MenuItem | None]:
+    """The menu of a GRUB whose configuration is in its program, on the EFI system partition.
+
+    Its default is what the firmware keeps (https://systemd.io/BOOT_LOADER_INTERFACE), else that of grubenv.
+    """
+    for esp in ESPS:
+        programs = recovered.find(target, f"{esp}/EFI/*/grub*.efi")
+        found = boot_loader_specification(target, f"{esp}/loader/entries", {})
+        if found and any(COMMAND in path.read_bytes() for _, path in programs):
+            kept = (read_environment(path) for _, path in recovered.find(target, f"{esp}/EFI/*/grubenv"))
+            saved = next((block["default"] for block in kept if block.get("default")), "")
+            default = read_loader_variable("LoaderEntryDefault") or saved
+            return found, choose(found, default[: -len(".conf")] if default.endswith(".conf") else default)
     return [], None
 
 
@@ -126,18 +148,17 @@ def _id(words: list[str]) -> str:
     return next((value for name, value in zip(words, words[1:]) if name in ("--id", "$menuentry_id_option")), "")
 
 
-def boot_loader_specification(target: Path, environment: dict[str, str]) -> list[MenuItem]:
-    """The entries below /boot/loader/entries, the newest first."""
+def boot_loader_specification(target: Path, folder: str, environment: dict[str, str]) -> list[MenuItem]:
+    """The entries in a folder, the newest first."""
     entries = []
-    for _, path in recovered.find(target, "/boot/loader/entries/*.conf"):
+    for _, path in recovered.find(target, f"{folder}/*.conf"):
         found: dict[str, list[str]] = {}
-        for line in recovered.read(path).splitlines():
-            key, _, value = line.strip().partition(" ")
-            found.setdefault(key, []).append(value.strip())
+        for key, *value in (line.split(None, 1) for line in recovered.read(path).splitlines() if line.strip()):
+            found.setdefault(key, []).append("".join(value).strip())
         options = " ".join(found.get("options", [])).replace("$kernelopts", environment.get("kernelopts", ""))
         initramfs = tuple(word for value in found.get("initrd", []) for word in value.split() if word[0] != "$")
-        title, kernel = (found.get(key, [""])[0] for key in ("title", "linux"))
-        entries.append(MenuItem(title, path.stem, kernel, initramfs, tuple(options.split())))
+        title, kernel, version = (found.get(key, [""])[0] for key in ("title", "linux", "version"))
+        entries.append(MenuItem(title, path.stem, kernel, initramfs, tuple(options.split()), version=version))
     return sorted(entries, key=lambda entry: _natural(entry.id), reverse=True)
 
 

@@ -25,7 +25,8 @@ WORD = re.compile(r"[^\s\"']+")
 # Where words for the kernel stand, whatever the boot loader.
 KERNEL_WORDS = (
     "/etc/kernel/cmdline", "/etc/cmdline", "/etc/cmdline.d/*", "/etc/initramfs-tools/initramfs.conf",
-    "/etc/initramfs-tools/conf.d/*", "/boot/loader/entries/*.conf",
+    "/etc/initramfs-tools/conf.d/*", "/boot/loader/entries/*.conf", "/efi/loader/entries/*.conf",
+    "/boot/efi/loader/entries/*.conf",
 )  # fmt: skip
 DRACUT_CONF = ("/etc/dracut.conf", "/etc/dracut.conf.d/*.conf")
 

@@ -55,13 +55,13 @@ def _is_filled(path: Path) -> bool:
 def modules_of(target: Path, entry: Entry) -> Path | None:
     """The folder of the modules that belong to the entry's kernel, None when nothing tells its version.
 
-    Unless the entry has it, the version stands in the name of the kernel, vmlinuz-VERSION, in that of a link to it, or
-    in that of its folder (/usr/lib/modules/VERSION/vmlinuz). Of several the one that has modules is meant.
+    Unless the entry has it, perhaps behind the number of a snapshot (3@VERSION), the version stands in the name of the
+    kernel, vmlinuz-VERSION, in that of a link to it, or in that of its folder (/usr/lib/modules/VERSION/vmlinuz). Of
+    several the one that has modules is meant.
     """
-    named, kernel = Path(entry.kernel), recovered.inside(target, entry.kernel)
-    versions = [entry.version, *(path.name.partition("-")[2] for path in (named, kernel))]
-    if not any(versions):
-        versions += [path.parent.name for path in (named, kernel)]
+    paths = Path(entry.kernel), recovered.inside(target, entry.kernel)
+    versions = [entry.version.rpartition("@")[2], *(path.name.partition("-")[2] for path in paths)]
+    versions += [path.parent.name for path in paths]
     folders = [recovered.inside(target, f"{MODULES}/{version}") for version in versions if version]
     return next((folder for folder in folders if folder.is_dir()), folders[0] if folders else None)
 

@@ -113,6 +113,46 @@ def test_entries_of_the_boot_loader_specification_are_read_newest_first(target: 
     assert entry.arguments[:2] == ("root=/dev/mapper/rl-root", "ro")
 
 
+def put_on_esp(target: Path, program: bytes, **files: str) -> None:
+    """As SUSE's sdbootutil fills an EFI system partition: entries for two snapshots, and GRUB's program."""
+    names = {"grubenv": "boot/efi/EFI/sles/grubenv", "default": "sys/none"}
+    for number, name in (("2", "snapper"), ("3", "system")):
+        names[number] = f"boot/efi/loader/entries/{name}-abc-6.12-{number}.conf"
+        files[number] = (
+            f"# Boot Loader Specification type#1 entry\ntitle\tSLES\nversion    {number}@6.12\n"
+            f"options    root=UUID=1 rootflags=subvol=@/.snapshots/{number}/snapshot\n"
+            "linux      /abc/6.12/linux-0123\ninitrd     /abc/6.12/initrd-4567\n"
+        )
+    (target / "boot/efi/EFI/sles").mkdir(parents=True)
+    (target / "boot/efi/loader/entries").mkdir(parents=True)
+    (target / "boot/efi/abc/6.12").mkdir(parents=True)
+    (target / "boot/efi/EFI/sles/grub.efi").write_bytes(program)
+    for path in ("linux-0123", "initrd-4567"):
+        (target / "boot/efi/abc/6.12" / path).touch()
+    for name, text in files.items():
+        (target / names[name]).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("environment", "number"), [("", "3"), ("default=snapper-abc-6.12-2.conf\n", "2"), ("default=gone\n", "3")]
+)
+def test_a_grub_with_its_configuration_inside_starts_the_entries_of_its_partition(
+    target: Path, environment: str, number: str
+) -> None:
+    put_on_esp(target, b"MZ... blscfg ...", grubenv=environment)
+    entry = entries(target)[0]
+    assert (entry.title, entry.version) == ("SLES", f"{number}@6.12")
+    assert (entry.kernel, entry.initramfs) == (
+        "/boot/efi/abc/6.12/linux-0123", ("/boot/efi/abc/6.12/initrd-4567",),
+    )  # fmt: skip
+    assert entry.arguments == ("root=UUID=1", f"rootflags=subvol=@/.snapshots/{number}/snapshot")
+
+
+def test_entries_beside_a_grub_that_does_not_read_them_are_not_its_own(target: Path) -> None:
+    put_on_esp(target, b"MZ... configfile ...")
+    assert entries(target) == []
+
+
 FALLBACK_COUNTING = """
 if [ "${next_entry}" ] ; then
    set default="${next_entry}"

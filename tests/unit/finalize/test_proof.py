@@ -158,6 +158,14 @@ def test_the_version_of_a_kernel_is_known_by_any_of_its_names(tmp_path: Path, ke
     assert modules_of(tmp_path, Entry("x", "", kernel)) == tmp_path / "usr/lib/modules/6.1"
 
 
+def test_the_modules_of_a_kernel_that_is_named_by_its_checksum_are_found(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/modules/6.12-1").mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    kernel = "/boot/efi/abc/6.12-1/linux-0123"
+    for version in ("3@6.12-1", "6.12-1", ""):
+        assert modules_of(tmp_path, Entry("x", "", kernel, version=version)) == tmp_path / "usr/lib/modules/6.12-1"
+
+
 def test_the_present_disk_decides_which_drivers_are_needed(tmp_path: Path) -> None:
     place = "pci0/0000:00:04.0/nvme/nvme0/nvme0n1"
     root = sysfs(tmp_path, place, "nvme0n1", {"pci0/0000:00:04.0": "nvme"})

@@ -9,12 +9,12 @@ from rear_core.storage.references import NamingFile, Reader
 from . import menu, partition
 
 # Beside those that the core knows whatever the boot loader. What unified kernel images name is in `renew`.
-NAMING = ("/efi/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf", "/usr/lib/kernel/cmdline")
+NAMING = ("/usr/lib/kernel/cmdline", "/etc/kernel/uki.conf")
 
 
 def naming_files(words: Reader) -> list[NamingFile]:
-    """The files with words for the kernel: entries, and what kernel-install(8) and ukify(1) make others of."""
-    return [NamingFile(pattern, words) for pattern in (*NAMING, "/etc/kernel/uki.conf")]
+    """The files with words for the kernel of which kernel-install(8) and ukify(1) make entries."""
+    return [NamingFile(pattern, words) for pattern in NAMING]
 
 
 SYSTEMD_BOOT = BootLoader(

@@ -100,12 +100,14 @@ def rebuild_menu(run: Run) -> None:
 
 
 def forget_snapshots(run: Run) -> None:
-    """Remove snapper's records of snapshots that were not recreated: it would list them and fail on them."""
+    """Remove snapper's records and boot entries of snapshots that were not recreated: nothing could use them."""
     from rear_os_suse import snapper
 
     gone = snapper.forget_lost(run.target)
     if gone:
         run.recovery.differences.append(f"{len(gone)} snapshots of snapper are in no backup: {', '.join(gone)}")
+        for name in snapper.forget_entries(run.target, gone):
+            run.recovery.done.append(f"boot entry of a lost snapshot removed: {name}")
 
 
 def set_up_quota(run: Run) -> None:

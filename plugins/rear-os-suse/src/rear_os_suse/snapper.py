@@ -8,12 +8,16 @@ snapshots a layout has only the one that the system runs from.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from rear_core import recovered
 from rear_core.removal import remove_tree
 
 CONFIGURATIONS = "/etc/snapper/configs"
+# Boot entries for snapshots, as sdbootutil writes them: options ... rootflags=subvol=@/.snapshots/12/snapshot
+ENTRIES = ("/boot/efi/loader/entries/*.conf", "/efi/loader/entries/*.conf", "/boot/loader/entries/*.conf")
+SNAPSHOT = re.compile(r"\brootflags=(?:\S*,)?subvol=@?(/\S+)/snapshot(?=[\s,]|$)")
 # A subvolume of Btrfs is a folder with this inode number, and a snapshot is a subvolume.
 SUBVOLUME = 256
 
@@ -52,3 +56,13 @@ def is_lost(record: Path) -> bool:
     if not (record / "info.xml").is_file():
         return False
     return not snapshot.is_dir() or (snapshot.stat().st_ino != SUBVOLUME and not any(snapshot.iterdir()))
+
+
+def forget_entries(target: Path, gone: Iterable[str]) -> list[str]:
+    """Remove boot entries that start snapshots of which nothing is left; returns their paths."""
+    lost = set(gone)
+    found = [each for pattern in ENTRIES for each in recovered.find(target, pattern)]
+    entries = {path: name for name, path in found if lost.intersection(SNAPSHOT.findall(recovered.read(path)))}
+    for path in entries:
+        path.unlink()
+    return list(entries.values())
