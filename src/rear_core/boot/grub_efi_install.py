@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import architectures
+from .. import architectures, recovered
 from ..errors import RearError
+from ..system.os_release import assignments
 from . import grub_crypto
 from .efi_install import esp_of, made_again, make_startable, problems
 from .loader import Facts
@@ -39,25 +40,38 @@ def _install_files(run: Run, partition: dict[str, Any], found: dict[str, Any]) -
 def install_command(run: Run, mountpoint: str, found: dict[str, Any]) -> tuple[str, ...]:
     """The recovered system's own command that brings GRUB's files; raises where that would break Secure Boot.
 
-    Debian's grub-install copies the signed shim and GRUB where they are installed; SUSE has shim-install for that.
+    Debian's grub-install copies the signed shim and GRUB where they are installed; SUSE has shim-install for that, and
+    sdbootutil, which asks the running system for what it needs, for a GRUB that reads its entries beside kernels there.
     Red Hat's grub2-install writes an unsigned GRUB, and its signed one only comes with the packages.
     """
     from .chroot import has_program
     from .grub_bios import install_program
 
+    lost = f"{mountpoint} lacks {found['loader']} or {found['grub']}"
+    if _loader_type(run) == "grub2-bls":
+        raise RearError(
+            f"{lost}, and the kernels beside them",
+            "`rear mountonly`, then in a chroot: sdbootutil install && sdbootutil add-all-kernels",
+        )
     removable = found["vendor"].upper() == "BOOT"
     if found["shim"] and has_program(run, "shim-install"):
         return ("shim-install", "--config-file=/boot/grub2/grub.cfg", *(["--removable"] if removable else []))
     program = install_program(run)
     if found["shim"] and program == "grub2-install":
         raise RearError(
-            f"{mountpoint} lacks {found['loader']} or {found['grub']}, and {program} would not bring the signed ones",
+            f"{lost}, and {program} would not bring the signed ones",
             "`rear mountonly`, then in a chroot reinstall the packages of shim and GRUB:"
             " dnf reinstall 'shim-*' 'grub2-efi-*'",
         )
     platform = architectures.supported(run.system.machine).grub_efi
     place = "--removable" if removable else f"--bootloader-id={found['vendor']}"
     return (program, f"--target={platform}", f"--efi-directory={mountpoint}", "--no-nvram", place)
+
+
+def _loader_type(run: Run) -> str:
+    """What SUSE's configuration of the boot loader says: grub2-efi, grub2-bls, systemd-boot."""
+    path = recovered.inside(run.target, "/etc/sysconfig/bootloader")
+    return assignments(recovered.read(path)).get("LOADER_TYPE", "") if path.is_file() else ""
 
 
 def verify(run: Run, facts: Facts) -> list[str]:

@@ -358,6 +358,15 @@ def test_a_signed_grub_of_red_hat_is_never_replaced_by_an_unsigned_one(tmp_path:
     assert "dnf reinstall 'shim-*' 'grub2-efi-*'" in caught.value.hint
 
 
+def test_a_grub_whose_kernels_are_lost_with_it_needs_its_own_tool(tmp_path: Path) -> None:
+    run = on_target(tmp_path, ["shim-install", "sdbootutil"])
+    (tmp_path / "etc/sysconfig").mkdir(parents=True)
+    (tmp_path / "etc/sysconfig/bootloader").write_text('LOADER_TYPE="grub2-bls"\nSECURE_BOOT="yes"\n')
+    with pytest.raises(RearError, match="and the kernels beside them") as caught:
+        install_command(run, "/boot/efi", FOUND)
+    assert "sdbootutil install && sdbootutil add-all-kernels" in caught.value.hint
+
+
 def on_target(target: Path, programs: list[str]) -> Run:
     (target / "usr/sbin").mkdir(parents=True)
     for name in programs:
