@@ -44,17 +44,22 @@ class Entry:
 FIRMWARE = ("", "bios", "uefi")
 
 
+# Where the files of a rescue system lie, unless a loader cannot read them there.
+RESCUE = Path("/boot/rear")
+
+
 @dataclass(frozen=True)
 class RescueMenu:
     """How a boot loader's menu on this machine offers the rescue system that was made of it.
 
     `check(run)` only looks; it raises `Refused` where that cannot be. `offer(run, image)` names kernel and initramfs,
-    which lie below /boot, in the menu in use, and proves it; with None the menu no longer names any. After a failure
-    the menu is as it was.
+    which were put into the folder that `folder()` tells, in the menu in use, and proves it; with None the menu no
+    longer names any. After a failure the menu is as it was.
     """
 
     check: Callable[[Run], None]
     offer: Callable[[Run, RescueImage | None], None]
+    folder: Callable[[], Path] = lambda: RESCUE
 
 
 def _never(_facts: Facts) -> bool:

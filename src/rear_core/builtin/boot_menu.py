@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..boot.loader import RescueMenu
     from ..run import RescueImage, Run
 
-FOLDER = Path("/boot/rear")
 MIB = 1 << 20
 # The names of what is put there, also unfinished: nothing else in that folder is ours.
 OWN = re.compile(r"\.?(vmlinuz-[0-9a-f]{12}|initramfs-[0-9a-f]{12}\.img)(\.part)?")
@@ -37,7 +36,8 @@ def _is_user(value: str) -> str:
 def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "GRUB_RESCUE", bool, default=False,
-        help="Whether the boot menu of this machine offers its rescue system, from files in /boot/rear. It does not"
+        help="Whether the boot menu of this machine (GRUB, systemd-boot) offers its rescue system, from files in"
+        " /boot/rear, or in the folder rear of the partition that systemd-boot reads. It does not"
         " help where the disk has failed: keep media elsewhere, too.",
     )  # fmt: skip
     yield Setting(
@@ -57,7 +57,7 @@ def rear_analyse_dr(run: Run) -> Iterable[Step]:
 def rear_output(run: Run) -> Iterable[Step]:
     if run.settings["GRUB_RESCUE"]:
         yield Step(80, "Offer the rescue system in the boot menu of this machine", offer)
-    elif own_files():
+    elif any(own_files(menu.folder()) for menu in _known(run)):
         yield Step(80, "Remove the rescue system from the boot menu of this machine", withdraw)
 
 
@@ -74,23 +74,23 @@ def check(run: Run) -> None:
 
 
 def offer(run: Run) -> None:
-    """Copy the rescue system to /boot/rear, name it in the menu, and remove the one before it."""
+    """Copy the rescue system to where the loader reads it, name it in the menu, and remove the one before it."""
     assert run.image is not None
+    placed = []
     with ExitStack() as undo:
-        placed = place(run.image, undo)
         for menu in _menus(run):
-            menu.offer(run, placed)
-    for path in own_files():
-        if path not in (placed.kernel, placed.initramfs):
-            path.unlink()
+            image = place(run.image, undo, menu.folder())
+            placed += [image.kernel, image.initramfs]
+            menu.offer(run, image)
+    _remove(run, placed)
 
 
-def own_files(folder: Path = FOLDER) -> list[Path]:
+def own_files(folder: Path) -> list[Path]:
     """What rear has put into a folder: somebody else may have files there, too."""
     return [path for path in folder.iterdir() if OWN.fullmatch(path.name)] if folder.is_dir() else []
 
 
-def place(image: RescueImage, undo: ExitStack, folder: Path = FOLDER) -> RescueImage:
+def place(image: RescueImage, undo: ExitStack, folder: Path) -> RescueImage:
     """The kernel and initramfs in a folder, for root alone, under names that tell their contents.
 
     An exception that unwinds `undo` removes them again.
@@ -119,16 +119,29 @@ def place(image: RescueImage, undo: ExitStack, folder: Path = FOLDER) -> RescueI
 
 def withdraw(run: Run) -> None:
     """Take it out of the menu, then remove its files."""
-    for menu in _menus(run):
+    for menu in _known(run):
         menu.offer(run, None)
-    for path in own_files():
-        path.unlink()
-    with suppress(OSError):  # of others
-        FOLDER.rmdir()
+    _remove(run)
+
+
+def _remove(run: Run, keep: Collection[Path] = ()) -> None:
+    """Remove what rear has put into the folders of all loaders, but for these files."""
+    for folder in {menu.folder() for menu in _known(run)}:
+        for path in own_files(folder):
+            if path not in keep:
+                path.unlink()
+        with suppress(OSError):  # not there, or files in it
+            folder.rmdir()
+
+
+def _known(run: Run) -> list[RescueMenu]:
+    """Those of all boot loaders, each once: GRUB for BIOS and for UEFI have one."""
+    known = run.plugins.call("rear_boot_loaders")
+    return list(dict.fromkeys(loader.rescue_menu for loader in known if loader.rescue_menu))
 
 
 def _menus(run: Run) -> list[RescueMenu]:
-    """Those of the boot loaders in use, each once: GRUB for BIOS and for UEFI have one."""
+    """Those of the boot loaders in use, each once."""
     from ..finalize import recorded
 
     return list(dict.fromkeys(loader.rescue_menu for loader, _ in recorded.usable(run) if loader.rescue_menu))

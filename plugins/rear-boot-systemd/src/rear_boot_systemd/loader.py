@@ -6,7 +6,7 @@ from __future__ import annotations
 from rear_core.boot.loader import BootLoader
 from rear_core.storage.references import NamingFile, Reader
 
-from . import menu, partition
+from . import menu, partition, rescue
 
 # Beside those that the core knows whatever the boot loader. What unified kernel images name is in `renew`.
 NAMING = ("/usr/lib/kernel/cmdline", "/etc/kernel/uki.conf")
@@ -19,5 +19,5 @@ def naming_files(words: Reader) -> list[NamingFile]:
 
 SYSTEMD_BOOT = BootLoader(
     partition.NAME, partition.detect, "uefi", partition.install, partition.verify, menu.entries, menu.notes,
-    naming_files,
+    naming_files, rescue_menu=rescue.MENU,
 )  # fmt: skip
