@@ -66,9 +66,10 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             with locked(old.with_name(old.name + ".lock")):
                 _remove(old)
     for unfinished in directory().glob(f"{kind}-*.new"):
-        # Of a run that was killed; where one is still at work, it holds the lock.
+        # Of a run that was killed; where one is still at work, it holds the lock. What it has mounted there, as long as
+        # a program of it lives on, is no fault of whoever comes now.
         if re.fullmatch(KEY, unfinished.stem[len(kind) + 1 :]):
-            with suppress(OSError), _held(unfinished.with_suffix(".lock")):
+            with suppress(OSError, RuntimeError), _held(unfinished.with_suffix(".lock")):
                 _remove(unfinished)
     return path
 
