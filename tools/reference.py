@@ -58,12 +58,21 @@ was ever recreated by it.
 MACHINES = """\
 # Machines
 
-Each of these saves itself with `rear mkbackup`, loses its disks, is recovered from its rescue ISO with 1 GiB of memory,
-and is started. Then its files and what its tools say are compared ([how](../explanation/tested.md)). All are x86_64 in
-QEMU. `make test-vm` runs them.
+Each of these was recovered and started: it saves itself with `rear mkbackup`, loses its disks, is recovered from its
+rescue media with 1 GiB of memory, and starts. Then its files and what its tools say are compared
+([how](../explanation/tested.md)). All run in QEMU, and `make test-vm` runs all of them.
 
-| Machine | Release | Firmware | Bus of the disks | Saved by BACKUP, to | Storage and boot loader |
-| --- | --- | --- | --- | --- | --- |"""
+"The way of" a distribution means that what rear touches is as there, made of packages of Debian: no package of that
+distribution ran. Where two are named, as in "virtio to nvme", the second is what the machine was recovered to. Sticks,
+tapes, discs, network boot and the other methods recover other machines, which [another page](../explanation/tested.md)
+tells.
+"""
+COLUMNS = (
+    "Machine", "Distribution", "Architecture", "Firmware", "Boot loader", "Root file system", "Network", "Rescue media",
+    "Backup", "Disks", "What else it shows",
+)  # fmt: skip
+RELEASES = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13", "forky": "Debian 14 (forky)"}
+FIRMWARES = {"bios": "BIOS", "uefi": "UEFI", "secureboot": "UEFI, Secure Boot"}
 
 
 def pages() -> dict[Path, str]:
@@ -84,24 +93,29 @@ def pages() -> dict[Path, str]:
 def machines_page() -> str:
     """Every machine that whole recoveries are shown on."""
     sys.path.append(TESTS)
-    from lab import designs
+    from lab import backups, designs
 
-    releases = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13", "forky": "forky (Debian 14)"}
-    firmwares = {"bios": "BIOS", "uefi": "UEFI", "secureboot": "UEFI, Secure Boot"}
-    rows = []
+    media = [re.findall("OUTPUT=([A-Z]+)", text)[0] for text in (backups.ON_DISK, backups.ON_NFS)]
+    rows = [COLUMNS, ["---"] * len(COLUMNS)]
     for design in designs.ALL:
         buses = [sorted({drive.bus for drive in drives}) for drives in (design.drives, design.new_drives) if drives]
-        method = re.search("BACKUP=([A-Z]+)", design.configuration)
+        method = (re.findall("BACKUP=([A-Z]+)", design.configuration) or ["NFS"])[0]
+        release = RELEASES[design.release.suite]
         cells = (
             f"`{design.name}`",
-            releases[design.release.suite],
-            " to ".join(firmwares[name] for name in (design.firmware, design.new_firmware) if name),
+            f"the way of {design.way}, of {release}" if design.way else release,
+            "x86_64",
+            " to ".join(FIRMWARES[name] for name in (design.firmware, design.new_firmware) if name),
+            design.loader,
+            design.root,
+            design.network,
+            media[design.on_nfs],
+            f"{method}, {'a server' if design.on_nfs else 'a disk'}",
             " to ".join(" ".join(bus) for bus in buses),
-            f"{method[1] if method else 'NFS'}, {'a server' if design.on_nfs else 'a disk'}",
             design.about,
         )
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join([GENERATED, MACHINES, *rows, ""])
+        rows.append(cells)
+    return "\n".join([GENERATED, MACHINES, *(f"| {' | '.join(cells)} |" for cells in rows), ""])
 
 
 def hooks_page() -> str:

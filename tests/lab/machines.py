@@ -78,7 +78,11 @@ class Design:
     configuration: str = ""
     prepare: str = ""
     release: debian.Release = debian.BOOKWORM
-    # For people, and no part of the name that it is kept under.
+    # For people, and no part of the name that it is kept under: what docs/reference/machines.md has in its columns.
+    way: str = field(default="", repr=False)
+    loader: str = field(default="", repr=False)
+    root: str = field(default="", repr=False)
+    network: str = field(default="none", repr=False)
     about: str = field(default="", repr=False)
 
 

@@ -20,7 +20,9 @@ from .facts import (
 
 BIOS = Design(
     name="bios",
-    about="MBR, ext4, swap; GRUB",
+    loader="GRUB",
+    root="ext4 on an MBR",
+    about="swap",
     drives=[Drive("system", 4096)],
     storage="""
 sfdisk --quiet /dev/vda <<END
@@ -46,7 +48,10 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 
 UEFI = Design(
     name="uefi",
-    about="LVM with ext4, XFS and swap; GRUB, started by its boot entry",
+    loader="GRUB, by its boot entry",
+    root="ext4 on LVM",
+    network="systemd-networkd, by address",
+    about="XFS and swap on LVM",
     drives=[Drive("system", 5120)],
     firmware="uefi",
     on_nfs=True,
@@ -96,7 +101,9 @@ Gateway=10.0.2.2
 
 RAID = Design(
     name="raid",
-    about="md RAID 1 on two disks, LUKS2, LVM, btrfs with subvolumes; GRUB",
+    loader="GRUB",
+    root="ext4 on LVM on LUKS2 on RAID 1",
+    about="two disks; btrfs with subvolumes",
     drives=[Drive("first", 4096), Drive("second", 4096)],
     passphrase="correct horse battery",
     storage="""
@@ -170,7 +177,9 @@ ARRAY /dev/md/system metadata=1.2 UUID=7f04b6e1:2c9d4a35:b8e2d105:6c7a93f8 name=
 
 SECURE_BOOT = Design(
     name="secureboot",
-    about="ext4; shim and GRUB; the initramfs lacks the driver of the new disk",
+    loader="shim, GRUB",
+    root="ext4",
+    about="the initramfs lacks the driver of the new disk",
     drives=[Drive("small", 3584)],
     firmware="secureboot",
     storage="""
@@ -208,7 +217,9 @@ update-grub
 
 THIN = Design(
     name="thin",
-    about="LVM linear, striped and thin over two disks, with ext4 and XFS; GRUB",
+    loader="GRUB",
+    root="ext4 on LVM",
+    about="striped and thin volumes over two disks, with ext4 and XFS",
     drives=[Drive("first", 3072), Drive("second", 3072)],
     storage="""
 sfdisk --quiet /dev/vda <<END
@@ -252,7 +263,7 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 RESTIC = replace(
     BIOS,
     name="restic",
-    about="as `bios`, saved to a repository on a disk",
+    about="as `bios`",
     packages=["restic"],
     configuration="BACKUP=RESTIC\nRESTIC_PASSWORD_FILE=/srv/backup/password\n",
     # restic 0.14 knows no holes.
@@ -280,7 +291,7 @@ DEBIAN_13 = replace(
 FORKY_BY_DRACUT = replace(
     SECURE_BOOT,
     name="forky",
-    about="as `secureboot`, with dracut, which Debian 14 has by default",
+    about="as `secureboot`, with dracut",
     release=FORKY,
     dracut=True,
     initramfs={

@@ -20,7 +20,7 @@ MADE_BY_GRUB = ["/boot/grub/*", "/boot/grub"]
 BIOS_TO_UEFI = replace(
     BIOS,
     name="bios-to-uefi",
-    about="as `bios`, recovered with UEFI: an EFI system partition is added, GRUB gets a boot entry",
+    about="as `bios`; an EFI system partition is added, GRUB gets a boot entry",
     facts=[*OF_BOTH, "swapon --show=UUID,LABEL --noheadings",
            "findmnt --noheadings --list --output TARGET,FSTYPE,OPTIONS /", "sfdisk --disk-id /dev/vda",
            "grep -v /boot/efi /etc/fstab"],
@@ -30,7 +30,9 @@ BIOS_TO_UEFI = replace(
 )  # fmt: skip
 UEFI_TO_BIOS = Design(
     name="uefi-to-bios",
-    about="GPT, ext4; GRUB for UEFI, recovered with BIOS: a BIOS boot partition is added",
+    loader="GRUB",
+    root="ext4",
+    about="a BIOS boot partition is added",
     drives=[Drive("system", 4096)],
     firmware="uefi",
     boot_entry=False,

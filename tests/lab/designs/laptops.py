@@ -15,7 +15,9 @@ from .facts import (
 VAULT = "1c7d5e90-83b2-4f6a-a04d-92e6f1b8c375"
 LAPTOP = Design(
     name="laptop",
-    about="LUKS1 with /boot in it, LUKS2 opened by a TPM; GRUB",
+    loader="GRUB, which asks for the passphrase",
+    root="ext4 on LUKS1, with /boot",
+    about="LUKS2 with data, opened by a TPM",
     drives=[Drive("system", 4608)],
     passphrase="correct horse battery",
     asked_by_grub=True,

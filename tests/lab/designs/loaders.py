@@ -35,7 +35,9 @@ LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
 # entry has to be renewed, by hooks of Debian that would take the parameters of the rescue system.
 SYSTEMD_BOOT = Design(
     name="systemd-boot",
-    about="ext4, named by its partition; systemd-boot with entries",
+    loader="systemd-boot with entries",
+    root="ext4, named by its partition",
+    about="the initramfs lacks the driver of the new disk",
     drives=[Drive("system", 4096)],
     firmware="uefi",
     boot_entry=False,
@@ -88,7 +90,9 @@ STARTED_BY = (
 # the drivers of both disks.
 UKI = Design(
     name="uki",
-    about="LUKS2; a unified kernel image, signed with a key of the machine",
+    loader="systemd-boot with a unified kernel image",
+    root="ext4 on LUKS2",
+    about="the image is signed with a key of the machine",
     drives=[Drive("system", 4096)],
     firmware="secureboot",
     boot_entry=False,
@@ -147,7 +151,9 @@ sign /run/image /efi/EFI/Linux/debian-$version.efi
 # dracut, which has the place of initramfs-tools, makes and signs another one.
 UKI_OF_DRACUT = Design(
     name="uki-of-dracut",
-    about="ext4; a unified kernel image, which dracut makes and signs anew",
+    loader="systemd-boot with a unified kernel image",
+    root="ext4, named by its partition",
+    about="dracut makes and signs another image",
     drives=[Drive("system", 4096)],
     firmware="secureboot",
     boot_entry=False,
@@ -184,7 +190,9 @@ rm /etc/kernel/cmdline /usr/sbin/update-initramfs /boot/initrd.img-*
 # no ext4 with 64 bits.
 EXTLINUX = Design(
     name="extlinux",
-    about="MBR, ext4, named by its partition; EXTLINUX",
+    loader="EXTLINUX",
+    root="ext4, named by its partition",
+    about="another disk comes first",
     drives=[Drive("system", 4096)],
     packages=["extlinux"],
     storage="""

@@ -130,8 +130,11 @@ systemctl enable NetworkManager firewalld chrony
 
 REDHAT_UEFI = Design(
     name="redhat",
-    about="in Red Hat's way: XFS on LVM with a list of devices, /boot of its own, SELinux enforcing, NetworkManager by"
-    " address; shim, GRUB with BLS entries; dracut",
+    way="RHEL 10",
+    loader="shim, GRUB with BLS entries",
+    root="XFS on LVM",
+    network="NetworkManager, by address",
+    about="LVM's list of devices, SELinux enforcing, firewalld; dracut",
     drives=[Drive("system", 5120)],
     firmware="uefi",
     release=FORKY,

@@ -122,8 +122,11 @@ OLD, NEW = "52:54:00:00:00:01", "52:54:00:00:0a:02"
 
 SUSE_UEFI = Design(
     name="suse",
-    about="in SUSE's way: btrfs with the subvolumes of SLES 15, rolled back by snapper, quotas, /var not copied on"
-    " write, persistent names of network cards; shim, GRUB; dracut",
+    way="SLES 15",
+    loader="shim, GRUB",
+    root="btrfs with subvolumes, rolled back by snapper",
+    network="NetworkManager, by name",
+    about="quotas, /var not copied on write, persistent names of network cards; dracut",
     drives=[Drive("system", 5120)],
     firmware="uefi",
     release=FORKY,
