@@ -238,4 +238,61 @@ dd if=/usr/lib/EXTLINUX/mbr.bin of=/dev/vda bs=440 count=1 conv=notrunc
     may_differ=["/boot/extlinux/extlinux.conf", "/boot/extlinux/ldlinux.*"],
 )  # fmt: skip
 
-ALL = (SYSTEMD_BOOT, UKI, UKI_OF_DRACUT, EXTLINUX)
+# rEFInd finds the kernel by itself, with its driver for ext4, and takes the parameters from the file beside it. They
+# name the root file system by a name that it does not have on the new disk, for which the initramfs has no driver.
+REFIND = Design(
+    name="refind",
+    loader="rEFInd, by its boot entry",
+    root="ext4, named by its partition",
+    about="rEFInd's driver for ext4; the initramfs lacks the driver of the new disk",
+    drives=[Drive("system", 4096)],
+    firmware="uefi",
+    boot_entry=False,
+    packages=["refind"],
+    storage="""
+sfdisk --quiet /dev/vda <<END
+label: gpt
+size=128MiB, type=uefi
+type=linux
+END
+udevadm settle
+mkfs.vfat -F 32 $GEOMETRY -n ESP /dev/vda1
+put_root /dev/vda2
+mkdir -p /mnt/boot/efi
+mount /dev/vda1 /mnt/boot/efi
+""",
+    files={
+        "/etc/fstab": """\
+LABEL=root  /  ext4  errors=remount-ro  0  1
+LABEL=ESP  /boot/efi  vfat  umask=0077  0  1
+LABEL=BACKUP  /srv/backup  ext4  nofail  0  2
+""",
+        "/boot/refind_linux.conf": f"""\
+"Boot with standard options"  "root=/dev/vda2 ro console=ttyS0 {PARAMETERS}"
+"Boot to single-user mode"    "root=/dev/vda2 ro console=ttyS0 {PARAMETERS} single"
+""",
+        "/boot/efi/EFI/refind/refind.conf": "timeout 1\ntextonly\nscanfor internal\nuse_nvram false\n",
+    },
+    settle="""
+sed -i 's/MODULES=list/MODULES=dep/; s/BUSYBOX=auto/BUSYBOX=n/' /etc/initramfs-tools/initramfs.conf
+rm /usr/share/initramfs-tools/hooks/{cryptroot,dmsetup,lvm2,mdadm,thin-provisioning-tools}
+folder=/boot/efi/EFI/refind
+mkdir -p $folder/drivers_x64 /boot/efi/EFI/BOOT
+cp /usr/share/refind/refind/refind_x64.efi $folder
+cp /usr/share/refind/refind/drivers_x64/ext4_x64.efi $folder/drivers_x64
+cp --recursive $folder/. /boot/efi/EFI/BOOT
+mv /boot/efi/EFI/BOOT/refind_x64.efi /boot/efi/EFI/BOOT/BOOTX64.EFI
+""",
+    # From now on the machine starts by its boot entry alone, which the firmware tries first.
+    prepare=r"""
+efibootmgr --quiet --create --disk /dev/vda --part 1 --label 'rEFInd Boot Manager' --loader '\EFI\refind\refind_x64.efi'
+rm -r /boot/efi/EFI/BOOT
+""",
+    facts=[*COMMON, block_devices("$(findmnt -n -o SOURCE / | sed 's/p\\?2$//')", IDENTIFIERS),
+           "efibootmgr | grep rEFInd | sed 's/.*\\(rEFInd Boot Manager\\).*/\\1/'",
+           "sed 's/root=[^ ]*//' /proc/cmdline", "sed 's/root=[^ ]*//' /boot/refind_linux.conf"],
+    new_drives=[Drive("larger", 8192, "nvme")],
+    may_differ=["/boot/initrd.img-*", "/boot/refind_linux.conf"],
+)  # fmt: skip
+
+ALL = (SYSTEMD_BOOT, UKI, UKI_OF_DRACUT, EXTLINUX, REFIND)
