@@ -13,8 +13,15 @@ def test_programs_of_one_package_are_named_once() -> None:
     assert rear_install_advice(["mmd", "xorriso", "mcopy"]) == "apt-get install mtools xorriso"
 
 
-def test_the_signed_boot_loader_comes_in_two_packages() -> None:
-    assert rear_install_advice(["shim-signed"]) == "apt-get install shim-signed grub-efi-amd64-signed"
+@pytest.mark.parametrize(
+    ("machine", "package"),
+    [("x86_64", "grub-efi-amd64-signed"), ("aarch64", "grub-efi-arm64-signed"), ("i686", "grub-efi-ia32-signed")],
+)
+def test_the_signed_boot_loader_comes_in_two_packages(
+    machine: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert rear_install_advice(["shim-signed"]) == f"apt-get install shim-signed {package}"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,13 @@ def test_programs_of_one_package_are_named_once() -> None:
     assert rear_install_advice(["mmd", "xorriso", "mcopy"]) == "dnf install mtools xorriso"
 
 
-def test_the_kernel_and_the_signed_boot_loader_have_their_packages() -> None:
+@pytest.mark.parametrize(("machine", "efi"), [("x86_64", "x64"), ("aarch64", "aa64")])
+def test_the_kernel_and_the_signed_boot_loader_have_their_packages(
+    machine: str, efi: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
     advice = rear_install_advice(["kernel", "shim-signed"])
-    assert advice == "dnf install kernel-core kernel-modules shim-x64 grub2-efi-x64-cdboot"
+    assert advice == f"dnf install kernel-core kernel-modules shim-{efi} grub2-efi-{efi}-cdboot"
 
 
 def test_an_unknown_program_is_searched_for() -> None:

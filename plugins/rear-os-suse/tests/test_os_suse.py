@@ -13,9 +13,13 @@ def test_programs_of_one_package_are_named_once() -> None:
     assert rear_install_advice(["mmd", "xorriso", "mcopy"]) == "zypper install mtools xorriso"
 
 
-def test_the_kernel_and_the_signed_boot_loader_have_their_packages() -> None:
+@pytest.mark.parametrize(("machine", "grub"), [("x86_64", "grub2-x86_64-efi"), ("aarch64", "grub2-arm64-efi")])
+def test_the_kernel_and_the_signed_boot_loader_have_their_packages(
+    machine: str, grub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
     advice = rear_install_advice(["kernel", "shim-signed"])
-    assert advice == "zypper install kernel-default shim grub2-x86_64-efi"
+    assert advice == f"zypper install kernel-default shim {grub}"
 
 
 def test_an_unknown_program_is_searched_for() -> None:

@@ -14,7 +14,6 @@ from rear_core.system.packages import install_advice
 # Package: what it brings. Beside programs: GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
     "pxelinux syslinux-common": "pxelinux",
-    "shim-signed grub-efi-amd64-signed": "shim-signed grubnet-signed",
     "grub-pc-bin": "grub-i386-pc",
     "grub-efi-amd64-bin": "grub-x86_64-efi",
     "grub-efi-arm64-bin": "grub-arm64-efi",
@@ -60,6 +59,9 @@ PACKAGES = {
     "udhcpc": "udhcpc",
 }
 
+# What packages of the kernel and of GRUB have in their names for an architecture of uname(2).
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
 QUESTIONS = ("grub-pc/install_devices", "grub-efi/install_devices")
 
 
@@ -70,8 +72,13 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
-    kernel = {kernel_package(read_os_release().ids, platform.machine()): "kernel"}
-    return install_advice({**PACKAGES, **kernel}, "apt-get install", "apt-file search bin/{}", programs)
+    machine = platform.machine()
+    packages = {
+        **PACKAGES,
+        kernel_package(read_os_release().ids, machine): "kernel",
+        f"shim-signed grub-efi-{ARCHITECTURES.get(machine, 'ia32')}-signed": "shim-signed grubnet-signed",
+    }
+    return install_advice(packages, "apt-get install", "apt-file search bin/{}", programs)
 
 
 @hookimpl
@@ -152,4 +159,4 @@ def kernel_package(ids: Sequence[str], machine: str) -> str:
     """The package that brings the plain kernel of a distribution."""
     if "ubuntu" in ids:
         return "linux-image-generic"
-    return "linux-image-" + {"x86_64": "amd64", "aarch64": "arm64", "i686": "686-pae"}.get(machine, machine)
+    return "linux-image-" + {**ARCHITECTURES, "i686": "686-pae"}.get(machine, machine)

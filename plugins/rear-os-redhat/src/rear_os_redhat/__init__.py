@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, Run, Step, hookimpl
+from rear_core import Contents, Run, Step, architectures, hookimpl
 from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: "kernel", and GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
     "kernel-core kernel-modules": "kernel",
-    "shim-x64 grub2-efi-x64-cdboot": "shim-signed",
-    "shim-x64 grub2-efi-x64": "grubnet-signed",
     "syslinux-tftpboot": "pxelinux",
     "grub2-pc-modules": "grub-i386-pc",
     "grub2-efi-x64-modules": "grub-x86_64-efi",
@@ -61,7 +60,10 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
-    return install_advice(PACKAGES, "dnf install", "dnf provides '*/bin/{}'", programs)
+    own = architectures.find(platform.machine())
+    efi = own.efi if own else "x64"
+    signed = {f"shim-{efi} grub2-efi-{efi}-cdboot": "shim-signed", f"shim-{efi} grub2-efi-{efi}": "grubnet-signed"}
+    return install_advice({**PACKAGES, **signed}, "dnf install", "dnf provides '*/bin/{}'", programs)
 
 
 @hookimpl

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, RearError, Run, Step, hookimpl
+from rear_core import Contents, RearError, Run, Step, architectures, hookimpl
 from rear_core.system.packages import install_advice
 
 # Package: what it brings. Beside programs: "kernel", and GRUB's modules by platform, as "grub-i386-pc".
 PACKAGES = {
     "kernel-default": "kernel",
-    "shim grub2-x86_64-efi": "shim-signed grubnet-signed",
     "syslinux": "pxelinux",
     "grub2-i386-pc": "grub-i386-pc",
     "grub2-x86_64-efi": "grub-x86_64-efi",
@@ -62,7 +62,11 @@ def rear_rescue_contents() -> Contents:
 
 @hookimpl
 def rear_install_advice(programs: Sequence[str]) -> str:
-    return install_advice(PACKAGES, "zypper install", "zypper search --provides --file-list bin/{}", programs)
+    own = architectures.find(platform.machine())
+    signed = {f"shim grub2-{own.grub_efi if own else 'x86_64-efi'}": "shim-signed grubnet-signed"}
+    return install_advice(
+        {**PACKAGES, **signed}, "zypper install", "zypper search --provides --file-list bin/{}", programs
+    )
 
 
 @hookimpl
