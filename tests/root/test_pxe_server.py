@@ -57,7 +57,7 @@ def namespaces(tmp_path: Path) -> Iterator[tuple[str, str]]:
     sh = Shell()
     server, client = (f"rear-pxe-{name}-{os.getpid()}" for name in ("server", "client"))
     (tmp_path / "tftp/grub").mkdir(parents=True)
-    for name in ("pxelinux.0", "grub/bootx64.efi", "boot.ipxe"):
+    for name in ("pxelinux.0", "grub/bootx64.efi", "grub/bootaa64.efi", "boot.ipxe"):
         (tmp_path / "tftp" / name).write_text(f"this is {name}" * 100)
     for path in (tmp_path, *tmp_path.parents[:1]):
         path.chmod(0o755)
@@ -89,7 +89,10 @@ def namespaces(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 def test_each_firmware_gets_its_boot_loader(namespaces: tuple[str, str]) -> None:
     time.sleep(0.5)
-    asked = {("0", "rom"): "pxelinux.0", ("7", "rom"): "grub/bootx64.efi", ("0", "ipxe"): "boot.ipxe"}
+    asked = {
+        ("0", "rom"): "pxelinux.0", ("7", "rom"): "grub/bootx64.efi", ("11", "rom"): "grub/bootaa64.efi",
+        ("0", "ipxe"): "boot.ipxe",
+    }  # fmt: skip
     for (architecture, program), name in asked.items():
         argv = ("ip", "netns", "exec", namespaces[1], sys.executable, "-c", CLIENT, "eth0", architecture, program)
         told = Shell().query(*argv)
