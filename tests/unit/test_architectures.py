@@ -23,6 +23,14 @@ def test_what_firmware_and_grub_call_an_architecture(machine: str, fallback: str
 
 
 @pytest.mark.parametrize(
+    ("machine", "started", "firmware"),
+    [("x86_64", "bios", "bios"), ("x86_64", "uefi", "uefi"), ("aarch64", "bios", "uefi"), ("aarch64", "uefi", "uefi")],
+)
+def test_media_are_for_uefi_where_there_is_no_bios(machine: str, started: str, firmware: str) -> None:
+    assert supported(machine).media_firmware(started) == firmware
+
+
+@pytest.mark.parametrize(
     ("machine", "missing"), [("s390x", "zipl"), ("ppc64le", "PReP"), ("riscv64", "does not know how these machines")]
 )
 def test_what_is_not_supported_is_said_with_what_is_missing(machine: str, missing: str) -> None:

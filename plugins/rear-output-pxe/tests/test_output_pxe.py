@@ -291,6 +291,15 @@ def test_without_a_boot_loader_for_this_machine_the_run_is_refused(tmp_path: Pat
     make_tree(make_run(tmp_path, NODES, machine="s390x"))
 
 
+def test_a_machine_without_bios_needs_the_loader_of_its_own_architecture(tmp_path: Path) -> None:
+    put(tmp_path / "tftp/grub/bootx64.efi", "of PCs")
+    with pytest.raises(Refused, match="network boot of machines with UEFI") as caught:
+        make_tree(make_run(tmp_path, NODES, machine="aarch64"))
+    assert "grub-arm64-efi" in caught.value.hint
+    put(tmp_path / "tftp/grub/bootaa64.efi", "theirs")
+    make_tree(make_run(tmp_path, NODES, machine="aarch64"))
+
+
 def test_secrets_on_a_public_server_are_a_warning(tmp_path: Path) -> None:
     run = make_run(tmp_path, "SSH_HOST_KEYS=yes\n")
     rear_output_pxe.warn_of_secrets(run)

@@ -26,3 +26,10 @@ class Architecture:
     def fallback(self) -> str:
         """The file that firmware starts from a medium or disk without a boot entry."""
         return f"BOOT{self.efi.upper()}.EFI"
+
+    def media_firmware(self, mode: str) -> str:
+        """The firmware, "bios" or "uefi", that media have to start on for a machine that was started in a `mode`.
+
+        Where there is no BIOS, what starts a machine without UEFI is U-Boot or its like, which knows UEFI's way too.
+        """
+        return mode if self.bios or not self.efi else "uefi"

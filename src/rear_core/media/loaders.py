@@ -67,12 +67,12 @@ def missing(run: Run, medium: Medium, loaders: Loaders) -> list[str]:
 
 def required_here(run: Run, loaders: Loaders) -> list[str]:
     """The packages without which the medium would not boot on this machine."""
-    firmware = run.system.firmware
-    if firmware.mode == "bios":
+    firmware, own = run.system.firmware, architectures.supported(run.system.machine)
+    if own.media_firmware(firmware.mode) == "bios":
         return [] if loaders.bios else ["grub-i386-pc"]
     if firmware.secure_boot and not loaders.signed:
         return ["shim-signed"]
-    return [] if loaders.efi else [f"grub-{architectures.supported(run.system.machine).grub_efi}"]
+    return [] if loaders.efi else [f"grub-{own.grub_efi}"]
 
 
 def missing_programs(run: Run, medium: Medium, loaders: Loaders) -> list[str]:

@@ -68,7 +68,7 @@ def find_loaders(run: Run, root: Path = Path("/")) -> list[Loader]:
     if pc:
         loaders.append(Loader("GRUB", "bios", "grub/core.0", {}, pc, "i386-pc-pxe"))
     efi = find_modules(own.grub_efi, root) if made else None
-    boot_file = f"grub/boot{own.efi}.efi"
+    boot_file = loader_names(run, "uefi")[0]
     signed = _signed_files(own, root, boot_file)
     if signed:
         loaders.append(Loader("signed GRUB", "uefi", boot_file, signed, signed=True))
@@ -91,13 +91,24 @@ def files_of(run: Run, loader: Loader, work: Path) -> Mapping[str, Path]:
     return {loader.boot_file: image}
 
 
+def firmware_of(run: Run) -> str:
+    """The firmware, "bios" or "uefi", that a boot loader for this machine starts on."""
+    own, mode = architectures.find(run.system.machine), run.system.firmware.mode
+    return own.media_firmware(mode) if own else mode
+
+
+def loader_names(run: Run, firmware: str) -> tuple[str, ...]:
+    """What machines of this architecture with that firmware load from a server."""
+    own = architectures.find(run.system.machine)
+    return ("pxelinux.0", "grub/core.0") if firmware == "bios" else (f"grub/boot{own.efi if own else ''}.efi",)
+
+
 def what_to_install(run: Run) -> str:
     """The package that provides a boot loader for the firmware of this machine."""
-    firmware = run.system.firmware
-    if firmware.mode == "bios":
+    if firmware_of(run) == "bios":
         return "pxelinux"
     own = architectures.find(run.system.machine)
-    return "grubnet-signed" if firmware.secure_boot else f"grub-{own.grub_efi if own else 'efi'}"
+    return "grubnet-signed" if run.system.firmware.secure_boot else f"grub-{own.grub_efi if own else 'efi'}"
 
 
 def _signed_files(own: Architecture, root: Path, boot_file: str) -> dict[str, Path]:

@@ -21,7 +21,7 @@ from rear_core.system.identity import may_be_one, told_apart
 from rear_core.template import render
 
 from . import serving
-from .loaders import Loader, files_of, find_loaders, what_to_install
+from .loaders import Loader, files_of, find_loaders, firmware_of, loader_names, what_to_install
 from .nodes import DEFAULT, PLACES, file_names, nodes
 
 MARK = "# Written by rear"
@@ -121,19 +121,14 @@ def put_loaders(run: Run, place: Place, loaders: Mapping[str, Path]) -> None:
 
 def check_loaders(run: Run, place: Place) -> None:
     """Raise `Refused` when neither the server nor this machine has a boot loader for the firmware of this machine."""
-    firmware = run.system.firmware
-    fit = [
-        loader
-        for loader in find_loaders(run)
-        if loader.firmware == firmware.mode and (loader.signed or not firmware.secure_boot)
-    ]
+    firmware, secure_boot = firmware_of(run), run.system.firmware.secure_boot
+    fit = [loader for loader in find_loaders(run) if loader.firmware == firmware and (loader.signed or not secure_boot)]
     if run.settings["PXE_BOOT_LOADERS"] == "none" or fit:
         return
-    known = ("pxelinux.0", "grub/core.0") if firmware.mode == "bios" else ("grub/bootx64.efi", "grub/bootaa64.efi")
-    if not any(place.read(name) is not None for name in known):
+    if not any(place.read(name) is not None for name in loader_names(run, firmware)):
         advice = run.plugins.install_advice([what_to_install(run)])
         raise Refused(
-            f"no boot loader is installed for network boot of machines with {firmware.mode.upper()}",
+            f"no boot loader is installed for network boot of machines with {firmware.upper()}",
             f"{advice}; or set PXE_BOOT_LOADERS=none if the server has its own",
         )
 
