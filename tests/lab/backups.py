@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, compare, debian, nfs, qemu
-from .machines import Design, accelerator, copy, install_rear, log_in, made, rear_disk, with_tpm
+from .machines import Design, computer, copy, install_rear, log_in, made, rear_disk, with_tpm
 
 ISO = "rear-debian12.iso"
 MAC = "52:54:00:00:00:01"
@@ -150,14 +150,13 @@ def _make(design: Design, path: Path) -> None:
     with (
         place.served(),
         with_tpm(design, path / "original") as more,
-        qemu.Machine(
+        computer(design.release)(
             devices=more,
             firmware=design.firmware,
             nvram=path / "original/nvram",
             reboots=design.firmware == "secureboot",  # shim starts over when it has made its boot entry
             disks=[*disks, *place.disks, rear_disk(design.release)],
             nics=[*place.nics, *design.nics],
-            accelerator=accelerator(),
             transcript=cache.transcript(f"original-{design.name}"),
         ) as vm,
     ):

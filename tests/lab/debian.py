@@ -14,7 +14,9 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import ZipFile
 
+from . import arm64
 from .cache import cached, digest
 from .chroot import Chroot
 
@@ -27,19 +29,22 @@ COMMAND_LINE = f"root=LABEL={LABEL} rw console=ttyS0 {PARAMETERS}"
 
 @dataclass(frozen=True)
 class Release:
-    """A release of Debian, with its Python, and what it has `instead` of packages of Debian 12.
+    """A release of Debian, with its Python, and what it has `instead` of packages of Debian 12, which may be nothing.
 
-    `features` of ext4 are those that its programs do not know, as mkfs.ext4 leaves them out.
+    `features` of ext4 are those that its programs do not know, as mkfs.ext4 leaves them out. `machine` is its
+    architecture, in the words of uname(2), and `console` its serial one.
     """
 
     suite: str
     python: str
     instead: Mapping[str, str] = field(default_factory=dict)
     features: str = ""
+    machine: str = "x86_64"
+    console: str = "ttyS0"
 
     def packages(self, more: Sequence[str]) -> list[str]:
         """The packages of a machine, and more."""
-        return [self.instead.get(package, package) for package in (*PACKAGES.split(), *more)]
+        return [name for each in (*PACKAGES.split(), *more) if (name := self.instead.get(each, each))]
 
 
 # Since Debian 13 a system need not have logins.
@@ -51,6 +56,19 @@ FORKY = Release(
     "3.14",
     {"initramfs-tools": "dracut", "cryptsetup-initramfs": "cryptsetup-bin", "isc-dhcp-client": "dhcpcd-base"} | LOGIN,
 )
+# Each program of it is emulated to install it, so that it has less.
+ARM64 = Release(
+    "trixie",
+    "3.13",
+    {
+        "linux-image-amd64": "linux-image-arm64", "grub-efi-amd64-bin": "grub-efi-arm64-bin",
+        "grub-efi-amd64-signed": "grub-efi-arm64-signed", "grub-pc-bin": "", "cryptsetup-initramfs": "",
+        "multipath-tools": "", "bcache-tools": "", "thin-provisioning-tools": "", "btrfs-progs": "", "cifs-utils": "",
+        "libteam-utils": "", "ca-certificates": "", "dracut-core": "", "mdadm": "",
+    } | LOGIN,
+    machine=arm64.NAME,
+    console=arm64.CONSOLE,
+)  # fmt: skip
 PACKAGES = """
     linux-image-amd64 initramfs-tools firmware-linux-free systemd-sysv udev dbus kmod zstd
     grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed efibootmgr
@@ -60,6 +78,7 @@ PACKAGES = """
     python3 python3-venv xorriso mtools cpio xz-utils kbd procps less file ca-certificates dracut-core
 """
 
+MULTIPATH = 'chroot "$1" systemctl disable multipathd.service'
 # A root shell on the serial console, no work in the background, the root file system found by its label.
 CUSTOMISE = r"""
 set -e
@@ -167,15 +186,23 @@ umount "$2/tree"
 def tree(*more: str, release: Release = BOOKWORM) -> Path:
     """The root file system of a Debian machine, with these packages besides; never write to it."""
     packages = ",".join(release.packages(more))
+    customise = CUSTOMISE
+    if release.machine == arm64.NAME:
+        customise = CUSTOMISE.replace("ttyS0", release.console).replace(MULTIPATH, "")
+        # Also for what is made of the tree.
+        arm64.emulate_programs()
 
     def make(path: Path) -> None:
+        if release.machine == arm64.NAME:
+            arm64.make_tree(release.suite, packages, customise, path)
+            return
         run(
             "mmdebstrap", "--mode=root", "--variant=apt", "--aptopt=APT::Install-Recommends 0",
             '--aptopt=Acquire::Check-Valid-Until "false"',
-            f"--include={packages}", f"--customize-hook={CUSTOMISE}", release.suite, path, timeout=1200,
+            f"--include={packages}", f"--customize-hook={customise}", release.suite, path, timeout=1200,
         )  # fmt: skip
 
-    return cached("tree", digest(release.suite, packages, CUSTOMISE), make)
+    return cached("tree", digest(release.suite, packages, customise), make)
 
 
 def wheels() -> Path:
@@ -201,14 +228,14 @@ def wheels() -> Path:
     return cached("wheels", key, make)
 
 
-def dependencies(python: str = BOOKWORM.python) -> Path:
-    """A directory of wheels: all that ours depend on, for a version of Python."""
+def dependencies(python: str = BOOKWORM.python, machine: str = BOOKWORM.machine) -> Path:
+    """A directory of wheels: all that ours depend on, for a version of Python on an architecture."""
     own = wheels()
     requirements = [source.joinpath("pyproject.toml").read_bytes() for source in distributions().values()]
 
     def make(path: Path) -> None:
         pip = (sys.executable, "-m", "pip")
-        platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (17, 28, 34)]
+        platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in (17, 28, 34)]
         # blkinfo is published as source only, and pip wants wheels when it collects for another Python.
         run(*pip, "wheel", "--quiet", "--no-deps", f"--wheel-dir={path}", "blkinfo>=0.2.0")
         run(
@@ -218,13 +245,15 @@ def dependencies(python: str = BOOKWORM.python) -> Path:
         for wheel in own.glob("*.whl"):
             (path / wheel.name).unlink()
 
-    return cached("dependencies", digest(python, *requirements), make)
+    return cached("dependencies", digest(python, machine, *requirements), make)
 
 
 def with_rear(*more: str, release: Release = BOOKWORM) -> tuple[Path, ...]:
     """Layers for a Chroot: the tree with rear and all its plugins in the virtual environment /opt/rear."""
     base = tree(*more, release=release)
-    own, others = wheels(), dependencies(release.python)
+    if release.machine == arm64.NAME:
+        return _with_rear_of_arm64(release), base
+    own, others = wheels(), dependencies(release.python, release.machine)
 
     def make(path: Path) -> None:
         with Chroot([base], path) as chroot:
@@ -235,6 +264,22 @@ def with_rear(*more: str, release: Release = BOOKWORM) -> tuple[Path, ...]:
         path.with_name(path.name + ".root").rmdir()
 
     return cached("with-rear", digest(INSTALL, base.name, own.name, others.name), make), base
+
+
+def _with_rear_of_arm64(release: Release) -> Path:
+    """That of a PC with the same release, but for what was compiled."""
+    layer, others = with_rear(release=TRIXIE)[0], dependencies(release.python, release.machine)
+
+    def make(path: Path) -> None:
+        run("cp", "--archive", "--reflink=auto", layer, path)
+        place = path / f"opt/rear/lib/python{release.python}/site-packages"
+        for file in place.rglob(f"*{TRIXIE.machine}*.so"):
+            file.unlink()
+        for wheel in others.glob(f"*_{release.machine}.whl"):
+            with ZipFile(wheel) as archive:
+                archive.extractall(place, [name for name in archive.namelist() if name.endswith((".so", "/RECORD"))])
+
+    return cached("arm64-rear", digest(layer.name, others.name), make)
 
 
 def newest_original() -> Path:

@@ -9,12 +9,13 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from . import cache, debian, guests, qemu, screen, tpm
+from . import arm64, cache, debian, guests, qemu, screen, tpm
 
 # Of md's metadata 1.2: where it lies on a member, and how it begins (linux/raid/md_p.h).
 MD_PLACE, MD_MAGIC = 4096, (0xA92B4EFC, 1)
@@ -138,6 +139,13 @@ def accelerator() -> tuple[str, ...]:
         path.write_text(json.dumps(qemu.accelerator(debian.kernel())))
 
     return tuple(json.loads(cache.cached("accelerator", cache.digest(boot, debian.tree().name), make).read_text()))
+
+
+def computer(release: debian.Release) -> Callable[..., qemu.Machine]:
+    """Makes a machine of the architecture of a release, given the fields of a `qemu.Machine`."""
+    if release.machine == arm64.NAME:
+        return arm64.Machine
+    return partial(qemu.Machine, accelerator=accelerator())
 
 
 def made(design: Design) -> Path:
@@ -270,9 +278,9 @@ def _make_boot_entry(design: Design, path: Path) -> None:
     Then that path is gone: from now on the machine starts by its boot entry alone.
     """
     disks = [qemu.Disk(path / drive.serial, drive.serial, drive.bus) for drive in design.drives]
-    with qemu.Machine(
+    with computer(design.release)(
         firmware=design.firmware, nvram=path / "nvram", reboots=True, disks=disks,
-        accelerator=accelerator(), transcript=cache.transcript(f"make-{design.name}-entry"),
+        transcript=cache.transcript(f"make-{design.name}-entry"),
     ) as vm:  # fmt: skip
         vm.expect("GNU GRUB")
     start = _partitions(disks[0].path)[0]

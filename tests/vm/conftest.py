@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from lab import cache, machines, qemu
-
-
-@pytest.fixture(scope="session")
-def accelerator() -> tuple[str, ...]:
-    """QEMU's options for the fastest way to run a machine that works here."""
-    return machines.accelerator()
+from lab import cache, debian, machines, qemu
 
 
 @pytest.fixture
-def machine(request: pytest.FixtureRequest, accelerator: tuple[str, ...]) -> Callable[..., qemu.Machine]:
-    """Makes a `qemu.Machine`; its transcript is kept with the cache, under the name of the test."""
+def machine(request: pytest.FixtureRequest) -> Callable[..., qemu.Machine]:
+    """Makes a `qemu.Machine`, of the architecture of a release; its transcript is kept under the name of the test."""
     transcript = cache.transcript(request.node.name)
-    return lambda **fields: qemu.Machine(**{"accelerator": accelerator, "transcript": transcript, **fields})
+
+    def make(release: debian.Release = debian.BOOKWORM, **fields: Any) -> qemu.Machine:
+        return machines.computer(release)(**{"transcript": transcript, **fields})
+
+    return make

@@ -27,6 +27,7 @@ def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: De
     place = saved.place.copy(tmp_path / "backup")
     disks = [drive.blank(tmp_path) for drive in design.new_drives or design.drives]
     fields: dict[str, Any] = {"memory": 1024, "firmware": design.new_firmware or design.firmware}
+    fields.update(release=design.release)
     nics = [*place.nics, *(design.new_nics or design.nics)]
     fields.update(disks=[*disks, *place.disks], nics=nics, nvram=machines.new_nvram(design, tmp_path))
     # As in another machine, its TPM knows nothing yet.

@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from rear_core import ProgramFailed
 from rear_core.shell import Running, Shell
@@ -117,6 +118,11 @@ class Machine(Console):
     devices: Sequence[str] = ()
     directory: Path | None = None
 
+    # What a PC has. A machine of another architecture is a subclass, with a firmware of its own.
+    program: ClassVar[str] = PROGRAM
+    display: ClassVar[tuple[str, ...]] = ("-vga", "std")
+    disc_drive: ClassVar[tuple[str, ...]] = ("-device", "ide-cd,bus=ide.0")
+
     def __enter__(self) -> Machine:
         with ExitStack() as undo:
             private = tempfile.TemporaryDirectory(prefix="rear-qemu.", dir=self.directory)
@@ -160,7 +166,7 @@ class Machine(Console):
 
     def argv(self, private: Path, console: int, monitor: int) -> list[str]:
         """The command line that starts this machine: copies are in the directory `private`, the numbers are sockets."""
-        argv = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
+        argv = [self.program, "-nodefaults", "-no-user-config", "-display", "none", *self.display]
         argv += ["-m", str(self.memory), "-smp", str(self.cpus), *self.accelerator]
         argv += [] if self.reboots else ["-no-reboot"]
         argv += ["-uuid", self.uuid] if self.uuid else []
@@ -174,7 +180,7 @@ class Machine(Console):
             argv += ["-initrd", os.fspath(self.initrd)]
         if self.cdrom:
             argv += ["-drive", f"if=none,id=cdrom,format=raw,readonly=on,file={_escaped(self.cdrom)}"]
-            argv += ["-device", "ide-cd,drive=cdrom,bus=ide.0,bootindex=0"]
+            argv += [*self.disc_drive[:-1], f"{self.disc_drive[-1]},drive=cdrom,bootindex=0"]
         for bus in sorted({disk.bus for disk in self.disks} & set(CONTROLLERS)):
             argv += ["-device", f"{CONTROLLERS[bus]},id={bus}"]
         # QEMU fills only the first port of a SATA controller by itself.
@@ -192,16 +198,20 @@ class Machine(Console):
         machine = "q35,smm=on" if self.firmware == "secureboot" else "q35"
         if self.firmware == "bios":
             return ["-machine", machine]
-        code, template = firmware_files(self.firmware)
-        nvram = self.nvram or private / "nvram"
-        if not nvram.exists():
-            shutil.copyfile(template, nvram)
         argv = ["-machine", machine]
         if self.firmware == "secureboot":
             argv += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
-        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
-        argv += ["-drive", f"if=pflash,unit=1,format=raw,file={_escaped(nvram)}"]
-        return argv
+        return argv + self._flash(*firmware_files(self.firmware), private)
+
+    def _flash(self, code: Path, template: Path, private: Path) -> list[str]:
+        """The memory with a program and its variables."""
+        nvram = self.nvram or private / "nvram"
+        if not nvram.exists():
+            shutil.copyfile(template, nvram)
+        return [
+            "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
+            "-drive", f"if=pflash,unit=1,format=raw,file={_escaped(nvram)}",
+        ]  # fmt: skip
 
     def _start(self, undo: ExitStack, private: Path) -> None:
         self._stderr = private / "stderr"
