@@ -18,7 +18,7 @@ from lab import backups, cache, debian, methods, qemu
 from lab.chroot import Chroot
 from lab.web import served
 from rear_core import RescueImage, Run
-from rear_core.builtin import core, rescue
+from rear_core.builtin import core, network, rescue
 from rear_core.plugins import Plugins
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.system import Firmware, OperatingSystem, System
@@ -35,7 +35,8 @@ def publish(folder: Path, node: str, kernel: Path, initramfs: Path, more: str = 
     """A TFTP tree with this rescue system for this node, by the steps of the plugin; the folder `tftp`."""
     (folder / "build").mkdir()
     text = f"OUTPUT_URL=file://{folder}/tftp\nPXE_NODES=( {node} )\n{more}"
-    declared = [*core.rear_settings(), *rescue.rear_settings(), *rear_output_pxe.rear_settings()]
+    plugins = (core, network, rescue, rear_output_pxe)
+    declared = [setting for plugin in plugins for setting in plugin.rear_settings()]
     settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     run = Run(settings, Plugins([rear_output_pxe]), build_dir=folder / "build", phases=("prep", "output"))
     run.system = System(OperatingSystem("debian"), "web1", "x86_64", "6.1", Firmware("bios"))

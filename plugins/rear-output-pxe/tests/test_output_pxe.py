@@ -19,7 +19,7 @@ import rear_output_pxe
 from lab import servers
 from rear_core import ConfigurationError, RearError, Refused, RescueImage, Run
 from rear_core.archive import repository, signature
-from rear_core.builtin import core, rescue
+from rear_core.builtin import core, network, rescue
 from rear_core.plugins import Plugins
 from rear_core.report import Report
 from rear_core.run import Options
@@ -54,7 +54,8 @@ def found_loaders() -> Sized:
 def make_run(tmp_path: Path, config: str = QUICK, *, url: str = "", machine: str = "x86_64") -> Run:
     """A run with a packed rescue system that goes to the folder `tftp`, or to a server."""
     text = f"OUTPUT_URL={url or f'file://{tmp_path}/tftp'}\nSHARE_DIR={tmp_path}/share\n{config}"
-    declared = [*core.rear_settings(), *rescue.rear_settings(), *rear_output_pxe.rear_settings()]
+    shared = (core, network, rescue, rear_output_pxe)
+    declared = [setting for plugin in shared for setting in plugin.rear_settings()]
     settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
     build = tmp_path / "build"
     build.mkdir(exist_ok=True)

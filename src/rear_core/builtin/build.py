@@ -250,6 +250,7 @@ def _is_broken_here(run: Run, path: Path) -> bool:
 
 def check_secrets(run: Run) -> None:
     """End the build when a file of the tree has a secret that the configuration does not allow there."""
+    from ..network import wireless
     from ..rescue.python import libraries
     from ..rescue.secrets import find_secrets
 
@@ -258,6 +259,8 @@ def check_secrets(run: Run) -> None:
         allowed.append("/etc/ssh/ssh_host_*_key")
     if run.settings["SSH_ROOT_PASSWORD"]:
         allowed.append("/etc/shadow")
+    if run.settings["RESCUE_WIRELESS"]:
+        allowed.append(os.fspath(wireless.CONFIGURATION))
     values, files = dict(_known_secrets(run)), contents_of(run).secrets
     secrets = find_secrets(run.rootfs_dir, values, allowed, files, libraries())
     if secrets:

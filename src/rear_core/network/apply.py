@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import ConfigurationError, ExitCode, ProgramFailed, RearError
 from ..report import Report, explanation
 from ..shell import Shell
+from . import wireless
 from .lease import write_resolver
 from .model import CARD, Link, Network, hardware, load, odd_card
 from .parameter import find, override, parse
@@ -44,7 +45,7 @@ def present(sh: Shell, sysfs: Path = Path("/sys/class/net")) -> tuple[list[Link]
         kind = link.get("linkinfo", {}).get("info_kind", "")
         cable = contained and kind == "veth" and "link_netnsid" in link
         is_card = kind in ("", "ipoib") and (sysfs / link["ifname"] / "device").exists()
-        # A modem that speaks IP and nothing below it has no address, and is recorded as little as a radio.
+        # A modem that speaks IP and nothing below it has no address, and is not recorded.
         is_card = is_card and "address" in link and not odd_card(sysfs, link["ifname"])
         if cable or is_card:
             cards.append(_card(link, kind, sysfs))
@@ -79,6 +80,7 @@ def wait_for_cards(sh: Shell, count: int, seconds: float = CARD_WAIT) -> tuple[l
 def apply(network: Network, todo: Plan, sh: Shell) -> dict[str, list[str]]:
     """Run the plan; what fails never stops the rest. The remarks on each link, failures marked as such."""
     remarks: dict[str, list[str]] = {found.link: [] for found in todo.matches}
+    wireless.leave()
     _write_lease_script(network)
     try:
         write_resolver(network.resolver)
@@ -93,10 +95,15 @@ def _perform(command: Command, sh: Shell) -> list[str]:
     try:
         if command.lease and not _wait_for_carrier(command.link):
             raise RearError("no carrier")
-        sh.run(*command.argv, timeout=LEASE_WAIT if command.lease else 30)
+        if command.ssid:
+            wireless.join(sh, command.link, command.ssid)
+        else:
+            sh.run(*command.argv, timeout=LEASE_WAIT if command.lease else 30)
     except RearError as error:
         if command.argv[2:4] == ("rule", "add") and "File exists" in _last_line(error):
             return []
+        if command.ssid and not isinstance(error, ProgramFailed):
+            return [f"FAILED: {error.message}"]
         if not command.otherwise:
             return [f"FAILED: {shlex.join(command.argv)}: {_last_line(error)}"]
         remarks = [f"no lease ({_last_line(error)}), using the recorded one"] if command.lease else []
@@ -190,8 +197,10 @@ def _set_up(description: Path, report: Report) -> int:
     for line in lines:
         report.say(line)
     failed = [line.partition(":")[0] for line in lines if "FAILED" in line]
+    again = [line.partition("FAILED: ")[2] for line in lines if "FAILED: wireless " in line]
     if failed:
-        report.say(f"differs from the record: {', '.join(failed)}; details: {report.log_path}")
+        retry = f" ({'; '.join(again)}: to try again, run rear-network)" if again else ""
+        report.say(f"differs from the record: {', '.join(failed)}{retry}; details: {report.log_path}")
     return int(ExitCode.FAILED if failed else status)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ TEMPORARY, DEPRECATED, PERMANENT, NOPREFIXROUTE = 0x01, 0x20, 0x80, 0x200
 
 STACKED = ("bond", "bridge", "dummy", "macvlan", "team", "vlan", "vrf")
 REPEATED = ("UNKNOWN", "IFLA_BRIDGE_VLAN_INFO", "IFLA_VLAN_QOS_MAPPING")
+NO_RADIOS: Mapping[str, bytes] = {}
 MASTERS = ("bond", "bridge", "team", "vrf")
 REASONS = {
     "ifb": "shapes traffic only",
@@ -38,9 +40,12 @@ REASONS = {
 }
 
 
-def capture(sh: Shell, root: Path = Path("/")) -> Network:
-    """The network of this machine as it runs now, in the namespace of this process."""
-    return describe(collect(sh), root, socket.gethostname())
+def capture(sh: Shell, root: Path = Path("/"), radios: Mapping[str, bytes] = NO_RADIOS) -> Network:
+    """The network of this machine as it runs now, in the namespace of this process.
+
+    Of wireless links it has those of `radios`, with the names of the networks that they are to join.
+    """
+    return describe(collect(sh), root, socket.gethostname(), radios)
 
 
 def collect(sh: Shell) -> dict[str, Any]:
@@ -69,18 +74,18 @@ def collect(sh: Shell) -> dict[str, Any]:
     return found
 
 
-def describe(found: Mapping[str, Any], root: Path, hostname: str) -> Network:
+def describe(found: Mapping[str, Any], root: Path, hostname: str, radios: Mapping[str, bytes] = NO_RADIOS) -> Network:
     """The network in the kernel's answers; sysfs and resolv.conf are read below `root`."""
     left_out: list[LeftOut] = []
     names = {link["index"]: link["IFLA_IFNAME"] for link in found["links"]}
-    links = _describe_links(found, names, root / "sys/class/net", left_out)
+    links = _describe_links(found, names, root / "sys/class/net", radios, left_out)
     kept = {index: name for index, name in names.items() if any(link.name == name for link in links)}
     addresses = tuple(_describe_addresses(found["addresses"], kept, left_out))
     routes = describe_routes(found["routes"], kept, addresses, left_out)
     leased, addresses = _leased(addresses, routes)
     return Network(
         hostname=hostname,
-        links=tuple(replace(link, dhcp=link.name in leased) for link in links),
+        links=tuple(_with_lease(link, leased, addresses) for link in links),
         addresses=addresses,
         routes=tuple(routes),
         rules=tuple(describe_rules(found["rules"], set(kept.values()), left_out)),
@@ -89,8 +94,18 @@ def describe(found: Mapping[str, Any], root: Path, hostname: str) -> Network:
     )
 
 
+def _with_lease(link: Link, leased: set[str], addresses: Sequence[Address]) -> Link:
+    """The link, which asks for a lease where it had one, or is a radio that is not connected now."""
+    away = bool(link.ssid) and all(address.link != link.name for address in addresses)
+    return replace(link, dhcp=away or link.name in leased)
+
+
 def _describe_links(
-    found: Mapping[str, Any], names: Mapping[int, str], sysfs: Path, left_out: list[LeftOut]
+    found: Mapping[str, Any],
+    names: Mapping[int, str],
+    sysfs: Path,
+    radios: Mapping[str, bytes],
+    left_out: list[LeftOut],
 ) -> list[Link]:
     messages = [link for link in found["links"] if link["ifi_type"] != LOOPBACK]
     # A container has no hardware: there the ends of its cables are the cards.
@@ -102,6 +117,13 @@ def _describe_links(
     for message in messages:
         with reading(message["IFLA_IFNAME"], left_out):
             described.append(_describe_link(message, found, names, sysfs, vlans))
+            if joined := radios.get(message["IFLA_IFNAME"]):
+                described[-1] = replace(described[-1], ssid=os.fsdecode(joined), up=True)
+    reasons.update(
+        (link.name, "a radio, and RESCUE_WIRELESS is off or means another one")
+        for link in described
+        if link.radio and not link.ssid
+    )
     reasons.update(dict.fromkeys(reasons.keys() - {link.name for link in described}, "not understood"))
     cards = {link.name for link in described if link.kind == CARD and not reasons[link.name]}
     for link in described:

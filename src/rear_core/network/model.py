@@ -30,7 +30,8 @@ class Link:
     `port` its number there. `dhcp` says that its IPv4 addresses are leased. `master` is the bond, bridge,
     team or VRF this link is a member of, `parent` the link below a VLAN or macvlan. `options` and `member`
     (those it has as a member of `master`) are words of `ip link`, only such as differ from the kernel's
-    default. `vlans` are those of a port of a bridge that filters, in words of `bridge vlan`.
+    default. `vlans` are those of a port of a bridge that filters, in words of `bridge vlan`. A `radio` is a wireless
+    card, which joins the network with the name `ssid`, where bytes that are no UTF-8 are as os.fsdecode has them.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Link:
     options: Mapping[str, str] = field(default_factory=dict)
     member: Mapping[str, str] = field(default_factory=dict)
     vlans: tuple[str, ...] = ()
+    radio: bool = False
+    ssid: str = ""
 
     @property
     def hardware_mac(self) -> str:
@@ -196,7 +199,7 @@ def save(network: Network, path: Path) -> None:
 
 
 def hardware(sysfs: Path, name: str) -> Link:
-    """What /sys/class/net says about a card: driver, place on the bus, port.
+    """What /sys/class/net says about a card: driver, place on the bus, port, whether it is a radio.
 
     Numbers that virtio counts in order of appearance are no part of the place:
     devices/pci0000:00/0000:00:03.0/virtio2 is pci0000:00/0000:00:03.0.
@@ -213,13 +216,12 @@ def hardware(sysfs: Path, name: str) -> Link:
         driver=driver.resolve().name if driver.exists() else "",
         bus=re.sub(r"/virtio\d+$", "", place),
         port=port,
+        radio=(sysfs / name / "phy80211").exists() or (sysfs / name / "wireless").exists(),
     )
 
 
 def odd_card(sysfs: Path, name: str) -> str:
     """What a card is that is neither described nor takes the place of another one, "" for all others."""
-    if (sysfs / name / "phy80211").exists() or (sysfs / name / "wireless").exists():
-        return "a radio"
     return "a virtual function that the driver of its card creates" if (sysfs / name / "device/physfn").exists() else ""
 
 

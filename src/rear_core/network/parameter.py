@@ -128,7 +128,8 @@ def _devices(changed: Network, recorded: Network, parameter: Parameter, cards: S
         return [parameter.device]
     routed = [hop.link for route in recorded.routes if route.destination == "default" for hop in route.hops]
     addressed = [address.link for address in recorded.addresses]
-    plain = [link.name for link in recorded.links if link.kind == CARD] or [card.name for card in cards]
+    plain = [link.name for link in recorded.links if link.kind == CARD]
+    plain = plain or [card.name for card in cards if not card.radio]
     names = addressed or plain if parameter.dhcp else (routed or addressed or plain)[:1]
     if not names:
         raise ConfigurationError("ip=: there is no network card")

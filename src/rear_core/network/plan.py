@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from ..errors import ConfigurationError
+from . import wireless
 from .model import CARD, MAIN_TABLE, Address, Hop, LeftOut, Link, Network, Route, Rule
 
 BONDS = ("bond", "team")
@@ -50,11 +51,12 @@ CLIENTS: Mapping[str, Callable[[str, int], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command for one link; one for a `lease` takes time. `otherwise` is run when it fails."""
+    """A command for one link; a `lease`, or to join the network `ssid`, takes time. `otherwise` is run if it fails."""
 
     argv: tuple[str, ...]
     link: str
     lease: bool = False
+    ssid: str = ""
     otherwise: tuple[Command, ...] = ()
 
 
@@ -100,7 +102,9 @@ def plan(network: Network, cards: Sequence[Link], existing: Sequence[str] = (), 
                 commands += [_ip(link.name, "link", "set", "dev", member.name, "down") for member in members]
             commands += _create(link, macs, by_name.get(link.parent))
             commands += _join(link, members)
-        if link.up and not bonded:
+        if link.up and link.ssid:
+            commands.append(Command(wireless.supplicant(link.name), link.name, ssid=link.ssid))
+        elif link.up and not bonded:
             commands.append(_ip(link.name, "link", "set", "dev", link.name, "up"))
     up = [link for link in here if link.up]
     over_these = (_over(route, {link.name for link in up}) for route in network.routes)
@@ -112,7 +116,14 @@ def plan(network: Network, cards: Sequence[Link], existing: Sequence[str] = (), 
 
 
 def match(recorded: Sequence[Link], present: Sequence[Link]) -> list[Match]:
-    """Recorded cards and those present, the surest pairs first; each card is used once."""
+    """Recorded cards and those present, the surest pairs first; each card is used once, radios only for radios."""
+    both = (recorded, present)
+    kinds = [[[link for link in links if link.radio == radio] for links in both] for radio in (False, True)]
+    found = [pair for kind in kinds for pair in _match(*kind)]
+    return sorted(found, key=lambda pair: [link.name for link in recorded].index(pair.link))
+
+
+def _match(recorded: Sequence[Link], present: Sequence[Link]) -> list[Match]:
     found: list[Match] = []
     free = list(present)
     left = list(recorded)
@@ -135,7 +146,7 @@ def match(recorded: Sequence[Link], present: Sequence[Link]) -> list[Match]:
         olds, news = ([link for link in links if link.driver == driver] for links in (left, free))
         take(_in_order_of_place(olds, news), "same driver, in order of place")
     take(_in_order_of_place(left, free), "in order of place")
-    return sorted(found, key=lambda pair: [link.name for link in recorded].index(pair.link))
+    return found
 
 
 def _in_order_of_place(recorded: Sequence[Link], present: Sequence[Link]) -> Iterable[tuple[Link, Link]]:

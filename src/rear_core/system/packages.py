@@ -33,6 +33,7 @@ COMMON = {
     "gzip": "gzip gunzip zcat zgrep zless",
     "hdparm": "hdparm",
     "hostname": "hostname",
+    "iw": "iw",
     "jq": "jq",
     "kbd": "chvt loadkeys",
     "kmod": "depmod kmod lsmod modinfo modprobe rmmod",

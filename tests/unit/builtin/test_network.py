@@ -13,8 +13,9 @@ from rear_core.network.model import Link, Network
 from rear_core.run import Run
 
 
-def contents(network: Network | None) -> Contents:
-    return rear_rescue_contents(cast(Run, SimpleNamespace(network=network)))
+def contents(network: Network | None, wireless: str = "") -> Contents:
+    run = SimpleNamespace(network=network, settings={"RESCUE_WIRELESS": wireless})
+    return rear_rescue_contents(cast(Run, run))
 
 
 def test_any_network_can_be_set_up_before_one_is_described() -> None:
@@ -41,3 +42,9 @@ def test_recorded_links_bring_their_programs_and_drivers() -> None:
     )
     assert tuple(found.programs) == ("ip", "teamd", "bridge")
     assert {"igb", "team", "team_mode_activebackup"} <= set(found.modules)
+
+
+def test_a_radio_needs_what_joins_its_network_only_where_it_is_asked_for() -> None:
+    assert "wpa_supplicant" in contents(None, "Home").programs
+    assert "wpa_supplicant" not in contents(None).programs
+    assert {"ccm", "cmac"} <= set(contents(None, "yes").modules)

@@ -20,5 +20,5 @@ def test_what_is_never_recorded_takes_no_place_of_a_card(tmp_path: Path) -> None
     (tmp_path / "vf0/device/physfn").mkdir()
     sh = FakeShell({"ip -json -details link show": json.dumps([card, modem, radio, virtual])})
     cards, others = present(sh, tmp_path)
-    assert [(found.name, found.mac) for found in cards] == [("eth0", "52:54:00:00:00:01")]
-    assert others == ["wwan0", "wlan0", "vf0"]
+    assert [(found.name, found.radio) for found in cards] == [("eth0", False), ("wlan0", True)]
+    assert others == ["wwan0", "vf0"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rear_core.network.capture import describe, parse_resolver, team_config
-from rear_core.network.model import Address, Hop, LeftOut, Link, Network, Resolver, Route, Rule
+from rear_core.network.model import Address, Hop, LeftOut, Link, Network, Resolver, Route, Rule, dumps, loads
 
 UP = 0x1
 
@@ -111,6 +111,21 @@ def test_an_old_kernel_tells_the_own_address_of_a_bonds_member_in_sysfs(kernel: 
     assert found.links[0] == Link("bond0", "bond", "52:54:00:00:00:01", options={"mode": "active-backup"})
 
 
+def test_a_radio_is_described_where_it_is_asked_for(kernel: Kernel) -> None:
+    for number, name in enumerate(("wlan0", "wlan1"), 1):
+        kernel.card(name, "iwlwifi", flags=0)
+        (kernel.root / "sys/class/net" / name / "phy80211").mkdir()
+        kernel.address(number, f"192.0.2.{number}/24")
+    found = describe(kernel.found, kernel.root, "host", {"wlan1": b"Caf\xe9"})
+    (link,) = found.links
+    assert (link.name, link.radio, link.ssid, link.up, link.dhcp) == ("wlan1", True, "Caf\udce9", True, False)
+    assert [address.address for address in found.addresses] == ["192.0.2.2/24"]
+    assert loads(dumps(found)) == found
+    kernel.found["addresses"] = []
+    (link,) = describe(kernel.found, kernel.root, "host", {"wlan1": b"Home"}).links
+    assert link.dhcp
+
+
 def test_what_cannot_be_set_up_is_left_out_with_the_reason(kernel: Kernel) -> None:
     kernel.card("eth0")
     kernel.card("wlan0")
@@ -131,7 +146,7 @@ def test_what_cannot_be_set_up_is_left_out_with_the_reason(kernel: Kernel) -> No
     found = kernel.describe()
     assert [link.name for link in found.links] == ["eth0"]
     assert {item.name: item.reason for item in found.left_out} == {
-        "wlan0": "a radio",
+        "wlan0": "a radio, and RESCUE_WIRELESS is off or means another one",
         "vf0": "a virtual function that the driver of its card creates",
         "can0": "neither Ethernet nor InfiniBand",
         "accel0": "follows eth0 by itself",

@@ -372,3 +372,15 @@ def test_commands_of_routes_know_their_link() -> None:
     assert plan(network, [card("eth0", 1)]).commands[-1] == Command(
         ("ip", "-4", "route", "replace", "10.0.0.0/8", "dev", "eth0"), "eth0"
     )
+
+
+def test_a_radio_takes_only_the_place_of_a_radio_and_joins_its_network() -> None:
+    wireless = card("wlan0", 2, "iwlwifi", radio=True, ssid="Home", dhcp=True)
+    network = Network(links=(card("eth0", 1), wireless))
+    found = plan(network, [card("wlp3s0", 7, "ath11k", radio=True), card("eth0", 1)], client="dhclient")
+    assert [(match.link, match.card) for match in found.matches] == [("eth0", "eth0"), ("wlan0", "wlp3s0")]
+    (joining,) = [command for command in found.commands if command.ssid]
+    assert joining.argv[0] == "wpa_supplicant" and joining.ssid == "Home"
+    assert found.commands[-1].lease and found.commands[-1].link == "wlan0"
+    alone = plan(network, [card("wlp3s0", 7, "ath11k", radio=True)])
+    assert [item.name for item in alone.missing] == ["eth0"]

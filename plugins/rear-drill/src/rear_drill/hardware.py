@@ -81,7 +81,7 @@ def bus_of(disk: Disk) -> str:
 
 def cards(network: Network) -> list[qemu.Nic]:
     """The recorded network cards, each with its address and a DHCP server that leads nowhere."""
-    found = [link.hardware_mac for link in network.links if link.kind == CARD]
+    found = [link.hardware_mac for link in network.links if link.kind == CARD and not link.radio]
     return [
         qemu.Nic(mac, nat=True, restrict=True)
         for mac in dict.fromkeys(found)

@@ -57,6 +57,7 @@ PACKAGES = {
     "mt-st": "mt",
     "sg3-utils": "sg_inq",
     "udhcpc": "udhcpc",
+    "wpasupplicant": "wpa_supplicant wpa_cli",
 }
 
 # What packages of the kernel and of GRUB have in their names for an architecture of uname(2).

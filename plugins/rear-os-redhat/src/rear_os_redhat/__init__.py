@@ -50,6 +50,7 @@ PACKAGES = {
     "vim-common": "xxd",
     "mt-st": "mt",
     "sg3_utils": "sg_inq",
+    "wpa_supplicant": "wpa_supplicant wpa_cli",
 }
 
 

@@ -52,6 +52,7 @@ PACKAGES = {
     "xxd": "xxd",
     "mt_st": "mt",
     "sg3_utils": "sg_inq",
+    "wpa_supplicant": "wpa_supplicant wpa_cli",
 }
 
 

@@ -181,7 +181,8 @@ def check_mode(run: Run) -> None:
 
 def warn_of_secrets(run: Run) -> None:
     """Say what of the configuration anybody on the network will be able to read."""
-    told = [name for name in ("SSH_HOST_KEYS", "SSH_ROOT_PASSWORD", "RESCUE_ALLOW_SECRETS") if run.settings[name]]
+    names = ("SSH_HOST_KEYS", "SSH_ROOT_PASSWORD", "RESCUE_ALLOW_SECRETS", "RESCUE_WIRELESS")
+    told = [name for name in names if run.settings[name]]
     if told:
         run.report.warn(f"anyone can read the files of a TFTP server, also what {', '.join(told)} adds")
 

@@ -82,7 +82,8 @@ def _own_addresses(run: Run, kind: str) -> list[str]:
 
     network = run.network or capture(run.sh)
     if kind == "mac":
-        return [link.hardware_mac for link in network.links if link.kind == CARD and MAC.fullmatch(link.hardware_mac)]
+        cards = [link for link in network.links if link.kind == CARD and not link.radio]
+        return [card.hardware_mac for card in cards if MAC.fullmatch(card.hardware_mac)]
     found = [address for address in network.addresses if address.scope == "global"]
     chosen = [address for address in found if address.family == 4] or found
     return [address.address.partition("/")[0] for address in chosen]
