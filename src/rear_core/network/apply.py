@@ -31,8 +31,9 @@ __all__ = ["Command", "Match", "Plan", "apply", "main", "match", "plan", "presen
 DESCRIPTION = Path("/etc/rear/recovery/network.json")
 LOG = Path("/var/log/rear-network.log")
 
-# Seconds: for drivers to find their cards, for a cable to be seen, for a DHCP server to answer.
-CARD_WAIT, CARRIER_WAIT, LEASE_WAIT = 5, 5, 20
+# Seconds: for drivers to find their cards, radios with their firmware, for a cable to be seen, for a DHCP server to
+# answer.
+CARD_WAIT, RADIO_WAIT, CARRIER_WAIT, LEASE_WAIT = 5, 15, 5, 20
 
 
 def present(sh: Shell, sysfs: Path = Path("/sys/class/net")) -> tuple[list[Link], list[str]]:
@@ -67,12 +68,13 @@ def _card(link: dict[str, Any], kind: str, sysfs: Path) -> Link:
     )
 
 
-def wait_for_cards(sh: Shell, count: int, seconds: float = CARD_WAIT) -> tuple[list[Link], list[str]]:
-    """What is present as soon as there are `count` cards, or after some seconds."""
-    deadline = time.monotonic() + seconds
+def wait_for_cards(sh: Shell, cables: int, radios: int = 0) -> tuple[list[Link], list[str]]:
+    """What is present as soon as there are so many cards of both kinds, or after some seconds."""
+    deadline = time.monotonic() + (RADIO_WAIT if radios else CARD_WAIT)
     while True:
         cards, others = present(sh)
-        if len(cards) >= count or time.monotonic() > deadline:
+        found = sum(card.radio for card in cards)
+        if (found >= radios and len(cards) - found >= cables) or time.monotonic() > deadline:
             return cards, others
         time.sleep(0.5)
 
@@ -177,8 +179,9 @@ def _set_up(description: Path, report: Report) -> int:
     sh = Shell(log=report.log)
     asked = find(Path("/proc/cmdline").read_text())
     network = load(description) if description.exists() or not asked else Network()
-    expected = sum(link.kind == CARD and link.up for link in network.links)
-    cards, others = wait_for_cards(sh, expected or len(asked))
+    used = [link for link in network.links if link.kind == CARD and link.up]
+    radios = sum(link.radio for link in used)
+    cards, others = wait_for_cards(sh, len(used) - radios if used else len(asked), radios)
     status = ExitCode.DONE
     if asked:
         try:
