@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from ..errors import RearError, Refused
+from ..errors import NOT_UNDERSTOOD, RearError, Refused
 from ..shell import Shell
 
 # What of this machine's own is in the rescue system; only where RESCUE_WIRELESS asks for it.
@@ -33,20 +34,27 @@ def radios() -> dict[str, bytes]:
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        with IW() as wireless:
-            messages = list(wireless.get_interfaces_dump())
-    except (OSError, NetlinkError) as error:
+        with IW() as kernel:
+            links = {
+                str(message.get_attr("NL80211_ATTR_IFNAME")): message.get_attr("NL80211_ATTR_IFINDEX")
+                for message in list(kernel.get_interfaces_dump())
+                if message.get_attr("NL80211_ATTR_IFTYPE") == STATION
+            }
+            return {name: _name(kernel.get_associated_bss(index)) for name, index in links.items()}
+    except (*NOT_UNDERSTOOD, OSError, NetlinkError) as error:
         # A kernel that has seen no wireless card does not know nl80211.
         code = getattr(error, "code", None) or getattr(error, "errno", None)
         if code in (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
             return {}
         raise RearError(f"cannot read the wireless network from the kernel: {error}") from error
-    found = {}
-    for message in messages:
-        name, joined = message.get_attr("NL80211_ATTR_IFNAME"), message.get_attr("NL80211_ATTR_SSID") or b""
-        if name and message.get_attr("NL80211_ATTR_IFTYPE") == STATION:
-            found[name] = joined.encode() if isinstance(joined, str) else bytes(joined)
-    return found
+
+
+def _name(access_point: Any) -> bytes:
+    """The name in what an access point tells of itself; b"" for none. Kernels do not always know it of the link."""
+    told = access_point.get_attr("NL80211_ATTR_BSS") if access_point else None
+    elements = told.get_attr("NL80211_BSS_INFORMATION_ELEMENTS") if told else None
+    name = bytes(elements.get("SSID", b"")) if elements else b""
+    return name if name.strip(b"\0") else b""
 
 
 def choose(wanted: str, present: Mapping[str, bytes]) -> tuple[str, bytes]:
