@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..contents import Contents, merge
-from ..errors import Refused
+from ..errors import RearError
 from ..hookspecs import hookimpl
 from ..settings.model import Setting
 from ..step import Step
@@ -66,8 +66,8 @@ def _for_wireless(run: Run) -> Contents:
     wanted = run.settings["RESCUE_WIRELESS"]
     watched = [] if wanted == wireless.CURRENT else known.sources(os.fsencode(wanted))
     return Contents(
-        programs=["wpa_supplicant"],
-        optional_programs=["iw", "wpa_cli"],
+        programs=["iw", "wpa_supplicant"],
+        optional_programs=["wpa_cli"],
         modules=[*wireless.drivers(), *wireless.CIPHERS],
         watched=watched,
     )
@@ -110,8 +110,8 @@ def _radios(run: Run) -> dict[str, bytes]:
     if not (wanted := run.settings["RESCUE_WIRELESS"]):
         return {}
     try:
-        return dict([wireless.choose(wanted, wireless.radios())])
-    except Refused as error:
+        return dict([wireless.choose(wanted, wireless.radios(run.sh))])
+    except RearError as error:
         if "build" in run.phases:
             raise
         # A backup must not fail because a laptop hangs on a cable today.
@@ -122,7 +122,7 @@ def _radios(run: Run) -> dict[str, bytes]:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases and run.settings["RESCUE_WIRELESS"]:
-        yield Step(20, "Check that the rescue system can join the wireless network", check_wireless)
+        yield Step(25, "Check that the rescue system can join the wireless network", check_wireless)
 
 
 def check_wireless(run: Run) -> None:

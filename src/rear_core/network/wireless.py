@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from ..errors import NOT_UNDERSTOOD, RearError, Refused
+from ..errors import RearError, Refused
 from ..shell import Shell
 
 # What of this machine's own is in the rescue system; only where RESCUE_WIRELESS asks for it.
@@ -22,39 +21,36 @@ SYSFS, MODULES = Path("/sys/class/net"), Path("/sys/module")
 CURRENT = "yes"
 # Seconds for wpa_supplicant: to find the network and to be let in.
 JOIN_WAIT = 40
-# NL80211_IFTYPE_STATION of the kernel's uapi/linux/nl80211.h.
-STATION = 2
 # Ciphers that the kernel asks for by name once a network is joined.
 CIPHERS = ("aes", "arc4", "ccm", "cmac", "ctr", "gcm", "michael_mic")
 
 
-def radios() -> dict[str, bytes]:
+def radios(sh: Shell, sysfs: Path = SYSFS) -> dict[str, bytes]:
     """The wireless links of this machine by name, with the name (SSID) of the network that each is connected to."""
-    from pyroute2 import IW  # type: ignore[attr-defined, unused-ignore]
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    try:
-        with IW() as kernel:
-            links = {
-                str(message.get_attr("NL80211_ATTR_IFNAME")): message.get_attr("NL80211_ATTR_IFINDEX")
-                for message in list(kernel.get_interfaces_dump())
-                if message.get_attr("NL80211_ATTR_IFTYPE") == STATION
-            }
-            return {name: _name(kernel.get_associated_bss(index)) for name, index in links.items()}
-    except (*NOT_UNDERSTOOD, OSError, NetlinkError) as error:
-        # A kernel that has seen no wireless card does not know nl80211.
-        code = getattr(error, "code", None) or getattr(error, "errno", None)
-        if code in (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
-            return {}
-        raise RearError(f"cannot read the wireless network from the kernel: {error}") from error
+    found: dict[str, bytes] = {}
+    link = ""
+    # Without a wireless card the kernel may have nothing that answers.
+    text = sh.query("iw", "dev") if any(sysfs.glob("*/phy80211")) else ""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["Interface"]:
+            link = words[1]
+        elif words == ["type", "managed"]:
+            found[link] = joined(sh.query("iw", "dev", link, "link"))
+    return found
 
 
-def _name(access_point: Any) -> bytes:
-    """The name in what an access point tells of itself; b"" for none. Kernels do not always know it of the link."""
-    told = access_point.get_attr("NL80211_ATTR_BSS") if access_point else None
-    elements = told.get_attr("NL80211_BSS_INFORMATION_ELEMENTS") if told else None
-    name = bytes(elements.get("SSID", b"")) if elements else b""
-    return name if name.strip(b"\0") else b""
+def joined(text: str) -> bytes:
+    """The name of the network in what `iw dev LINK link` prints; b"" where it is not connected.
+
+    >>> joined('Connected to 02:00:00:00:01:00 (on wlan0)\\n\\tSSID: Caf\\\\xe9 #1\\n\\tfreq: 2412\\n')
+    b'Caf\\xe9 #1'
+    """
+    # Kernels do not always know the name of the link itself, but that of the access point.
+    line = next((line for line in text.splitlines() if line.strip().startswith("SSID: ")), "")
+    # A backslash in the name is written as a number, too.
+    escaped = os.fsencode(line.partition("SSID: ")[2])
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), escaped)
 
 
 def choose(wanted: str, present: Mapping[str, bytes]) -> tuple[str, bytes]:

@@ -24,6 +24,17 @@ def test_the_network_in_use_is_taken_or_the_one_that_is_named() -> None:
         choose("Home", {})
 
 
+def test_links_are_told_with_the_networks_of_their_access_points(tmp_path: Path) -> None:
+    (tmp_path / "wlan0/phy80211").mkdir(parents=True)
+    links = "phy#1\n\tInterface wlan1\n\t\ttype AP\nphy#0\n\tInterface wlan0\n\t\tifindex 2\n\t\ttype managed\n"
+    there = 'Connected to 02:00:00:00:01:00 (on wlan0)\n\tSSID: Caf\\xe9 "#1" \\x5cx41\\x20\n\tfreq: 2412\n'
+    sh = FakeShell({"iw dev": links, "iw dev wlan0 link": there})
+    assert wireless.radios(sh, tmp_path) == {"wlan0": b'Caf\xe9 "#1" \\x41 '}
+    sh = FakeShell({"iw dev": links, "iw dev wlan0 link": "Not connected.\n"})
+    assert wireless.radios(sh, tmp_path) == {"wlan0": b""}
+    assert wireless.radios(FakeShell({}), tmp_path / "none") == {}
+
+
 def test_all_that_stands_on_the_wireless_stack_is_taken(tmp_path: Path) -> None:
     for name in ("cfg80211/holders/mac80211", "mac80211/holders/iwlmvm", "iwlmvm/holders", "rfkill/holders/cfg80211"):
         (tmp_path / name).mkdir(parents=True)
