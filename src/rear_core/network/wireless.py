@@ -116,7 +116,7 @@ def why(file: Path) -> str:
     text = file.read_text(errors="replace") if file.exists() else ""
     if "reason=WRONG_KEY" in text:
         return "does not accept the key"
-    return "does not let this machine in" if "rying to a" in text else "is not in reach"
+    return "does not answer, or does not let this machine in" if "rying to a" in text else "is not in reach"
 
 
 def leave(states: Path = STATES) -> None:
