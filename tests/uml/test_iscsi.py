@@ -12,7 +12,7 @@ import pytest
 
 from lab import cache, guests, san, tgt
 
-pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.uml, pytest.mark.long, pytest.mark.timeout(600)]
 
 MAC = "52:54:00:00:00:05"
 MULTIPATH = "defaults {\n find_multipaths no\n user_friendly_names yes\n}\n"
