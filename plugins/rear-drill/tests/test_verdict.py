@@ -8,8 +8,21 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
-from rear_drill.verdict import BOOT, COMPARE, KEPT, RECOVER, START, Verdict, dumps, keep, lines, recovery_time
+from rear_drill.verdict import (
+    BOOT,
+    COMPARE,
+    KEPT,
+    RECOVER,
+    START,
+    Verdict,
+    dumps,
+    junit,
+    keep,
+    lines,
+    recovery_time,
+)  # fmt: skip
 
 OPEN = Verdict(
     date="2026-11-22T183000Z", hostname="web1", image="/var/lib/rear/output/rear-web1.iso",
@@ -55,6 +68,18 @@ def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
     folder.mkdir()
     keep(replace(GOOD, differences=[os.fsdecode(b"caf\xe9")]), folder)
     assert "\n  caf\\xe9\n" in (folder / "report.txt").read_text()
+
+
+def test_a_ci_sees_each_stage_and_the_one_that_failed() -> None:
+    suite = ElementTree.fromstring(junit(GOOD))
+    assert [case.get("name") for case in suite] == [BOOT, RECOVER, COMPARE, START]
+    assert (suite.get("failures"), suite.get("skipped"), [len(case) for case in suite]) == ("0", "0", [0, 0, 0, 0])
+    problem = os.fsdecode(b"Recover: caf\xe9 <\x1b[1m> is missing")
+    suite = ElementTree.fromstring(junit(replace(OPEN, stages={BOOT: 20, RECOVER: 1.5}, problem=problem)))
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "2")
+    (failure,) = suite.iter("failure")
+    assert failure.get("message") == r"Recover: caf\xe9 <\x1b[1m> is missing"
+    assert [[each.tag for each in case] for case in suite] == [[], ["failure"], ["skipped"], ["skipped"]]
 
 
 def test_what_it_cannot_prove_is_always_said() -> None:

@@ -38,7 +38,6 @@ METHODS = ("NFS", "NETFS")
 MOUNT = "/run/rear-drill"
 # For metadata of the file systems, swap, and what a start writes.
 SPARE = 1024 * MIB
-STAGES = (verdict.BOOT, verdict.RECOVER, verdict.COMPARE, verdict.START)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Wishes:
 def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
     """Rehearse and tell the verdict; whether the machine came back."""
     if options.simulate:
-        print("\n".join(STAGES))
+        print("\n".join(verdict.STAGES))
         return True
     run = open_run(options)
     with told(run):

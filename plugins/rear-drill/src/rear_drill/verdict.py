@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rehearsal came to: as text and as JSON, kept with what the consoles printed."""
+"""What a rehearsal came to: as text, as JSON and as JUnit XML, kept with what the consoles printed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 from rear_core.archive.progress import size
 from rear_core.finalize.summary import duration
@@ -90,11 +91,12 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from (f"  {line}" for line in verdict.unproven)
 
 
-# The stages that are also a part of a real recovery.
+# The first two and the last are also a part of a real recovery.
 BOOT = "Boot the rescue image"
 RECOVER = "Recover"
-START = "Start the recovered system"
 COMPARE = "Compare the files with the backup"
+START = "Start the recovered system"
+STAGES = (BOOT, RECOVER, COMPARE, START)
 
 
 def recovery_time(verdict: Verdict) -> float:
@@ -113,9 +115,37 @@ def _some(listed: list[str]) -> Iterator[str]:
         yield f"  and {len(listed) - SHOWN} more, in the report as JSON"
 
 
+def junit(verdict: Verdict) -> str:
+    """The verdict for the server of a CI: a suite with a case for each stage, as JUnit of Ant writes it.
+
+    What failed is the last stage that was begun; those after it were skipped.
+    """
+    begun = [stage for stage in STAGES if stage in verdict.stages] or [BOOT]
+    failed = "" if verdict.succeeded else begun[-1]
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"rear drill of {visible(verdict.hostname)}",
+        tests=f"{len(STAGES)}",
+        failures=f"{int(bool(failed))}",
+        errors="0",
+        skipped=f"{len(STAGES) - len(begun)}",
+        time=f"{sum(verdict.stages.values()):.3f}",
+    )
+    for stage in STAGES:
+        seconds = f"{verdict.stages.get(stage, 0):.3f}"
+        case = ElementTree.SubElement(suite, "testcase", classname="rear.drill", name=stage, time=seconds)
+        if stage == failed:
+            failure = ElementTree.SubElement(case, "failure", message=visible(verdict.problem))
+            failure.text = "\n".join(map(visible, lines(verdict)))
+        elif stage not in begun:
+            ElementTree.SubElement(case, "skipped")
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
 def keep(verdict: Verdict, folder: Path) -> None:
-    """Write report.txt and report.json for root alone; of older rehearsals the last ones are kept."""
-    for name, text in (("report.json", dumps(verdict)), ("report.txt", "\n".join(map(visible, lines(verdict))) + "\n")):
+    """Write report.txt, report.json and report.xml for root alone; of older rehearsals the last ones are kept."""
+    plain = "\n".join(map(visible, lines(verdict))) + "\n"
+    for name, text in (("report.json", dumps(verdict)), ("report.txt", plain), ("report.xml", junit(verdict))):
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
