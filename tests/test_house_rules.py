@@ -37,6 +37,7 @@ LADDER = (
     "places",
     "work_area",
     "run",
+    "records",
     "system",
     "recovered",
     "rescue",

@@ -10,8 +10,9 @@ from pathlib import Path
 from .errors import RearError
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text beside its place, for its owner alone, and rename it; folders that are missing are made.
+def write(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write a text beside its place, for its owner alone unless `mode` says otherwise, and rename it; folders that are
+    missing are made.
 
     Raises `RearError` when that cannot be; what was there before stays.
     """
@@ -25,6 +26,7 @@ def write(path: Path, text: str) -> None:
             undo.callback(beside.unlink, missing_ok=True)
             with os.fdopen(os.open(beside, flags, 0o600), "w", encoding="utf-8") as file:
                 file.write(text)
+                os.fchmod(file.fileno(), mode)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)

@@ -67,12 +67,15 @@ class Report:
 
     Secrets given to `mask` never reach either. A full disk or a closed terminal ends no run: `untold` is then the
     reason why not everything could be said. Without a log file (`rear dump`, for one) details are dropped,
-    or printed when `debug` is on.
+    or printed when `debug` is on. When `quiet`, only warnings and what made the run fail are printed.
     """
 
-    def __init__(self, *, verbose: bool = False, debug: bool = False, terminal: TextIO | None = None) -> None:
+    def __init__(
+        self, *, verbose: bool = False, debug: bool = False, quiet: bool = False, terminal: TextIO | None = None
+    ) -> None:
         self.verbose = verbose or debug
         self.debug = debug
+        self.quiet = quiet
         self.warnings: list[str] = []
         self._said_since = 0  # lines since the first warning
         self.log_path: Path | None = None
@@ -146,8 +149,9 @@ class Report:
         """A line for the user."""
         line = self.shown(line)
         self._keep(line)
-        self._said_since += bool(self.warnings)
-        self._print(line)
+        if not self.quiet:
+            self._said_since += bool(self.warnings)
+            self._print(line)
 
     def detail(self, line: str) -> None:
         """A line for the user who asked for more (-v), and for the log."""
@@ -174,6 +178,8 @@ class Report:
 
         What does not fit is cut off: it would go on in a line that nothing takes the place of.
         """
+        if self.quiet:
+            return
         self._passing = True
         self._write(self._terminal or sys.stderr, "\r\033[K" + self.shown(line)[: self.columns - 1])
 
@@ -183,9 +189,10 @@ class Report:
 
     def warn(self, line: str) -> None:
         """Something the user should know that does not end the run; repeated at its end."""
-        self.warnings.append(self.shown(line))
-        self._said_since -= 1
-        self.say("WARNING: " + line)
+        line = self.shown(line)
+        self.warnings.append(line)
+        self._keep("WARNING: " + line)
+        self._print("WARNING: " + line)
 
     @contextmanager
     def step(self, title: str, source: str) -> Iterator[None]:

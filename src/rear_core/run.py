@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import Refused
+from .records import Outcome, Record, Saved
 from .report import Report
 from .shell import Shell
 
@@ -38,7 +39,9 @@ class Options:
 
     `target` is where files are restored to; with `demo` they are restored there and no disk is touched. `backup` is
     the date of the one to restore, the newest when empty, `paths` are the files of it that are wanted, all when empty.
-    `json_progress` prints events for other programs. `only` is the one of several backup methods that is to work.
+    `json_progress` prints events for other programs, `json` the record of the run at its end; with `quiet` only
+    warnings and errors are printed. `wait` is how many minutes to wait for another run. `only` is the one of several
+    backup methods that is to work.
     """
 
     verbose: bool = False
@@ -54,6 +57,9 @@ class Options:
     backup: str = ""
     paths: tuple[str, ...] = ()
     json_progress: bool = False
+    json: bool = False
+    quiet: bool = False
+    wait: int = 0
     only: str = ""
 
 
@@ -117,6 +123,7 @@ class Run:
     points on which folders of URLs lay when they were checked, by URL and folder. Where the machine has several backup
     methods, `portions` are what each saves and `backups` what each has found in verify, by the labels of their plugins;
     `portion` is that of the method whose step runs now, and None everywhere else.
+    `outcome` is what steps add to the record of the run, which `record` is from its end on.
     `phases` are those of the workflow `command`, `writing` says that a recovery has begun to write to disks. When
     cleanup begins, `result` is "done", "failed" or "interrupted", with the `error` that ended it. `undo` is unwound
     when the run ends, however it ends.
@@ -153,11 +160,18 @@ class Run:
     result: str = ""
     error: str = ""
     writing: bool = False
+    outcome: Outcome = field(default_factory=Outcome)
+    record: Record | None = None
 
     def lack(self, missing: str) -> None:
         """Have files that did not come back fail the run at its end: the machine is made to start all the same."""
         self.recovery.missing.append(missing)
         self.report.warn(missing)
+
+    def saved(self, name: str, place: str, *, files: int = 0, bytes: int = 0, size: int = 0) -> None:
+        """Note a backup that was made, for the record of the run; as `rear_core.records.Saved` has it."""
+        method = self.portion.method if self.portion else " ".join(self.settings["BACKUP"])
+        self.outcome.saved.append(Saved(method, name, place, files, bytes, size))
 
     @property
     def backup_name(self) -> str:

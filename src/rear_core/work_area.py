@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,12 +20,15 @@ from .report import Report
 from .shell import Shell
 
 MARK = ".rear-work-area"
+# Seconds between two looks at a lock that is waited for.
+PAUSE = 1.0
 # With the number of its process, and where that name was taken with what mkdtemp(3) adds.
 NAME = re.compile(r"rear\.(\d+)(?:\.\w+)?", re.ASCII)
 
 
-def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
-    """Hold the lock of this machine until `undo` is unwound; raise `Refused`, saying who holds it, when it is taken."""
+def lock(var_dir: Path, undo: ExitStack, command: str, wait: int = 0) -> None:
+    """Hold the lock of this machine until `undo` is unwound; raise `Refused`, saying who holds it, when it is still
+    taken after so many minutes."""
     path = var_dir / "lock"
     try:
         var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,16 +37,37 @@ def lock(var_dir: Path, undo: ExitStack, command: str) -> None:
         raise RearError(f"cannot open the lock {path}: {error.strerror}", own_files.REMOVE_IT) from error
     undo.callback(os.close, descriptor)
     own_files.check(path, os.fstat(descriptor))
-    try:
-        # The kernel gives the lock back when its holder dies, however it dies; the file itself says nothing.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    deadline = time.monotonic() + wait * 60
+    while not (taken := _taken(descriptor)) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+    if not taken:
         holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown process"
-        raise Refused(f"rear is already running: {holder}", "wait until it ends") from None
+        raise Refused(f"rear is already running: {holder}", "wait until it ends, or have --wait MINUTES do that")
     # It holds on a full disk as well, where nobody can say who has it.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()}, rear {command}\n".encode())
+
+
+def is_free(var_dir: Path) -> bool:
+    """Whether no run holds the lock of this machine."""
+    try:
+        descriptor = os.open(var_dir / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        return _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Take the lock, if nobody has it: the kernel gives it back when its holder dies, however it dies."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report) -> Path:

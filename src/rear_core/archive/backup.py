@@ -17,6 +17,7 @@ from .. import patterns
 from ..contents import Contents
 from ..errors import ConfigurationError, ProgramFailed, RearError
 from ..mounts import hidden_by, other_paths
+from ..records import LeftOut
 from . import coverage, diagnostics, encryption, headers, manifest, notes, signature, sizes, stream
 from .progress import Progress, size
 from .repository import FolderRepository, Repository, identity, opened
@@ -73,6 +74,7 @@ def _store(run: Run, repository: Repository, selection: coverage.Selection, miss
     if isinstance(repository, FolderRepository):
         notes.add(run, made.created, checked=run.settings["BACKUP_READ_BACK"])
     volumes = f", {len(made.volumes)} volumes" if made.volumes else ""
+    run.saved(made.created, str(repository), files=made.members, bytes=made.bytes, size=made.size)
     size_of = f"{size(made.bytes)}, as {made.created} in {repository} ({size(made.size)}{volumes})"
     run.report.say(f"Saved {made.members} files, {size_of}")
 
@@ -179,6 +181,7 @@ def tell_covered(run: Run, selection: coverage.Selection) -> None:
     if any(coverage.MAY_BE_TORN in entry.reason for entry in selection.covered):
         # It is in memory for half a minute, and only its journal has it, as a file without contents.
         os.sync()
+    note_left_out(run, selection)
     for entry in selection.covered:
         reason = f": {entry.reason}" if entry.reason else ""
         line = f"{entry.verdict.capitalize()}: {entry.name} {entry.type} {size(entry.bytes)}{reason}"
@@ -192,6 +195,19 @@ def tell_covered(run: Run, selection: coverage.Selection) -> None:
             run.report.say(line)
         else:
             run.report.log(line)
+
+
+def note_left_out(run: Run, selection: coverage.Selection) -> None:
+    """Add to the outcome of a run what is mounted here and not in a backup, but for what is rear's own."""
+    for entry in selection.covered:
+        missed = entry.reason == coverage.NOT_MOUNTED or coverage.BEHIND_IS_LOST in entry.reason
+        own = entry.reason == coverage.HOLDS_BACKUP or run.build_dir in Path(entry.name).parents
+        others = run.portion and not run.portion.saves(entry.name)
+        if entry.verdict == coverage.EXCLUDED and (entry.bytes or missed) and not own and not others:
+            run.outcome.leave_out(LeftOut(entry.name, entry.reason, entry.bytes, missed))
+    for part in selection.parts:
+        if part.bytes and part.reason == coverage.BY_PATTERN:
+            run.outcome.leave_out(LeftOut(part.pattern, part.reason, part.bytes))
 
 
 def archive(
@@ -318,6 +334,7 @@ def tell_missed(run: Run, streamed: stream.Streamed) -> None:
     if missed:
         path, reason = next(iter(missed.items()))
         few = f"{path[1:100]}{'...' if len(path) > 100 else ''}: {reason}"
+        run.outcome.leave_out(LeftOut(f"{len(missed) + more} files", f"the first is {few}", missed=True))
         run.report.warn(
             f"{len(missed) + more} files are not saved, because users replaced, held or locked them; the first is {few}"
         )

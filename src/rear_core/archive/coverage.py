@@ -25,6 +25,7 @@ from ..storage.survey import Mounted
 SAVED, RECREATED, EXCLUDED, UNEXPLAINED = "saved", "recreated", "excluded", "unexplained"
 NOT_MOUNTED = "not mounted, so not saved"
 ASLEEP = "mounted on demand, and not now, so not saved"
+HOLDS_BACKUP = "it holds the backup"
 BY_PATTERN = "BACKUP_PROG_EXCLUDE names it"
 BEHIND_IS_LOST = "and the file behind it is not saved"
 MAY_BE_TORN = "as it is in that moment: unmount it before if something writes to it"
@@ -189,7 +190,7 @@ def _verdict(layout: Layout, mount: Mounted, wishes: Wishes, gone: Mapping[str, 
     if reason := wishes.exclusions.of_mount(mount.target):
         return covered(EXCLUDED, reason)
     if mount.target != "/" and Path(mount.target) in wishes.kept:
-        return covered(EXCLUDED, "it holds the backup")
+        return covered(EXCLUDED, HOLDS_BACKUP)
     if item is None:
         private = (why for path, why in wishes.private.items() if _lies_in(mount.target, os.fspath(path)))
         reason = next(private, "") or _why_left_out(layout, mount)

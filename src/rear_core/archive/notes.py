@@ -41,4 +41,6 @@ def write(run: Run, found: Mapping[str, str]) -> None:
 
 def add(run: Run, name: str, *, checked: bool) -> None:
     """Note a backup, and whether all of it was read now and was as it should be."""
+    if checked:
+        run.outcome.read.append(name)
     write(run, {**read(run.var_dir), name: datetime.now(timezone.utc).strftime(FORMAT) if checked else ""})

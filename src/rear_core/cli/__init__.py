@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -50,6 +51,16 @@ COMMANDS = {
 class Commands(Group):
     """The commands of the core, and those that plugins declare."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except RearError as error:
+            # A run that has begun has printed its record, and ends otherwise.
+            if ctx.params.get("as_json"):
+                failed = {"result": "refused", "status": int(error.exit_code)}
+                click.echo(json.dumps({**failed, "error": visible(error.message), "hint": visible(error.hint)}))
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted(plugin_commands(options_of(ctx)))]
 
@@ -91,6 +102,7 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Show every step and its details.")
 @click.option("-d", "--debug", is_flag=True, help="Show the log on the terminal and keep the work area.")
+@click.option("-q", "--quiet", is_flag=True, help="Print warnings and errors only: what somebody has to look at.")
 @click.option("-s", "--simulate", is_flag=True, help="List the steps that would run, and change nothing.")
 @click.option("-S", "--step-by-step", is_flag=True, help="Ask before each step; Enter means no for steps that write.")
 @click.option("-n", "--non-interactive", is_flag=True, help="Run unattended: an open question ends the run.")
@@ -114,6 +126,10 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
     metavar="FILE",
     help="Read FILE after local.conf; NAME stands for NAME.conf in the configuration folder. Can be repeated.",
 )
+@click.option(
+    "--wait", type=click.IntRange(min=0), default=0, metavar="MINUTES", help="Wait so long for another run to end."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the record of the run as one line of JSON, at its end.")
 @click.option("-r", "--kernel", default="", metavar="KERNEL", help="Kernel version of the rescue system.")
 @click.version_option(__version__, "-V", "--version", prog_name="rear")
 @click.pass_context
@@ -121,11 +137,14 @@ def rear(
     ctx: click.Context,
     verbose: bool,
     debug: bool,
+    quiet: bool,
     simulate: bool,
     step_by_step: bool,
     non_interactive: bool,
     config_dir: Path,
     config_files: tuple[Path, ...],
+    wait: int,
+    as_json: bool,
     kernel: str,
 ) -> None:
     """Bare-metal disaster recovery: create rescue media of this machine, and recover it with them.
@@ -135,11 +154,16 @@ def rear(
     """
     if step_by_step and non_interactive:
         raise click.UsageError("-S asks before each step, but -n forbids questions: use only one of them")
+    if quiet and (verbose or debug):
+        raise click.UsageError("-q prints less and -v and -d print more: use only one of them")
     if ctx.get_parameter_source("config_dir") == ParameterSource.COMMANDLINE and not config_dir.is_dir():
         raise click.UsageError(f"-c {visible(str(config_dir))}: there is no such folder")
     ctx.obj = Options(
         verbose=verbose,
         debug=debug,
+        quiet=quiet,
+        wait=wait,
+        json=as_json,
         simulate=simulate,
         step_by_step=step_by_step,
         unattended=non_interactive,

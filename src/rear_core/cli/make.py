@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 import click
 
 from ..report import visible
-from ..run import Options
+from ..run import Options, Run
 from ..workflow import execute
 from .session import at_work, open_run, told
 
@@ -21,7 +22,8 @@ def work(options: Options, workflow: str) -> None:
         with at_work(run, workflow):
             execute(run, workflow)
         for path in map(os.fspath, run.results):
-            run.report.say(path) if options.json_progress else run.report.result(path)
+            # Standard output is for what another program asked for.
+            run.report.say(path) if options.json_progress or options.json or options.quiet else run.report.result(path)
 
 
 @click.command()
@@ -45,15 +47,23 @@ def checklayout(options: Options) -> None:
 
     Where none were made, since the storage was described. Exit status: 0 the same, 1 changed, 2 never described.
     """
-    from ..builtin.storage import check_layout
-    from ..builtin.system import changed_files
-
     run = open_run(options)
     run.need_root()
     if not (run.recovery_dir / "layout.json").exists():
         click.echo(visible(f"{run.recovery_dir} has no description of the storage: run `rear savelayout`"), err=True)
         sys.exit(2)
-    differences = [*check_layout(run), *changed_files(run)]
-    for difference in differences:
-        click.echo(visible(difference))
-    sys.exit(1 if differences else 0)
+    found = differences(run)
+    if options.json:
+        click.echo(json.dumps({"result": "changed" if found else "same", "differences": found}))
+    else:
+        for difference in found:
+            click.echo(visible(difference))
+    sys.exit(1 if found else 0)
+
+
+def differences(run: Run) -> list[str]:
+    """What is not as the newest rescue media know it, a line each: the storage, and files that they depend on."""
+    from ..builtin.storage import check_layout
+    from ..builtin.system import changed_files
+
+    return [*check_layout(run), *changed_files(run)]

@@ -18,6 +18,7 @@ from ..methods import chosen as chosen_methods
 from ..methods import portions
 from ..packages import how_to_install, package_of
 from ..plugins import Found, Plugins, at_fault, broken, discover, load
+from ..records import dumps
 from ..report import Report, explanation
 from ..run import Options, Run
 from ..settings import Settings, Sources, evaluate
@@ -54,7 +55,7 @@ def open_run(options: Options, sources: Sources | None = None) -> Run:
         settings = evaluate(
             sources, declared, os.environ, lambda name: declared_by_others(found, name), schemes=schemes
         )
-    report = Report(verbose=options.verbose, debug=options.debug)
+    report = Report(verbose=options.verbose, debug=options.debug, quiet=options.quiet)
     for name, setting in settings.declared.items():
         if setting.secret:
             for word in settings[name] if isinstance(settings[name], tuple) else [str(settings[name])]:
@@ -152,8 +153,27 @@ def _without_hooks(run: Run) -> Iterator[str]:
 def at_work(run: Run, command: str) -> Iterator[Run]:
     """The run with its lock, log and work area; everything is undone at the end, also after ^C and SIGTERM."""
     from .. import work_area
+    from .recording import recorded
 
     run.need_root()
+    _check_folders(run)
+    with recorded(run, command):
+        _check_plugins(run, command)
+        with run.undo, interruptible(run.undo):
+            if not run.options.simulate:
+                work_area.lock(run.var_dir, run.undo, command, run.options.wait)
+                _open_log(run, command)
+                run.build_dir = work_area.make(
+                    Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
+                )
+            for warning in (*run.settings.warnings, *_not_roots(run), *_without_hooks(run)):
+                run.report.warn(warning)
+            with _told_to_system(run, command):
+                yield run
+
+
+def _check_plugins(run: Run, command: str) -> None:
+    """Refuse to work without what knows this operating system, or with a broken plugin."""
     if run.plugins.without_family and {"build", "finalize"} & set(WORKFLOWS.get(command, ())):
         raise run.plugins.without_family
     if run.plugins.broken:
@@ -162,31 +182,25 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
             f"the plugin {first.label} of {first.distribution} {first.version} is broken: {first.problem}",
             f"update it, or rear-core if it needs a newer one; or pip uninstall {first.distribution}",
         )
-    _check_folders(run)
-    with run.undo, interruptible(run.undo):
-        if not run.options.simulate:
-            work_area.lock(run.var_dir, run.undo, command)
-            run.undo.callback(run.report.close)
-            _open_log(run, command)
-            run.build_dir = work_area.make(
-                Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
-            )
-        for warning in (*run.settings.warnings, *_not_roots(run), *_without_hooks(run)):
-            run.report.warn(warning)
-        try:
-            yield run
-        except RearError as error:
-            for line in explanation(error):
-                run.report.log(line)
-            _tell_system(run, f"{command} failed: {error.message}", failed=True)
-            raise
-        except Exception as error:
-            for line in traceback.format_exc().splitlines():
-                run.report.log(line)
-            _tell_system(run, f"{command} failed: {type(error).__name__}: {error}", failed=True)
-            raise
-        warnings = f", {len(run.report.warnings)} warnings" if run.report.warnings else ""
-        _tell_system(run, f"{command}: done{warnings}")
+
+
+@contextmanager
+def _told_to_system(run: Run, command: str) -> Iterator[None]:
+    """A block whose end the log of the system gets, and that of the run with why it failed."""
+    try:
+        yield
+    except RearError as error:
+        for line in explanation(error):
+            run.report.log(line)
+        _tell_system(run, f"{command} failed: {error.message}", failed=True)
+        raise
+    except Exception as error:
+        for line in traceback.format_exc().splitlines():
+            run.report.log(line)
+        _tell_system(run, f"{command} failed: {type(error).__name__}: {error}", failed=True)
+        raise
+    warnings = f", {len(run.report.warnings)} warnings" if run.report.warnings else ""
+    _tell_system(run, f"{command}: done{warnings}")
 
 
 def _check_folders(run: Run) -> None:
@@ -223,10 +237,17 @@ def told(run: Run) -> Iterator[None]:
         yield
     except RearError as error:
         run.report.end(error)
+        _print_record(run)
         sys.exit(error.exit_code)
     run.report.end()
+    _print_record(run)
     if run.report.untold:
         sys.exit(ExitCode.UNTOLD)
+
+
+def _print_record(run: Run) -> None:
+    if run.options.json and run.record:
+        run.report.result(dumps(run.record))
 
 
 def _open_log(run: Run, command: str) -> None:

@@ -62,6 +62,7 @@ def _judge(run: Run, job: Job) -> None:
     if job.errors or job.status == "W":
         run.report.warn(f"job {job.id} ({job.name}) ended with warnings: {jobs.reason(told)}; the log has all")
     kind = catalog.LEVELS.get(job.level, job.level)
+    run.saved(job.name, f"job {job.id}", files=job.files, bytes=job.bytes)
     run.report.say(f"Saved as job {job.id} ({job.name}, {kind}): {job.files} files, {size(job.bytes)}")
 
 

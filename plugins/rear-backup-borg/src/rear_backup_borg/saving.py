@@ -81,8 +81,9 @@ def save(run: Run, repository: Repository) -> None:
     left_out = [f"--exclude={pattern}" for pattern in excludes.of_selection(selection, run.cache_dir / FOLDER)]
     made = repository.locking(lambda wait: _create(run, repository, title, [*wait, *left_out], selection.bytes))
     found, listed = _prove(run, repository, title, str(made.get("id")))
-    added = size(int(made.get("stats", {}).get("deduplicated_size", 0)))
-    run.report.say(f"Saved {found.files} files, {size(found.bytes)}, as {title} in {repository} ({added} new)")
+    new = int(made.get("stats", {}).get("deduplicated_size", 0))
+    run.saved(title, str(repository), files=found.files, bytes=found.bytes, size=new)
+    run.report.say(f"Saved {found.files} files, {size(found.bytes)}, as {title} in {repository} ({size(new)} new)")
     _prune(run, repository, listed)
 
 

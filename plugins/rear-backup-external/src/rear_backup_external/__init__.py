@@ -152,6 +152,7 @@ def save_files(run: Run) -> None:
                 "the save ended without an error, but the list shows no new backup",
                 f"see the log; compare what {SAVE} writes with what {LIST} reads",
             )
+        run.saved(str(new[-1]), "")
         run.report.say(f"Saved the files as {new[-1]}")
 
 

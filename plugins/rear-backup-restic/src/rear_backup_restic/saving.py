@@ -85,11 +85,12 @@ def save(run: Run, repository: Repository) -> None:
     )
     _prove(run, repository, str(made.get("snapshot_id", "")))
     _check(run, repository)
-    added = size(int(made.get("data_added", 0)))
-    run.report.say(
-        f"Saved {made.get('total_files_processed', 0)} files, {size(int(made.get('total_bytes_processed', 0)))}, as"
-        f" snapshot {made['snapshot_id'][:8]} in {repository} ({added} new)"
+    files, read, new = (
+        int(made.get(key, 0)) for key in ("total_files_processed", "total_bytes_processed", "data_added")
     )
+    name = made["snapshot_id"][:8]
+    run.saved(name, str(repository), files=files, bytes=read, size=new)
+    run.report.say(f"Saved {files} files, {size(read)}, as snapshot {name} in {repository} ({size(new)} new)")
     _prune(run, repository)
 
 

@@ -60,6 +60,7 @@ def save(run: Run, store: Store) -> None:
             _copy(run, store, there, attempt, rules, selection.bytes)
             made = _prove(run, store, there, attempt)
             store.publish(attempt.name, dumps(made))
+        run.saved(made.name, str(store), files=made.files, bytes=made.bytes, size=attempt.transferred)
         run.report.say(
             f"Saved {made.files} files, {size(made.bytes)}, as {made.name} in {store} ({size(attempt.transferred)} new)"
         )

@@ -61,8 +61,12 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
             plan, result = prepare(run, iso, wishes)
             rehearsal.rehearse(run, plan, result)
             verdict.keep(result, plan.results)
+            if not result.succeeded:
+                run.result, run.error = "failed", result.problem
+            run.outcome.rehearsal = verdict.measured(result, plan.results)
+        quiet = options.quiet and result.succeeded
         for line in (*verdict.lines(result), f"Report: {plan.results}"):
-            run.report.result(line)
+            run.report.say(line) if options.json or quiet else run.report.result(line)
         if not result.succeeded:
             run.report.end()
     return result.succeeded

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from rear_core.archive.progress import size
 from rear_core.finalize.summary import duration
+from rear_core.records import Rehearsal
 from rear_core.removal import remove_tree
 from rear_core.report import visible
 
@@ -102,6 +103,16 @@ STAGES = (BOOT, RECOVER, COMPARE, START)
 def recovery_time(verdict: Verdict) -> float:
     """Seconds from the start of the rescue image to the recovered system."""
     return sum(verdict.stages.get(stage, 0) for stage in (BOOT, RECOVER, START))
+
+
+def measured(verdict: Verdict, folder: Path) -> Rehearsal | None:
+    """What the rehearsal says about the time that a recovery takes; nothing when it failed."""
+    if not verdict.succeeded:
+        return None
+    restoring = round(verdict.phases.get("restore", 0))
+    return Rehearsal(
+        round(recovery_time(verdict)), restoring, verdict.backup_bytes, verdict.emulated, os.fspath(folder)
+    )
 
 
 def _phases(verdict: Verdict) -> str:
