@@ -24,6 +24,7 @@ LADDER = (
     "new_plugin",
     "workflow",
     "builtin",
+    "health",
     "finalize",
     "archive",
     "media",

@@ -8,7 +8,7 @@ from types import ModuleType
 
 NAMES = (
     "core", "system", "scripts", "storage", "stakes", "luks", "lvm", "multipath", "iscsi", "network", "rescue", "build",
-    "pack", "drivers", "parts", "boot_menu", "backup", "recreate", "finalize",
+    "pack", "drivers", "parts", "boot_menu", "backup", "recreate", "finalize", "health",
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "format": "format",
     "mountonly": "layout",
     "layout": "layout",
+    "status": "status",
     "dump": "show",
     "plugins": "show",
     "config": "configuration",

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command that says how well this machine could be recovered, for people and for monitoring."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from .. import durable, records
+from ..errors import ConfigurationError, RearError, Refused
+from ..health import forms
+from ..health.checks import Check, Facts, State, examine, worst
+from ..report import explain, visible
+from ..run import Options, Run
+from ..workflow import WORKFLOWS
+from .paths import GivenPath
+from .session import CORE, open_run
+
+CHECKS = ("backup", "verification", "media", "drill")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--nagios", is_flag=True, help="Print and end as a plugin of Nagios does: 0 to 3.")
+@click.option(
+    "--prometheus", "metrics", type=GivenPath(), metavar="FILE", help="Write metrics for node_exporter to FILE (.prom)."
+)
+@click.option("--alert-rules", is_flag=True, help="Print alert rules for Prometheus.")
+@click.option("--dashboard", is_flag=True, help="Print a dashboard for Grafana.")
+@click.pass_obj
+def status(
+    options: Options, as_json: bool, nagios: bool, metrics: Path | None, alert_rules: bool, dashboard: bool
+) -> None:
+    """Report how well this machine could be recovered: backup, media, rehearsal, what changed since, how long it takes.
+
+    Each check is ok, a warning, critical or unknown; the settings STATUS_*_DAYS say from which age on. Exit status: 0
+    all is ok, 1 something is not; with --nagios 0 ok, 1 warning, 2 critical, 3 unknown.
+    """
+    if alert_rules or dashboard:
+        name = "alert-rules.yml" if alert_rules else "dashboard.json"
+        click.echo((CORE / "monitoring" / name).read_text(encoding="utf-8"), nl=False)
+        return
+    try:
+        checks = look(options)
+    except RearError as error:
+        if not (nagios or metrics):
+            raise
+        # What watches has to learn that nobody could look, and that in its own form.
+        print(explain(error), file=sys.stderr)
+        checks = forms.unknown(error.message)
+    if metrics:
+        write_metrics(metrics, checks)
+    told = forms.lines(checks, quiet=options.quiet)
+    if as_json or options.json or nagios:
+        told = iter([forms.nagios(checks) if nagios else forms.as_json(checks)])
+    for line in told:
+        click.echo(visible(line))
+    state = worst(checks)
+    sys.exit(int(state) if nagios else int(state != State.OK))
+
+
+def look(options: Options) -> list[Check]:
+    """The checks of this machine as it is now; `RearError` where the configuration or the rights do not allow that."""
+    from ..builtin.rescue import choose_kernel
+    from ..health.measured import recoveries
+
+    run = open_run(replace(options, quiet=True))
+    run.need_root()
+    changes, problem = _changes(run)
+    try:
+        choose_kernel(run)
+    except RearError as error:
+        problem = problem or error.message
+    facts = Facts(
+        now=time.time(),
+        records=records.load(run.var_dir),
+        limits={name: [*map(int, run.settings[f"STATUS_{name.upper()}_DAYS"])] for name in CHECKS},
+        methods=_methods(run),
+        rehearses=any(command.name == "drill" for command in run.plugins.call("rear_commands")),
+        changes=changes,
+        problem=problem,
+        kernel=run.kernel.version if run.kernel else "",
+        recoveries=recoveries(),
+        exists=os.path.exists,
+    )
+    return examine(facts)
+
+
+def _methods(run: Run) -> list[str]:
+    """The methods of BACKUP that save files when rear has them do so; a vendor's own schedule may do that instead."""
+    run.phases = WORKFLOWS["mkbackuponly"]
+    saving = {p.name.lower() for p, _ in run.plugins.call_each("rear_backup", run=run) if p.kind == "backup"}
+    return [method for method in run.settings["BACKUP"] if method.lower() in saving]
+
+
+def _changes(run: Run) -> tuple[list[str] | None, str]:
+    """What is not as the rescue media know it, None where nothing was described, and why nobody could look, or ""."""
+    from ..work_area import is_free
+    from .make import differences
+
+    if not (run.recovery_dir / "layout.json").exists():
+        return None, ""
+    if not is_free(run.var_dir):
+        return [], "rear is running, and what it has mounted for itself would count as changed"
+    try:
+        return differences(run), ""
+    except RearError as error:
+        return [], error.message
+
+
+def write_metrics(path: Path, checks: list[Check]) -> None:
+    """Write them for the textfile collector, which reads whole files named *.prom only, as any user."""
+    if path.suffix != ".prom":
+        raise ConfigurationError(f"{path} does not end in .prom: node_exporter would not read it", "name it rear.prom")
+    if not path.parent.is_dir():
+        raise Refused(
+            f"there is no folder {path.parent}", "name that of node_exporter's option --collector.textfile.directory"
+        )
+    durable.write(path.absolute(), forms.prometheus(checks, time.time()), mode=0o644)

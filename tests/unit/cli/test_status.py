@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`rear status` on a machine of which little is known: its forms and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Rear = Callable[..., "subprocess.CompletedProcess[str]"]
+
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), pytest.mark.slow]
+
+
+def test_status_tells_by_its_exit_status(rear: Rear, tmp_path: Path) -> None:
+    told = rear("status", "--json")
+    found = json.loads(told.stdout)
+    assert (told.returncode, found["state"]) == (1, "critical")
+    assert found["checks"]["layout"]["text"] == "this machine was never described: run `rear mkrescue`"
+    nagios = rear("status", "--nagios")
+    assert nagios.returncode == 2 and nagios.stdout.startswith("REAR CRITICAL - ")
+    unknown = rear("status", "--nagios", conf="OUTPTU=ISO\n")
+    assert (unknown.returncode, unknown.stdout.count("REAR UNKNOWN - ")) == (3, 1)
+
+
+def test_metrics_are_a_whole_file_that_anybody_may_read(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    place = tmp_path / "metrics/rear.prom"
+    assert rear("status", "--prometheus", str(place)).returncode == 1
+    assert 'rear_check_state{check="backup"} ' in place.read_text()
+    assert place.stat().st_mode & 0o777 == 0o644
+    # Nobody could look: that is what whoever watches has to know.
+    assert rear("status", "--prometheus", str(place), conf="OUTPTU=ISO\n").returncode == 1
+    assert 'rear_check_state{check="status"} 3\n' in place.read_text()
+    assert [path.name for path in place.parent.iterdir()] == ["rear.prom"]
+    assert rear("status", "--prometheus", str(tmp_path / "metrics/rear.txt")).returncode == 2
+    assert rear("status", "--prometheus", "/nowhere/rear.prom").returncode == 3
