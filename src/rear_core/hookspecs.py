@@ -348,3 +348,16 @@ def rear_cleanup(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
 
         yield Step(50, "Log out of the Acme server", log_out)
     """
+
+
+# After every command that holds the lock, also one that failed.
+
+
+@hookspec
+def rear_notify(run: Run) -> Iterable[Step]:  # type: ignore[empty-body]
+    """Tell somebody of the run, which `run.record` describes: a `rear_core.records.Record`.
+
+    The run is over, with its work area and mounts; one that cannot be told of does not fail, but gets a warning. ::
+
+        yield Step(50, "Tell the Acme server", post_record)
+    """

@@ -33,7 +33,10 @@ PACKAGES = {
     "rear-os-suse": "suse opensuse opensuse-leap opensuse-tumbleweed sles sled sle-micro",
 }
 # All packages of this project.
-OURS = {*PACKAGES, "rear-core", "rear-boot-systemd", "rear-drill", "rear-places-rclone", "rear-storage-bcache"}
+OURS = {
+    *PACKAGES, "rear-core", "rear-boot-systemd", "rear-drill", "rear-notify", "rear-places-rclone",
+    "rear-storage-bcache",
+}  # fmt: skip
 
 
 def package_of(kind: str, name: str) -> str:

@@ -227,6 +227,15 @@ def _clean_up(run: Run) -> None:
             run.report.warn(f"{planned.step.title}: {error.message}")
 
 
+def notify(run: Run) -> None:
+    """Have plugins tell of the run, which `run.record` describes; one that cannot is a warning."""
+    for planned in plan(run, ["notify"]):
+        try:
+            _perform(run, planned)
+        except RearError as error:
+            run.report.warn(f"{planned.step.title}: {error.message}")
+
+
 def _confirmed(run: Run, planned: PlannedStep) -> bool:
     """Whether to run a step with -S, False to skip it; no ends the run, as the Enter key does before what writes."""
     title, writes = planned.step.title, planned.phase in WRITING

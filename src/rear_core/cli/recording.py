@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the record of a run when it ends, however it ends."""
+"""Makes the record of a run when it ends, however it ends, and has plugins tell it to whoever wants to know."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .. import __version__, records
 from ..errors import ExitCode, Interrupted, RearError, Refused
 from ..records import Medium, Phase, Record
 from ..run import Run
+from ..workflow import notify
 
 T = TypeVar("T")
 
 
 @contextmanager
 def recorded(run: Run, command: str) -> Iterator[None]:
-    """A block whose end becomes `run.record`, which is kept; the log is closed at the end."""
+    """A block whose end becomes `run.record`, which is kept, and told by plugins; the log is closed at the end."""
     began, started = time.gmtime(), time.monotonic()
     failed: BaseException | None = None
     try:
@@ -33,16 +34,21 @@ def recorded(run: Run, command: str) -> Iterator[None]:
             made = _record(run, command, failed)
             seconds = round(time.monotonic() - started)
             run.record = replace(made, began=time.strftime(records.FORMAT, began), seconds=seconds)
-            _keep(run, run.record)
+            _tell(run, run.record)
         run.report.close()
 
 
-def _keep(run: Run, record: Record) -> None:
-    """Keep the record; no run fails because that is not possible."""
+def _tell(run: Run, record: Record) -> None:
+    """Keep the record, then have it told: a run that is stopped by then has its record. Neither fails a run."""
     try:
-        records.keep(run.var_dir, record)
+        path = records.keep(run.var_dir, record)
     except RearError as error:
         run.report.warn(f"this run has no record: {error.message}")
+        return
+    notify(run)
+    if len(run.report.warnings) > len(record.warnings):
+        run.record = replace(record, warnings=tuple(run.report.warnings))
+        records.rewrite(path, run.record)
 
 
 def _record(run: Run, command: str, failed: BaseException | None) -> Record:
