@@ -32,6 +32,7 @@ LADDER = (
     "storage",
     "network",
     "template",
+    "schedule",
     "settings",
     "plugins",
     "packages",

@@ -41,6 +41,7 @@ COMMANDS = {
     "mountonly": "layout",
     "layout": "layout",
     "status": "status",
+    "schedule": "schedule",
     "dump": "show",
     "plugins": "show",
     "config": "configuration",

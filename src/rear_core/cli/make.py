@@ -10,7 +10,7 @@ import sys
 import click
 
 from ..report import visible
-from ..run import Options, Run
+from ..run import Options
 from ..workflow import execute
 from .session import at_work, open_run, told
 
@@ -27,9 +27,21 @@ def work(options: Options, workflow: str) -> None:
 
 
 @click.command()
+@click.option(
+    "--if-changed", is_flag=True, help="Only if `rear status` finds the last media not ok, or the machine changed."
+)
 @click.pass_obj
-def mkrescue(options: Options) -> None:
+def mkrescue(options: Options, if_changed: bool) -> None:
     """Create rescue media of this machine, without a backup of its files."""
+    if if_changed:
+        from .status import media_are_current
+
+        if media_are_current(options):
+            if options.json:
+                click.echo(json.dumps({"result": "unchanged", "status": 0}))
+            elif not options.quiet:
+                click.echo("The rescue media are as this machine is; rear made none")
+            return
     work(options, "mkrescue")
 
 
@@ -47,6 +59,8 @@ def checklayout(options: Options) -> None:
 
     Where none were made, since the storage was described. Exit status: 0 the same, 1 changed, 2 never described.
     """
+    from .status import differences
+
     run = open_run(options)
     run.need_root()
     if not (run.recovery_dir / "layout.json").exists():
@@ -59,11 +73,3 @@ def checklayout(options: Options) -> None:
         for difference in found:
             click.echo(visible(difference))
     sys.exit(1 if found else 0)
-
-
-def differences(run: Run) -> list[str]:
-    """What is not as the newest rescue media know it, a line each: the storage, and files that they depend on."""
-    from ..builtin.storage import check_layout
-    from ..builtin.system import changed_files
-
-    return [*check_layout(run), *changed_files(run)]

@@ -101,7 +101,6 @@ def _methods(run: Run) -> list[str]:
 def _changes(run: Run) -> tuple[list[str] | None, str]:
     """What is not as the rescue media know it, None where nothing was described, and why nobody could look, or ""."""
     from ..work_area import is_free
-    from .make import differences
 
     if not (run.recovery_dir / "layout.json").exists():
         return None, ""
@@ -111,6 +110,19 @@ def _changes(run: Run) -> tuple[list[str] | None, str]:
         return differences(run), ""
     except RearError as error:
         return [], error.message
+
+
+def differences(run: Run) -> list[str]:
+    """What is not as the newest rescue media know it, a line each: the storage, and files that they depend on."""
+    from ..builtin.storage import check_layout
+    from ..builtin.system import changed_files
+
+    return [*check_layout(run), *changed_files(run)]
+
+
+def media_are_current(options: Options) -> bool:
+    """Whether new media would be as those that were made last."""
+    return all(check.state == State.OK for check in look(options) if check.name in ("media", "layout"))
 
 
 def write_metrics(path: Path, checks: list[Check]) -> None:
