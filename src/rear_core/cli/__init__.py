@@ -131,7 +131,9 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option(
     "--wait", type=click.IntRange(min=0), default=0, metavar="MINUTES", help="Wait so long for another run to end."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the record of the run as one line of JSON, at its end.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON: of a run its record, on one line at its end."
+)
 @click.option("-r", "--kernel", default="", metavar="KERNEL", help="Kernel version of the rescue system.")
 @click.version_option(__version__, "-V", "--version", prog_name="rear")
 @click.pass_context

@@ -129,7 +129,9 @@ def backup() -> None:
 @click.pass_obj
 def list_(options: Options, only: str, as_json: bool) -> None:
     """List the backups of this machine where BACKUP keeps them, oldest first."""
-    run = open_run(replace(options, only=only))
+    # What it lists is its result, and not the record of looking.
+    as_json = as_json or options.json
+    run = open_run(replace(options, only=only, json=False))
     _need(run, "list", "cannot list its backups", "ask its own program")
     with told(run):
         with at_work(run, "backup-list"):

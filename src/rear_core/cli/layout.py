@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -184,7 +185,9 @@ def diff(options: Options) -> None:
     if in_rescue_system(run):
         recorded, now = (make([item for item in layout if item.is_storage]) for layout in (recorded, now))
     differences = compare(recorded, now)
-    for line in differences:
+    if options.json:
+        click.echo(json.dumps({"result": "different" if differences else "same", "differences": differences}))
+    for line in () if options.json else differences:
         click.echo(visible(line))
     sys.exit(1 if differences else 0)
 

@@ -44,7 +44,7 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
     facts = asdict(run.system)
     active = [plugin for plugin in run.plugins.active if plugin.kind != CORE]
     plugins = [f"{plugin.label} ({plugin.distribution} {plugin.version})" for plugin in active]
-    if as_json:
+    if as_json or options.json:
         click.echo(json.dumps({"system": facts, "plugins": plugins, "settings": settings}, indent=2, default=str))
         return
     click.echo("# System")
@@ -85,7 +85,7 @@ def list_plugins(options: Options, as_json: bool) -> None:
     installed).
     """
     rows = plugin_rows(options)
-    if as_json:
+    if as_json or options.json:
         click.echo(json.dumps(rows, indent=2))
         return
     columns = ("kind", "name", "distribution", "version", "state")

@@ -60,3 +60,8 @@ def test_with_q_a_run_that_is_done_says_nothing(rear: Rear, tmp_path: Path) -> N
     assert quiet.stdout == "" and quiet.stderr.splitlines() == told
     assert "WARNING" in (tmp_path / "log").read_text()
     assert rear("-q", "-v", "savelayout").returncode == 2
+
+
+def test_a_command_that_only_looks_prints_what_it_finds_as_json(rear: Rear) -> None:
+    assert json.loads(rear("--json", "dump").stdout)["settings"]
+    assert json.loads(rear("--json", "plugins", "list").stdout)
