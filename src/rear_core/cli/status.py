@@ -66,16 +66,16 @@ def status(
 
 def look(options: Options) -> list[Check]:
     """The checks of this machine as it is now; `RearError` where the configuration or the rights do not allow that."""
-    from ..builtin.rescue import choose_kernel
     from ..health.measured import recoveries
+    from ..system.kernel import choose
 
     run = open_run(replace(options, quiet=True))
     run.need_root()
     changes, problem = _changes(run)
     try:
-        choose_kernel(run)
+        kernel = choose(run).version
     except RearError as error:
-        problem = problem or error.message
+        kernel, problem = "", problem or error.message
     facts = Facts(
         now=time.time(),
         records=records.load(run.var_dir),
@@ -84,7 +84,7 @@ def look(options: Options) -> list[Check]:
         rehearses=any(command.name == "drill" for command in run.plugins.call("rear_commands")),
         changes=changes,
         problem=problem,
-        kernel=run.kernel.version if run.kernel else "",
+        kernel=kernel,
         recoveries=recoveries(),
         exists=os.path.exists,
     )

@@ -133,7 +133,7 @@ def _backup(facts: Facts) -> Check:
         return Check("backup", State.OK, "another program than rear saves the files of this machine")
     found, failure = _of_each_method(facts), _failure(facts.records, SAVING)
     if lacking := [method for method, record in zip(facts.methods, found) if record is None]:
-        return Check("backup", State.CRITICAL, _joined(f"{' '.join(lacking)} has made no backup", failure))
+        return Check("backup", State.CRITICAL, _joined(f"no backup was made by {' '.join(lacking)}", failure))
     oldest = min((record for record in found if record), key=lambda record: record.ended)
     saved = [entry for record in found if record for entry in record.saved]
     told = f"{sum(e.files for e in saved)} files, {size(sum(e.bytes for e in saved))}, " if saved else ""

@@ -61,7 +61,9 @@ def test_a_machine_of_which_nothing_was_ever_made() -> None:
         "backup": "CRITICAL", "verification": "WARNING", "coverage": "OK", "media": "CRITICAL", "layout": "CRITICAL",
         "drill": "WARNING", "recovery-time": "OK",
     }  # fmt: skip
-    assert found["backup"].text == ("NFS has made no backup; the last try was refused: the server nas does not answer")
+    assert found["backup"].text == (
+        "no backup was made by NFS; the last try was refused: the server nas does not answer"
+    )
 
 
 def test_a_try_that_failed_is_a_warning_while_the_backup_before_it_is_young() -> None:
@@ -89,7 +91,7 @@ def test_each_of_several_methods_needs_its_backup() -> None:
     assert checks(BACKUP, of_one, methods=("NFS", "RESTIC"))["backup"].state == State.OK
     # The one of RESTIC alone is young, that of NFS is not.
     assert checks(BACKUP, of_one, methods=("NFS", "RESTIC"), days=2.1)["backup"].state == State.WARNING
-    assert "NFS has made no backup" in checks(of_one, methods=("NFS", "RESTIC"))["backup"].text
+    assert "no backup was made by NFS" in checks(of_one, methods=("NFS", "RESTIC"))["backup"].text
     assert checks(methods=())["backup"].state == State.OK
 
 
