@@ -229,7 +229,12 @@ def _clean_up(run: Run) -> None:
 
 def notify(run: Run) -> None:
     """Have plugins tell of the run, which `run.record` describes; one that cannot is a warning."""
-    for planned in plan(run, ["notify"]):
+    try:
+        steps = [*plan(run, ["notify"])]
+    except RearError as error:
+        run.report.warn(error.message)
+        return
+    for planned in steps:
         try:
             _perform(run, planned)
         except RearError as error:

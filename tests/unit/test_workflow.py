@@ -35,7 +35,7 @@ from rear_core.settings import Sources, evaluate, parse
 from rear_core.settings.files import load
 from rear_core.shell import Shell
 from rear_core.step import Step
-from rear_core.workflow import WORKFLOWS, execute, plan
+from rear_core.workflow import WORKFLOWS, execute, notify, plan
 
 WORKFLOW = "savelayout"
 
@@ -122,6 +122,21 @@ def test_cleanup_runs_after_a_failure_and_survives_its_own(run: Run) -> None:
         execute(run, WORKFLOW)
     assert done == ["last"]
     assert run.report.warnings == ["fail too: broken"]
+
+
+def test_nobody_who_cannot_be_told_of_a_run_fails_it(run: Run) -> None:
+    told: list[str] = []
+
+    def odd(run: Run) -> Iterable[Step]:
+        raise ValueError("odd")
+
+    steps = [Step(10, "Tell Ada", fail), Step(20, "Tell Bob", lambda run: told.append("Bob"))]
+    run.plugins.take(plugin("extra", "messages", rear_notify=lambda: steps))
+    notify(run)
+    assert (told, run.report.warnings) == (["Bob"], ["Tell Ada: broken"])
+    run.plugins.take(plugin("extra", "odd", rear_notify=odd))
+    notify(run)
+    assert "rear_notify of the plugin extra odd (rear-extra-odd) failed: ValueError: odd" in run.report.warnings[-1]
 
 
 def test_whatever_fails_in_verify_is_a_reason_not_to_begin(run: Run) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import TypeVar, cast
 
 from .. import __version__, records
@@ -39,16 +40,19 @@ def recorded(run: Run, command: str) -> Iterator[None]:
 
 
 def _tell(run: Run, record: Record) -> None:
-    """Keep the record, then have it told: a run that is stopped by then has its record. Neither fails a run."""
+    """Keep the record, then have it told: a run that is stopped by then has its record, and a full disk keeps nobody
+    from being told. Neither fails a run."""
+    path = None
     try:
         path = records.keep(run.var_dir, record)
-    except RearError as error:
-        run.report.warn(f"this run has no record: {error.message}")
-        return
-    notify(run)
-    if len(run.report.warnings) > len(record.warnings):
+    except (RearError, OSError) as error:
+        run.report.warn(f"this run has no record: {error}")
         run.record = replace(record, warnings=tuple(run.report.warnings))
-        records.rewrite(path, run.record)
+    notify(run)
+    if path and len(run.report.warnings) > len(record.warnings):
+        run.record = replace(record, warnings=tuple(run.report.warnings))
+        with suppress(RearError, OSError):
+            records.rewrite(path, run.record)
 
 
 def _record(run: Run, command: str, failed: BaseException | None) -> Record:
@@ -61,7 +65,7 @@ def _record(run: Run, command: str, failed: BaseException | None) -> Record:
         log=str(run.report.log_path or ""), layout=_layout(run), kernel=run.image.kernel_version if run.image else "",
         only=run.options.only, warnings=tuple(run.report.warnings),
         phases=tuple(Phase(name, round(seconds)) for name, seconds in run.recovery.seconds.items()),
-        media=tuple(Medium(str(path), path.stat().st_size if path.is_file() else 0) for path in run.results),
+        media=tuple(Medium(str(path), _size(path)) for path in run.results),
         saved=tuple(outcome.saved), left_out=tuple(outcome.left_out.values()), read=tuple(outcome.read),
         rehearsals=(outcome.rehearsal,) if outcome.rehearsal else (),
     )  # fmt: skip
@@ -76,6 +80,13 @@ def _ended(run: Run, failed: BaseException | None) -> tuple[str, ExitCode]:
         return "interrupted", ExitCode.INTERRUPTED
     status = failed.exit_code if isinstance(failed, RearError) else ExitCode.FAILED
     return "refused" if isinstance(failed, Refused) else "failed", status
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file, 0 for what is none here: a folder, a device, or what is on a server that is gone."""
+    with suppress(OSError):
+        return path.stat().st_size if path.is_file() else 0
+    return 0
 
 
 def _error(run: Run, failed: BaseException | None) -> str:

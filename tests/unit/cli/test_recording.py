@@ -44,6 +44,15 @@ def test_a_refusal_has_a_record_and_a_simulation_none(rear: Rear, tmp_path: Path
     assert record.hint.startswith("boot the rescue media")
 
 
+def test_a_record_that_cannot_be_kept_is_a_warning(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/runs").write_text("")
+    ended = rear("--json", "recover")
+    assert ended.returncode == 3
+    assert "WARNING: this run has no record: " in ended.stderr
+    assert json.loads(ended.stdout)["warnings"][-1].startswith("this run has no record: ")
+
+
 def test_what_is_wrong_before_a_run_is_json_as_well(rear: Rear) -> None:
     ended = rear("--json", "savelayout", conf="OUTPTU=ISO\n")
     told = json.loads(ended.stdout)
