@@ -61,6 +61,9 @@ Conflicts: rear
 {text}
 
 {others}
+%preun
+[ "$1" != 0 ] || /usr/sbin/rear schedule disable >/dev/null 2>&1 || :
+
 %postun
 [ "$1" != 0 ] || rm -rf --one-file-system /usr/lib/rear /var/cache/rear
 

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Chroot]:
-    with Chroot([debian.tree(*LIBRARIES)], tmp_path / "upper") as chroot:
+    with Chroot([debian.tree(*LIBRARIES, "rpm")], tmp_path / "upper") as chroot:
         (chroot.root / "work").mkdir()
         yield chroot
 
@@ -78,13 +78,14 @@ def test_debian_packages_are_clean(made: Path) -> None:
 
 def test_rpm_packages(made: Path, machine: Chroot) -> None:
     packages = [next(made.glob(f"{name}-[0-9]*.rpm")) for name in NAMES]
-    rpm: list[str | Path] = ["rpm", "--root", machine.root, "--dbpath", "/var/lib/rpm"]
-    # The packages of this machine are in no database of rpm.
-    subprocess.run([*rpm, "--install", "--nodeps", *packages], check=True)
+    for package in packages:
+        shutil.copy(package, machine.root / "work")
+    # What a machine of Debian has is in no database of rpm.
+    machine.run("rpm", "--install", "--nodeps", *(f"/work/{package.name}" for package in packages))
     config = machine.root / "etc/rear/local.conf"
     config.write_text("# mine\n")
     media_are_made(machine, "rear")
-    subprocess.run([*rpm, "--erase", "--nodeps", *NAMES], check=True)
+    machine.run("rpm", "--erase", "--nodeps", *NAMES)
     assert not (machine.root / "usr/lib/rear").exists()
     assert (machine.root / "etc/rear/local.conf.rpmsave").read_text() == "# mine\n"
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 
 import click
 
 from ..report import visible
-from ..run import Options
+from ..run import Options, Run
+from ..schedule import INSTALLED, Job, is_ours
 from ..workflow import execute
 from .session import at_work, open_run, told
 
@@ -24,6 +26,19 @@ def work(options: Options, workflow: str) -> None:
         for path in map(os.fspath, run.results):
             # Standard output is for what another program asked for.
             run.report.say(path) if options.json_progress or options.json or options.quiet else run.report.result(path)
+        if workflow == "mkbackup" and run.report.on_terminal:
+            for line in what_next(run):
+                run.report.say(line)
+
+
+def what_next(run: Run) -> Iterator[str]:
+    """What somebody does who has just made the first media and backup by hand; nothing that is done already."""
+    if run.results and not run.settings["OUTPUT_URL"]:
+        yield "Next: keep a copy of the media where it is at hand when this machine is not, or set OUTPUT_URL"
+    if any(plugin.label.endswith(" drill") for plugin in run.plugins.active):
+        yield "Rehearse the recovery in a virtual machine: rear drill"
+    if not is_ours(INSTALLED / f"{Job('backup', '').unit}.timer"):
+        yield "Save this machine every night: rear schedule enable"
 
 
 @click.command()
