@@ -14,6 +14,7 @@ from rear_core.storage.disk import Disk
 from rear_core.storage.layout import make
 from rear_core.storage.mount import Mount
 from rear_core.storage.technologies.ext import Ext, Journal
+from rear_core.storage.technologies.iscsi import IscsiUnit
 from rear_core.testing.conformance import harness as harness
 from rear_core.testing.conformance_boot import *  # noqa: F403
 from rear_core.testing.conformance_storage import *  # noqa: F403
@@ -36,6 +37,15 @@ JOURNAL = make(
         Mount("mount:/data", ("fs:data",), "/data", "ext4"),
     ]
 )
+UNIT = IscsiUnit("iscsi:iqn.2026-11.example:web1/1", (), "iqn.2026-11.example:web1", "1", ("192.0.2.1:3260",))
+SAN = make(
+    [
+        UNIT,
+        Disk("disk:0x6001", (UNIT.id,), 10 << 30, "/dev/sda", wwn="0x6001", transport="iscsi"),
+        Ext("fs:data", ("disk:0x6001",), "0a1b2c3d-0003-4a5b-8c6d-7e8f9a0b1c2d"),
+        Mount("mount:/data", ("fs:data",), "/data", "ext4"),
+    ]
+)
 RECORDED = sorted(path.parent for path in TESTS.glob("machines/*/commands"))
 
 
@@ -44,7 +54,7 @@ def supply(tmp_path: Path) -> Supply:
     """All machines that were recorded, and all systems of other distributions."""
     systems = [one for name in MACHINES for one in (started_by_efi(name), started_by_bios(name, tmp_path)) if one]
     systems += other_loaders.installed(tmp_path)
-    return Supply(machines=RECORDED, layouts=[JOURNAL], systems=systems)
+    return Supply(machines=RECORDED, layouts=[JOURNAL, SAN], systems=systems)
 
 
 def started_by_efi(name: str) -> Installed | None:
