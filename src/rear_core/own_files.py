@@ -49,6 +49,14 @@ def read_text(path: Path) -> str:
     return read(path).decode()
 
 
+def unreadable(path: Path, error: Exception) -> ConfigurationError:
+    """The error for a part of the description of a machine that cannot be read, with what helps against its cause."""
+    if isinstance(error, PermissionError):
+        return ConfigurationError(f"cannot read {path}: {error.strerror}", "run it as root, for example with sudo")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return ConfigurationError(f"cannot read {path}: {reason}", "run `rear savelayout` to create it again")
+
+
 def check(path: Path, found: os.stat_result) -> None:
     """Raise `NoFile` for anything but a file."""
     if not stat.S_ISREG(found.st_mode):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from .. import own_files
-from ..errors import SCARCE, ConfigurationError, RearError, Refused
+from ..errors import SCARCE, RearError, Refused
 from ..pipes import BLOCK
 from ..system.identity import computed, known
 from . import generations, sample, signature
@@ -305,7 +305,7 @@ def hostname(run: Run) -> str:
         # The rescue system may not have the name of the machine.
         return str(json.loads(own_files.read_text(path))["system"]["hostname"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to create it again") from error
+        raise own_files.unreadable(path, error) from error
 
 
 def identity(run: Run) -> str:

@@ -92,6 +92,7 @@ def rear_settings() -> Iterable[Setting]:
         default="/tmp",
         environment=True,
         check=_absolute,
+        existing=True,
         help="Folder for the work area rear.<pid>. The tree of the rescue system needs several hundred MiB there, or"
         " in memory if there is plenty; with -d it is always in this folder.",
     )
@@ -124,6 +125,7 @@ def rear_settings() -> Iterable[Setting]:
         str,
         default="/usr/share/rear",
         check=_absolute,
+        existing=True,
         help="Folder of the distribution's scripts, skel trees and templates.",
     )
     yield Setting(

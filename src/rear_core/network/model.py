@@ -189,7 +189,7 @@ def load(path: Path) -> Network:
     try:
         text = own_files.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "write it with: rear savelayout") from error
+        raise own_files.unreadable(path, error) from error
     return loads(text, os.fspath(path))
 
 

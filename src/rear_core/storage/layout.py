@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from .. import durable, encoding, own_files
-from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -278,7 +277,7 @@ def load(path: Path, types: Mapping[str, type[Item]]) -> Layout:
     try:
         text = own_files.read_text(path)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}", "run `rear savelayout` to create it again") from error
+        raise own_files.unreadable(path, error) from error
     return loads(text, types, name=os.fspath(path))
 
 
