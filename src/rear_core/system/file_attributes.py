@@ -80,7 +80,12 @@ def read(descriptor: int, path: str = "") -> Attributes | None:
 
 
 def write(descriptor: int, wanted: Attributes) -> None:
-    """Give them to an open file, and see whether it has them; raises `OSError`."""
+    """Give them to an open file, and see whether it has them; raises `OSError`.
+
+    Nothing is done where it has them already: FAT tells what it is, and takes no attribute.
+    """
+    if read(descriptor, wanted.path) == wanted:
+        return
     before = bytes(STRUCTURE.size)
     flags, size, count, _, copied = STRUCTURE.unpack(fcntl.ioctl(descriptor, GET, before))
     flags = flags & ~sum(LETTERS.values()) | sum(LETTERS.get(letter, 0) for letter in wanted.letters)
@@ -135,7 +140,7 @@ def _find(
     if found is None:
         return
     is_folder = stat.S_ISDIR(status.st_mode)
-    if found not in (Attributes(path), _inherited(path, above, is_folder)):
+    if found not in (Attributes(path), _inherited(found, above, is_folder)):
         yield found
     if not is_folder or not depth:
         return
@@ -148,11 +153,15 @@ def _find(
                 yield from _find(file, place, depth - 1, device, found, mounted)
 
 
-def _inherited(path: str, above: Attributes, is_folder: bool) -> Attributes:
-    """What a file or folder has from the one it is in, and gets again when it is restored there."""
+def _inherited(found: Attributes, above: Attributes, is_folder: bool) -> Attributes:
+    """What a file or folder has from the one it is in, and gets again when it is restored there.
+
+    On FAT everything has the letter F since Linux 7.2, elsewhere only folders.
+    """
     project = above.project if "P" in above.letters else 0
     letters = "P" if is_folder and "P" in above.letters else ""
-    return Attributes(path, letters, project, 0 if is_folder else above.extent)
+    letters += "F" if "F" in above.letters and "F" in found.letters else ""
+    return Attributes(found.path, letters, project, 0 if is_folder else above.extent)
 
 
 def _names(descriptor: int) -> list[str]:
