@@ -7,11 +7,13 @@ patched its own to do so, and the policy of SELinux is Debian's.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .. import qemu
 from ..debian import FORKY, PARAMETERS
 from ..machines import Design, Drive
 from .facts import COMMON, FILES, IDENTIFIERS, LVM, LVM_NOTES, block_devices
-from .ways import GRUB2, PATIENCE, on_esp, os_release
+from .ways import GRUB2, GRUB2_INSTALL, PATIENCE, on_esp, os_release
 
 TITLE = "Red Hat Enterprise Linux"
 OS_RELEASE = os_release(
@@ -184,4 +186,28 @@ END
                 "/etc/NetworkManager/system-connections/lan.nmconnection", "/etc/systemd/network/10-rear-*.link"],
 )  # fmt: skip
 
-ALL = (REDHAT_UEFI,)
+REDHAT_BIOS = replace(
+    REDHAT_UEFI,
+    name="redhat-bios",
+    loader="GRUB with BLS entries",
+    about="as `redhat`, with an MBR",
+    firmware="bios",
+    storage=f"""
+sfdisk --quiet /dev/vda <<END
+label: dos
+size=512MiB, type=83, bootable
+type=8e
+END
+udevadm settle
+{volumes("/dev/vda1", "/dev/vda2")}
+""",
+    files=FILES_OF_ALL,
+    settle=f"""{GRUB2}{GRUB2_INSTALL}
+chmod 755 /usr/sbin/grub2-install
+grub2-install /dev/vda
+{SETTLE}""",
+    facts=[*FACTS, block_devices(f"$(blkid --uuid {BOOT} | sed 's/1$//')", IDENTIFIERS)],
+    new_drives=[Drive("larger", 8192, "sata")],
+)
+
+ALL = (REDHAT_UEFI, REDHAT_BIOS)

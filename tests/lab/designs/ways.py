@@ -19,6 +19,22 @@ mv /usr/sbin/grub-install /usr/sbin/grub2-install
 mkdir -p /boot/grub2
 grub2-editenv /boot/grub2/grubenv create
 """
+# The same programs as those that `grub-install` of Debian calls, with the folder of Red Hat and SUSE.
+GRUB2_INSTALL = r"""
+cat >/usr/sbin/grub2-install <<'END'
+#!/bin/sh
+set -e
+for word; do case $word in --target=i386-pc | --force) ;; *) device=$word ;; esac; done
+folder=/boot/grub2/i386-pc
+mkdir -p $folder
+cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst /usr/lib/grub/i386-pc/boot.img $folder
+echo "search.fs_uuid $(grub-probe --target=fs_uuid /boot) root" >$folder/load.cfg
+echo "set prefix=(\$root)$(grub-mkrelpath /boot/grub2)" >>$folder/load.cfg
+grub-mkimage --format i386-pc --prefix "$(grub-mkrelpath /boot/grub2)" --config $folder/load.cfg \
+    --output $folder/core.img biosdisk part_gpt part_msdos search_fs_uuid $(grub-probe --target=fs /boot)
+/usr/lib/grub/i386-pc/grub-bios-setup --directory=$folder "$device"
+END
+"""
 MODULES = (
     "all_video btrfs configfile echo efi_gop fat gzio linux loadenv lvm minicmd normal part_gpt reboot regexp search"
     " search_fs_uuid sleep test true xfs zstd"
