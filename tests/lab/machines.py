@@ -51,7 +51,7 @@ class Design:
     machine, beside those of Microsoft. Only some machines have `dracut`. `configuration` are lines of local.conf that
     come last, and `prepare` is a script that is run once before the first backup. `modules` are folders of network
     drivers that it needs besides. A machine that is `asked_by_grub` for its passphrase has /boot in an encrypted
-    volume.
+    volume. One that is `opened_by_tpm` asks for it only until it was prepared.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Design:
     passphrase: str = ""
     asked_by_grub: bool = False
     tpm: bool = False
+    opened_by_tpm: bool = field(default=False, repr=False)
     on_nfs: bool = False
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
@@ -199,13 +200,13 @@ def with_tpm(design: Design, folder: Path) -> AbstractContextManager[list[str]]:
     return tpm.emulated(folder / "tpm") if design.tpm else nullcontext([])
 
 
-def log_in(vm: qemu.Machine, design: Design) -> None:
+def log_in(vm: qemu.Machine, design: Design, prepared: bool = False) -> None:
     """Get to a root shell of a machine that boots from its own disks."""
     if design.asked_by_grub:
         screen.expect(vm, "Enter passphrase for", 300)
         screen.type_in(vm, f"{design.passphrase}\r")
-    if design.passphrase:
-        vm.expect("Please unlock disk [^:]*:", timeout=600)
+    if design.passphrase and not (prepared and design.opened_by_tpm):
+        vm.expect("Please (unlock|enter passphrase for) disk [^:]*:", timeout=600)
         vm.send(f"{design.passphrase}\n")
     vm.shell(PROMPT, timeout=600)
 

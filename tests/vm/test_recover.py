@@ -43,7 +43,7 @@ def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: De
         machines.with_tpm(design, tmp_path) as more,
         machine(reboots=reboots, devices=more, **fields) as vm,
     ):
-        machines.log_in(vm, design)
+        machines.log_in(vm, design, prepared=True)
         recovered = backups.facts(vm, design)
         report = json.loads(vm.check("cat /var/log/rear/recovery-*.json"))
         check = vm.sh("rear checklayout", timeout=300)
