@@ -61,6 +61,10 @@ class Refused(RearError):
     exit_code = ExitCode.REFUSED
 
 
+class NotBegun(Refused):
+    """A run that says nothing of this machine: another one is under way, or what it was asked for is not there."""
+
+
 class Problems(Refused):
     """All the reasons, found together, why a recovery would not succeed; nothing was changed."""
 

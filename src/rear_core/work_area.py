@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from . import own_files
-from .errors import ProgramFailed, RearError, Refused
+from .errors import NotBegun, ProgramFailed, RearError
 from .mounts import mount_points
 from .removal import remove_tree
 from .report import Report
@@ -42,7 +42,7 @@ def lock(var_dir: Path, undo: ExitStack, command: str, wait: int = 0) -> None:
         time.sleep(PAUSE)
     if not taken:
         holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown process"
-        raise Refused(f"rear is already running: {holder}", "wait until it ends, or have --wait MINUTES do that")
+        raise NotBegun(f"rear is already running: {holder}", "wait until it ends, or have --wait MINUTES do that")
     # It holds on a full disk as well, where nobody can say who has it.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ..durable import flush
-from ..errors import ConfigurationError, RearError, Refused
+from ..errors import ConfigurationError, NotBegun, RearError, Refused
 from ..removal import discard, remove_tree
 from . import manifest
 from .dates import FORMAT, digits
@@ -344,5 +344,5 @@ def choose(there: Sequence[str], date: str, where: str) -> str:
     of_that_date = [name for name in there if given and re.sub(r"\D", "", name).startswith(given)]
     fitting = of_that_date or [name for name in there if re.sub(r"\D", "", name) <= until]
     if not fitting:
-        raise Refused(f"no backup in {where} is from {date} or before", f"choose one of {', '.join(there)}")
+        raise NotBegun(f"no backup in {where} is from {date} or before", f"choose one of {', '.join(there)}")
     return fitting[-1]

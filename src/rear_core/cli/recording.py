@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from .. import __version__, records
-from ..errors import ExitCode, Interrupted, RearError, Refused
+from ..errors import ExitCode, Interrupted, NotBegun, RearError, Refused
 from ..records import Medium, Phase, Record
 from ..run import Run
 from ..workflow import notify
@@ -35,7 +35,9 @@ def recorded(run: Run, command: str) -> Iterator[None]:
             made = _record(run, command, failed)
             seconds = round(time.monotonic() - started)
             run.record = replace(made, began=time.strftime(records.FORMAT, began), seconds=seconds)
-            _tell(run, run.record)
+            # Whoever types a wrong date, or comes while another run works, has learned nothing of this machine.
+            if not isinstance(failed, NotBegun):
+                _tell(run, run.record)
         run.report.close()
 
 

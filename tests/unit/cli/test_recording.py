@@ -7,11 +7,12 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from rear_core import records
+from rear_core import records, work_area
 
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -42,6 +43,17 @@ def test_a_refusal_has_a_record_and_a_simulation_none(rear: Rear, tmp_path: Path
     (record,) = records.load(tmp_path / "var")
     assert (record.command, record.result, record.status) == ("recover", "refused", 3)
     assert record.hint.startswith("boot the rescue media")
+
+
+def test_a_run_that_another_one_keeps_from_beginning_says_nothing_of_this_machine(rear: Rear, tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    with ExitStack() as undo:
+        work_area.lock(tmp_path / "var", undo, "mkrescue")
+        ended = rear("--json", "savelayout")
+    assert ended.returncode == 3
+    assert "rear is already running" in ended.stderr
+    assert json.loads(ended.stdout)["status"] == 3
+    assert records.load(tmp_path / "var") == []
 
 
 def test_a_record_that_cannot_be_kept_is_a_warning(rear: Rear, tmp_path: Path) -> None:
