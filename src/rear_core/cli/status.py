@@ -84,6 +84,7 @@ def look(options: Options) -> list[Check]:
         rehearses=any(command.name == "drill" for command in run.plugins.call("rear_commands")),
         changes=changes,
         problem=problem,
+        hopeless=_hopeless(run) if changes is not None and not problem else "",
         kernel=kernel,
         recoveries=recoveries(),
         exists=os.path.exists,
@@ -110,6 +111,15 @@ def _changes(run: Run) -> tuple[list[str] | None, str]:
         return differences(run), ""
     except RearError as error:
         return [], error.message
+
+
+def _hopeless(run: Run) -> str:
+    """Why the described storage can be no machine again, "" where it can."""
+    from ..builtin.storage import recorded_layout
+    from ..storage.mount import why_no_root
+
+    reason = why_no_root(recorded_layout(run))
+    return f"its root file system is not described ({reason})" if reason else ""
 
 
 def differences(run: Run) -> list[str]:

@@ -45,11 +45,12 @@ class Check:
 class Facts:
     """What the checks are about.
 
-    `now` is in seconds since 1970. `limits` are by check the days after which it is a warning, and critical; it may
-    lack either. `methods` are those of BACKUP that save when rear runs them. `rehearses` says whether a rehearsal is
-    possible here. `changes` are what is not as the media know it, None where nothing was ever described, and `problem`
-    why nobody could look. `kernel` is the one that media would have now. `recoveries` were measured on the real
-    machine. `exists` says whether a file is there.
+    `hopeless` says why no recovery can bring the machine back, "" where one may. `now` is in seconds since 1970.
+    `limits` are by check the days after which it is a warning, and critical; it may lack either. `methods` are those of
+    BACKUP that save when rear runs them. `rehearses` says whether a rehearsal is possible here. `changes` are what is
+    not as the media know it, None where nothing was ever described, and `problem` why nobody could look. `kernel` is
+    the one that media would have now. `recoveries` were measured on the real machine. `exists` says whether a file is
+    there.
     """
 
     now: float
@@ -59,6 +60,7 @@ class Facts:
     rehearses: bool = False
     changes: Sequence[str] | None = ()
     problem: str = ""
+    hopeless: str = ""
     kernel: str = ""
     recoveries: Sequence[Rehearsal] = ()
     exists: Callable[[str], bool] = lambda _path: True
@@ -205,6 +207,8 @@ def _layout(facts: Facts) -> Check:
     if facts.changes is None:
         return Check("layout", State.CRITICAL, "this machine was never described: run `rear mkrescue`")
     values = {"layout_changes": len(facts.changes)}
+    if facts.hopeless:
+        return Check("layout", State.CRITICAL, f"no recovery can bring this machine back: {facts.hopeless}", values)
     if not facts.changes:
         return Check("layout", State.OK, "as the media know it", values)
     more = f", and {len(facts.changes) - SHOWN} more" if len(facts.changes) > SHOWN else ""

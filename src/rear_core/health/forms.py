@@ -47,7 +47,7 @@ def nagios(checks: Sequence[Check]) -> str:
     """What a plugin of Nagios prints (Monitoring Plugins guidelines): what is not well, then a bar and the numbers."""
     state = worst(checks)
     told = [f"{check.name}: {check.text}" for check in checks if check.state] or ["all is well"]
-    numbers = [f"{name}={value:.10g}" for check in checks for name, value in check.values.items()]
+    numbers = [f"{name}={round(value)}" for check in checks for name, value in check.values.items()]
     # A bar would begin the numbers.
     text = "; ".join(told).replace("|", "/")
     return f"REAR {state.name} - {text}" + (f" | {' '.join(numbers)}" if numbers else "")

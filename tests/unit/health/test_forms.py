@@ -34,6 +34,10 @@ def test_for_nagios_one_line_with_the_numbers_behind_a_bar() -> None:
     assert forms.nagios(forms.unknown("rear needs root")) == "REAR UNKNOWN - status: rear needs root"
 
 
+def test_large_numbers_are_plain_for_nagios() -> None:
+    assert forms.nagios([Check("coverage", State.OK, "", {"left_out_bytes": 8.2964135936e10})]).endswith("=82964135936")
+
+
 def test_json_has_the_numbers_of_each_check() -> None:
     found = json.loads(forms.as_json(FOUND))
     assert found["state"] == "warning"
