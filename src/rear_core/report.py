@@ -96,6 +96,11 @@ class Report:
                     f"the log {path} cannot be created: a link, a device or another user's file is in its place",
                     "set LOGFILE to another place",
                 )
+            if path.exists() and not _is_log(path):
+                raise Refused(
+                    f"the log {path} cannot be created: what is in its place was not written by rear",
+                    "set LOGFILE to another place, or move the file away",
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 path.replace(path.with_name(path.name + ".old"))
@@ -269,6 +274,12 @@ def explanation(error: RearError, log_path: Path | None = None) -> list[str]:
     if log_path:
         lines.append(f"  Details: {log_path}")
     return lines
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file begins as a log does, or is empty."""
+    with path.open("rb") as file:
+        return re.match(rb"\d\d:\d\d:\d\d |$", file.read(16)) is not None
 
 
 def _is_own_file(path: Path) -> bool:

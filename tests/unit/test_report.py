@@ -65,6 +65,13 @@ def test_color_is_where_a_terminal_has_it(
     assert file.getvalue() == "WARNING: a disk is missing\n"
 
 
+def test_a_log_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("mine\n")
+    with pytest.raises(Refused, match="was not written by rear"):
+        Report(terminal=io.StringIO()).open_log(tmp_path / "list")
+    assert (tmp_path / "list").read_text() == "mine\n"
+
+
 def test_the_log_is_for_its_owner_alone_and_the_last_one_is_kept(tmp_path: Path) -> None:
     for text in ("first", "second"):
         report = Report(terminal=io.StringIO())
