@@ -33,7 +33,10 @@ def _home() -> Path:
         home = Path("/var/lib/rear/program")
     else:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "rear/program")
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"rear.pyz cannot unpack itself into {home}: {error.strerror}; set XDG_CACHE_HOME, or run it as root")
     found = home.lstat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         sys.exit(f"{home} is not controlled by its user alone: remove it, then run this again")

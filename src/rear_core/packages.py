@@ -32,6 +32,8 @@ PACKAGES = {
     "rear-os-redhat": "redhat rhel fedora centos rocky almalinux ol amzn",
     "rear-os-suse": "suse opensuse opensuse-leap opensuse-tumbleweed sles sled sle-micro",
 }
+# The commands that packages bring.
+COMMANDS_OF = {"drill": "rear-drill", "notify": "rear-notify"}
 # All packages of this project.
 OURS = {
     *PACKAGES, "rear-core", "rear-boot-systemd", "rear-drill", "rear-notify", "rear-places-rclone",

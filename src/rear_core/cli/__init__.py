@@ -17,8 +17,9 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..errors import ExitCode, RearError, fault_of_machine
+from ..errors import ExitCode, PluginError, RearError, fault_of_machine
 from ..interruption import STOPPING
+from ..packages import COMMANDS_OF, how_to_install
 from ..processes import keep_domain
 from ..report import explain, visible
 from ..run import Options
@@ -64,27 +65,38 @@ class Commands(Group):
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(plugin_commands(options_of(ctx)))]
+        found, problem = plugin_commands(options_of(ctx))
+        if problem and "_REAR_COMPLETE" not in os.environ:
+            click.echo(visible(f"The commands of plugins are unknown: {problem.message}"), err=True)
+        return [*COMMANDS, *sorted(found)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             command = getattr(import_module(f".{COMMANDS[cmd_name]}", __name__), cmd_name)
             assert isinstance(command, click.Command)
             return command
-        return plugin_commands(options_of(ctx)).get(cmd_name)
+        found, problem = plugin_commands(options_of(ctx))
+        if cmd_name not in found and cmd_name in COMMANDS_OF:
+            if problem:
+                raise problem
+            package = COMMANDS_OF[cmd_name]
+            raise PluginError(
+                f"rear {cmd_name} is in the package {package}, which is not installed", how_to_install(package)
+            )
+        return found.get(cmd_name)
 
 
 def options_of(ctx: click.Context) -> Options:
     """The options so far: commands are looked up before `rear` below has run, and for help even before all are read."""
     if isinstance(ctx.obj, Options):
         return ctx.obj
-    chosen = {name: ctx.params[name] for name in ("config_dir", "config_files") if name in ctx.params}
+    chosen = {name: ctx.params[name] for name in ("config_dir", "config_files") if ctx.params.get(name) is not None}
     return Options(**chosen)
 
 
 @cache
-def plugin_commands(options: Options) -> dict[str, click.Command]:
-    """The commands of active plugins; none when the configuration is broken, as help must work then too."""
+def plugin_commands(options: Options) -> tuple[dict[str, click.Command], RearError | None]:
+    """The commands of active plugins; none and why when the configuration is broken, as help must work then too."""
     from .session import open_run
 
     found = {}
@@ -96,9 +108,8 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
             else:
                 found[command.name] = command
     except RearError as error:
-        click.echo(visible(f"The commands of plugins are unknown: {error.message}"), err=True)
-        return {}
-    return found
+        return {}, error
+    return found, None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,7 +122,8 @@ def plugin_commands(options: Options) -> dict[str, click.Command]:
 @click.option(
     "-c",
     "--config-dir",
-    type=GivenPath(file_okay=False),
+    # Who may read it is seen when it is read: help and completion do without.
+    type=GivenPath(file_okay=False, readable=False),
     default=Path("/etc/rear"),
     # Eager, as --help is: it names the commands of the plugins that this configuration selects.
     is_eager=True,
@@ -160,7 +172,7 @@ def rear(
         raise click.UsageError("-S asks before each step, but -n forbids questions: use only one of them")
     if quiet and (verbose or debug):
         raise click.UsageError("-q prints less and -v and -d print more: use only one of them")
-    if ctx.get_parameter_source("config_dir") == ParameterSource.COMMANDLINE and not config_dir.is_dir():
+    if ctx.get_parameter_source("config_dir") == ParameterSource.COMMANDLINE and not os.path.isdir(config_dir):
         raise click.UsageError(f"-c {visible(str(config_dir))}: there is no such folder")
     ctx.obj = Options(
         verbose=verbose,

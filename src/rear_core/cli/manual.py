@@ -41,6 +41,7 @@ def manual(ctx: click.Context, name: str, write: Path | None) -> None:
     assert ctx.parent is not None
     made = pages(ctx.parent)
     if write:
+        write.mkdir(parents=True, exist_ok=True)
         for (title, section), lines in made.items():
             (write / f"{title}.{section}").write_text("\n".join(lines()) + "\n")
         return

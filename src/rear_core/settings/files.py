@@ -73,7 +73,12 @@ def _found(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | o
             f"the configuration in {config_dir} is not controlled by root alone: {problem}",
             "check its contents; chown root and chmod go-w the named path",
         )
-    wanted = [path for path in (config_dir / name for name in names) if path.exists()]
+    try:
+        wanted = [path for path in (config_dir / name for name in names) if path.exists()]
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"cannot read {config_dir}: {error.strerror}", "run it as root, for example with sudo"
+        ) from error
     return wanted + [_extra_file(config_dir, os.fspath(extra)) for extra in extra_files]
 
 

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,41 @@ def test_an_unknown_command_is_answered_with_the_nearest(rear: Rear, words: list
     ended = rear(*words)
     assert ended.returncode == 2
     assert ended.stderr.endswith(f"no such command '{words[-1]}'; {advice}\n")
+
+
+@pytest.fixture
+def within_reach() -> Iterator[Path]:
+    """A folder that every user may enter, as one of pytest's is not."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_user_without_rights_is_told_so_and_needs_none_for_help(within_reach: Path) -> None:
+    config = within_reach / "etc"
+    config.mkdir(mode=0o700)
+    program = (sys.executable, "-c", "from rear_core.cli import main; main()", "-c", str(config))
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+    def rear(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        argv = (*nobody, *program, *arguments)
+        return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env}, stdin=subprocess.DEVNULL)
+
+    refused = rear("dump")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"ERROR: cannot read {config}: Permission denied\n") and "sudo" in refused.stderr
+    assert "# ---- rear-core ----" in rear("config", "default").stdout
+    words = {"_REAR_COMPLETE": "bash_complete", "COMP_WORDS": "rear mk", "COMP_CWORD": "1"}
+    offered = subprocess.run((*nobody, *program[:3]), capture_output=True, text=True, env={**os.environ, **words})
+    assert "plain,mkrescue" in offered.stdout and offered.stderr == ""
+    assert rear("status", "--nagios").returncode == 3
+
+
+def test_a_command_of_a_package_names_it(rear: Rear) -> None:
+    broken = rear("notify", conf="NOTIFY_WHEN=never\n")
+    assert broken.returncode == 2
+    assert "NOTIFY_WHEN" in broken.stderr and "no such command" not in broken.stderr
 
 
 def test_help_works_with_a_broken_configuration(rear: Rear) -> None:
