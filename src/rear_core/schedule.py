@@ -131,4 +131,4 @@ def shown(sh: Shell) -> Iterator[tuple[str, Mapping[str, str]]]:
 def need_systemd(running: Path = RUNNING) -> None:
     """Raise `Refused` where systemd does not run the machine."""
     if not running.is_dir():
-        raise Refused("systemd does not run this machine", "let cron run `rear -q -n mkbackuponly`")
+        raise Refused("systemd does not run this machine", "let cron run `rear -q -n --wait 720 mkbackup`")
