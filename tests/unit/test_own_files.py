@@ -110,13 +110,3 @@ def test_what_is_no_file_in_the_cache_is_named(tmp_path: Path, name: str, kind: 
     put(tmp_path / name, kind)
     with pytest.raises(NoFile, match=name):
         initramfs.cached_segment(tmp_path, "programs", "key", lambda path: path.write_text("made"))
-
-
-def test_the_advice_for_a_description_fits_why_it_cannot_be_read(tmp_path: Path) -> None:
-    for error, message, hint in (
-        (PermissionError(13, "Permission denied"), "Permission denied", "sudo"),
-        (FileNotFoundError(2, "No such file or directory"), "No such file or directory", "savelayout"),
-        (ValueError("no text"), "no text", "savelayout"),
-    ):
-        found = own_files.unreadable(tmp_path / "layout.json", error)
-        assert found.message == f"cannot read {tmp_path}/layout.json: {message}" and hint in found.hint
