@@ -33,7 +33,8 @@ def work(options: Options, workflow: str) -> None:
 
 def what_next(run: Run) -> Iterator[str]:
     """What somebody does who has just made the first media and backup by hand; nothing that is done already."""
-    if run.results and not run.settings["OUTPUT_URL"]:
+    # A stick or tape is taken along as it is.
+    if run.results and "OUTPUT_URL" in run.settings.declared and not run.settings["OUTPUT_URL"]:
         yield "Next: keep a copy of the media where it is at hand when this machine is not, or set OUTPUT_URL"
     if any(plugin.label.endswith(" drill") for plugin in run.plugins.active):
         yield "Rehearse the recovery in a virtual machine: rear drill"
