@@ -53,10 +53,12 @@ SECONDS = {"vm": 1800, "uml": 300, "root": 600, "slow": 600}
 
 
 def pytest_configure() -> None:
-    """Keep the tests' folders on a disk where /tmp is memory, as from Debian 13 on.
+    """Keep the tests' folders on a disk where /tmp is memory, as from Debian 13 on, and terminals without color.
 
-    They hold images of disks, which would fill it, and nfs-ganesha cannot serve a folder that lies there.
+    The folders hold images of disks, which would fill it, and nfs-ganesha cannot serve a folder that lies there. What
+    terminals get is compared as text.
     """
+    os.environ["NO_COLOR"] = "1"
     if os.geteuid() == 0 and in_memory(tempfile.gettempdir()):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
 

@@ -58,7 +58,10 @@ def test_the_rescue_system_works(
         assert vm.check("rear --version").startswith("rear, version ")
         plugins = json.loads(vm.check("rear plugins list --json"))
         active = {f"{plugin['kind']} {plugin['name']}" for plugin in plugins if plugin["state"] == "active"}
-        assert active == {"backup NFS", "extra bcache", "extra rclone", "extra systemd-boot", "os debian", "output ISO"}
+        assert active == {
+            "backup NFS", "extra bcache", "extra notify", "extra rclone", "extra systemd-boot", "os debian",
+            "output ISO",
+        }  # fmt: skip
         assert not [plugin for plugin in plugins if plugin["state"] in ("broken", "missing")]
 
         (link,) = json.loads(vm.check("ip -json addr show eth0"))
