@@ -252,6 +252,12 @@ def test_a_backup_is_checked_where_it_is_kept(rear: Rear, tmp_path: Path) -> Non
     assert "is damaged: its checksum is wrong" in ended.stderr
 
 
+def test_a_place_that_is_not_there_has_no_empty_list(rear: Rear, tmp_path: Path) -> None:
+    ended = rear("backup", "list", conf=f"BACKUP_URL=file://{tmp_path}/absent\n")
+    assert ended.returncode == 3
+    assert "absent: there is no such folder" in ended.stderr and "mount its disk" in ended.stderr
+
+
 def test_restoring_over_a_running_machine_is_refused(rear: Rear) -> None:
     ended = rear("restoreonly")
     assert ended.returncode == 3

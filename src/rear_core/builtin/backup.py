@@ -148,6 +148,11 @@ def rear_restore(run: Run) -> Iterable[Step]:
 
 
 @hookimpl
+def rear_list() -> Iterable[Step]:
+    yield Step(10, "Check that the place of the backups is there", check_there)
+
+
+@hookimpl
 def rear_fetch() -> Iterable[Step]:
     yield Step(95, "Check that all files are written to disk", check_written)
     yield Step(99, "Check that all files are restored", check_all_back)
@@ -156,6 +161,13 @@ def rear_fetch() -> Iterable[Step]:
 @hookimpl
 def rear_mount() -> Iterable[Step]:
     yield Step(5, "Check the folder for the backups", check_folder)
+
+
+def check_there(run: Run) -> None:
+    """Refuse to say of a folder on a disk that is not mounted that it has no backups."""
+    url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else None
+    if url and url.scheme == "file" and not os.path.isdir(url.path):
+        raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
 
 
 def check_folder(run: Run) -> None:
