@@ -123,6 +123,7 @@ def test_a_module_opens_with_its_licence_and_a_sentence(path: Path) -> None:
         assert ast.get_docstring(ast.parse(text))
 
 
+@pytest.mark.slow
 def test_only_the_shell_starts_programs() -> None:
     starters = {"subprocess", "pty", "multiprocessing", "os.system", "os.popen", "os.execv", "os.spawnv"}
     # The second one waits for those that the first one starts.

@@ -172,6 +172,7 @@ def test_what_is_no_address_is_an_error_of_the_configuration(line: str) -> None:
         make_run(line)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("shut", [False, True])
 def test_a_run_tells_at_its_end_and_what_cannot_be_told_is_a_warning(tmp_path: Path, shut: bool) -> None:
