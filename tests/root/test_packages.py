@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Chroot]:
     with Chroot([debian.tree(*LIBRARIES, "rpm")], tmp_path / "upper") as chroot:
-        (chroot.root / "work").mkdir()
+        (chroot.root / "srv/dist").mkdir(parents=True)
         yield chroot
 
 
@@ -46,8 +46,8 @@ def media_are_made(machine: Chroot, *command: str) -> None:
 def test_debian_packages(made: Path, machine: Chroot) -> None:
     packages = [next(made.glob(f"{name}_*.deb")) for name in (*NAMES, "python3-blkinfo")]
     for package in packages:
-        shutil.copy(package, machine.root / "work")
-    files = [f"/work/{package.name}" for package in packages]
+        shutil.copy(package, machine.root / "srv/dist")
+    files = [f"/srv/dist/{package.name}" for package in packages]
     machine.run("dpkg", "--install", *files)
     media_are_made(machine, "rear")
     assert (machine.root / "etc/rear").stat().st_mode & 0o777 == 0o700
@@ -79,9 +79,9 @@ def test_debian_packages_are_clean(made: Path) -> None:
 def test_rpm_packages(made: Path, machine: Chroot) -> None:
     packages = [next(made.glob(f"{name}-[0-9]*.rpm")) for name in NAMES]
     for package in packages:
-        shutil.copy(package, machine.root / "work")
+        shutil.copy(package, machine.root / "srv/dist")
     # What a machine of Debian has is in no database of rpm.
-    machine.run("rpm", "--install", "--nodeps", *(f"/work/{package.name}" for package in packages))
+    machine.run("rpm", "--install", "--nodeps", *(f"/srv/dist/{package.name}" for package in packages))
     config = machine.root / "etc/rear/local.conf"
     config.write_text("# mine\n")
     media_are_made(machine, "rear")
@@ -92,8 +92,8 @@ def test_rpm_packages(made: Path, machine: Chroot) -> None:
 
 def test_the_archive_for_machines_without_a_network(made: Path, machine: Chroot) -> None:
     (archive,) = made.glob("rear-*.tar.gz")
-    shutil.unpack_archive(archive, machine.root / "work")
-    folder = f"/work/{archive.name[: -len('.tar.gz')]}"
+    shutil.unpack_archive(archive, machine.root / "srv/dist")
+    folder = f"/srv/dist/{archive.name[: -len('.tar.gz')]}"
     names = NAMES[1:]
     machine.run(f"{folder}/install.sh", *names)
     machine.run(f"{folder}/install.sh", *names)
@@ -102,7 +102,7 @@ def test_the_archive_for_machines_without_a_network(made: Path, machine: Chroot)
 
 
 def test_the_single_file(made: Path, machine: Chroot) -> None:
-    shutil.copy(made / "rear.pyz", machine.root / "work")
-    media_are_made(machine, "/work/rear.pyz")
+    shutil.copy(made / "rear.pyz", machine.root / "srv/dist")
+    media_are_made(machine, "/srv/dist/rear.pyz")
     (home,) = (machine.root / "var/lib/rear/program").iterdir()
     assert home.parent.stat().st_mode & 0o777 == 0o700

@@ -8,9 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import rear_output_rawdisk
 import rear_output_usb
 from lab import cache, debian, loops, qemu
 from lab.chroot import Chroot
@@ -20,7 +22,7 @@ from rear_core import RescueImage, Run
 from rear_core.builtin import core
 from rear_core.plugins import Plugins
 from rear_core.run import DRIVERS
-from rear_core.settings import Sources, evaluate
+from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.storage.inventory import Device
 from rear_core.system import Firmware, OperatingSystem, System
@@ -81,15 +83,26 @@ def test_drivers_come_from_the_disc(machine: Callable[..., qemu.Machine]) -> Non
         check(vm)
 
 
-def stick(path: Path, boot: Path) -> None:
-    """Make a stick with the rescue system that an ISO image has in its /boot."""
-    line = re.search(r"^\s*linux \S+ (.*) rear.drivers=", (boot / "grub/grub.cfg").read_text(), re.MULTILINE)
-    assert line
-    settings = evaluate(Sources(), [*core.rear_settings(), *rear_output_usb.rear_settings()], {})
-    run = Run(settings, Plugins([rear_output_usb]), build_dir=path.with_name("build"))
+def rescue_run(folder: Path, output: ModuleType, text: str = "") -> Run:
+    """A run that makes media by an output."""
+    declared = [*core.rear_settings(), *output.rear_settings()]
+    settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), declared, {})
+    run = Run(settings, Plugins([output]), build_dir=folder / "build", phases=("prep", "output"))
     run.build_dir.mkdir()
     run.system = System(OperatingSystem("debian"), "debian12", "x86_64", "6.1", Firmware("bios"))
-    image = RescueImage(boot / "vmlinuz", boot / "initramfs.img", "6.1", line[1], boot / DRIVERS)
+    return run
+
+
+def packed(boot: Path) -> RescueImage:
+    """The rescue system that an ISO image has in its /boot."""
+    line = re.search(r"^\s*linux \S+ (.*) rear.drivers=", (boot / "grub/grub.cfg").read_text(), re.MULTILINE)
+    assert line
+    return RescueImage(boot / "vmlinuz", boot / "initramfs.img", "6.1", line[1], boot / DRIVERS)
+
+
+def stick(path: Path, boot: Path) -> None:
+    """Make a stick with the rescue system that an ISO image has in its /boot."""
+    run, image = rescue_run(path.parent, rear_output_usb), packed(boot)
     qemu.blank(path, 1024)
     run.sh.run("sfdisk", path, input=partition_table(LABEL, 512))
     rows = run.sh.json("sfdisk", "--json", path)["partitiontable"]["partitions"]
@@ -118,6 +131,18 @@ def test_drivers_come_from_the_stick(machine: Callable[..., qemu.Machine], tmp_p
     Shell().run("xorriso", "-osirrox", "on", "-indev", made("ISO"), "-extract", "/boot", boot)
     stick(tmp_path / "stick", boot)
     with machine(memory=768, disks=[qemu.Disk(tmp_path / "stick", "stick", "usb")], nics=[qemu.Nic(MAC)]) as vm:
+        check(vm)
+
+
+def test_drivers_come_from_the_image_of_a_disk(machine: Callable[..., qemu.Machine], tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    Shell().run("xorriso", "-osirrox", "on", "-indev", made("ISO"), "-extract", "/boot", boot)
+    run = rescue_run(tmp_path, rear_output_rawdisk, f"VAR_DIR={tmp_path}/var\n")
+    run.image = packed(boot)
+    with run.undo:
+        for step in (*rear_output_rawdisk.rear_prep(run), *rear_output_rawdisk.rear_output(run)):
+            step.action(run)
+    with machine(memory=768, disks=[qemu.Disk(run.results[0], "raw", "virtio")], nics=[qemu.Nic(MAC)]) as vm:
         check(vm)
 
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..storage.disk import PartitionTable
 
@@ -25,6 +25,24 @@ class Carrier:
 
     device: str
     disks: tuple[str, ...]
+
+
+def block_devices(run: Run) -> Iterator[dict[str, Any]]:
+    """The disks and partitions of this machine, each once, as lsblk has them; of a multipath disk not its paths."""
+    # $ lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE
+    # {"blockdevices": [{"name":"/dev/sda1", "kname":"/dev/sda1", "type":"part", "pkname":"/dev/sda",
+    #                    "parttype":"21686148-6449-6e6f-744e-656564454649"}, ...]}
+    columns = "NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    listed = run.sh.json("lsblk", "--json", "--paths", "--list", "--output", columns)
+    # The paths of a multipath disk are no disks of their own: the kernel may still know what was there before.
+    paths = {device["pkname"] for device in listed["blockdevices"] if device["type"] == "mpath"}
+    seen: set[str] = set()
+    for device in listed["blockdevices"]:
+        found = {**device, "pkname": None} if device["type"] == "mpath" else device
+        is_path = bool(paths & {found["name"], found["pkname"]})
+        if found["type"] in ("disk", "part", "mpath") and not is_path and found["name"] not in seen:
+            seen.add(found["name"])
+            yield found
 
 
 def carrier(run: Run, folder: str) -> Carrier:

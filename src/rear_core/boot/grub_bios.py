@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..storage.disk import BIOS_BOOT
 from . import grub_conversion, grub_crypto, grub_menu, grub_references, grub_rescue
+from .boot_sectors import block_devices
 from .loader import BootLoader, Facts, below_boot
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _core_sectors(first: bytes) -> int:
 def detect(run: Run) -> Facts | None:
     """The disks and partitions whose boot sector is GRUB's; a device that cannot be read is a warning."""
     found = []
-    devices = list(_devices(run))
+    devices = list(block_devices(run))
     for device in devices:
         try:
             sector = read_boot_sector(Path(device["name"]))
@@ -137,23 +138,6 @@ def core_place(sector: BootSector, partitions: list[Partition]) -> str:
             kind = "BIOS boot" if partition.type == BIOS_BOOT else "other"
             return f"{kind} partition {partition.name}"
     return "after the MBR"
-
-
-def _devices(run: Run) -> Iterator[dict[str, Any]]:
-    # $ lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE
-    # {"blockdevices": [{"name":"/dev/sda1", "kname":"/dev/sda1", "type":"part", "pkname":"/dev/sda",
-    #                    "parttype":"21686148-6449-6e6f-744e-656564454649"}, ...]}
-    columns = "NAME,KNAME,TYPE,PKNAME,PARTTYPE"
-    listed = run.sh.json("lsblk", "--json", "--paths", "--list", "--output", columns)
-    # The paths of a multipath disk are no disks of their own: the kernel may still know what was there before.
-    paths = {device["pkname"] for device in listed["blockdevices"] if device["type"] == "mpath"}
-    seen: set[str] = set()
-    for device in listed["blockdevices"]:
-        found = {**device, "pkname": None} if device["type"] == "mpath" else device
-        is_path = bool(paths & {found["name"], found["pkname"]})
-        if found["type"] in ("disk", "part", "mpath") and not is_path and found["name"] not in seen:
-            seen.add(found["name"])
-            yield found
 
 
 def _partitions_of(disk: str, devices: list[dict[str, Any]]) -> list[Partition]:

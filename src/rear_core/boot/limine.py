@@ -15,7 +15,7 @@ from .. import recovered
 from ..errors import RearError
 from ..storage.disk import BIOS_BOOT, Partition
 from . import efi_programs, limine_menu
-from .boot_sectors import SECTOR, first_sector, rebuilt
+from .boot_sectors import SECTOR, block_devices, first_sector, rebuilt
 from .chroot import has_program, run_inside
 from .efi_install import problems
 from .efi_partitions import describe
@@ -45,15 +45,11 @@ def stage_place(sector: bytes) -> int | None:
 
 def detect_bios(run: Run) -> Facts | None:
     """The disks whose first sector is Limine's, each with the place of its stage, and the file that this reads."""
-    # $ lsblk --noheadings --list --paths --nodeps --output NAME,TYPE
-    # /dev/sda disk
-    command = ("lsblk", "--noheadings", "--list", "--paths", "--nodeps", "--output", "NAME,TYPE")
-    rows = [line.split() for line in run.sh.query(*command).splitlines()]
     disks = {}
-    for name in [row[0] for row in rows if row[1:] == ["disk"]]:
-        place = stage_place(first_sector(name))
+    for device in block_devices(run):
+        place = stage_place(first_sector(device["name"])) if device["type"] != "part" else None
         if place is not None:
-            disks[name] = place
+            disks[device["name"]] = place
     return {"disks": disks, "files": _stage_files(Path("/"))} if disks else None
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rear_core.boot.limine import STAGE, is_ours, partition_of, stage_place
+from rear_core.boot.limine import STAGE, detect_bios, is_ours, partition_of, stage_place
 from rear_core.boot.limine_menu import entries, notes, partitions
 from rear_core.boot.loader import Entry
 from rear_core.plugins import Plugins
@@ -18,6 +19,7 @@ from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
 from rear_core.storage.disk import BIOS_BOOT, Disk, Partition, PartitionTable
 from rear_core.storage.layout import make
+from rear_core.testing.fake_shell import FakeShell
 
 PART = "736b5698-5ae1-4dff-be2c-ef8f44a61c52"
 CONF = f"""\
@@ -105,6 +107,24 @@ def test_the_first_sector_has_the_place_of_the_stage() -> None:
     assert stage_place(bytes(sector)) == 0x1A00
     assert stage_place(bytes(512)) is None and stage_place(b"") is None
     assert is_ours(b"MZ Limine 8.2.0 /limine.conf") and not is_ours(b"MZ")
+
+
+def test_of_a_multipath_disk_the_map_counts_and_not_its_paths(tmp_path: Path) -> None:
+    sector = bytearray(512)
+    sector[3:9], sector[-2:] = b"LIMINE", b"\x55\xaa"
+    struct.pack_into("<HHQQ", sector, STAGE, 0, 0, 0x1A00, 0)
+    path, disk = tmp_path / "sda", tmp_path / "mpatha"
+    for file in (path, disk):
+        file.write_bytes(sector)
+    rows = [(path, "disk", None), (disk, "mpath", path), (tmp_path / "mpatha-part1", "part", disk)]
+    devices = [
+        {"name": f"{name}", "kname": f"{name}", "type": kind, "pkname": f"{below}" if below else None, "parttype": None}
+        for name, kind, below in rows
+    ]
+    command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=FakeShell({command: json.dumps({"blockdevices": devices})}))
+    facts = detect_bios(run)
+    assert facts is not None and facts["disks"] == {f"{disk}": 0x1A00}
 
 
 WORDS = st.sampled_from(
