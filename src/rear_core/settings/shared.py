@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ..places.url import Url
 from .model import Setting
@@ -60,4 +61,11 @@ KEEP_OLD_OUTPUT_COPY = Setting(
     " file, nfs, cifs, sshfs or usb.",
 )  # fmt: skip
 # Of outputs that make files.
+
+
+def by_other_means(setting: Setting, instead: str) -> Setting:
+    """A setting as an output declares it that does not what it asks for, and says what to do instead."""
+    return replace(setting, help=f"Not for this output: {instead}.")
+
+
 OUTPUT = (OUTPUT_URL, OUTPUT_OPTIONS, OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)

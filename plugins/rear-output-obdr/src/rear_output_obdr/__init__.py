@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from rear_core import Contents, Run, Setting, Step, hookimpl
 from rear_core.media.loaders import Medium
-from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX, by_other_means
 
 if TYPE_CHECKING:
     from rear_core.media.format import Format
 
 BOOT_IMAGE = Medium("the boot image", ("xorriso",))
+
+INSTEAD_OF_PREFIX = "use a tape for each machine"
+INSTEAD_OF_OLD_COPY = "use two tapes in turns"
 
 
 @hookimpl
@@ -22,7 +25,8 @@ def rear_settings() -> Iterable[Setting]:
     from rear_core.media.tape import DEVICE
 
     yield DEVICE
-    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
+    yield by_other_means(OUTPUT_PREFIX, INSTEAD_OF_PREFIX)
+    yield by_other_means(KEEP_OLD_OUTPUT_COPY, INSTEAD_OF_OLD_COPY)
 
 
 @hookimpl
@@ -77,8 +81,8 @@ def check_tape(run: Run) -> None:
 
     from .tape import check
 
-    refuse_prefix(run, "use a tape for each machine")
-    refuse_old_copy(run, "use two tapes in turns")
+    refuse_prefix(run, INSTEAD_OF_PREFIX)
+    refuse_old_copy(run, INSTEAD_OF_OLD_COPY)
     check(run, Path(run.settings["TAPE_DEVICE"]))
 
 

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
 from rear_core.places.url import ALL, Url, examples
-from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX, by_other_means
 
 if TYPE_CHECKING:
     from rear_core.places.place import Place
 
 # What kernel and rescue system have needed so far; the exact number is known when they are packed.
 USUAL_SIZE = 200 << 20
+
+INSTEAD_OF_PREFIX = "name the folder of this machine below rear/ in PXE_PREFIX"
+INSTEAD_OF_OLD_COPY = "set PXE_KEEP=2 or more"
 
 
 @hookimpl
@@ -35,7 +38,8 @@ def rear_settings() -> Iterable[Setting]:
         help="Options for mounting OUTPUT_URL, such as vers=4.2; for sftp and rsync+ssh options of ssh_config, such as"
         " IdentityFile=/root/.ssh/rescue.",
     )
-    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
+    yield by_other_means(OUTPUT_PREFIX, INSTEAD_OF_PREFIX)
+    yield by_other_means(KEEP_OLD_OUTPUT_COPY, INSTEAD_OF_OLD_COPY)
     yield Setting(
         "PXE_PREFIX",
         str,
@@ -146,8 +150,8 @@ def check_place(run: Run) -> None:
     from .tree import check_loaders, check_menus, warn_of_others
 
     check_mode(run)
-    refuse_prefix(run, "name the folder of this machine below rear/ in PXE_PREFIX")
-    refuse_old_copy(run, "set PXE_KEEP=2 or more", run.settings["PXE_KEEP"])
+    refuse_prefix(run, INSTEAD_OF_PREFIX)
+    refuse_old_copy(run, INSTEAD_OF_OLD_COPY, run.settings["PXE_KEEP"])
     warn_of_secrets(run)
     opening.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
     check_answers(run)

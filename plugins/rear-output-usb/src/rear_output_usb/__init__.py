@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rear_core import Run, Setting, Step, hookimpl
-from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX
+from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX, by_other_means
 
 if TYPE_CHECKING:
     from rear_core.media.format import Format
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 # What a rescue system has needed so far; the exact number is known when it is packed.
 USUAL_SIZE = 300 * MIB
+
+INSTEAD_OF_PREFIX = "find the rescue systems of each machine in boot/rear/HOSTNAME on the disk"
+INSTEAD_OF_OLD_COPY = "set USB_RETAIN_BACKUP_NR=2 or more"
 
 
 @hookimpl
@@ -36,7 +39,8 @@ def rear_settings() -> Iterable[Setting]:
         help="The label that `rear format` sets, and by which rear finds the disk. Disks used in turns can share a"
         " label or have one each.",
     )
-    yield from (OUTPUT_PREFIX, KEEP_OLD_OUTPUT_COPY)
+    yield by_other_means(OUTPUT_PREFIX, INSTEAD_OF_PREFIX)
+    yield by_other_means(KEEP_OLD_OUTPUT_COPY, INSTEAD_OF_OLD_COPY)
     yield Setting(
         "USB_RETAIN_BACKUP_NR", int, default=2, check=_positive,
         help="How many rescue systems of this machine to keep on the disk. rear removes the oldest after a new one"
@@ -99,8 +103,8 @@ def check_disk(run: Run) -> None:
     from .versions import of_machine, others
 
     keep = run.settings["USB_RETAIN_BACKUP_NR"]
-    refuse_prefix(run, "find the rescue systems of each machine in boot/rear/HOSTNAME on the disk")
-    refuse_old_copy(run, "set USB_RETAIN_BACKUP_NR=2 or more", keep)
+    refuse_prefix(run, INSTEAD_OF_PREFIX)
+    refuse_old_copy(run, INSTEAD_OF_OLD_COPY, keep)
     stick = find_stick(run)
     with opened(run, stick) as root:
         for other in others(root, run.system.hostname, identity(run), known_marks(run)):
