@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ..run import Run
 
 SECTOR = 512
+# Types of lsblk.
+DEVICES = ("disk", "part", "mpath")
 # Behind it are the disk's signature and the partition table.
 CODE = 440
 
@@ -28,7 +31,10 @@ class Carrier:
 
 
 def block_devices(run: Run) -> Iterator[dict[str, Any]]:
-    """The disks and partitions of this machine, each once, as lsblk has them; of a multipath disk not its paths."""
+    """The disks and partitions of this machine, each once, as lsblk has them; of a multipath disk not its paths.
+
+    INCLUDE_DEVICES brings in what is no disk by its kind, as a loop device.
+    """
     # $ lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE
     # {"blockdevices": [{"name":"/dev/sda1", "kname":"/dev/sda1", "type":"part", "pkname":"/dev/sda",
     #                    "parttype":"21686148-6449-6e6f-744e-656564454649"}, ...]}
@@ -40,7 +46,8 @@ def block_devices(run: Run) -> Iterator[dict[str, Any]]:
     for device in listed["blockdevices"]:
         found = {**device, "pkname": None} if device["type"] == "mpath" else device
         is_path = bool(paths & {found["name"], found["pkname"]})
-        if found["type"] in ("disk", "part", "mpath") and not is_path and found["name"] not in seen:
+        included = any(fnmatch(found["name"], pattern) for pattern in run.settings["INCLUDE_DEVICES"])
+        if (found["type"] in DEVICES or included) and not is_path and found["name"] not in seen:
             seen.add(found["name"])
             yield found
 

@@ -19,9 +19,10 @@ from rear_core.boot.grub_bios import (
     read_boot_sector,
     whole_disk,
 )
+from rear_core.builtin import storage
 from rear_core.plugins import Plugins
 from rear_core.run import Run
-from rear_core.settings import Sources, evaluate
+from rear_core.settings import Sources, evaluate, parse
 from rear_core.storage.disk import BIOS_BOOT
 from rear_core.testing.fake_shell import FakeShell
 
@@ -139,7 +140,7 @@ def test_a_disk_that_cannot_be_read_is_a_warning_and_hides_no_other(tmp_path: Pa
     ]
     command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
     sh = FakeShell({command: json.dumps({"blockdevices": devices})})
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)
+    run = Run(evaluate(Sources(), [*storage.rear_settings()], {}), Plugins([]), sh=sh)
     assert detect(run) == {
         "platforms": grub_conversion.platforms(os.uname().machine),
         "boot_sectors": [{"device": str(good), "core_start": 1, "core_sectors": 61, "core_place": "after the MBR"}],
@@ -161,7 +162,11 @@ def test_of_a_multipath_disk_the_map_counts_and_not_its_paths(tmp_path: Path) ->
     ]
     disk(tmp_path / "mpatha-part1", b"")
     command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=FakeShell({command: json.dumps({"blockdevices": devices})}))
+    run = Run(
+        evaluate(Sources(), [*storage.rear_settings()], {}),
+        Plugins([]),
+        sh=FakeShell({command: json.dumps({"blockdevices": devices})}),
+    )
     facts = detect(run)
     assert facts is not None
     assert [sector["device"] for sector in facts["boot_sectors"]] == [f"{image}"]
@@ -171,4 +176,15 @@ def test_of_a_multipath_disk_the_map_counts_and_not_its_paths(tmp_path: Path) ->
 def test_a_machine_without_grub_in_its_boot_sectors_has_no_facts() -> None:
     command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
     sh = FakeShell({command: '{"blockdevices": []}'})
-    assert detect(Run(evaluate(Sources(), [], {}), Plugins([]), sh=sh)) is None
+    assert detect(Run(evaluate(Sources(), [*storage.rear_settings()], {}), Plugins([]), sh=sh)) is None
+
+
+def test_a_device_that_is_included_is_searched_whatever_its_kind(tmp_path: Path) -> None:
+    device = disk(tmp_path / "loop0", boot_sector(1), 1, first_core_sector((2, 60)))
+    found = {"name": f"{device}", "kname": f"{device}", "type": "loop", "pkname": None, "parttype": None}
+    command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
+    for text, devices in (("", None), (f"INCLUDE_DEVICES=( '{tmp_path}/loop*' )\n", [f"{device}"])):
+        settings = evaluate(Sources(assignments=tuple(parse(text, "local.conf"))), [*storage.rear_settings()], {})
+        run = Run(settings, Plugins([]), sh=FakeShell({command: json.dumps({"blockdevices": [found]})}))
+        facts = detect(run)
+        assert (facts and [sector["device"] for sector in facts["boot_sectors"]]) == devices

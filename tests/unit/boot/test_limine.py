@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rear_core.boot.limine import STAGE, detect_bios, is_ours, partition_of, stage_place
 from rear_core.boot.limine_menu import entries, notes, partitions
 from rear_core.boot.loader import Entry
+from rear_core.builtin import storage
 from rear_core.plugins import Plugins
 from rear_core.run import Run
 from rear_core.settings import Sources, evaluate
@@ -122,7 +123,11 @@ def test_of_a_multipath_disk_the_map_counts_and_not_its_paths(tmp_path: Path) ->
         for name, kind, below in rows
     ]
     command = "lsblk --json --paths --list --output NAME,KNAME,TYPE,PKNAME,PARTTYPE"
-    run = Run(evaluate(Sources(), [], {}), Plugins([]), sh=FakeShell({command: json.dumps({"blockdevices": devices})}))
+    run = Run(
+        evaluate(Sources(), [*storage.rear_settings()], {}),
+        Plugins([]),
+        sh=FakeShell({command: json.dumps({"blockdevices": devices})}),
+    )
     facts = detect_bios(run)
     assert facts is not None and facts["disks"] == {f"{disk}": 0x1A00}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rear_core.boot.loader import BootLoader
-from rear_core.builtin import core, system
+from rear_core.builtin import core, storage, system
 from rear_core.plugins import Plugins
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
@@ -18,7 +18,7 @@ from rear_core.settings import Sources, evaluate
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    settings = evaluate(Sources(), Plugins([core]).settings(), {"VAR_DIR": f"{tmp_path}/var"})
+    settings = evaluate(Sources(), Plugins([core, storage]).settings(), {"VAR_DIR": f"{tmp_path}/var"})
     return Run(settings, Plugins([system]), Options(config_dir=tmp_path / "etc"))
 
 
