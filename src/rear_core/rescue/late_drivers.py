@@ -112,6 +112,8 @@ def lay(sh: Shell, image: Path) -> None:
         if (LAID / folder).is_dir():
             Path("/", folder).mkdir(parents=True, exist_ok=True)
             sh.run("mount", "--bind", LAID / folder, Path("/", folder))
+    # It knows the modules that were there, and looks again by itself after some seconds only.
+    sh.run("udevadm", "control", "--reload")
     sh.run("udevadm", "trigger", "--type=devices", "--action=add", "--subsystem-nomatch=tty")
     sh.run("udevadm", "settle", "--timeout=60", timeout=90, ok=(0, 1))
 
