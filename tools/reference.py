@@ -104,7 +104,7 @@ def machines_page() -> str:
         cells = (
             f"`{design.name}`",
             f"the way of {design.way}, of {release}" if design.way else release,
-            "x86_64",
+            design.release.machine,
             " to ".join(FIRMWARES[name] for name in (design.firmware, design.new_firmware) if name),
             design.loader,
             design.root,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rear_drill import qemu
+from rear_drill.console import Console
 
 NAME, CONSOLE = "aarch64", "ttyAMA0"
 FIRMWARE = Path("/usr/share/AAVMF/AAVMF_CODE.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")
@@ -57,6 +58,15 @@ def emulate_programs() -> None:
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT], check=True)
     if not (BINFMT / RULE.stem).exists():
         (BINFMT / "register").write_bytes(RULE.read_bytes())
+
+
+def emulate_programs_in(guest: Console) -> None:
+    """Likewise the kernel of a guest on this machine."""
+    emulator = Path(RULE.read_text().split(":")[6])
+    guest.check(f"modprobe binfmt_misc && mount -t binfmt_misc binfmt_misc {BINFMT} && mkdir -p {emulator.parent}")
+    guest.put(f"{emulator}", emulator.read_bytes())
+    guest.check(f"chmod 755 {emulator}")
+    guest.put(f"{BINFMT}/register", RULE.read_bytes())
 
 
 def make_tree(suite: str, packages: str, customise: str, path: Path) -> None:

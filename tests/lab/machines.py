@@ -192,6 +192,8 @@ def rear_disk(release: debian.Release = debian.BOOKWORM) -> qemu.Disk:
 
 def install_rear(vm: qemu.Machine) -> None:
     """Install rear on a machine, as with_rear() does in a tree."""
+    # A slow machine lets its user in before it has seen all of its disks.
+    vm.check("for _ in $(seq 60); do ls /dev/disk/by-id/usb-*_rear-* && break; sleep 1; done")
     vm.check("tar --extract --directory=/ --file /dev/disk/by-id/usb-*_rear-*", timeout=300)
 
 
@@ -213,7 +215,7 @@ def log_in(vm: qemu.Machine, design: Design, prepared: bool = False) -> None:
 
 def _make(design: Design, root: Path, path: Path) -> None:
     path.mkdir()
-    files = {"/etc/default/grub": GRUB, **design.files}
+    files = {"/etc/default/grub": GRUB.replace("ttyS0", design.release.console), **design.files}
     tree = guests.Disk(_smallest(root, path), plain=True)
     with guests.Machine(
         root=guests.image(), disks=[tree], memory=1536, transcript=cache.transcript(f"make-{design.name}")
@@ -228,7 +230,9 @@ def _make(design: Design, root: Path, path: Path) -> None:
             vm.check(f"mkdir -p $(dirname /mnt{name})")
             vm.put(f"/mnt{name}", text.encode())
         vm.put("/mnt/run/settle.sh", f"{PRELUDE}{here(design.settle)}".encode())
-        vm.check("chroot /mnt bash /run/settle.sh", timeout=300)
+        if design.release.machine == arm64.NAME:
+            arm64.emulate_programs_in(vm)
+        vm.check("chroot /mnt bash /run/settle.sh", timeout=600)
         certificate = vm.check(f"cat /mnt{design.certificate}") if design.certificate else ""
         vm.check(UNBIND)
         vm.power_off()
