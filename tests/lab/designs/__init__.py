@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from . import arm64, debian, firmware, laptops, loaders, redhat, suse
+from . import arm64, debian, firmware, laptops, loaders, redhat, suse, suse16
 
 ALL = (
-    *debian.ALL, *loaders.ALL, *firmware.ALL, *laptops.ALL, *redhat.ALL, *suse.ALL, *arm64.ALL,
+    *debian.ALL, *loaders.ALL, *firmware.ALL, *laptops.ALL, *redhat.ALL, *suse.ALL, *suse16.ALL, *arm64.ALL,
 )  # fmt: skip

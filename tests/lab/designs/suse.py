@@ -29,12 +29,18 @@ do_strip="no"
 add_drivers+=" virtio_blk virtio_pci btrfs "
 omit_dracutmodules+=" bcache crypt dm dmraid i18n lvm mdraid multipath nvdimm overlay-root qemu terminfo "
 """
-# The system was rolled back: it runs from the third snapshot, the second one is what it was before, the first one was
-# cleaned up.
-SUBVOLUMES = f"""
+
+
+def subvolumes(*apart: str) -> str:
+    """A script: the subvolumes of a system that was rolled back, mounted with the files of the machine.
+
+    It runs from the third snapshot, the second one is what it was before, the first one was cleaned up. `apart` is what
+    snapshots do not have.
+    """
+    return f"""
 mount -o subvolid=5 /dev/vda2 /mnt
 btrfs --quiet subvolume create /mnt/@
-for name in .snapshots {" ".join(APART)}; do
+for name in .snapshots {" ".join(apart)}; do
     mkdir -p $(dirname /mnt/@/$name)
     btrfs --quiet subvolume create /mnt/@/$name
 done
@@ -45,7 +51,7 @@ btrfs subvolume set-default /mnt/@/.snapshots/1/snapshot
 umount /mnt
 put_subvolumes() {{
     mount /dev/vda2 /mnt
-    for name in .snapshots {" ".join(APART)}; do
+    for name in .snapshots {" ".join(apart)}; do
         mount --mkdir -o subvol=/@/$name /dev/vda2 /mnt/$name
     done
 }}
@@ -72,6 +78,8 @@ done
 btrfs quota enable /mnt
 btrfs qgroup create 1/0 /mnt
 """
+
+
 SNAPPER = """\
 SUBVOLUME="/"
 FSTYPE="btrfs"
@@ -143,7 +151,7 @@ udevadm settle
 mkfs.vfat -F 32 $GEOMETRY -i 3c5e9a17 -n EFI /dev/vda1
 mkfs.btrfs --quiet --uuid {UUID} /dev/vda2
 mkswap --uuid 8c1f3a5e-47d2-4b60-9e8a-d2b6f0c71594 /dev/vda3
-{SUBVOLUMES}
+{subvolumes(*APART)}
 mkdir -p /mnt/boot/efi
 mount /dev/vda1 /mnt/boot/efi
 """,
