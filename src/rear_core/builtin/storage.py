@@ -169,14 +169,15 @@ def record_media_layout(run: Run) -> None:
 
 
 def check_layout(run: Run) -> list[str]:
-    """How the storage of this machine differs from that which its media know, one line each; [] when it does not.
-
-    Where no media were made, from recovery/layout.json.
-    """
+    """How the storage of this machine differs from that which its media know, one line each; [] when it does not."""
     from ..storage.compare import compare
 
-    recorded = load_layout(run, _of_media(run)) if _of_media(run).exists() else load_layout(run)
-    return compare(recorded, capture_layout(run))
+    return compare(media_layout(run), capture_layout(run))
+
+
+def media_layout(run: Run) -> Layout:
+    """The storage that the media of this machine know; where none were made, as it was described last."""
+    return load_layout(run, _of_media(run)) if _of_media(run).exists() else load_layout(run)
 
 
 def _of_media(run: Run) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import durable
@@ -97,9 +97,13 @@ def look_at_watched(run: Run) -> dict[str, str]:
 def changed_files(run: Run) -> list[str]:
     """Which of them are not as they were when media were made last, a line each."""
     from ..system import watched
+    from .storage import media_layout
 
     was = watched.load(run.recovery_dir)
-    return [] if was is None else watched.compare(was, look_at_watched(run))
+    if was is None:
+        return []
+    # Storage has files of its own among them.
+    return watched.compare(was, look_at_watched(replace(run, layout=media_layout(run))))
 
 
 def write_description(run: Run, facts: dict[str, Any]) -> None:

@@ -7,14 +7,19 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from rear_core import Run
 from rear_core.builtin import storage, system
+from rear_core.contents import Contents
 from rear_core.errors import ConfigurationError
+from rear_core.run import Options
 from rear_core.step import Step
+from rear_core.storage import disk
+from rear_core.storage.layout import Layout, save
 from rear_core.system import watched
 from rear_core.workflow import WORKFLOWS
 
@@ -54,6 +59,27 @@ def test_a_machine_that_was_described_by_an_older_rear_has_none(tmp_path: Path) 
         (tmp_path / watched.NAME).write_text(text)
         with pytest.raises(ConfigurationError, match="cannot read"):
             watched.load(tmp_path)
+
+
+def test_files_that_only_some_storage_has_are_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "initiatorname").write_text("iqn.2026-11.example:web1")
+    settings: Any = {"CHECK_CONFIG_FILES": []}
+
+    def call(hook: str, run: Run) -> list[Any]:
+        assert hook == "rear_rescue_contents"
+        return [Contents(watched=[f"{tmp_path}/initiatorname"] if run.layout else [])]
+
+    monkeypatch.setattr(storage, "kinds", lambda _run: [disk.KIND])
+    run = Run(settings, cast(Any, SimpleNamespace(call=call)), Options(config_dir=tmp_path))
+    run.recovery_dir.mkdir()
+    unit = Layout((disk.Disk("disk:S1", (), 1 << 30, "/dev/sda", serial="S1"),))
+    save(unit, run.recovery_dir / "media-layout.json")
+    run.layout = unit
+    system.record_watched(run)
+    run.layout = None
+    assert system.changed_files(run) == []
+    (tmp_path / "initiatorname").write_text("iqn.2026-11.example:web2")
+    assert system.changed_files(run) == [f"file {tmp_path}/initiatorname changed"]
 
 
 @pytest.mark.parametrize(
