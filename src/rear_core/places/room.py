@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 from ..errors import Refused
 from ..fstab import read_fstab
 from ..mounts import mount_of, mount_points
+from .delivery import forget
 from .url import Url
 
 if TYPE_CHECKING:
     from ..run import Run
 
 MIB = 1024 * 1024
+PROBE = b"rear looks whether it can write here, and read it again\n"
 
 
 def check_room(directory: Path, needed: int, setting: str) -> None:
@@ -36,17 +39,37 @@ def check_room(directory: Path, needed: int, setting: str) -> None:
 
 
 def check_writable(directory: Path, place: str) -> None:
-    """Raise `Refused` unless a file can be made in a folder, or where that will be; mode bits alone do not tell."""
-    existing = _existing(directory, place)
-    probe = existing / f".rear-{uuid.uuid4().hex}"
+    """Raise `Refused` unless a file can be made in a folder, or where that will be, and be read again.
+
+    Mode bits alone do not tell, and some clients and servers of NFS do not understand each other when they read.
+    """
+    probe = _existing(directory, place) / f".rear-{uuid.uuid4().hex}"
     try:
-        probe.touch(mode=0o600, exist_ok=False)
-        probe.unlink()
+        with open(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(PROBE)
+        try:
+            forget(probe)
+            came = probe.read_bytes()
+        except OSError as error:
+            raise _unreadable(place, error.strerror or "") from error
+        finally:
+            probe.unlink()
     except OSError as error:
         raise Refused(
             f"{place} cannot be written: {error.strerror}",
-            "check that it is read-write, and that the server lets root write (no_root_squash)",
+            "make room there"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "check that it is read-write, and that the server lets root write (no_root_squash)",
         ) from error
+    if came != PROBE:
+        raise _unreadable(place, "it is not what was written")
+
+
+def _unreadable(place: str, reason: str) -> Refused:
+    return Refused(
+        f"what was written to {place} cannot be read back: {reason}",
+        "check its server or disk; with NFS, also try another version of the protocol, as BACKUP_OPTIONS=vers=4.1",
+    )
 
 
 def _existing(directory: Path, place: str) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -192,6 +193,22 @@ def test_what_cannot_be_written_is_refused_with_its_name() -> None:
     # Even root makes no files there.
     with pytest.raises(Refused, match="nfs://server/export cannot be written"):
         check_writable(Path("/proc"), "nfs://server/export")
+
+
+def test_what_cannot_be_read_again_is_refused_before_hours_are_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(Refused, match="cannot be read back: Input/output error") as refused:
+        check_writable(tmp_path, "nfs://server/export")
+    assert "vers=4.1" in refused.value.hint
+    monkeypatch.setattr(Path, "read_bytes", lambda _path: bytes(10))
+    with pytest.raises(Refused, match="cannot be read back: it is not what was written"):
+        check_writable(tmp_path, "nfs://server/export")
+    assert list(tmp_path.iterdir()) == []
 
 
 def shared(tmp_path: Path, options: str = "", **settings: str) -> list[str]:
