@@ -25,6 +25,7 @@ LADDER = (
     "workflow",
     "builtin",
     "health",
+    "pages",
     "finalize",
     "archive",
     "media",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .storage.held import HeldDisks
     from .storage.layout import Layout
     from .storage.plan import Plan, Rebuilt
+    from .storage.present import Machine
     from .system import System
     from .system.kernel import Kernel
 
@@ -119,7 +120,8 @@ class Run:
     build, `image` from pack, `carried` (what the rescue media take along) from backup, `results` from output,
     `backup`, `plan`, `held` (the disks that it takes), `passphrases` (of LUKS volumes by id, of places by URL) and
     `headers` (files with headers of LUKS volumes that are put back, by id) from verify,
-    `rebuilt` from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount
+    `erased` (the disks as they were right before they were erased, None where an earlier run did that) and `rebuilt`
+    from recreate, `recovery` from all phases of one, `kept` from list. `place_mounts` has the mount
     points on which folders of URLs lay when they were checked, by URL and folder. Where the machine has several backup
     methods, `portions` are what each saves and `backups` what each has found in verify, by the labels of their plugins;
     `portion` is that of the method whose step runs now, and None everywhere else.
@@ -148,6 +150,7 @@ class Run:
     held: HeldDisks | None = None
     passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     headers: dict[str, Path] = field(default_factory=dict)
+    erased: Machine | None = None
     rebuilt: Rebuilt | None = None
     recovery: Recovery = field(default_factory=Recovery)
     kept: list[Kept] = field(default_factory=list)

@@ -106,7 +106,7 @@ def test_a_restored_system_is_made_bootable_and_says_so(run: Run) -> None:
     assert (run.target / "etc/fstab").read_text() == f"UUID={UUID} / ext4 rw 0 1\n{boot} /mnt ext4 nofail 0 0\n"
     (kept,) = (run.target / "var/log/rear").glob("recovery-*.json")
     assert json.loads(kept.read_text())["problems"] == []
-    assert {path.suffix for path in (run.target / "var/log/rear").iterdir()} == {".json", ".txt", ".log"}
+    assert {path.suffix for path in (run.target / "var/log/rear").iterdir()} == {".json", ".txt", ".log", ".html"}
     # It has all it takes and no copy of fstab.
     assert (run.target / "boot" / debian.initrd().name).stat().st_mtime_ns == initramfs
 

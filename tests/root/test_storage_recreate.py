@@ -320,6 +320,9 @@ def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str
     assert "# DESTROYS ext4 data on" in script and "# DESTROYS everything on" in script
     plain = run(*rear, "layout", "plan")
     assert "Create 1: " in plain and plain.splitlines()[-1].startswith("Plan ")
+    drawn = run(*rear, "layout", "plan", "--html")
+    assert drawn.startswith("<!DOCTYPE html>") and drawn.rstrip().endswith("</html>")
+    assert "all of it is erased" in drawn and plain.split()[-1] in drawn
     assert run(*rear, "layout", "diff") == ""
     assert hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest() == before
     run("e2label", device, "other")

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .. import durable
 from ..contents import Contents
-from ..errors import RearError, Refused
+from ..errors import Interrupted, RearError, Refused
 from ..hookspecs import hookimpl
 from ..step import Step
 
@@ -321,6 +322,19 @@ def check_written(run: Run) -> None:
     run.recovery.problems += unwritten(run)
 
 
+def _drawn(run: Run, facts: Mapping[str, str]) -> str:
+    """The report as HTML, "" where it cannot be drawn: that fails no recovery."""
+    try:
+        from ..pages.recovery import report_page
+
+        return report_page(run, facts)
+    except Interrupted:
+        raise
+    except Exception as error:  # All files are back: whatever it is, it must not keep the report from being told.
+        run.report.warn(f"the report has no HTML page: {type(error).__name__}: {error}")
+        return ""
+
+
 def tell(run: Run) -> None:
     """Say what was done and what differs, keep it in the recovered system, and fail when it will not start."""
     from ..finalize import recorded, summary
@@ -329,10 +343,11 @@ def tell(run: Run) -> None:
     for line in summary.lines(recovery):
         run.report.say(line)
     facts = {
+        "date": time.strftime(summary.STAMP, time.gmtime()),
         "hostname": recorded.description(run)["system"]["hostname"],
         "backup": run.backup_name,
     }
-    summary.keep(run.target, recovery, facts, run.report.log_path)
+    summary.keep(run.target, recovery, facts, run.report.log_path, _drawn(run, facts))
     if recovery.problems:
         raise RearError(
             f"{'not all' if recovery.missing else 'all'} files are restored, but the system will not start as it"

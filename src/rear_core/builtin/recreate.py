@@ -152,6 +152,7 @@ def take_down(run: Run) -> None:
     run.held.drop_caches()
     machine = look(run, recorded_layout(run), lock=False)
     run.held.check(machine, disks_of_urls(run, machine))
+    run.erased = machine
     release(run.sh, [c for c in made.teardown if not c.destroys and not _is_gone(c)], run.report.detail)
     check_unused(made.cleared, read_devices(run.sh, run.report.log))
     run.writing = True

@@ -19,12 +19,13 @@ from ..errors import RearError, Refused
 from ..report import explain, visible
 from ..run import Options, Run
 from .groups import Group
-from .paths import GivenPath
+from .paths import GivenPath, give_page, html_option
 from .session import at_work, open_run, told
 
 if TYPE_CHECKING:
     from ..storage.layout import Item, Layout
     from ..storage.plan import Plan
+    from ..storage.present import Machine
 
 
 @click.group(cls=Group)
@@ -33,12 +34,19 @@ def layout() -> None:
 
 
 @layout.command()
+@html_option
 @click.pass_obj
-def show(options: Options) -> None:
+def show(options: Options, html: Path | None) -> None:
     """Show the recorded storage as a tree, from the disks up to what is mounted."""
     from ..builtin.storage import load_layout
 
-    found = load_layout(open_run(options))
+    run = open_run(options)
+    found = load_layout(run)
+    if html:
+        from ..pages.layout import page
+
+        give_page(html, page(run, found))
+        return
     for line in tree(found):
         click.echo(visible(line))
     for entry in found.left_out:
@@ -75,16 +83,24 @@ def _facts(item: Item) -> str:
 
 @layout.command()
 @click.option("--script", "as_script", is_flag=True, help="Print a shell script that can be edited and run instead.")
+@html_option
 @click.pass_obj
-def plan(options: Options, as_script: bool) -> None:
+def plan(options: Options, as_script: bool, html: Path | None) -> None:
     """List the commands that would recreate the storage on the disks of this machine; change nothing."""
+    if html and as_script:
+        raise click.UsageError("--script and --html are two forms of the same: choose one")
     run = open_run(options)
     run.need_root()
     try:
-        made, disks = made_plan(run)
+        made, disks, machine = made_plan(run)
     except RearError as error:
         click.echo(explain(error), err=True)
         sys.exit(error.exit_code)
+    if html:
+        from ..pages.recovery import plan_page
+
+        give_page(html, plan_page(run, made, machine, disks))
+        return
     if as_script:
         from ..storage.script import script
 
@@ -96,9 +112,9 @@ def plan(options: Options, as_script: bool) -> None:
         click.echo(visible(line))
 
 
-def made_plan(run: Run) -> tuple[Plan, list[str]]:
-    """The plan for the disks that are here, and what becomes of each; on a running machine nothing is locked, as all of
-    its disks are in use."""
+def made_plan(run: Run) -> tuple[Plan, list[str], Machine]:
+    """The plan for the disks that are here, what becomes of each, and what lies on them; on a running machine nothing
+    is locked, as all of its disks are in use."""
     from ..builtin import choice, inspection
     from ..storage.spared import backup_disks
 
@@ -115,7 +131,7 @@ def made_plan(run: Run) -> tuple[Plan, list[str]]:
         # On the day of the recovery the disks of today are gone, or are the ones that are taken.
         taken = set(assignment.disks.values())
         machine = replace(machine, disks=tuple(disk for disk in machine.disks if disk.path in taken))
-    return planning.planned(run, found, assignment, machine, in_place), disks
+    return planning.planned(run, found, assignment, machine, in_place), disks, machine
 
 
 def in_rescue_system(run: Run) -> bool:

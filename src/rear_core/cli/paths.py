@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Paths of the command line."""
+"""Paths of the command line, and files that commands write where they are told."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+
+from .. import durable
+from ..errors import ConfigurationError, Refused
 
 
 class GivenPath(click.Path):
@@ -20,3 +24,25 @@ class GivenPath(click.Path):
         if value == "":
             self.fail("the path is empty", param, ctx)
         return super().convert(value, param, ctx)
+
+
+# Without FILE it is the standard output.
+html_option = click.option(
+    "--html", type=GivenPath(dir_okay=False), is_flag=False, flag_value="-", metavar="[FILE]",
+    help="Draw it as one HTML page instead, in FILE (.html), or on the standard output.",
+)  # fmt: skip
+
+
+def give_page(path: Path, text: str) -> None:
+    """Write a page to a file, for its owner alone, or to the standard output for `-`.
+
+    Only names that are those of pages are taken: a file that was there before is replaced.
+    """
+    if os.fspath(path) == "-":
+        click.echo(text, nl=False)
+        return
+    if path.suffix not in (".html", ".htm"):
+        raise ConfigurationError(f"{path} does not end in .html: no browser would show it", f"name it {path}.html")
+    if not path.parent.is_dir():
+        raise Refused(f"there is no folder {path.parent}", "create it, or name another one")
+    durable.write(path.absolute(), text)

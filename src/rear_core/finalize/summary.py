@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The final report of a recovery: for the terminal, as text and as JSON, kept with the log in the recovered system."""
+"""The final report of a recovery: for the terminal, as text and JSON and HTML, kept with the log in its system."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FOLDER = "/var/log/rear"
+STAMP = "%Y-%m-%dT%H%M%SZ"
 
 
 def lines(recovery: Recovery) -> list[str]:
@@ -43,15 +43,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def keep(target: Path, recovery: Recovery, facts: Mapping[str, object], log: Path | None) -> None:
-    """Write the report and copy the log to /var/log/rear of the recovered system, for root alone."""
+def keep(target: Path, recovery: Recovery, facts: Mapping[str, str], log: Path | None, page: str = "") -> None:
+    """Write the report and copy the log to /var/log/rear of the recovered system, for root alone.
+
+    `facts` are the `date`, in the form of STAMP, and what else is told; `page` is the report as HTML, "" for none.
+    """
     folder = recovered.inside(target, FOLDER)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     recovered.label(folder)
-    stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
-    content = {"version": VERSION, "date": stamp, **facts, **asdict(recovery)}
+    stamp = facts["date"]
+    content = {"version": VERSION, **facts, **asdict(recovery)}
     _write(folder / f"recovery-{stamp}.json", json.dumps(content, indent=2) + "\n")
     _write(folder / f"recovery-{stamp}.txt", "\n".join(map(visible, lines(recovery))) + "\n")
+    if page:
+        _write(folder / f"recovery-{stamp}.html", page)
     if log is not None and log.is_file():
         copy = folder / f"recovery-{stamp}.log"
         shutil.copyfile(log, copy)

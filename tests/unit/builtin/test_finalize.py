@@ -26,7 +26,7 @@ from rear_core.storage.command import Site
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Item, make
 from rear_core.storage.mount import Mount
-from rear_core.storage.plan import Rebuilt
+from rear_core.storage.plan import Plan, Rebuilt
 from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.ext import Ext
 from rear_core.system import Firmware, OperatingSystem, System
@@ -262,3 +262,21 @@ def test_a_system_that_cannot_boot_fails_the_run_and_is_reported_there(tmp_path:
     assert f"chroot {run.target}" in caught.value.hint
     (kept,) = (run.target / "var/log/rear").glob("*.json")
     assert json.loads(kept.read_text())["problems"] == ["no kernel"]
+
+
+def test_a_report_has_a_page_of_the_same_name(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "bios", "bios", BIOS)
+    run.recovery.differences.append("<b>bold")
+    finalize.tell(run)
+    (page,) = (run.target / "var/log/rear").glob("*.html")
+    assert page.with_suffix(".json").is_file()
+    assert page.read_text().startswith("<!DOCTYPE html>") and "&lt;b&gt;bold" in page.read_text()
+
+
+def test_a_recovery_that_cannot_be_drawn_is_reported_all_the_same(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "bios", "bios", BIOS)
+    run.layout = make([Ext("fs:x", ("disk:gone",), "x")])
+    run.plan = Plan(Site(make([]), {}), {})
+    finalize.tell(run)
+    assert any("has no HTML page: KeyError" in warning for warning in run.report.warnings)
+    assert {path.suffix for path in (run.target / "var/log/rear").iterdir()} == {".json", ".txt"}

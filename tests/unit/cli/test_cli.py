@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+MACHINES = Path(__file__).parents[2] / "machines"
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
 # A plugin with a command that fails.
 TRIP = """\
@@ -132,6 +135,25 @@ def test_an_unknown_command_or_option_ends_with_status_2(rear: Rear) -> None:
 def test_an_empty_path_is_not_the_folder_where_rear_runs(rear: Rear, words: list[str]) -> None:
     ended = rear(*words)
     assert ended.returncode == 2 and "the path is empty" in ended.stderr
+
+
+def test_a_drawn_layout_goes_to_a_page_or_to_the_terminal(rear: Rear, tmp_path: Path) -> None:
+    recorded = tmp_path / "etc/recovery/layout.json"
+    recorded.parent.mkdir()
+    shutil.copy(MACHINES / "debian-raid-luks/layout.json", recorded)
+    shown = rear("layout", "show", "--html", env={"LC_ALL": "C", "PYTHONUTF8": "0"})
+    assert shown.returncode == 0 and shown.stdout.startswith("<!DOCTYPE html>") and "md127" in shown.stdout
+    page = tmp_path / "page.html"
+    page.write_text("of yesterday")
+    assert rear("layout", "show", "--html", str(page)).stdout == ""
+    assert page.read_text() == shown.stdout and stat.S_IMODE(page.stat().st_mode) == 0o600
+    # Whatever is there, it is no page that can be replaced.
+    for name, advice in (("etc/local.conf", "name it"), ("missing/page.html", "create it")):
+        refused = rear("layout", "show", "--html", str(tmp_path / name))
+        assert refused.returncode > 1 and advice in refused.stderr
+    assert (tmp_path / "etc/local.conf").read_text().startswith("TMPDIR=")
+    both = rear("layout", "plan", "--script", "--html")
+    assert both.returncode == 2 and "choose one" in both.stderr
 
 
 def test_a_method_that_nobody_has_is_named_without_a_package(rear: Rear) -> None:

@@ -28,10 +28,12 @@ def test_problems_take_the_place_of_the_promise() -> None:
 def test_report_and_log_are_kept_for_root_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("all of it")
-    keep(tmp_path, Recovery(done=["x"], seconds={"restore": 1}), {"hostname": "web1"}, log)
+    facts = {"date": "2026-11-22T183000Z", "hostname": "web1"}
+    keep(tmp_path, Recovery(done=["x"], seconds={"restore": 1}), facts, log, "<!DOCTYPE html>")
     folder = tmp_path / "var/log/rear"
     kinds = {path.suffix: path for path in folder.iterdir()}
-    assert set(kinds) == {".json", ".txt", ".log"}
+    assert set(kinds) == {".json", ".txt", ".log", ".html"}
+    assert {path.stem for path in kinds.values()} == {"recovery-2026-11-22T183000Z"}
     assert kinds[".log"].read_text() == "all of it"
     content = json.loads(kinds[".json"].read_text())
     assert (content["hostname"], content["done"], content["problems"]) == ("web1", ["x"], [])
@@ -41,7 +43,7 @@ def test_report_and_log_are_kept_for_root_alone(tmp_path: Path) -> None:
 
 def test_names_that_are_no_letters_are_shown_by_their_bytes(tmp_path: Path) -> None:
     name = os.fsdecode(b"LABEL=caf\xe9\x1b[2K is on no device")
-    keep(tmp_path, Recovery(differences=[name], missing=[name]), {}, None)
+    keep(tmp_path, Recovery(differences=[name], missing=[name]), {"date": "1"}, None)
     kinds = {path.suffix: path for path in (tmp_path / "var/log/rear").iterdir()}
     assert kinds[".txt"].read_bytes().count(b"\n  LABEL=caf\\xe9\\x1b[2K is on no device\n") == 2
     assert json.loads(kinds[".json"].read_text())["differences"] == [name]
