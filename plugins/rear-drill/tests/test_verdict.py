@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+from rear_core.records import Record, Rehearsal
 from rear_drill.verdict import (
     BOOT,
     COMPARE,
@@ -21,6 +22,7 @@ from rear_drill.verdict import (
     junit,
     keep,
     lines,
+    page,
     recovery_time,
 )  # fmt: skip
 
@@ -94,6 +96,25 @@ def test_a_program_reads_the_same_as_json() -> None:
     assert json.loads(dumps(OPEN))["succeeded"] is False
 
 
+def test_a_page_has_the_times_of_this_rehearsal_and_of_the_last_ones() -> None:
+    earlier = [
+        Record("drill", "2026-10-01T020000Z", 300, "done", 0, rehearsals=(Rehearsal(200, 100, 1 << 30),)),
+        Record("drill", "2026-11-01T020000Z", 9, "failed", 1, error="Recover: </table><script>"),
+        Record("mkbackup", "2026-11-02T020000Z", 9, "done", 0),
+    ]
+    text = page(GOOD, earlier)
+    assert text.count("<circle") == 2 and text.count('class="failed"') == 1
+    assert "SUCCEEDED in 2 min 10 s" in text and "3 min 20 s" in text
+    assert "&lt;/table&gt;&lt;script&gt;" in text and "<script" not in text
+    alone = page(GOOD, [])
+    assert alone.count("<circle") == 1 and 'class="curve"' not in alone
+
+
+def test_a_page_of_a_failure_has_its_reason_and_no_plot() -> None:
+    text = page(replace(OPEN, problem=os.fsdecode(b"caf\xe9 <b>"), stages={BOOT: 20}), [])
+    assert "FAILED" in text and r"caf\xe9 &lt;b&gt;" in text and "<svg" not in text
+
+
 def test_reports_are_for_root_alone_and_old_ones_go(tmp_path: Path) -> None:
     folders = [tmp_path / f"2026-11-{day:02}" for day in range(1, KEPT + 3)]
     for folder in folders:
@@ -102,4 +123,5 @@ def test_reports_are_for_root_alone_and_old_ones_go(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == folders[2:]
     assert json.loads((folders[-1] / "report.json").read_text())["hostname"] == "web1"
     assert "SUCCEEDED" in (folders[-1] / "report.txt").read_text()
+    assert "SUCCEEDED" in (folders[-1] / "report.html").read_text()
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folders[-1].iterdir())

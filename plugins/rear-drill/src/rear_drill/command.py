@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rear_core import Refused, Run
+from rear_core import Refused, Run, records
 from rear_core.archive import generations, headers
 from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
@@ -60,7 +60,7 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
         with at_work(run, "drill"):
             plan, result = prepare(run, iso, wishes)
             rehearsal.rehearse(run, plan, result)
-            verdict.keep(result, plan.results)
+            verdict.keep(result, plan.results, records.load(run.var_dir))
             if not result.succeeded:
                 run.result, run.error = "failed", result.problem
             run.outcome.rehearsal = verdict.measured(result, plan.results)

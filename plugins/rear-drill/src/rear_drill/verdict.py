@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rehearsal came to: as text, as JSON and as JUnit XML, kept with what the consoles printed."""
+"""What a rehearsal came to: as text, JSON, JUnit XML and HTML, kept with what the consoles printed."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 from rear_core.archive.progress import size
 from rear_core.finalize.summary import duration
-from rear_core.records import Rehearsal
+from rear_core.pages import render
+from rear_core.pages.times import rehearsals, spans
+from rear_core.records import Record, Rehearsal
 from rear_core.removal import remove_tree
 from rear_core.report import visible
 
@@ -153,10 +155,30 @@ def junit(verdict: Verdict) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def keep(verdict: Verdict, folder: Path) -> None:
-    """Write report.txt, report.json and report.xml for root alone; of older rehearsals the last ones are kept."""
+def page(verdict: Verdict, earlier: Sequence[Record]) -> str:
+    """The verdict as HTML, with a plot of it and of the rehearsals among the records of earlier runs."""
+    own = Record(
+        "drill", verdict.date, round(sum(verdict.stages.values())), "done" if verdict.succeeded else "failed",
+        int(not verdict.succeeded), error=verdict.problem,
+        rehearsals=tuple(filter(None, [measured(verdict, Path())])),
+    )  # fmt: skip
+    return render(
+        "drill.html.j2",
+        [Path(__file__).parent],
+        verdict=verdict,
+        stages=spans(verdict.stages),
+        phases=spans(verdict.phases),
+        recovery_time=recovery_time(verdict),
+        plot=rehearsals([*earlier, own]),
+        most=SHOWN,
+    )
+
+
+def keep(verdict: Verdict, folder: Path, earlier: Sequence[Record] = ()) -> None:
+    """Write report.txt, .json, .xml and .html for root alone; of older rehearsals the last ones are kept."""
     plain = "\n".join(map(visible, lines(verdict))) + "\n"
-    for name, text in (("report.json", dumps(verdict)), ("report.txt", plain), ("report.xml", junit(verdict))):
+    written = {"json": dumps(verdict), "txt": plain, "xml": junit(verdict), "html": page(verdict, earlier)}
+    for name, text in ((f"report.{suffix}", text) for suffix, text in written.items()):
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
