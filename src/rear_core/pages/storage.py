@@ -58,12 +58,13 @@ def _whole(part: Part, item: Item, site: Site) -> Part:
 def _own_size(item: Item, site: Site) -> int:
     """The bytes of what is not simply as large as what it lies on, 0 for the rest: that may have grown."""
     alone = not item.bounded and len(parents := _parents(site.layout, item)) == 1 and _size(parents[0], site)
-    return 0 if alone else site.size(item.id)
+    return 0 if alone else max(0, site.size(item.id))
 
 
 def _size(id: str, site: Site) -> int:
     """The bytes of an item; where it has none of its own, those of all that it lies on."""
-    return site.size(id) or sum(_size(need, site) for need in site.item(id).needs)
+    # An edited layout may say anything.
+    return max(0, site.size(id)) or sum(_size(need, site) for need in site.item(id).needs)
 
 
 def _parents(layout: Layout, item: Item) -> list[str]:
