@@ -20,6 +20,7 @@ from rear_core.builtin import parts as parts_table
 from rear_core.errors import RearError
 from rear_core.plugins import Plugins
 from rear_core.report import Report
+from rear_core.rescue.python import SITE
 from rear_core.rescue.tree import Tree
 from rear_core.run import Run
 from rear_core.settings import Settings, evaluate, load
@@ -85,6 +86,15 @@ def test_programs_run_in_the_tree(built: Run) -> None:
     run = built
     for argv in (["bash", "-c", "ls / | sort"], ["rear", "--version"], ["ip", "-V"], ["tar", "--version"]):
         run.sh.run("chroot", run.rootfs_dir, *argv)
+
+
+def test_a_report_can_be_drawn_in_the_tree(built: Run) -> None:
+    """With its templates, and what renders them."""
+    values = "hostname='web1', file='', pictures={}, left_out=['<script>']"
+    code = f"import sys; sys.path.insert(0, {SITE!r}); from rear_core.pages import render"
+    code += f"; print(render('layout.html.j2', {values}))"
+    shown = built.sh.query("chroot", built.rootfs_dir, "python3", "-BIS", "-c", code)
+    assert "&lt;script&gt;" in shown and shown.rstrip().endswith("</html>")
 
 
 def test_a_missing_library_fails_the_check(built: Run, without: Callable[[Path], None]) -> None:
