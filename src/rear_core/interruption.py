@@ -66,15 +66,16 @@ def interruptible(undo: ExitStack) -> Iterator[None]:
 @contextmanager
 def held() -> Iterator[None]:
     """Raise no `Interrupted` in this block, but soon after it: for what must be noted as soon as it is done."""
+    before = getattr(_here, "held", False)
     _here.held = True
     try:
         yield
     finally:
-        _here.held = False
+        _here.held = before
 
 
 def _interrupted(told: str) -> Interrupted:
-    return Interrupted(told, "rear undid what it had begun; run it again")
+    return Interrupted(told, "rear undid what was not complete; run it again")
 
 
 def _on_its_way() -> bool:

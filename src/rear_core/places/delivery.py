@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..durable import flush
 from ..errors import RearError
+from ..interruption import held
 
 CHUNK = 4 * 1024 * 1024
 # What the medium before the newest is called.
@@ -89,7 +90,7 @@ def put_all_in_place(
         flush(beside(path))
     sums, old_sums = sums_of(medium), sums_of(old(medium))
     before = sums.read_text() if sums.exists() else ""
-    with ExitStack() as tidy, ExitStack() as undo:
+    with ExitStack() as tidy:
         moves = [(beside(path), path) for path in files]
         if keep_old:
             moves += [(_second(path, beside(old(path)), tidy), old(path)) for path in files if path.exists()]
@@ -99,20 +100,35 @@ def put_all_in_place(
         spares = {
             to: _second(to, to.with_name(f".{to.name}.before"), tidy) for _, to in moves if several and to.exists()
         }
+        texts = {sums: sums_text(files, note)}
+        if before and old_sums in changed:
+            texts[old_sums] = re.sub(r"^([0-9a-f]{64}  .+)$", rf"\1{OLD}", before, flags=re.MULTILINE)
+        for path, text in texts.items():
+            tidy.callback(beside(path).unlink, missing_ok=True)
+            _write_beside(path, text, mode)
+        # A signal comes too early or too late: in between a medium would be there without its checksums.
+        with held():
+            _rename(moves, changed, spares if several else None, mode)
+            for path in texts:
+                beside(path).replace(path)
+    flush(sums.parent)
+
+
+def _rename(
+    moves: Sequence[tuple[Path, Path]], changed: Sequence[Path], spares: Mapping[Path, Path] | None, mode: int
+) -> None:
+    """Remove the checksums and rename the files; a failure takes all back, with the `spares` of several files."""
+    with ExitStack() as undo:
         for text in changed:
-            if several and text.exists():
+            if spares is not None and text.exists():
                 undo.callback(_write, text, text.read_text(), mode)
             text.unlink(missing_ok=True)
         for part, path in moves:
-            if several:
+            if spares is not None:
                 undo.callback(_take_back, path, spares.get(path))
             part.replace(path)
         # All have their names: from here on nothing is taken back.
         undo.pop_all()
-    if before and old_sums in changed:
-        _write(old_sums, re.sub(r"^([0-9a-f]{64}  .+)$", rf"\1{OLD}", before, flags=re.MULTILINE), mode)
-    _write(sums, sums_text(files, note), mode)
-    flush(sums.parent)
 
 
 def sums_text(files: Mapping[Path, str], note: str = "") -> str:
@@ -154,11 +170,15 @@ def _take_back(path: Path, spare: Path | None) -> None:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
+    _write_beside(path, text, mode)
+    beside(path).replace(path)
+
+
+def _write_beside(path: Path, text: str, mode: int) -> None:
     part = beside(path)
     part.write_text(text)
     part.chmod(mode)
     flush(part)
-    part.replace(path)
 
 
 def store(source: Path, path: Path, sha256: str, mode: int = 0o600) -> None:

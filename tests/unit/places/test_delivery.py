@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
+import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from rear_core.errors import RearError
-from rear_core.places.delivery import Extent, beside, checksum, is_same, put_in_place
+from rear_core.errors import Interrupted, RearError
+from rear_core.interruption import interruptible
+from rear_core.places.delivery import Extent, beside, checksum, is_same, old, put_all_in_place, put_in_place, sums_of
 from rear_core.places.folder import Folder
 from rear_core.places.place import publish
 from rear_core.shell import Shell
@@ -71,3 +76,41 @@ def test_a_target_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RearError, match="Not a directory"):
         publish(Folder(tmp_path / "file/below"), source, "")
+
+
+@pytest.mark.parametrize("keep_old", [False, True])
+@pytest.mark.parametrize("names", [("rear.iso",), ("kernel", "initrd")], ids=["one file", "two files"])
+def test_a_signal_at_any_moment_leaves_no_medium_without_its_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], keep_old: bool
+) -> None:
+    """It comes after each call that changes a name, once after the other."""
+    medium = tmp_path / "rear"
+    replace, calls, moment = Path.replace, 0, 0
+
+    def interrupted(path: Path, to: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        done = replace(path, to)
+        if calls == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+        return done
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    while calls >= moment:
+        moment += 1
+        for path in tmp_path.iterdir():
+            path.unlink()
+        for generation in ("first", "second", "third"):
+            sums = {}
+            for name in names:
+                beside(tmp_path / name).write_text(generation)
+                sums[tmp_path / name] = checksum(beside(tmp_path / name))
+            calls = 0 if generation == "third" else -1000
+            with ExitStack() as undo, suppress(Interrupted), interruptible(undo):
+                put_all_in_place(sums, medium, keep_old=keep_old)
+        media = [medium, old(medium)] if keep_old else [medium]
+        for one in media:
+            check = ["sha256sum", "--check", "--status", sums_of(one).name]
+            assert subprocess.run(check, cwd=tmp_path).returncode == 0, (moment, one)
+        assert len(list(tmp_path.iterdir())) == (len(names) + 1) * len(media), moment
+    assert moment > 1

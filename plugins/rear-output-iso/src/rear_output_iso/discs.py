@@ -14,6 +14,7 @@ from rear_core.archive.described import signers
 from rear_core.archive.generations import LARGEST, OTHER_KEY
 from rear_core.archive.repository import identity
 from rear_core.durable import flush
+from rear_core.interruption import held
 from rear_core.media.carried import ROOT, Carried, CarriedFile, Room
 from rear_core.media.iso import file_extents, make_iso, verify_iso
 from rear_core.media.rescue_iso import epoch
@@ -205,6 +206,7 @@ def put_all_in_place(run: Run) -> list[Path]:
         # Whatever ends it while the first gets its name, or after that: the further ones may belong to it by then.
         undo.pop_all()
     keep_old = run.settings["KEEP_OLD_OUTPUT_COPY"]
-    put_in_place(first, sha256, keep_old=keep_old)
-    remove_older(first, further, keep_old=keep_old)
+    with held():
+        put_in_place(first, sha256, keep_old=keep_old)
+        remove_older(first, further, keep_old=keep_old)
     return [first, *further]
