@@ -431,7 +431,8 @@ def test_a_menu_that_recovers_by_itself_says_so_loudly(tmp_path: Path) -> None:
     assert not [name for name in MENUS if loud in (tmp_path / "tftp" / name).read_text()]
 
 
-def test_machines_that_nobody_named_never_recover_by_themselves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["PXE_RECOVER_MODE=unattended", 'KERNEL_CMDLINE="quiet rear.auto=recover"'])
+def test_machines_that_nobody_named_never_recover_by_themselves(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigurationError, match="every machine that starts from the network"):
-        make_tree(make_run(tmp_path, f"{QUICK}PXE_RECOVER_MODE=unattended\nPXE_DEFAULT=yes\n"))
+        make_tree(make_run(tmp_path, f"{QUICK}{setting}\nPXE_DEFAULT=yes\n"))
     assert not (tmp_path / "tftp").exists()

@@ -75,11 +75,16 @@ def check(run: Run) -> None:
 
 def offer(run: Run) -> None:
     """Copy the rescue system to where the loader reads it, name it in the menu, and remove the one before it."""
+    from ..media.menu import AUTO, recovers_by_itself
+
     assert run.image is not None
-    placed = []
+    given, placed = run.image, []
+    if recovers_by_itself(given.command_line):
+        # Its entry stands beside those of the system that it would overwrite.
+        given = replace(given, command_line=AUTO.sub("", given.command_line).strip())
     with ExitStack() as undo:
         for menu in _menus(run):
-            image = place(run.image, undo, menu.folder())
+            image = place(given, undo, menu.folder())
             placed += [image.kernel, image.initramfs]
             menu.offer(run, image)
     _remove(run, placed)

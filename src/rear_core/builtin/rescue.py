@@ -157,6 +157,7 @@ def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases:
         yield Step(20, "Check that the programs of the rescue system are installed", check_programs)
         yield Step(20, "Check that the listed files exist", check_files)
+        yield Step(20, "Check that media overwrite nothing by themselves", warn_of_recovery)
         yield Step(30, "Check that there is room to build the rescue system", check_space)
         yield Step(30, "Check that there is room for its cached parts", check_cache)
 
@@ -170,6 +171,17 @@ def rear_analyse_rescue() -> Iterable[Step]:
 def all_contents(run: Run) -> Contents:
     """What the core, plugins and settings declare, as one."""
     return merge(run.plugins.call("rear_rescue_contents", run=run))
+
+
+def warn_of_recovery(run: Run) -> None:
+    """Say loudly that the media will not ask before they overwrite disks."""
+    from ..media.menu import UNATTENDED_SECONDS, recovers_by_itself
+
+    if recovers_by_itself(run.settings["KERNEL_CMDLINE"]):
+        run.report.warn(
+            "KERNEL_CMDLINE has rear.auto=recover: a machine that starts from these media overwrites its disks WITHOUT"
+            f" A QUESTION after {UNATTENDED_SECONDS} seconds, at every start: take them out when it has come back"
+        )
 
 
 def check_programs(run: Run) -> None:

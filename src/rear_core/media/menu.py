@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,11 @@ from ..template import render
 
 if TYPE_CHECKING:
     from ..run import Run
+
+# The parameter by which the init of the rescue system chooses; the last one counts.
+AUTO = re.compile(r"(?:^|\s)rear\.auto=(\S*)")
+# Enough to pull a medium out that nobody wanted to start.
+UNATTENDED_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -21,17 +27,30 @@ class Entry:
     command_line: str
 
 
+def recovers_by_itself(command_line: str) -> bool:
+    """Whether the rescue system recovers without a question when it gets these parameters."""
+    return AUTO.findall(command_line)[-1:] == ["recover"]
+
+
 def entries(title: str, command_line: str, *, unattended: bool = False) -> list[Entry]:
-    """All ways; the first, which starts by itself, overwrites nothing unless it shall be `unattended`."""
+    """All ways; the first, which starts by itself, overwrites nothing unless it shall be `unattended`.
+
+    What `command_line` chooses beforehand comes first, under a title that tells it.
+    """
+    chosen = "recover" if unattended else "".join(AUTO.findall(command_line)[-1:])
+    recovering = f"Recover {title} automatically (overwrites its disks)"
+    if chosen == "recover":
+        recovering = f"!!! RECOVERS {title} WITHOUT A QUESTION, OVERWRITES ITS DISKS !!!"
     ways = [
         ("recover", f"Rescue system of {title}: menu to recover or repair", ""),
-        ("automatic", f"Recover {title} automatically (overwrites its disks)", " rear.auto=recover"),
-        ("shell", "Rescue shell", " rear.auto=shell"),
+        ("automatic", recovering, "recover"),
+        ("shell", "Rescue shell", "shell"),
     ]
-    if unattended:
-        loud = f"!!! RECOVERS {title} WITHOUT A QUESTION, OVERWRITES ITS DISKS !!!"
-        ways = [("automatic", loud, " rear.auto=recover"), ways[0], ways[2]]
-    return [Entry(word, text, command_line + parameter) for word, text, parameter in ways]
+    others = AUTO.sub("", command_line).strip()
+    return [
+        Entry(word, text, " ".join(filter(None, [others, auto and f"rear.auto={auto}"])))
+        for word, text, auto in sorted(ways, key=lambda way: way[2] != chosen)
+    ]
 
 
 def boot_menu(
@@ -47,11 +66,17 @@ def boot_menu(
 ) -> str:
     """A menu by a template: `kernel` and `initramfs` are paths on the medium, `title` names the machine."""
     title = _quoted(title)
+    ways = entries(title, command_line, unattended=unattended)
     return render(
         run, template,
-        title=title, kernel=kernel, initramfs=initramfs, command_line=command_line, timeout=timeout,
-        entries=entries(title, command_line, unattended=unattended),
+        title=title, kernel=kernel, initramfs=initramfs, command_line=command_line, entries=ways,
+        timeout=seconds(ways, timeout),
     )  # fmt: skip
+
+
+def seconds(ways: list[Entry], usual: int) -> int:
+    """How long a menu waits before its first way starts."""
+    return max(usual, UNATTENDED_SECONDS) if recovers_by_itself(ways[0].command_line) else usual
 
 
 def grub_menu(run: Run, *, title: str, kernel: str, initramfs: str, command_line: str, timeout: int) -> str:

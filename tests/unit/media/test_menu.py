@@ -21,13 +21,13 @@ def make_run() -> Run:
     return Run(settings, Plugins([]), Options(config_dir=Path("/nowhere")))
 
 
-def menu(title: str = "web1") -> str:
+def menu(title: str = "web1", command_line: str = "console=ttyS0") -> str:
     return grub_menu(
         make_run(),
         title=title,
         kernel="/boot/vmlinuz",
         initramfs="/boot/initramfs.img",
-        command_line="console=ttyS0",
+        command_line=command_line,
         timeout=10,
     )
 
@@ -43,6 +43,17 @@ def test_the_first_entry_starts_by_itself_and_overwrites_nothing() -> None:
 def test_there_are_recovery_automatic_recovery_shell_and_disk() -> None:
     assert re.findall(r"--id (\w+)", menu()) == ["recover", "automatic", "shell", "disk"]
     assert "linux /boot/vmlinuz console=ttyS0 rear.auto=recover\n" in menu()
+
+
+def test_what_would_overwrite_disks_by_itself_says_so_and_waits_longer() -> None:
+    text = menu(command_line="rear.auto=shell quiet rear.auto=recover")
+    assert re.findall(r"--id (\w+)", text) == ["automatic", "recover", "shell", "disk"]
+    title, first = re.findall(r'menuentry "([^"]*)".*?\n\s*linux /boot/vmlinuz ([^\n]*)', text, re.DOTALL)[0]
+    assert (title, first) == (
+        "!!! RECOVERS web1 WITHOUT A QUESTION, OVERWRITES ITS DISKS !!!", "quiet rear.auto=recover"
+    )  # fmt: skip
+    assert "linux /boot/vmlinuz quiet\n" in text and "set timeout=30" in text
+    assert re.findall(r"--id (\w+)", menu(command_line="rear.auto=shell"))[0] == "shell"
 
 
 @pytest.mark.parametrize("title", ['a"b', "a\\b", "$(reboot)", "a\nb", "`id`"])

@@ -163,19 +163,25 @@ def check_place(run: Run) -> None:
 
 def check_mode(run: Run) -> None:
     """Raise unless the machines can get all parts, and one alone a menu that overwrites disks by itself: warn of it."""
+    from rear_core.media.menu import recovers_by_itself
+
     if run.settings["RESCUE_SPLIT"] and not run.settings["PXE_HTTP_DOWNLOAD_URL"]:
         raise ConfigurationError(
             "RESCUE_SPLIT needs PXE_HTTP_DOWNLOAD_URL: the rescue system takes its drivers by HTTP",
             "set the URL by which an HTTP server shows the folder of OUTPUT_URL, or remove RESCUE_SPLIT",
         )
-    if run.settings["PXE_RECOVER_MODE"] == "manual":
+    mode, command_line = "PXE_RECOVER_MODE=unattended", run.settings["KERNEL_CMDLINE"]
+    by_setting = run.settings["PXE_RECOVER_MODE"] == "unattended"
+    if not by_setting and not recovers_by_itself(command_line):
         return
     if run.settings["PXE_DEFAULT"]:
+        mode = mode if by_setting else "KERNEL_CMDLINE with rear.auto=recover"
         raise ConfigurationError(
-            "PXE_RECOVER_MODE=unattended with PXE_DEFAULT=yes would overwrite the disks of every machine that starts"
-            " from the network",
-            "name the machines in PXE_NODES and remove PXE_DEFAULT, or remove PXE_RECOVER_MODE",
+            f"{mode} with PXE_DEFAULT=yes would overwrite the disks of every machine that starts from the network",
+            f"name the machines in PXE_NODES and remove PXE_DEFAULT, or remove {mode.split('=')[0].split()[0]}",
         )
+    if not by_setting:
+        return
     run.report.warn(
         "PXE_RECOVER_MODE=unattended: a machine that gets this menu overwrites its disks WITHOUT A QUESTION at every"
         " start from the network; when it has come back, have it start from its disk, or run `rear mkrescue` with"

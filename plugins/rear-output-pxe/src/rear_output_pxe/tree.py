@@ -27,7 +27,7 @@ from .nodes import DEFAULT, PLACES, file_names, nodes
 MARK = "# Written by rear"
 FORMAT = "%Y-%m-%dT%H%M%SZ"
 KERNEL, INITRAMFS, SUMS = "vmlinuz", "initramfs.img", "SHA256SUMS"
-MENU_SECONDS, UNATTENDED_SECONDS = 10, 30
+MENU_SECONDS = 10
 # In the list of versions, for an identity that is not known.
 NOTHING = "-"
 # What a boot loader reads before it knows the machine: one for all.
@@ -43,14 +43,13 @@ def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
     """The menu of this machine by boot loader."""
     folder = f"{home(run)}/{version}"
     unattended = run.settings["PXE_RECOVER_MODE"] == "unattended"
-    seconds = UNATTENDED_SECONDS if unattended else MENU_SECONDS
     note = f"{MARK} for {run.system.hostname}; the next run replaces it.\n"
 
     def menu(template: str, place: str) -> str:
         return boot_menu(
             run, template,
             title=run.system.hostname, kernel=f"{place}/{KERNEL}", initramfs=f"{place}/{INITRAMFS}",
-            command_line=command_line, timeout=seconds, unattended=unattended,
+            command_line=command_line, timeout=MENU_SECONDS, unattended=unattended,
         )  # fmt: skip
 
     # PXELINUX begins where it was loaded from.

@@ -20,7 +20,7 @@ from rear_core.archive.generations import write as write_text
 from rear_core.archive.manifest import LARGEST, is_count
 from rear_core.archive.signature import is_other, known_marks
 from rear_core.durable import flush
-from rear_core.media.menu import entries
+from rear_core.media.menu import entries, seconds
 from rear_core.places.delivery import beside, checksum, forget
 from rear_core.removal import discard, remove_tree
 from rear_core.run import DRIVERS
@@ -155,7 +155,8 @@ def menu(run: Run, versions: Iterable[Version]) -> str:
                 "entries": entries(version.title, version.command_line),
             }
         )
-    timeout = MENU_SECONDS if len(machines) == 1 else FOR_EVER
+    newest = entries("", named[0].command_line) if named else []
+    timeout = seconds(newest, MENU_SECONDS) if len(machines) == 1 else FOR_EVER
     return render(run, "grub-usb.cfg.j2", machines=machines, timeout=timeout)
 
 
