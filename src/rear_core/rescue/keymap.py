@@ -17,7 +17,8 @@ from .tree import Tree
 
 # Where the rescue system has it.
 PLACE = "/etc/rear/keymap"
-# What distributions call the folder of layouts (loadkeys(1)).
+# How the files of layouts end, and what distributions call their folder (loadkeys(1)).
+ENDS = (".map", ".map.gz", ".kmap", ".kmap.gz")
 FOLDERS = ("usr/share/kbd/keymaps", "usr/lib/kbd/keymaps", "lib/kbd/keymaps", "usr/share/keymaps")
 # vconsole.conf(5); keyboard(5); the file that localectl(1) writes for X11.
 VCONSOLE, KEYBOARD, X11 = "etc/vconsole.conf", "etc/default/keyboard", "etc/X11/xorg.conf.d/00-keyboard.conf"
@@ -31,17 +32,21 @@ def add_keymap(sh: Shell, tree: Tree, warn: Callable[[str], object], root: Path 
     Where the machine has none, or none that can be read, the rescue system has that of the kernel, which is of the US.
     """
     try:
-        _add_keymap(sh, tree, root)
+        missing = _add_keymap(sh, tree, root)
+        reason = missing and f"none of this machine is called {missing}; install one for consoles (kbd, console-setup)"
     except (ProgramFailed, OSError, EOFError, zlib.error) as error:
         reason = error.message if isinstance(error, ProgramFailed) else str(error)
+    if reason:
         warn(f"the rescue system has no keyboard layout but that of the US: {reason}")
 
 
-def _add_keymap(sh: Shell, tree: Tree, root: Path) -> None:
+def _add_keymap(sh: Shell, tree: Tree, root: Path) -> str:
+    """Add what is found; the name of a layout that is configured and not found, else ""."""
     layout = xkb(root)
     name = "-".join(filter(None, (layout.get("XKBLAYOUT", ""), layout.get("XKBVARIANT", ""))))
     found, keymap = name or "as configured", _cached(root)
-    for wanted in filter(None, (_values(root / VCONSOLE).get("KEYMAP"), name, layout.get("XKBLAYOUT"))):
+    names = [each for each in (_values(root / VCONSOLE).get("KEYMAP"), name, layout.get("XKBLAYOUT")) if each]
+    for wanted in names:
         if not keymap:
             found, keymap = wanted, _of_folders(tree, root, wanted)
     if not keymap and name not in ("", "us"):
@@ -51,6 +56,7 @@ def _add_keymap(sh: Shell, tree: Tree, root: Path) -> None:
         tree.text(KEYMAP_NAME, f"{found}\n")
         if other := _of_folders(tree, root, "us") or _converted(sh, {"XKBLAYOUT": "us"}):
             tree.data(KEYMAP_US, other)
+    return "" if keymap or set(names) <= {"us"} else names[0]
 
 
 def _cached(root: Path) -> bytes:
@@ -105,11 +111,11 @@ def _of_x11(path: Path) -> Mapping[str, str]:
 
 
 def _file(root: Path, name: str) -> Path | None:
-    """The file of a layout, which has one of these ends."""
+    """The file of a layout."""
     if not re.fullmatch(r"[\w.+-]+", name):
         return None
-    found = (path for folder in FOLDERS for path in sorted((root / folder).rglob(f"{name}.map*")))
-    return next((path for path in found if path.name in (f"{name}.map", f"{name}.map.gz")), None)
+    found = (path for folder in FOLDERS for path in sorted((root / folder).rglob(f"{name}.*map*")))
+    return next((path for path in found if path.name in [f"{name}{end}" for end in ENDS]), None)
 
 
 def _included(file: Path) -> Iterator[Path]:

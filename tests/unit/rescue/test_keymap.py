@@ -30,6 +30,13 @@ class Converting(Shell):
         return f"# {' '.join(map(str, argv))}\nkeycode 21 = z Z\n"
 
 
+class Lacking(Shell):
+    """Has no ckbcomp."""
+
+    def which(self, program: str) -> Path | None:
+        return None
+
+
 def taken(tmp_path: Path, files: dict[str, str], sh: Shell | None = None, warnings: list[str] | None = None) -> Tree:
     """What the rescue system has of a machine with these files."""
     machine, tree = tmp_path / "machine", Tree(tmp_path / "tree")
@@ -69,6 +76,7 @@ def test_what_console_setup_keeps_is_there_in_plain(tmp_path: Path) -> None:
         ),
         ({"etc/vconsole.conf": "XKBLAYOUT=de\nXKBVARIANT=odd\n"}, "i386/qwertz/de.map", "de"),
         ({"etc/X11/xorg.conf.d/00-keyboard.conf": '  Option "XkbLayout" "de,us"\n'}, "i386/qwertz/de.map", "de"),
+        ({"etc/vconsole.conf": "KEYMAP=de-latin1\n"}, "i386/qwertz/de-latin1.kmap.gz", "de-latin1"),
     ],
 )
 def test_layouts_of_other_distributions_come_with_what_they_include(
@@ -77,6 +85,7 @@ def test_layouts_of_other_distributions_come_with_what_they_include(
     folder = "usr/lib/kbd/keymaps"
     files = {
         f"{folder}/xkb/de-nodeadkeys.map.gz": GERMAN,
+        f"{folder}/i386/qwertz/de-latin1.kmap.gz": GERMAN,
         f"{folder}/i386/qwertz/de.map": f'include "part"\n{GERMAN}',
         f"{folder}/i386/include/part.inc": "keycode 2 = one exclam\n",
         f"{folder}/i386/qwerty/us.map.gz": "keycode 21 = y Y\n",
@@ -103,10 +112,23 @@ def test_a_layout_of_x11_alone_is_converted(tmp_path: Path) -> None:
     assert tree.inside("/etc/rear/keymap-us").read_text().startswith("# ckbcomp -layout us\n")
 
 
-@pytest.mark.parametrize("text", ["", "KEYMAP=\n", "KEYMAP=../../etc/shadow\n", "KEYMAP=gone\n"])
-def test_a_machine_without_a_layout_has_that_of_the_kernel(tmp_path: Path, text: str) -> None:
-    tree = taken(tmp_path, {"etc/vconsole.conf": text})
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("", ""),
+        ("KEYMAP=\n", ""),
+        ("KEYMAP=us\n", ""),
+        ("KEYMAP=../../etc/shadow\n", "../../etc/shadow"),
+        ("KEYMAP=gone\n", "gone"),
+        ("XKBLAYOUT=de\n", "de"),
+    ],
+)
+def test_a_machine_without_a_layout_has_that_of_the_kernel(tmp_path: Path, text: str, missing: str) -> None:
+    warnings: list[str] = []
+    tree = taken(tmp_path, {"etc/vconsole.conf": text}, Lacking(), warnings)
     assert not tree.has("/etc/rear/keymap") and not name_of(tree)
+    # Whoever types a passphrase has to know.
+    assert [missing in warning for warning in warnings] == ([True] if missing else [])
 
 
 def test_a_passphrase_is_asked_for_with_the_name_of_the_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
