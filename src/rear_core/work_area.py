@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -20,6 +21,7 @@ from .report import Report
 from .shell import Shell
 
 MARK = ".rear-work-area"
+NOT_WRITABLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES)
 # Seconds between two looks at a lock that is waited for.
 PAUSE = 1.0
 # With the number of its process, and where that name was taken with what mkdtemp(3) adds.
@@ -34,7 +36,8 @@ def lock(var_dir: Path, undo: ExitStack, command: str, wait: int = 0) -> None:
         var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise RearError(f"cannot open the lock {path}: {error.strerror}", own_files.REMOVE_IT) from error
+        hint = "check that file system: rear writes there" if error.errno in NOT_WRITABLE else own_files.REMOVE_IT
+        raise RearError(f"cannot open the lock {path}: {error.strerror}", hint) from error
     undo.callback(os.close, descriptor)
     own_files.check(path, os.fstat(descriptor))
     deadline = time.monotonic() + wait * 60
