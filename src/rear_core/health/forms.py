@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from .checks import Check, State, worst
 
+# Of the JSON, which `health.fleet` reads from many machines.
+VERSION = 1
+
 # What each metric says, by its name without `rear_`; all are gauges.
 METRICS = {
     "check_state": "Verdict of each check of rear status: 0 ok, 1 warning, 2 critical, 3 unknown.",
@@ -37,19 +40,25 @@ def lines(checks: Sequence[Check], *, quiet: bool = False) -> Iterator[str]:
             yield f"{check.name.ljust(width)}  {check.state.name.lower():8}  {check.text}"
 
 
-def as_json(checks: Sequence[Check]) -> str:
-    """One object on one line."""
+def as_json(checks: Sequence[Check], host: str, now: float) -> str:
+    """One object on one line: whose status it is, of when in seconds since 1970, and the checks."""
     found = {c.name: {"state": c.state.name.lower(), "text": c.text, **c.values} for c in checks}
-    return json.dumps({"state": worst(checks).name.lower(), "checks": found})
+    return json.dumps(
+        {"version": VERSION, "host": host, "time": round(now), "state": worst(checks).name.lower(), "checks": found}
+    )
+
+
+def summary(checks: Sequence[Check]) -> str:
+    """What is not well, in a line."""
+    return "; ".join(f"{check.name}: {check.text}" for check in checks if check.state) or "all is well"
 
 
 def nagios(checks: Sequence[Check]) -> str:
     """What a plugin of Nagios prints (Monitoring Plugins guidelines): what is not well, then a bar and the numbers."""
     state = worst(checks)
-    told = [f"{check.name}: {check.text}" for check in checks if check.state] or ["all is well"]
     numbers = [f"{name}={round(value)}" for check in checks for name, value in check.values.items()]
     # A bar would begin the numbers.
-    text = "; ".join(told).replace("|", "/")
+    text = summary(checks).replace("|", "/")
     return f"REAR {state.name} - {text}" + (f" | {' '.join(numbers)}" if numbers else "")
 
 

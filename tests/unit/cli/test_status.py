@@ -39,3 +39,19 @@ def test_metrics_are_a_whole_file_that_anybody_may_read(rear: Rear, tmp_path: Pa
     assert [path.name for path in place.parent.iterdir()] == ["rear.prom"]
     assert rear("status", "--prometheus", str(tmp_path / "metrics/rear.txt")).returncode == 2
     assert rear("status", "--prometheus", "/nowhere/rear.prom").returncode == 3
+
+
+def test_one_page_for_all_machines_of_a_folder(rear: Rear, tmp_path: Path) -> None:
+    folder = tmp_path / "machines"
+    assert rear("status", "--collect", str(folder)).returncode == 3
+    folder.mkdir()
+    assert rear("status", "--collect", str(folder), conf="OUTPTU=ISO\n").stdout.startswith("machines  unknown ")
+    for name, conf in {"web1": "", "web2": "OUTPTU=ISO\n", "web3": "STATUS_BACKUP_DAYS=( 1 )\n"}.items():
+        (folder / f"{name}.json").write_text(rear("--json", "status", conf=conf).stdout)
+    told = rear("status", "--collect", str(folder), "--nagios")
+    assert (told.returncode, told.stdout.count("backup: no backup was made")) == (2, 2)
+    assert "web2: nobody could look: " in told.stdout
+    page = (folder / "index.html").read_text()
+    assert page.count("<details") == 3 and page.index("web3") < page.index("web2")
+    assert (folder / "index.html").stat().st_mode & 0o777 == 0o644
+    assert rear("status", "--collect", str(folder), "--prometheus", str(tmp_path / "a.prom")).returncode == 2

@@ -39,8 +39,8 @@ def test_large_numbers_are_plain_for_nagios() -> None:
 
 
 def test_json_has_the_numbers_of_each_check() -> None:
-    found = json.loads(forms.as_json(FOUND))
-    assert found["state"] == "warning"
+    found = json.loads(forms.as_json(FOUND, "web1", 1795372300.4))
+    assert (found["version"], found["host"], found["time"], found["state"]) == (1, "web1", 1795372300, "warning")
     assert found["checks"]["layout"] == {"state": "warning", "text": "changed: disk a|b is new", "layout_changes": 1}
 
 
