@@ -69,6 +69,25 @@ def enable(sh: Shell, jobs: Sequence[Job], rear: Sequence[str], folder: Path = I
         raise
 
 
+def pending(sh: Shell, jobs: Sequence[Job], rear: Sequence[str], folder: Path = INSTALLED) -> list[Job]:
+    """Those of the jobs that `enable` would change: their units are others or none, or their timer is not on.
+
+    Raises `ConfigurationError` as `enable` does.
+    """
+    for job in jobs:
+        check_calendar(sh, job.calendar)
+    return [job for job in jobs if not (_is_written(job, rear, folder) and _is_on(sh, job))]
+
+
+def _is_written(job: Job, rear: Sequence[str], folder: Path) -> bool:
+    return all(is_ours(path) and path.read_text() == text for path, text in units(job, rear, folder).items())
+
+
+def _is_on(sh: Shell, job: Job) -> bool:
+    known = _properties(sh, job.unit)
+    return (known.get("UnitFileState"), known.get("ActiveState")) == ("enabled", "active")
+
+
 def units(job: Job, rear: Sequence[str], folder: Path) -> dict[Path, str]:
     """The texts of a job's units by their paths."""
     words = (*rear, *job.arguments)
@@ -103,7 +122,7 @@ def check_calendar(sh: Shell, calendar: str) -> None:
 
 def disable(sh: Shell, names: Sequence[str], folder: Path = INSTALLED) -> list[str]:
     """Stop the timers of these jobs and remove their units, if rear wrote them; the names of those that were there."""
-    found = [name for name in names if is_ours(folder / f"rear-{JOBS[name]}.timer")]
+    found = enabled(names, folder)
     if found:
         # A job that runs is left to end.
         sh.run("systemctl", "disable", "--now", *(f"rear-{JOBS[name]}.timer" for name in found))
@@ -115,6 +134,11 @@ def disable(sh: Shell, names: Sequence[str], folder: Path = INSTALLED) -> list[s
     return found
 
 
+def enabled(names: Sequence[str], folder: Path = INSTALLED) -> list[str]:
+    """Those of these jobs whose timers `enable` wrote."""
+    return [name for name in names if is_ours(folder / f"rear-{JOBS[name]}.timer")]
+
+
 def is_ours(path: Path) -> bool:
     """Whether a unit is one that `enable` wrote."""
     return path.is_file() and not path.is_symlink() and path.read_text(errors="replace").startswith(MARK)
@@ -123,9 +147,12 @@ def is_ours(path: Path) -> bool:
 def shown(sh: Shell) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The name of each job, and `PROPERTIES` of its timer, "" for what systemd does not know."""
     for name, unit in JOBS.items():
-        text = sh.query("systemctl", "show", f"--property={','.join(PROPERTIES)}", f"rear-{unit}.timer")
-        pairs = (line.partition("=") for line in text.splitlines())
-        yield name, {key: value for key, _, value in pairs}
+        yield name, _properties(sh, f"rear-{unit}")
+
+
+def _properties(sh: Shell, unit: str) -> dict[str, str]:
+    text = sh.query("systemctl", "show", f"--property={','.join(PROPERTIES)}", f"{unit}.timer")
+    return {key: value for key, _, value in (line.partition("=") for line in text.splitlines())}
 
 
 def need_systemd(running: Path = RUNNING) -> None:

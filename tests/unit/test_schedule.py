@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,20 @@ def test_what_is_disabled_is_gone_and_what_somebody_else_wrote_stays(tmp_path: P
     assert schedule.disable(sh, [*schedule.JOBS], tmp_path) == ["backup", "status"]
     assert [path.name for path in tmp_path.iterdir()] == ["rear-drill.timer"]
     assert schedule.disable(sh, ["backup"], tmp_path) == []
+
+
+def test_only_what_is_not_as_it_should_be_is_pending(tmp_path: Path) -> None:
+    asked = f"systemctl show --property={','.join(schedule.PROPERTIES)} rear-{{}}.timer"
+    on, off = "UnitFileState=enabled\nActiveState=active\n", "UnitFileState=disabled\nActiveState=inactive\n"
+    sh = FakeShell({**ANSWERS, asked.format("backup"): on, asked.format("status"): on})
+    assert schedule.pending(sh, [BACKUP, STATUS], REAR, tmp_path) == [BACKUP, STATUS]
+    schedule.enable(sh, [BACKUP, STATUS], REAR, tmp_path)
+    assert schedule.pending(sh, [BACKUP, STATUS], REAR, tmp_path) == []
+    assert schedule.pending(sh, [BACKUP, replace(STATUS, arguments=())], REAR, tmp_path) == [Job("status", "hourly")]
+    (tmp_path / "rear-backup.timer").write_text("[Timer]\n")
+    assert schedule.pending(sh, [BACKUP], REAR, tmp_path) == [BACKUP]
+    sh = FakeShell({**ANSWERS, asked.format("status"): off})
+    assert schedule.pending(sh, [STATUS], REAR, tmp_path) == [STATUS]
 
 
 def test_where_systemd_fails_everything_is_as_it_was(tmp_path: Path) -> None:

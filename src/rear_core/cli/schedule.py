@@ -54,9 +54,13 @@ def enable(options: Options, /, with_media: bool, metrics: Path | None, **times:
     for name, when in chosen.items():
         arguments = ("--prometheus", os.fspath(metrics.absolute())) if name == "status" and metrics else ()
         jobs.append(timers.Job(name, when, arguments, with_media=with_media and name == "backup"))
-    timers.enable(run.sh, jobs, _command(options))
+    # Whoever switches on what is on would have its random time begin anew.
+    pending = timers.pending(run.sh, jobs, _command(options))
+    if pending and not options.simulate:
+        timers.enable(run.sh, pending, _command(options))
     for job in jobs:
-        click.echo(visible(f"{job.name}: {job.calendar} ({job.unit}.timer)"))
+        unchanged = "" if job in pending else ", unchanged"
+        click.echo(visible(f"{job.name}: {job.calendar} ({job.unit}.timer){unchanged}"))
 
 
 @schedule.command()
@@ -64,8 +68,10 @@ def enable(options: Options, /, with_media: bool, metrics: Path | None, **times:
 @click.pass_obj
 def disable(options: Options, names: tuple[str, ...]) -> None:
     """Switch timers off and remove their units: those that are named, or all. A run that is under way goes on."""
-    found = timers.disable(_run(options).sh, names or [*timers.JOBS])
-    click.echo(f"Disabled: {', '.join(found)}" if found else "No timer of rear was enabled")
+    sh, chosen = _run(options).sh, names or [*timers.JOBS]
+    found = timers.enabled(chosen) if options.simulate else timers.disable(sh, chosen)
+    done = "Would disable" if options.simulate else "Disabled"
+    click.echo(f"{done}: {', '.join(found)}" if found else "No timer of rear was enabled")
 
 
 @schedule.command()
