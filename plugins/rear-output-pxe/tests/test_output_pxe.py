@@ -8,6 +8,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -436,3 +437,63 @@ def test_machines_that_nobody_named_never_recover_by_themselves(tmp_path: Path, 
     with pytest.raises(ConfigurationError, match="every machine that starts from the network"):
         make_tree(make_run(tmp_path, f"{QUICK}{setting}\nPXE_DEFAULT=yes\n"))
     assert not (tmp_path / "tftp").exists()
+
+
+MENU = "PXE_MENU=yes\nPXE_BOOT_LOADERS=none\nPXE_RECOVER_MODE=unattended\n"
+# Their boot loaders, too, go to one place.
+AT_ONCE = MENU.replace("none", "missing")
+OF_ALL = ("pxelinux.cfg/default", "grub/grub.cfg-default", "ipxe/default")
+
+
+def machine(folder: Path, number: int, config: str = MENU) -> Run:
+    """One of several machines that save to the tree in the folder."""
+    own = folder / f"web{number}"
+    own.mkdir(exist_ok=True)
+    run = make_run(own, f"{config}PXE_NODES=( 52:54:00:aa:00:0{number} )\n", url=f"file://{folder}/tftp")
+    run.system = replace(run.system, hostname=f"web{number}")
+    return run
+
+
+def entries(tree: Path) -> list[list[str]]:
+    """The machines in each menu of all."""
+    return [sorted({*re.findall(r"rear-(web\d)", (tree / name).read_text())}) for name in OF_ALL]
+
+
+@pytest.mark.slow
+def test_machines_that_save_at_once_all_get_their_entry(tmp_path: Path) -> None:
+    (tmp_path / "tftp").mkdir()
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(make_tree, machine(tmp_path, number, AT_ONCE)) for number in (1, 2, 3)]:
+            done.result()
+    tree = tmp_path / "tftp"
+    assert entries(tree) == [["web1", "web2", "web3"]] * 3
+    assert (tree / "rear/machines").read_text() == "web1\nweb2\nweb3\n"
+    assert not (tree / "rear/lock").exists() and not [*tree.rglob(".*.part")]
+    assert (tree / "boot.ipxe").read_text().startswith("#!ipxe\n")
+    for number in (1, 2, 3):
+        for folder in ("pxelinux.cfg/", "grub/grub.cfg-", "ipxe/"):
+            text = (tree / f"{folder}rear-web{number}").read_text()
+            assert f"rear/web{number}/" in text and "WITHOUT A QUESTION" not in text
+
+
+@pytest.mark.slow
+def test_a_machine_that_was_removed_leaves_the_menu(tmp_path: Path) -> None:
+    for number in (1, 2):
+        make_tree(machine(tmp_path, number))
+    (tmp_path / "tftp/rear/machines").write_text('web2\n"; halt\n')
+    make_tree(machine(tmp_path, 2))
+    assert entries(tmp_path / "tftp") == [["web2"]] * 3
+    assert all("halt" not in (tmp_path / "tftp" / name).read_text() for name in OF_ALL)
+
+
+def test_the_menu_of_all_machines_replaces_none_of_another_tool(tmp_path: Path) -> None:
+    (tmp_path / "tftp/grub").mkdir(parents=True)
+    (tmp_path / "tftp/grub/grub.cfg-default").write_text("# mine\n")
+    with pytest.raises(Refused, match=r"grub\.cfg-default on the server is not from rear"):
+        make_tree(machine(tmp_path, 1))
+    with pytest.raises(ConfigurationError, match="PXE_MENU and PXE_DEFAULT"):
+        make_tree(machine(tmp_path, 1, "PXE_MENU=yes\nPXE_DEFAULT=yes\n"))
+    strange = machine(tmp_path, 1)
+    strange.system = replace(strange.system, hostname='a"; halt')
+    with pytest.raises(Refused, match="cannot be an entry"):
+        make_tree(strange)

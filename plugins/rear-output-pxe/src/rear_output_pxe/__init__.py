@@ -69,6 +69,13 @@ def rear_settings() -> Iterable[Setting]:
         " menu.",
     )
     yield Setting(
+        "PXE_MENU",
+        bool,
+        default=False,
+        help="Whether this machine has an entry in the menu of all machines of the tree, which machines without their"
+        " own menu get. It starts nothing by itself but the first disk.",
+    )
+    yield Setting(
         "PXE_BOOT_LOADERS",
         str,
         default="missing",
@@ -146,6 +153,7 @@ def check_place(run: Run) -> None:
     from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.places import opening
 
+    from . import shared_menu
     from .serving import check_answers
     from .tree import check_loaders, check_menus, warn_of_others
 
@@ -157,6 +165,8 @@ def check_place(run: Run) -> None:
     check_answers(run)
     with opened_tree(run) as place:
         check_menus(run, place)
+        if run.settings["PXE_MENU"]:
+            shared_menu.check(run, place)
         warn_of_others(run, place)
         check_loaders(run, place)
 
@@ -165,6 +175,10 @@ def check_mode(run: Run) -> None:
     """Raise unless the machines can get all parts, and one alone a menu that overwrites disks by itself: warn of it."""
     from rear_core.media.menu import recovers_by_itself
 
+    if run.settings["PXE_MENU"] and run.settings["PXE_DEFAULT"]:
+        raise ConfigurationError(
+            "PXE_MENU and PXE_DEFAULT are two menus for machines that have none of their own", "remove one of them"
+        )
     if run.settings["RESCUE_SPLIT"] and not run.settings["PXE_HTTP_DOWNLOAD_URL"]:
         raise ConfigurationError(
             "RESCUE_SPLIT needs PXE_HTTP_DOWNLOAD_URL: the rescue system takes its drivers by HTTP",
@@ -199,6 +213,7 @@ def warn_of_secrets(run: Run) -> None:
 
 def copy_rescue_system(run: Run) -> None:
     """Put a new version on the server, have the menus lead to it, then remove what is too old."""
+    from . import shared_menu
     from .loaders import find_loaders
     from .serving import check_served
     from .tree import INITRAMFS, KERNEL, SUMS, boot_files, home, made_loaders, put_loaders, put_version, retire, switch
@@ -208,7 +223,10 @@ def copy_rescue_system(run: Run) -> None:
         known = put_version(run, place)
         put_loaders(run, place, loaders)
         check_served(run, place, f"{home(run)}/{known[-1].name}/{SUMS}")
-        switch(run, place, known)
+        in_menu = run.settings["PXE_MENU"]
+        switch(run, place, known, shared_menu.own_menus(run) if in_menu else {})
+        if in_menu:
+            shared_menu.join(run, place)
         try:
             retire(run, place, known)
         except RearError as error:

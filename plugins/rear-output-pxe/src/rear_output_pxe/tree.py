@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from rear_core import Refused, Run
 from rear_core.archive import signature
 from rear_core.archive.repository import identity
-from rear_core.media.menu import boot_menu
+from rear_core.media.menu import AUTO, boot_menu
 from rear_core.places.delivery import checksum
 from rear_core.places.place import Place
 from rear_core.run import DRIVERS
@@ -22,6 +22,7 @@ from rear_core.template import render
 
 from . import serving
 from .loaders import Loader, files_of, find_loaders, firmware_of, loader_names, what_to_install
+from .lock import locked
 from .nodes import DEFAULT, PLACES, file_names, nodes
 
 MARK = "# Written by rear"
@@ -39,10 +40,9 @@ def home(run: Run) -> str:
     return f"rear/{run.settings['PXE_PREFIX'] or run.system.hostname}"
 
 
-def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
+def menus(run: Run, version: str, command_line: str, *, unattended: bool) -> dict[str, str]:
     """The menu of this machine by boot loader."""
     folder = f"{home(run)}/{version}"
-    unattended = run.settings["PXE_RECOVER_MODE"] == "unattended"
     note = f"{MARK} for {run.system.hostname}; the next run replaces it.\n"
 
     def menu(template: str, place: str) -> str:
@@ -61,6 +61,11 @@ def menus(run: Run, version: str, command_line: str) -> dict[str, str]:
     }
 
 
+def is_unattended(run: Run) -> bool:
+    """Whether the menu of this machine recovers it without a question."""
+    return bool(run.settings["PXE_RECOVER_MODE"] == "unattended")
+
+
 def menu_files(run: Run) -> dict[str, str]:
     """The names of all files that hold the menu, with their boot loaders."""
     names = {name: loader for loader in PLACES for node in nodes(run) for name in file_names(node, loader)}
@@ -71,11 +76,11 @@ def menu_files(run: Run) -> dict[str, str]:
 
 def check_menus(run: Run, place: Place) -> None:
     """Raise unless all menus can be rendered, and no other tool has written a file in their place."""
-    menus(run, "version", "")
+    menus(run, "version", "", unattended=is_unattended(run))
     finders(run)
     own = {name: loader for name, loader in menu_files(run).items() if not name.endswith(DEFAULT)}
     for name in own:
-        if _foreign(place, name):
+        if foreign(place, name):
             raise Refused(f"{name} on the server is not from rear", "move it away, or change PXE_NODE_BY")
 
 
@@ -108,14 +113,16 @@ def put_loaders(run: Run, place: Place, loaders: Mapping[str, Path]) -> None:
     """Put boot loaders and their finders on the server."""
     if run.settings["PXE_BOOT_LOADERS"] == "none":
         return
-    for name, path in sorted(loaders.items()):
-        place.put(path, name, checksum(path))
-    replace = run.settings["PXE_BOOT_LOADERS"] == "replace"
-    for name, text in finders(run).items():
-        if not replace and _foreign(place, name):
-            run.report.warn(f"{name} on the server is not from rear and stays: make it load rear's menus")
-        else:
-            _write(run, place, name, text)
+    replace, texts = run.settings["PXE_BOOT_LOADERS"] == "replace", finders(run)
+    for name in [] if replace else [name for name in texts if foreign(place, name)]:
+        run.report.warn(f"{name} on the server is not from rear and stays: make it load rear's menus")
+        del texts[name]
+    if loaders or any(place.read(name) != text.encode() for name, text in texts.items()):
+        with locked(run, place):
+            for name, path in sorted(loaders.items()):
+                place.put(path, name, checksum(path))
+            for name, text in texts.items():
+                write(run, place, name, text)
 
 
 def check_loaders(run: Run, place: Place) -> None:
@@ -171,17 +178,20 @@ def put_version(run: Run, place: Place) -> list[Version]:
             digest = checksum(path)
             place.put(path, f"{folder}/{name}", digest)
             sums += f"{digest}  {name}\n"
-    _write(run, place, f"{folder}/{SUMS}", sums)
+    write(run, place, f"{folder}/{SUMS}", sums)
     return [*known, made]
 
 
-def switch(run: Run, place: Place, known: list[Version]) -> None:
-    """Have all menus lead to the newest version."""
+def switch(run: Run, place: Place, known: list[Version], more: Mapping[str, str]) -> None:
+    """Have all menus lead to the newest version; `more` are those of it that never recover without a question."""
     assert run.image is not None
     place_of_drivers = serving.http_name(run, f"{home(run)}/{known[-1].name}/{DRIVERS}")
-    texts = menus(run, known[-1].name, run.image.command_line_for(place_of_drivers))
-    for name, loader in menu_files(run).items():
-        _write(run, place, name, texts[loader])
+    command_line = run.image.command_line_for(place_of_drivers)
+    harmless = AUTO.sub("", command_line).strip()
+    for files, words, unattended in ((menu_files(run), command_line, is_unattended(run)), (more, harmless, False)):
+        texts = menus(run, known[-1].name, words, unattended=unattended)
+        for name, loader in files.items():
+            write(run, place, name, texts[loader])
     _write_list(run, place, known)
 
 
@@ -220,7 +230,7 @@ def versions(run: Run, place: Place) -> list[Version]:
 
 
 def _write_list(run: Run, place: Place, known: list[Version]) -> None:
-    _write(run, place, f"{home(run)}/versions", "".join(f"{version}\n" for version in known))
+    write(run, place, f"{home(run)}/versions", "".join(f"{version}\n" for version in known))
 
 
 def _new_name(known: list[str]) -> str:
@@ -237,12 +247,13 @@ def _is_name(text: str) -> bool:
     return True
 
 
-def _foreign(place: Place, name: str) -> bool:
+def foreign(place: Place, name: str) -> bool:
+    """Whether another tool has written a file."""
     content = place.read(name)
     return content is not None and MARK.encode() not in content
 
 
-def _write(run: Run, place: Place, name: str, text: str) -> None:
+def write(run: Run, place: Place, name: str, text: str) -> None:
     """Put a small text, unless it is there already."""
     if place.read(name) == text.encode():
         return
