@@ -18,6 +18,7 @@ from rear_core.errors import ExitCode
 from rear_core.finalize import summary
 from rear_core.network import apply as network
 from rear_core.network import parameter
+from rear_core.network.identity import KERNEL_PARAMETER
 from rear_core.plugins import HOOKS, Plugins, discover, load
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate
@@ -91,7 +92,7 @@ def test_the_reference_has_every_kernel_parameter_and_no_other() -> None:
     read = {name.rstrip("=") for name in re.findall(r"^\s+([\w.]+=?)[^\n]*\)", words, re.MULTILINE)}
     assert parameter.find("quiet ip=dhcp") == ["dhcp"]
     described = first_column("kernel-parameters.md")
-    assert {word.partition("=")[0] for word in described} == {*read, "ip"}
+    assert {word.partition("=")[0] for word in described} == {*read, "ip", KERNEL_PARAMETER.rstrip("=")}
     menu = (skeleton / "usr/lib/rear/menu").read_text()
     (chosen,) = re.findall(r"case \$\(cat /run/rear/auto.*?\) in(.*?)esac", menu, re.DOTALL)
     choices = re.findall(r"^\s+(\w+)\)", chosen, re.MULTILINE)

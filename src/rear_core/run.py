@@ -42,7 +42,7 @@ class Options:
     the date of the one to restore, the newest when empty, `paths` are the files of it that are wanted, all when empty.
     `json_progress` prints events for other programs, `json` the record of the run at its end; with `quiet` only
     warnings and errors are printed. `wait` is how many minutes to wait for another run. `only` is the one of several
-    backup methods that is to work.
+    backup methods that is to work. `identity` has a recovery make another machine: a file, or "dhcp".
     """
 
     verbose: bool = False
@@ -62,6 +62,7 @@ class Options:
     quiet: bool = False
     wait: int = 0
     only: str = ""
+    identity: str = ""
 
 
 # What the file of `RescueImage.drivers` is called on media.

@@ -284,7 +284,10 @@ def keep_identity(run: Run) -> None:
     from .. import recovered
     from ..archive.repository import identity
     from ..system.identity import MACHINE_ID, NAME, computed, kept
+    from .clone import wanted
 
+    if wanted(run):
+        return
     recorded, here = identity(run), computed(recovered.inside(run.target, os.fspath(MACHINE_ID)))
     if recorded and recorded != here:
         path = recovered.inside(run.target, os.fspath(run.var_dir / NAME))

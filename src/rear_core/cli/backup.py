@@ -89,12 +89,21 @@ def checkbackup(options: Options, date: str, json_progress: bool) -> None:
     metavar="DIR",
     help="Only restore all files below DIR, a new or empty folder. Writes to no disk directly; works on any machine.",
 )
+@click.option(
+    "--identity",
+    default="",
+    metavar="FILE",
+    help="Make a clone: another machine, with the host name and addresses of FILE; with `dhcp` all by DHCP.",
+)
 @date
 @json_progress
 @click.pass_obj
-def recover(options: Options, demo: Path | None, date: str, json_progress: bool) -> None:
+def recover(options: Options, demo: Path | None, identity: str, date: str, json_progress: bool) -> None:
     """Rebuild this machine; works only on the booted rescue system."""
-    options = replace(options, backup=date, json_progress=json_progress)
+    if demo and identity:
+        raise click.UsageError("--demo restores files alone, which are those of the machine: leave out --identity")
+    identity = os.path.abspath(identity) if identity not in ("", "dhcp") else identity
+    options = replace(options, backup=date, json_progress=json_progress, identity=identity)
     if demo is None:
         work(options, "recover")
     else:

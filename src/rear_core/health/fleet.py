@@ -123,10 +123,10 @@ def _understood(name: str, document: dict[str, Any]) -> Machine:
     if isinstance(document.get("error"), str) and "checks" not in document:
         return Machine(name, State.UNKNOWN, f"nobody could look: {document['error']}")
     version = document.get("version")
+    if type(version) is int and version > VERSION:
+        raise _Unfit(f"it has a newer rear (form {version} of the status): update rear here")
     if type(version) is not int or not isinstance(document.get("checks"), dict):
         raise _Unfit("its file is no status of rear")
-    if version > VERSION:
-        raise _Unfit(f"it has a newer rear (form {version} of the status): update rear here")
     checks = [_check(name, found) for name, found in document["checks"].items()]
     told: Any = document.get("time")
     host = document.get("host")

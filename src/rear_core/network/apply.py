@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import ConfigurationError, ExitCode, ProgramFailed, RearError
 from ..report import Report, explanation
 from ..shell import Shell
-from . import wireless
+from . import identity, wireless
 from .lease import write_resolver
 from .model import CARD, Link, Network, hardware, load, odd_card
 from .parameter import find, override, parse
@@ -177,12 +177,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def _set_up(description: Path, report: Report) -> int:
     sh = Shell(log=report.log)
-    asked = find(Path("/proc/cmdline").read_text())
-    network = load(description) if description.exists() or not asked else Network()
+    command_line = Path("/proc/cmdline").read_text()
+    asked, other = find(command_line), identity.asked_for(command_line)
+    network = load(description) if description.exists() or not (asked or other) else Network()
     used = [link for link in network.links if link.kind == CARD and link.up]
     radios = sum(link.radio for link in used)
     cards, others = wait_for_cards(sh, len(used) - radios if used else len(asked), radios)
     status = ExitCode.DONE
+    if other:
+        network, status = _of_clone(network, other, cards, report)
+        socket.sethostname(network.hostname)
     if asked:
         try:
             network = override(network, [parse(value) for value in asked], cards)
@@ -205,6 +209,19 @@ def _set_up(description: Path, report: Report) -> int:
         retry = f" ({'; '.join(again)}: to try again, run rear-network)" if again else ""
         report.say(f"differs from the record: {', '.join(failed)}{retry}; details: {report.log_path}")
     return int(ExitCode.FAILED if failed else status)
+
+
+def _of_clone(network: Network, word: str, cards: Sequence[Link], report: Report) -> tuple[Network, ExitCode]:
+    """The network of another identity; by DHCP where that cannot be read, and never with the recorded addresses."""
+    found, status = identity.Identity(), ExitCode.DONE
+    try:
+        found = identity.load(word)
+        identity.check_links(found, network)
+    except ConfigurationError as error:
+        for line in explanation(error):
+            report.say(line)
+        found, status = identity.Identity(hostname=found.hostname), ExitCode.CONFIGURATION
+    return identity.set_up(network, found, cards), status
 
 
 if __name__ == "__main__":
