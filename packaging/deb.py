@@ -34,7 +34,7 @@ def build(work: Path, output: Path) -> list[Path]:
 
 def source(folder: Path) -> Path:
     """This checkout as a source package, in a new folder."""
-    wanted = ("src", "plugins", "pyproject.toml", "README.md", "LICENSE")
+    wanted = ("src", "plugins", "ansible", "pyproject.toml", "README.md", "LICENSE")
     listed = subprocess.run(["git", "ls-files", "-z", *wanted], cwd=CHECKOUT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
         # What was removed since is listed as well.

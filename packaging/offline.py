@@ -30,6 +30,7 @@ def wheelhouse(work: Path, output: Path) -> list[Path]:
         _download(folder / "wheels", own, python, *PLATFORMS)
     shutil.copy(HERE / "install.sh", folder / "install.sh")
     shutil.copy(CHECKOUT / "LICENSE", folder)
+    shutil.copytree(CHECKOUT / "ansible", folder / "ansible")
     output.mkdir(parents=True, exist_ok=True)
     made = output / f"{folder.name}.tar.gz"
     with tarfile.open(made, "w:gz") as archive:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from description import LICENSE, MAINTAINER, Package, packages
+from description import CHECKOUT, LICENSE, MAINTAINER, Package, packages
 from offline import site
 
 HERE = Path(__file__).parent
@@ -106,6 +106,7 @@ def _lay_out(root: Path, work: Path) -> None:
         path.write_text(text)
         path.chmod(mode)
     (root / "etc/rear").chmod(0o700)
+    shutil.copytree(CHECKOUT / "ansible", root / "usr/share/rear/ansible")
     rear = [sys.executable, "-I", "-B", "-c", START_PY.replace(SITE, f"{root}{SITE}")]
     pages = work / "pages"
     pages.mkdir()
@@ -128,6 +129,7 @@ def _spec(found: list[Package], root: Path) -> str:
     rest = [f"{SITE}/{path.name}" for path in sorted((root / SITE.lstrip("/")).iterdir())]
     files = [
         "%files\n%dir %attr(0700,root,root) /etc/rear\n%config(noreplace) %attr(0600,root,root) /etc/rear/local.conf",
+        "%dir /usr/share/rear\n/usr/share/rear/ansible",
         "/usr/sbin/rear\n%dir /usr/lib/rear\n/usr/lib/rear/start.py\n%dir /usr/lib/rear/site",
         "/usr/share/man/man*/rear*\n" + "\n".join(f"/{name}" for name in COMPLETIONS.values()),
         *(path for path in rest if path not in taken),

@@ -51,6 +51,7 @@ def test_debian_packages(made: Path, machine: Chroot) -> None:
     machine.run("dpkg", "--install", *files)
     media_are_made(machine, "rear")
     assert (machine.root / "etc/rear").stat().st_mode & 0o777 == 0o700
+    assert (machine.root / "usr/share/rear/ansible/roles/rear/tasks/main.yml").exists()
     config = machine.root / "etc/rear/local.conf"
     config.write_text("# mine\n")
     machine.run("dpkg", "--install", *files)
