@@ -16,6 +16,31 @@ from rear_core.schedule import JOBS
 
 ANSIBLE = debian.CHECKOUT / "ansible"
 ROLE = ANSIBLE / "roles/rear"
+needs_ansible = pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="Ansible is not installed")
+PLAYBOOK = """\
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    rear_command: {folder}/rear
+    rear_status_folder: {folder}/status
+    rear_first_media: true
+  tasks:
+    - ansible.builtin.include_role:
+        name: {role}
+        tasks_from: status
+"""
+# A rear whose media are there once it was asked for them.
+MACHINE = """\
+#!/bin/sh
+cd {folder}
+echo "$*" >>asked
+case "$*" in
+    *mkrescue) touch media ;;
+    *status) [ -e media ] && values=', "media_timestamp_seconds": 1' || values=
+        echo '{{"checks": {{"media": {{"state": "critical"'"$values"'}}}}}}'; exit 1 ;;
+esac
+"""
 
 
 def test_the_role_knows_the_jobs_of_rear_schedule() -> None:
@@ -46,7 +71,7 @@ def test_no_task_shows_a_secret() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("ansible-playbook"), reason="Ansible is not installed")
+@needs_ansible
 def test_ansible_can_read_the_playbook(tmp_path: Path) -> None:
     argv: list[str | Path] = [
         "ansible-playbook",
@@ -57,3 +82,20 @@ def test_ansible_can_read_the_playbook(tmp_path: Path) -> None:
     ]
     checked = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "HOME": f"{tmp_path}"})
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
+
+
+@pytest.mark.slow
+@needs_ansible
+def test_a_machine_makes_its_first_media_once(tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(PLAYBOOK.format(folder=tmp_path, role=ROLE))
+    (tmp_path / "rear").write_text(MACHINE.format(folder=tmp_path))
+    (tmp_path / "rear").chmod(0o755)
+    argv: list[str | Path] = ["ansible-playbook", "--inventory", "localhost,", tmp_path / "play.yml"]
+    for changed in (1, 0):
+        ended = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "HOME": f"{tmp_path}"})
+        counts = re.findall(r"ok=\d+ +changed=(\d+)", ended.stdout)
+        # The folder of the page is new at first, too.
+        assert (ended.returncode, counts) == (0, [str(2 * changed)]), ended.stdout + ended.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["--json status", "--quiet --non-interactive mkrescue", "--json status", "--json status"]
+    assert "media_timestamp_seconds" in (tmp_path / "status/localhost.json").read_text()

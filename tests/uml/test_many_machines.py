@@ -83,7 +83,7 @@ def prepare(vm: guests.Machine, name: str, key: str) -> None:
     """What a machine has before Ansible comes: a name, an address, sshd with a key, rear."""
     vm.shell(machines.PROMPT, timeout=300)
     vm.install_rear()
-    vm.check(f"hostname {name}; echo {name} >/etc/hostname; mkdir -p /root/.ssh /etc/rear /srv/backup")
+    vm.check(f"hostname {name}; echo {name} >/etc/hostname; mkdir -p /root/.ssh /srv/backup; rm -rf /etc/rear")
     vm.put("/root/.ssh/authorized_keys", key.encode())
     card = vm.check("ls /sys/class/net | grep -v lo").split()[0]
     vm.check(f"ip link set {card} up; ip address add {ADDRESSES[name]}/24 dev {card}")
