@@ -85,7 +85,7 @@ def page(machines: Sequence[Machine], now: float) -> str:
     )
     counts = [(state, sum(machine.state == state for machine in machines)) for state in reversed(SEVERITY)]
     return environment.get_template("fleet.html.j2").render(
-        machines=machines, counts=counts, now=now, utc=_utc, hours=_hours
+        machines=machines, counts=counts, now=now, utc=_utc, ago=_ago
     )
 
 
@@ -93,8 +93,9 @@ def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
-def _hours(seconds: float) -> str:
-    return f"{max(seconds, 0) / HOUR:.0f} hours ago"
+def _ago(seconds: float) -> str:
+    hours = max(seconds, 0) / HOUR
+    return f"{hours:.0f} hours ago" if hours >= 2 else f"{hours * 60:.0f} minutes ago"
 
 
 def _machine(path: Path, hours: float, now: float) -> Machine:
