@@ -151,8 +151,10 @@ def _mentions(run: Run, old: list[str]) -> list[str]:
     from ..network.readdress import mentions
 
     found = []
+    # What rear knows of the machine it was made from is no configuration.
+    described = run.target / "etc/rear/recovery"
     for path in sorted((run.target / "etc").rglob("*")) if old else ():
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
+        if described in path.parents or path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
             continue
         text = recovered.read(path)
         if "\0" not in text and (lines := mentions(text, old)):

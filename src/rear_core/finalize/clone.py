@@ -34,7 +34,7 @@ OFF = "# Off in this clone: "
 # Units that save to where the other machine does, or answer for its addresses.
 UNITS = "/etc/systemd/system/*.wants/*"
 ACTING = re.compile(
-    r"restic|borg|bacula|bareos|urbackup|duplic|rsnapshot|rclone|backup|dsmc|networker|nsr|keepalived|corosync|pacemaker"
+    r"restic|borg|bacula|bareos|urbackup|duplic|rsnapshot|rclone|(?<!dpkg-db-)backup|dsmc|networker|nsr|keepalived|corosync|pacemaker"
     r"|ucarp|vrrp|wg-quick|openvpn|strongswan|ipsec",
     re.IGNORECASE,
 )

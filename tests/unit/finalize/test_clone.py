@@ -72,7 +72,7 @@ def test_timers_of_rear_are_off_and_those_of_others_are_named(tmp_path: Path) ->
     schedule.enable(FakeShell(answers), [Job("backup", "daily")], ["/usr/sbin/rear"], folder)
     wants = folder / "timers.target.wants"
     wants.mkdir()
-    for name in ("rear-backup.timer", "restic.timer", "fstrim.timer"):
+    for name in ("rear-backup.timer", "restic.timer", "dpkg-db-backup.timer"):
         (wants / name).symlink_to(f"/etc/systemd/system/{name}")
     put(tmp_path, etc__cron_d__rear="PATH=/usr/bin\n30 2 * * * root rear -q -n mkbackuponly\n# rear\n")
     os.rename(tmp_path / "etc/cron_d", tmp_path / "etc/cron.d")
