@@ -151,9 +151,11 @@ def test_what_rear_does_not_take_replaces_nothing(fleet: tuple[Path, dict[str, g
 
 def test_a_machine_that_is_gone_is_on_the_page(fleet: tuple[Path, dict[str, guests.Machine]]) -> None:
     folder, started = fleet
-    started["db1"].sh("systemctl stop ssh.socket ssh.service")
+    started["db1"].cut_power()
     (folder / "status/db1.json").unlink(missing_ok=True)
-    status, told, _ = play(folder, "--extra-vars", "ansible_ssh_timeout=5 rear_schedule={backup: weekly}")
+    # No connection of before is used.
+    alone = {"ansible_ssh_args": "-o ControlPath=none -o ConnectTimeout=5"}
+    status, told, _ = play(folder, "--extra-vars", json.dumps(alone))
     assert status != 0, told
     page = (folder / "status/index.html").read_text()
     assert page.count("<details") == 3 and "Ansible has not reached this machine yet" in page, told
