@@ -13,7 +13,7 @@ VOID = {"br", "circle", "line", "meta"}
 KNOWN = {
     *VOID, "html", "head", "title", "style", "body", "main", "footer", "section", "figure", "figcaption", "div", "span",
     "p", "h1", "h2", "h3", "b", "strong", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td",
-    "a", "code", "svg", "desc", "text",
+    "a", "code", "svg", "desc", "text", "details", "summary",
 }  # fmt: skip
 
 

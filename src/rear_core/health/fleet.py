@@ -15,7 +15,6 @@ from typing import Any
 
 from .. import own_files
 from ..errors import RearError, Refused
-from ..report import visible
 from .checks import SEVERITY, Check, State, worst
 from .forms import VERSION, summary
 
@@ -71,22 +70,10 @@ def as_checks(machines: Sequence[Machine], folder: Path) -> list[Check]:
 
 def page(machines: Sequence[Machine], now: float) -> str:
     """All machines as one page of HTML that needs nothing else."""
-    import jinja2
+    from ..pages import render
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # A name can hold what is no text, or turns text round.
-        finalize=lambda value: visible(value) if isinstance(value, str) else value,
-    )
-    counts = [(state, sum(machine.state == state for machine in machines)) for state in reversed(SEVERITY)]
-    return environment.get_template("fleet.html.j2").render(
-        machines=machines, counts=counts, now=now, utc=_utc, ago=_ago
-    )
+    counts = [(state.name.lower(), sum(each.state == state for each in machines)) for state in reversed(SEVERITY)]
+    return render("fleet.html.j2", machines=machines, counts=counts, now=now, utc=_utc, ago=_ago)
 
 
 def _utc(seconds: float) -> str:
