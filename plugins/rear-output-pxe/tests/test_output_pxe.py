@@ -451,6 +451,8 @@ def machine(folder: Path, number: int, config: str = MENU) -> Run:
     own.mkdir(exist_ok=True)
     run = make_run(own, f"{config}PXE_NODES=( 52:54:00:aa:00:0{number} )\n", url=f"file://{folder}/tftp")
     run.system = replace(run.system, hostname=f"web{number}")
+    assert run.image is not None
+    run.image = replace(run.image, command_line=f"{run.image.command_line} rear.auto=recover")
     return run
 
 
@@ -474,6 +476,7 @@ def test_machines_that_save_at_once_all_get_their_entry(tmp_path: Path) -> None:
         for folder in ("pxelinux.cfg/", "grub/grub.cfg-", "ipxe/"):
             text = (tree / f"{folder}rear-web{number}").read_text()
             assert f"rear/web{number}/" in text and "WITHOUT A QUESTION" not in text
+            assert "pxelinux" not in folder or text.index("rear.auto=recover") > text.index("label automatic")
 
 
 @pytest.mark.slow
