@@ -119,14 +119,13 @@ def rear_settings() -> Iterable[Setting]:
 def rear_prep(run: Run) -> Iterable[Step]:
     if "backup" in run.phases:
         yield Step(10, "Check the paths to save", check_included)
-    if {"build", "backup"} & {*run.phases}:
-        yield Step(60, "Create the key that signs backups, if missing", make_key)
 
 
 @hookimpl
 def rear_analyse_dr(run: Run) -> Iterable[Step]:
-    """As soon as the storage is known."""
+    """As soon as all checks of prep have passed, and as soon as the storage is known."""
     if {"build", "backup"} & {*run.phases}:
+        yield Step(10, "Create the key that signs backups, if missing", make_key)
         yield Step(30, "Check that a recovery does not erase the backup", check_place_survives)
 
 
