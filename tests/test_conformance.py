@@ -241,6 +241,12 @@ FAULTS = {
         "test_each_setting_it_reads_is_declared", "    folder.mkdir(", "    run.settings['OTHER']\n    folder.mkdir(",
         "OTHER (__init__.py:",
     ),
+    "questions": Fault(
+        "test_rear_setup_can_ask_what_it_wants_to_know", "@hookimpl\ndef rear_prep",
+        "@hookimpl\ndef rear_setup():\n    from rear_core import Ask\n    yield Ask('NOSUCH', 'A server')\n\n"
+        "@hookimpl\ndef rear_prep",
+        "these are asked for and not declared",
+    ),
     "programs": Fault(
         "test_its_programs_are_declared", "    check_tools(run)", "    run.sh.run('hostid')\n    check_tools(run)",
         "['hostid'] == []",

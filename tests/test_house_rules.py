@@ -59,6 +59,7 @@ LADDER = (
     "interruption",
     "hookspecs",
     "step",
+    "first_setup",
     "questions",
     "durable",
     "report",

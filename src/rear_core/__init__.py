@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from .contents import Contents
-from .errors import ConfigurationError, ExitCode, PluginError, ProgramFailed, RearError, Refused
+from .errors import Absent, ConfigurationError, ExitCode, PluginError, ProgramFailed, RearError, Refused
+from .first_setup import Ask, Offer, SecretFile, SecretLine
 from .hookspecs import hookimpl
 from .run import RescueImage, Run
 from .settings.model import Setting
@@ -13,15 +14,20 @@ from .step import Step
 __version__ = "0.1.0"
 
 __all__ = [
+    "Absent",
+    "Ask",
     "ConfigurationError",
     "Contents",
     "ExitCode",
+    "Offer",
     "PluginError",
     "ProgramFailed",
     "RearError",
     "Refused",
     "RescueImage",
     "Run",
+    "SecretFile",
+    "SecretLine",
     "Setting",
     "Step",
     "hookimpl",

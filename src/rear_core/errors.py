@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -63,6 +63,14 @@ class Refused(RearError):
 
 class NotBegun(Refused):
     """A run that says nothing of this machine: another one is under way, or what it was asked for is not there."""
+
+
+class Absent(Refused):
+    """What is to keep backups is not there yet, and `create` makes it: only `rear setup` offers that."""
+
+    def __init__(self, message: str, hint: str, create: Callable[[], object]) -> None:
+        super().__init__(message, hint)
+        self.create = create
 
 
 class Problems(Refused):

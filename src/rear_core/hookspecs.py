@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .boot.loader import BootLoader
     from .contents import Contents
+    from .first_setup import Ask, Offer
     from .media.carried import Room
     from .media.format import Format
     from .places.place import PlaceKind
@@ -43,6 +44,29 @@ def rear_settings() -> Iterable[Setting]:  # type: ignore[empty-body]
     Each is then known to the configuration files, `rear dump`, `rear config default` and the reference. ::
 
         yield Setting("ACME_SERVER", str, help="host name of the Acme backup server")
+    """
+
+
+@hookspec
+def rear_setup() -> Iterable[Ask]:  # type: ignore[empty-body]
+    """What `rear setup` asks the administrator for this plugin, in this order.
+
+    Few settings: those without which it does not work, and those that nobody wants to learn of too late. `rear setup`
+    then tries what was answered, with the steps of `rear_prep`, and asks again where one of them fails. A place that
+    has a password or the like is asked for by its `PlaceKind`. ::
+
+        yield Ask("ACME_SERVER", "Host name of the Acme server", needed=True)
+        yield Ask("ACME_KEY_FILE", "Its key", file=SecretFile("acme.key", (SecretLine("Key"),)))
+    """
+
+
+@hookspec
+def rear_setup_offers(run: Run) -> Iterable[Offer]:  # type: ignore[empty-body]
+    """What `rear setup` offers at its end, when media and the first backup are there; nothing that cannot work here.
+
+    ::
+
+        yield Offer("Try the Acme restore now", "acme-try")
     """
 
 

@@ -106,6 +106,15 @@ def execute(run: Run, workflow: str) -> None:
         _clean_up(run)
 
 
+def check(run: Run, workflow: str) -> None:
+    """Run the checks of a workflow alone: its phase prep, which changes nothing, without the administrator's scripts,
+    which may do anything."""
+    run.phases, run.command = WORKFLOWS[workflow], workflow
+    for planned in [*plan(run, ["prep"])]:
+        if planned.source != "script":
+            _perform(run, planned)
+
+
 def _go_through(run: Run, phase: str) -> list[str]:
     """Run the steps of a phase until one fails, which is no refusal once something was written; what was left out."""
     left_out: list[str] = []

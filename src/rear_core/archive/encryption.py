@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import own_files
 from ..errors import ConfigurationError, RearError, Refused
+from ..first_setup import Ask, SecretFile, SecretLine
 from ..shell import Argument
 from ..trust import changeable
 
@@ -174,3 +175,11 @@ def typing_problem(passphrase: str) -> str:
     if len(passphrase.encode()) > LONGEST_LINE:
         return f"has more than {LONGEST_LINE} bytes, and no terminal takes so long a line"
     return ""
+
+
+ASK = Ask(
+    "BACKUP_KEY_FILE",
+    "A passphrase with which to encrypt the backups. Every recovery asks for it: without it they are lost. Keep it in a"
+    " safe place too, as rear never puts it on the media",
+    file=SecretFile("backup.key", (SecretLine("Passphrase", check=passphrase_problem),)),
+)

@@ -29,6 +29,7 @@ from .paths import GivenPath
 
 # Imported only when asked for: `rear recover` on a slow machine must not pay for `rear dump`.
 COMMANDS = {
+    "setup": "setup",
     "mkrescue": "make",
     "savelayout": "make",
     "checklayout": "make",

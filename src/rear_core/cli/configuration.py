@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +67,13 @@ def check_configuration(options: Options) -> None:
             f"there is no configuration in {options.config_dir}",
             f"write {options.config_dir}/local.conf; `rear config default` prints all settings",
         )
+    refuse_wrong(options, sources, problems)
+    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
+
+
+def refuse_wrong(options: Options, sources: Sources, problems: Sequence[ConfigurationError] = ()) -> None:
+    """Raise all that is wrong with a configuration that was read, besides what was found so far; print remarks."""
+    problems = [*problems]
     run, referred = None, {one.name for each in sources.assignments for one in each.references}
     while not run:
         try:
@@ -89,7 +96,6 @@ def check_configuration(options: Options) -> None:
         raise problems[0]
     if problems:
         raise ConfigurationProblems(problems)
-    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
 
 
 def _without(sources: Sources, error: ConfigurationError) -> Sources:

@@ -17,8 +17,11 @@ from ..workflow import execute
 from .session import at_work, open_run, told
 
 
-def work(options: Options, workflow: str) -> None:
-    """Run a workflow from its lock to its end and print its results; a failure is reported with the path of the log."""
+def work(options: Options, workflow: str, *, hints: bool = True) -> None:
+    """Run a workflow from its lock to its end and print its results; a failure is reported with the path of the log.
+
+    `hints` say what comes next after a first backup by hand.
+    """
     run = open_run(options)
     with told(run):
         with at_work(run, workflow):
@@ -26,7 +29,7 @@ def work(options: Options, workflow: str) -> None:
         for path in map(os.fspath, run.results):
             # Standard output is for what another program asked for.
             run.report.say(path) if options.json_progress or options.json or options.quiet else run.report.result(path)
-        if workflow == "mkbackup" and run.report.on_terminal:
+        if hints and workflow == "mkbackup" and run.report.on_terminal:
             for line in what_next(run):
                 run.report.say(line)
 

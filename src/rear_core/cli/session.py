@@ -156,9 +156,9 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
     from .recording import recorded
 
     run.need_root()
-    _check_folders(run)
+    check_folders(run)
     with recorded(run, command):
-        _check_plugins(run, command)
+        check_plugins(run, command)
         with run.undo, interruptible(run.undo):
             if not run.options.simulate:
                 work_area.lock(run.var_dir, run.undo, command, run.options.wait)
@@ -172,7 +172,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
                 yield run
 
 
-def _check_plugins(run: Run, command: str) -> None:
+def check_plugins(run: Run, command: str) -> None:
     """Refuse to work without what knows this operating system, or with a broken plugin."""
     if run.plugins.without_family and {"build", "finalize"} & set(WORKFLOWS.get(command, ())):
         raise run.plugins.without_family
@@ -203,7 +203,7 @@ def _told_to_system(run: Run, command: str) -> Iterator[None]:
     _tell_system(run, f"{command}: done{warnings}")
 
 
-def _check_folders(run: Run) -> None:
+def check_folders(run: Run) -> None:
     """Refuse to work in folders where another user could put something else in the place of what is root's."""
     for name in ("TMPDIR", "VAR_DIR", "CACHE_DIR", "SHARE_DIR"):
         if problem := changeable(Path(run.settings[name])):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RearError, Refused
+from ..first_setup import Ask
 from ..settings.model import Setting
 from .format import Format
 
@@ -61,6 +62,11 @@ DEVICE = Setting(
     help="Tape drive, by the name of its device that does not rewind, such as /dev/nst0. With several drives, use a"
     " name below /dev/tape/by-id: it stays the same.",
 )  # fmt: skip
+
+
+ASK = Ask(
+    "TAPE_DEVICE", "Tape drive, by the name that does not rewind; with several, one below /dev/tape/by-id", "/dev/nst0"
+)
 
 
 @dataclass(frozen=True)

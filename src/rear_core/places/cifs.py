@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .. import questions
 from ..contents import Contents
 from ..errors import Refused
+from ..first_setup import Ask, SecretFile, SecretLine
 from ..trust import check_secret
 from .mounted import mounted, words
 from .url import Url
@@ -39,6 +40,20 @@ CLIENT = Contents(
         "nls_utf8",
         "nls_iso8859-1",
     ],
+)
+ASKS = (
+    Ask(
+        "CIFS_CREDENTIALS",
+        "User and password of the share",
+        file=SecretFile(
+            "cifs.credentials",
+            (
+                SecretLine("User", "username=", shown=True),
+                SecretLine("Password", "password="),
+                SecretLine("Domain, or Enter for none", "domain=", shown=True, optional=True),
+            ),
+        ),
+    ),
 )
 # Words by which the administrator logs in otherwise: mount.cifs(8).
 OWN_LOGIN = re.compile(r"(^|,)(guest|cred(entials)?=|user(name)?=|sec=(krb5i?|none)\b)")

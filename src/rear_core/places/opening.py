@@ -48,7 +48,7 @@ def _rsync(run: Run, url: Url, options: str, mode: int) -> Place:
 CORE_PLACES = (
     PlaceKind(url.FILE, folder=folder.opened),
     PlaceKind(url.NFS, folder=mounted.nfs, contents=mounted.NFS_CLIENT),
-    PlaceKind(url.CIFS, folder=cifs.cifs, contents=cifs.CLIENT),
+    PlaceKind(url.CIFS, folder=cifs.cifs, contents=cifs.CLIENT, asks=cifs.ASKS),
     PlaceKind(url.SSHFS, folder=sshfs.sshfs, contents=sshfs.CLIENT),
     PlaceKind(url.USB, folder=mounted.usb),
     PlaceKind(url.HTTP, files=_web),

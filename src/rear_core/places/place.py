@@ -15,6 +15,7 @@ from .delivery import checksum, sums_text
 from .url import Scheme, Url
 
 if TYPE_CHECKING:
+    from ..first_setup import Ask
     from ..run import Run
 
 PRIVATE, PUBLIC = 0o600, 0o644
@@ -62,6 +63,7 @@ class PlaceKind:
     - `files(run, url, options, mode)` is a place that takes files one by one; they get this mode where the way there
       has modes.
     - `contents` are what the machine needs for it, and the rescue system where the backup is in such a place.
+    - `asks` are what `rear setup` asks besides, when somebody chooses such a place: for a file with a password, say.
 
     `options` are what the administrator wrote for it, in words of its own. Both raise `Refused` with what to do when
     the place cannot be opened.
@@ -71,6 +73,7 @@ class PlaceKind:
     folder: Callable[[Run, Url, str, float], AbstractContextManager[Path]] | None = None
     files: Callable[[Run, Url, str, int], Place] | None = None
     contents: Contents = NOTHING
+    asks: tuple[Ask, ...] = ()
 
     def __post_init__(self) -> None:
         if not SCHEME.fullmatch(self.scheme.name):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -65,6 +65,13 @@ def load_what_can_be_read(
         read.append(found)
         errors += problems
     return _sources(config_dir, paths, read), errors
+
+
+def with_text(sources: Sources, path: Path, text: str) -> Sources:
+    """What was read, as if one of the files, the last one, had this text; raises as `parse`."""
+    others = tuple(each for each in sources.assignments if each.source != os.fspath(path))
+    files = tuple(dict.fromkeys((*sources.files, path)))
+    return replace(sources, files=files, assignments=(*others, *parse(text, os.fspath(path))))
 
 
 def _found(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | os.PathLike[str]]) -> list[Path]:

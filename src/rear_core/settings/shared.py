@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 
+from ..first_setup import Ask
 from ..places.url import Url
 from .model import Setting
 
@@ -19,6 +21,26 @@ BACKUP_OPTIONS = Setting(
     "BACKUP_OPTIONS", str, default="rw,noatime",
     help="Options for mounting BACKUP_URL, such as rw,noatime,vers=4.2; for sshfs:// also words of ssh_config(5).",
 )  # fmt: skip
+PREPARED = "/dev/disk/by-label/REAR-000"
+
+
+def _prepared(_run: object) -> str:
+    """A disk that `rear format` has made, where one is plugged in."""
+    return f"usb://{PREPARED}" if os.path.exists(PREPARED) else ""
+
+
+ASK_BACKUP_URL = Ask(
+    "BACKUP_URL",
+    "Where to keep the backups: nfs://server/export, cifs://server/share, sshfs://user@server/folder,"
+    f" usb://{PREPARED} (a disk with this label) or file:///folder (on a disk that outlives this system)",
+    default=_prepared,
+    needed=True,
+)
+ASK_OUTPUT_URL = Ask(
+    "OUTPUT_URL",
+    "Where to copy the media, so that they are at hand when this machine is not: nfs://server/export,"
+    " cifs://server/share, sftp://user@server/folder, https://server/folder or file:///folder",
+)
 LUKS_HEADER_BACKUP = Setting(
     "LUKS_HEADER_BACKUP", bool, default=False,
     help="Whether to keep the headers of LUKS volumes with the backup, encrypted as the backup is, so that a recovery"

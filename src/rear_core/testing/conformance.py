@@ -53,7 +53,8 @@ __all__ = [
     "test_its_import_is_cheap_and_changes_nothing", "test_its_install_advice_names_every_program",
     "test_its_media_are_there_when_it_says_so", "test_its_name_selects_it", "test_its_programs_are_declared",
     "test_its_settings_are_documented_and_valid", "test_no_program_is_told_a_secret_by_its_arguments",
-    "test_prep_changes_nothing", "test_verify_changes_nothing", "test_what_is_restored_equals_what_was_saved",
+    "test_prep_changes_nothing", "test_rear_setup_can_ask_what_it_wants_to_know", "test_verify_changes_nothing",
+    "test_what_is_restored_equals_what_was_saved",
 ]  # fmt: skip
 
 # What takes long to import, or does what a plugin should leave to the core.
@@ -157,6 +158,21 @@ def test_each_setting_it_reads_is_declared(subject: Subject) -> None:
     known = {s.name for s in (*Plugins(builtin.modules()).call("rear_settings"), *subject.settings)}
     undeclared = [f"{name} ({place})" for name, place in settings_read(subject.sources) if name not in known]
     assert undeclared == [], "these settings are read and declared neither here nor by the core"
+
+
+def test_rear_setup_can_ask_what_it_wants_to_know(subject: Subject) -> None:
+    """Its questions are about settings that are declared, and files with secrets have names of their own."""
+    alone = Plugins([])
+    alone.take(load(subject.found))
+    asks = alone.call("rear_setup")
+    if not asks:
+        skip(subject, "has no questions for `rear setup`")
+    known = {s.name for s in (*Plugins(builtin.modules()).call("rear_settings"), *subject.settings)}
+    assert [ask.setting for ask in asks if ask.setting not in known] == [], "these are asked for and not declared"
+    ends = [ask.question for ask in asks if not ask.question or ask.question.endswith((".", "?", ":"))]
+    assert ends == [], "`rear setup` ends a question itself, with how it is answered"
+    names = [ask.file.name for ask in asks if ask.file]
+    assert all(name == Path(name).name for name in names), "such a file lies beside local.conf: give its name alone"
 
 
 def test_its_programs_are_declared(harness: Harness) -> None:

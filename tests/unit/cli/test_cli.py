@@ -365,7 +365,7 @@ def test_each_command_and_the_settings_have_a_page(rear: Rear, tmp_path: Path) -
     settings = rear("manual", "rear.conf").stdout
     assert ".B BACKUP_URL\n" in settings and ".B ISO_DIR\n" in settings
     unknown = rear("manual", "nope")
-    assert unknown.returncode == 2 and "there are rear, rear-mkrescue," in unknown.stderr
+    assert unknown.returncode == 2 and "there are rear, rear-setup," in unknown.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

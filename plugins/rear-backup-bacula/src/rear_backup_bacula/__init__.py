@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rear_core import Contents, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, Run, Setting, Step, hookimpl
 
 REAR_API = 1
 
@@ -61,6 +61,11 @@ def rear_settings() -> Iterable[Setting]:
         help="Configuration of the file daemon, with its password; it may be on a stick. If empty:"
         " /etc/bacula/bacula-fd.conf, or that of Bareos.",
     )  # fmt: skip
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask("BACULA_CLIENT", "Name of this machine at the director, if the file daemon has another one")
 
 
 @hookimpl

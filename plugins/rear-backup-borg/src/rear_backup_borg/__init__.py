@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, Refused, Run, SecretFile, SecretLine, Setting, Step, hookimpl
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 REAR_API = 1
@@ -84,6 +85,25 @@ def _settings_of_saves() -> Iterable[Setting]:
         help="Which archives of this machine to keep: BORG_KEEP=( daily 7 weekly 4 monthly 6 ). If empty: the last"
         " ones, as many as BACKUP_KEEP says.",
     )  # fmt: skip
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.settings.shared import ASK_BACKUP_URL
+
+    from .repository import is_remote
+
+    yield Ask(
+        "BORG_REPOSITORY",
+        "A repository on a server: ssh://user@host:22/./folder or user@host:folder. Without it, it is a folder"
+        " on a share or disk",
+    )
+    yield replace(ASK_BACKUP_URL, when=lambda answers: not is_remote(answers["BORG_REPOSITORY"]))
+    yield Ask(
+        "BORG_PASSPHRASE_FILE",
+        "The passphrase that encrypts the repository. Every recovery asks for it: keep it in a safe place too",
+        file=SecretFile("borg.passphrase", (SecretLine("Passphrase"),)),
+    )
 
 
 @hookimpl

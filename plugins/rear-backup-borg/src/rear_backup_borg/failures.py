@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from rear_core import ProgramFailed, RearError, Refused
+from rear_core import Absent, ProgramFailed, RearError, Refused
 
 # What our shell says of a program that it has ended.
 TOO_LONG = 124
@@ -44,7 +44,7 @@ def is_error(message: Mapping[str, Any]) -> bool:
     return message.get("type") == "log_message" and message.get("levelname") in ("ERROR", "CRITICAL")
 
 
-def failure(repository: str, how_to_create: str, error: ProgramFailed) -> RearError:
+def failure(repository: str, how_to_create: str, error: ProgramFailed, create: Callable[[], object]) -> RearError:
     """What an error of borg at a repository means; borg 1.4 has the same names for it as 1.2."""
     messages = [told(line) for line in error.output.splitlines()]
     errors = [message for message in messages if is_error(message)]
@@ -66,7 +66,7 @@ def failure(repository: str, how_to_create: str, error: ProgramFailed) -> RearEr
             f"wait until no other borg works there; if none does, remove the lock with `borg break-lock {repository}`",
         )
     if id in MISSING:
-        return Refused(f"there is no Borg repository in {repository}", how_to_create)
+        return Absent(f"there is no Borg repository in {repository}", how_to_create, create)
     if id in NO_KEY:
         return Refused(
             f"the key of {repository} is not here: {reason}",

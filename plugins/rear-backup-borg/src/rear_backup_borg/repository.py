@@ -60,7 +60,7 @@ class Repository:
 
     def failed(self, error: ProgramFailed) -> RearError:
         """What an error of borg means here."""
-        return failure(str(self), how_to_create(self), error)
+        return failure(str(self), how_to_create(self), error, lambda: create(self.run))
 
     def waiting(self) -> tuple[str, str]:
         """The option that has borg wait for the lock of another one."""
@@ -117,6 +117,14 @@ def how_to_create(repository: Repository) -> str:
     source = {"usb": url.path, "nfs": url.nfs_source}.get(url.scheme, f"//{url.host}{url.path}")
     place = f"/mnt/{inside}{settings['BORG_REPOSITORY'] or FOLDER}"
     return f"create it once: mount {source} /mnt; {init} {place}; umount /mnt"
+
+
+def create(run: Run) -> None:
+    """Make the repository, encrypted where there is a passphrase."""
+    mode = "repokey-blake2" if run.settings["BORG_PASSPHRASE_FILE"] else "none"
+    with opened(run) as repository:
+        words = repository.argv("init", f"--encryption={mode}", repository.at())
+        run.sh.run(*words, env=repository.environment, timeout=SHORT)
 
 
 @contextmanager

@@ -5,13 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rear_core import ConfigurationError, Contents, Run, Step, hookimpl
+from rear_core import Ask, ConfigurationError, Contents, Run, Step, hookimpl
 
 # A disc that was copied to a stick or disk is found there as well; loop for an image that lies in a folder.
 READER = Contents(
     programs=["blkid", "lsblk", "mount", "umount"],
     modules=["isofs", "sr_mod", "cdrom", "loop"],
 )
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.archive.encryption import ASK as ASK_KEY
+
+    yield ASK_KEY
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from rear_core import ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl
 
 from .commands import (
     CHECK,
@@ -67,6 +67,13 @@ def rear_settings() -> Iterable[Setting]:
         help="Exit statuses of EXTERNAL_SAVE and EXTERNAL_RESTORE that mean done with warnings, such as 1 of tar and"
         " Borg or 24 of rsync. A recovery goes on, and ends with status 1.",
     )  # fmt: skip
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask(SAVE, "Command that saves the files named in {paths}; without it, rear saves none")
+    yield Ask(CHECK, "Command that ends with 0 when the backup can be restored", needed=True)
+    yield Ask(RESTORE, "Command that restores the files below {target}", needed=True)
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
 from rear_core.places.url import examples
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL, LUKS_HEADER_BACKUP
 
@@ -21,6 +21,15 @@ def rear_settings() -> Iterable[Setting]:
     yield BACKUP_URL
     yield BACKUP_OPTIONS
     yield LUKS_HEADER_BACKUP
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.archive.encryption import ASK as ASK_KEY
+    from rear_core.settings.shared import ASK_BACKUP_URL
+
+    yield ASK_BACKUP_URL
+    yield ASK_KEY
 
 
 @hookimpl

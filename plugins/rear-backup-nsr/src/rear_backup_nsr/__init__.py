@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Contents, RearError, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, RearError, Run, Setting, Step, hookimpl
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,6 +66,11 @@ def rear_settings() -> Iterable[Setting]:
         " may not. A recovery says what goes where, and waits at the terminal.",
     )  # fmt: skip
     yield Setting("NSR_RESULT_SAVE", bool, default=False, help="Whether `save` also keeps the finished rescue media.")
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask("NSRSERVER", "Host name of the NetWorker server, if /nsr/res/servers does not have it first")
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rear_core import ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,11 @@ def rear_settings() -> Iterable[Setting]:
         f" {TARGET} stands for the folder to restore to: REQUESTRESTORE_COMMAND=( acme-restore --all --to {TARGET} )."
         " rear copies it to the rescue system.",
     )  # fmt: skip
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask("REQUESTRESTORE_TEXT", "Where the backup is and how to restore it, as whoever recovers has to know it")
 
 
 @hookimpl

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, Refused, Run, SecretFile, SecretLine, Setting, Step, hookimpl
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 if TYPE_CHECKING:
@@ -78,6 +79,34 @@ def rear_settings() -> Iterable[Setting]:
         help="Which snapshots of this machine to keep: RESTIC_KEEP=( daily 7 weekly 4 monthly 6 ). If empty: the last"
         " ones, as many as BACKUP_KEEP says.",
     )  # fmt: skip
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.settings.shared import ASK_BACKUP_URL
+
+    from .repository import backend
+
+    def reached_by(answers: Mapping[str, str]) -> str:
+        return backend(answers["RESTIC_REPOSITORY"])
+
+    yield Ask(
+        "RESTIC_REPOSITORY",
+        "A repository that restic reaches itself: sftp:user@host:/folder, rest:https://host:8000/name,"
+        " s3:https://host/bucket/folder or rclone:remote:path. Without it, it is a folder on a share or disk",
+    )
+    yield Ask(
+        "RESTIC_ENVIRONMENT",
+        "The variables with which restic logs in there: AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=y, for example",
+        when=lambda answers: reached_by(answers) not in ("", "sftp", "rclone"),
+    )
+    yield replace(ASK_BACKUP_URL, when=lambda answers: not reached_by(answers))
+    yield Ask(
+        "RESTIC_PASSWORD_FILE",
+        "The password of the repository. Every recovery asks for it: keep it in a safe place too",
+        needed=True,
+        file=SecretFile("restic.password", (SecretLine("Password"),)),
+    )
 
 
 @hookimpl

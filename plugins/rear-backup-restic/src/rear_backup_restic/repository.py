@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, Run, durable, own_files, questions
+from rear_core import Absent, ConfigurationError, ProgramFailed, RearError, Refused, Run, durable, own_files, questions
 from rear_core.archive import passwords
 from rear_core.places.mounted import DISK_FOLDER
 
@@ -103,7 +103,8 @@ def failure(repository: Repository, error: ProgramFailed) -> RearError:
         )
     missing = re.search("does not exist|no such file|not found", first)
     if error.status == NO_REPOSITORY or ("Is there a repository" in said and missing):
-        return Refused(f"there is no restic repository in {repository}", how_to_create(repository))
+        advice = how_to_create(repository)
+        return Absent(f"there is no restic repository in {repository}", advice, lambda: create(repository.run))
     if error.status == TOO_LONG:
         return Refused(
             f"{repository} does not answer: {error.message}", "check its server, the network and the address"
@@ -126,6 +127,12 @@ def how_to_create(repository: Repository) -> str:
     source = {"usb": url.path, "nfs": url.nfs_source}.get(url.scheme, f"//{url.host}{url.path}")
     place = f"/mnt/{inside}{settings['RESTIC_REPOSITORY'] or FOLDER}"
     return f"create it once: mount {source} /mnt; restic --repo {place} --password-file {file} init; umount /mnt"
+
+
+def create(run: Run) -> None:
+    """Make the repository, with the password that is configured."""
+    with opened(run) as repository:
+        run.sh.run(*repository.argv("init", "--no-cache"), env=repository.environment, timeout=SHORT)
 
 
 def problem(address: str) -> str:

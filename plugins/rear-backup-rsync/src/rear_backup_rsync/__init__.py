@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from rear_core import Contents, RearError, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, RearError, Refused, Run, Setting, Step, hookimpl
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 REAR_API = 1
@@ -77,6 +78,20 @@ def rear_settings() -> Iterable[Setting]:
         help="Which backups of this machine to keep: RSYNC_KEEP=( daily 7 weekly 4 monthly 6 ). If empty: the last"
         " ones, as many as BACKUP_KEEP says.",
     )  # fmt: skip
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.settings.shared import ASK_BACKUP_URL
+
+    from .address import is_remote
+
+    yield Ask(
+        "RSYNC_REPOSITORY",
+        "A folder on a server that ssh reaches with a key: user@server:/folder. Without it, it is a folder on a share"
+        " or disk",
+    )
+    yield replace(ASK_BACKUP_URL, when=lambda answers: not is_remote(answers["RSYNC_REPOSITORY"]))
 
 
 @hookimpl

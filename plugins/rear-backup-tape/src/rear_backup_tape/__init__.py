@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rear_core import Contents, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, Run, Setting, Step, hookimpl
 
 if TYPE_CHECKING:
     from rear_core.media.format import Format
@@ -39,6 +39,15 @@ def rear_formats() -> Iterable[Format]:
     from rear_core.media.tape import FORMAT
 
     yield FORMAT
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.archive.encryption import ASK as ASK_KEY
+    from rear_core.media.tape import ASK
+
+    yield ASK
+    yield ASK_KEY
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl, questions
+from rear_core import Ask, ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl, questions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,6 +63,11 @@ def rear_settings() -> Iterable[Setting]:
     yield Setting(
         "TSM_ARCHIVE_MGMT_CLASS", str, help="Management class of these archives. If empty: the server's default."
     )
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask("TSM_CLIENT_DIR", "Folder of the client with dsm.sys and dsm.opt", CLIENT_DIR, needed=True)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rear_core import hookimpl
+from rear_core import Offer, Run, hookimpl
 
 if TYPE_CHECKING:
     import click
@@ -17,6 +17,14 @@ def rear_commands() -> Iterable[click.Command]:
     from .cli import drill
 
     yield drill
+
+
+@hookimpl
+def rear_setup_offers(run: Run) -> Iterable[Offer]:
+    from .command import is_possible
+
+    if is_possible(run):
+        yield Offer("Rehearse the recovery in a virtual machine, which takes as long as a recovery or longer", "drill")
 
 
 @hookimpl

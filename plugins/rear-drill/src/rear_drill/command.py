@@ -99,6 +99,15 @@ def check_host(run: Run, wishes: Wishes) -> None:
         )
 
 
+def is_possible(run: Run) -> bool:
+    """Whether this machine, as it is configured, can be rehearsed as far as is known before its image is read."""
+    try:
+        check_host(run, Wishes(memory=2048, cpus=2, time_limit=240, backup=""))
+    except Refused:
+        return False
+    return " ".join(run.settings["BACKUP"]).upper() in METHODS and "ISO_DIR" in run.settings.declared
+
+
 def check_image(run: Run, told: Run, found: image.Image) -> str:
     """The firmware of the recorded machine; `Refused` when it is not this machine, or there is no such firmware."""
     system = description(told)["system"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rear_core import Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, Refused, Run, Setting, Step, hookimpl
 from rear_core.settings.shared import OUTPUT
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def rear_settings() -> Iterable[Setting]:
         " empty, rear burns nothing.",
     )
     yield from OUTPUT
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.settings.shared import ASK_OUTPUT_URL
+
+    yield ASK_OUTPUT_URL
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Contents, Run, Setting, Step, hookimpl
+from rear_core import Ask, Contents, Run, Setting, Step, hookimpl
 from rear_core.media.loaders import Medium
 from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX, by_other_means
 
@@ -34,6 +34,13 @@ def rear_formats() -> Iterable[Format]:
     from rear_core.media.tape import FORMAT
 
     yield FORMAT
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.media.tape import ASK
+
+    yield ASK
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import ConfigurationError, RearError, Run, Setting, Step, hookimpl
+from rear_core import Ask, ConfigurationError, RearError, Run, Setting, Step, hookimpl
 from rear_core.places.url import ALL, Url, examples
 from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX, by_other_means
 
@@ -104,6 +104,16 @@ def rear_settings() -> Iterable[Setting]:
         default=2,
         check=_at_least_one,
         help="How many versions of the rescue system to keep on the server, including the new one.",
+    )
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask(
+        "OUTPUT_URL",
+        "The folder that the TFTP server shows to its clients: file:///srv/tftp, nfs://server/export/tftp,"
+        " sftp://user@server/srv/tftp or rsync+ssh://user@server/srv/tftp",
+        needed=True,
     )
 
 

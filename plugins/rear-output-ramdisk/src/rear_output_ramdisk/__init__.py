@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from rear_core import Run, Setting, Step, hookimpl
+from rear_core import Ask, Run, Setting, Step, hookimpl
 from rear_core.settings.shared import OUTPUT
 
 MIB = 1 << 20
@@ -26,6 +26,13 @@ def rear_settings() -> Iterable[Setting]:
         " empty: the host name.",
     )
     yield from OUTPUT
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.settings.shared import ASK_OUTPUT_URL
+
+    yield ASK_OUTPUT_URL
 
 
 @hookimpl

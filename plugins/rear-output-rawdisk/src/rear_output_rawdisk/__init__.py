@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rear_core import Run, Setting, Step, hookimpl
+from rear_core import Ask, Run, Setting, Step, hookimpl
 from rear_core.media.loaders import Medium
 from rear_core.settings.shared import OUTPUT
 
@@ -26,6 +26,13 @@ def rear_settings() -> Iterable[Setting]:
         help="Name of the disk image without .raw. If empty: rear-<hostname>.",
     )
     yield from OUTPUT
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    from rear_core.settings.shared import ASK_OUTPUT_URL
+
+    yield ASK_OUTPUT_URL
 
 
 @hookimpl

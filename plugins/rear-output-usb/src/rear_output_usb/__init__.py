@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Run, Setting, Step, hookimpl
+from rear_core import Ask, Run, Setting, Step, hookimpl
 from rear_core.settings.shared import KEEP_OLD_OUTPUT_COPY, OUTPUT_PREFIX, by_other_means
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def rear_formats() -> Iterable[Format]:
     from .disk import becomes, examine, suits, write
 
     yield Format("a disk or USB stick", suits, examine, becomes, write)
+
+
+@hookimpl
+def rear_setup() -> Iterable[Ask]:
+    yield Ask("USB_DEVICE", "The stick, if it has another label than REAR-000; `rear format /dev/sdX` prepares one")
 
 
 @hookimpl

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `rear setup` writes: its part of local.conf, and files with secrets; what was there before is kept."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import durable
+from ..errors import Refused
+from ..run import Run
+from ..settings import quote
+from ..settings.files import read_trusted
+from ..settings.reader import decode
+from .setup_asking import Answers, value_of
+
+BEGIN, END = "# Written by `rear setup`; it replaces these lines when it is run again.", "# End of `rear setup`."
+PART = re.compile(rf"^{re.escape(BEGIN)}\n.*?^{re.escape(END)}\n", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A local.conf as it will be and as it is (None: there is none), and the files with secrets beside it, with
+    the settings that have their paths."""
+
+    path: Path
+    text: str
+    before: str | None
+    files: Mapping[Path, str] = field(repr=False)
+    holders: Mapping[str, Path]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be written at all."""
+        return self.text != self.before or bool(self.files)
+
+    def shown(self) -> Iterator[str]:
+        """The lines that somebody agrees to: the new file, or how it differs from the one that is there."""
+        if self.before is None:
+            yield f"rear will write {self.path}:"
+            yield from (f"  {line}" for line in self.text.splitlines())
+        elif self.text != self.before:
+            yield f"rear will change {self.path}, and keep the old one as {self._old}:"
+            old, new = self.before.splitlines(), self.text.splitlines()
+            yield from (f"  {line}" for line in [*difflib.unified_diff(old, new, lineterm="", n=1)][2:])
+        for path in self.files:
+            yield f"rear will write {path}, which only root can read"
+
+    @property
+    def _old(self) -> Path:
+        """The first free name for what is there now."""
+        day = self.path.with_name(f"{self.path.name}.{time.strftime('%Y-%m-%d')}")
+        names = (day, *(day.with_name(f"{day.name}.{number}") for number in range(2, 1000)))
+        return next(path for path in names if not os.path.lexists(path))
+
+    def write(self) -> None:
+        """Write it; where that fails all is as it was."""
+        if read(self.path) != self.before:
+            raise Refused(f"{self.path} has changed meanwhile", "run `rear setup` again")
+        with ExitStack() as undo:
+            for path, text in self.files.items():
+                if os.path.lexists(path):
+                    raise Refused(f"{path} is there by now", "remove it, or run `rear setup` again and type its path")
+                undo.callback(path.unlink, missing_ok=True)
+                durable.write(path, text)
+            if self.text != self.before:
+                self._write_configuration(undo)
+            undo.pop_all()
+
+    def _write_configuration(self, undo: ExitStack) -> None:
+        mode = 0o600
+        if self.before is not None:
+            mode = stat.S_IMODE(self.path.stat().st_mode)
+            old = self._old
+            undo.callback(old.unlink, missing_ok=True)
+            durable.write(old, self.before, mode=mode)
+        # A link stays one: its file may belong to a tree of configurations.
+        durable.write(Path(os.path.realpath(self.path)), self.text, mode=mode)
+
+
+def read(path: Path) -> str | None:
+    """What is in local.conf, None where there is none."""
+    return decode(read_trusted(path), os.fspath(path)) if os.path.lexists(path) else None
+
+
+def proposed(run: Run, chosen: Run, answers: Answers) -> Written:
+    """The local.conf with the answers: `run` has the configuration without them, `chosen` the methods."""
+    path = run.config_dir / "local.conf"
+    before = read(path)
+    text = PART.sub("", before or "")
+    if text and not text.endswith("\n"):
+        text += "\n"
+    text += part(run, chosen, answers)
+    # Those of answers that were given up are not written.
+    holders = {name: Path(typed) for name, typed in answers.typed.items() if Path(typed) in answers.files}
+    return Written(path, text, before, {path: answers.files[path] for path in holders.values()}, holders)
+
+
+def part(run: Run, chosen: Run, answers: Answers) -> str:
+    """The assignments of the answers; an empty one where another value stands before."""
+    lines = [BEGIN]
+    for name, typed in answers.typed.items():
+        setting = chosen.settings.declared[name]
+        if typed or run.settings.get(name, setting.default) != setting.default:
+            value = value_of(setting, typed)
+            plain = setting.bare and isinstance(value, tuple) and len(value) == 1
+            lines.append(f"{name}={quote(value[0] if plain else value)}")
+    return "\n".join([*lines, END, ""])
