@@ -60,13 +60,15 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A recovery that was measured, in seconds: as a whole, and the restore of so many bytes of files in it."""
+    """A recovery that was measured, in seconds: as a whole, and the restore of so many bytes of files in it; `plan` is
+    the id of the plan of its storage."""
 
     seconds: int
     restore_seconds: int
     bytes: int
     emulated: bool = False
     report: str = ""
+    plan: str = ""
 
 
 @dataclass(frozen=True)

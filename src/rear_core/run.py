@@ -42,7 +42,8 @@ class Options:
     the date of the one to restore, the newest when empty, `paths` are the files of it that are wanted, all when empty.
     `json_progress` prints events for other programs, `json` the record of the run at its end; with `quiet` only
     warnings and errors are printed. `wait` is how many minutes to wait for another run. `only` is the one of several
-    backup methods that is to work. `identity` has a recovery make another machine: a file, or "dhcp".
+    backup methods that is to work. `identity` has a recovery make another machine: a file, or "dhcp". `plan` is the id
+    of the plan that it must have, or a file with its lines.
     """
 
     verbose: bool = False
@@ -63,6 +64,7 @@ class Options:
     wait: int = 0
     only: str = ""
     identity: str = ""
+    plan: str = ""
 
 
 # What the file of `RescueImage.drivers` is called on media.
@@ -101,7 +103,7 @@ class Recovery:
 
     `done` are changes to the restored system, `rewritten` the files of its configuration among them, `differences`
     what is not as it was, `problems` what keeps it from starting as it did, `missing` which files did not come back,
-    `seconds` the time of each phase so far.
+    `seconds` the time of each phase so far. `plan` is the id of the plan, and `steps` are its lines.
     """
 
     done: list[str] = field(default_factory=list)
@@ -110,6 +112,8 @@ class Recovery:
     problems: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    plan: str = ""
+    steps: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -33,7 +33,7 @@ from pathlib import Path
 import rear_backup_nfs
 from rear_core import builtin
 from rear_core.archive import backup, coverage
-from rear_core.builtin import backup as selection, existing, recreate, storage
+from rear_core.builtin import backup as selection, existing, recreate, rehearsed, storage
 from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work
 from rear_core.errors import RearError
@@ -48,7 +48,7 @@ from rear_core.workflow import execute
 what, folder, *more = sys.argv[1:]
 folder = Path(folder)
 # The root file system of the rescue system is in memory, and its end is a boot loader: this has neither.
-plugins = Plugins([selection, recreate, storage])
+plugins = Plugins([selection, recreate, rehearsed, storage])
 plugins.take(Found("backup", "NFS", "rear_backup_nfs", "rear-backup-nfs", "1", module=rear_backup_nfs))
 declared = [*Plugins(builtin.modules()).call("rear_settings"), *rear_backup_nfs.rear_settings()]
 settings = evaluate(load(folder / "etc", ["local.conf"]), declared, {})

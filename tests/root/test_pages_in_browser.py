@@ -80,7 +80,7 @@ def pages() -> dict[str, str]:
     assert run.plan and run.erased
     return {
         "layout": layout_page(run, pictures.layout()),
-        "plan": plan_page(run, run.plan, run.erased, [LONG]),
+        "plan": plan_page(run, run.plan, run.erased, [LONG], "0123456789abcdef"),
         "report": report_page(run, {**pictures.FACTS, "hostname": LONG}),
         "drill": drill_page(VERDICT, [Record("drill", "2026-11-01T020000Z", 9, "failed", 1, error=LONG)]),
     }

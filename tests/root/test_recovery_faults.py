@@ -126,6 +126,19 @@ def test_a_fault_is_named_and_the_disk_is_untouched(machine: Machine, fault: str
 LABEL_URL = "usb:///dev/disk/by-label/gr%C3%B6%C3%9Fe"
 
 
+def test_a_plan_that_is_not_the_rehearsed_one_is_refused_and_no_disk_touched(machine: Machine) -> None:
+    machine.configure("REHEARSED_PLAN=12345678\n")
+    before = machine.checksum()
+    ended = machine.recover()
+    found = re.search(r"this is the plan ([0-9a-f]{16}), not 12345678", ended.stderr)
+    assert ended.returncode == 3 and found, ended.stderr
+    assert machine.checksum() == before
+    machine.configure(f"REHEARSED_PLAN={found[1]}\n")
+    ended = machine.recover()
+    assert ended.returncode == 0, ended.stderr
+    assert machine.restored() == machine.original()
+
+
 @pytest.mark.parametrize(
     "url", ["usb://{}", "USB://{}", "'  Usb://{} '", "usb:///dev/./{}", LABEL_URL, LABEL_URL.replace("%", "\\\\x")]
 )

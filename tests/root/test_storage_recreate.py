@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -319,7 +320,7 @@ def test_the_command_shows_the_plan_of_a_healthy_machine(loop: Callable[..., str
     assert f"\nmke2fs -q -F -t ext4 -U {run('blkid', '-p', '-o', 'value', '-s', 'UUID', device)} -L data" in script
     assert "# DESTROYS ext4 data on" in script and "# DESTROYS everything on" in script
     plain = run(*rear, "layout", "plan")
-    assert "Create 1: " in plain and plain.splitlines()[-1].startswith("Plan ")
+    assert "Create 1: " in plain and re.fullmatch("Plan [0-9a-f]{16}", plain.splitlines()[-1])
     drawn = run(*rear, "layout", "plan", "--html")
     assert drawn.startswith("<!DOCTYPE html>") and drawn.rstrip().endswith("</html>")
     assert "all of it is erased" in drawn and plain.split()[-1] in drawn

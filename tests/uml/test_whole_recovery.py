@@ -32,19 +32,3 @@ def test_a_machine_comes_back_and_starts(design: Design, tmp_path: Path) -> None
         vm.check(small.RECOVER, 300)
     recovery.check(saved.facts, saved.files, small.MAY_DIFFER, backup)
     recovery.check_start(backup)
-
-
-@pytest.mark.long
-def test_no_plan_but_the_wanted_one_is_carried_out(tmp_path: Path) -> None:
-    design = DESIGNS["plain"]
-    saved = small.saved(design)
-    backup = saved.copy(small.BACKUP, tmp_path)
-    recovery = small.Recovery(design, saved.initramfs, tmp_path, design.name)
-    with recovery.rescue(backup) as vm:
-        id = vm.check("rear layout plan | sed -n 's/^Plan //p'", 120)
-        refused = vm.sh("rear -n recover --plan 12345678", 300)
-        assert refused.status == 3 and f"this is the plan {id}, not 12345678" in refused.output
-        assert "Create the storage" not in refused.output
-        vm.check(f"rear -n recover --plan {id[:8]}", 300)
-        assert vm.check("rear layout plan | sed -n 's/^Plan //p'", 120) == id
-    recovery.check(saved.facts, saved.files, small.MAY_DIFFER, backup)

@@ -18,7 +18,7 @@ import pytest
 
 from rear_core import Refused, Run
 from rear_core.archive import manifest
-from rear_core.builtin import core
+from rear_core.builtin import core, rehearsed
 from rear_core.cli.session import open_run
 from rear_core.media.iso import make_iso
 from rear_core.media.menu import grub_menu
@@ -29,6 +29,7 @@ from rear_core.settings import Sources, evaluate
 from rear_core.shell import Shell
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import dumps, make
+from rear_core.storage.same_plan import digest
 from rear_core.system import Firmware, OperatingSystem, System
 from rear_drill import command, image, qemu
 from rear_drill.command import Wishes
@@ -179,6 +180,20 @@ def test_secrets_are_told_to_the_rescue_system_alone() -> None:
         'DISK_MAPPING=()\nBACKUP_URL=file:///run/rear-drill\nBACKUP_KEY="it\'s secret"\nLUKS_PASSPHRASE=passing\n'
     )
     assert command.configuration("", "", "passing", headers=True).endswith("LUKS_HEADER_BACKUP=no\n")
+    assert command.configuration("", "", "", plan=True).endswith("\nREHEARSED_PLAN=\n")
+
+
+def test_the_plan_of_a_rehearsal_is_left_for_the_next_media(
+    run: Run, make_image: MakeImage, make_backup: MakeImage
+) -> None:
+    make_image(conf=f"BACKUP_URL=file://{make_backup()}\nREHEARSED_PLAN=12345678\n")
+    plan, verdict = command.prepare(run, None, WISHES)
+    assert plan.configuration.endswith("REHEARSED_PLAN=\n")
+    command.keep_plan(run, verdict)
+    assert not (kept := run.recovery_dir / "rehearsed.json").exists()
+    command.keep_plan(run, replace(verdict, plan=digest(["one", "two"]), steps=["one", "two"]))
+    assert digest(rehearsed.read(kept)) == json.loads(kept.read_text())["plan"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_the_image_of_another_machine_is_refused(run: Run, make_image: MakeImage) -> None:

@@ -22,6 +22,7 @@ from rear_drill.verdict import (
     junit,
     keep,
     lines,
+    measured,
     page,
     recovery_time,
 )  # fmt: skip
@@ -50,6 +51,15 @@ def test_the_recovery_time_is_that_of_a_real_recovery() -> None:
     assert "Recover: 1 min 40 s (verify 5 s, restore 1 min 20 s)" in text
     assert "24000 files compared with the backup, none differ" in text
     assert "emulated" not in text
+
+
+def test_the_plan_is_told_as_a_recovery_takes_it() -> None:
+    rehearsed = replace(GOOD, plan="0123456789abcdef" * 4, steps=["rear plan 1"])
+    assert "Plan 0123456789abcdef: `rear recover --plan 0123456789abcdef` recovers" in "\n".join(lines(rehearsed))
+    assert json.loads(dumps(rehearsed))["steps"] == ["rear plan 1"]
+    found = measured(rehearsed, Path("/report"))
+    assert found and found.plan == rehearsed.plan
+    assert "Plan" not in "\n".join(lines(GOOD))
 
 
 def test_a_failure_comes_with_its_reason_and_what_differs() -> None:

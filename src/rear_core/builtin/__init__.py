@@ -8,7 +8,7 @@ from types import ModuleType
 
 NAMES = (
     "core", "system", "scripts", "storage", "stakes", "luks", "lvm", "multipath", "iscsi", "network", "rescue", "build",
-    "pack", "drivers", "parts", "boot_menu", "backup", "recreate", "finalize", "clone",
+    "pack", "drivers", "parts", "boot_menu", "backup", "recreate", "rehearsed", "finalize", "clone",
     "health",
 )  # fmt: skip
 

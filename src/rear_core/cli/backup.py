@@ -95,15 +95,24 @@ def checkbackup(options: Options, date: str, json_progress: bool) -> None:
     metavar="FILE",
     help="Make a clone: another machine, with the host name and addresses of FILE; with `dhcp` all by DHCP.",
 )
+@click.option(
+    "--plan",
+    default="",
+    metavar="PLAN",
+    help="Refuse any other plan for the storage: its id, as `rear drill` and `rear layout plan` show it, or the path of"
+    " the report.json of a rehearsal.",
+)
 @date
 @json_progress
 @click.pass_obj
-def recover(options: Options, demo: Path | None, identity: str, date: str, json_progress: bool) -> None:
+def recover(options: Options, demo: Path | None, identity: str, plan: str, date: str, json_progress: bool) -> None:
     """Rebuild this machine; works only on the booted rescue system."""
     if demo and identity:
         raise click.UsageError("--demo restores files alone, which are those of the machine: leave out --identity")
+    if demo and plan:
+        raise click.UsageError("--demo recreates no storage, and so has no plan: leave out --plan")
     identity = os.path.abspath(identity) if identity not in ("", "dhcp") else identity
-    options = replace(options, backup=date, json_progress=json_progress, identity=identity)
+    options = replace(options, backup=date, json_progress=json_progress, identity=identity, plan=plan)
     if demo is None:
         work(options, "recover")
     else:

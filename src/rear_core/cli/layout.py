@@ -99,7 +99,7 @@ def plan(options: Options, as_script: bool, html: Path | None) -> None:
     if html:
         from ..pages.recovery import plan_page
 
-        give_page(html, plan_page(run, made, machine, disks))
+        give_page(html, plan_page(run, made, machine, disks, plan_id(run, made)))
         return
     if as_script:
         from ..storage.script import script
@@ -108,8 +108,16 @@ def plan(options: Options, as_script: bool, html: Path | None) -> None:
         return
     for line in disks:
         click.echo(visible(line))
-    for line in readable(made):
+    for line in (*readable(made), f"Plan {plan_id(run, made)}"):
         click.echo(visible(line))
+
+
+def plan_id(run: Run, made: Plan) -> str:
+    """By what `rear drill` and `rear recover --plan` know a plan."""
+    from ..builtin.rehearsed import steps
+    from ..storage.same_plan import SHOWN, digest
+
+    return digest(steps(run, made, recorded_layout(run)))[:SHOWN]
 
 
 def made_plan(run: Run) -> tuple[Plan, list[str], Machine]:
@@ -159,7 +167,6 @@ def readable(made: Plan) -> Iterator[str]:
             yield f"    {joined(command.argv)}"
             yield from (f"    | {line}" for line in command.input.rstrip("\n").split("\n") if command.input)
     yield from (f"Note: {note}" for note in made.notes)
-    yield f"Plan {made.id}"
 
 
 @layout.command()
@@ -168,7 +175,8 @@ def readable(made: Plan) -> Iterator[str]:
 def made(options: Options, plan_id: str) -> None:
     """Record that the storage was created by hand: `rear recover` then continues, if PLAN is what it would do.
 
-    The script of `rear layout plan --script` does this after it has created everything.
+    The script of `rear layout plan --script` does this after it has created everything, and has PLAN, which stands for
+    this machine's own disks.
     """
     from ..builtin.core import check_rescue_system
     from ..storage.execute import Journal

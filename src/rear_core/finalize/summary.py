@@ -34,6 +34,9 @@ def lines(recovery: Recovery) -> list[str]:
             "It can boot: kernel, initramfs, boot loader, disk drivers and every device that it needs to start are"
             " in place."
         )
+    from ..storage.same_plan import SHOWN
+
+    text += [f"Plan {recovery.plan[:SHOWN]}"] if recovery.plan else []
     return [*text, "Time: " + ", ".join(f"{phase} {duration(spent)}" for phase, spent in recovery.seconds.items())]
 
 

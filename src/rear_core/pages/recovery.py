@@ -42,15 +42,15 @@ class Block:
     views: tuple[View, ...]
 
 
-def plan_page(run: Run, made: Plan, machine: Machine, disks: Sequence[str]) -> str:
-    """What a plan would do, as HTML; `disks` say what becomes of each."""
+def plan_page(run: Run, made: Plan, machine: Machine, disks: Sequence[str], id: str) -> str:
+    """What a plan with this id would do, as HTML; `disks` say what becomes of each."""
     chapters = (
         ("Take down", made.teardown), ("Create", made.build), ("Mount", made.mount), ("After the files", made.restored),
     )  # fmt: skip
     return render(
         "plan.html.j2",
         hostname=hostname(run),
-        plan=made.id,
+        plan=id,
         disks=disks,
         blocks=blocks(run.layout or made.site.layout, machine, made, ("Now on it", "After the recovery")),
         alone=left_alone(machine, made),

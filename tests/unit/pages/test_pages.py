@@ -52,7 +52,7 @@ def layout_with(name: str) -> str:
 def plan_with(name: str) -> str:
     run = pictures.recovered(pictures.machine(name))
     assert run.plan and run.erased
-    return plan_page(run, run.plan, run.erased, [name])
+    return plan_page(run, run.plan, run.erased, [name], "0123456789abcdef")
 
 
 def report_with(name: str) -> str:
@@ -125,6 +125,6 @@ def test_a_resumed_recovery_erased_nothing() -> None:
 def test_a_plan_has_its_commands_and_what_they_destroy() -> None:
     run = pictures.recovered()
     assert run.plan and run.erased
-    page = read(plan_page(run, run.plan, run.erased, ["taken: disk S4EV1"]))
-    for word in (run.plan.id, "taken: disk S4EV1", "ntfs photos on /dev/nvme0n1p2", "mkfs.xfs", "Now on it"):
+    page = read(plan_page(run, run.plan, run.erased, ["taken: disk S4EV1"], "0123456789abcdef"))
+    for word in ("0123456789abcdef", "taken: disk S4EV1", "ntfs photos on /dev/nvme0n1p2", "mkfs.xfs", "Now on it"):
         assert word in page.text

@@ -20,9 +20,9 @@ rear() { echo "rear $*"; return %d; }
 """
 
 
-def after(status: int) -> list[str]:
+def after(status: int, plan: str = "/nosuch") -> list[str]:
     """What the console shows once the recovery has ended with a status, and nobody presses a key."""
-    functions = MENU.read_text().partition("\n/usr/lib/rear/welcome\n")[0]
+    functions = MENU.read_text().partition("\n/usr/lib/rear/welcome\n")[0].replace("/run/rear/plan", plan)
     code = f"{functions}\n{STAND_INS % status}\nunattended"
     ended = subprocess.run(["/bin/bash", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     return ended.stdout.splitlines()[1:]
@@ -41,3 +41,8 @@ def test_a_recovery_that_failed_leaves_the_machine_as_it_is(status: int) -> None
     assert after(status)[1:] == [
         f"The recovery failed with exit status {status}. The machine stays as it is.", "shell",
     ]  # fmt: skip
+
+
+def test_the_plan_of_the_kernel_parameter_is_one_word(tmp_path: Path) -> None:
+    (tmp_path / "plan").write_text("12345678; *\n")
+    assert after(3, str(tmp_path / "plan"))[0] == "rear -n recover --plan 12345678; *"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rear_core import Refused, Run, records
+from rear_core import Refused, Run, durable, records
 from rear_core.archive import generations, headers
 from rear_core.archive.backup import layout_id, passphrase
 from rear_core.archive.manifest import Manifest
 from rear_core.archive.repository import FolderRepository, prefix
 from rear_core.archive.restore import read_manifest
+from rear_core.builtin.rehearsed import kept_plan
 from rear_core.builtin.storage import load_layout
 from rear_core.cli.session import at_work, open_run, told
 from rear_core.finalize.recorded import description
@@ -61,7 +63,9 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
             plan, result = prepare(run, iso, wishes)
             rehearsal.rehearse(run, plan, result)
             verdict.keep(result, plan.results, records.load(run.var_dir))
-            if not result.succeeded:
+            if result.succeeded:
+                keep_plan(run, result)
+            else:
                 run.result, run.error = "failed", result.problem
             run.outcome.rehearsal = verdict.measured(result, plan.results)
         quiet = options.quiet and result.succeeded
@@ -70,6 +74,13 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
         if not result.succeeded:
             run.report.end()
     return result.succeeded
+
+
+def keep_plan(run: Run, result: verdict.Verdict) -> None:
+    """Leave the plan where the next rescue media take it from: a recovery can then say how another one differs."""
+    if result.plan:
+        kept = json.dumps({"plan": result.plan, "rehearsed": result.date, "steps": result.steps}, indent=2)
+        durable.write(kept_plan(run), f"{kept}\n")
 
 
 def prepare(run: Run, iso: Path | None, wishes: Wishes) -> tuple[rehearsal.Plan, verdict.Verdict]:
@@ -183,7 +194,10 @@ def laid_ready(
     run.report.mask(new_key)
     plan = rehearsal.Plan(
         rescue, result, found.shell, mount, f"{mount}/{prefix(told)}/{backup.name}",
-        configuration("" if url.scheme == "file" else mount, key, new_key, headers=headers.wanted(told)), results,
+        configuration(
+            "" if url.scheme == "file" else mount, key, new_key,
+            headers=headers.wanted(told), plan=bool(told.settings.get("REHEARSED_PLAN")),
+        ), results,
         time.monotonic() + wishes.time_limit * 60, key, new_key,
     )  # fmt: skip
     return plan, verdict.Verdict(
@@ -209,16 +223,18 @@ def make_disc(run: Run, backup: Path, place: str, about: Manifest) -> qemu.Disk:
     return qemu.Disk(path, bus="cdrom")
 
 
-def configuration(backup: str, key: str, new_key: str, headers: bool = False) -> str:
+def configuration(backup: str, key: str, new_key: str, headers: bool = False, plan: bool = False) -> str:
     """What the rescue system is told besides its own: where the backup is, and secrets that are never on media.
 
-    Kept headers of LUKS volumes are not put back: the passphrases that open them are nowhere.
+    Kept headers of LUKS volumes are not put back: the passphrases that open them are nowhere. A plan that is wanted is
+    that of another rehearsal.
     """
     lines = ["DISK_MAPPING=()"]
     lines += [f"BACKUP_URL={quote(Url('file', '', backup))}"] if backup else []
     lines += [f"BACKUP_KEY={quote(key)}"] if key else []
     lines += [f"LUKS_PASSPHRASE={quote(new_key)}"] if new_key else []
     lines += ["LUKS_HEADER_BACKUP=no"] if headers else []
+    lines += ["REHEARSED_PLAN="] if plan else []
     return "".join(f"{line}\n" for line in lines)
 
 

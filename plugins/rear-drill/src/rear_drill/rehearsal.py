@@ -169,6 +169,8 @@ def compare(vm: Machine, plan: Plan, verdict: Verdict) -> None:
     verdict.phases = report["seconds"]
     verdict.done = report["done"]
     verdict.differences = report["differences"]
+    # An image of before has none.
+    verdict.plan, verdict.steps = report.get("plan", ""), report.get("steps", [])
     put(vm, SCRIPT, Path(__file__).with_name("compare.py").read_bytes())
     arguments = shlex.join(["-c", RUN_SCRIPT, SCRIPT, plan.generation, TARGET])
     said = vm.check(f"python3 -IS {arguments} <{KEY}", plan.left())

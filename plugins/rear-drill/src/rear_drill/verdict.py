@@ -17,6 +17,7 @@ from rear_core.pages.times import rehearsals, spans
 from rear_core.records import Record, Rehearsal
 from rear_core.removal import remove_tree
 from rear_core.report import visible
+from rear_core.storage.same_plan import SHOWN as SHOWN_OF_ID
 
 VERSION = 1
 KEPT = 20
@@ -29,7 +30,7 @@ class Verdict:
 
     `problem` is what made it fail, "" when it did not; `differences` is what the recovery itself says is not as it was,
     `files_different` the restored files that are not as the backup has them, `unproven` what no virtual machine can
-    show.
+    show. `plan` is the id of the plan by which the recovery made the storage, and `steps` are its lines.
     """
 
     date: str
@@ -51,6 +52,8 @@ class Verdict:
     files_compared: int = 0
     files_different: list[str] = field(default_factory=list)
     problem: str = "it was not finished"
+    plan: str = ""
+    steps: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -77,6 +80,9 @@ def lines(verdict: Verdict) -> Iterator[str]:
         if verdict.problem
         else "SUCCEEDED: the machine was recovered and started by itself"
     )
+    if verdict.plan:
+        id = verdict.plan[:SHOWN_OF_ID]
+        yield f"  Plan {id}: `rear recover --plan {id}` recovers by this plan and no other"
     if verdict.files_compared:
         different = len(verdict.files_different)
         yield f"  {verdict.files_compared} files compared with the backup, {different or 'none'} differ"
@@ -113,8 +119,9 @@ def measured(verdict: Verdict, folder: Path) -> Rehearsal | None:
         return None
     restoring = round(verdict.phases.get("restore", 0))
     return Rehearsal(
-        round(recovery_time(verdict)), restoring, verdict.backup_bytes, verdict.emulated, os.fspath(folder)
-    )
+        round(recovery_time(verdict)), restoring, verdict.backup_bytes, verdict.emulated, os.fspath(folder),
+        verdict.plan,
+    )  # fmt: skip
 
 
 def _phases(verdict: Verdict) -> str:
