@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, compare, debian, nfs, qemu
-from .machines import Design, computer, copy, install_rear, log_in, made, rear_disk, with_tpm
+from .machines import Design, computer, copy, install_rear, log_in, made, plugged, rear_disk
 
 ISO = "rear-debian12.iso"
 MAC = "52:54:00:00:00:01"
@@ -146,10 +146,9 @@ def shut_down(vm: qemu.Machine) -> None:
 def _make(design: Design, path: Path) -> None:
     path.mkdir()
     place = Place.empty(path / "backup", design)
-    disks = copy(design, path / "original")
     with (
         place.served(),
-        with_tpm(design, path / "original") as more,
+        plugged(design, path / "original", copy(design, path / "original")) as (disks, more),
         computer(design.release)(
             devices=more,
             firmware=design.firmware,

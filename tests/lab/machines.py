@@ -9,13 +9,13 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from . import arm64, cache, debian, guests, qemu, screen, tpm
+from . import arm64, cache, debian, guests, qemu, san, screen, tpm
 
 # Of md's metadata 1.2: where it lies on a member, and how it begins (linux/raid/md_p.h).
 MD_PLACE, MD_MAGIC = 4096, (0xA92B4EFC, 1)
@@ -51,7 +51,8 @@ class Design:
     machine, beside those of Microsoft. Only some machines have `dracut`. `configuration` are lines of local.conf that
     come last, and `prepare` is a script that is run once before the first backup. `modules` are folders of network
     drivers that it needs besides. A machine that is `asked_by_grub` for its passphrase has /boot in an encrypted
-    volume. One that is `opened_by_tpm` asks for it only until it was prepared.
+    volume. One that is `opened_by_tpm` asks for it only until it was prepared. One that is `on_san` has its disk
+    there, and starts from it by its network card.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Design:
     tpm: bool = False
     opened_by_tpm: bool = field(default=False, repr=False)
     on_nfs: bool = False
+    on_san: bool = field(default=False, repr=False)
     new_drives: Sequence[Drive] = ()
     new_firmware: str = ""
     nics: Sequence[qemu.Nic] = ()
@@ -197,9 +199,19 @@ def install_rear(vm: qemu.Machine) -> None:
     vm.check("tar --extract --directory=/ --file /dev/disk/by-id/usb-*_rear-*", timeout=300)
 
 
-def with_tpm(design: Design, folder: Path) -> AbstractContextManager[list[str]]:
-    """A block in which a machine can have the TPM of that folder, if the design wants one; gives arguments of QEMU."""
-    return tpm.emulated(folder / "tpm") if design.tpm else nullcontext([])
+@contextmanager
+def plugged(design: Design, folder: Path, disks: Sequence[qemu.Disk]) -> Iterator[tuple[list[qemu.Disk], list[str]]]:
+    """A block in which a machine can have these disks, and the TPM of that folder if the design wants one.
+
+    Gives the disks that it has itself, and arguments of QEMU.
+    """
+    with ExitStack() as undo:
+        more = undo.enter_context(tpm.emulated(folder / "tpm")) if design.tpm else []
+        if not design.on_san:
+            yield [*disks], more
+            return
+        (disk,) = disks
+        yield [], [*more, *undo.enter_context(san.attached(disk.path))]
 
 
 def log_in(vm: qemu.Machine, design: Design, prepared: bool = False) -> None:

@@ -29,19 +29,19 @@ def test_the_machine_comes_back(machine: Callable[..., qemu.Machine], design: De
     fields: dict[str, Any] = {"memory": 1024, "firmware": design.new_firmware or design.firmware}
     fields.update(release=design.release)
     nics = [*place.nics, *(design.new_nics or design.nics)]
-    fields.update(disks=[*disks, *place.disks], nics=nics, nvram=machines.new_nvram(design, tmp_path))
+    fields.update(nics=nics, nvram=machines.new_nvram(design, tmp_path))
     # As in another machine, its TPM knows nothing yet.
     with (
         place.served(),
-        machines.with_tpm(design, tmp_path) as more,
-        machine(cdrom=saved.iso, devices=more, **fields) as vm,
+        machines.plugged(design, tmp_path, disks) as (own, more),
+        machine(cdrom=saved.iso, disks=[*own, *place.disks], devices=more, **fields) as vm,
     ):
         recover_with_passphrase(vm, design) if design.passphrase else backups.recover(vm)
     reboots = design.firmware == "secureboot"
     with (
         place.served(),
-        machines.with_tpm(design, tmp_path) as more,
-        machine(reboots=reboots, devices=more, **fields) as vm,
+        machines.plugged(design, tmp_path, disks) as (own, more),
+        machine(reboots=reboots, disks=[*own, *place.disks], devices=more, **fields) as vm,
     ):
         machines.log_in(vm, design, prepared=True)
         recovered = backups.facts(vm, design)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from . import arm64, debian, firmware, laptops, loaders, redhat, suse, suse16
+from . import arm64, debian, firmware, laptops, loaders, redhat, san, suse, suse16
 
 ALL = (
-    *debian.ALL, *loaders.ALL, *firmware.ALL, *laptops.ALL, *redhat.ALL, *suse.ALL, *suse16.ALL, *arm64.ALL,
+    *debian.ALL, *loaders.ALL, *firmware.ALL, *laptops.ALL, *redhat.ALL, *suse.ALL, *suse16.ALL, *arm64.ALL, *san.ALL,
 )  # fmt: skip
