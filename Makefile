@@ -57,6 +57,7 @@ packages: .venv/for-packages ## Debian and RPM packages, an archive for machines
 
 docs: .venv/for-docs ## the documentation as HTML, with its generated pages
 	@$(BIN)/python tools/reference.py
+	@$(BIN)/python tools/screenshots.py
 	@$(BIN)/sphinx-build -q -W docs docs/_build
 	@echo "docs/_build/index.html"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import reference
+import screenshots
 
 from lab import designs
 from rear_core import builtin, hookspecs
@@ -29,6 +30,14 @@ READMES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("plugins/*/README.md"))
 def test_generated_pages_are_up_to_date() -> None:
     for path, text in reference.pages().items():
         assert path.read_text() == text, f"{path.name} is out of date: run `make docs`"
+
+
+def test_pictures_of_terminals_are_those_of_their_recordings() -> None:
+    made = screenshots.pictures()
+    assert made
+    for path, text in made.items():
+        assert path.read_text() == text, f"{path.name} is out of date: run `make docs`"
+        assert any(f"images/{path.name}" in page.read_text() for page in PAGES), f"no page shows {path.name}"
 
 
 def test_every_hook_is_documented_with_an_example() -> None:
