@@ -12,5 +12,5 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"rear {release}"
 myst_heading_anchors = 3
-# A name in angle brackets is a name.
-myst_disable_syntax = ["html_block", "html_inline"]
+# A name in angle brackets is a name. Marks of who runs a command are comments, which readers do not see.
+myst_disable_syntax = ["html_inline"]

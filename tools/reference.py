@@ -174,7 +174,7 @@ def commands_page() -> str:
             parts += [f"## rear {command.name}\n", f"Of the package {plugin.distribution}.\n"]
             parts += ["```text", command.get_help(inner), "```\n"]
     parts += ["## Workflows\n", "[Phases and scripts](scripts.md) says what each phase does.\n"]
-    parts += [f"- `rear {name}`: {', '.join(phases)}" for name, phases in WORKFLOWS.items()]
+    parts += [f"- `rear {name.replace('-', ' ')}`: {', '.join(phases)}" for name, phases in WORKFLOWS.items()]
     return "\n".join(parts) + "\n"
 
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab import bacula, methods, small
+from lab import archives, bacula, docs, methods, small
 from lab.small import PLAIN
 
 pytestmark = [
@@ -28,6 +28,7 @@ BACKUP=BACULA
 EXCLUDE_MOUNTPOINTS=( /srv/backup )
 {small.in_guest()}
 """
+PAGE = "how-to/bacula.md"
 FILE_DAEMON = "/etc/bacula/bacula-fd.conf"
 LEFT_OUT = ("/var/cache", "/var/lib/bacula", "/tmp", "/var/tmp")
 # Left out, or what the file daemon itself keeps.
@@ -45,14 +46,6 @@ PACKAGES = (
     "libreadline8",
     "libacl1",
 )
-
-
-def packed() -> bytes:
-    """bconsole and the file daemon of this machine's distribution with what they need, as an archive."""
-    listed = subprocess.run(["dpkg", "--listfiles", *PACKAGES], check=True, capture_output=True, text=True).stdout
-    files = {path for path in listed.split() if Path(path).is_file() and not path.startswith(("/usr/share/", "/etc/"))}
-    argv = ["tar", "--create", "--gzip", "--absolute-names", "--files-from=-"]
-    return subprocess.run(argv, input="\n".join(sorted(files)).encode(), check=True, capture_output=True).stdout
 
 
 def in_seconds(listed: bytes) -> bytes:
@@ -73,7 +66,7 @@ def test_a_machine_comes_back_from_a_bacula_director(tmp_path: Path) -> None:
     )  # fmt: skip
     with small.running(design, [system, backup], "bacula") as vm, server:
         small.start(vm, design)
-        vm.put("/var/tmp/bacula.tar.gz", packed())
+        vm.put("/var/tmp/bacula.tar.gz", archives.packed(*PACKAGES))
         vm.check(
             "tar --extract --absolute-names --file=/var/tmp/bacula.tar.gz; rm /var/tmp/bacula.tar.gz; ldconfig", 60
         )
@@ -92,6 +85,10 @@ def test_a_machine_comes_back_from_a_bacula_director(tmp_path: Path) -> None:
         vm.check("echo later >/srv/data/later")
         said = vm.check("rear -n mkbackuponly", 900)
         assert "Saved as job 3 (save web1, incremental)" in said
+        newest = max(re.findall(r"20\S+Z", vm.check("rear backup list 2>/dev/null", 120)))
+        for line in (*docs.typed(PAGE, "Set it up"), *docs.typed(PAGE, "List and fetch")):
+            vm.check(line.replace("2026-11-22T1830", newest).replace("/home", "/srv/data/later"), 300)
+        vm.check("cmp /tmp/back/etc/fstab /etc/fstab && cmp /tmp/older/srv/data/later /srv/data/later")
         (tmp_path / "rescue.iso").write_bytes(vm.get(small.ISO))
         (tmp_path / "was.json").write_bytes(in_seconds(small.listed(vm)))
         was = small.facts(vm)

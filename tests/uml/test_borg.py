@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import guests, small
+from lab import archives, guests, small
 from lab.small import PLAIN
 
 BORG = shutil.which("borg")
@@ -43,14 +43,6 @@ MAY_DIFFER = (*small.MAY_DIFFER, "/root/.config/borg/*", "/usr/lib/modules/*")
 PACKAGES = ("borgbackup", "python3-msgpack", "python3-packaging", "python3-pkg-resources", "libxxhash0", "liblz4-1")
 
 
-def packed() -> bytes:
-    """borg of this machine's distribution with what it needs, as an archive."""
-    listed = subprocess.run(["dpkg", "--listfiles", *PACKAGES], check=True, capture_output=True, text=True).stdout
-    files = sorted({path for path in listed.split() if Path(path).is_file() and not path.startswith("/usr/share/")})
-    argv = ["tar", "--create", "--gzip", "--absolute-names", "--files-from=-"]
-    return subprocess.run(argv, input="\n".join(files).encode(), check=True, capture_output=True).stdout
-
-
 def stick(folder: Path) -> guests.Disk:
     """A disk with the passphrase of the repository."""
     disk = guests.Disk(guests.blank(folder / KEY, 16), KEY)
@@ -67,7 +59,7 @@ def test_a_machine_comes_back_from_a_borg_repository(tmp_path: Path) -> None:
     key = stick(tmp_path)
     with small.running(PLAIN, [system, backup, key], "borg") as vm:
         small.start(vm, PLAIN)
-        vm.put("/var/tmp/borg.tar.gz", packed())
+        vm.put("/var/tmp/borg.tar.gz", archives.packed(*PACKAGES))
         vm.check("tar --extract --absolute-names --file=/var/tmp/borg.tar.gz; rm /var/tmp/borg.tar.gz; ldconfig", 60)
         vm.put("/etc/rear/config/60_key.sh", MOUNT.encode())
         vm.put("/etc/rear/local.conf", CONFIGURATION.encode())

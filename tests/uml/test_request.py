@@ -7,25 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from lab import small
+from lab import docs, small
 from lab.small import PLAIN
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
 
+# How the page configures a machine, and what it has somebody type in the rescue system.
+SETTINGS, BY_HAND, _ = docs.blocks(docs.ROOT / "docs/how-to/by-hand.md")
 CONFIGURATION = f"""\
 OUTPUT=ISO
 ISO_DIR=/srv/backup/iso
-BACKUP=REQUESTRESTORE
-REQUESTRESTORE_TEXT='It is on the disk BACKUP.'
-RESCUE_BINARIES=( tar zstd )
+{SETTINGS.text}\
 EXCLUDE_MOUNTPOINTS=( /srv/backup )
 {small.in_guest()}
 """
-# As whoever has an archive of his own would do it. A script of the machine's mounts that disk.
-BY_HAND = (
-    "zstd -dc /srv/backup/debian12/*Z/backup.tar.zst"
-    " | tar --extract --numeric-owner --xattrs --xattrs-include='*'; exit\n"
-)
 
 
 @pytest.mark.long
@@ -45,7 +40,7 @@ def test_a_machine_comes_back_by_hand(tmp_path: Path) -> None:
         vm.send("rear recover; echo ended with $?.\n")
         vm.expect("Is the backup at hand[^:]*: ", timeout=60)
         vm.send("yes\n")
-        vm.expect("It is on the disk BACKUP[^$]*Type exit when all files are there", timeout=120)
+        vm.expect("Mount the disk BACKUP[^$]*Type exit when all files are there", timeout=120)
         vm.expect(small.RESCUE_PROMPT)
         vm.send("exit\n")
         vm.expect("Nothing was restored of [^$]*Open the shell again[^:]*: ", timeout=60)
@@ -58,7 +53,7 @@ def test_a_machine_comes_back_by_hand(tmp_path: Path) -> None:
         vm.send("yes\n")
         vm.expect("An earlier run created the storage; resuming it[^$]*Type exit when all files are there", timeout=60)
         vm.expect(small.RESCUE_PROMPT)
-        vm.send(BY_HAND)
+        vm.send(BY_HAND.text.replace("/media/web1.tar.zst", "/media/debian12/*Z/backup.tar.zst"))
         vm.expect("Are all files restored[^:]*: ", timeout=120)
         vm.send("yes\n")
         ended = vm.expect(r"ended with (\d+)\.", timeout=120)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab import guests, methods, nfs, qemu, servers, small
+from lab import archives, guests, methods, nfs, qemu, servers, small
 from lab.small import PLAIN
 
 pytestmark = [
@@ -57,20 +56,12 @@ MAY_DIFFER = (*small.MAY_DIFFER, "/usr/lib/modules/*")
 PACKAGES = ("rsync", "libpopt0", "libxxhash0", "liblz4-1")
 
 
-def packed() -> bytes:
-    """rsync of this machine's distribution with what it needs, as an archive."""
-    listed = subprocess.run(["dpkg", "--listfiles", *PACKAGES], check=True, capture_output=True, text=True).stdout
-    files = sorted({path for path in listed.split() if Path(path).is_file() and not path.startswith("/usr/share/")})
-    argv = ["tar", "--create", "--gzip", "--absolute-names", "--files-from=-"]
-    return subprocess.run(argv, input="\n".join(files).encode(), check=True, capture_output=True).stdout
-
-
 def test_a_machine_comes_back_from_a_folder_of_rsync(tmp_path: Path) -> None:
     saved = small.saved(PLAIN)
     system, backup = (saved.copy(serial, tmp_path) for serial in (PLAIN.serials("0a")[0], small.BACKUP))
     with small.running(PLAIN, [system, backup], "rsync") as vm:
         small.start(vm, PLAIN)
-        vm.put("/var/tmp/rsync.tar.gz", packed())
+        vm.put("/var/tmp/rsync.tar.gz", archives.packed(*PACKAGES))
         vm.check("tar --extract --absolute-names --file=/var/tmp/rsync.tar.gz; rm /var/tmp/rsync.tar.gz; ldconfig", 60)
         vm.put("/etc/rear/local.conf", CONFIGURATION.encode())
         vm.check("rm -r /srv/backup/debian12")
@@ -100,7 +91,7 @@ def test_a_machine_comes_back_from_a_server_where_owners_are_attributes(tmp_path
     place.mkdir()
     with small.running(design, [system, backup], "rsync-ssh") as vm:
         small.start(vm, design)
-        vm.put("/var/tmp/rsync.tar.gz", packed())
+        vm.put("/var/tmp/rsync.tar.gz", archives.packed(*PACKAGES))
         vm.check("tar --extract --absolute-names --file=/var/tmp/rsync.tar.gz; rm /var/tmp/rsync.tar.gz; ldconfig", 60)
         vm.put("/run/network", methods.NETWORK.encode())
         vm.check("bash /run/network; rm -r /srv/backup/debian12; mkdir -p -m 700 /root/.ssh")
@@ -130,7 +121,7 @@ def test_a_share_of_nfs_takes_files_without_their_attributes(guest: guests.Machi
     # This client asks for them at once, which an older nfs-ganesha takes for a broken request.
     guest.check(f"modprobe nfsv4; [ ! -e {DELEGATIONS} ] || echo N >{DELEGATIONS}; mkdir -p /root/nfs /srv/files")
     guest.put("/root/nfs/local.conf", SHARED.format(port=port).encode())
-    guest.put("/var/tmp/rsync.tar.gz", packed())
+    guest.put("/var/tmp/rsync.tar.gz", archives.packed(*PACKAGES))
     guest.check("tar --extract --absolute-names --file=/var/tmp/rsync.tar.gz; rm /var/tmp/rsync.tar.gz; ldconfig", 60)
     guest.check(f"ip address add 10.0.2.15/24 dev {CARD} && ip link set {CARD} up")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import backups, cache, debian, guests, machines, originals
+from lab import backups, cache, debian, docs, guests, machines, originals
 from lab.designs.debian import BIOS
 from rear_core import schedule
 
@@ -60,6 +60,10 @@ def runs(vm: guests.Machine) -> list[str]:
 def test_systemd_has_a_machine_save_itself_and_watches_it(machine: guests.Machine) -> None:
     vm = machine
     assert vm.sh("rear status --nagios").status == 2
+    for line in docs.typed("how-to/every-night.md", "Save a machine every night"):
+        shown = vm.check(line)
+    assert shown.count("enabled, next ") == 4, shown
+    vm.check("rear schedule disable")
     vm.check(f"{ENABLE} {METRICS}")
     assert vm.check("systemctl list-timers --all --no-legend 'rear-*' | wc -l").strip() == "4"
     shown = vm.check("rear schedule show")

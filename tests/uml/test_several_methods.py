@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import small
+from lab import archives, small
 from lab.small import PLAIN
 
-from .test_rsync import MAY_DIFFER, packed
+from .test_rsync import MAY_DIFFER, PACKAGES
 
 pytestmark = [
     pytest.mark.uml,
@@ -36,7 +36,7 @@ def test_a_machine_comes_back_from_two_methods(tmp_path: Path) -> None:
     system, backup = (saved.copy(serial, tmp_path) for serial in (PLAIN.serials("0a")[0], small.BACKUP))
     with small.running(PLAIN, [system, backup], "several") as vm:
         small.start(vm, PLAIN)
-        vm.put("/var/tmp/rsync.tar.gz", packed())
+        vm.put("/var/tmp/rsync.tar.gz", archives.packed(*PACKAGES))
         vm.check("tar --extract --absolute-names --file=/var/tmp/rsync.tar.gz; rm /var/tmp/rsync.tar.gz; ldconfig", 60)
         vm.put("/etc/rear/local.conf", CONFIGURATION.encode())
         vm.check("rm -r /srv/backup/debian12; echo own >/root/own")
