@@ -282,7 +282,7 @@ def menu_and_question(vm: guests.Machine, another: guests.Disk) -> str:
     vm.attach(another)
     vm.check("cp /etc/rear/local.conf /run/kept; sed -i /DISK_MAPPING/d /etc/rear/local.conf")
     vm.send("exit\n")
-    said = vm.expect(r"1\) Recover this machine.*Choice: ", 60)[0]
+    said = vm.expect(r"  1\) Recover this machine.*Choice: ", 60)[0]
     vm.send("1\n")
     said += vm.expect(r".*Which disk becomes [^:]*: ", 300)[0]
     vm.send("quit\n")
