@@ -23,6 +23,7 @@ BLOCKS = {str(page.relative_to(ROOT)): docs.blocks(page) for page in sorted(docs
 OF_PAGES = pytest.mark.parametrize("page", BLOCKS)
 # What readers start beside rear. Whoever adds a program asks first whether the page's readers have it.
 PROGRAMS = """
+ansible-playbook
 apt-get base64 bash bconsole borg cat cd chmod chown cp dd dnf echo exit export git head ip iscsiadm jq less ln ls make
 mkdir mkfs.ext4 mount mt pip poweroff pytest python3 qemu-system-x86_64 rclone rear-network restic rm sha256sum ssh tar
 truncate umask umount vi wpa_passphrase xorriso zstd zypper
