@@ -22,6 +22,7 @@ LADDER = (
     "testing",
     "cli",
     "new_plugin",
+    "doctor",
     "workflow",
     "builtin",
     "health",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signals that end a run: each becomes `Interrupted` in the main thread, wherever it arrives."""
+"""Signals that end a run, or what takes too long: each becomes an error in the main thread, wherever it arrives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-from .errors import Interrupted
+from .errors import Interrupted, RearError
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds after which a signal that nobody has heeded is sent again.
@@ -72,6 +72,33 @@ def held() -> Iterator[None]:
         yield
     finally:
         _here.held = before
+
+
+class TookTooLong(RearError):
+    """What was not done within its time."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """A block of the main thread that ends with `TookTooLong` after so many seconds, unless a signal ends it before.
+
+    A program that runs then is stopped. What the kernel itself waits for, as a server of NFS, is not cut off.
+    """
+
+    def late(_number: int, _frame: FrameType | None) -> None:
+        if not getattr(_here, "held", False):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise TookTooLong(f"it was not done within {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    try:
+        yield
+    finally:
+        # Whoever stops the run has this timer for itself by then.
+        if signal.getsignal(signal.SIGALRM) is late:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def _interrupted(told: str) -> Interrupted:

@@ -84,6 +84,17 @@ class Report:
         self.untold = ""
         self._secrets: set[str] = set()
         self._passing = False
+        self._aside = False
+
+    @contextmanager
+    def aside(self) -> Iterator[list[str]]:
+        """A block that prints nothing but details for -d, with the list of its warnings: they are told nowhere else."""
+        before = self.warnings, self._aside
+        self.warnings, self._aside = [], True
+        try:
+            yield self.warnings
+        finally:
+            self.warnings, self._aside = before
 
     def open_log(self, path: Path) -> None:
         """Start a new log, readable by its owner alone; a link in its place is refused, not followed.
@@ -154,7 +165,7 @@ class Report:
         """A line for the user."""
         line = self.shown(line)
         self._keep(line)
-        if not self.quiet:
+        if not self.quiet and not self._aside:
             self._said_since += bool(self.warnings)
             self._print(line)
 
@@ -183,7 +194,7 @@ class Report:
 
         What does not fit is cut off: it would go on in a line that nothing takes the place of.
         """
-        if self.quiet:
+        if self.quiet or self._aside:
             return
         self._passing = True
         self._write(self._terminal or sys.stderr, "\r\033[K" + self.shown(line)[: self.columns - 1])
@@ -197,7 +208,8 @@ class Report:
         line = self.shown(line)
         self.warnings.append(line)
         self._keep("WARNING: " + line)
-        self._print("WARNING: " + line)
+        if not self._aside:
+            self._print("WARNING: " + line)
 
     @contextmanager
     def step(self, title: str, source: str) -> Iterator[None]:

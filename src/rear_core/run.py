@@ -246,5 +246,10 @@ class Run:
 
     def need_root(self) -> None:
         """Raise unless the run has the rights of root."""
-        if os.geteuid() != 0:
-            raise Refused("this command needs root", "run it with sudo")
+        need_root()
+
+
+def need_root() -> None:
+    """Raise unless this process has the rights of root."""
+    if os.geteuid() != 0:
+        raise Refused("this command needs root", "run it with sudo")

@@ -112,7 +112,7 @@ def check(run: Run, workflow: str) -> None:
     run.phases, run.command = WORKFLOWS[workflow], workflow
     for planned in [*plan(run, ["prep"])]:
         if planned.source != "script":
-            _perform(run, planned)
+            perform(run, planned)
 
 
 def _go_through(run: Run, phase: str) -> list[str]:
@@ -120,7 +120,7 @@ def _go_through(run: Run, phase: str) -> list[str]:
     left_out: list[str] = []
     for planned in plan(run, [phase]):
         try:
-            if _perform(run, planned, left_out):
+            if perform(run, planned, left_out):
                 continue
         except Refused as error:
             if phase in ("restore", "finalize") or run.writing:
@@ -146,7 +146,7 @@ def _verify(run: Run) -> list[str]:
     left_out: list[str] = []
     for planned in plan(run, ["verify"]):
         try:
-            if not _perform(run, planned, left_out):
+            if not perform(run, planned, left_out):
                 left_out.append(planned.step.title)
         except Interrupted:
             raise
@@ -164,7 +164,7 @@ def _verify(run: Run) -> list[str]:
     return left_out
 
 
-def _perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bool:
+def perform(run: Run, planned: PlannedStep, left_out: Sequence[str] = ()) -> bool:
     """Run a step; False when the user wants to do without it, as without those in `left_out`."""
     title = planned.step.title
     if run.options.step_by_step and not _confirmed(run, planned):
@@ -231,7 +231,7 @@ def _clean_up(run: Run) -> None:
     """Run every cleanup step; one that fails is reported and does not keep the others from running."""
     for planned in plan(run, ["cleanup"]):
         try:
-            _perform(run, planned)
+            perform(run, planned)
         except RearError as error:
             run.report.warn(f"{planned.step.title}: {error.message}")
 
@@ -245,7 +245,7 @@ def notify(run: Run) -> None:
         return
     for planned in steps:
         try:
-            _perform(run, planned)
+            perform(run, planned)
         except RearError as error:
             run.report.warn(f"{planned.step.title}: {error.message}")
 

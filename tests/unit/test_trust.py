@@ -100,7 +100,7 @@ def test_links_in_a_circle_end(etc: Path) -> None:
     assert changeable(etc / "circle") == ""
 
 
-def test_what_anybody_could_make_is_not_roots(etc: Path) -> None:
+def test_what_anybody_could_make_isnot_roots(etc: Path) -> None:
     assert changeable(etc / "site.conf") == ""
     etc.chmod(0o1777)
     assert changeable(etc / "site.conf") == f"users other than root can create {etc / 'site.conf'}"
@@ -153,7 +153,7 @@ def test_what_root_runs_and_another_can_change_is_a_warning(
         run.plugins.take(Found("backup", "x", "module", "rear-x", "1", module=module))
     else:
         monkeypatch.setattr(session, "__file__", str(path))
-    before = {*session._not_roots(run)}
+    before = {*session.not_roots(run)}
     (path.parent if what == "folder above" else path).chmod(0o777)
-    (warning,) = {*session._not_roots(run)} - before
+    (warning,) = {*session.not_roots(run)} - before
     assert f"{path.parent if what == 'folder above' else path}; install rear where only root can write" in warning

@@ -91,16 +91,22 @@ def rear_analyse_dr() -> Iterable[Step]:
 
 def describe_network(run: Run) -> None:
     """Write the links, addresses, routes and rules of this machine to network.json."""
-    from ..network.capture import capture
     from ..network.model import save
 
+    save(look_at_network(run), run.recovery_dir / "network.json")
+
+
+def look_at_network(run: Run) -> Network:
+    """The network as it is now, also as that of the run; warn when there is no address."""
+    from ..network.capture import capture
+
     run.network = capture(run.sh, radios=_radios(run))
-    save(run.network, run.recovery_dir / "network.json")
     run.report.detail(f"Network: {' '.join(link.name for link in run.network.links) or 'no links'}")
     for item in run.network.left_out:
         run.report.detail(f"Left out: {item.name} ({item.reason})")
     if not run.network.addresses and not any(link.ssid for link in run.network.links):
         run.report.warn("no address was recorded: the rescue system will need the kernel parameter ip=")
+    return run.network
 
 
 def _radios(run: Run) -> dict[str, bytes]:

@@ -63,7 +63,12 @@ def describe_system(run: Run) -> None:
 
 
 def find_boot_loader(run: Run) -> None:
-    """Add the boot loaders in use to system.json; warn when none is recognised."""
+    """Add the boot loaders in use to system.json."""
+    write_description(run, {"system": asdict(run.system), "boot_loaders": look_for_boot_loaders(run)})
+
+
+def look_for_boot_loaders(run: Run) -> dict[str, Any]:
+    """The facts of the boot loaders in use, by name; warn when none is recognized."""
     from ..boot.loader import detect_boot_loaders
 
     loaders = run.plugins.call("rear_boot_loaders")
@@ -75,7 +80,7 @@ def find_boot_loader(run: Run) -> None:
         run.report.detail(f"Boot loader: {', '.join(found)}")
     else:
         run.report.warn("rear recognized no boot loader; install one by hand after a recovery")
-    write_description(run, {"system": asdict(run.system), "boot_loaders": found})
+    return found
 
 
 def record_watched(run: Run) -> None:

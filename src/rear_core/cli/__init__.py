@@ -43,6 +43,7 @@ COMMANDS = {
     "mountonly": "layout",
     "layout": "layout",
     "status": "status",
+    "doctor": "doctor",
     "schedule": "schedule",
     "dump": "show",
     "plugins": "show",

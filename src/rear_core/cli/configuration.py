@@ -59,6 +59,28 @@ def declared_settings() -> dict[str, list[Setting]]:
 @click.pass_obj
 def check_configuration(options: Options) -> None:
     """Read the configuration as a run would, and report all of its errors, and the files that it names in vain."""
+    refuse_wrong(options, *_read(options))
+    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
+
+
+def refuse_wrong(options: Options, sources: Sources, problems: Sequence[ConfigurationError] = ()) -> None:
+    """Raise all that is wrong with a configuration that was read, besides what was found so far; print remarks."""
+    run, problems = _tried(options, sources, problems)
+    for remark in remarks(run) if run else ():
+        click.echo(visible(remark), err=True)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ConfigurationProblems(problems)
+
+
+def examined(options: Options) -> tuple[Run | None, list[ConfigurationError]]:
+    """A run with what is good of the configuration, None where that is nothing, and all its errors."""
+    return _tried(options, *_read(options))
+
+
+def _read(options: Options) -> tuple[Sources, list[ConfigurationError]]:
+    """What can be read of the configuration, and what is wrong with the rest; an error where there is none at all."""
     system = read_os_release()
     names = names_for(system.id, system.version_id)
     sources, problems = load_what_can_be_read(options.config_dir, names, options.config_files)
@@ -67,12 +89,13 @@ def check_configuration(options: Options) -> None:
             f"there is no configuration in {options.config_dir}",
             f"write {options.config_dir}/local.conf; `rear config default` prints all settings",
         )
-    refuse_wrong(options, sources, problems)
-    click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
+    return sources, problems
 
 
-def refuse_wrong(options: Options, sources: Sources, problems: Sequence[ConfigurationError] = ()) -> None:
-    """Raise all that is wrong with a configuration that was read, besides what was found so far; print remarks."""
+def _tried(
+    options: Options, sources: Sources, problems: Sequence[ConfigurationError]
+) -> tuple[Run | None, list[ConfigurationError]]:
+    """A run without what is wrong, None where nothing is left, and all that is wrong."""
     problems = [*problems]
     run, referred = None, {one.name for each in sources.assignments for one in each.references}
     while not run:
@@ -88,14 +111,9 @@ def refuse_wrong(options: Options, sources: Sources, problems: Sequence[Configur
                 break
             sources = smaller
     if run:
-        _remark(run)
         problems += filter(None, [run.plugins.without_family])
     # A plugin that is broken is so whatever the settings say.
-    problems = list({problem.message: problem for problem in problems}.values())
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise ConfigurationProblems(problems)
+    return run, list({problem.message: problem for problem in problems}.values())
 
 
 def _without(sources: Sources, error: ConfigurationError) -> Sources:
@@ -108,18 +126,17 @@ def _without(sources: Sources, error: ConfigurationError) -> Sources:
     return replace(sources, assignments=tuple(each for each in sources.assignments if each not in before[-1:]))
 
 
-def _remark(run: Run) -> None:
-    """Tell what is no error, and yet not what somebody may expect."""
-    for warning in run.settings.warnings:
-        click.echo(visible(warning), err=True)
+def remarks(run: Run) -> Iterator[str]:
+    """What is no error, and yet not what somebody may expect."""
+    yield from run.settings.warnings
     for name, setting in run.settings.declared.items():
         value, origin = run.settings[name], run.settings.origin(name)
         if setting.changed and value != setting.default:
-            click.echo(visible(f"{origin}: {name}: {setting.changed}"), err=True)
+            yield f"{origin}: {name}: {setting.changed}"
         if setting.existing and value != setting.default:
             for path in value if isinstance(value, tuple) else (value,):
                 if not glob.glob(os.path.join("/", path)):
-                    click.echo(visible(f"{origin}: {name}: {path} is not there"), err=True)
+                    yield f"{origin}: {name}: {path} is not there"
 
 
 @config.command("import")

@@ -166,7 +166,7 @@ def at_work(run: Run, command: str) -> Iterator[Run]:
                 run.build_dir = work_area.make(
                     Path(run.settings["TMPDIR"]), run.undo, keep=run.options.debug, sh=run.sh, report=run.report
                 )
-            for warning in (*run.settings.warnings, *_not_roots(run), *_without_hooks(run)):
+            for warning in (*run.settings.warnings, *not_roots(run), *_without_hooks(run)):
                 run.report.warn(warning)
             with _told_to_system(run, command):
                 yield run
@@ -218,7 +218,7 @@ def check_folders(run: Run) -> None:
         )
 
 
-def _not_roots(run: Run) -> Iterator[str]:
+def not_roots(run: Run) -> Iterator[str]:
     """Warnings of what root runs here and others can change: a checkout or an environment of a user."""
     modules = [plugin.module.__file__ for plugin in run.plugins.active if plugin.module and plugin.module.__file__]
     problems = {changeable(Path(path)) for path in (sys.executable, __file__, *modules)}

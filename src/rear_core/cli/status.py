@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, RearError, Refused
 from ..health import fleet, forms
 from ..health.checks import Check, Facts, State, examine, worst
 from ..report import explain, visible
-from ..run import Options, Run
+from ..run import Options, Run, need_root
 from ..workflow import WORKFLOWS
 from .paths import GivenPath
 from .session import CORE, open_run
@@ -102,11 +102,15 @@ def collect(folder: Path, hours: int) -> list[Check]:
 
 def look(options: Options) -> list[Check]:
     """The checks of this machine as it is now; `RearError` where the configuration or the rights do not allow that."""
+    need_root()
+    return look_at(open_run(replace(options, quiet=True)))
+
+
+def look_at(run: Run) -> list[Check]:
+    """Likewise, with the configuration that a run has."""
     from ..health.measured import recoveries
     from ..system.kernel import choose
 
-    run = open_run(replace(options, quiet=True))
-    run.need_root()
     changes, problem = _changes(run)
     try:
         kernel = choose(run).version

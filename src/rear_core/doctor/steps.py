@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checks that `rear mkbackup` begins with, of the core and of all selected plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import RearError
+from ..health.checks import State
+from ..interruption import TookTooLong
+from ..plugins import CORE
+from ..workflow import WORKFLOWS, PlannedStep, perform, plan
+from .examination import Probe, Problem
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def probes(run: Run) -> Iterator[Probe]:
+    """A probe for each step of the phase prep; scripts of the administrator are not run, as they may change something.
+
+    Programs of the described storage and network are among those that have to be there.
+    """
+    run.phases = WORKFLOWS["mkbackup"]
+    try:
+        planned = [step for step in plan(run, ["prep"]) if step.source != "script"]
+    except RearError as error:
+        problem = Problem(State.CRITICAL, error.message, error.hint)
+        planned = []
+        yield Probe("plugins", "", lambda _run: [problem])
+    kinds = {plugin.label: plugin for plugin in run.plugins.active}
+    for step in planned:
+        plugin = kinds[step.source]
+        yield Probe("prep" if plugin.kind == CORE else plugin.name.lower(), _well(step.step.title), _look(step))
+
+
+def _well(title: str) -> str:
+    """What is well, by the title of the check.
+
+    >>> _well("Check that the Acme server answers"), _well("Check the tape")
+    ('the Acme server answers', 'checked: the tape')
+    """
+    for start, well in (("Check that ", ""), ("Check ", "checked: ")):
+        if title.startswith(start):
+            return well + title[len(start) :]
+    return title
+
+
+def _look(planned: PlannedStep) -> Callable[[Run], Iterator[Problem]]:
+    """What runs a step; whatever error ends it would end a backup as well."""
+
+    def look(run: Run) -> Iterator[Problem]:
+        if run.build_dir == Path():
+            raise RearError("there is no work area")
+        try:
+            perform(run, planned)
+        except TookTooLong:
+            raise
+        except RearError as error:
+            yield Problem(State.CRITICAL, error.message, error.hint)
+
+    return look
