@@ -44,6 +44,7 @@ COMMANDS = {
     "layout": "layout",
     "status": "status",
     "doctor": "doctor",
+    "report": "report",
     "schedule": "schedule",
     "dump": "show",
     "plugins": "show",

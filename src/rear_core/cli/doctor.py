@@ -69,7 +69,7 @@ def diagnosis(options: Options, tell: Callable[[Finding], None] = lambda _findin
     `NotBegun` while rear runs: what that has mounted would count.
     """
     findings: list[Finding] = []
-    run, problems = _configured(options)
+    run, problems = configured(options)
     if run is None:
         for problem in problems:
             findings.append(Finding("configuration", State.CRITICAL, visible(problem.message), visible(problem.hint)))
@@ -87,7 +87,7 @@ def diagnosis(options: Options, tell: Callable[[Finding], None] = lambda _findin
     return findings
 
 
-def _configured(options: Options) -> tuple[Run | None, list[ConfigurationError]]:
+def configured(options: Options) -> tuple[Run | None, list[ConfigurationError]]:
     """A run with what is good of the configuration, None where that is nothing, and all its errors."""
     try:
         return examined(options)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rear_core.errors import ProgramFailed
+from rear_core.recordings import Answer, FakeShell, read
 from rear_core.shell import Argument, Shell
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
@@ -26,7 +27,6 @@ from rear_core.storage.technologies.btrfs.snapshots import (
     read_uuid,
     unoriginal,
 )
-from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINE = Path(__file__).parent.parent.parent / "machines" / "loops-btrfs-raid-vfat-swap"
 LISTING = "btrfs subvolume list"
@@ -35,7 +35,7 @@ DATA = "70bc5b36-802c-7746-8fb1-9a714f5cbd9f"
 
 def described(*changes: tuple[str, str, str]) -> Layout:
     """The machine with answers of `btrfs subvolume list` changed: of which, what, and to what."""
-    recording: dict[str, Answer] = dict(_read(path) for path in (MACHINE / "commands").glob("*.txt"))
+    recording: dict[str, Answer] = dict(read(path) for path in (MACHINE / "commands").glob("*.txt"))
     for options, old, new in changes:
         answer = recording[f"{LISTING} {options} /srv/rec"]
         text = answer if isinstance(answer, str) else answer.stdout

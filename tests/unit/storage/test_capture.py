@@ -13,6 +13,7 @@ import pytest
 
 from rear_core.contents import Contents
 from rear_core.errors import ConfigurationError, ProgramFailed, ProgramMissing, RearError
+from rear_core.recordings import Answer, FakeShell, read
 from rear_core.shell import Outcome
 from rear_core.storage import survey
 from rear_core.storage.capture import capture
@@ -26,7 +27,6 @@ from rear_core.storage.technologies.iscsi import IscsiUnit
 from rear_core.storage.technologies.luks import Luks
 from rear_core.storage.technologies.luks.recreate import notes
 from rear_core.storage.technologies.multipath import MultipathDisk
-from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINES = Path(__file__).parents[2] / "machines"
 LSBLK = f"lsblk --json --bytes --output {COLUMNS}"
@@ -36,7 +36,7 @@ MISSING = Outcome((), 127, "", "", 0)
 
 def answers(machine: str) -> dict[str, Answer]:
     """The recording of a machine, to be changed."""
-    return dict(_read(path) for path in (MACHINES / machine / "commands").glob("*.txt"))
+    return dict(read(path) for path in (MACHINES / machine / "commands").glob("*.txt"))
 
 
 @pytest.mark.parametrize("program", ["lsblk", "findmnt", "sfdisk", "lvm", "swapon"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rear_core.recordings import Answer, FakeShell, read
 from rear_core.shell import Outcome
 from rear_core.storage.capture import capture
 from rear_core.storage.command import Site
@@ -23,7 +24,6 @@ from rear_core.storage.technologies import CORE_KINDS
 from rear_core.storage.technologies.md import capture as md_capture
 from rear_core.storage.technologies.md import recreate as md
 from rear_core.storage.technologies.md.capture import Array, read_flags
-from rear_core.testing.fake_shell import Answer, FakeShell, _read
 
 MACHINES = Path(__file__).parents[3] / "machines"
 
@@ -84,7 +84,7 @@ def test_write_behind_needs_a_bitmap_and_the_flag() -> None:
 )
 def test_an_array_without_a_log_of_bad_blocks_gets_one_and_that_is_said(line: str, lacks: bool) -> None:
     recording: dict[str, Answer] = dict(
-        _read(path) for path in (MACHINES / "debian-raid-luks" / "commands").glob("*.txt")
+        read(path) for path in (MACHINES / "debian-raid-luks" / "commands").glob("*.txt")
     )
     for command, answer in recording.items():
         if command.startswith("mdadm --examine"):
@@ -198,7 +198,7 @@ def test_arrays_of_firmware_raid_are_refused_by_name(export: str) -> None:
 
 def test_a_size_that_mdadm_does_not_know_is_left_to_the_new_array() -> None:
     recording: dict[str, Answer] = dict(
-        _read(path) for path in (MACHINES / "debian-raid-luks" / "commands").glob("*.txt")
+        read(path) for path in (MACHINES / "debian-raid-luks" / "commands").glob("*.txt")
     )
     for command, known, unknown in (
         ("mdadm --detail /dev/md125", r"Used Dev Size : .*", "Used Dev Size : unknown"),
