@@ -141,7 +141,9 @@ def _work_area(run: Run) -> Iterator[Problem]:
     try:
         run.build_dir = Path(mkdtemp(prefix="rear-doctor.", dir=run.settings["TMPDIR"]))
     except OSError as error:
-        raise Refused(f"cannot write to TMPDIR={run.settings['TMPDIR']}: {error.strerror}", "set another") from error
+        raise Refused(
+            f"cannot write to TMPDIR={run.settings['TMPDIR']}: {error.strerror}", "set TMPDIR to another place"
+        ) from error
     run.undo.callback(work_area.remove, run.build_dir, run.sh)
     yield from ()
 
@@ -152,7 +154,7 @@ def _status(run: Run) -> Iterator[Problem]:
     with run.report.aside():
         checks = look_at(run)
     for check in checks:
-        advice = ADVICE.get(check.name, "") if check.state != State.UNKNOWN else "run it again later"
+        advice = ADVICE.get(check.name, "") if check.state != State.UNKNOWN else "mend what it names, then run it again"
         # The text may say it already.
         advice = "" if advice and advice in check.text else advice
         yield Problem(check.state, check.text, advice, name=check.name)

@@ -16,7 +16,7 @@ from .. import builtin
 from ..bundle import archive, contents
 from ..bundle.contents import Bundle
 from ..doctor.examination import Finding
-from ..errors import ConfigurationError, RearError, Refused
+from ..errors import ConfigurationError, Interrupted, RearError, Refused
 from ..health.checks import State
 from ..interruption import interruptible
 from ..plugins import Plugins, discover
@@ -87,6 +87,8 @@ def _findings(options: Options) -> list[Finding]:
     """Those of the doctor; while rear runs, that it does."""
     try:
         return diagnosis(options)
+    except Interrupted:
+        raise
     except RearError as error:
         return [Finding("doctor", State.UNKNOWN, f"could not look: {error.message}", error.hint)]
 

@@ -8,6 +8,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, Interrupted, ProgramMissing, RearError, Refused
@@ -58,6 +59,13 @@ class Finding:
     state: State
     text: str
     advice: str = ""
+
+
+def work_area(run: Run) -> Path:
+    """Where a check may mount and make things; an error where there is no such place."""
+    if run.build_dir == Path():
+        raise RearError("there is no work area (TMPDIR)")
+    return run.build_dir
 
 
 def examine(run: Run, probes: Iterable[Probe]) -> Iterator[Finding]:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from .. import records
 from ..archive.progress import duration, size
-from ..errors import RearError
 from ..health.checks import State
 from .drivers import look_at_drivers
-from .examination import Probe, Problem
+from .examination import Probe, Problem, work_area
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -129,9 +128,7 @@ def keyboard(run: Run) -> Iterator[Problem]:
     from ..rescue.keymap import add_keymap, xkb
     from ..rescue.tree import Tree
 
-    if run.build_dir == Path():
-        raise RearError("there is no work area")
-    tree = Tree(run.build_dir / "keyboard")
+    tree = Tree(work_area(run) / "keyboard")
     add_keymap(run.sh, tree, run.report.warn)
     name = tree.inside(KEYMAP_NAME)
     wanted = xkb(Path("/")).get("XKBLAYOUT", "us")

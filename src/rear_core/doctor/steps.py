@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RearError
+from ..errors import ConfigurationError, RearError
 from ..health.checks import State
 from ..interruption import TookTooLong
 from ..plugins import CORE
 from ..workflow import WORKFLOWS, PlannedStep, perform, plan
-from .examination import Probe, Problem
+from .examination import Probe, Problem, work_area
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -25,11 +24,12 @@ def probes(run: Run) -> Iterator[Probe]:
     """
     run.phases = WORKFLOWS["mkbackup"]
     try:
+        work_area(run)
         planned = [step for step in plan(run, ["prep"]) if step.source != "script"]
     except RearError as error:
-        problem = Problem(State.CRITICAL, error.message, error.hint)
-        planned = []
-        yield Probe("plugins", "", lambda _run: [problem])
+        planned, state = [], State.CRITICAL if isinstance(error, ConfigurationError) else State.UNKNOWN
+        problem = Problem(state, f"the checks of plugins could not be made: {error.message}", error.hint)
+        yield Probe("prep", "", lambda _run: [problem])
     kinds = {plugin.label: plugin for plugin in run.plugins.active}
     for step in planned:
         plugin = kinds[step.source]
@@ -52,8 +52,6 @@ def _look(planned: PlannedStep) -> Callable[[Run], Iterator[Problem]]:
     """What runs a step; whatever error ends it would end a backup as well."""
 
     def look(run: Run) -> Iterator[Problem]:
-        if run.build_dir == Path():
-            raise RearError("there is no work area")
         try:
             perform(run, planned)
         except TookTooLong:

@@ -13,7 +13,7 @@ from ..archive.progress import size
 from ..errors import RearError
 from ..health.checks import SAVING, State
 from ..mounts import unescaped
-from .examination import Probe, Problem
+from .examination import Probe, Problem, work_area
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -62,6 +62,7 @@ def create(run: Run) -> Iterator[Problem]:
     if reason := why_no_root(described(run)):
         yield Problem(State.CRITICAL, f"the root file system is not described: {reason}", "rear cannot recover it")
         return
+    work_area(run)
     try_filesystems(run)
 
 
@@ -115,8 +116,7 @@ def room(run: Run) -> Iterator[Problem]:
     if not url or not kind_of(run, url).folder or not needed:
         yield Problem(State.OK, "no backup in BACKUP_URL says how much the next one takes")
         return
-    if run.build_dir == Path():
-        raise RearError("there is no work area")
+    work_area(run)
     check_mounted(run, url, "BACKUP_URL")
     with opened(run, url, run.settings.get("BACKUP_OPTIONS", "")) as directory:
         existing = next(path for path in (directory, *directory.parents) if path.exists())

@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rear_core.testing.bundle import make_machine, unpacked
+from rear_core.testing.bundle import unpacked
 
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -26,7 +27,10 @@ def test_a_report_of_this_machine_can_be_replayed(rear: Rear, tmp_path: Path) ->
     assert b"OUTPTU is not a setting" in files["configuration.txt"]
     assert not [name for name, data in files.items() if b"a secret of the machine" in data]
     assert {"doctor.json", "versions.json", "network.json", "machine/layout.json"} <= {*files}
-    assert "layout.json" in make_machine(path, tmp_path / "made")
+    command = [sys.executable, "-m", "rear_core.testing.bundle", str(path), str(tmp_path / "made")]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert (made.returncode, made.stderr) == (0, "") and (tmp_path / "made/layout.json").exists()
+    assert subprocess.run(command, capture_output=True, text=True).stderr.startswith("ERROR: ")
     again = rear("report", str(path))
     assert again.returncode == 3 and again.stderr.startswith(f"ERROR: {path} is there already")
     assert unpacked(path) == files and not [*tmp_path.glob(".*")]
