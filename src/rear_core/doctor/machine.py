@@ -125,16 +125,12 @@ def memory(_run: Run) -> Iterator[Problem]:
 def keyboard(run: Run) -> Iterator[Problem]:
     """The layout that the console of the rescue system gets, made in the work area as media make it."""
     from ..questions import KEYMAP_NAME
-    from ..rescue.keymap import add_keymap, xkb
+    from ..rescue.keymap import add_keymap
     from ..rescue.tree import Tree
 
     tree = Tree(work_area(run) / "keyboard")
     add_keymap(run.sh, tree, run.report.warn)
     name = tree.inside(KEYMAP_NAME)
-    wanted = xkb(Path("/")).get("XKBLAYOUT", "us")
-    if not name.is_file() and wanted != "us":
-        text = f"no layout for consoles was found for {wanted}: the rescue system has that of the US"
-        yield Problem(State.WARNING, text, "install the package console-setup or kbd")
     yield Problem(State.OK, f"layout {name.read_text().strip()}" if name.is_file() else "layout of the US")
 
 
