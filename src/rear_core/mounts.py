@@ -127,7 +127,9 @@ def devices_below(path: str) -> Iterator[str]:
             yield from devices_below(file)
     elif mount := mount_of(path):
         upper = re.search(r"(?:^|,)upperdir=([^,]*)", mount.options) if mount.fstype == "overlay" else None
-        if upper:
+        # In a container, or after chroot(2), that is a path of elsewhere; what has it here lies in the overlay.
+        below = mount_of(upper[1]) if upper else None
+        if upper and below and below.id != mount.id:
             yield from devices_below(upper[1])
         elif device_number(mount.source):
             yield from devices_below(mount.source)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from rear_core.archive.backup import selected
 from rear_core.archive.repository import opened
 from rear_core.builtin.storage import capture_layout
 from rear_core.errors import RearError
-from rear_core.mounts import hidden_by
+from rear_core.mounts import devices_below, hidden_by
 from rear_core.plugins import Plugins
 from rear_core.storage.at_stake import at_stake
 from rear_core.storage.layout import Layout
@@ -158,3 +159,15 @@ def test_where_the_top_of_a_btrfs_cannot_be_looked_at_its_files_count_as_lost(
         layout = capture_layout(here)
     (entry,) = [entry for entry in layout.left_out if entry.name == f"files of btrfs on {device}"]
     assert entry.lost and entry.on and "is unknown: " in entry.reason and "no such option" in entry.reason
+
+
+def test_an_overlay_whose_upper_folder_is_hidden_lies_on_itself(tmp_path: Path) -> None:
+    """As in a container, or after chroot(2): its option has a path of elsewhere, which here lies in the overlay."""
+    with mounted(tmp_path / "t", "-t", "tmpfs", "tmpfs"):
+        for name in ("lower", "upper", "work"):
+            (tmp_path / "t" / name).mkdir()
+        layers = ",".join(f"{name}dir={tmp_path}/t/{name}" for name in ("lower", "upper", "work"))
+        with mounted(tmp_path / "m", "-t", "overlay", "-o", layers, "overlay"):
+            number = (tmp_path / "m").stat().st_dev
+            with mounted(tmp_path / "t/upper", "--bind", f"{tmp_path}/m"):
+                assert [*devices_below(f"{tmp_path}/m/x")] == [f"{os.major(number)}:{os.minor(number)}"]
