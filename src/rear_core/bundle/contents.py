@@ -7,7 +7,8 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ To replay the storage of this machine, in a checkout of rear:
 """
 ANONYMIZED = """ Names, addresses and identifiers are replaced by pseudonyms of the same form, the same
 ones in all files. Names that say nothing of their owner stay, as root, data and sda1."""
+FIELD = re.compile(r'"([\w-]+)":\s*("(?:[^"\\\n]|\\.)*")')
 
 
 @dataclass
@@ -110,7 +112,7 @@ def collect(
     _read_described(run, bundle, seen)
     if anonymize:
         known = of_this_machine() if here is None else here
-        bundle.cleaner = Cleaner(bundle.cleaner.masking, _anonymizer(run, seen, known))
+        bundle.cleaner = Cleaner(bundle.cleaner.masking, _anonymizer(run, seen, known, logs))
     bundle.attempt("machine", lambda: _add_machine(bundle, run, seen))
     for name, document in seen.documents.items():
         bundle.add_document(name, document, machine=True)
@@ -130,9 +132,9 @@ def _record(run: Run, seen: Seen) -> None:
     seen.storage = machine.record(run.sh, run.plugins.call("rear_storage_kinds"), _included(run))
 
 
-def _anonymizer(run: Run, seen: Seen, here: Iterable[str]) -> Anonymizer:
-    """One that knows all names that this machine has."""
-    known = list(seen.documents.values())
+def _anonymizer(run: Run, seen: Seen, here: Iterable[str], logs: Path) -> Anonymizer:
+    """One that knows all names that this machine has, and had when the logs were written."""
+    known = [*seen.documents.values(), *(one for path in _logs(run, logs) for one in _fields(path))]
     plain: set[str] = set()
     if seen.storage:
         recording, layout = seen.storage
@@ -218,9 +220,7 @@ def _add_records(bundle: Bundle, run: Run) -> None:
 
 def _add_logs(bundle: Bundle, run: Run, folder: Path) -> None:
     """The ends of the newest logs."""
-    named = [Path(run.settings["LOGFILE"])] if run.settings["LOGFILE"] else []
-    there = [path for path in folder.glob("*.log") if log_files.NAME.fullmatch(path.name)] if folder.is_dir() else []
-    for path in [*sorted(there, key=lambda path: path.name)[-LOGS:], *filter(os.path.lexists, named)]:
+    for path in _logs(run, folder):
 
         def add(path: Path = path) -> None:
             text = own_files.read(path).decode(errors="replace")
@@ -228,6 +228,20 @@ def _add_logs(bundle: Bundle, run: Run, folder: Path) -> None:
             bundle.add(f"logs/{_plain(path.name)}", bundle.cleaner.text(cut + text[-LONGEST:]))
 
         bundle.attempt(f"logs/{_plain(path.name)}", add)
+
+
+def _logs(run: Run, folder: Path) -> list[Path]:
+    named = [Path(run.settings["LOGFILE"])] if run.settings["LOGFILE"] else []
+    there = [path for path in folder.glob("*.log") if log_files.NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return [*sorted(there, key=lambda path: path.name)[-LOGS:], *filter(os.path.lexists, named)]
+
+
+def _fields(path: Path) -> Iterator[dict[str, Any]]:
+    """Fields of JSON that programs printed into a log: of a disk that is gone by now, nothing else tells the names."""
+    with suppress(OSError, RearError):
+        for name, value in FIELD.findall(own_files.read(path).decode(errors="replace")):
+            with suppress(ValueError):
+                yield {name: json.loads(value)}
 
 
 def _plain(name: str) -> str:

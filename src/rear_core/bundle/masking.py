@@ -43,6 +43,13 @@ PATTERNS = (
         rf"\1{MASK}",
     ),
 )
+# Fields of JSON that hold secrets: by their names, and what LUKS has sealed with a TPM, a token or a server.
+FIELDS = re.compile(
+    rf".*(?:{WORDS})|tpm2[-_]blob|ciphertext|encrypted_key|fido2-credential|fido2-salt|pkcs11-key", re.IGNORECASE
+)
+IN_TEXT = re.compile(
+    r'("(?:tpm2[-_]blob|ciphertext|encrypted_key|fido2-credential|fido2-salt|pkcs11-key)":\s*")[^"\n]+', re.IGNORECASE
+)
 # A line of a file with secrets: username=..., password=...
 LINE = re.compile(rf"[^=:]*(?:{WORDS}|key|pin|pass)[^=:]*[=:]\s*[\"']?(.+?)[\"']?\s*", re.IGNORECASE)
 
@@ -61,7 +68,7 @@ class Masking:
         masked = self._run.report.masked(text)
         for value in self._values:
             masked = masked.replace(value, MASK)
-        for pattern, instead in PATTERNS:
+        for pattern, instead in (*PATTERNS, (IN_TEXT, rf"\1{MASK}")):
             masked = pattern.sub(instead, masked)
         self.masked += masked.count(MASK) - text.count(MASK) if masked != text else 0
         return masked
@@ -69,10 +76,16 @@ class Masking:
     def document(self, document: Any) -> Any:
         """A JSON document without secrets in its texts."""
         if isinstance(document, Mapping):
-            return {name: self.document(value) for name, value in document.items()}
+            return {name: self._field(str(name), value) for name, value in document.items()}
         if isinstance(document, (list, tuple)):
             return [self.document(value) for value in document]
         return self.text(document) if isinstance(document, str) else document
+
+    def _field(self, name: str, value: Any) -> Any:
+        if isinstance(value, str) and value and FIELDS.fullmatch(name):
+            self.masked += 1
+            return MASK
+        return self.document(value)
 
 
 def _files(run: Run) -> Iterator[str]:

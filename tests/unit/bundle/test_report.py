@@ -166,11 +166,13 @@ def test_no_secret_is_in_a_report(anonymize: bool, tmp_path: Path) -> None:
     secrets = (
         "of the setting itself", "of the key file", "of-the-credentials", "ofthehashofthehash", "of-the-fstab",
         "of-the-url", "of/the@url", "of-the-option", "of-the-header", "of-the-variable", "OFTHEPRIVATEKEY",
+        "of-the-seal",
     )  # fmt: skip
     log = (
         "rclone https://anna:of-the-url@nas/x rsync://u:of/the@url@nas/m --password of-the-option\n"
         "RESTIC_PASSWORD=of-the-variable restic\nAuthorization: Bearer of-the-header\n"
         "-----BEGIN OPENSSH PRIVATE KEY-----\nOFTHEPRIVATEKEY\n-----END OPENSSH PRIVATE KEY-----\n"
+        '"tpm2-blob": "of-the-seal"\n'
         "opened with 'of the key file' and of-the-credentials of the setting itself\n"
     )
     (tmp_path / "logs").mkdir()
@@ -185,6 +187,19 @@ def test_no_secret_is_in_a_report(anonymize: bool, tmp_path: Path) -> None:
     bundle = contents.collect(run, [finding], anonymize=anonymize, logs=tmp_path / "logs", here=["web1"])
     assert bundle.problems == [] and bundle.cleaner.masking.masked >= len(secrets)
     assert survivors(bundle, secrets) == []
+
+
+def test_a_disk_that_only_a_log_knows_is_not_known_by_it(tmp_path: Path) -> None:
+    """The log has what lsblk printed of it; the disk is gone by now."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/2026-11-22T183000Z-mkbackup.log").write_text(
+        "18:30:00   mounted /dev/disk/by-label/Ledgers of WX41A8801\n"
+        '18:30:00         "label": "Ledgers",\n18:30:00         "serial": "WX41A8801",\n'
+    )
+    run = run_of(renamed(ROOT / "debian-raid-luks/commands", {}, tmp_path / "commands"), tmp_path)
+    bundle = contents.collect(run, [], anonymize=True, logs=tmp_path / "logs", here=["web1"])
+    assert "logs/2026-11-22T183000Z-mkbackup.log" in bundle.files
+    assert survivors(bundle, ["Ledgers", "WX41A8801"]) == []
 
 
 def test_a_part_that_fails_is_named_and_the_others_are_there(tmp_path: Path) -> None:
