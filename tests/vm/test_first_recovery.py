@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache, docs, machines, originals, qemu
+from lab import backups, cache, docs, machines, qemu
 from lab.designs.debian import BIOS
 from rear_drill.console import Console
 
@@ -41,7 +41,7 @@ class Terminal(Console):
 
 
 def test_the_machine_comes_back_where_the_reader_looks_on(tmp_path: Path) -> None:
-    saved = originals.backed_up()
+    saved = backups.backed_up(BIOS)
     place, empty = saved.place.copy(tmp_path / "backup"), tmp_path / "empty.img"
     replaced = {
         "/var/tmp/empty.img": str(empty), "=20G": f"={BIOS.drives[0].size}M",

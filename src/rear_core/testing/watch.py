@@ -14,7 +14,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,10 +123,12 @@ def _surroundings() -> dict[str, str]:
     found = {"the working directory": os.getcwd(), "the umask": f"{mask:03o}"}
     found |= {f"the variable {name}": value for name, value in os.environ.items()}
     found |= {f"what {number.name} does": str(signal.getsignal(number)) for number in STOPPING}
-    # Of each thread its own (proc_pid_task(5)).
+    # Of each thread its own (proc_pid_task(5)); threads and programs may end while they are looked at.
     for children in Path("/proc/self/task").glob("*/children"):
-        for pid in children.read_text().split():
-            found[f"the process {pid}"] = Path(f"/proc/{pid}/comm").read_text().strip()
+        with suppress(OSError):
+            for pid in children.read_text().split():
+                with suppress(OSError):
+                    found[f"the process {pid}"] = Path(f"/proc/{pid}/comm").read_text().strip()
     return found
 
 
