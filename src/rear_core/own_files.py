@@ -57,6 +57,29 @@ def unreadable(path: Path, error: Exception) -> ConfigurationError:
     return ConfigurationError(f"cannot read {path}: {reason}", "run `rear savelayout` to create it again")
 
 
+def lost_link(path: Path) -> str:
+    """The first link on the way to a path that leads nowhere or in a circle, and where; "" when there is none."""
+    for place in (*reversed(path.parents), path):
+        if place.is_symlink() and not place.exists():
+            leads = f"{place} links to {os.readlink(place)}"
+            return f"{leads}, which leads in a circle" if _is_loop(place) else f"{leads}, which is not there"
+    return ""
+
+
+def check_links(path: Path) -> None:
+    """Raise `NoFile` if a link leads nowhere: a disk that is not mounted would count as a file that nobody wrote."""
+    if lost := lost_link(path):
+        raise NoFile(lost, "mount or create what the link names, or remove the link")
+
+
+def _is_loop(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 def check(path: Path, found: os.stat_result) -> None:
     """Raise `NoFile` for anything but a file."""
     if not stat.S_ISREG(found.st_mode):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import own_files
 from .errors import ConfigurationError
 from .settings.files import read_trusted
 
@@ -34,6 +35,7 @@ def render(run: Run, name: str, **values: object) -> str:
 
     def load(wanted: str) -> tuple[str, str, None] | None:
         for path in (folder / wanted for folder in (*theirs, *ours)):
+            own_files.check_links(path)
             if path.is_file():
                 loaded.append(os.fspath(path))
                 # What an administrator wrote nobody else may have changed.

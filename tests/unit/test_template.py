@@ -48,6 +48,15 @@ def test_a_template_includes_others_by_name(run: Run) -> None:
     assert render(run, NAME) == "of the site!\n"
 
 
+@pytest.mark.parametrize("link", ["templates", f"templates/{NAME}"])
+def test_a_link_that_leads_nowhere_is_not_passed_over(run: Run, link: str) -> None:
+    path = run.config_dir / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/mnt/gone")
+    with pytest.raises(ConfigurationError, match="links to /mnt/gone, which is not there"):
+        render(run, NAME, marker="/a")
+
+
 def test_files_of_relax_and_recover_are_no_templates_of_ours(run: Run) -> None:
     put(run.share_dir, "theirs\n")
     (run.share_dir / "lib").mkdir()

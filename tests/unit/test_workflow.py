@@ -609,6 +609,15 @@ def test_a_link_that_leads_nowhere_is_named(run: Run) -> None:
         check_scripts(run)
 
 
+@pytest.mark.parametrize("place", ["build", "templates", "../share", "../share/skel/default", "../share/build"])
+def test_a_folder_that_is_a_link_to_nowhere_is_named(run: Run, place: str) -> None:
+    path = run.config_dir / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to("/mnt/gone")
+    with pytest.raises(ConfigurationError, match=rf"{path.name} links to /mnt/gone, which is not there"):
+        check_scripts(run)
+
+
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
@@ -631,14 +640,6 @@ def test_a_script_that_nothing_can_start_is_named_before_it_is_needed(run: Run, 
         assert re.search(advice, caught.value.hint)
     else:
         check_scripts(run)
-
-
-def test_a_folder_of_scripts_that_is_not_there_is_named(run: Run) -> None:
-    run.config_dir.mkdir(exist_ok=True)
-    (run.config_dir / "finalize").symlink_to("/gone")
-    with pytest.raises(ConfigurationError, match=r"finalize would not be run") as caught:
-        check_scripts(run)
-    assert "/gone" in caught.value.hint
 
 
 def test_a_script_that_is_not_executable_is_named(run: Run) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import own_files
 from ..contents import Contents, merge
 from ..errors import ConfigurationError, RearError
 from ..hookspecs import hookimpl
+from ..own_files import check_links, read_text
 from ..rescue.tree import Tree
 from ..step import PHASES, RECOVERING, Step
 from ..trust import changeable, changeable_in
@@ -103,9 +103,21 @@ def _files(folder: Path) -> list[Path]:
 
 
 def check_scripts(run: Run) -> None:
-    """Raise `ConfigurationError` for what looks like a script and would never be run."""
+    """Raise `ConfigurationError` for what looks like a script and would never be run, and for folders that are lost."""
+    for folder in _folders(run):
+        check_links(folder)
     for path, advice in (*_not_run(run), *_misplaced(run)):
         raise ConfigurationError(f"the script {path} would not be run", advice)
+
+
+def _folders(run: Run) -> Iterator[Path]:
+    """Where the administrator, the site or the distribution may have put scripts, templates and skeleton trees."""
+    yield run.config_dir / "templates"
+    yield from run.shared("templates")
+    for phase in PHASES:
+        yield run.config_dir / phase
+    for name in (*PHASES, "skel"):
+        yield from (folder / flavour for folder in run.shared(name) for flavour in flavours(run))
 
 
 def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
@@ -113,8 +125,6 @@ def _not_run(run: Run) -> Iterator[tuple[Path, str]]:
     for phase in PHASES:
         shared = [folder / flavour for folder in run.shared(phase) for flavour in flavours(run)]
         for folder in (*shared, run.config_dir / phase):
-            if folder.is_symlink() and not folder.is_dir():
-                yield folder, f"mount or create the folder {os.readlink(folder)}, or remove the link to it"
             for path in filter(_is_like_a_script, _files(folder)):
                 renamed = f"rename it to {folder / _proper_name(path.name)}: {NAMED}"
                 if re.match(r"\d{3}_", path.name):
@@ -259,7 +269,7 @@ def run_script(run: Run, path: Path, phase: str) -> None:
     returned.chmod(0o600)
     run.sh.run(path, env=environment(run, phase, returned), cwd=run.build_dir, timeout=3600)
     try:
-        text = own_files.read_text(returned)
+        text = read_text(returned)
     except (OSError, ValueError) as error:
         raise RearError(
             f"what {path} returned cannot be read: {error}",

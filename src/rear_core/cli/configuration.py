@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from .. import builtin, durable, own_files
+from ..builtin.scripts import check_scripts
 from ..errors import ConfigurationError, ConfigurationProblems, PluginError, Refused
 from ..plugins import Plugins, discover
 from ..report import visible
@@ -111,9 +112,18 @@ def _tried(
                 break
             sources = smaller
     if run:
-        problems += filter(None, [run.plugins.without_family])
+        problems += filter(None, [run.plugins.without_family, *_wrong_besides(run)])
     # A plugin that is broken is so whatever the settings say.
     return run, list({problem.message: problem for problem in problems}.values())
+
+
+def _wrong_besides(run: Run) -> Iterator[ConfigurationError]:
+    """What a run would refuse beside the values: scripts that cannot run, and links that lead nowhere."""
+    for check in (check_scripts, lambda run: own_files.check_links(run.recovery_dir)):
+        try:
+            check(run)
+        except ConfigurationError as error:
+            yield error
 
 
 def _without(sources: Sources, error: ConfigurationError) -> Sources:
@@ -152,7 +162,8 @@ def import_configuration(options: Options, files: tuple[Path, ...], folder: Path
     """
     from ..settings.importing import ATTENTION, Outcome, carried_over
 
-    given = files or [path for name in ("site.conf", "local.conf") if (path := options.config_dir / name).exists()]
+    usual = [options.config_dir / name for name in ("site.conf", "local.conf")]
+    given = files or [path for path in usual if path.exists() or own_files.lost_link(path)]
     if not given:
         raise Refused(f"{options.config_dir} has no site.conf and no local.conf", "name the files to carry over")
     if len({path.name for path in given}) < len(given):
@@ -184,6 +195,7 @@ def _declared() -> Iterator[Setting]:
 
 
 def _text(path: Path) -> str:
+    own_files.check_links(path)
     try:
         return decode(own_files.read(path), os.fspath(path))
     except OSError as error:

@@ -16,6 +16,7 @@ from ..errors import ExitCode, NoFamily, PluginError, RearError, Refused
 from ..interruption import interruptible
 from ..methods import chosen as chosen_methods
 from ..methods import portions
+from ..own_files import check_links
 from ..packages import how_to_install, package_of
 from ..plugins import Found, Plugins, at_fault, broken, discover, load
 from ..records import dumps
@@ -206,11 +207,13 @@ def _told_to_system(run: Run, command: str) -> Iterator[None]:
 def check_folders(run: Run) -> None:
     """Refuse to work in folders where another user could put something else in the place of what is root's."""
     for name in ("TMPDIR", "VAR_DIR", "CACHE_DIR", "SHARE_DIR"):
+        check_links(Path(run.settings[name]))
         if problem := changeable(Path(run.settings[name])):
             raise Refused(
                 f"{name}={run.settings[name]} is not controlled by root alone: {problem}",
                 f"chown root and chmod go-w the named path, or set {name} to another place",
             )
+    check_links(run.recovery_dir)
     if problem := changeable(run.recovery_dir):
         raise Refused(
             f"the description in {run.recovery_dir} is not controlled by root alone: {problem}",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from .. import own_files
 from ..errors import ConfigurationError
 from ..trust import changeable
 from .reader import Assignment, decode, parse
@@ -81,7 +82,7 @@ def _found(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | o
             "check its contents; chown root and chmod go-w the named path",
         )
     try:
-        wanted = [path for path in (config_dir / name for name in names) if path.exists()]
+        wanted = [path for path in (config_dir / name for name in names) if path.exists() or own_files.lost_link(path)]
     except PermissionError as error:
         raise ConfigurationError(
             f"cannot read {config_dir}: {error.strerror}", "run it as root, for example with sudo"
@@ -97,7 +98,7 @@ def _sources(config_dir: Path, paths: Iterable[Path], read: Iterable[Iterable[As
 def _extra_file(config_dir: Path, given: str) -> Path:
     places = [Path(given)] if "/" in given else [config_dir / given, config_dir / f"{given}.conf"]
     for path in places:
-        if path.is_file():
+        if path.is_file() or own_files.lost_link(path):
             return path
     raise ConfigurationError(
         f"no configuration file {' or '.join(map(str, places))}",
@@ -107,6 +108,7 @@ def _extra_file(config_dir: Path, given: str) -> Path:
 
 def read_trusted(path: Path) -> bytes:
     """The content of a file that, when root reads it, only root can have written."""
+    own_files.check_links(path)
     if os.geteuid() == 0 and (problem := changeable(path)):
         raise ConfigurationError(
             f"{path} is not controlled by root alone: {problem}",

@@ -10,6 +10,7 @@ import pytest
 
 from rear_core.errors import ConfigurationError
 from rear_core.settings import Setting, evaluate, load, names_for
+from rear_core.settings.files import load_what_can_be_read
 
 NAMES = ("default.conf", "debian/12.conf", "local.conf")
 
@@ -87,6 +88,30 @@ def test_a_named_pipe_or_directory_in_place_of_a_file_is_an_error(tmp_path: Path
     (tmp_path / "local.conf").mkdir()
     with pytest.raises(ConfigurationError, match="not a regular file"):
         load(tmp_path, NAMES)
+
+
+@pytest.mark.parametrize("link", ["local.conf", "debian", "default.conf"])
+def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path, link: str) -> None:
+    """A share that is not mounted would make media with the defaults."""
+    write(tmp_path / "site.conf", "A=1")
+    (tmp_path / link).symlink_to("/mnt/gone")
+    with pytest.raises(ConfigurationError, match=rf"{tmp_path}/{link} links to /mnt/gone, which is not there"):
+        load(tmp_path, (*NAMES, "site.conf"))
+    _, (error,) = load_what_can_be_read(tmp_path, (*NAMES, "site.conf"))
+    assert "links to /mnt/gone" in error.message
+    if link == "local.conf":
+        with pytest.raises(ConfigurationError, match="links to /mnt/gone"):
+            load(tmp_path, [], ["local"])
+
+
+def test_a_link_to_itself_or_to_a_whole_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "local.conf").symlink_to("other.conf")
+    (tmp_path / "other.conf").symlink_to("local.conf")
+    with pytest.raises(ConfigurationError, match="leads in a circle"):
+        load(tmp_path, NAMES)
+    (tmp_path / "rear").symlink_to("/mnt/gone")
+    with pytest.raises(ConfigurationError, match="rear links to /mnt/gone, which is not there"):
+        load(tmp_path / "rear", NAMES)
 
 
 @pytest.mark.root
