@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from ..errors import ConfigurationError
 from ..places.url import ALL, Scheme
-from . import original
+from . import commands, original
 from .evaluation import evaluate
 from .files import Sources
 from .model import Setting
@@ -21,18 +21,6 @@ from .reader import Assignment, Reference, parse
 from .statements import Statement, statements
 
 Words = Sequence[str]
-# What runs the commands of the original's settings, as a step of ours: a phase, and a number in it.
-SCRIPTS = {
-    "PRE_BACKUP_SCRIPT": "backup/05_pre_backup.sh",
-    "POST_BACKUP_SCRIPT": "cleanup/10_post_backup.sh",
-    "PRE_RECOVERY_SCRIPT": "config/90_pre_recovery.sh",
-    "PRE_RECOVERY_COMMANDS": "config/91_pre_recovery.sh",
-    "POST_RECOVERY_SCRIPT": "finalize/95_post_recovery.sh",
-    "POST_RECOVERY_COMMANDS": "finalize/96_post_recovery.sh",
-    "NETWORKING_PREPARATION_COMMANDS": "config/05_network.sh",
-}
-# The phase cleanup is part of every command.
-ONLY_BACKUPS = ("case $REAR_COMMAND in mkbackup | mkbackuponly) ;; *) exit 0 ;; esac",)
 RENAMED = {
     "BORGBACKUP_COMPRESSION": "BORG_COMPRESSION",
     "BORGBACKUP_REMOTE_PATH": "BORG_REMOTE_PATH",
@@ -54,8 +42,6 @@ BORG_ADDRESS = ("BORGBACKUP_HOST", "BORGBACKUP_USERNAME", "BORGBACKUP_PORT", "BO
 BORG_PRUNE = "BORGBACKUP_PRUNE_KEEP_"
 # What had no effect there has none here.
 OFF = ("", "n", "no", "false", "0")
-# Where a recovery mounts the file systems, here as there.
-TARGET = {"TARGET_FS_ROOT": "/mnt/local"}
 # Their values do not go to another file, nor to a terminal.
 SECRET = re.compile("PASSWORD|PASSPHRASE|_KEY$|CREDENTIALS|SECRET")
 
@@ -270,26 +256,33 @@ def _output(_rules: _Rules, _name: str, words: Words | None, text: str) -> Answe
 
 
 def _script(rules: _Rules, name: str, _words_: Words | None, _text: str) -> Answer:
-    path, assignments = SCRIPTS[name], rules.given[name]
-    last = [each for each in assignments if not each.append][-1:]
-    counting = assignments[assignments.index(last[0]) if last else 0 :]
-    commands: list[str] = []
-    for each in counting:
-        words = _words(each, TARGET)
-        if words is None:
-            return Answer(Outcome.MISSING, f"write it as a script {path} below the configuration directory")
-        commands += filter(str.strip, words)
-    if not commands:
+    words = _all_words(rules.given[name])
+    path = commands.KINDS[name].path
+    by_hand = f"write it as a script {path} below the configuration directory"
+    if words is None:
+        return Answer(Outcome.MISSING, f"it refers to a variable; {by_hand}")
+    found = commands.of_words(name, words)
+    if not found:
         return Answer(Outcome.NEEDLESS, "it does nothing")
-    variables = [f"{variable}={value}" for variable, value in TARGET.items()]
-    # There a backup that failed ends, too; what has stopped a service is to start it again.
-    begin, end = (
-        (ONLY_BACKUPS, "of a backup, also of one that failed")
-        if path.startswith("cleanup/")
-        else (("set -e",), "and the run ends where a command fails")
-    )
-    text = "".join(f"{line}\n" for line in ("#!/bin/bash", *begin, *variables, *commands))
-    return Answer(Outcome.OTHERWISE, f"a script does it, {path}, {end}", script=(path, text))
+    if problem := next(filter(None, map(commands.not_for_a_script, found)), ""):
+        return Answer(Outcome.MISSING, f"{problem}; {by_hand}")
+    path, text, remark = commands.script(name, found)
+    return Answer(Outcome.OTHERWISE, remark, script=(path, text))
+
+
+def _all_words(assignments: Sequence[Assignment]) -> list[str] | None:
+    """What a list is after assignments to it, as a shell has it; None where that depends on other variables."""
+    found: list[str] = []
+    for each in assignments:
+        words = _words(each, commands.TARGET)
+        if words is None:
+            return None
+        if each.is_array:
+            found = [*found, *words] if each.append else words
+        else:
+            # Without parentheses it is the first word alone.
+            found[:1] = ["".join([*(found[:1] if each.append else ()), *words])]
+    return found
 
 
 def _exclude_backup(_rules: _Rules, _name: str, words: Words | None, _text: str) -> Answer:
@@ -364,6 +357,6 @@ SPECIAL: Mapping[str, Rule] = {
     "ISO_RECOVER_MODE": _default_entry,
     "NETFS_KEEP_OLD_BACKUP_COPY": _old_copy,
     "OUTPUT": _output,
-    **dict.fromkeys(SCRIPTS, _script),
+    **dict.fromkeys(commands.KINDS, _script),
     **dict.fromkeys(BORG_ADDRESS, _borg_address),
 }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from rear_core import Setting, builtin
 from rear_core.cli.session import settings_of
 from rear_core.plugins import discover
-from rear_core.settings import Sources, evaluate, parse
+from rear_core.settings import Sources, commands, evaluate, parse
 from rear_core.settings.importing import Imported, Outcome, carried_over
 from rear_core.settings.statements import statements
 
@@ -104,11 +105,12 @@ def test_commands_become_scripts() -> None:
     scripts = imported.scripts
     assert scripts.pop("cleanup/10_post_backup.sh").splitlines() == [
         "#!/bin/bash",
+        "set -u",
         "case $REAR_COMMAND in mkbackup | mkbackuponly) ;; *) exit 0 ;; esac",
         "TARGET_FS_ROOT=/mnt/local",
         "/root/start",
     ]
-    begin = "#!/bin/bash\nset -e\nTARGET_FS_ROOT=/mnt/local\n"
+    begin = "#!/bin/bash\nset -eu\nTARGET_FS_ROOT=/mnt/local\n"
     assert scripts == {
         "backup/05_pre_backup.sh": f"{begin}/root/stop now\n",
         "finalize/96_post_recovery.sh": f"{begin}chroot /mnt/local a\nb\n",
@@ -118,6 +120,66 @@ def test_commands_become_scripts() -> None:
         Outcome.MISSING,
         Outcome.MISSING,
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("PRE_BACKUP_SCRIPT=( /bin/stop --all oracle )", ["/bin/stop --all oracle"]),
+        ("PRE_RECOVERY_SCRIPT=( 'while false;' do 'true;' done )", ["while false; do true; done"]),
+        ("POST_BACKUP_SCRIPT=( /bin/start )\nPOST_BACKUP_SCRIPT+=( --all )", ["/bin/start --all"]),
+        ("POST_RECOVERY_SCRIPT=/bin/a\nPOST_RECOVERY_SCRIPT+=bc", ["/bin/abc"]),
+        ("PRE_BACKUP_SCRIPT=( a b )\nPRE_BACKUP_SCRIPT=c", ["c b"]),
+        ("PRE_RECOVERY_COMMANDS=( 'a b' c )", ["a b", "c"]),
+    ],
+)
+def test_words_of_a_script_are_one_command_and_each_of_commands_is_one(text: str, lines: list[str]) -> None:
+    """As the original runs them: eval "${NAME_SCRIPT[@]}", and eval of each word of NAME_COMMANDS."""
+    (script,) = carry(text).scripts.values()
+    assert script.splitlines()[-len(lines) - 1 :] == ["TARGET_FS_ROOT=/mnt/local", *lines]
+
+
+def test_return_ends_what_prepares_the_network_and_not_the_recovery() -> None:
+    """The example of the original; an address that is there already ends nothing either."""
+    imported = carry("NETWORKING_PREPARATION_COMMANDS=( 'ip link set dev eth0 up' 'return' )")
+    assert imported.scripts["config/05_network.sh"].splitlines() == [
+        "#!/bin/bash",
+        "set -u",
+        "TARGET_FS_ROOT=/mnt/local",
+        "commands() {",
+        "ip link set dev eth0 up",
+        "return",
+        "}",
+        "commands",
+        "exit 0",
+    ]
+    (answer,) = imported.answers
+    assert "`return` ends this script alone" in answer.remark and "a command that fails ends nothing" in answer.remark
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("LogPrint 'it is done'", "it calls LogPrint"),
+        ("test -e /x && Error no", "it calls Error"),
+        ('echo "it', "a quote or backslash is open"),
+        ("echo a \\\\", "a quote or backslash is open"),
+    ],
+)
+def test_a_command_that_no_script_can_run_is_named(command: str, reason: str) -> None:
+    (answer,) = carry(f"PRE_RECOVERY_COMMANDS=( $'{command}' )".replace("'it is done'", "it")).answers
+    assert answer.outcome is Outcome.MISSING and reason in answer.remark and not answer.script
+
+
+@given(st.lists(st.sampled_from(["echo", "true;", "a b", "'x'", "return", "#", "return 1 || :", "{", "$(", "fi"])))
+def test_every_script_is_read_by_a_shell_or_its_fault_is_that_of_the_words(words: list[str]) -> None:
+    """A folder of scripts holds commands, and what is around them never makes one of another."""
+    quoted = " ".join(map(shlex.quote, words))
+    for name, kind in commands.KINDS.items():
+        for path, text in carry(f"{name}=( {quoted} )").scripts.items():
+            assert path == kind.path and text.startswith("#!/bin/bash\nset -")
+            inside = text.split("TARGET_FS_ROOT=/mnt/local\n")[1]
+            assert all(command in inside for command in commands.of_words(name, words))
 
 
 def test_passwords_are_not_repeated() -> None:
