@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import chain
@@ -16,6 +16,7 @@ from ..places.url import ALL, Scheme
 from . import commands, original
 from .evaluation import evaluate
 from .files import Sources
+from .hiding import hidden, hidden_in_comment, is_secret
 from .model import Setting
 from .reader import Assignment, Reference, parse
 from .statements import Statement, statements
@@ -42,8 +43,10 @@ BORG_ADDRESS = ("BORGBACKUP_HOST", "BORGBACKUP_USERNAME", "BORGBACKUP_PORT", "BO
 BORG_PRUNE = "BORGBACKUP_PRUNE_KEEP_"
 # What had no effect there has none here.
 OFF = ("", "n", "no", "false", "0")
-# Their values do not go to another file, nor to a terminal.
-SECRET = re.compile("PASSWORD|PASSPHRASE|_KEY$|CREDENTIALS|SECRET")
+
+
+# What begins with one of these is no text.
+COMMAND = re.compile(r"[ \t]*(?:if|case|for|while|until|select|test|source|\.|\[\[?)[ \t]")
 
 
 class Outcome(Enum):
@@ -122,33 +125,44 @@ def carried_over(
             given.setdefault(each.name, []).append(each)
     referred = {one.name for each in chain.from_iterable(given.values()) for one in each.references}
     rules = _Rules(by_name, given, referred)
-    imported = {
-        source: Imported([part for statement in each for part in _answers(statement, rules)])
-        for source, each in found.items()
-    }
+    imported = {source: Imported([*_parts(each, rules)]) for source, each in found.items()}
     _check(imported, by_name, schemes)
     return imported
 
 
-def _answers(statement: Statement, rules: _Rules) -> list[Answer | str]:
+def _parts(found: Iterable[Statement], rules: _Rules) -> Iterator[Answer | str]:
+    before = Statement(0, ())
+    for statement in found:
+        if statement.problem and _may_end_a_secret(statement, before, rules):
+            remark = "it may be the rest of a passphrase on the lines before it; rear runs nothing of it"
+            yield Answer(Outcome.CODE, remark, was=["..."], number=statement.number)
+            continue
+        yield from _answers(statement, rules)
+        before = statement if statement.problem or statement.assignments else before
+
+
+def _may_end_a_secret(statement: Statement, before: Statement, rules: _Rules) -> bool:
+    """Whether what cannot be read may belong to the value of a secret that is before it."""
+    if before.problem:
+        text = "\n".join(before.lines)
+        return hidden(text, rules.is_public) != text
+    return any(not rules.is_public(each.name) for each, _ in before.assignments) and not COMMAND.match(
+        statement.lines[0]
+    )
+
+
+def _answers(statement: Statement, rules: _Rules) -> Iterator[Answer | str]:
     if statement.problem:
         remark = f"{statement.problem}; rear runs nothing of it"
-        return [Answer(Outcome.CODE, remark, was=_masked(statement.lines), number=statement.number)]
-    if not statement.assignments:
-        return [*statement.lines]
-    answers: list[Answer | str] = []
+        was = hidden("\n".join(statement.lines), rules.is_public).split("\n")
+        yield Answer(Outcome.CODE, remark, was=was, number=statement.number)
+    elif not statement.assignments:
+        yield from map(hidden_in_comment, statement.lines)
     for assignment, text in statement.assignments:
-        secret = SECRET.search(assignment.name)
-        was = [f"{assignment.name}=..."] if secret else text.split("\n")
-        answers.append(replace(rules.answer(assignment, text), was=was, number=statement.number))
-    return answers
-
-
-def _masked(lines: Words) -> list[str]:
-    def without_secret(found: re.Match[str]) -> str:
-        return f"{found[1]}=..." if SECRET.search(found[1]) else found[0]
-
-    return [re.sub(r"\b([A-Z]\w*)\+?=.*", without_secret, line) for line in lines]
+        # Without quotes, what follows a secret on its line may be a part of it, whatever it looks like.
+        is_rest = not all(map(rules.is_public, assignment.before)) and not rules.is_public(assignment.name)
+        was = ["..."] if is_rest else hidden(text, rules.is_public).split("\n")
+        yield replace(rules.answer(assignment, text), was=was, number=statement.number)
 
 
 def _check(imported: Mapping[str, Imported], declared: Mapping[str, Setting], schemes: Sequence[Scheme]) -> None:
@@ -205,6 +219,11 @@ class _Rules:
         if name in self.referred:
             return Answer(Outcome.SAME, "a variable of your own", text.split("\n"))
         return Answer(Outcome.MISSING, "neither rear nor Relax-and-Recover knows it")
+
+    def is_public(self, name: str) -> bool:
+        """Whether the value of a name is no secret: it is known, and for something else."""
+        known = name in self.declared or self.rule(name) or name in RENAMED or original.advice(name)
+        return bool(known or original.protection(name)) and not is_secret(name)
 
     def rule(self, name: str) -> Rule | None:
         """What decides by the value."""

@@ -182,9 +182,59 @@ def test_every_script_is_read_by_a_shell_or_its_fault_is_that_of_the_words(words
             assert all(command in inside for command in commands.of_words(name, words))
 
 
-def test_passwords_are_not_repeated() -> None:
-    text = carry("BORGBACKUP_PASSPHRASE='hunter2 x'\nBACKUP_PROG_CRYPT_KEY=$(echo hunter2)\n").text()
-    assert "hunter2" not in text and "BORGBACKUP_PASSPHRASE=..." in text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BORGBACKUP_PASSPHRASE='hunter2 x'",
+        "BACKUP_PROG_CRYPT_KEY=$(echo hunter2)",
+        "COVE_INSTALLATION_TOKEN=hunter2",
+        "OPAL_PBA_TKNKEY=hunter2",
+        "NETFS_URL=cifs://user:hunter2@host/share",
+        "NETFS_URL=cifs://user:a/b@hunter2@host/share",
+        "BACKUP_URL=rsync://u:hunter2@h/x",
+        "OUTPUT_URL=sftp://u:hunter2@h/$HOSTNAME",
+        "BACKUP_DUPLICITY_URL=ftp://u:hunter2@h/x",
+        "BACKUP_MOUNTCMD='mount -o username=u,password=hunter2 //h/x'",
+        "BACKUP_KEY ='hunter2'",
+        "'BACKUP_KEY'=hunter2",
+        ": ${BACKUP_KEY:=hunter2}",
+        "BACKUP_KEY[0]=hunter2",
+        'BACKUP_KEY="a\nhunter2\n',
+        "BACKUP_KEY=$'a\\'b\nhunter2\n'$(x)",
+        "BACKUP_KEY=a\nhunter2",
+        "BACKUP_KEY=a hunter2=b",
+        "BACKUP_KEY=a b hunter2",
+        "BACKUP_KYE=hunter2",
+        "if a; then\n  mine=hunter2\nfi",
+        "if a; then BACKUP_KEY='a\nhunter2'; fi",
+        "echo 'BACKUP_KEY=\nhunter2' >x",
+        "openssl --password hunter2",
+        "# BACKUP_KEY=hunter2",
+        "# once NETFS_URL=cifs://u:hunter2@h/x",
+    ],
+)
+def test_passwords_are_not_repeated(text: str) -> None:
+    written = carry(text).text()
+    assert "hunter2" not in written and "..." in written
+
+
+def test_what_is_no_password_is_shown() -> None:
+    text = (
+        "if a; then\n  OUTPUT=USB\nfi\n# the password is in the vault\nBACKUP_KEY=long-enough\nif b; then\n  c\nfi\n"
+        "USE_CFG2HTML=y\nNETFS_URL=nfs://h/x y"
+    )
+    assert carry(text).text().count("...") == 0
+
+
+SIGNS = ["BACKUP_KEY=", " ", ":", "${", "}", '"', "'", "\n", "$'", ";", "A=", "then", "(", ")", "\\", "#", "=", "://"]
+
+
+@given(st.lists(st.sampled_from(SIGNS), max_size=8))
+def test_no_syntax_tells_a_password(pieces: list[str]) -> None:
+    """The value is carried over, as what it is, or it is not repeated."""
+    imported = carry(f"BACKUP_KEY={''.join(pieces)}hunter2")
+    remarks = [line for line in imported.text().splitlines() if line.startswith(("#   ", "# line"))]
+    assert "hunter2" not in "".join(remarks)
 
 
 def test_files_may_refer_to_each_other() -> None:
