@@ -160,7 +160,8 @@ def import_configuration(options: Options, files: tuple[Path, ...], folder: Path
 
     Nothing in the files is run. Exit status: 0 all carried over, 1 some lines need you.
     """
-    from ..settings.importing import ATTENTION, Outcome, carried_over
+    from ..settings.answers import ATTENTION, Outcome
+    from ..settings.importing import carried_over
 
     usual = [options.config_dir / name for name in ("site.conf", "local.conf")]
     given = files or [path for path in usual if path.exists() or own_files.lost_link(path)]

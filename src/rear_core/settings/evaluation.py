@@ -21,7 +21,8 @@ Variable = Union[str, "tuple[str, ...]"]
 DEFAULT = "default"
 ENVIRONMENT = "environment"
 
-QUOTE_IT = "a value with $, ; or blanks needs single quotes: NAME='value'; check the reference"
+QUOTE_IT = "a value with ; or blanks needs quotes: NAME='value'"
+ASSIGN_IT = "assign that name before it, or write its value; a $ that means itself needs single quotes: NAME='value'"
 
 # How like a name of a setting another one is that a key too many or too few has made of it.
 MISSPELT = 0.93
@@ -313,13 +314,13 @@ class _Evaluation:
         if value is None:
             if reference.default is None and self.strict and not self.may_be_unset(reference):
                 if self.hides:
-                    fail(reference.place, "this reference has no value here", QUOTE_IT)
+                    fail(reference.place, "this reference has no value here", ASSIGN_IT)
                 self.fail_as_unknown(reference.place, f"${reference.name} has no value here", reference.name)
             value = () if reference.every else ""
         if isinstance(value, tuple):
             if not reference.every:
                 if self.hides:
-                    fail(reference.place, "this reference is to a list", QUOTE_IT)
+                    fail(reference.place, "this reference is to a list", ASSIGN_IT)
                 fail(
                     reference.place,
                     f"{reference.name} is a list",

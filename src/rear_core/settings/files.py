@@ -91,8 +91,12 @@ def _found(config_dir: Path, names: Iterable[str], extra_files: Iterable[str | o
 
 
 def _sources(config_dir: Path, paths: Iterable[Path], read: Iterable[Iterable[Assignment]]) -> Sources:
-    variables = {"HOSTNAME": os.uname().nodename.partition(".")[0], "CONFIG_DIR": os.fspath(config_dir)}
-    return Sources(tuple(paths), tuple(chain.from_iterable(read)), variables)
+    return Sources(tuple(paths), tuple(chain.from_iterable(read)), variables(config_dir))
+
+
+def variables(config_dir: Path) -> dict[str, str]:
+    """What references see before anything is assigned."""
+    return {"HOSTNAME": os.uname().nodename.partition(".")[0], "CONFIG_DIR": os.fspath(config_dir)}
 
 
 def _extra_file(config_dir: Path, given: str) -> Path:

@@ -16,7 +16,8 @@ from rear_core import Setting, builtin
 from rear_core.cli.session import settings_of
 from rear_core.plugins import discover
 from rear_core.settings import Sources, commands, evaluate, parse
-from rear_core.settings.importing import Imported, Outcome, carried_over
+from rear_core.settings.answers import Imported, Outcome
+from rear_core.settings.importing import carried_over
 from rear_core.settings.statements import statements
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +94,39 @@ def test_what_was_several_settings_is_one() -> None:
     ]
     keep = "BORGBACKUP_PRUNE_KEEP_DAILY=7\nBORGBACKUP_PRUNE_KEEP_WEEKLY=4\nBORGBACKUP_PRUNE_KEEP_YEARLY=0\n"
     assert outcomes(keep)[0] == (Outcome.OTHERWISE, ["BORG_KEEP=( daily 7 weekly 4 )"])
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "line"),
+    [
+        ("OUTPUT_PREFIX=$HOSTNAME", Outcome.SAME, "OUTPUT_PREFIX=$HOSTNAME"),
+        ('NETFS_URL="nfs://nas/$HOSTNAME"', Outcome.RENAMED, 'BACKUP_URL="nfs://nas/$HOSTNAME"'),
+        ("RESCUE_FILES+=( $CONFIG_DIR/x )", Outcome.SAME, "RESCUE_FILES+=( $CONFIG_DIR/x )"),
+        ('NETFS_URL=nfs://a/b\nOUTPUT_URL="$NETFS_URL"/c', Outcome.SAME, 'OUTPUT_URL="$BACKUP_URL"/c'),
+        ("NETFS_URL=nfs://a/b\nOUTPUT_URL=${NETFS_URL:-'\n'}", Outcome.CODE, None),
+        ("NETFS_URL=nfs://a/b\nOUTPUT_URL=${NETFS_URL:-x}", Outcome.SAME, "OUTPUT_URL=${BACKUP_URL:-x}"),
+        (
+            "COPY_AS_IS=( \"${COPY_AS_IS[@]}\" '$COPY_AS_IS' )",
+            Outcome.RENAMED,
+            "RESCUE_FILES=( \"${RESCUE_FILES[@]}\" '$COPY_AS_IS' )",
+        ),
+        ("HOSTNAME=web\nOUTPUT_PREFIX=$HOSTNAME", Outcome.SAME, "OUTPUT_PREFIX=$HOSTNAME"),
+        ("BACKUP_URL=ftp://a/b\nOUTPUT_URL=$BACKUP_URL/c", Outcome.MISSING, None),
+        ("USE_CFG2HTML=y\nKERNEL_CMDLINE=a=$USE_CFG2HTML", Outcome.MISSING, None),
+        ("BORGBACKUP_REPO=/srv/$HOSTNAME", Outcome.OTHERWISE, "BACKUP_URL=file:///srv"),
+        ("BORGBACKUP_HOST=h\nBORGBACKUP_REPO=/a/$HOSTNAME", Outcome.OTHERWISE, 'BORG_REPOSITORY=ssh://h/a/"$HOSTNAME"'),
+    ],
+)
+def test_references_stay_references(text: str, outcome: Outcome, line: str | None) -> None:
+    """The same file is for several machines; what a reference leads to is carried over, or the line is not."""
+    answer = carry(text).answers[-1]
+    assert (answer.outcome, next(iter(answer.lines), None)) == (outcome, line)
+    assert "single quotes" not in answer.remark
+
+
+def test_a_part_of_a_password_with_a_dollar_is_not_shown() -> None:
+    (answer,) = carry('BACKUP_KEY="long$hunter2"').answers
+    assert answer.outcome is Outcome.MISSING and "hunter2" not in answer.remark
 
 
 def test_commands_become_scripts() -> None:
