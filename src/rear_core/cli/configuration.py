@@ -180,10 +180,17 @@ def import_configuration(options: Options, files: tuple[Path, ...], folder: Path
         _write(folder, written)
     else:
         for name, text in written.items():
-            click.echo(visible(f"### {name}\n") * (len(written) > 1) + text, nl=False)
+            if len(written) > 1:
+                click.echo(visible(f"### {name}"))
+            click.echo(_on_terminal(text) if sys.stdout.isatty() else text, nl=False)
     for outcome, count in counts.items():
         click.echo(f"{count} {outcome.value}", err=True)
     sys.exit(1 if any(counts[outcome] for outcome in ATTENTION) else 0)
+
+
+def _on_terminal(text: str) -> str:
+    """A text without what moves a terminal; a file gets it as it is."""
+    return "".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n"))
 
 
 def _declared() -> Iterator[Setting]:
