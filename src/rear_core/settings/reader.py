@@ -95,7 +95,7 @@ class Assignment:
 
 def parse(text: str, source: str) -> list[Assignment]:
     """The assignments of a text, in order; `source` is the name of its file for messages."""
-    return _Reader(text, source).assignments()
+    return Reader(text, source).assignments()
 
 
 def decode(data: bytes, source: str) -> str:
@@ -110,7 +110,7 @@ def decode(data: bytes, source: str) -> str:
         ) from None
 
 
-class _Reader:
+class Reader:
     """The text, and how far it has been read."""
 
     def __init__(self, text: str, source: str) -> None:
@@ -124,18 +124,25 @@ class _Reader:
     def assignments(self) -> list[Assignment]:
         """Everything up to the end of the text."""
         found: list[Assignment] = []
+        while self.at < len(self.text):
+            found += self.line()
+        return found
+
+    def line(self) -> list[Assignment]:
+        """Everything up to the end of a line, beyond those within lists and quotes."""
+        found: list[Assignment] = []
         on_line: tuple[str, ...] = ()  # names that are assigned on this line
         command_started = declaring = False
         while True:
             self.skip(_BLANKS)
             char = self.peek()
-            if not char:
+            if char in ("", "\n"):
+                self.at += len(char)
                 return found
             if char == "#":
                 self.skip(_COMMENT)
-            elif char == "\n" or (char == ";" and command_started):
+            elif char == ";" and command_started:
                 self.at += 1
-                on_line = () if char == "\n" else on_line
                 command_started = declaring = False
             elif not command_started and self.skip_declaring_word():
                 command_started = declaring = True

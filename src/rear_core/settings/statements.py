@@ -4,21 +4,34 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
-from .reader import Assignment, parse
+from .reader import Assignment, Reader, parse
 
-# What `{ NAME='secret' ; } 2>>/dev/null` is written for, to keep the value out of a shell's trace, rear does anyway.
-_HIDDEN = re.compile(r"\{[ \t]+(?P<inside>.*?)[ \t]*;?[ \t]*\}[ \t]*(?:2?>>?[ \t]*/dev/null)?[ \t]*", re.DOTALL)
-_OPENS = re.compile(r"(?:^|[;&|(]\s*|\b(?:then|do|else)\s+)(?:if|for|while|until|case|select)\b|\{\s*(?:#.*)?$")
+# `{ NAME='secret' ; } 2>>/dev/$SECRET_OUTPUT_DEV` keeps a value out of a shell's trace; rear has none.
+_HIDES = re.compile(r"[ \t]*\{[ \t\n]")
+_HIDDEN = re.compile(
+    r"\{[ \t\n]+(?P<inside>.*?)[ \t\n]*;?[ \t\n]*\}[ \t]*"
+    r"(?:2?>>?[ \t]*\"?/dev/(?:null|\$\{?SECRET_OUTPUT_DEV\}?)\"?)?[ \t;]*(?:[ \t]#[^\n]*)?",
+    re.DOTALL,
+)
+# Lines that such braces may have.
+MOST = 100
+_OPENS = re.compile(r"(?:^|[;&|(]\s*|\b(?:then|do|else)\s+)(?:if|for|while|until|case|select)\b|\{\s*$")
 _CLOSES = re.compile(r"(?:^|[;&|]\s*)(?:fi|done|esac|\})(?=$|[\s;&|>)])")
 # What follows, up to a line with that word alone, is text for a command.
 _DOCUMENT = re.compile(r"<<-?\s*[\"'\\]?(\w+)")
-# Lines that one statement may have.
-MOST = 1000
+# The pattern of a case.
+_PATTERN = re.compile(r"^\s*\(?[^()]*\)|(?<=;;)\s*\(?[^()]*\)")
+# A piece of a line without quotes, within single quotes and within double quotes, each with the quote that ends it.
+_PIECES = {
+    "": re.compile(r"(?:[^\\'\"#]|\\.?|(?<![\s;&|()])(?<!^)#)*(?P<end>['\"]?)"),
+    "'": re.compile(r"[^']*(?P<end>'?)"),
+    '"': re.compile(r"(?:[^\\\"]|\\.?)*(?P<end>\"?)"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,12 +49,15 @@ class Statement:
 
 def statements(text: str, source: str) -> Iterator[Statement]:
     """All lines of a text in their order, none twice; each assignment comes with its own text."""
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
+    # Whoever reads the assignment finds the byte, where the whole text would be refused here.
+    reader = Reader(text.replace("\0", "\N{REPLACEMENT CHARACTER}"), source)
     at = 0
     while at < len(lines):
-        found = _statement(lines, at, source)
+        found = _statement(reader, lines, at)
         yield found
         at += len(found.lines)
 
@@ -70,32 +86,37 @@ def _without(text: str, line: int, source: str) -> str:
     return "".join(f"{each}\n" for each in lines)
 
 
-def _statement(lines: Sequence[str], at: int, source: str) -> Statement:
-    problem = ""
-    for end in range(at + 1, min(at + MOST, len(lines)) + 1):
+def _statement(reader: Reader, lines: Sequence[str], at: int) -> Statement:
+    """The statement that begins with line `at`, which counts from 0."""
+    reader.at = reader.line_starts[at]
+    if found := _in_braces(lines, at, reader.source):
+        return found
+    try:
+        assignments = reader.line()
+    except ConfigurationError as error:
+        problem = error.message.split(": ", 1)[-1]
+        return Statement(at + 1, lines[at : at + _length_of_code(lines, at)], problem=problem)
+    text = reader.text[reader.line_starts[at] : reader.at]
+    taken = lines[at : at + max(1, text.count("\n") + (not text.endswith("\n")))]
+    return Statement(at + 1, taken, _with_texts(assignments, "\n".join(taken), at))
+
+
+def _in_braces(lines: Sequence[str], at: int, source: str) -> Statement | None:
+    """The assignments between braces that begin on a line."""
+    for end in range(at + 1, min(at + MOST, len(lines)) + 1) if _HIDES.match(f"{lines[at]}\n") else ():
         taken = lines[at:end]
-        text = "\n".join(taken)
-        hidden = _HIDDEN.fullmatch(text.strip())
-        try:
-            found = _with_texts(hidden["inside"] if hidden else text, source)
-            if found or not hidden:
-                return Statement(at + 1, taken, found)
-            problem = "braces without an assignment"
-            break
-        except ConfigurationError as error:
-            # Without the place, which may be that of the inside alone.
-            reason = error.message.split(": ", 1)[-1]
-            problem = problem or reason
-            if "never closed" not in reason and "ends after a backslash" not in reason:
-                break
-    return Statement(at + 1, lines[at : at + _length_of_code(lines, at)], problem=problem)
+        if hidden := _HIDDEN.fullmatch("\n".join(taken).strip()):
+            with suppress(ConfigurationError):
+                inside = hidden["inside"]
+                found = _with_texts(parse(inside, source), inside, 0)
+                return Statement(at + 1, taken, found) if found else None
+    return None
 
 
-def _with_texts(text: str, source: str) -> list[tuple[Assignment, str]]:
-    """The assignments of a text, each with the part of it that it is written as."""
-    found = parse(text, source)
+def _with_texts(found: Sequence[Assignment], text: str, before: int) -> list[tuple[Assignment, str]]:
+    """Assignments of a text, each with the part of it that it is written as; the text has lines `before` it."""
     starts = [0, *(end + 1 for end, letter in enumerate(text) if letter == "\n")]
-    places = [starts[each.line - 1] + each.column - 1 for each in found]
+    places = [starts[each.line - 1 - before] + each.column - 1 for each in found]
     return [
         (each, _without_separators(text[begin:end]))
         for each, begin, end in zip(found, places, [*places[1:], len(text)])
@@ -116,25 +137,38 @@ def _ends_escaped(text: str) -> bool:
 
 def _length_of_code(lines: Sequence[str], at: int) -> int:
     """How many lines belong together: up to the end of what opens on the first, or that one alone."""
-    depth, here, read = 0, "", ""
+    depth, parentheses, cases, here, quote = 0, 0, 0, "", ""
     for count, line in enumerate(lines[at:], 1):
         code = line.strip()
         if here:
             here = "" if code == here else here
-        elif not code.startswith("#"):
-            read += f"{line}\n"
-            document = _DOCUMENT.search(code)
+        else:
+            outside, quote = _outside_of_quotes(line, quote)
+            outside = outside.strip()
+            document = _DOCUMENT.search(code) if "<<" in outside else None
             here = document[1] if document else ""
-            depth += len(_OPENS.findall(code)) - len(_CLOSES.findall(code))
-        if depth <= 0 and not here and not _in_quotes(read) and not code.endswith(("\\", "&&", "||", "|")):
+            depth += len(_OPENS.findall(outside)) - len(_CLOSES.findall(outside))
+            plain = _PATTERN.sub("", outside) if cases > 0 else re.sub(r"\bin\s+\(?[^()]*\)", "", outside)
+            cases += len(re.findall(r"\bcase\b", outside)) - len(re.findall(r"\besac\b", outside))
+            parentheses += plain.count("(") - plain.count(")")
+        if depth <= 0 and parentheses <= 0 and not (here or quote) and not code.endswith(("\\", "&&", "||", "|")):
             return count
     # A shell reads on to the quote that is missing.
-    return len(lines) - at if _in_quotes(read) else 1
+    return len(lines) - at if quote else 1
 
 
-def _in_quotes(text: str) -> bool:
-    try:
-        shlex.split(text, comments=True)
-    except ValueError:
-        return True
-    return False
+def _outside_of_quotes(line: str, quote: str) -> tuple[str, str]:
+    """What of a line is neither in quotes nor a comment, and the quote that is open at its end; `quote` was before."""
+    outside, at = "", 0
+    while at < len(line):
+        found = _PIECES[quote].match(line, at)
+        assert found
+        if not quote:
+            outside += found[0][: len(found[0]) - len(found["end"])]
+            if not found["end"] and found.end() < len(line):
+                return outside, ""  # a comment
+            quote = found["end"]
+        elif found["end"]:
+            quote = ""
+        at = found.end()
+    return outside, quote

@@ -54,6 +54,9 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("export NETFS_URL='nfs://server/export'", Outcome.RENAMED, ["BACKUP_URL='nfs://server/export'"]),
         ("COPY_AS_IS+=( /a\n /b )", Outcome.RENAMED, ["RESCUE_FILES+=( /a", " /b )"]),
         ("{ SSH_ROOT_PASSWORD='$6$a' ; } 2>>/dev/null", Outcome.SAME, ["SSH_ROOT_PASSWORD='$6$a'"]),
+        ("{ SSH_ROOT_PASSWORD='$6$a' ; } 2>>/dev/$SECRET_OUTPUT_DEV", Outcome.SAME, ["SSH_ROOT_PASSWORD='$6$a'"]),
+        ("{ BACKUP_PROG_CRYPT_KEY='a } b;c long' ;} 2>>/dev/null # x", Outcome.RENAMED, ["BACKUP_KEY='a } b;c long'"]),
+        ("{ BACKUP_KEY='a\nbcdefghi'\n} 2>\"/dev/null\"", Outcome.SAME, ["BACKUP_KEY='a", "bcdefghi'"]),
         ("EXCLUDE_BACKUP+=( fs:/data )", Outcome.OTHERWISE, ["BACKUP_PROG_EXCLUDE+=( '/data/*' )"]),
         ("EXCLUDE_BACKUP+=( /dev/vg )", Outcome.MISSING, []),
         ("EXCLUDE_MODULES=( a b )", Outcome.SAME, ["EXCLUDE_MODULES=( a b )"]),
@@ -73,6 +76,12 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("f() {\n  OUTPUT=USB\n}", Outcome.CODE, []),
         ("cat <<EOF >/tmp/x\nOUTPUT=PXE\nEOF", Outcome.CODE, []),
         ("echo 'it is\nOUTPUT=PXE\n", Outcome.CODE, []),
+        ("(\nOUTPUT=PXE\n)", Outcome.CODE, []),
+        ("( OUTPUT=PXE # )\nBACKUP=NETFS\n) &", Outcome.CODE, []),
+        ("OUTPUT=$(\nBACKUP=NETFS\necho ISO\n)", Outcome.CODE, []),
+        ("( case $A in\n  a) B=')' ;;\n esac\nOUTPUT=PXE\n)", Outcome.CODE, []),
+        ("case $A in (a) B=1 ;; b) C=2 ;; esac", Outcome.CODE, []),
+        ("f() (\nOUTPUT=PXE\n)", Outcome.CODE, []),
         ("if a; then\n  if b; then OUTPUT=USB; fi\nfi", Outcome.CODE, []),
     ],
 )
@@ -127,6 +136,15 @@ def test_references_stay_references(text: str, outcome: Outcome, line: str | Non
 def test_a_part_of_a_password_with_a_dollar_is_not_shown() -> None:
     (answer,) = carry('BACKUP_KEY="long$hunter2"').answers
     assert answer.outcome is Outcome.MISSING and "hunter2" not in answer.remark
+
+
+def test_lists_and_quotes_have_any_number_of_lines() -> None:
+    lines = "\n".join(f"'/d/{number}'" for number in range(2000))
+    (listed,) = carry(f"COPY_AS_IS+=(\n{lines}\n)").answers
+    assert listed.outcome is Outcome.RENAMED and len(listed.lines) == 2002
+    text = lines.replace("'", "")
+    (quoted, code) = carry(f'ISO_VOLID="{text}"\nif "{text}"; then\nOUTPUT=PXE\nfi').answers
+    assert "never closed" not in quoted.remark and code.outcome is Outcome.CODE
 
 
 def test_commands_become_scripts() -> None:
