@@ -20,12 +20,15 @@ PHASES = (*MAKING, *RECOVERING, "cleanup")
 class Step:
     """One piece of a phase: `number` 0 to 99 orders it, `title` tells the user, `action` does it.
 
-    Steps of one number run in the order core, extra, OS, backup, output, administrator's scripts, then by title.
+    Steps of one number run in the order core, extra, OS, backup, output, administrator's scripts, then by title. With
+    `by_settings` a step of the phase prep looks at nothing but settings and files of the configuration: `rear config
+    check` runs it, too. Give it a number below 10, so that nobody installs programs for settings that cannot be.
     """
 
     number: int
     title: str
     action: Callable[[Run], None]
+    by_settings: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.number <= 99:

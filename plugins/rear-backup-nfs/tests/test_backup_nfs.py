@@ -89,4 +89,4 @@ def test_a_backup_without_a_place_is_an_error_of_the_configuration(tmp_path: Pat
 
 def test_every_phase_of_a_backup_has_its_step() -> None:
     for hook in (rear_prep, rear_backup_nfs.rear_backup, rear_backup_nfs.rear_verify, rear_backup_nfs.rear_restore):
-        assert len(list(hook())) == 1
+        assert list(hook())

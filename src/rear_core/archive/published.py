@@ -62,16 +62,22 @@ def check_output(run: Run, medium: str, needed: int, check: Callable[[Path], Non
         if prefix:
             run.report.warn(f"OUTPUT_PREFIX={prefix} has no effect without OUTPUT_URL: set that, or remove it")
         return
-    if run.settings["KEEP_OLD_OUTPUT_COPY"] and not kind_of(run, url).folder:
-        raise Refused(
-            f"KEEP_OLD_OUTPUT_COPY cannot keep the previous media in {url}, which takes files one by one",
-            f"{examples()} in OUTPUT_URL; or KEEP_OLD_OUTPUT_COPY=no",
-        )
+    check_settings(run)
     check_place(run, url, options, needed, "OUTPUT_URL", prefix=prefix)
     with opened_output(run) as place:
         check_published(run, place, medium)
         if check and isinstance(place, Folder):
             check(place.directory)
+
+
+def check_settings(run: Run) -> None:
+    """Raise `Refused` where OUTPUT_URL cannot do what other settings want of it."""
+    url = run.settings["OUTPUT_URL"]
+    if url and run.settings["KEEP_OLD_OUTPUT_COPY"] and not kind_of(run, url).folder:
+        raise Refused(
+            f"KEEP_OLD_OUTPUT_COPY cannot keep the previous media in {url}, which takes files one by one",
+            f"{examples()} in OUTPUT_URL; or KEEP_OLD_OUTPUT_COPY=no",
+        )
 
 
 def copy_to_output(run: Run, media: Mapping[str, Sequence[Path]], after: Callable[[Path], None] | None = None) -> None:

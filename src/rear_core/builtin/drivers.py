@@ -27,7 +27,8 @@ def rear_missing(run: Run) -> Iterable[str]:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases and run.settings["RESCUE_SPLIT"]:
-        yield Step(30, "Check that the rescue system can take drivers later", check_split)
+        yield Step(1, "Check that the media have a place for drivers", check_media, by_settings=True)
+        yield Step(30, "Check that the rescue system can take drivers later", check_kernel)
 
 
 @hookimpl
@@ -36,16 +37,20 @@ def rear_pack(run: Run) -> Iterable[Step]:
         yield Step(40, "Pack the drivers that the rescue system takes later", pack_drivers)
 
 
-def check_split(run: Run) -> None:
-    """Raise `Refused` where the media or the kernel do not allow it."""
-    from ..rescue.modules import ModuleIndex
-    from ..system.kernel import choose
-
+def check_media(run: Run) -> None:
+    """Raise `Refused` where the media carry the rescue system in one part."""
     if not run.plugins.manager.hook.rear_media_reach(run=run):
         raise Refused(
             f"OUTPUT={run.settings['OUTPUT']} carries the rescue system in one part",
             "remove RESCUE_SPLIT; EXCLUDE_MODULES makes the rescue system smaller",
         )
+
+
+def check_kernel(run: Run) -> None:
+    """Raise `Refused` where the kernel cannot read the drivers."""
+    from ..rescue.modules import ModuleIndex
+    from ..system.kernel import choose
+
     kernel = choose(run)
     index = ModuleIndex(kernel.modules)
     for name in ("loop", "squashfs"):

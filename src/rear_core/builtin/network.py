@@ -128,7 +128,16 @@ def _radios(run: Run) -> dict[str, bytes]:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "build" in run.phases and run.settings["RESCUE_WIRELESS"]:
+        yield Step(15, "Check that there is a wireless card", check_card)
         yield Step(25, "Check that the rescue system can join the wireless network", check_wireless)
+
+
+def check_card(run: Run) -> None:
+    """Raise `Refused` without a wireless card, before anybody installs programs for one."""
+    from ..network import wireless
+
+    if not wireless.has_card():
+        check_wireless(run)
 
 
 def check_wireless(run: Run) -> None:

@@ -52,7 +52,7 @@ LISTS = ("RESCUE_BINARIES", "RESCUE_MODULES", "RESCUE_FILES")
 
 @hookimpl
 def rear_prep() -> Iterable[Step]:
-    yield Step(0, "Check that every script would run", check_scripts)
+    yield Step(0, "Check that every script would run", check_scripts, by_settings=True)
 
 
 @hookimpl
@@ -112,6 +112,7 @@ def check_scripts(run: Run) -> None:
 
 def _folders(run: Run) -> Iterator[Path]:
     """Where the administrator, the site or the distribution may have put scripts, templates and skeleton trees."""
+    yield run.recovery_dir
     yield run.config_dir / "templates"
     yield from run.shared("templates")
     for phase in PHASES:

@@ -16,7 +16,6 @@ from pathlib import Path
 import click
 
 from .. import builtin, durable, own_files
-from ..builtin.scripts import check_scripts
 from ..errors import ConfigurationError, ConfigurationProblems, PluginError, Refused
 from ..plugins import Plugins, discover
 from ..report import visible
@@ -25,6 +24,7 @@ from ..settings import Setting, Sources
 from ..settings.files import load_what_can_be_read, names_for
 from ..settings.reader import decode
 from ..system.os_release import read_os_release
+from ..workflow import WORKFLOWS, plan
 from .groups import Group
 from .paths import GivenPath
 from .session import open_run, settings_of
@@ -112,18 +112,24 @@ def _tried(
                 break
             sources = smaller
     if run:
-        problems += filter(None, [run.plugins.without_family, *_wrong_besides(run)])
+        problems += filter(None, [run.plugins.without_family, *_contradictions(run)])
     # A plugin that is broken is so whatever the settings say.
     return run, list({problem.message: problem for problem in problems}.values())
 
 
-def _wrong_besides(run: Run) -> Iterator[ConfigurationError]:
-    """What a run would refuse beside the values: scripts that cannot run, and links that lead nowhere."""
-    for check in (check_scripts, lambda run: own_files.check_links(run.recovery_dir)):
+def _contradictions(run: Run) -> Iterator[ConfigurationError]:
+    """What a run would refuse on its settings and files alone, before it looks at the machine."""
+    run.phases = WORKFLOWS["mkbackup"]
+    try:
+        steps = [planned.step for planned in plan(run, ["prep"]) if planned.step.by_settings]
+    except ConfigurationError as error:
+        yield error
+        return
+    for step in steps:
         try:
-            check(run)
-        except ConfigurationError as error:
-            yield error
+            step.action(run)
+        except (ConfigurationError, Refused) as error:
+            yield ConfigurationError(error.message, error.hint)
 
 
 def _without(sources: Sources, error: ConfigurationError) -> Sources:

@@ -25,12 +25,16 @@ JOIN_WAIT = 40
 CIPHERS = ("aes", "arc4", "ccm", "cmac", "ctr", "gcm", "michael_mic")
 
 
+def has_card(sysfs: Path = SYSFS) -> bool:
+    """Whether this machine has a wireless card; without one the kernel may have nothing that answers `iw`."""
+    return any(sysfs.glob("*/phy80211"))
+
+
 def radios(sh: Shell, sysfs: Path = SYSFS) -> dict[str, bytes]:
     """The wireless links of this machine by name, with the name (SSID) of the network that each is connected to."""
     found: dict[str, bytes] = {}
     link = ""
-    # Without a wireless card the kernel may have nothing that answers.
-    text = sh.query("iw", "dev") if any(sysfs.glob("*/phy80211")) else ""
+    text = sh.query("iw", "dev") if has_card(sysfs) else ""
     for line in text.splitlines():
         words = line.split()
         if words[:1] == ["Interface"]:

@@ -402,6 +402,20 @@ def test_all_errors_of_all_files_are_told_at_once(rear: Rear, tmp_path: Path) ->
         assert told in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        ("OUTPUT=RAMDISK\nRESCUE_SPLIT=yes\n", "carries the rescue system in one part"),
+        ("OUTPUT=PXE\nOUTPUT_URL=file:///tmp\nOUTPUT_PREFIX=x\n", "OUTPUT_PREFIX cannot be used with OUTPUT=PXE"),
+        ("BACKUP=NFS\nLUKS_HEADER_BACKUP=yes\n", "this one is not encrypted"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_not_valid(rear: Rear, conf: str, told: str) -> None:
+    """A run would refuse them; nobody is to install programs or to wait for a run before."""
+    ended = rear("config", "check", conf=conf)
+    assert (ended.returncode, told in ended.stderr, ended.stdout) == (2, True, "")
+
+
 def test_a_folder_without_configuration_is_not_good(rear: Rear, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = rear("-c", f"{tmp_path}/empty", "config", "check")

@@ -44,6 +44,7 @@ def rear_rescue_contents(run: Run) -> Contents:
 
 @hookimpl
 def rear_prep() -> Iterable[Step]:
+    yield Step(1, "Check that the settings of the backup agree", check_settings, by_settings=True)
     yield Step(40, "Check that the place of the backup is writable", check_place)
 
 
@@ -132,6 +133,13 @@ def place(run: Run) -> AbstractContextManager[Path]:
         # They only read. The last one of contradicting options counts.
         return opened(run, url, ",".join(filter(None, (options, "ro"))), patience=PATIENCE)
     return opened(run, url, options)
+
+
+def check_settings(run: Run) -> None:
+    """Raise `ConfigurationError` where headers of LUKS volumes are wanted in a backup that is not encrypted."""
+    from rear_core.archive import headers
+
+    headers.check(run, bool(run.settings["BACKUP_KEY"] or run.settings["BACKUP_KEY_FILE"]))
 
 
 def check_place(run: Run) -> None:

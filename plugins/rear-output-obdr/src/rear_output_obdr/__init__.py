@@ -58,6 +58,7 @@ def rear_missing(run: Run) -> Iterable[str]:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
+        yield Step(1, "Check that the settings of the tape agree", check_settings, by_settings=True)
         yield Step(30, "Check the boot loaders for the tape", check_boot_loaders)
         yield Step(35, "Check the tape", check_tape)
 
@@ -82,14 +83,18 @@ def check_boot_loaders(run: Run) -> None:
     find_loaders(run, BOOT_IMAGE)
 
 
-def check_tape(run: Run) -> None:
-    """Raise `Refused` unless the tape in the drive can be started from its beginning."""
+def check_settings(run: Run) -> None:
+    """Raise `ConfigurationError` for what a tape has no use for."""
     from rear_core.archive.published import refuse_old_copy, refuse_prefix
-
-    from .tape import check
 
     refuse_prefix(run, INSTEAD_OF_PREFIX)
     refuse_old_copy(run, INSTEAD_OF_OLD_COPY)
+
+
+def check_tape(run: Run) -> None:
+    """Raise `Refused` unless the tape in the drive can be started from its beginning."""
+    from .tape import check
+
     check(run, Path(run.settings["TAPE_DEVICE"]))
 
 

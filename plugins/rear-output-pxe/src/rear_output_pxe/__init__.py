@@ -132,6 +132,7 @@ def rear_media_reach() -> str:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
+        yield Step(1, "Check that the settings of the network boot agree", check_settings, by_settings=True)
         yield Step(50, "Check the place and the menus of the network boot", check_place)
 
 
@@ -160,16 +161,13 @@ def opened_tree(run: Run) -> Iterator[Place]:
 
 def check_place(run: Run) -> None:
     """Raise unless OUTPUT_URL can be written, the menus are right, and there will be a boot loader for this machine."""
-    from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.places import opening
 
     from . import shared_menu
     from .serving import check_answers
     from .tree import check_loaders, check_menus, warn_of_others
 
-    check_mode(run)
-    refuse_prefix(run, INSTEAD_OF_PREFIX)
-    refuse_old_copy(run, INSTEAD_OF_OLD_COPY, run.settings["PXE_KEEP"])
+    warn_of_mode(run)
     warn_of_secrets(run)
     opening.check_place(run, place_url(run), run.settings["OUTPUT_OPTIONS"], USUAL_SIZE, "OUTPUT_URL")
     check_answers(run)
@@ -181,10 +179,14 @@ def check_place(run: Run) -> None:
         check_loaders(run, place)
 
 
-def check_mode(run: Run) -> None:
-    """Raise unless the machines can get all parts, and one alone a menu that overwrites disks by itself: warn of it."""
+def check_settings(run: Run) -> None:
+    """Raise unless the machines can get all parts, and one alone a menu that overwrites disks by itself."""
+    from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.media.menu import recovers_by_itself
 
+    place_url(run)
+    refuse_prefix(run, INSTEAD_OF_PREFIX)
+    refuse_old_copy(run, INSTEAD_OF_OLD_COPY, run.settings["PXE_KEEP"])
     if run.settings["PXE_MENU"] and run.settings["PXE_DEFAULT"]:
         raise ConfigurationError(
             "PXE_MENU and PXE_DEFAULT are two menus for machines that have none of their own", "remove one of them"
@@ -194,23 +196,23 @@ def check_mode(run: Run) -> None:
             "RESCUE_SPLIT needs PXE_HTTP_DOWNLOAD_URL: the rescue system takes its drivers by HTTP",
             "set the URL by which an HTTP server shows the folder of OUTPUT_URL, or remove RESCUE_SPLIT",
         )
-    mode, command_line = "PXE_RECOVER_MODE=unattended", run.settings["KERNEL_CMDLINE"]
     by_setting = run.settings["PXE_RECOVER_MODE"] == "unattended"
-    if not by_setting and not recovers_by_itself(command_line):
-        return
-    if run.settings["PXE_DEFAULT"]:
-        mode = mode if by_setting else "KERNEL_CMDLINE with rear.auto=recover"
+    if run.settings["PXE_DEFAULT"] and (by_setting or recovers_by_itself(run.settings["KERNEL_CMDLINE"])):
+        mode = "PXE_RECOVER_MODE=unattended" if by_setting else "KERNEL_CMDLINE with rear.auto=recover"
         raise ConfigurationError(
             f"{mode} with PXE_DEFAULT=yes would overwrite the disks of every machine that starts from the network",
             f"name the machines in PXE_NODES and remove PXE_DEFAULT, or remove {mode.split('=')[0].split()[0]}",
         )
-    if not by_setting:
-        return
-    run.report.warn(
-        "PXE_RECOVER_MODE=unattended: a machine that gets this menu overwrites its disks WITHOUT A QUESTION at every"
-        " start from the network; when it has come back, have it start from its disk, or run `rear mkrescue` with"
-        " PXE_RECOVER_MODE=manual"
-    )
+
+
+def warn_of_mode(run: Run) -> None:
+    """Say what a menu does that recovers by itself."""
+    if run.settings["PXE_RECOVER_MODE"] != "manual":
+        run.report.warn(
+            "PXE_RECOVER_MODE=unattended: a machine that gets this menu overwrites its disks WITHOUT A QUESTION at"
+            " every start from the network; when it has come back, have it start from its disk, or run `rear mkrescue`"
+            " with PXE_RECOVER_MODE=manual"
+        )
 
 
 def warn_of_secrets(run: Run) -> None:

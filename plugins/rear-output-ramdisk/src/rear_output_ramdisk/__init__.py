@@ -45,7 +45,10 @@ def rear_missing(run: Run) -> Iterable[str]:
 
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
+    from rear_core.archive.published import check_settings
+
     if "output" in run.phases:
+        yield Step(1, "Check what OUTPUT_URL is wanted for", check_settings, by_settings=True)
         yield Step(50, "Check the places for kernel and initramfs", check_places)
 
 

@@ -52,7 +52,10 @@ def rear_media_reach() -> str:
 
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
+    from rear_core.archive.published import check_settings
+
     if "output" in run.phases:
+        yield Step(1, "Check what OUTPUT_URL is wanted for", check_settings, by_settings=True)
         yield Step(30, "Check the boot loaders for the disk image", check_boot_loaders)
         yield Step(50, "Check the places for the disk image", check_places)
 

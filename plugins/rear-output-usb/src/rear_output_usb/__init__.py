@@ -77,6 +77,7 @@ def rear_media_reach() -> str:
 @hookimpl
 def rear_prep(run: Run) -> Iterable[Step]:
     if "output" in run.phases:
+        yield Step(1, "Check that the settings of the USB disk agree", check_settings, by_settings=True)
         yield Step(30, "Check the boot loaders for the USB disk", check_boot_loaders)
         yield Step(50, "Check the USB disk", check_disk)
 
@@ -96,9 +97,16 @@ def check_boot_loaders(run: Run) -> None:
     find_loaders(run)
 
 
+def check_settings(run: Run) -> None:
+    """Raise `ConfigurationError` for what a disk of several machines has no use for."""
+    from rear_core.archive.published import refuse_old_copy, refuse_prefix
+
+    refuse_prefix(run, INSTEAD_OF_PREFIX)
+    refuse_old_copy(run, INSTEAD_OF_OLD_COPY, run.settings["USB_RETAIN_BACKUP_NR"])
+
+
 def check_disk(run: Run) -> None:
     """Raise `Refused` unless the disk is there, was made by `rear format`, can be written and has room."""
-    from rear_core.archive.published import refuse_old_copy, refuse_prefix
     from rear_core.archive.repository import identity
     from rear_core.archive.signature import known_marks
     from rear_core.places.room import check_room, check_writable
@@ -107,9 +115,6 @@ def check_disk(run: Run) -> None:
     from .stick import find_stick, opened
     from .versions import of_machine, others
 
-    keep = run.settings["USB_RETAIN_BACKUP_NR"]
-    refuse_prefix(run, INSTEAD_OF_PREFIX)
-    refuse_old_copy(run, INSTEAD_OF_OLD_COPY, keep)
     stick = find_stick(run)
     with opened(run, stick) as root:
         for other in others(root, run.system.hostname, identity(run), known_marks(run)):
