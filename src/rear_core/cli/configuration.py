@@ -98,7 +98,7 @@ def _tried(
 ) -> tuple[Run | None, list[ConfigurationError]]:
     """A run without what is wrong, None where nothing is left, and all that is wrong."""
     problems = [*problems]
-    run, referred = None, {one.name for each in sources.assignments for one in each.references}
+    run, referred = None, _referred(sources)
     while not run:
         try:
             run = open_run(options, sources)
@@ -106,7 +106,7 @@ def _tried(
             smaller = _without(sources, error)
             left_out = [each.name for each in sources.assignments if each not in smaller.assignments]
             # What only a statement without effect refers to now is no error of its own.
-            if not left_out or not referred.issuperset(left_out):
+            if not left_out or not (referred - _referred(sources)).issuperset(left_out):
                 problems.append(error)
             if not left_out:
                 break
@@ -115,6 +115,11 @@ def _tried(
         problems += filter(None, [run.plugins.without_family, *_contradictions(run)])
     # A plugin that is broken is so whatever the settings say.
     return run, list({problem.message: problem for problem in problems}.values())
+
+
+def _referred(sources: Sources) -> set[str]:
+    """The names that others than themselves refer to."""
+    return {one.name for each in sources.assignments for one in each.references if one.name != each.name}
 
 
 def _contradictions(run: Run) -> Iterator[ConfigurationError]:
@@ -150,7 +155,7 @@ def remarks(run: Run) -> Iterator[str]:
         if setting.changed and value != setting.default:
             yield f"{origin}: {name}: {setting.changed}"
         if setting.existing and value != setting.default:
-            for path in value if isinstance(value, tuple) else (value,):
+            for path in dict.fromkeys(value) if isinstance(value, tuple) else (value,):
                 if not glob.glob(os.path.join("/", path)):
                     yield f"{origin}: {name}: {path} is not there"
 

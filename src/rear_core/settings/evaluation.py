@@ -7,16 +7,15 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, NoReturn, Union
+from typing import Any, NoReturn
 
 from ..errors import ConfigurationError
-from ..places.url import ALL, BLANKS, Scheme, Url, examples, parse_url, without_password
+from ..places.url import ALL, BLANKS, Scheme, Url, examples
 from . import original
+from .conversion import Variable, accepted, convert
 from .files import Sources
 from .model import Setting, Value
 from .reader import Assignment, Reference, Word, parse
-
-Variable = Union[str, "tuple[str, ...]"]
 
 DEFAULT = "default"
 ENVIRONMENT = "environment"
@@ -26,10 +25,11 @@ ASSIGN_IT = "assign that name before it, or write its value; a $ that means itse
 
 # How like a name of a setting another one is that a key too many or too few has made of it.
 MISSPELT = 0.93
-# What every number of 64 bits may have.
-MOST_DIGITS = 18
-_YES = frozenset(["yes", "y", "true", "t", "1", "on"])
-_NO = frozenset(["no", "n", "false", "f", "0", "off", ""])
+# Words of a list, and characters of a value or of all words of one: more comes from references that multiply.
+MOST_WORDS = 20_000
+# Places that are told of a value.
+MOST_PLACES = 20
+LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,10 @@ class Settings(Mapping[str, Any]):
         return len(self.declared)
 
     def origin(self, name: str) -> str:
-        """Where the value came from: "default", "FILE:LINE", "environment"; all places if it was extended."""
-        return ", ".join(self.origins[name])
+        """Where the value came from: "default", "FILE:LINE", "environment"; all places if it was extended, or some."""
+        places = self.origins[name]
+        more = len(places) - MOST_PLACES
+        return f"{', '.join(places[:MOST_PLACES])} and {more} more" if more > 0 else ", ".join(places)
 
     def declaration(self, name: str) -> Setting:
         """How the setting was declared."""
@@ -73,13 +75,14 @@ def evaluate(
     known_elsewhere: Callable[[str], bool] = lambda _: False,
     strict: bool = True,
     schemes: Sequence[Scheme] = ALL,
+    tell: Callable[[ConfigurationError], None] | None = None,
 ) -> Settings:
     """The settings that the files and the environment give.
 
     `known_elsewhere` tells whether a plugin that is not selected declares a name, which is then passed over.
     `schemes` are those of all known places. Without `strict` whatever cannot be understood yet is passed over: unknown
     names, references to them, bad values. An unknown name that another assignment refers to is the administrator's own
-    variable.
+    variable. With `tell` every error is told, its assignment passed over, and nothing raised.
     """
     by_name = {setting.name: setting for setting in declared}
     evaluation = _Evaluation(
@@ -101,7 +104,12 @@ def evaluate(
         if setting.environment and environment.get(setting.name):
             evaluation.take_from_environment(setting, environment[setting.name])
     for assignment in sources.assignments:
-        evaluation.assign(assignment)
+        try:
+            evaluation.assign(assignment)
+        except ConfigurationError as error:
+            if tell is None:
+                raise
+            tell(error)
     return evaluation.settings()
 
 
@@ -154,7 +162,7 @@ class _Evaluation:
         if setting.choices:
             return f"choose from: {', '.join(setting.choices)}"
         if setting.type is Url:
-            return examples(_accepted(setting, self.schemes))
+            return examples(accepted(setting, self.schemes))
         kinds = {bool: "yes or no", int: "a whole number", str: "another value", list: "other words"}
         return f"write {kinds[setting.type]}" + (f"; {setting.name}: {setting.help}" if setting.help else "")
 
@@ -200,11 +208,12 @@ class _Evaluation:
             if extends:
                 given = before + given
                 origins = origins if before else ()
+                check_words(given, assignment.place)
         else:
             given = self.text_for(assignment)
             extends = assignment.append
             if extends:
-                given = before + given
+                given = check_text(before + given, assignment.place)
         if setting.type is Url and isinstance(given, str):
             given = given.strip(BLANKS)
         problem, value = convert(setting, given, self.schemes)
@@ -212,7 +221,7 @@ class _Evaluation:
             problem = "has an invalid value" if self.follows_secret(assignment) else problem
             raise ConfigurationError(f"{assignment.place}: {assignment.name} {problem}", self.hint(setting))
         origin = (assignment.origin,)
-        self.store(setting, value, given, tuple(dict.fromkeys(origins + origin)) if extends else origin)
+        self.store(setting, value, given, origins + origin * (origins[-1:] != origin) if extends else origin)
         self.written_as[setting.name] = assignment.name
 
     def words_for(self, assignment: Assignment, setting: Setting) -> tuple[str, ...]:
@@ -261,22 +270,37 @@ class _Evaluation:
             fail(assignment.place, f"{name} is a list in one place only", f"write {name}=( ... ) everywhere")
         if assignment.is_array:
             earlier = before if isinstance(before, tuple) and assignment.append else ()
-            self.variables[name] = earlier + self.all_words(assignment)
+            self.variables[name] = check_words(earlier + self.all_words(assignment), assignment.place)
         else:
             start = before if isinstance(before, str) and assignment.append else ""
-            self.variables[name] = start + self.text(assignment.words[0])
+            self.variables[name] = check_text(start + self.text(assignment.words[0]), assignment.place)
 
     def text(self, word: Word) -> str:
         """A word as one text; the words of a list are joined by blanks."""
-        parts = ((part,) if isinstance(part, str) else self.referred(part) for part in word.parts)
-        return "".join(" ".join(texts) for texts in parts)
+        found = ""
+        for part in word.parts:
+            found += part if isinstance(part, str) else check_text(" ".join(self.referred(part)), part.place)
+            if isinstance(part, Reference):
+                check_text(found, part.place)
+        return found
 
     def all_words(self, assignment: Assignment) -> tuple[str, ...]:
         """The words that an array stands for."""
-        return tuple(text for word in assignment.words for text in self.words(word))
+        found: list[str] = []
+        size = 0
+        for word in assignment.words:
+            more = self.words(word)
+            found += more
+            size += sum(map(len, more))
+            if len(found) > MOST_WORDS or size > LARGEST:
+                check_words(tuple(found), assignment.place)
+        return tuple(found)
 
     def words(self, word: Word) -> list[str]:
         """The words that a word stands for: none, one or several, split where a shell would split it."""
+        (only, *others) = word.parts
+        if isinstance(only, Reference) and not others and only.quoted and only.every == "@":
+            return [*self.referred(only)]
         found: list[str | None] = [None]  # None: the next word, of which nothing has come yet
 
         def add(text: str) -> None:
@@ -305,6 +329,8 @@ class _Evaluation:
                         end_word()
                     if piece:
                         add(piece)
+            if len(found) > MOST_WORDS or len(found[-1] or "") > LARGEST:
+                check_words(tuple(text or "" for text in found), part.place)
         return [text for text in found if text is not None]
 
     def referred(self, reference: Reference) -> tuple[str, ...]:
@@ -350,55 +376,25 @@ class _Evaluation:
         )
 
 
-def _without_passwords(setting: Setting, given: Variable) -> Variable:
-    """What may be told of a value; a URL may stand where none belongs."""
-    if isinstance(given, tuple):
-        return tuple(str(_without_passwords(setting, word)) for word in given)
-    return without_password(given) if setting.type is Url or "://" in given else given
+def check_text(text: str, place: str) -> str:
+    """A text, unless it is too long."""
+    if len(text) > LARGEST:
+        fail(place, f"this value has more than {LARGEST} characters", "write a shorter one: references multiply it")
+    return text
 
 
-def convert(setting: Setting, given: Variable, schemes: Sequence[Scheme] = ALL) -> tuple[str, Value]:
-    """What is wrong with a text or words for a setting ("" when nothing is), and the value."""
-    value: Value = given
-    told = _without_passwords(setting, given)
-    written = f"( {' '.join(map(repr, told))} )" if isinstance(told, tuple) else repr(told)
-    shown = "has a value that" if setting.secret else f"is {written}, which"
-    if not isinstance(given, tuple):
-        if setting.type is bool:
-            value = given.lower() in _YES
-            if not value and given.lower() not in _NO:
-                return f"{shown} is neither yes nor no", value
-        elif setting.type is int:
-            # int() also takes 1_0, and the digits of other scripts.
-            if given and not re.fullmatch(r"[ \t]*[+-]?[0-9]+[ \t]*", given):
-                return f"{shown} is not a whole number", value
-            if len(given.strip(" \t+-")) > MOST_DIGITS:
-                return f"{shown} has more than {MOST_DIGITS} digits", value
-            value = int(given) if given else setting.default
-        elif setting.type is Url:
-            try:
-                value = parse_url(given, _accepted(setting, schemes)) if given.strip(BLANKS) else None
-            except ValueError as error:
-                return f"is {told!r}: {error}", value
-    if setting.choices and value != setting.default:
-        for word in value if isinstance(value, tuple) else (str(value),):
-            if word not in setting.choices:
-                shown = "has a value" if setting.secret else f"is {_without_passwords(setting, word)!r}"
-                return f"{shown}, which is not one of the choices", value
-    problem = setting.check(value) if setting.check and value != setting.default else ""
-    if problem and not setting.secret:
-        problem = f"is {written}: {problem}"
-    return problem, value
+def check_words(words: tuple[str, ...], place: str) -> tuple[str, ...]:
+    """Words, unless they are too many or too long."""
+    if len(words) > MOST_WORDS:
+        fail(place, f"this list has more than {MOST_WORDS} words", "name folders or patterns in the place of files")
+    if sum(map(len, words)) > LARGEST:
+        fail(place, f"the words of this list have more than {LARGEST} characters", "write a shorter list")
+    return words
 
 
 def fail(place: str, what: str, hint: str) -> NoReturn:
     """Raise the error for a place in a file."""
     raise ConfigurationError(f"{place}: {what}", hint)
-
-
-def _accepted(setting: Setting, schemes: Sequence[Scheme]) -> list[Scheme]:
-    """The schemes that a URL of this setting may have."""
-    return [scheme for scheme in schemes if scheme.is_folder or setting.files]
 
 
 def _as_variable(value: Value) -> Variable:

@@ -13,6 +13,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _ASSIGNS = re.compile(r"""["']?(?:\[[^]\n]*\])?[ \t]*[:+]?=""")
 # A password may have any sign, also @ and /.
 _USER = re.compile("://.*@", re.DOTALL)
+_USER_IN_TEXT = re.compile(r"://[^\s/]*@")
 
 
 def is_secret(name: str) -> bool:
@@ -35,7 +36,7 @@ def hidden(text: str, is_public: Callable[[str], bool]) -> str:
 
 def hidden_in_comment(text: str) -> str:
     """A comment up to the value that was once assigned to the name of a secret, without users and passwords of URLs."""
-    text = _USER.sub("://...@", text)
+    text = _USER_IN_TEXT.sub("://...@", text)
     for name in _NAME.finditer(text):
         assigns = _ASSIGNS.match(text, name.end())
         if assigns and is_secret(name[0]):

@@ -112,27 +112,43 @@ def _check(imported: Mapping[str, Imported], declared: Mapping[str, Setting], sc
     """Take out, with the reason, what rear would refuse."""
     while True:
         _leave_out_dependents(imported, declared)
-        try:
-            read = [each for source, one in imported.items() for each in parse(one.text(), source)]
+        errors: list[ConfigurationError] = []
+        read = [each for source, one in imported.items() for each in _parsed(one.text(), source, errors)]
+        if not errors:
             sources = Sources(assignments=tuple(read), variables=KNOWN_VARIABLES)
-            evaluate(sources, declared.values(), {}, schemes=schemes)
+            evaluate(sources, declared.values(), {}, schemes=schemes, tell=errors.append)
+        if not errors:
             return
-        except ConfigurationError as error:
-            parts, at = _refused(imported, error)
+        written_by = {source: _places(one) for source, one in imported.items()}
+        for error in errors:
+            source, line = _place(error, written_by)
+            parts, at = imported[source].parts, written_by[source][line - 1]
             was = parts[at]
-            if not isinstance(was, Answer) or not was.lines:
-                raise
+            if not isinstance(was, Answer):
+                raise error
             reason = f"{error.message.split(': ', 1)[-1]}; {error.hint}"
-            parts[at] = replace(was, outcome=Outcome.MISSING, remark=reason, lines=())
+            if was.lines:
+                parts[at] = replace(was, outcome=Outcome.MISSING, remark=reason, lines=())
 
 
-def _refused(imported: Mapping[str, Imported], error: ConfigurationError) -> tuple[list[Answer | str], int]:
-    """The parts of a file, and the number of that which has written the line that an error names."""
-    for source, one in imported.items():
-        if place := re.match(rf"{re.escape(source)}:(\d+)", error.message):
-            reached = 0
-            for at, part in enumerate(one.parts):
-                reached += 1 if isinstance(part, str) else len(written(part))
-                if reached >= int(place[1]):
-                    return one.parts, at
+def _parsed(text: str, source: str, errors: list[ConfigurationError]) -> list[Assignment]:
+    """The assignments of a text; what is wrong with it goes to the errors."""
+    try:
+        return parse(text, source)
+    except ConfigurationError as error:
+        errors.append(error)
+        return []
+
+
+def _places(one: Imported) -> list[int]:
+    """For each line of the new file the number of the part that has written it."""
+    return [at for at, part in enumerate(one.parts) for _ in range(1 if isinstance(part, str) else len(written(part)))]
+
+
+def _place(error: ConfigurationError, written_by: Mapping[str, Sequence[int]]) -> tuple[str, int]:
+    """The file and the line that an error names."""
+    for source, lines in written_by.items():
+        place = re.match(rf"{re.escape(source)}:(\d+)", error.message)
+        if place and int(place[1]) <= len(lines):
+            return source, int(place[1])
     raise error

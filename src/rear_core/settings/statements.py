@@ -64,26 +64,22 @@ def statements(text: str, source: str) -> Iterator[Statement]:
 
 def parse_what_can_be_read(text: str, source: str) -> tuple[list[Assignment], list[ConfigurationError]]:
     """The assignments of a text as `parse` reads it without the statements that are errors, and these errors."""
+    found: list[Assignment] = []
     errors: list[ConfigurationError] = []
-    while True:
+    try:
+        reader = Reader(text, source)
+    except ConfigurationError as error:
+        return found, [error]
+    lines, at = reader.text.split("\n"), 0
+    while at < len(lines):
+        reader.at = reader.line_starts[at]
         try:
-            return parse(text, source), errors
+            found += reader.line()
+            at = reader.line_starts.index(reader.at, at) if reader.at < len(reader.text) else len(lines)
         except ConfigurationError as error:
             errors.append(error)
-            place = re.match(rf"{re.escape(source)}:(\d+):", error.message)
-            shorter = _without(text, int(place[1]), source) if place else text
-            if shorter == text:
-                return [], errors
-            text = shorter
-
-
-def _without(text: str, line: int, source: str) -> str:
-    """A text with the statement that a line belongs to left blank."""
-    lines: list[str] = []
-    for statement in statements(text, source):
-        covers = statement.number <= line < statement.number + len(statement.lines)
-        lines += [""] * len(statement.lines) if covers else statement.lines
-    return "".join(f"{each}\n" for each in lines)
+            at += _length_of_code(lines, at)
+    return found, errors
 
 
 def _statement(reader: Reader, lines: Sequence[str], at: int) -> Statement:
@@ -98,7 +94,7 @@ def _statement(reader: Reader, lines: Sequence[str], at: int) -> Statement:
         return Statement(at + 1, lines[at : at + _length_of_code(lines, at)], problem=problem)
     text = reader.text[reader.line_starts[at] : reader.at]
     taken = lines[at : at + max(1, text.count("\n") + (not text.endswith("\n")))]
-    return Statement(at + 1, taken, _with_texts(assignments, "\n".join(taken), at))
+    return Statement(at + 1, taken, _with_texts(assignments, "".join(f"{line}\n" for line in taken), at))
 
 
 def _in_braces(lines: Sequence[str], at: int, source: str) -> Statement | None:

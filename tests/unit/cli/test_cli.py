@@ -402,6 +402,11 @@ def test_all_errors_of_all_files_are_told_at_once(rear: Rear, tmp_path: Path) ->
         assert told in ended.stderr
 
 
+def test_an_error_is_told_also_of_what_others_refer_to(rear: Rear) -> None:
+    ended = rear("config", "check", conf="BACKUP_URL=ftp://a/b\nOUTPUT_URL=$BACKUP_URL\n")
+    assert ended.returncode == 2 and "BACKUP_URL is 'ftp://a/b'" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("conf", "told"),
     [

@@ -436,3 +436,27 @@ def test_a_bad_url_is_named_with_its_place_and_without_its_password(value: str, 
     assert problem in error.message
     assert "secret" not in error.message
     assert error.hint.startswith("write file:///folder, nfs://")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A=xx\n" + 'A="$A$A"\n' * 60, "conf:21:6: this value has more than 1048576 characters"),
+        ("A=xx\n" + "A+=$A\n" * 60, "conf:21:1: this value has more than 1048576 characters"),
+        ("B=xx\n" + 'B="$B$B"\n' * 60 + "A=$B", "conf:21:6: this value has more than"),
+        ("L=( x )\n" + 'L=( "${L[@]}" "${L[@]}" )\n' * 60, "conf:16:1: this list has more than 20000 words"),
+        ("L=( x )\n" + 'L+=( "${L[@]}" )\n' * 60, "conf:16:1: this list has more than 20000 words"),
+        ("L=( x )\n" + 'L=( "${L[@]} ${L[*]}" )\n' * 60, "conf:21:14: the words of this list have more"),
+    ],
+)
+def test_references_that_multiply_a_value_end_with_an_error_at_their_place(text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        evaluate(Sources(assignments=tuple(parse(text, "conf"))), [Setting("A"), Setting("L", list)], {})
+    assert caught.value.message.startswith(told)
+
+
+def test_a_list_may_be_extended_line_by_line() -> None:
+    """Two thousand lines take no time, and not each of them is named as the place of the value."""
+    for line in ("L+=( x )\n", 'L=( "${L[@]}" x )\n'):
+        settings = evaluate(Sources(assignments=tuple(parse(line * 2000, "conf"))), [Setting("L", list)], {})
+        assert len(settings["L"]) == 2000 and len(settings.origin("L")) < 400

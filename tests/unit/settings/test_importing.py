@@ -17,6 +17,7 @@ from rear_core.cli.session import settings_of
 from rear_core.plugins import discover
 from rear_core.settings import Sources, commands, evaluate, parse
 from rear_core.settings.answers import Imported, Outcome
+from rear_core.settings.hiding import hidden_in_comment
 from rear_core.settings.importing import carried_over
 from rear_core.settings.statements import statements
 
@@ -136,6 +137,10 @@ def test_references_stay_references(text: str, outcome: Outcome, line: str | Non
 def test_a_part_of_a_password_with_a_dollar_is_not_shown() -> None:
     (answer,) = carry('BACKUP_KEY="long$hunter2"').answers
     assert answer.outcome is Outcome.MISSING and "hunter2" not in answer.remark
+
+
+def test_a_line_that_ends_the_file_with_a_backslash_is_carried_over() -> None:
+    assert outcomes("NETFS_URL=nfs://a/b\\\n") == [(Outcome.RENAMED, ["BACKUP_URL=nfs://a/b"])]
 
 
 def test_lists_and_quotes_have_any_number_of_lines() -> None:
@@ -320,7 +325,7 @@ def test_whatever_comes_out_is_accepted_and_no_line_is_lost(text: str) -> None:
     whole = text.removeprefix("\ufeff").replace("\r\n", "\n")
     assert "".join(f"{line}\n" for line in lines) in (whole, f"{whole}\n")
     assert [part for part in imported.parts if isinstance(part, str)] == [
-        line for one in found if not one.assignments and not one.problem for line in one.lines
+        hidden_in_comment(line) for one in found if not one.assignments and not one.problem for line in one.lines
     ]
 
 
