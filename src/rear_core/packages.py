@@ -72,7 +72,7 @@ def missing(setting: str, kind: str, name: str, installed: Iterable[str]) -> Plu
         word for package, names in PACKAGES.items() if package.startswith(f"rear-{kind}-") for word in names.split()
     ]
     known = {word.upper() if kind != "os" else word for word in ours} | there
-    near = difflib.get_close_matches(name.upper() if kind != "os" else name, known, 1)
+    near = difflib.get_close_matches(name.upper() if kind != "os" else name, known, 1, 0.75 if kind == "os" else 0.6)
     meant = f"did you mean {near[0]}? " if near else ""
     return PluginError(
         f"there is no {setting}={name}",

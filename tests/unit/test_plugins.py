@@ -15,7 +15,7 @@ from rear_core import builtin
 from rear_core.cli.session import declared_by_others, settings_of
 from rear_core.cli.show import show
 from rear_core.errors import PluginError
-from rear_core.packages import OURS, distribution_for
+from rear_core.packages import OURS, distribution_for, missing
 from rear_core.plugins import Found, Plugins, at_fault, discover, load
 from rear_core.run import Options
 
@@ -44,6 +44,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 GOOD = "@hookimpl\ndef rear_prep():\n    yield Step(10, 'Look', print)\n"
+
+
+def test_a_family_is_only_suggested_where_it_may_be_meant() -> None:
+    there = {"debian", "centos", "suse"}
+    assert "did you mean" not in missing("OS_FAMILY", "os", "gentoo", there).hint
+    assert "did you mean debian?" in missing("OS_FAMILY", "os", "debain", there).hint
 
 
 def test_discovery_imports_nothing(install: Install) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,20 @@ def parse_os_release(text: str) -> OperatingSystem:
     values = assignments(text)
     name = values.get("NAME") or OperatingSystem.name
     return OperatingSystem(
-        id=(values.get("ID") or OperatingSystem.id).lower(),
-        id_like=tuple(values.get("ID_LIKE", "").lower().split()),
-        version_id=values.get("VERSION_ID", ""),
+        id=_identifier(values.get("ID", "").lower()) or OperatingSystem.id,
+        id_like=tuple(filter(None, map(_identifier, values.get("ID_LIKE", "").lower().split()))),
+        version_id=_identifier(values.get("VERSION_ID", "")),
         name=name,
         pretty_name=values.get("PRETTY_NAME") or name,
     )
+
+
+def _identifier(value: str) -> str:
+    """An identifier, "" for what is none: files and folders are named by it, and it must not lead elsewhere.
+
+    os-release(5) allows lower case letters, digits, `.`, `_` and `-`; versions of some systems also have others.
+    """
+    return value if re.fullmatch(r"[A-Za-z0-9_~+-][A-Za-z0-9._~+-]*", value) else ""
 
 
 def assignments(text: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +50,9 @@ def test_an_unbalanced_quote_does_not_end_the_run() -> None:
 def test_any_text_gives_an_operating_system_with_a_name(text: str) -> None:
     found = parse_os_release(text)
     assert found.id and found.name and found.pretty_name
+
+
+@pytest.mark.parametrize("bad", ["../../tmp/evil", "/etc", "..", ".", "a/b", "a b", "*"])
+def test_an_identifier_that_leads_elsewhere_is_none(bad: str) -> None:
+    found = parse_os_release(f"ID='{bad}'\nVERSION_ID='{bad}'\nID_LIKE='{bad.replace(' ', '/')} debian'\n")
+    assert (found.id, found.version_id, found.id_like) == ("linux", "", ("debian",))
