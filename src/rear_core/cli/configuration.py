@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shutil import get_terminal_size
 
 import click
 
@@ -171,7 +172,7 @@ def import_configuration(options: Options, files: tuple[Path, ...], folder: Path
 
     Nothing in the files is run. Exit status: 0 all carried over, 1 some lines need you.
     """
-    from ..settings.answers import ATTENTION, Outcome
+    from ..settings.answers import ATTENTION, WIDTH, Outcome
     from ..settings.importing import carried_over
 
     usual = [options.config_dir / name for name in ("site.conf", "local.conf")]
@@ -183,10 +184,11 @@ def import_configuration(options: Options, files: tuple[Path, ...], folder: Path
     plugins = Plugins(builtin.modules())
     plugins.add_extras(discover())
     texts = {os.fspath(path): _text(path) for path in given}
+    width = min(WIDTH, get_terminal_size().columns) if sys.stdout.isatty() and not folder else WIDTH
     written, counts = dict[str, str](), Counter[Outcome]()
     for source, imported in carried_over(texts, _declared(), plugins.schemes()).items():
         counts.update(answer.outcome for answer in imported.answers)
-        written |= {os.path.basename(source): imported.text(), **imported.scripts}
+        written |= {os.path.basename(source): imported.text(width), **imported.scripts}
     if folder:
         _write(folder, written)
     else:

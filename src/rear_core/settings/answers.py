@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from textwrap import wrap
 
 Words = Sequence[str]
+# Columns of a remark in a file.
+WIDTH = 100
 
 
 class Outcome(Enum):
@@ -58,18 +61,19 @@ class Imported:
         """Steps that do what settings did, by their paths below the configuration directory."""
         return dict(answer.script for answer in self.answers if answer.script)
 
-    def text(self) -> str:
-        """The file that rear reads, with a remark for each assignment."""
+    def text(self, width: int = WIDTH) -> str:
+        """The file that rear reads, with a remark for each assignment in lines of at most `width` columns."""
         lines: list[str] = []
         for part in self.parts:
-            lines += [part] if isinstance(part, str) else written(part)
+            lines += [part] if isinstance(part, str) else written(part, width)
         return "".join(f"{line}\n" for line in lines)
 
 
-def written(answer: Answer) -> list[str]:
+def written(answer: Answer, width: int = WIDTH) -> list[str]:
     """The lines of an answer in the new file."""
     remark = f": {' '.join(answer.remark.split())}" if answer.remark else ""
     shown = [] if answer.lines else [f"#   {line}" for line in answer.was]
     # A value may have ends of lines.
     lines = [line for each in answer.lines for line in each.split("\n")]
-    return [f"# line {answer.number}, {answer.outcome.value}{remark}", *shown, *lines]
+    told = f"# line {answer.number}, {answer.outcome.value}{remark}"
+    return [*wrap(told, width, subsequent_indent="# ", break_long_words=False, break_on_hyphens=False), *shown, *lines]

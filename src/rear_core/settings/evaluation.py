@@ -164,7 +164,11 @@ class _Evaluation:
         if setting.type is Url:
             return examples(accepted(setting, self.schemes))
         kinds = {bool: "yes or no", int: "a whole number", str: "another value", list: "other words"}
-        return f"write {kinds[setting.type]}" + (f"; {setting.name}: {setting.help}" if setting.help else "")
+        if setting.type in (bool, int) or not setting.help:
+            return f"write {kinds[setting.type]}"
+        # One sentence: `rear config default` has the rest.
+        sentence = re.split(r"(?<=[.:;]) ", setting.help, maxsplit=1)[0].rstrip(".:;")
+        return f"write {kinds[setting.type]}; {setting.name}: {sentence}"
 
     def take_from_environment(self, setting: Setting, text: str) -> None:
         """Set from an environment variable; the words of a list are separated by blanks."""

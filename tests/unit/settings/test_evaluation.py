@@ -460,3 +460,20 @@ def test_a_list_may_be_extended_line_by_line() -> None:
     for line in ("L+=( x )\n", 'L=( "${L[@]}" x )\n'):
         settings = evaluate(Sources(assignments=tuple(parse(line * 2000, "conf"))), [Setting("L", list)], {})
         assert len(settings["L"]) == 2000 and len(settings.origin("L")) < 400
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        (Setting("A", bool, help="A long story. " * 20), "write yes or no"),
+        (Setting("A", int, help="A long story. " * 20), "write a whole number"),
+        (
+            Setting("A", check=lambda _: "is bad", help="A word. " * 9),
+            "write another value; A: A word, such as x",
+        ),
+    ],
+)
+def test_what_to_do_about_a_wrong_value_is_short(setting: Setting, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        evaluate(Sources(assignments=tuple(parse("A=perhaps", "conf"))), [setting], {})
+    assert caught.value.hint == hint

@@ -143,6 +143,13 @@ def test_a_line_that_ends_the_file_with_a_backslash_is_carried_over() -> None:
     assert outcomes("NETFS_URL=nfs://a/b\\\n") == [(Outcome.RENAMED, ["BACKUP_URL=nfs://a/b"])]
 
 
+def test_remarks_have_lines_that_can_be_read() -> None:
+    text = "".join(f"{name}=word\n" for name in NAMES)
+    for width in (60, 100):
+        lines = carried_over({"local.conf": text}, SETTINGS)["local.conf"].text(width).splitlines()
+        assert max(len(line) for line in lines if line.startswith("# ")) <= width
+
+
 def test_lists_and_quotes_have_any_number_of_lines() -> None:
     lines = "\n".join(f"'/d/{number}'" for number in range(2000))
     (listed,) = carry(f"COPY_AS_IS+=(\n{lines}\n)").answers
