@@ -469,7 +469,7 @@ def test_a_list_may_be_extended_line_by_line() -> None:
         (Setting("A", int, help="A long story. " * 20), "write a whole number"),
         (
             Setting("A", check=lambda _: "is bad", help="A word. " * 9),
-            "write another value; A: A word, such as x",
+            "write another value; A: A word",
         ),
     ],
 )
