@@ -49,7 +49,7 @@ GOOD = "@hookimpl\ndef rear_prep():\n    yield Step(10, 'Look', print)\n"
 def test_a_family_is_only_suggested_where_it_may_be_meant() -> None:
     there = {"debian", "centos", "suse"}
     assert "did you mean" not in missing("OS_FAMILY", "os", "gentoo", there).hint
-    assert "did you mean debian?" in missing("OS_FAMILY", "os", "debain", there).hint
+    assert "did you mean centos?" in missing("OS_FAMILY", "os", "centoz", there).hint
 
 
 def test_discovery_imports_nothing(install: Install) -> None:

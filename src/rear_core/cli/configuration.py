@@ -125,7 +125,14 @@ def _referred(sources: Sources) -> set[str]:
 
 def _contradictions(run: Run) -> Iterator[ConfigurationError]:
     """What a run would refuse on its settings and files alone, before it looks at the machine."""
-    run.phases = WORKFLOWS["mkbackup"]
+    phases, run.phases = run.phases, WORKFLOWS["mkbackup"]
+    try:
+        yield from _refused(run)
+    finally:
+        run.phases = phases
+
+
+def _refused(run: Run) -> Iterator[ConfigurationError]:
     try:
         steps = [planned.step for planned in plan(run, ["prep"]) if planned.step.by_settings]
     except ConfigurationError as error:
