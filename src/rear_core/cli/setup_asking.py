@@ -24,7 +24,7 @@ from ..report import visible
 from ..rescue.programs import missing
 from ..run import Run
 from ..settings import Setting, Sources, Value, evaluate, parse, quote
-from ..settings.evaluation import convert
+from ..settings.conversion import convert
 from ..trust import check_secret
 from ..workflow import WORKFLOWS
 

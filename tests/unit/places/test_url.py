@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rear_core.places.url import ALL, FOLDERS, Url, parse_url, url_problem, without_password
 from rear_core.settings import Setting
-from rear_core.settings.evaluation import convert
+from rear_core.settings.conversion import convert
 
 NAMED = [*(scheme.name for scheme in ALL), "HTTPS", "smb"]
 
