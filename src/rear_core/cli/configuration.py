@@ -232,7 +232,13 @@ def _text(path: Path) -> str:
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     """Write configuration files, and scripts as programs, for root alone."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    try:
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise Refused(
+            f"cannot look into {folder}: {error.strerror}", "name a folder of your own, or use sudo"
+        ) from error
+    if not is_free:
         raise Refused(f"{folder} is no empty folder", "name a new folder; rear overwrites no configuration")
     for name, text in files.items():
         path = folder / name

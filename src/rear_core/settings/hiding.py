@@ -26,7 +26,7 @@ def hidden(text: str, is_public: Callable[[str], bool]) -> str:
 
     What follows may be a passphrase in any quotes, over any number of lines. Of URLs users and passwords are left out.
     """
-    text = _USER.sub("://...@", text)
+    text = _USER.sub("://...@", text).replace("\0", "\\0")
     for name in _NAME.finditer(text):
         assigns = _ASSIGNS.match(text, name.end())
         if is_secret(name[0]) or (assigns and not is_public(name[0])):
@@ -36,7 +36,7 @@ def hidden(text: str, is_public: Callable[[str], bool]) -> str:
 
 def hidden_in_comment(text: str) -> str:
     """A comment up to the value that was once assigned to the name of a secret, without users and passwords of URLs."""
-    text = _USER_IN_TEXT.sub("://...@", text)
+    text = _USER_IN_TEXT.sub("://...@", text).replace("\0", "\\0")
     for name in _NAME.finditer(text):
         assigns = _ASSIGNS.match(text, name.end())
         if assigns and is_secret(name[0]):

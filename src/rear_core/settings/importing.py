@@ -120,15 +120,17 @@ def _check(imported: Mapping[str, Imported], declared: Mapping[str, Setting], sc
         if not errors:
             return
         written_by = {source: _places(one) for source, one in imported.items()}
+        changed: list[Answer | str] = []
         for error in errors:
             source, line = _place(error, written_by)
             parts, at = imported[source].parts, written_by[source][line - 1]
             was = parts[at]
-            if not isinstance(was, Answer):
+            if not isinstance(was, Answer) or not (was.lines or was in changed):
                 raise error
             reason = f"{error.message.split(': ', 1)[-1]}; {error.hint}"
             if was.lines:
                 parts[at] = replace(was, outcome=Outcome.MISSING, remark=reason, lines=())
+                changed.append(parts[at])
 
 
 def _parsed(text: str, source: str, errors: list[ConfigurationError]) -> list[Assignment]:

@@ -53,7 +53,7 @@ def statements(text: str, source: str) -> Iterator[Statement]:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    # Whoever reads the assignment finds the byte, where the whole text would be refused here.
+    # A byte in one statement is no reason to refuse the others.
     reader = Reader(text.replace("\0", "\N{REPLACEMENT CHARACTER}"), source)
     at = 0
     while at < len(lines):
@@ -94,6 +94,8 @@ def _statement(reader: Reader, lines: Sequence[str], at: int) -> Statement:
         return Statement(at + 1, lines[at : at + _length_of_code(lines, at)], problem=problem)
     text = reader.text[reader.line_starts[at] : reader.at]
     taken = lines[at : at + max(1, text.count("\n") + (not text.endswith("\n")))]
+    if assignments and any("\0" in line for line in taken):
+        return Statement(at + 1, taken, problem="a NUL byte: the file is damaged")
     return Statement(at + 1, taken, _with_texts(assignments, "".join(f"{line}\n" for line in taken), at))
 
 
@@ -121,8 +123,8 @@ def _with_texts(found: Sequence[Assignment], text: str, before: int) -> list[tup
 
 def _without_separators(text: str) -> str:
     """An assignment without what follows it: blanks, semicolons and ends of lines, but not one that is escaped."""
-    while text[-2:] == "\\\n" or (text[-1:] in (" ", "\t", ";", "\n") and not _ends_escaped(text)):
-        text = text[:-2] if text[-2:] == "\\\n" else text[:-1]
+    while text[-1:] in (" ", "\t", ";", "\n") and (text[-1] == "\n" or not _ends_escaped(text)):
+        text = text[:-2] if _ends_escaped(text) else text[:-1]
     return text
 
 

@@ -77,6 +77,8 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("f() {\n  OUTPUT=USB\n}", Outcome.CODE, []),
         ("cat <<EOF >/tmp/x\nOUTPUT=PXE\nEOF", Outcome.CODE, []),
         ("echo 'it is\nOUTPUT=PXE\n", Outcome.CODE, []),
+        ("ISO_VOLID=a\0b", Outcome.CODE, []),
+        ("BACKUP_KEY=a\0b # \0", Outcome.CODE, []),
         ("(\nOUTPUT=PXE\n)", Outcome.CODE, []),
         ("( OUTPUT=PXE # )\nBACKUP=NETFS\n) &", Outcome.CODE, []),
         ("OUTPUT=$(\nBACKUP=NETFS\necho ISO\n)", Outcome.CODE, []),
@@ -141,6 +143,7 @@ def test_a_part_of_a_password_with_a_dollar_is_not_shown() -> None:
 
 def test_a_line_that_ends_the_file_with_a_backslash_is_carried_over() -> None:
     assert outcomes("NETFS_URL=nfs://a/b\\\n") == [(Outcome.RENAMED, ["BACKUP_URL=nfs://a/b"])]
+    assert outcomes("BACKUP_KEY=long-enough\\\\\n") == [(Outcome.SAME, ["BACKUP_KEY=long-enough\\\\"])]
 
 
 def test_remarks_have_lines_that_can_be_read() -> None:
@@ -148,6 +151,10 @@ def test_remarks_have_lines_that_can_be_read() -> None:
     for width in (60, 100):
         lines = carried_over({"local.conf": text}, SETTINGS)["local.conf"].text(width).splitlines()
         assert max(len(line) for line in lines if line.startswith("# ")) <= width
+
+
+def test_a_damaged_comment_is_no_reason_to_refuse_a_file() -> None:
+    assert carry("# a\0b\nOUTPUT=ISO\n").text() == "# a\\0b\n# line 2, same\nOUTPUT=ISO\n"
 
 
 def test_lists_and_quotes_have_any_number_of_lines() -> None:
