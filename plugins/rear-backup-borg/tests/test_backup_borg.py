@@ -22,7 +22,7 @@ import rear_backup_borg
 from lab.borg import NEEDS_BORG, PASSPHRASE, SLOW, Lab, settings_problem
 from lab.engine import small, terminal, wait_until
 from rear_backup_borg import client, excludes, failures, repository, saving, segments
-from rear_core import ConfigurationError, Contents, ProgramFailed, RearError, Refused, patterns
+from rear_core import Absent, ConfigurationError, Contents, ProgramFailed, RearError, Refused, patterns
 from rear_core.archive.progress import Progress
 from rear_core.builtin import build
 from rear_core.contents import merge
@@ -339,7 +339,7 @@ def test_a_repository_that_is_gone_is_named(lab: Lab) -> None:
     [
         ("PassphraseWrong", 2, failures.WrongPassphrase, "does not open"),
         ("LockTimeout", 2, failures.Locked, "is locked"),
-        ("Repository.DoesNotExist", 2, Refused, "there is no Borg repository"),
+        ("Repository.DoesNotExist", 2, Absent, "there is no Borg repository"),
         ("ConnectionClosed", 2, Refused, "does not answer: ssh: no route"),
         ("Cache.EncryptionMethodMismatch", 2, Refused, "is not encrypted, although"),
         ("Archive.DoesNotExist", 2, RearError, "borg failed: it said so"),

@@ -23,7 +23,7 @@ import rear_backup_restic
 from lab import engine, servers
 from lab.engine import small, terminal, wait_until
 from rear_backup_restic import excludes, repository, restoring, snapshot
-from rear_core import ConfigurationError, ProgramFailed, RearError, Refused, patterns
+from rear_core import Absent, ConfigurationError, ProgramFailed, RearError, Refused, patterns
 from rear_core.archive import external
 from rear_core.archive.external import FileSystem, Found
 from rear_core.archive.ticking import ticking
@@ -572,7 +572,7 @@ def test_a_newer_restic_gets_the_options_that_it_has(lab: Lab) -> None:
     [
         (12, "Fatal: wrong password or no key found", repository.WrongPassword, "does not open"),
         (11, "unable to create lock in backend: repository is already locked by PID 1", repository.Locked, "locked"),
-        (10, "Fatal: repository does not exist: unable to open config file", Refused, "there is no restic repository"),
+        (10, "Fatal: repository does not exist: unable to open config file", Absent, "there is no restic repository"),
         (1, "Fatal: unable to open config file: dial tcp: refused\nIs there a repository at", Refused, "not answer"),
         (1, "Fatal: the disk is on fire", RearError, "restic failed: the disk is on fire"),
     ],
