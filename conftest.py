@@ -30,6 +30,7 @@ TOGETHER = (
     "tests/test_new_plugins.py",
     "tests/test_packages.py",
     "tests/root/test_interruptions.py",
+    "tests/root/test_packages.py",
     "tests/uml/test_faults.py",
     "tests/uml/test_layouts.py",
     "tests/uml/test_methods.py",
