@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 
 import click
 
@@ -14,7 +13,7 @@ from .. import work_area
 from ..builtin.core import RESCUE_MARK
 from ..doctor import machine, steps, storage
 from ..doctor.examination import Finding, Probe, Problem, as_json, examine, lines, worst
-from ..errors import ConfigurationError, NotBegun, Refused
+from ..errors import ConfigurationError, NotBegun, RearError, Refused
 from ..health.checks import State
 from ..interruption import interruptible
 from ..report import visible
@@ -138,14 +137,12 @@ def _installation(run: Run) -> Iterator[Problem]:
 
 def _work_area(run: Run) -> Iterator[Problem]:
     """What checks mount or try goes there; it is removed at the end."""
+    tmpdir = Path(run.settings["TMPDIR"])
     try:
-        run.build_dir = Path(mkdtemp(prefix="rear-doctor.", dir=run.settings["TMPDIR"]))
-    except OSError as error:
-        raise Refused(
-            f"cannot write to TMPDIR={run.settings['TMPDIR']}: {error.strerror}", "set TMPDIR to another place"
-        ) from error
-    run.undo.callback(work_area.remove, run.build_dir, run.sh)
-    yield from ()
+        run.build_dir = work_area.make(tmpdir, run.undo, keep=False, sh=run.sh, report=run.report)
+    except RearError as error:
+        # It would end a backup as well.
+        yield Problem(State.CRITICAL, error.message, error.hint)
 
 
 def _status(run: Run) -> Iterator[Problem]:

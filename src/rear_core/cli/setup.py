@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -198,12 +197,14 @@ def has_room(run: Run, trial: Run) -> bool:
     from ..archive.progress import size
     from ..builtin.backup import check_place_survives
     from ..builtin.storage import capture_layout
+    from ..places.opening import free_bytes
 
     trial.layout = capture_layout(trial)
     check_place_survives(trial)
     needed = selected_beside(trial, None).bytes
     said = f"The files of this machine take {size(needed)}, before anything is compressed"
-    free = free_bytes(trial)
+    # Not every method has such a place.
+    free = free_bytes(trial, trial.settings.get("BACKUP_URL"), trial.settings.get("BACKUP_OPTIONS", ""))
     if free is None:
         tell(f"It works. {said}.")
         return True
@@ -211,19 +212,6 @@ def has_room(run: Run, trial: Run) -> bool:
     return free > needed or questions.confirm(
         run, "That may be too little room. Use it all the same", default=False, quits=QUITS
     )
-
-
-def free_bytes(trial: Run) -> int | None:
-    """The room in the place of the backups, None where only its server knows."""
-    from ..places.opening import kind_of, opened
-
-    url = trial.settings["BACKUP_URL"] if "BACKUP_URL" in trial.settings.declared else None
-    if url is None or not kind_of(trial, url).folder:
-        return None
-    with opened(trial, url, trial.settings["BACKUP_OPTIONS"]) as folder:
-        place = next(path for path in (folder, *folder.parents) if path.exists())
-        status = os.statvfs(place)
-    return status.f_bavail * status.f_frsize
 
 
 def agreed(run: Run, written: Written) -> bool:

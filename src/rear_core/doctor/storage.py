@@ -107,21 +107,21 @@ def files(run: Run) -> Iterator[Problem]:
 
 def room(run: Run) -> Iterator[Problem]:
     """Whether a backup as large as the last one has room in its place."""
-    from ..places.opening import kind_of, opened
+    from ..places.opening import free_bytes
     from ..places.room import check_mounted
 
     url = run.settings.get("BACKUP_URL")
     made = next((one for one in reversed(records.load(run.var_dir)) if one.done and one.command in SAVING), None)
     needed = sum(entry.size for entry in made.saved) if made else 0
-    if not url or not kind_of(run, url).folder or not needed:
+    if not url or not needed:
         yield Problem(State.OK, "no backup in BACKUP_URL says how much the next one takes")
         return
     work_area(run)
     check_mounted(run, url, "BACKUP_URL")
-    with opened(run, url, run.settings.get("BACKUP_OPTIONS", "")) as directory:
-        existing = next(path for path in (directory, *directory.parents) if path.exists())
-        words = run.sh.query("stat", "--file-system", "--format=%a %S", existing, timeout=60).split()
-    free = int(words[0]) * int(words[1])
+    free = free_bytes(run, url, run.settings.get("BACKUP_OPTIONS", ""))
+    if free is None:
+        yield Problem(State.OK, f"only the server knows what {url} has free")
+        return
     if free < needed:
         yield Problem(
             State.WARNING,

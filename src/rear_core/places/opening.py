@@ -105,6 +105,17 @@ def opened_place(run: Run, url: Url, options: str = "", *, mode: int = PRIVATE, 
             yield folder.Folder(directory / prefix, mode)
 
 
+def free_bytes(run: Run, url: Url | None, options: str) -> int | None:
+    """The room in a folder behind a URL, or where it will be made; None where only a server knows."""
+    if url is None or not kind_of(run, url).folder:
+        return None
+    with opened(run, url, options) as directory:
+        existing = next(path for path in (directory, *directory.parents) if path.exists())
+        # By a program, which can be given up when a server does not answer.
+        blocks, size = run.sh.query("stat", "--file-system", "--format=%a %S", existing, timeout=60).split()
+    return int(blocks) * int(size)
+
+
 def missing_programs(run: Run, url: Url) -> list[str]:
     """What has to be installed here to reach a place."""
     return [program for program in kind_of(run, url).contents.programs if not run.sh.which(program)]

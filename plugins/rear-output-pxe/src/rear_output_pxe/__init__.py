@@ -198,10 +198,10 @@ def check_settings(run: Run) -> None:
         )
     by_setting = run.settings["PXE_RECOVER_MODE"] == "unattended"
     if run.settings["PXE_DEFAULT"] and (by_setting or recovers_by_itself(run.settings["KERNEL_CMDLINE"])):
-        mode = "PXE_RECOVER_MODE=unattended" if by_setting else "KERNEL_CMDLINE with rear.auto=recover"
+        mode = "PXE_RECOVER_MODE=unattended" if by_setting else "rear.auto=recover in KERNEL_CMDLINE"
         raise ConfigurationError(
             f"{mode} with PXE_DEFAULT=yes would overwrite the disks of every machine that starts from the network",
-            f"name the machines in PXE_NODES and remove PXE_DEFAULT, or remove {mode.split('=')[0].split()[0]}",
+            f"name the machines in PXE_NODES and remove PXE_DEFAULT, or remove {mode}",
         )
 
 
