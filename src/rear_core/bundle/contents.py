@@ -135,6 +135,8 @@ def _record(run: Run, seen: Seen) -> None:
 def _anonymizer(run: Run, seen: Seen, here: Iterable[str], logs: Path) -> Anonymizer:
     """One that knows all names that this machine has, and had when the logs were written."""
     known = [*seen.documents.values(), *(one for path in _logs(run, logs) for one in _fields(path))]
+    # It may have had another name then.
+    known += [{"hostname": record.hostname} for record in records.load(run.var_dir)[-RECORDS:]]
     plain: set[str] = set()
     if seen.storage:
         recording, layout = seen.storage
@@ -223,11 +225,20 @@ def _add_logs(bundle: Bundle, run: Run, folder: Path) -> None:
     for path in _logs(run, folder):
 
         def add(path: Path = path) -> None:
-            text = own_files.read(path).decode(errors="replace")
-            cut = "" if len(text) <= LONGEST else f"... {len(text) - LONGEST} letters before this are left out\n"
-            bundle.add(f"logs/{_plain(path.name)}", bundle.cleaner.text(cut + text[-LONGEST:]))
+            text = _end(own_files.read(path).decode(errors="replace"))
+            bundle.add(f"logs/{_plain(path.name)}", bundle.cleaner.text(text))
 
         bundle.attempt(f"logs/{_plain(path.name)}", add)
+
+
+def _end(text: str) -> str:
+    """The last lines of a log; what is left of a private key that was cut is no key for those who look for one."""
+    if len(text) <= LONGEST:
+        return text
+    last = text[-LONGEST:].partition("\n")[2]
+    end, begin = last.find("-----END "), last.find("-----BEGIN ")
+    last = last[end:] if end >= 0 and not 0 <= begin < end else last
+    return f"... {len(text) - len(last)} letters before this are left out\n{last}"
 
 
 def _logs(run: Run, folder: Path) -> list[Path]:

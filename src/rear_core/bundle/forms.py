@@ -11,7 +11,8 @@ ADDRESSES = {
     # One with more parts is an identifier of a DHCP client, or of InfiniBand, that ends with one.
     "mac": rf"(?<![\w:-]){HEX}{{2}}(?::{HEX}{{2}}){{5,19}}(?![\w:])|(?<![\w:-]){HEX}{{2}}(?:-{HEX}{{2}}){{5}}(?![\w-])",
     "card": rf"{START}enx{HEX}{{12}}{END}",
-    "ipv6": rf"(?<![\w:.])(?:{HEX}{{0,4}}:){{2,7}}{HEX}{{0,4}}(?![\w:])",
+    # The last two parts may be written as an address of IPv4 (RFC 4291).
+    "ipv6": rf"(?<![\w:.])(?:{HEX}{{0,4}}:){{2,7}}(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{HEX}{{0,4}})(?![\w:])",
     "ipv4": r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)",
 }
 IDENTIFIERS = {

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from .. import own_files
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 LARGEST = 64 << 10
 # Shorter ones would blacken everything.
 SHORTEST = 4
-WORDS = r"passw(?:or)?d|passwd|passphrase|secret|token|psk|api_?key|access_?key|private_?key"
+WORDS = r"passw(?:or)?d|passwd|passphrase|secret|token|psk|(?:api|access|private|pre-?shared)[-_]?key"
+# A word of a shell or a text, also one in several quotes.
+VALUE = r"""(?:'[^'\n]*'|"(?:\\.|[^"\\\n])*"|\\.|[^\s,;"'&\\])+"""
 # Settings that name a file with a secret.
 NAMES_FILE = re.compile(r"(?:KEY|PASSWORD|PASSPHRASE|SECRET|TOKEN)_?FILE|CREDENTIALS|_CONFIG$|NETRC")
 PATTERNS = (
@@ -34,12 +37,9 @@ PATTERNS = (
     (re.compile(r"(\bhttps?://)[^\s/\"'@]+@"), rf"\1{MASK}@"),
     (re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"']*:)[^\s\"']*@"), rf"\1{MASK}@"),
     (re.compile(r"(\bauthorization:[ \t]*\w+[ \t]+)\S+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(rf"(--?(?:{WORDS})[ =])(?:'[^'\n]*'|\"[^\"\n]*\"|\S+)", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(rf"(--?(?:{WORDS})[ \t=]){VALUE}", re.IGNORECASE), rf"\1{MASK}"),
     (
-        re.compile(
-            rf"((?:[\w.-]*(?:{WORDS})[\w.-]*|\bpwd|\bpass2?)[ \t]*[=:][ \t]*)(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s,;\"'&]+)",
-            re.IGNORECASE,
-        ),
+        re.compile(rf"((?:(?:{WORDS})[\w.-]{{0,64}}|\bpwd|\bpass2?)[\"']?[ \t]*[=:][ \t]*){VALUE}", re.IGNORECASE),
         rf"\1{MASK}",
     ),
 )
@@ -60,7 +60,9 @@ class Masking:
     def __init__(self, run: Run) -> None:
         self._run = run
         found = {value for path in _files(run) for value in _values(path)}
-        self._values = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+        # As it is, and as it stands in a command that is shown.
+        forms = {form for value in found if len(value) >= SHORTEST for form in (value, quote(value))}
+        self._values = sorted(forms, key=len, reverse=True)
         self.masked = 0
 
     def text(self, text: str) -> str:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rear_core import builtin
-from rear_core.bundle import archive, contents
+from rear_core.bundle import archive, contents, masking
 from rear_core.bundle.contents import Bundle
 from rear_core.doctor.examination import Finding
 from rear_core.health.checks import State
@@ -155,6 +157,16 @@ def survivors(bundle: Bundle, tokens: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
+QUOTED = "it's my own secret"
+
+
+@pytest.mark.parametrize("text", ["." * 200000, "token" * 40000, "a1" * 100000, "'" * 50000, '"\\' * 50000])
+def test_what_a_log_is_full_of_takes_no_time(text: str) -> None:
+    """A pattern that begins anywhere and goes on for ever would take hours."""
+    for pattern, instead in masking.PATTERNS:
+        text = pattern.sub(instead, text)
+
+
 @pytest.mark.parametrize("anonymize", [False, True])
 def test_no_secret_is_in_a_report(anonymize: bool, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("of the key file\n")
@@ -166,13 +178,15 @@ def test_no_secret_is_in_a_report(anonymize: bool, tmp_path: Path) -> None:
     secrets = (
         "of the setting itself", "of the key file", "of-the-credentials", "ofthehashofthehash", "of-the-fstab",
         "of-the-url", "of/the@url", "of-the-option", "of-the-header", "of-the-variable", "OFTHEPRIVATEKEY",
-        "of-the-seal",
+        "of-the-seal", "of-a-field", "my own secret", "of-the-tab", "of a c style",
     )  # fmt: skip
     log = (
         "rclone https://anna:of-the-url@nas/x rsync://u:of/the@url@nas/m --password of-the-option\n"
         "RESTIC_PASSWORD=of-the-variable restic\nAuthorization: Bearer of-the-header\n"
         "-----BEGIN OPENSSH PRIVATE KEY-----\nOFTHEPRIVATEKEY\n-----END OPENSSH PRIVATE KEY-----\n"
         '"tpm2-blob": "of-the-seal"\n'
+        '{"user": "anna", "api-key": "of-a-field"} --password\tof-the-tab\n'
+        f'BORG_PASSPHRASE={shlex.quote(QUOTED)} PRESHARED_KEY="of \\"a\\" of a c style"\n'
         "opened with 'of the key file' and of-the-credentials of the setting itself\n"
     )
     (tmp_path / "logs").mkdir()
@@ -200,6 +214,28 @@ def test_a_disk_that_only_a_log_knows_is_not_known_by_it(tmp_path: Path) -> None
     bundle = contents.collect(run, [], anonymize=True, logs=tmp_path / "logs", here=["web1"])
     assert "logs/2026-11-22T183000Z-mkbackup.log" in bundle.files
     assert survivors(bundle, ["Ledgers", "WX41A8801"]) == []
+
+
+def test_a_key_that_is_cut_by_the_beginning_of_a_log_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "LONGEST", 60)
+    (tmp_path / "logs").mkdir()
+    log = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nOFTHEPRIVATEKEY\n-----END RSA PRIVATE KEY-----\nthe end\n"
+    (tmp_path / "logs/2026-11-22T183000Z-mkbackup.log").write_text(log)
+    run = run_of(renamed(ROOT / "debian-raid-luks/commands", {}, tmp_path / "commands"), tmp_path)
+    bundle = contents.collect(run, [], anonymize=False, logs=tmp_path / "logs", here=["web1"])
+    assert survivors(bundle, ["OFTHEPRIVATEKEY"]) == []
+    assert b"the end" in bundle.files["logs/2026-11-22T183000Z-mkbackup.log"]
+
+
+def test_the_name_and_addresses_that_a_machine_had_are_not_told(tmp_path: Path) -> None:
+    keep(tmp_path / "var", replace(Record("mkbackup", "2026-11-22T183000Z", 60, "done", 0), hostname="oldname7"))
+    (tmp_path / "logs").mkdir()
+    log = "sshd: from ::ffff:192.168.178.21 and 64:ff9b::10.20.30.40 to oldname7\n"
+    (tmp_path / "logs/2026-11-22T183000Z-mkbackup.log").write_text(log)
+    run = run_of(renamed(ROOT / "debian-raid-luks/commands", {}, tmp_path / "commands"), tmp_path)
+    bundle = contents.collect(run, [], anonymize=True, logs=tmp_path / "logs", here=["web1"])
+    assert {"runs.jsonl", "logs/2026-11-22T183000Z-mkbackup.log"} <= bundle.files.keys()
+    assert survivors(bundle, ["oldname7", "168.178.21", "20.30.40"]) == []
 
 
 def test_a_part_that_fails_is_named_and_the_others_are_there(tmp_path: Path) -> None:
