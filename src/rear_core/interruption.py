@@ -38,7 +38,7 @@ def interruptible(undo: ExitStack) -> Iterator[None]:
             told = f"stopped by {signal.Signals(number).name}"
             signal.signal(signal.SIGALRM, tell)
             signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
-        if not getattr(_here, "held", False) and not _on_its_way():
+        if not getattr(_here, "held", False) and not _on_its_way(Interrupted):
             raised = True
             raise _interrupted(told)
 
@@ -82,18 +82,24 @@ class TookTooLong(RearError):
 def limited(seconds: float) -> Iterator[None]:
     """A block of the main thread that ends with `TookTooLong` after so many seconds, unless a signal ends it before.
 
-    A program that runs then is stopped. What the kernel itself waits for, as a server of NFS, is not cut off.
+    A program that runs then is stopped. What the kernel itself waits for, as a server of NFS, is not cut off. Somebody
+    may take it for a failure of another kind: it is raised again, until it is on its way out.
     """
+    raised = False
 
     def late(_number: int, _frame: FrameType | None) -> None:
-        if not getattr(_here, "held", False):
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            raise TookTooLong(f"it was not done within {seconds:g} seconds")
+        nonlocal raised
+        if not getattr(_here, "held", False) and not _on_its_way(TookTooLong):
+            raised = True
+            raise TookTooLong(problem)
 
+    problem = f"it was not done within {seconds:g} seconds"
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
+        if raised:
+            raise TookTooLong(problem)
     finally:
         # Whoever stops the run has this timer for itself by then.
         if signal.getsignal(signal.SIGALRM) is late:
@@ -105,9 +111,9 @@ def _interrupted(told: str) -> Interrupted:
     return Interrupted(told, "rear undid what was not complete; run it again")
 
 
-def _on_its_way() -> bool:
-    """Whether this is run by somebody who handles `Interrupted`, or what came of it."""
+def _on_its_way(kind: type[BaseException]) -> bool:
+    """Whether this is run by somebody who handles an error of that kind, or what came of it."""
     error = sys.exc_info()[1]
-    while error is not None and not isinstance(error, Interrupted):
+    while error is not None and not isinstance(error, kind):
         error = error.__context__
     return error is not None

@@ -109,10 +109,15 @@ def execute(run: Run, workflow: str) -> None:
 def check(run: Run, workflow: str) -> None:
     """Run the checks of a workflow alone: its phase prep, which changes nothing, without the administrator's scripts,
     which may do anything."""
-    run.phases, run.command = WORKFLOWS[workflow], workflow
-    for planned in [*plan(run, ["prep"])]:
-        if planned.source != "script":
-            perform(run, planned)
+    run.command = workflow
+    for planned in checks(run, workflow):
+        perform(run, planned)
+
+
+def checks(run: Run, workflow: str) -> list[PlannedStep]:
+    """The steps of its phase prep, without the administrator's scripts."""
+    run.phases = WORKFLOWS[workflow]
+    return [planned for planned in plan(run, ["prep"]) if planned.source != "script"]
 
 
 def _go_through(run: Run, phase: str) -> list[str]:

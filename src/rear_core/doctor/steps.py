@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, RearError
 from ..health.checks import State
 from ..interruption import TookTooLong
 from ..plugins import CORE
-from ..workflow import WORKFLOWS, PlannedStep, perform, plan
+from ..workflow import PlannedStep, checks, perform
 from .examination import Probe, Problem, work_area
 
 if TYPE_CHECKING:
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 
 def probes(run: Run) -> Iterator[Probe]:
-    """A probe for each step of the phase prep; scripts of the administrator are not run, as they may change something.
+    """A probe for each check of a backup but those of the settings alone, which the configuration was checked by.
 
     Programs of the described storage and network are among those that have to be there.
     """
-    run.phases = WORKFLOWS["mkbackup"]
     try:
         work_area(run)
-        planned = [step for step in plan(run, ["prep"]) if step.source != "script"]
+        planned = [step for step in checks(run, "mkbackup") if not step.step.by_settings]
     except RearError as error:
         planned, state = [], State.CRITICAL if isinstance(error, ConfigurationError) else State.UNKNOWN
         problem = Problem(state, f"the checks of plugins could not be made: {error.message}", error.hint)
