@@ -172,23 +172,44 @@ def _all_words(assignments: Sequence[Assignment]) -> list[str] | None:
     return found
 
 
-def _exclude_backup(_rules: Rules, _name: str, words: Words | None, _text: str) -> Answer:
+def _exclude_backup(rules: Rules, name: str, words: Words | None, _text: str) -> Answer:
     systems = [word[len("fs:") :] for word in words or () if word.startswith("fs:/")]
+    target = "BACKUP_PROG_EXCLUDE"
     if words is None or len(systems) < len(words):
-        return Answer(Outcome.MISSING, "write BACKUP_PROG_EXCLUDE+=( '/FOLDER/*' ) for the files not to save")
+        return Answer(Outcome.MISSING, f"write {target}+=( '/FOLDER/*' ) for the files not to save")
     patterns = " ".join(quote(f"{system.rstrip('/')}/*") for system in systems)
+    line = f"{target}+=( {patterns} )"
+    if patterns and (_replaced(rules, name) or _replaced(rules, target)):
+        return Answer(Outcome.MISSING, f"another assignment would replace it; where it is wanted, write last: {line}")
     remark = "the file systems are created again, empty; EXCLUDE_MOUNTPOINTS leaves them alone"
-    return Answer(Outcome.OTHERWISE, remark, [f"BACKUP_PROG_EXCLUDE+=( {patterns} )"] if patterns else [])
+    return Answer(Outcome.OTHERWISE, remark, [line] if patterns else [])
 
 
-def _default_entry(_rules: Rules, _name: str, words: Words | None, _text: str) -> Answer:
+def _replaced(rules: Rules, name: str) -> bool:
+    """Whether some assignments to a name may lose what others have put there."""
+    given = rules.given.get(name, ())
+    return (len(given) > 1 or name not in SPECIAL) and any(
+        not each.append and name not in [reference.name for reference in each.references] for each in given
+    )
+
+
+def _default_entry(rules: Rules, name: str, words: Words | None, _text: str) -> Answer:
     (word,) = words if words else ("",)
-    if word in ("automatic", "unattended"):
-        remark = "every entry recovers unattended; a question that is open ends it before the first write"
-        return Answer(Outcome.OTHERWISE, remark, ['KERNEL_CMDLINE+=" rear.auto=recover"'])
+    if word == "automatic":
+        line = 'KERNEL_CMDLINE+=" rear.auto=recover"'
+        if words != _words(rules.given[name][-1]):
+            return Answer(Outcome.NEEDLESS, "another assignment comes after it")
+        if _replaced(rules, "KERNEL_CMDLINE"):
+            return Answer(Outcome.MISSING, f"KERNEL_CMDLINE is set as well; where it is wanted, write after it: {line}")
+        remark = "every start recovers unattended; a question that is open ends it before the first write"
+        return Answer(Outcome.OTHERWISE, remark, [line])
     if word in ("", "manual"):
         return Answer(Outcome.NEEDLESS, "the menu of the rescue system waits for a choice")
     return Answer(Outcome.MISSING, "the first entry of the boot menu is always that of the rescue system")
+
+
+def _recover_mode(_rules: Rules, _name: str, _words_: Words | None, _text: str) -> Answer:
+    return Answer(Outcome.NEEDLESS, "the entry that recovers by itself asks nothing, the first one shows everything")
 
 
 def _old_copy(_rules: Rules, _name: str, words: Words | None, _text: str) -> Answer:
@@ -248,7 +269,7 @@ SPECIAL: Mapping[str, Rule] = {
     "BACKUP_TYPE": _backup_type,
     "EXCLUDE_BACKUP": _exclude_backup,
     "ISO_DEFAULT": _default_entry,
-    "ISO_RECOVER_MODE": _default_entry,
+    "ISO_RECOVER_MODE": _recover_mode,
     "NETFS_KEEP_OLD_BACKUP_COPY": _old_copy,
     "OUTPUT": _output,
     **dict.fromkeys(commands.KINDS, _script),

@@ -63,6 +63,7 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
         ("EXCLUDE_MODULES=( a b )", Outcome.SAME, ["EXCLUDE_MODULES=( a b )"]),
         ("ISO_DEFAULT=automatic", Outcome.OTHERWISE, ['KERNEL_CMDLINE+=" rear.auto=recover"']),
         ("ISO_DEFAULT=manual", Outcome.NEEDLESS, []),
+        ("ISO_RECOVER_MODE=unattended", Outcome.NEEDLESS, []),
         ("KEEP_BUILD_DIR=yes", Outcome.NEEDLESS, []),
         ("GRUB_RESCUE=y", Outcome.SAME, ["GRUB_RESCUE=y"]),
         ("USE_CFG2HTML=y", Outcome.MISSING, []),
@@ -90,6 +91,16 @@ def outcomes(text: str) -> list[tuple[Outcome, Sequence[str]]]:
 )
 def test_each_line_has_an_answer(text: str, outcome: Outcome, lines: list[str]) -> None:
     assert outcomes(text) == [(outcome, lines)]
+
+
+def test_nothing_is_carried_over_that_another_assignment_takes_back() -> None:
+    assert outcomes("ISO_DEFAULT=automatic\nISO_DEFAULT=manual") == [(Outcome.NEEDLESS, [])] * 2
+    assert outcomes("ISO_DEFAULT=automatic\nKERNEL_CMDLINE=quiet")[0] == (Outcome.MISSING, [])
+    assert outcomes("ISO_DEFAULT=automatic\nKERNEL_CMDLINE+=quiet")[0][0] == Outcome.OTHERWISE
+    assert outcomes("EXCLUDE_BACKUP+=( fs:/data )\nBACKUP_PROG_EXCLUDE=( '/tmp/*' )")[0] == (Outcome.MISSING, [])
+    own = 'BACKUP_PROG_EXCLUDE=( "${BACKUP_PROG_EXCLUDE[@]}" /x )\nEXCLUDE_BACKUP+=( fs:/data )'
+    assert outcomes(own)[1] == (Outcome.OTHERWISE, ["BACKUP_PROG_EXCLUDE+=( '/data/*' )"])
+    assert outcomes("EXCLUDE_BACKUP=( fs:/a )\nEXCLUDE_BACKUP=( fs:/b )") == [(Outcome.MISSING, [])] * 2
 
 
 def test_a_line_may_go_on_with_another_assignment() -> None:
