@@ -29,7 +29,7 @@ def inside(target: Path, path: str) -> Path:
 def find(target: Path, pattern: str) -> Iterator[tuple[str, Path]]:
     """The regular files that match a pattern such as /etc/kernel/*.conf: their path there, and here."""
     folder, _, last = pattern.rpartition("/")
-    if "*" in folder:
+    if any(sign in folder for sign in "*?["):
         folders = ["/" + found.relative_to(target).as_posix() for found in sorted(target.glob(folder.lstrip("/")))]
     else:
         folders = [folder]

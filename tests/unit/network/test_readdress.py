@@ -101,6 +101,32 @@ def test_ifupdown_with_addresses(tmp_path: Path) -> None:
     )
 
 
+def test_what_ifupdown_sources_elsewhere(tmp_path: Path) -> None:
+    static = "iface {} inet static\n    address {}/24\n"
+    files = {
+        "etc/network/interfaces": "source interfaces.local /srv/*/lan\nsource-directory /etc/more\n",
+        "etc/network/interfaces.local": static.format("eth0", "10.0.0.5") + "source /etc/network/interfaces\n",
+        "srv/site/lan": static.format("eth1", "10.0.1.5"),
+        "etc/more/bond": static.format("bond0", "198.51.100.7"),
+    }
+    found, problems = readdressed(tmp_path, files, LEASED)
+    assert problems == [] and all("inet dhcp" in found[name] for name in [*files][1:])
+
+
+def test_a_source_that_only_the_shell_can_tell_is_put_aside(tmp_path: Path) -> None:
+    found, problems = readdressed(tmp_path, {"etc/network/interfaces": "source $HOME/lan\n"}, LEASED)
+    assert found == {} and len(problems) == 1 and "it sources $HOME/lan" in problems[0]
+
+
+def test_sourced_files_outside_of_the_recovered_system_stay(tmp_path: Path) -> None:
+    outside, root = tmp_path / "lan", tmp_path / "root"
+    outside.write_text("iface eth0 inet static\n    address 192.0.2.10/24\n")
+    (root / "etc/network").mkdir(parents=True)
+    (root / "etc/network/link").symlink_to(outside)
+    readdressed(root, {"etc/network/interfaces": "source link ../../../lan\n"}, LEASED)
+    assert "192.0.2.10" in outside.read_text()
+
+
 NETPLAN = """\
     network:
       version: 2

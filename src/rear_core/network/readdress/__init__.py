@@ -26,10 +26,8 @@ ASIDE = "/var/lib/rear/aside"
 
 Rewrite = Callable[[str, str, Wanted], str]
 
-# The files of each family, with what rewrites the text of one of that name.
+# The files of each family but ifupdown, with what rewrites the text of one of that name.
 FAMILIES: Sequence[tuple[str, Rewrite]] = (
-    ("/etc/network/interfaces", ifupdown.rewritten),
-    ("/etc/network/interfaces.d/*", ifupdown.rewritten),
     ("/etc/netplan/*.yaml", netplan.rewritten),
     ("/etc/NetworkManager/system-connections/*", keyfile.rewritten),
     ("/etc/systemd/network/*.network", networkd.rewritten),
@@ -53,7 +51,11 @@ LEASES = (
     "/var/lib/NetworkManager/*lease*", "/var/lib/NetworkManager/secret_key", "/var/lib/wicked/*.xml",
     "/var/lib/systemd/network/*", "/etc/dhcpcd.duid", "/etc/dhclient.duid",
 )  # fmt: skip
-MORE = ("/etc/dhcp/dhclient*.conf", "/etc/dhclient*.conf", "/etc/network/interfaces.d/*", "/etc/rc.local")
+MORE = (
+    "/etc/dhcp/dhclient*.conf", "/etc/dhclient*.conf", "/etc/rc.local", "/usr/lib/netplan/*.yaml",
+    "/usr/lib/systemd/network/*.network", "/usr/local/lib/systemd/network/*.network",
+    "/usr/lib/NetworkManager/system-connections/*",
+)  # fmt: skip
 
 
 @dataclass
@@ -67,6 +69,8 @@ class Done:
 def readdress(target: Path, recorded: Network, identity: Identity, macs: Mapping[str, str]) -> Done:
     """Rewrite all configuration of the network; `macs` are the names of links by the addresses of their cards."""
     done, wanted = Done(), Wanted(identity, {mac.lower(): name for mac, name in macs.items()})
+    for name, path in ifupdown.files(target):
+        _rewrite(target, done, name, path, ifupdown.rewritten, wanted)
     for pattern, rewrite in FAMILIES:
         for name, path in list(recovered.find(target, pattern)):
             _rewrite(target, done, name, path, rewrite, wanted)
@@ -134,6 +138,8 @@ def mentions(text: str, addresses: Sequence[str]) -> list[int]:
 def _audit(target: Path, done: Done, recorded: Network, wanted: Wanted) -> None:
     """Whatever still has an old address is put aside: nothing sets that up any more."""
     old = old_addresses(recorded, wanted.identity)
-    for name, path in _found(target, (*CONFIGURATION, "/etc/dhcpcd.conf", *MORE)):
+    for name, path in {
+        **dict(_found(target, (*CONFIGURATION, "/etc/dhcpcd.conf", *MORE))), **dict(ifupdown.files(target)),
+    }.items():  # fmt: skip
         if lines := mentions(recovered.read(path), old):
             _put_aside(target, done, name, path, f"its line {lines[0]} has an address of the other machine")

@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
-from .wanted import LITERAL, Wanted
+from ... import recovered
+from .wanted import LITERAL, NotUnderstood, Wanted
+
+FOLDER = "/etc/network"
+SOURCE = re.compile(r"^[ \t]*source(-directory)?[ \t]+(.+)$", re.MULTILINE)
+# Other characters have the shell look for what they stand for.
+PLAIN = re.compile(r"[\w\s/.*?\[\]+:@,-]+")
 
 STANZA = re.compile(r"(iface|auto|mapping|source|source-directory|template|rename|allow-\S+|no-\S+)\b")
 # What an address needs, and an Ethernet address that two machines must not have.
@@ -19,8 +27,31 @@ ADDRESSED = ("static", "dhcp", "bootp", "auto")
 TUNNELS = ("v4tunnel", "6to4", "tunnel", "ppp", "wvdial")
 
 
+def files(target: Path) -> list[tuple[str, Path]]:
+    """The files that ifupdown reads, all of interfaces.d, and what they source: their path there, and here."""
+    found: dict[Path, str] = {}
+    left = [f"{FOLDER}/interfaces.d/*", f"{FOLDER}/interfaces"]
+    while left:
+        for name, path in recovered.find(target, left.pop()):
+            if path not in found:
+                found[path] = name
+                left += _sourced(name, recovered.read(path))
+    return [(name, path) for path, name in found.items()]
+
+
+def _sourced(name: str, text: str) -> Iterator[str]:
+    for directory, words in SOURCE.findall(text.replace("\\\n", " ")):
+        for word in words.split():
+            # Versions differ in what a relative path is relative to.
+            for folder in {FOLDER, os.path.dirname(name)}:
+                yield os.path.normpath(os.path.join(folder, word)) + ("/*" if directory else "")
+
+
 def rewritten(_name: str, text: str, wanted: Wanted) -> str:
     """The text in which each link with an address has those of the clone."""
+    for _, words in SOURCE.findall(text.replace("\\\n", " ")):
+        if not PLAIN.fullmatch(words):
+            raise NotUnderstood(f"it sources {words}, which may be any file")
     # A line goes on where it ends in a backslash.
     lines = [line for line in re.findall(r"(?:[^\n]*\\\n)*[^\n]*\n?", text) if line]
     stanzas: list[list[str]] = [[]]
