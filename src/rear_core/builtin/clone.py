@@ -56,7 +56,8 @@ def check_identity(run: Run) -> None:
     found, recorded = load(word), _recorded(run)
     check_links(found, recorded)
     name = found.named(_hostname(run))
-    if name == _hostname(run):
+    # A name with another domain, or in capitals, is still that of the other machine for whoever asks by the short one.
+    if _short(name) == _short(_hostname(run)):
         raise ConfigurationError(f"{word}: HOST_NAME={name} is the name of the other machine", "choose another one")
     if CHOSEN.parent.is_dir():
         CHOSEN.write_text(word)
@@ -91,6 +92,10 @@ def _hostname(run: Run) -> str:
     from ..finalize import recorded
 
     return str(recorded.description(run)["system"]["hostname"])
+
+
+def _short(name: str) -> str:
+    return name.partition(".")[0].casefold()
 
 
 def make_clone(run: Run) -> None:

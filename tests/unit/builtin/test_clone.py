@@ -87,9 +87,10 @@ def test_a_rescue_system_that_has_the_address_of_the_machine_is_warned_of(tmp_pa
     assert len(run.report.warnings) == 1 and "rear.identity=dhcp" in run.report.warnings[0]
 
 
-def test_the_name_of_the_machine_is_none_for_its_clone(tmp_path: Path) -> None:
-    (tmp_path / "lab").write_text("HOST_NAME=web1\n")
-    with pytest.raises(ConfigurationError, match="HOST_NAME=web1 is the name of the other machine"):
+@pytest.mark.parametrize("name", ["web1", "WEB1", "web1.example.org"])
+def test_the_name_of_the_machine_is_none_for_its_clone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "lab").write_text(f"HOST_NAME={name}\n")
+    with pytest.raises(ConfigurationError, match=f"HOST_NAME={name} is the name of the other machine"):
         clone.check_identity(open_run(tmp_path, f"{tmp_path}/lab"))
     assert not clone.CHOSEN.exists()
 
