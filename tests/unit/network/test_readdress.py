@@ -147,6 +147,10 @@ NETPLAN = """\
               192.0.2.54]
           mtu: 9000
         eth2: {}
+        eth3:
+          dhcp4: no   # a port
+          dhcp6: "false"
+          addresses: []
       bonds:
         bond0:
           interfaces: [eth2, eth3]
@@ -174,6 +178,10 @@ def test_netplan(tmp_path: Path) -> None:
               set-name: eth0
               mtu: 9000
             eth2: {}
+            eth3:
+              dhcp4: no   # a port
+              dhcp6: "false"
+              addresses: []
           bonds:
             bond0:
               dhcp4: true
@@ -269,7 +277,7 @@ def test_systemd_networkd(tmp_path: Path) -> None:
             [Address]
             Address=192.0.2.11/24
             """,
-        "etc/systemd/network/20-port.network": "[Match]\nName=eth2 eth3\n[Network]\nBond=bond0\n",
+        "etc/systemd/network/20-port.network": "[Match]\nName=eth2 eth3\n[Network]\nBond=bond0\nDHCP=no\n",
         "etc/systemd/network/bond0.netdev": "[NetDev]\nName=bond0\nKind=bond\nMACAddress=52:54:00:00:00:01\n",
         "etc/systemd/network/30-bond.network": "[Match]\nName=bond0\n[Network]\nDHCP=no\nAddress=198.51.100.7/24\n",
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .wanted import MAC, NotUnderstood, Wanted
+from .wanted import MAC, OFF, NotUnderstood, Wanted
 
 # Keys of a device that are addresses, or come with them.
 DROPPED = (
@@ -14,7 +14,7 @@ DROPPED = (
     "macaddress", "nameservers", "routes", "routing-policy",
 )  # fmt: skip
 KEY = re.compile(r"([ ]*)[\"']?([\w.:*-]+)[\"']?[ ]*:(?:[ ]+(.*))?$")
-# Only these say that a device has addresses.
+# Only these say that a device has addresses, unless they are off or empty.
 ADDRESSED = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6")
 TUNNELS = ("tunnels", "modems")
 DEVICE = 2
@@ -49,13 +49,17 @@ def _devices(lines: Sequence[str]) -> list[tuple[int, int]]:
             continue
         if len(above) == 1 and found[2] in TUNNELS:
             raise NotUnderstood(f"it has {found[2]}")
-        value = (found[3] or "").partition(" #")[0].strip()
+        value = _value(found)
         if len(above) <= DEVICE and value[:1] in ("{", "[") and value != "{}":
             raise NotUnderstood(f"line {number + 1} has all in one line")
         if len(above) == DEVICE:
             blocks.append([number, number + 1])
         above.append((indent, found[2]))
     return [(start, end) for start, end in blocks]
+
+
+def _value(found: re.Match[str]) -> str:
+    return (found[3] or "").partition(" #")[0].strip().strip("\"'")
 
 
 def _device(lines: list[str], wanted: Wanted) -> list[str]:
@@ -65,12 +69,13 @@ def _device(lines: list[str], wanted: Wanted) -> list[str]:
     if not keys or head is None:
         return lines
     depth = len(keys[0][1][1])
-    own = [(number, found[2]) for number, found in keys if len(found[1]) == depth]
-    ends = [number for number, _ in own[1:]] + [len(lines)]
+    own = [(number, found[2], _value(found)) for number, found in keys if len(found[1]) == depth]
+    had = any(key in ADDRESSED and value.lower() not in (*OFF, "[]") for _, key, value in own)
+    ends = [number for number, *_ in own[1:]] + [len(lines)]
     kept = lines[1 : own[0][0]]
-    for (start, key), end in zip(own, ends):
-        kept += [] if key in DROPPED else lines[start:end]
-    if not {key for _, key in own} & {*ADDRESSED}:
+    for (start, key, _), end in zip(own, ends):
+        kept += lines[start:end] if key not in DROPPED or (key in ADDRESSED and not had) else []
+    if not had:
         # It may be a member of another one, which has a hardware address that is not its card's.
         return [lines[0], *kept]
     names = [head[2], *(found[3].strip("\"' ") for _, found in keys if found[2] == "set-name" and found[3])]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .wanted import MAC, NotUnderstood, Wanted, joined, section, sections
+from .wanted import MAC, OFF, NotUnderstood, Wanted, joined, section, sections
 
 ADDRESSED = ("Address", "Route", "RoutingPolicyRule", "NextHop", "Neighbor", "IPv6AddressLabel")
 SERVER = ("DHCPServer", "DHCPServerStaticLease", "IPv6SendRA")
@@ -24,7 +24,10 @@ def rewritten(name: str, text: str, wanted: Wanted) -> str:
     found = [part for part in found if part.name not in ADDRESSED]
     network = section(found, "Network")
     network.drop("DNS|Domains")
-    had = network.drop("Address|Gateway|DHCP") or had
+    leased = any(value.lower() not in OFF for value in network.values("DHCP")[-1:])
+    had = network.drop("Address|Gateway") or had or leased
+    if had:
+        network.drop("DHCP")
     if had and not name.endswith(".conf"):
         match = section(found, "Match")
         names = [word for value in match.values("Name") for word in value.split()]

@@ -14,6 +14,10 @@ MAC = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 LITERAL = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w.:])")
 
 
+# No DHCP, in the words of netplan and systemd.
+OFF = ("false", "no", "off", "n", "f", "0", "none")
+
+
 class NotUnderstood(Exception):
     """A text that cannot be rewritten safely, and why."""
 
