@@ -354,6 +354,23 @@ def test_dhcpcd_and_leases_that_would_bring_an_old_address_back(tmp_path: Path) 
     assert not any((tmp_path / name).exists() for name in leases) and (tmp_path / "var/lib/dhcp/dhcpd.leases").exists()
 
 
+def test_a_dhcp_server_does_not_take_a_clone_for_the_machine(tmp_path: Path) -> None:
+    found, problems = readdressed(tmp_path, {
+        "etc/systemd/network/a.network": "[Network]\nDHCP=yes\n[DHCPv4]\nClientIdentifier=duid\nDUIDRawData=00:01\n"
+        "Hostname=web1\nUseDNS=no\n[DHCPv6]\nIAID=7\n",
+        "etc/systemd/networkd.conf": "[DHCPv4]\nDUIDType=vendor\nDUIDRawData=00:01\n",
+        "etc/dhcpcd.conf": "clientid\nduid 00:01\nhostname web1\ninterface eth0\niaid 7\n",
+        "etc/dhcp/dhclient.conf": "send host-name = gethostname();\n# send host-name \"web1\";\n"
+        'interface "eth0" { send host-name "web1"; send fqdn.encoded on; }\nsend dhcp-client-identifier\n  1:2:3;\n',
+    }, LEASED)  # fmt: skip
+    assert [*found.values()] == [
+        "[Network]\nDHCP=yes\n[DHCPv4]\nUseDNS=no\n", "", "clientid\ninterface eth0\n",
+        "send host-name = gethostname();\n# send host-name \"web1\";\n"
+        'interface "eth0" {  send fqdn.encoded on; }\n\n',
+    ]  # fmt: skip
+    assert problems == []
+
+
 def test_an_address_that_no_file_takes_is_a_problem(tmp_path: Path) -> None:
     found, problems = readdressed(tmp_path, {"etc/network/interfaces": "iface eth9 inet dhcp\n"}, FIXED)
     assert found and problems == [

@@ -18,7 +18,7 @@ from ... import recovered
 from ..identity import Identity
 from ..model import Network
 from ..rename import CONFIGURATION
-from . import dhcpcd, ifcfg, ifupdown, keyfile, netplan, networkd
+from . import dhclient, dhcpcd, ifcfg, ifupdown, keyfile, netplan, networkd
 from .wanted import NotUnderstood, Wanted
 
 # Outside of all folders in which a file counts whatever its name is.
@@ -36,7 +36,11 @@ FAMILIES: Sequence[tuple[str, Rewrite]] = (
     ("/etc/systemd/network/*.link", networkd.rewritten),
     ("/etc/sysconfig/network-scripts/ifcfg-*", ifcfg.of_redhat),
     ("/etc/sysconfig/network/ifcfg-*", ifcfg.of_suse),
+    ("/etc/systemd/networkd.conf", networkd.rewritten),
+    ("/etc/systemd/networkd.conf.d/*.conf", networkd.rewritten),
     ("/etc/dhcpcd.conf", dhcpcd.rewritten),
+    ("/etc/dhcp/dhclient*.conf", dhclient.rewritten),
+    ("/etc/dhclient*.conf", dhclient.rewritten),
 )
 # What leads to the old networks alone, or is in a language that nothing here writes.
 PUT_ASIDE = (
@@ -101,7 +105,7 @@ def _rewrite(target: Path, done: Done, name: str, path: Path, rewrite: Rewrite, 
         return
     if new != text:
         recovered.replace(path, new)
-        done.changes.append(f"{name}: the addresses of the clone")
+        done.changes.append(f"{name}: what the clone is in the network")
 
 
 def _put_aside(target: Path, done: Done, name: str, path: Path, reason: str) -> None:

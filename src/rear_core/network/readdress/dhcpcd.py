@@ -7,7 +7,11 @@ import re
 
 from .wanted import Wanted
 
-DROPPED = re.compile(r"\s*(static\s+(ip_address|ip6_address|routers|domain_name_servers)|request|inform|inform6)\b")
+# Without a word behind them the client identifier and the host name are the clone's own.
+DROPPED = re.compile(
+    r"\s*(static\s+(ip_address|ip6_address|routers|domain_name_servers)|request|inform|inform6)\b"
+    r"|\s*(clientid|duid|hostname|iaid)\s+[^\s#]"
+)
 
 
 def rewritten(_name: str, text: str, wanted: Wanted) -> str:

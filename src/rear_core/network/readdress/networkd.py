@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""systemd-networkd: systemd.network(5), systemd.netdev(5) and systemd.link(5)."""
+"""systemd-networkd: systemd.network(5), systemd.netdev(5), systemd.link(5) and networkd.conf(5)."""
 
 from __future__ import annotations
 
 from .wanted import MAC, OFF, NotUnderstood, Wanted, joined, section, sections
 
 ADDRESSED = ("Address", "Route", "RoutingPolicyRule", "NextHop", "Neighbor", "IPv6AddressLabel")
+# By these a server of DHCP knows a machine, and gives it the same address again.
+CLIENT = ("DHCP", "DHCPv4", "DHCPv6")
+KNOWN_BY = r"ClientIdentifier|DUID\w*|IAID|Hostname|RequestAddress"
 SERVER = ("DHCPServer", "DHCPServerStaticLease", "IPv6SendRA")
 TUNNELS = ("wireguard", "gre", "ipip", "sit", "vti", "vxlan", "geneve", "l2tp", "tun", "tap", "ip6tnl")
 
@@ -20,6 +23,8 @@ def rewritten(name: str, text: str, wanted: Wanted) -> str:
     for part in found:
         if part.name in ("Link", "NetDev"):
             part.drop("MACAddress")
+        if part.name in CLIENT:
+            part.drop(KNOWN_BY)
     had = any(part.name in ADDRESSED for part in found)
     found = [part for part in found if part.name not in ADDRESSED]
     network = section(found, "Network")
