@@ -314,7 +314,7 @@ def test_network_scripts(tmp_path: Path) -> None:
     assert problems == []
     assert found == {
         f"{folder}ifcfg-eth0": "DEVICE=eth0\nONBOOT=yes\nBOOTPROTO=static\nIPADDR=192.0.2.50\nPREFIX=24\n"
-        "GATEWAY=192.0.2.1\nDNS1=192.0.2.53\nIPV6INIT=yes\nIPV6ADDR=2001:db8::50/64\nIPV6_DEFAULTGW=2001:db8::1\n",
+        "IPV6INIT=yes\nIPV6ADDR=2001:db8::50/64\nGATEWAY=192.0.2.1\nIPV6_DEFAULTGW=2001:db8::1\nDNS1=192.0.2.53\n",
         f"{folder}ifcfg-eth2": files[f"{folder}ifcfg-eth2"],
         f"{folder}ifcfg-bond0": "DEVICE=bond0\nBOOTPROTO=dhcp\n",
     }
@@ -327,12 +327,14 @@ def test_wicked(tmp_path: Path) -> None:
         "LLADDR='52:54:00:00:00:01'\nSTARTMODE='auto'\n",
         f"{folder}ifcfg-lo": "IPADDR=127.0.0.1/8\n",
         f"{folder}routes": "default 192.0.2.1 - -\n",
+        f"{folder}config": 'NETCONFIG_DNS_STATIC_SERVERS="192.0.2.3"\nNETCONFIG_DNS_POLICY="auto"\n',
         "etc/wicked/ifconfig/eth1.xml": "<interface/>\n",
     }
     found, problems = readdressed(tmp_path, files, FIXED)
     assert found == {
         f"{folder}ifcfg-eth0": "STARTMODE='auto'\nBOOTPROTO=static\nIPADDR=192.0.2.50/24\nIPADDR_1=2001:db8::50/64\n",
         f"{folder}ifcfg-lo": files[f"{folder}ifcfg-lo"],
+        f"{folder}config": 'NETCONFIG_DNS_STATIC_SERVERS="192.0.2.53"\nNETCONFIG_DNS_POLICY="auto"\n',
     }
     assert (tmp_path / folder / "ifroute-eth0").read_text() == "default 192.0.2.1 - eth0\ndefault 2001:db8::1 - eth0\n"
     assert len(problems) == 1 and problems[0].startswith("/etc/wicked/ifconfig/eth1.xml: put aside")
@@ -374,8 +376,30 @@ def test_a_dhcp_server_does_not_take_a_clone_for_the_machine(tmp_path: Path) -> 
 def test_an_address_that_no_file_takes_is_a_problem(tmp_path: Path) -> None:
     found, problems = readdressed(tmp_path, {"etc/network/interfaces": "iface eth9 inet dhcp\n"}, FIXED)
     assert found and problems == [
-        "eth0 should have 192.0.2.50/24 2001:db8::50/64, but no configuration of the network names eth0"
+        "eth0 should have 192.0.2.50/24 2001:db8::50/64, but no configuration of the network could be given that",
+        "no configuration of the network could be given the gateways 192.0.2.1 2001:db8::1",
+        "no configuration of the network could be given the name servers 192.0.2.53",
     ]
+
+
+def test_network_scripts_with_ipv6_alone(tmp_path: Path) -> None:
+    name = "etc/sysconfig/network-scripts/ifcfg-eth0"
+    wanted = Identity("lab", {"eth0": ["2001:db8::50/64", "2001:db8::51/64"]}, ["2001:db8::1"], ["2001:db8::53"])
+    found, problems = readdressed(tmp_path, {name: "DEVICE=eth0\nBOOTPROTO=dhcp\n"}, wanted)
+    assert problems == [] and found[name] == (
+        'DEVICE=eth0\nBOOTPROTO=static\nIPV6INIT=yes\nIPV6ADDR=2001:db8::50/64\nIPV6ADDR_SECONDARIES="2001:db8::51/64"\n'
+        "IPV6_DEFAULTGW=2001:db8::1\nDNS1=2001:db8::53\n"
+    )
+
+
+def test_dhcpcd_gets_all_that_it_has_words_for_and_the_rest_is_a_problem(tmp_path: Path) -> None:
+    text = "interface eth0\nstatic ip6_address=2001:db8::10/64\nstatic ip_address=192.0.2.10/24\n"
+    found, problems = readdressed(tmp_path, {"etc/dhcpcd.conf": text}, FIXED)
+    assert found["etc/dhcpcd.conf"] == (
+        "interface eth0\nstatic ip_address=192.0.2.50/24\nstatic routers=192.0.2.1\n"
+        "static ip6_address=2001:db8::50/64\nstatic domain_name_servers=192.0.2.53\n"
+    )
+    assert problems == ["no configuration of the network could be given the gateways 2001:db8::1"]
 
 
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:

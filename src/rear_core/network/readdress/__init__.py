@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,7 @@ FAMILIES: Sequence[tuple[str, Rewrite]] = (
     ("/etc/systemd/network/*.link", networkd.rewritten),
     ("/etc/sysconfig/network-scripts/ifcfg-*", ifcfg.of_redhat),
     ("/etc/sysconfig/network/ifcfg-*", ifcfg.of_suse),
+    ("/etc/sysconfig/network/config", ifcfg.netconfig),
     ("/etc/systemd/networkd.conf", networkd.rewritten),
     ("/etc/systemd/networkd.conf.d/*.conf", networkd.rewritten),
     ("/etc/dhcpcd.conf", dhcpcd.rewritten),
@@ -73,11 +74,10 @@ class Done:
 def readdress(target: Path, recorded: Network, identity: Identity, macs: Mapping[str, str]) -> Done:
     """Rewrite all configuration of the network; `macs` are the names of links by the addresses of their cards."""
     done, wanted = Done(), Wanted(identity, {mac.lower(): name for mac, name in macs.items()})
-    for name, path in ifupdown.files(target):
-        _rewrite(target, done, name, path, ifupdown.rewritten, wanted)
+    texts = [_rewrite(target, done, name, path, ifupdown.rewritten, wanted) for name, path in ifupdown.files(target)]
     for pattern, rewrite in FAMILIES:
         for name, path in list(recovered.find(target, pattern)):
-            _rewrite(target, done, name, path, rewrite, wanted)
+            texts.append(_rewrite(target, done, name, path, rewrite, wanted))
     for name, path in _found(target, PUT_ASIDE):
         _aside(target, name, path)
         done.changes.append(f"{name}: put aside in {ASIDE}, its routes are those of the other machine")
@@ -85,27 +85,41 @@ def readdress(target: Path, recorded: Network, identity: Identity, macs: Mapping
         _put_aside(target, done, name, path, "nothing here can write such a file")
     for name, created, text in ifcfg.routes_of_suse(target, wanted):
         recovered.create(created, text)
+        texts.append(text)
         done.changes.append(f"{name}: the gateway of the clone")
     for _, path in _found(target, LEASES):
         path.unlink()
     _audit(target, done, recorded, wanted)
-    done.problems += [
-        f"{link} should have {' '.join(identity.addresses[link])}, but no configuration of the network names {link}"
-        for link in wanted.unwritten()
-    ]
+    done.problems += _unwritten("\n".join(texts), identity)
     return done
 
 
-def _rewrite(target: Path, done: Done, name: str, path: Path, rewrite: Rewrite, wanted: Wanted) -> None:
+def _unwritten(text: str, identity: Identity) -> Iterator[str]:
+    """What the text of all files lacks: none names the link, or the language of one has no words for it."""
+
+    def lost(addresses: Iterable[str]) -> str:
+        return " ".join(each for each in addresses if not mentions(text, [each.partition("/")[0]]))
+
+    for link, addresses in identity.addresses.items():
+        if missing := lost(addresses):
+            yield f"{link} should have {missing}, but no configuration of the network could be given that"
+    for what, servers in (("gateways", identity.gateways), ("name servers", identity.nameservers)):
+        if missing := lost(servers):
+            yield f"no configuration of the network could be given the {what} {missing}"
+
+
+def _rewrite(target: Path, done: Done, name: str, path: Path, rewrite: Rewrite, wanted: Wanted) -> str:
+    """Rewrite a file; its text, "" for one that was put aside."""
     text = recovered.read(path)
     try:
         new = rewrite(path.name, text, wanted)
     except NotUnderstood as reason:
         _put_aside(target, done, name, path, str(reason))
-        return
+        return ""
     if new != text:
         recovered.replace(path, new)
         done.changes.append(f"{name}: what the clone is in the network")
+    return new
 
 
 def _put_aside(target: Path, done: Done, name: str, path: Path, reason: str) -> None:

@@ -17,19 +17,25 @@ DROPPED = re.compile(
 def rewritten(_name: str, text: str, wanted: Wanted) -> str:
     """The text without fixed addresses, in whose place each link that had any has those of the clone."""
     lines: list[str] = []
-    link = ""
+    link, told = "", set()
     for line in text.splitlines():
         words = line.split()
         if words[:1] == ["interface"] and len(words) > 1:
             link = words[1]
         if not DROPPED.match(line):
             lines.append(line)
-        elif words[0] == "static" and words[1].startswith("ip_address"):
-            lines += _told(link, wanted)
+        elif words[0].startswith("inform") or (words[0] == "static" and words[1].startswith("ip")):
+            lines += _told(link, wanted) if link not in told else []
+            told.add(link)
     return "".join(f"{line}\n" for line in lines)
 
 
 def _told(link: str, wanted: Wanted) -> list[str]:
-    given = [address for address in wanted.addresses([link]) if ":" not in address][:1]
-    gateways = [way for address in given if (way := wanted.identity.gateway(address))]
-    return [f"static ip_address={address}" for address in given] + [f"static routers={way}" for way in gateways]
+    """One address of each family, as it knows no more; and no gateway of IPv6, which routers announce."""
+    given = wanted.addresses([link])
+    four, six = ([address for address in given if (":" in address) == wide][:1] for wide in (False, True))
+    lines = [f"static ip_address={address}" for address in four]
+    lines += [f"static routers={way}" for address in four if (way := wanted.identity.gateway(address))]
+    lines += [f"static ip6_address={address}" for address in six]
+    servers = " ".join(wanted.identity.nameservers if given else ())
+    return [*lines, f"static domain_name_servers={servers}"] if servers else lines

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ... import recovered
@@ -43,22 +43,34 @@ def _rewritten(name: str, text: str, wanted: Wanted, *, suse: bool) -> str:
         given = wanted.addresses([*names, link])
         lines = [line for line in lines if not re.match(r"\s*BOOTPROTO\s*=", line)]
         lines += [f"BOOTPROTO={'static' if given else 'dhcp'}"]
-        for number, address in enumerate(given):
-            lines += _told(address, number, wanted, suse=suse)
+        if suse:
+            lines += [f"IPADDR{f'_{number}' if number else ''}={address}" for number, address in enumerate(given)]
+        elif given:
+            lines += _told(given, wanted)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _told(address: str, number: int, wanted: Wanted, *, suse: bool) -> list[str]:
-    own, _, length = address.partition("/")
-    gateway = wanted.identity.gateway(address)
-    if suse:
-        return [f"IPADDR{f'_{number}' if number else ''}={address}"]
-    if ":" in address:
-        return ["IPV6INIT=yes", f"IPV6ADDR={address}", *([f"IPV6_DEFAULTGW={gateway}"] if gateway else [])]
-    index = f"{number}" if number else ""
-    servers = [f"DNS{count}={server}" for count, server in enumerate(wanted.identity.nameservers, 1)]
-    ways = [f"GATEWAY={gateway}"] if gateway else []
-    return [f"IPADDR{index}={own}", f"PREFIX{index}={length}", *ways, *(servers if not number else [])]
+def _told(given: Sequence[str], wanted: Wanted) -> Iterator[str]:
+    four, six = ([address for address in given if (":" in address) == wide] for wide in (False, True))
+    for number, address in enumerate(four):
+        own, _, length = address.partition("/")
+        yield f"IPADDR{number or ''}={own}"
+        yield f"PREFIX{number or ''}={length}"
+    if six:
+        yield "IPV6INIT=yes"
+        yield f"IPV6ADDR={six[0]}"
+    if six[1:]:
+        yield f'IPV6ADDR_SECONDARIES="{" ".join(six[1:])}"'
+    for key, addresses in (("GATEWAY", four), ("IPV6_DEFAULTGW", six)):
+        # There is one for all; the check of what was written finds another one missing.
+        yield from [f"{key}={way}" for address in addresses if (way := wanted.identity.gateway(address))][:1]
+    yield from (f"DNS{count}={server}" for count, server in enumerate(wanted.identity.nameservers, 1))
+
+
+def netconfig(_name: str, text: str, wanted: Wanted) -> str:
+    """The text of netconfig(8) with the name servers of the clone, which no ifcfg file of SUSE has."""
+    servers = " ".join(wanted.identity.nameservers)
+    return re.sub(r"^(NETCONFIG_DNS_STATIC_SERVERS=).*$", rf'\g<1>"{servers}"', text, flags=re.MULTILINE)
 
 
 def routes_of_suse(target: Path, wanted: Wanted) -> Iterator[tuple[str, Path, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..identity import Identity
 
@@ -22,27 +22,20 @@ class NotUnderstood(Exception):
     """A text that cannot be rewritten safely, and why."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Wanted:
-    """The identity, the names of links by the addresses of their cards, and which links were given theirs so far."""
+    """The identity, and the names of links by the addresses of their cards."""
 
     identity: Identity
     macs: Mapping[str, str]
-    written: set[str] = field(default_factory=set)
 
     def addresses(self, names: Iterable[str]) -> Sequence[str]:
         """The addresses of the link that goes by one of these names or hardware addresses; none means DHCP."""
         for name in names:
             link = self.macs.get(name.lower().replace("-", ":"), name)
             if found := self.identity.addresses.get(link):
-                self.written.add(link)
                 return found
         return ()
-
-    def unwritten(self) -> list[str]:
-        """The links whose addresses no file has."""
-        given = self.identity.addresses
-        return [link for link in given if given[link] and link not in self.written]
 
 
 @dataclass
