@@ -23,16 +23,15 @@ TOKEN = "/etc/kernel/entry-token"
 ENTRIES = ("/boot/loader/entries/{}-*.conf", "/efi/loader/entries/{}-*.conf", "/boot/efi/loader/entries/{}-*.conf")
 FOLDERS = ("/boot/{}", "/efi/{}", "/boot/efi/{}")
 CRON = (
-    "/etc/crontab",
-    "/etc/cron.d/*",
-    "/var/spool/cron/crontabs/root",
-    "/var/spool/cron/root",
-    "/var/spool/cron/tabs/root",
-)
+    "/etc/crontab", "/etc/cron.d/*", "/etc/anacrontab", "/var/spool/cron/crontabs/*", "/var/spool/cron/*",
+    "/var/spool/cron/tabs/*",
+)  # fmt: skip
+SCRIPTS = tuple(f"/etc/cron.{often}/*" for often in ("hourly", "daily", "weekly", "monthly"))
 REAR = re.compile(r"(?<![\w.-])(?:/[\w/.-]*/)?rear(?![\w.-])")
 OFF = "# Off in this clone: "
 # Units that save to where the other machine does, or answer for its addresses.
 UNITS = "/etc/systemd/system/*.wants/*"
+STARTED = re.compile(r"^Exec\w+=.*", re.MULTILINE)
 ACTING = re.compile(
     r"restic|borg|bacula|bareos|urbackup|duplic|rsnapshot|rclone|(?<!dpkg-db-)backup|dsmc|networker|nsr|keepalived|corosync|pacemaker"
     r"|ucarp|vrrp|wg-quick|openvpn|strongswan|ipsec",
@@ -133,6 +132,21 @@ def switch_off(target: Path) -> Iterator[str]:
         if changed != lines:
             recovered.replace(path, "".join(changed))
             yield f"{name}: its lines with rear are off in this clone"
+    for name, path in [pair for pattern in SCRIPTS for pair in recovered.find(target, pattern)]:
+        mode = path.stat().st_mode
+        if mode & 0o111 and any(map(_runs_rear, recovered.read(path).splitlines())):
+            # run-parts(8) passes over it then.
+            path.chmod(mode & 0o7666)
+            yield f"{name}: it runs rear, so it is not executable in this clone"
+    for timer in sorted(target.glob(f"{UNITS.lstrip('/')}.timer")):
+        if re.match(r"rear(?![a-z])", timer.name) or _starts_rear(target, timer.stem):
+            timer.unlink()
+            yield f"{timer.name}: it runs rear, so it is off in this clone"
+
+
+def _starts_rear(target: Path, unit: str) -> bool:
+    service = recovered.inside(target, os.fspath(INSTALLED / f"{unit}.service"))
+    return service.is_file() and any(map(REAR.search, STARTED.findall(recovered.read(service))))
 
 
 def _runs_rear(line: str) -> bool:

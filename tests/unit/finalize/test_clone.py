@@ -85,6 +85,28 @@ def test_timers_of_rear_are_off_and_those_of_others_are_named(tmp_path: Path) ->
     assert [line.partition(":")[0] for line in clone.remarks(tmp_path)] == ["restic.timer"]
 
 
+def test_whatever_else_runs_rear_by_the_clock_is_off(tmp_path: Path) -> None:
+    for name, text in {
+        "etc/anacrontab": "1 5 rear.daily nice rear mkbackup\n",
+        "var/spool/cron/tabs/eve": "@daily sudo rear mkbackup\n",
+        "etc/cron.daily/save": "#!/bin/sh\nexec /usr/sbin/rear mkbackup\n",
+        "etc/cron.daily/other": "#!/bin/sh\n# rear\n",
+        "etc/systemd/system/nightly.service": "[Service]\nExecStart=/usr/sbin/rear mkbackup\n",
+    }.items():  # fmt: skip
+        put(tmp_path, **{name.replace("/", "__"): text})
+        (tmp_path / name).chmod(0o755)
+    wants = tmp_path / "etc/systemd/system/timers.target.wants"
+    wants.mkdir()
+    for name in ("rear.timer", "nightly.timer", "fstrim.timer"):
+        (wants / name).symlink_to(f"/etc/systemd/system/{name}")
+    assert len([*clone.switch_off(tmp_path)]) == 5
+    assert (tmp_path / "etc/anacrontab").read_text().startswith(clone.OFF)
+    assert (tmp_path / "var/spool/cron/tabs/eve").read_text().startswith(clone.OFF)
+    assert not os.access(tmp_path / "etc/cron.daily/save", os.X_OK)
+    assert os.access(tmp_path / "etc/cron.daily/other", os.X_OK)
+    assert [path.name for path in wants.iterdir()] == ["fstrim.timer"]
+
+
 def test_what_storage_and_others_know_the_machine_by_is_told(tmp_path: Path) -> None:
     put(tmp_path, etc__iscsi__initiatorname_iscsi="InitiatorName=iqn.x\n")
     os.rename(tmp_path / "etc/iscsi/initiatorname_iscsi", tmp_path / "etc/iscsi/initiatorname.iscsi")
