@@ -102,7 +102,7 @@ def make_clone(run: Run) -> None:
     """Take all that is the other machine's from the restored system; what cannot be taken is a problem."""
     from ..finalize import clone
     from ..finalize.decision import COPIED
-    from ..finalize.names import patterns_with_words
+    from ..finalize.names import change_words, files_with_words
     from ..network.identity import load
     from ..network.readdress import old_addresses, readdress
 
@@ -116,7 +116,8 @@ def make_clone(run: Run) -> None:
     # Of these an initramfs has a copy.
     recovery.rewritten += [change.partition(":")[0] for change in done.changes if change.startswith(COPIED)]
     recovery.problems += done.problems
-    for file in clone.lease_early(run.target, patterns_with_words(run.plugins.call("rear_boot_loaders"))):
+    files = files_with_words(run.plugins.call("rear_boot_loaders"))
+    for file in change_words(run.target, files, clone.lease_early):
         recovery.done.append(f"{file}: ip=dhcp in the place of an address of the other machine")
         recovery.rewritten += [file] if file.startswith(COPIED) else []
     _make_host_keys(run, clone.new_host_keys(run.target))

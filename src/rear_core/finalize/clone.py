@@ -162,14 +162,9 @@ def forget_owner(target: Path, var_dir: Path) -> Iterator[str]:
             yield f"{var_dir / name}: removed, it is the other machine's; rear makes a new one"
 
 
-def lease_early(target: Path, patterns: Sequence[str]) -> Iterator[str]:
-    """Have the kernel and initramfs ask for a lease where they were told an address of the other machine."""
-    for name, path in sorted({pair for pattern in patterns for pair in recovered.find(target, pattern)}):
-        text = recovered.read(path)
-        changed = STATIC.sub(lambda found: f"{found[0][:2]}=dhcp", text)
-        if changed != text:
-            recovered.replace(path, changed)
-            yield name
+def lease_early(text: str) -> str:
+    """The text in which the kernel and initramfs ask for a lease instead of an address of the other machine."""
+    return STATIC.sub(lambda found: f"{found[0][:2]}=dhcp", text)
 
 
 def remarks(target: Path) -> Iterator[str]:

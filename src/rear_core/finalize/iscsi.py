@@ -13,6 +13,7 @@ from ..storage.disk import Disk
 from ..storage.inventory import read_devices
 from ..storage.layout import of_type
 from ..storage.mount import Mount
+from ..storage.references import NamingFile
 from ..storage.technologies.iscsi import FOLDERS, IscsiUnit, places
 from . import initramfs, names, recorded
 
@@ -70,13 +71,10 @@ def update(run: Run) -> None:
     changed = moved(run)
     run.recovery.differences += [f"iSCSI: {new} instead of {old}" for old, new in sorted(changed.items())]
     loaders = [loader for loader, _ in recorded.loaders(run)]
-    patterns = [SETTINGS, *names.patterns_with_words(loaders)] if changed else []
-    for name, path in sorted({found for pattern in patterns for found in recovered.find(run.target, pattern)}):
-        text = recovered.read(path)
-        if (new := rewritten(text, changed)) != text:
-            recovered.replace(path, new)
-            run.recovery.rewritten.append(name)
-            run.recovery.done.append(f"{name}: the targets and portals of the new iSCSI disks")
+    files = [NamingFile(SETTINGS, lambda _: ()), *names.files_with_words(loaders)] if changed else []
+    for name in names.change_words(run.target, files, lambda text: rewritten(text, changed)):
+        run.recovery.rewritten.append(name)
+        run.recovery.done.append(f"{name}: the targets and portals of the new iSCSI disks")
     for old in changed:
         for folder in FOLDERS:
             if recovered.inside(run.target, f"{folder}/nodes/{old}").is_dir():

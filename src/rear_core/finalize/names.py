@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import recovered
 from ..storage.references import NamingFile, Reader, Reference, Table, at, mapped, on_demand, table_lines
 
 if TYPE_CHECKING:
@@ -45,14 +47,30 @@ def naming_files(kinds: Sequence[StorageKind], loaders: Iterable[BootLoader]) ->
     ]
 
 
-def patterns_with_words(loaders: Iterable[BootLoader]) -> list[str]:
-    """The patterns of all files that may have words for the kernel."""
+def files_with_words(loaders: Iterable[BootLoader]) -> list[NamingFile]:
+    """All files that may have words for the kernel, for whoever changes other words than names of devices."""
 
     def nothing(_text: str) -> Iterable[Reference]:
         return ()
 
     of_loaders = [loader.naming_files(nothing) for loader in loaders if loader.naming_files]
-    return [*KERNEL_WORDS, *DRACUT_CONF, *dict.fromkeys(file.pattern for files in of_loaders for file in files)]
+    own = [NamingFile(pattern, nothing) for pattern in (*KERNEL_WORDS, *DRACUT_CONF)]
+    return [*own, *(file for files in of_loaders for file in files)]
+
+
+def patterns_with_words(loaders: Iterable[BootLoader]) -> list[str]:
+    """Their patterns, for whoever exchanges words of one length."""
+    return list(dict.fromkeys(file.pattern for file in files_with_words(loaders)))
+
+
+def change_words(target: Path, files: Iterable[NamingFile], change: Callable[[str], str]) -> Iterator[str]:
+    """Change the text of files so that their readers still take it, as GRUB environments of one size; their names."""
+    for file in files:
+        for name, path in list(recovered.find(target, file.pattern)):
+            text = recovered.read(path)
+            if (new := change(text)) != text:
+                recovered.replace(path, file.whole(new))
+                yield name
 
 
 def command_line(kinds: Iterable[StorageKind]) -> Reader:

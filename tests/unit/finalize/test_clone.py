@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from rear_core import schedule
+from rear_core.boot.grub_bios import GRUB_BIOS
 from rear_core.finalize import clone
+from rear_core.finalize.names import change_words, files_with_words
 from rear_core.schedule import Job
 from rear_core.testing.fake_shell import FakeShell
 
@@ -126,6 +128,11 @@ def test_keys_and_numbers_of_the_other_machine_are_gone(tmp_path: Path) -> None:
 def test_an_initramfs_asks_for_a_lease(tmp_path: Path) -> None:
     put(tmp_path, etc__kernel__cmdline="root=/dev/sda ip=192.0.2.10::192.0.2.1:255.255.255.0::eth0:none quiet\n")
     put(tmp_path, etc__default__grub='GRUB_CMDLINE_LINUX="rd.neednet=1 ip=dhcp skip=10.0.0.1"\n')
-    names = ["/etc/kernel/cmdline", "/etc/default/grub"]
-    assert [*clone.lease_early(tmp_path, names)] == ["/etc/kernel/cmdline"]
+    put(
+        tmp_path, boot__grub2__grubenv="kernelopts=ip=192.0.2.10::192.0.2.1:255.255.255.0::eth0:none\n".ljust(1024, "#")
+    )
+    files = files_with_words([GRUB_BIOS])
+    assert {*change_words(tmp_path, files, clone.lease_early)} == {"/etc/kernel/cmdline", "/boot/grub2/grubenv"}
     assert (tmp_path / "etc/kernel/cmdline").read_text() == "root=/dev/sda ip=dhcp quiet\n"
+    # GRUB reads no environment of another size.
+    assert (tmp_path / "boot/grub2/grubenv").read_text() == "kernelopts=ip=dhcp\n".ljust(1024, "#")

@@ -73,7 +73,7 @@ def test_the_initramfs_is_told_the_new_target(tmp_path: Path, monkeypatch: pytes
     iscsi.update(run)
     assert settings.read_text() == SETTINGS.replace(OLD, NEW).replace("192.0.2.1 ", "192.0.2.9 ")
     assert words.read_text() == f"netroot=iscsi:@192.0.2.9::3260:1:{NEW} x={OLD}2\n"
-    assert run.recovery.rewritten == ["/etc/cmdline.d/san.conf", "/etc/iscsi/iscsi.initramfs"]
+    assert run.recovery.rewritten == ["/etc/iscsi/iscsi.initramfs", "/etc/cmdline.d/san.conf"]
     assert any("/etc/iscsi/nodes still has" in line for line in run.recovery.differences)
 
 
