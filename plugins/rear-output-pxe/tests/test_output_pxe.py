@@ -27,6 +27,7 @@ from rear_core.run import Options
 from rear_core.settings import Sources, evaluate, parse
 from rear_core.shell import Shell
 from rear_core.system import Firmware, OperatingSystem, System
+from rear_output_pxe import lock
 from rear_output_pxe.loaders import Loader, files_of, find_loaders
 from rear_output_pxe.nodes import file_names, node
 
@@ -459,6 +460,25 @@ def machine(folder: Path, number: int, config: str = MENU) -> Run:
 def entries(tree: Path) -> list[list[str]]:
     """The machines in each menu of all."""
     return [sorted({*re.findall(r"rear-(web\d)", (tree / name).read_text())}) for name in OF_ALL]
+
+
+def test_a_slow_machine_renews_its_lock_and_notices_who_took_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "SETTLE", 0.0)
+    monkeypatch.setattr(lock, "SILENT", 0.0)
+    run, mark = make_run(tmp_path), tmp_path / "tftp/rear/lock"
+    mark.parent.mkdir(parents=True)
+    with rear_output_pxe.opened_tree(run) as place:
+        with lock.locked(run, place) as renew:
+            before = mark.read_text()
+            renew()
+            assert mark.read_text() != before
+        assert not mark.exists()
+        with pytest.raises(RearError, match="took this one for dead"), lock.locked(run, place) as renew:
+            mark.write_text("web2 1")
+            renew()
+    assert mark.read_text() == "web2 1"
 
 
 @pytest.mark.slow

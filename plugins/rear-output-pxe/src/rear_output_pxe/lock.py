@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,24 +21,41 @@ SETTLE, SILENT, PATIENCE = 1.0, 120.0, 900.0
 
 
 @contextmanager
-def locked(run: Run, place: Place) -> Iterator[None]:
+def locked(run: Run, place: Place) -> Iterator[Callable[[], None]]:
     """A block that one machine at a time is in, of all that write to the tree.
+
+    It calls what it is given before each file that it puts: that renews the mark now and then, so that nobody takes a
+    slow machine for dead, and raises `RearError` where somebody did.
 
     No place can create a file only where there is none. So each writes its mark, waits longer than another one that saw
     no mark needs to write its own, and goes on if its mark is still there (the algorithm of Fischer). No clock of
     another machine counts: a mark that has not changed for `SILENT` seconds is of a run that was killed.
     """
-    mark = f"{run.system.hostname} {uuid.uuid4().hex}"
+    mark, written = _new_mark(run), time.monotonic()
     until = time.monotonic() + PATIENCE
     while True:
         _wait_until_free(place, until)
         if _is_taken(run, place, mark, until):
             break
+
+    def renew() -> None:
+        nonlocal mark, written
+        if time.monotonic() - written < SILENT / 8:
+            return
+        if place.read(f"{FOLDER}/{NAME}") != mark.encode():
+            raise RearError("another machine took this one for dead and writes to the tree", "run it again")
+        mark, written = _new_mark(run), time.monotonic()
+        _put(run, place, mark)
+
     try:
-        yield
+        yield renew
     finally:
         if place.read(f"{FOLDER}/{NAME}") == mark.encode():
             place.remove(FOLDER, [NAME])
+
+
+def _new_mark(run: Run) -> str:
+    return f"{run.system.hostname} {uuid.uuid4().hex}"
 
 
 def _is_taken(run: Run, place: Place, mark: str, until: float) -> bool:

@@ -47,10 +47,11 @@ def join(run: Run, place: Place) -> None:
     """Have an entry for this machine, unless all is as it should be."""
     if _is_complete(run, place, _machines(place)):
         return
-    with locked(run, place):
+    with locked(run, place) as renew:
         machines = sorted({*_machines(place), own_name(run)})
         write(run, place, MACHINES, "".join(f"{name}\n" for name in machines))
         for name, text in _menus(run, machines).items():
+            renew()
             write(run, place, name, text)
 
 

@@ -118,10 +118,12 @@ def put_loaders(run: Run, place: Place, loaders: Mapping[str, Path]) -> None:
         run.report.warn(f"{name} on the server is not from rear and stays: make it load rear's menus")
         del texts[name]
     if loaders or any(place.read(name) != text.encode() for name, text in texts.items()):
-        with locked(run, place):
+        with locked(run, place) as renew:
             for name, path in sorted(loaders.items()):
+                renew()
                 place.put(path, name, checksum(path))
             for name, text in texts.items():
+                renew()
                 write(run, place, name, text)
 
 
