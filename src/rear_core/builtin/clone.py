@@ -25,26 +25,29 @@ MENTIONED = 20
 LARGEST = 1 << 18
 
 
-def wanted(run: Run) -> str:
-    """The identity that is asked for: by --identity, by an earlier run, by the kernel parameter; "" for the old one."""
+def wanted(run: Run) -> str | None:
+    """The identity that is asked for: by --identity, by an earlier run, by the kernel parameter; None for the old one.
+
+    The kernel parameter may be empty, which is no identity.
+    """
     from ..network.identity import asked_for
 
     if run.options.identity:
         return run.options.identity
     if CHOSEN.is_file():
         return CHOSEN.read_text().strip()
-    return asked_for(COMMAND_LINE.read_text()) if "finalize" in run.phases else ""
+    return asked_for(COMMAND_LINE.read_text()) if "finalize" in run.phases else None
 
 
 @hookimpl
 def rear_verify(run: Run) -> Iterable[Step]:
-    if "finalize" in run.phases and wanted(run):
+    if "finalize" in run.phases and wanted(run) is not None:
         yield Step(2, "Check the identity of the clone", check_identity)
 
 
 @hookimpl
 def rear_finalize(run: Run) -> Iterable[Step]:
-    if wanted(run):
+    if wanted(run) is not None:
         yield Step(36, "Give the clone its own identity", make_clone)
 
 
@@ -52,7 +55,7 @@ def check_identity(run: Run) -> None:
     """Raise `ConfigurationError` unless the identity can be read and fits the network of this machine."""
     from ..network.identity import check_links, load
 
-    word = wanted(run)
+    word = wanted(run) or ""
     found, recorded = load(word), _recorded(run)
     check_links(found, recorded)
     name = found.named(_hostname(run))
@@ -106,7 +109,7 @@ def make_clone(run: Run) -> None:
     from ..network.identity import load
     from ..network.readdress import old_addresses, readdress
 
-    identity, network, recovery = load(wanted(run)), _recorded(run), run.recovery
+    identity, network, recovery = load(wanted(run) or ""), _recorded(run), run.recovery
     name, old = identity.named(_hostname(run)), old_addresses(_recorded(run), identity)
     recovery.differences.append(f"this is a clone of {_hostname(run)}, called {name}")
     recovery.done += clone.rename(run.target, clone.names(run.target, _hostname(run)), name, old)

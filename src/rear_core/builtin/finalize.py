@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import durable
 from ..contents import Contents
-from ..errors import Interrupted, RearError, Refused
+from ..errors import RearError, Refused
 from ..hookspecs import hookimpl
 from ..step import Step
 
@@ -286,7 +286,7 @@ def keep_identity(run: Run) -> None:
     from ..system.identity import MACHINE_ID, NAME, computed, kept
     from .clone import wanted
 
-    if wanted(run):
+    if wanted(run) is not None:
         return
     recorded, here = identity(run), computed(recovered.inside(run.target, os.fspath(MACHINE_ID)))
     if recorded and recorded != here:
@@ -325,22 +325,16 @@ def check_written(run: Run) -> None:
     run.recovery.problems += unwritten(run)
 
 
-def _drawn(run: Run, facts: Mapping[str, str]) -> str:
-    """The report as HTML, "" where it cannot be drawn: that fails no recovery."""
-    try:
-        from ..pages.recovery import report_page
+def _page(run: Run, facts: Mapping[str, str]) -> str:
+    from ..pages.recovery import report_page
 
-        return report_page(run, facts)
-    except Interrupted:
-        raise
-    except Exception as error:  # All files are back: whatever it is, it must not keep the report from being told.
-        run.report.warn(f"the report has no HTML page: {type(error).__name__}: {error}")
-        return ""
+    return report_page(run, facts)
 
 
 def tell(run: Run) -> None:
     """Say what was done and what differs, keep it in the recovered system, and fail when it will not start."""
     from ..finalize import recorded, summary
+    from ..pages import drawn
 
     recovery = run.recovery
     for line in summary.lines(recovery):
@@ -350,7 +344,8 @@ def tell(run: Run) -> None:
         "hostname": recorded.description(run)["system"]["hostname"],
         "backup": run.backup_name,
     }
-    summary.keep(run.target, recovery, facts, run.report.log_path, _drawn(run, facts))
+    html = drawn(run.report, lambda: _page(run, facts))
+    summary.keep(run.target, recovery, facts, run.report.log_path, html)
     if recovery.problems:
         raise RearError(
             f"{'not all' if recovery.missing else 'all'} files are restored, but the system will not start as it"

@@ -25,7 +25,7 @@ from ..report import explain, visible
 from ..run import Options
 from . import output
 from .groups import Group
-from .paths import GivenPath
+from .paths import GivenPath, GivenText
 
 # Imported only when asked for: `rear recover` on a slow machine must not pay for `rear dump`.
 COMMANDS = {
@@ -149,7 +149,9 @@ def plugin_commands(options: Options) -> tuple[dict[str, click.Command], RearErr
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON: of a run its record, on one line at its end."
 )
-@click.option("-r", "--kernel", default="", metavar="KERNEL", help="Kernel version of the rescue system.")
+@click.option(
+    "-r", "--kernel", type=GivenText(), default="", metavar="KERNEL", help="Kernel version of the rescue system."
+)
 @click.version_option(__version__, "-V", "--version", prog_name="rear")
 @click.pass_context
 def rear(

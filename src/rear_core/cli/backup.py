@@ -19,7 +19,7 @@ from ..run import Options
 from ..workflow import WORKFLOWS, execute
 from .groups import Group
 from .make import work
-from .paths import GivenPath
+from .paths import GivenPath, GivenText
 from .session import at_work, open_run, told
 
 if TYPE_CHECKING:
@@ -44,16 +44,18 @@ json_progress = click.option(
     "--json-progress", is_flag=True, help="Print events, one JSON object per line, for other programs."
 )
 date = click.option(
-    "--backup", "date", default="", metavar="DATE", shell_complete=dates,
+    "--backup", "date", type=GivenText(), default="", metavar="DATE", shell_complete=dates,
     help="Restore the newest backup of that date or before, such as 2026-11-22 or 2026-11-22T1830, in UTC.",
 )  # fmt: skip
 
 
 # Advice of a recovery, of which a check and a restore of files are parts, names it so.
 as_of_recover = click.option(
-    "--backup", "other", default="", metavar="DATE", shell_complete=dates, help="The same as DATE."
+    "--backup", "other", type=GivenText(), default="", metavar="DATE", shell_complete=dates, help="The same as DATE."
 )
-only = click.option("--only", default="", metavar="METHOD", help="Of several methods in BACKUP, use this one.")
+only = click.option(
+    "--only", type=GivenText(), default="", metavar="METHOD", help="Of several methods in BACKUP, use this one."
+)
 
 
 @click.command()
@@ -91,12 +93,14 @@ def checkbackup(options: Options, date: str, json_progress: bool) -> None:
 )
 @click.option(
     "--identity",
+    type=GivenText(),
     default="",
     metavar="FILE",
     help="Make a clone: another machine, with the host name and addresses of FILE; with `dhcp` all by DHCP.",
 )
 @click.option(
     "--plan",
+    type=GivenText(),
     default="",
     metavar="PLAN",
     help="Refuse any other plan for the storage: its id, as `rear drill` and `rear layout plan` show it, or the path of"
@@ -184,7 +188,7 @@ def table(found: Iterable[Kept]) -> Iterator[str]:
 
 
 @backup.command()
-@click.argument("date", default="", shell_complete=dates)
+@click.argument("date", type=GivenText(), default="", shell_complete=dates)
 @as_of_recover
 @only
 @json_progress
@@ -211,7 +215,7 @@ def _check(options: Options) -> None:
 
 
 @backup.command("restore")
-@click.argument("words", nargs=-1, required=True, metavar="[DATE] PATH...", shell_complete=dates)
+@click.argument("words", type=GivenText(), nargs=-1, required=True, metavar="[DATE] PATH...", shell_complete=dates)
 @click.option("--to", type=GivenPath(), required=True, metavar="DIR", help="Restore below DIR, a new or empty folder.")
 @as_of_recover
 @json_progress
@@ -253,7 +257,7 @@ def mount_backups(options: Options, folder: Path, only: str) -> None:
 
 
 @backup.command()
-@click.argument("name", metavar="DATE", shell_complete=dates)
+@click.argument("name", type=GivenText(), metavar="DATE", shell_complete=dates)
 @only
 @click.pass_obj
 def forget(options: Options, name: str, only: str) -> None:

@@ -19,7 +19,7 @@ from ..errors import RearError, Refused
 from ..report import explain, visible
 from ..run import Options, Run
 from .groups import Group
-from .paths import GivenPath, give_page, html_option
+from .paths import GivenPath, GivenText, give_page, html_option
 from .session import at_work, open_run, told
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def readable(made: Plan) -> Iterator[str]:
 
 
 @layout.command()
-@click.argument("plan_id", metavar="PLAN")
+@click.argument("plan_id", type=GivenText(), metavar="PLAN")
 @click.pass_obj
 def made(options: Options, plan_id: str) -> None:
     """Record that the storage was created by hand: `rear recover` then continues, if PLAN is what it would do.

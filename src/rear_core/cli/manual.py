@@ -12,7 +12,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from .. import __version__
-from .paths import GivenPath
+from .paths import GivenPath, GivenText
 
 
 @click.command()
@@ -30,7 +30,7 @@ def completion(shell: str) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="[PAGE]", default="rear")
+@click.argument("name", type=GivenText(), metavar="[PAGE]", default="rear")
 @click.option("--write", type=GivenPath(file_okay=False), metavar="DIR", help="Write all pages into DIR instead.")
 @click.pass_context
 def manual(ctx: click.Context, name: str, write: Path | None) -> None:

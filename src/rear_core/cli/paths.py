@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Paths of the command line, and files that commands write where they are told."""
+"""Words and paths of the command line, and files that commands write where they are told."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .. import durable
 from ..errors import ConfigurationError, Refused
+
+
+class GivenText(click.types.StringParamType):
+    """A word that is not empty where it is given: with an empty variable of a script rear would do without it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word; the error of a bad parameter for an empty one that is no default."""
+        default = ctx and param and param.name and ctx.get_parameter_source(param.name) == ParameterSource.DEFAULT
+        if not value and not default:
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class GivenPath(click.Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,11 +16,11 @@ from ..report import visible
 from ..run import Options, Run
 from ..trust import changeable
 from .groups import Group
-from .paths import GivenPath
+from .paths import GivenPath, GivenText
 from .session import open_run
 
 DEFAULT = {"backup": "daily", "media": "daily"}
-WHEN = "WHEN"
+at = partial(click.option, type=GivenText(), metavar="WHEN")
 
 
 @click.group(cls=Group)
@@ -28,12 +29,12 @@ def schedule() -> None:
 
 
 @schedule.command()
-@click.option("--backup", metavar=WHEN, help="Save the files: daily, weekly, 'Mon..Fri 02:00' ...")
+@at("--backup", help="Save the files: daily, weekly, 'Mon..Fri 02:00' ...")
 @click.option("--with-media", is_flag=True, help="With --backup: make rescue media each time, too.")
-@click.option("--media", metavar=WHEN, help="Look whether this machine has changed, and create rescue media then.")
-@click.option("--check", metavar=WHEN, help="Read the newest backup from beginning to end.")
-@click.option("--drill", metavar=WHEN, help="Rehearse the recovery; needs rear-drill.")
-@click.option("--status", metavar=WHEN, help="Judge how well this machine could be recovered.")
+@at("--media", help="Look whether this machine has changed, and create rescue media then.")
+@at("--check", help="Read the newest backup from beginning to end.")
+@at("--drill", help="Rehearse the recovery; needs rear-drill.")
+@at("--status", help="Judge how well this machine could be recovered.")
 @click.option("--metrics", type=GivenPath(), metavar="FILE", help="With --status: write metrics for node_exporter.")
 @click.pass_obj
 def enable(options: Options, /, with_media: bool, metrics: Path | None, **times: str | None) -> None:

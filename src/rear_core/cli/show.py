@@ -22,7 +22,7 @@ from ..report import MASK, visible, without_passwords
 from ..run import Options
 from ..system.os_release import read_os_release
 from .groups import Group
-from .paths import GivenPath
+from .paths import GivenPath, GivenText
 from .session import first_look, open_run, read_sources, settings_of
 
 
@@ -179,7 +179,7 @@ def _row(kind: str, name: str, distribution: str, version: str, state: str, reas
 
 
 @plugins.command("show")
-@click.argument("name")
+@click.argument("name", type=GivenText())
 @click.pass_obj
 def show_plugin(options: Options, name: str) -> None:
     """Show what the plugin NAME, as in `rear plugins list`, brings: settings, hooks, commands, required programs ..."""
@@ -228,7 +228,7 @@ def show(plugin: Found, options: Options) -> None:
 
 @plugins.command("new")
 @click.argument("kind", type=click.Choice(["backup", "output", "os", "storage", "boot", "extra"]))
-@click.argument("name")
+@click.argument("name", type=GivenText())
 @click.option("--client", is_flag=True, help="Of a backup: save and restore by the client program of a vendor.")
 @click.option(
     "--directory",

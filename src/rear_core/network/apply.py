@@ -179,12 +179,12 @@ def _set_up(description: Path, report: Report) -> int:
     sh = Shell(log=report.log)
     command_line = Path("/proc/cmdline").read_text()
     asked, other = find(command_line), identity.asked_for(command_line)
-    network = load(description) if description.exists() or not (asked or other) else Network()
+    network = load(description) if description.exists() or not (asked or other is not None) else Network()
     used = [link for link in network.links if link.kind == CARD and link.up]
     radios = sum(link.radio for link in used)
     cards, others = wait_for_cards(sh, len(used) - radios if used else len(asked), radios)
     status = ExitCode.DONE
-    if other:
+    if other is not None:
         network, status = _of_clone(network, other, cards, report)
         socket.sethostname(network.hostname)
     if asked:

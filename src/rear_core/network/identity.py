@@ -51,16 +51,18 @@ class Identity:
         return next((gateway for gateway in self.gateways if ipaddress.ip_address(gateway) in network), "")
 
 
-def asked_for(command_line: str) -> str:
-    """What rear.identity= says on a kernel command line, "" where it is not there."""
+def asked_for(command_line: str) -> str | None:
+    """What rear.identity= says on a kernel command line, None where it is not there."""
     found = [word for word in command_line.split() if word.startswith(KERNEL_PARAMETER)]
-    return found[-1].partition("=")[2] if found else ""
+    return found[-1].partition("=")[2] if found else None
 
 
 def load(word: str) -> Identity:
     """The identity of a file, or all by DHCP for `dhcp`; `ConfigurationError` with file and line for a bad one."""
     if word == DHCP:
         return Identity()
+    if not word:
+        raise ConfigurationError("rear.identity= names no identity", f"give it {DHCP}, or the path of a file")
     path = Path(word)
     try:
         text = own_files.read_text(path)

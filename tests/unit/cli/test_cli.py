@@ -13,7 +13,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from rear_core.cli import rear as rear_command
+from rear_core.run import Options
 
 MACHINES = Path(__file__).parents[2] / "machines"
 Rear = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -135,6 +139,34 @@ def test_an_unknown_command_or_option_ends_with_status_2(rear: Rear) -> None:
 def test_an_empty_path_is_not_the_folder_where_rear_runs(rear: Rear, words: list[str]) -> None:
     ended = rear(*words)
     assert ended.returncode == 2 and "the path is empty" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recover", "--plan", ""], ["recover", "--identity="], ["recover", "--backup", ""], ["-r", "", "mkrescue"],
+        ["backup", "list", "--only="], ["backup", "check", ""], ["backup", "restore", "--to", "new", "", "/etc"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_word_is_not_one_that_was_left_out(rear: Rear, words: list[str]) -> None:
+    ended = rear(*words)
+    assert ended.returncode == 2 and "it is empty" in ended.stderr
+
+
+def test_no_command_takes_a_word_or_path_that_may_be_empty() -> None:
+    context = click.Context(rear_command, obj=Options())
+
+    def plain(command: click.Command, words: str) -> Iterator[str]:
+        for parameter in command.params:
+            if type(parameter.type) in (type(click.STRING), click.Path):
+                yield f"{words} {parameter.name}"
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                if found := command.get_command(context, name):
+                    yield from plain(found, f"{words} {name}")
+
+    assert list(plain(rear_command, "rear")) == []
 
 
 def test_a_drawn_layout_goes_to_a_page_or_to_the_terminal(rear: Rear, tmp_path: Path) -> None:

@@ -72,4 +72,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 def test_the_kernel_parameter() -> None:
     assert asked_for("quiet rear.identity=dhcp rear.auto=recover") == "dhcp"
-    assert asked_for("quiet") == ""
+    assert asked_for("quiet") is None
+    assert asked_for("rear.identity= quiet") == ""
+    with pytest.raises(ConfigurationError, match="names no identity"):
+        load("")

@@ -46,3 +46,8 @@ def test_a_recovery_that_failed_leaves_the_machine_as_it_is(status: int) -> None
 def test_the_plan_of_the_kernel_parameter_is_one_word(tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("12345678; *\n")
     assert after(3, str(tmp_path / "plan"))[0] == "rear -n recover --plan 12345678; *"
+
+
+def test_an_empty_plan_of_the_kernel_parameter_is_passed_on_to_be_refused(tmp_path: Path) -> None:
+    (tmp_path / "plan").write_text("\n")
+    assert after(2, str(tmp_path / "plan"))[0] == "rear -n recover --plan "

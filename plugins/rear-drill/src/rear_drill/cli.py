@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from rear_core.cli.paths import GivenPath, GivenText
 from rear_core.run import Options
 
 
 @click.command()
-@click.argument("iso", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("iso", required=False, type=GivenPath(dir_okay=False))
 @click.option(
     "--memory",
     default=2048,
@@ -39,6 +40,7 @@ from rear_core.run import Options
 )
 @click.option(
     "--backup",
+    type=GivenText(),
     default="",
     metavar="DATE",
     help="Use the newest backup of that date or before, such as 2026-11-22 or 2026-11-22T1830, in UTC.",
