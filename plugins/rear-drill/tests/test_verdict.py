@@ -59,7 +59,10 @@ def test_the_plan_is_told_as_a_recovery_takes_it() -> None:
     assert json.loads(dumps(rehearsed))["steps"] == ["rear plan 1"]
     found = measured(rehearsed, Path("/report"))
     assert found and found.plan == rehearsed.plan
-    assert "Plan" not in "\n".join(lines(GOOD))
+    assert "<dt>Plan</dt><dd>0123456789abcdef</dd>" in page(rehearsed, [])
+    failed = replace(rehearsed, problem="Start: it hangs")
+    for text in (*(" ".join(lines(each)) for each in (GOOD, failed)), page(GOOD, []), page(failed, [])):
+        assert "Plan" not in text
 
 
 def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
@@ -78,7 +81,7 @@ def test_a_failure_comes_with_its_reason_and_what_differs() -> None:
 def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "2026-11-01"
     folder.mkdir()
-    keep(replace(GOOD, differences=[os.fsdecode(b"caf\xe9")]), folder)
+    keep(replace(GOOD, differences=[os.fsdecode(b"caf\xe9")]), folder, lambda: "")
     assert "\n  caf\\xe9\n" in (folder / "report.txt").read_text()
 
 
@@ -129,9 +132,18 @@ def test_reports_are_for_root_alone_and_old_ones_go(tmp_path: Path) -> None:
     folders = [tmp_path / f"2026-11-{day:02}" for day in range(1, KEPT + 3)]
     for folder in folders:
         folder.mkdir()
-        keep(GOOD, folder)
+        keep(GOOD, folder, lambda: page(GOOD, []))
     assert sorted(tmp_path.iterdir()) == folders[2:]
     assert json.loads((folders[-1] / "report.json").read_text())["hostname"] == "web1"
     assert "SUCCEEDED" in (folders[-1] / "report.txt").read_text()
     assert "SUCCEEDED" in (folders[-1] / "report.html").read_text()
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folders[-1].iterdir())
+
+
+def test_without_a_page_there_is_the_report_all_the_same(tmp_path: Path) -> None:
+    def draw() -> str:
+        assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".txt", ".xml"}
+        return ""
+
+    keep(GOOD, tmp_path, draw)
+    assert not (tmp_path / "report.html").exists()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .. import own_files
 from ..errors import ConfigurationError, Refused
 from ..hookspecs import hookimpl
+from ..report import visible
 from ..settings.model import Setting
 from ..step import Step
 
@@ -90,11 +91,10 @@ def wanted_plan(run: Run) -> tuple[str, Sequence[str]]:
     from ..storage.same_plan import digest, is_called
 
     given = run.options.plan
-    if "/" in given:
+    # What is no id is a path, also of a file in the current folder.
+    if _id(given):
         lines = read(Path(given))
         return digest(lines), lines
-    if given and (flaw := _id(given)):
-        raise ConfigurationError(f"--plan {given!r} {flaw}", "see the report of `rear drill`, or name its report.json")
     wanted = given or str(run.settings["REHEARSED_PLAN"])
     kept = kept_plan(run)
     # It only helps to say what is different.
@@ -106,15 +106,19 @@ def wanted_plan(run: Run) -> tuple[str, Sequence[str]]:
 
 
 def read(path: Path) -> list[str]:
-    """The lines of a plan in the report of a rehearsal; `ConfigurationError` for what has none."""
+    """The lines of a plan in the report of a rehearsal that succeeded; `ConfigurationError` for what has none."""
     try:
-        lines = json.loads(own_files.read_text(path))["steps"]
+        report = json.loads(own_files.read_text(path))
+        lines = report["steps"]
+        if report.get("problem"):
+            raise ValueError("that rehearsal failed")
         if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
             raise ValueError("it has no steps")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(
-            f"cannot read the plan in {path}: {reason}", "name the report.json of a rehearsal, or the id of a plan"
+            f"cannot read the plan in {visible(os.fspath(path))}: {reason}",
+            "name the report.json of a rehearsal, or 8 or more digits of the id of a plan",
         ) from error
     return lines
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..report import visible
+from ..errors import Interrupted
+from ..report import Report, visible
 
 if TYPE_CHECKING:
     import jinja2
@@ -24,6 +25,17 @@ def render(name: str, folders: Sequence[Path] = (), **values: object) -> str:
     """
     text = _environment(tuple(folders)).get_template(name).render(**values)
     return text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def drawn(report: Report, draw: Callable[[], str]) -> str:
+    """The page that `draw` makes, "" with a warning where it cannot: no run fails for that."""
+    try:
+        return draw()
+    except Interrupted:
+        raise
+    except Exception as error:  # Whatever it is, the same is told as text.
+        report.warn(f"the report has no HTML page: {type(error).__name__}: {error}")
+        return ""
 
 
 @cache

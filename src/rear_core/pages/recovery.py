@@ -12,6 +12,7 @@ from ..storage.layout import Item, Layout, of_type
 from ..storage.mapping import recorded_as
 from ..storage.plan import Plan
 from ..storage.present import Machine
+from ..storage.same_plan import SHOWN
 from ..storage.script import joined
 from . import render
 from .bars import Picture
@@ -67,6 +68,7 @@ def report_page(run: Run, facts: Mapping[str, str]) -> str:
         "recovery.html.j2",
         facts=facts,
         recovery=run.recovery,
+        plan=run.recovery.plan[:SHOWN],
         spans=spans(run.recovery.seconds),
         blocks=blocks(run.layout, run.erased, made, times) if made and run.layout else [],
         alone=left_alone(run.erased, made) if made and run.erased else [],

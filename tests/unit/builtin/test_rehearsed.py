@@ -106,6 +106,20 @@ def test_a_damaged_copy_of_the_plan_keeps_nobody_from_recovering(rehearsed: Run,
         check_plan(made(tmp_path, str(tmp_path / "recovery" / "rehearsed.json")))
 
 
+def test_a_rehearsal_that_failed_is_none_to_recover_by(rehearsed: Run, tmp_path: Path) -> None:
+    report = tmp_path / "recovery" / "rehearsed.json"
+    report.write_text(json.dumps({**json.loads(report.read_text()), "problem": "Start: it hangs"}))
+    with pytest.raises(ConfigurationError, match="that rehearsal failed"):
+        check_plan(made(tmp_path, str(report)))
+
+
+def test_a_report_in_the_current_folder_is_one(rehearsed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path / "recovery")
+    run = made(tmp_path, "rehearsed.json")
+    check_plan(run)
+    assert "the one that is wanted" in said(run)
+
+
 @pytest.mark.parametrize("wanted", ["abc", "not a plan", "1234567g", "\x1b[2J12345678", "/nosuch/report.json"])
 def test_what_is_no_plan_is_an_error_of_the_command(tmp_path: Path, wanted: str) -> None:
     with pytest.raises(ConfigurationError) as error:

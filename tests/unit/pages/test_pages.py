@@ -108,11 +108,11 @@ def test_what_stays_in_place_is_not_erased() -> None:
 
 
 def test_problems_come_first() -> None:
-    recovery = Recovery(problems=["no kernel"], missing=["/srv is not in the backup"])
+    recovery = Recovery(plan="0123456789abcdef" * 4, problems=["no kernel"], missing=["/srv is not in the backup"])
     page = read(report_page(pictures.recovered(recovery=recovery), pictures.FACTS))
     assert "It will not start as it should" in page.text and "It can start" not in page.text
     assert page.text.index("To do by hand") < page.text.index("no kernel") < page.text.index("The disks")
-    assert "/srv is not in the backup" in page.text
+    assert "/srv is not in the backup" in page.text and "Plan 0123456789abcdef Time" in page.text
 
 
 def test_a_resumed_recovery_erased_nothing() -> None:

@@ -23,6 +23,7 @@ from rear_core.cli.session import at_work, open_run, told
 from rear_core.finalize.recorded import description
 from rear_core.media.iso import make_iso
 from rear_core.network.model import load as load_network
+from rear_core.pages import drawn
 from rear_core.places.opening import opened
 from rear_core.places.room import check_room
 from rear_core.places.url import Url
@@ -62,7 +63,7 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
         with at_work(run, "drill"):
             plan, result = prepare(run, iso, wishes)
             rehearsal.rehearse(run, plan, result)
-            verdict.keep(result, plan.results, records.load(run.var_dir))
+            verdict.keep(result, plan.results, lambda: drawn(run.report, lambda: page(run, result)))
             if result.succeeded:
                 keep_plan(run, result)
             else:
@@ -74,6 +75,11 @@ def drill(options: Options, iso: Path | None, wishes: Wishes) -> bool:
         if not result.succeeded:
             run.report.end()
     return result.succeeded
+
+
+def page(run: Run, result: verdict.Verdict) -> str:
+    """The report as HTML, beside the rehearsals before."""
+    return verdict.page(result, records.load(run.var_dir))
 
 
 def keep_plan(run: Run, result: verdict.Verdict) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -80,7 +80,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
         if verdict.problem
         else "SUCCEEDED: the machine was recovered and started by itself"
     )
-    if verdict.plan:
+    if verdict.plan and verdict.succeeded:
         id = verdict.plan[:SHOWN_OF_ID]
         yield f"  Plan {id}: `rear recover --plan {id}` recovers by this plan and no other"
     if verdict.files_compared:
@@ -176,18 +176,27 @@ def page(verdict: Verdict, earlier: Sequence[Record]) -> str:
         stages=spans(verdict.stages),
         phases=spans(verdict.phases),
         recovery_time=recovery_time(verdict),
+        plan=verdict.plan[:SHOWN_OF_ID] if verdict.succeeded else "",
         plot=rehearsals([*earlier, own]),
         most=SHOWN,
     )
 
 
-def keep(verdict: Verdict, folder: Path, earlier: Sequence[Record] = ()) -> None:
-    """Write report.txt, .json, .xml and .html for root alone; of older rehearsals the last ones are kept."""
+def keep(verdict: Verdict, folder: Path, html: Callable[[], str]) -> None:
+    """Write report.txt, .json and .xml for root alone, and .html once these are safe, if it can be drawn.
+
+    Of older rehearsals the last ones are kept.
+    """
     plain = "\n".join(map(visible, lines(verdict))) + "\n"
-    written = {"json": dumps(verdict), "txt": plain, "xml": junit(verdict), "html": page(verdict, earlier)}
-    for name, text in ((f"report.{suffix}", text) for suffix, text in written.items()):
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+    for suffix, text in (("json", dumps(verdict)), ("txt", plain), ("xml", junit(verdict))):
+        _write(folder / f"report.{suffix}", text)
+    if drawn := html():
+        _write(folder / "report.html", drawn)
     for old in sorted(path for path in folder.parent.iterdir() if path.is_dir())[:-KEPT]:
         remove_tree(old)
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
