@@ -79,37 +79,32 @@ def converse(run: Run, sources: Sources) -> Written:
         "Enter takes what stands in [brackets]. rear tries what you answer, shows what it will write, and writes"
         " nothing before you agree: quit, ^C and ^D leave this machine as it is."
     )
-    answers, bare = Answers(), without_own_part(run, sources)
+    answers = Answers()
     while True:
+        answers.begin()
         chosen = ask_methods(run, sources, answers)
         ask_all(chosen, asks(chosen), answers, run.config_dir)
         tell_of_rescue_system()
-        written = proposed(bare, chosen, answers)
+        written = proposed(without_own_part(run, sources, answers), chosen, answers)
         if tried(run, sources, written) and agreed(run, written):
             return written
 
 
-def without_own_part(run: Run, sources: Sources) -> Run:
-    """A run with the configuration as it was without `rear setup`."""
+def without_own_part(run: Run, sources: Sources, answers: Answers) -> Run:
+    """A run with the chosen methods, and else with the configuration as it was without `rear setup`."""
     path = run.config_dir / "local.conf"
-    return open_run(run.options, with_text(sources, path, PART.sub("", read(path) or "")))
+    bare = with_text(sources, path, PART.sub("", read(path) or ""))
+    return open_run(run.options, with_assignments(bare, {setting: answers.typed[setting] for setting, *_ in METHODS}))
 
 
 def ask_methods(run: Run, sources: Sources, answers: Answers) -> Run:
     """A run with the output and the backup that somebody chooses."""
     for setting, kind, heading in METHODS:
         found = choices(sources, kind, setting)
-        now, again = answers.typed.get(setting), setting in answers.typed
-        now = now or current(run, setting) or _default(run, setting)
-        answers.typed[setting] = choose_method(run, setting, heading, found, now, again=again)
-    methods = {setting: answers.typed[setting] for setting, *_ in METHODS}
-    others = [name for name in answers.typed if name not in methods]
-    chosen = open_run(run.options, with_assignments(sources, methods))
+        now = answers.before.get(setting) or current(run, setting) or _default(run, setting)
+        answers.typed[setting] = choose_method(run, setting, heading, found, now, again=setting in answers.before)
+    chosen = open_run(run.options, with_assignments(sources, answers.typed))
     chosen.report = run.report
-    for name in others:
-        # Those of a method that was given up are no settings any more.
-        if name not in chosen.settings.declared:
-            del answers.typed[name]
     return chosen
 
 
@@ -183,7 +178,7 @@ def try_out(run: Run, sources: Sources, written: Written) -> bool:
             except Absent as absent:
                 tell(f"{absent.message}.")
                 if not questions.confirm(run, "Create it now", default=True, quits=QUITS):
-                    raise
+                    raise Refused(absent.message, "let it be created, or name a repository that is there") from absent
                 absent.create()
                 tell("Created. It stays, also if you stop now; it opens by what you have typed.")
                 check(trial, "mkbackup")

@@ -35,10 +35,22 @@ WIDTH = 79
 
 @dataclass
 class Answers:
-    """What was answered: as it was `typed`, by setting, and the texts of `files` with secrets by their paths."""
+    """What was answered: as it was `typed`, by setting, and the texts of `files` with secrets by their paths.
+
+    `before` has what was typed when everything was asked the last times, `unasked` the settings whose questions do not
+    apply to what was typed now.
+    """
 
     typed: dict[str, str] = field(default_factory=dict)
+    before: dict[str, str] = field(default_factory=dict)
+    unasked: set[str] = field(default_factory=set)
     files: dict[Path, str] = field(default_factory=dict, repr=False)
+
+    def begin(self) -> None:
+        """Ask everything anew: what was typed is now what Enter takes."""
+        self.before |= self.typed
+        self.typed.clear()
+        self.unasked.clear()
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,7 @@ def ask_all(run: Run, asks: Iterable[Ask], answers: Answers, folder: Path) -> No
         if setting is None:
             raise ConfigurationError(f"rear setup is to ask for {ask.setting}, which no plugin declares")
         if not ask.when(answers.typed):
-            answers.typed.pop(ask.setting, None)
+            answers.unasked.add(ask.setting)
             continue
         tell()
         typed = _ask_file(run, ask, answers, folder) if ask.file else _ask(run, ask, setting, answers)
@@ -184,8 +196,8 @@ def words(value: Value) -> str:
 
 def _default(run: Run, ask: Ask, answers: Answers) -> str:
     """What was answered before, what is configured, or what the plugin proposes."""
-    if ask.setting in answers.typed:
-        return answers.typed[ask.setting]
+    if ask.setting in answers.before:
+        return answers.before[ask.setting]
     return current(run, ask.setting) or (ask.default(run) if callable(ask.default) else ask.default)
 
 
@@ -213,6 +225,7 @@ def _mask(run: Run, setting: Setting, typed: str) -> None:
     value = value_of(setting, typed)
     for word in (value if isinstance(value, tuple) else (value,)) if setting.secret else ():
         run.report.mask(word)
+        run.report.mask(quote(word))
 
 
 def _ask_shown(run: Run, name: str, default: str) -> str:

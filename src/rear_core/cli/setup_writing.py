@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,23 +18,29 @@ from ..errors import Refused
 from ..run import Run
 from ..settings import quote
 from ..settings.files import read_trusted
+from ..settings.hiding import hidden, hidden_in_comment
 from ..settings.reader import decode
-from .setup_asking import Answers, value_of
+from .setup_asking import Answers, value_of, words
 
 BEGIN, END = "# Written by `rear setup`; it replaces these lines when it is run again.", "# End of `rear setup`."
-PART = re.compile(rf"^{re.escape(BEGIN)}\n.*?^{re.escape(END)}\n", re.MULTILINE | re.DOTALL)
+# Of a part whose end was removed nothing tells where it ends: it stays.
+PART = re.compile(
+    rf"^{re.escape(BEGIN)}\n(?:(?!{re.escape(BEGIN)}\n|{re.escape(END)}\n).*\n)*{re.escape(END)}\n", re.MULTILINE
+)
+ASSIGNMENT = re.compile(r"\s*(\w+)=")
 
 
 @dataclass(frozen=True)
 class Written:
     """A local.conf as it will be and as it is (None: there is none), and the files with secrets beside it, with
-    the settings that have their paths."""
+    the settings that have their paths. `public` are the settings whose values may be shown."""
 
     path: Path
     text: str
     before: str | None
     files: Mapping[Path, str] = field(repr=False)
     holders: Mapping[str, Path]
+    public: Collection[str]
 
     @property
     def changes(self) -> bool:
@@ -45,13 +51,22 @@ class Written:
         """The lines that somebody agrees to: the new file, or how it differs from the one that is there."""
         if self.before is None:
             yield f"rear will write {self.path}:"
-            yield from (f"  {line}" for line in self.text.splitlines())
+            yield from (f"  {self._without_secret(line)}" for line in self.text.splitlines())
         elif self.text != self.before:
             yield f"rear will change {self.path}, and keep the old one as {self._old}:"
             old, new = self.before.splitlines(), self.text.splitlines()
-            yield from (f"  {line}" for line in [*difflib.unified_diff(old, new, lineterm="", n=1)][2:])
+            # Lines around it are shown to nobody: a value may go over many of them.
+            for line in [*difflib.unified_diff(old, new, lineterm="", n=0)][2:]:
+                yield f"  {line[:1]}{self._without_secret(line[1:])}"
         for path in self.files:
             yield f"rear will write {path}, which only root can read"
+
+    def _without_secret(self, line: str) -> str:
+        """A line of what rear has written or writes, without a value that may be a secret."""
+        if line.startswith("#"):
+            return hidden_in_comment(line)
+        found = ASSIGNMENT.match(line)
+        return line if found and found[1] in self.public else hidden(line, lambda _name: False)
 
     @property
     def _old(self) -> Path:
@@ -91,7 +106,7 @@ def read(path: Path) -> str | None:
 
 
 def proposed(run: Run, chosen: Run, answers: Answers) -> Written:
-    """The local.conf with the answers: `run` has the configuration without them, `chosen` the methods."""
+    """The local.conf with the answers: `run` has the chosen methods, and else what stands without `rear setup`."""
     path = run.config_dir / "local.conf"
     before = read(path)
     text = PART.sub("", before or "")
@@ -100,15 +115,18 @@ def proposed(run: Run, chosen: Run, answers: Answers) -> Written:
     text += part(run, chosen, answers)
     # Those of answers that were given up are not written.
     holders = {name: Path(typed) for name, typed in answers.typed.items() if Path(typed) in answers.files}
-    return Written(path, text, before, {path: answers.files[path] for path in holders.values()}, holders)
+    files = {path: answers.files[path] for path in holders.values()}
+    public = [name for name, setting in chosen.settings.declared.items() if not setting.secret]
+    return Written(path, text, before, files, holders, public)
 
 
 def part(run: Run, chosen: Run, answers: Answers) -> str:
-    """The assignments of the answers; an empty one where another value stands before."""
+    """The assignments of the answers; one of the default where another value stands before that nobody wants now."""
     lines = [BEGIN]
-    for name, typed in answers.typed.items():
+    for name in (*answers.typed, *sorted(answers.unasked - answers.typed.keys())):
         setting = chosen.settings.declared[name]
-        if typed or run.settings.get(name, setting.default) != setting.default:
+        typed = answers.typed.get(name, words(setting.default))
+        if answers.typed.get(name) or run.settings.get(name, setting.default) != setting.default:
             value = value_of(setting, typed)
             plain = setting.bare and isinstance(value, tuple) and len(value) == 1
             lines.append(f"{name}={quote(value[0] if plain else value)}")

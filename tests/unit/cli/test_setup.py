@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +17,14 @@ import rear_backup_restic
 import rear_output_iso
 from rear_core import Ask, Refused, SecretFile, SecretLine, Setting, builtin, hookimpl
 from rear_core.cli import setup, setup_asking, setup_writing
+from rear_core.cli.session import read_sources
 from rear_core.cli.setup_asking import Answers, ask_all
-from rear_core.errors import Interrupted
+from rear_core.errors import Absent, Interrupted
 from rear_core.plugins import Found, Plugins
 from rear_core.report import Report
 from rear_core.run import Options, Run
 from rear_core.settings import Sources, evaluate, parse
+from rear_core.system.os_release import read_os_release
 
 URL = "nfs://nas/backup"
 Type = Callable[..., list[str]]
@@ -96,6 +99,7 @@ def test_what_was_answered_before_is_what_enter_takes(typed: Type, tmp_path: Pat
     typed(URL, "none")
     run = made(rear_backup_nfs)
     first = asked(run, tmp_path)
+    first.begin()
     questions = typed("", "")
     assert asked(run, tmp_path, first).typed == {"BACKUP_URL": URL, "BACKUP_KEY_FILE": ""}
     assert questions[0] == f"BACKUP_URL [{URL}]: "
@@ -114,6 +118,32 @@ def test_a_question_depends_on_the_answers_before(typed: Type, tmp_path: Path) -
     text = setup_writing.part(run, run, answers)
     assert "RESTIC_ENVIRONMENT=( 'AWS_ACCESS_KEY_ID=1' 'AWS_SECRET_ACCESS_KEY=2 3' )" in text
     assert "AWS" not in run.report.masked(text)
+
+
+def test_what_is_not_asked_any_more_gives_way(typed: Type, tmp_path: Path) -> None:
+    conf = "BACKUP=RESTIC\nBACKUP_URL=nfs://old/backup\n"
+    run = made(rear_backup_restic, conf=conf)
+    typed("sftp:ada@nas:/restic", "new", "password", "password")
+    answers = asked(run, tmp_path)
+    assert '\nBACKUP_URL=""\n' in setup_writing.part(run, run, answers)
+    answers.begin()
+    questions = typed("none", URL, f"{tmp_path}/restic.password")
+    asked(run, tmp_path, answers)
+    assert questions[1] == "BACKUP_URL [nfs://old/backup]: "
+    text = setup_writing.part(run, run, answers)
+    assert f"\nBACKUP_URL={URL}\n" in text and "RESTIC_REPOSITORY" not in text and "ENVIRONMENT" not in text
+
+
+@pytest.mark.parametrize("secret", ['it\'s "so" $ecret', "b\\ck`s", "plain-word", "tw'o $words"])
+def test_a_secret_is_not_shown_in_any_quotes(typed: Type, tmp_path: Path, secret: str) -> None:
+    run = made(rear_backup_restic)
+    run.options = Options(config_dir=tmp_path)
+    typed("s3:https://s3/bucket", shlex.join([f"AWS_SECRET_ACCESS_KEY={secret}"]), "new", "password", "password")
+    written = setup_writing.proposed(run, run, asked(run, tmp_path))
+    assert "AWS_SECRET_ACCESS_KEY" in written.text
+    shown = "\n".join(written.shown())
+    assert "RESTIC_ENVIRONMENT=..." in shown and secret not in shown and shlex.quote(secret) not in shown
+    assert "AWS" not in run.report.masked(written.text)
 
 
 @pytest.mark.parametrize("line", ["nfs://nas/\x1b[2J", "nfs://nas/'\x07"])
@@ -174,7 +204,7 @@ def proposal(folder: Path, **answered: str) -> setup_writing.Written:
     run = made(rear_backup_nfs, rear_output_iso)
     run.options = Options(config_dir=folder)
     files = {folder / "backup.key": "several words 1\n"} if "BACKUP_KEY_FILE" in answered else {}
-    return setup_writing.proposed(run, run, Answers({"OUTPUT": "ISO", "BACKUP": "NFS", **answered}, files))
+    return setup_writing.proposed(run, run, Answers({"OUTPUT": "ISO", "BACKUP": "NFS", **answered}, files=files))
 
 
 @pytest.fixture
@@ -212,6 +242,17 @@ def test_what_somebody_has_written_stays_and_the_old_file_is_kept(etc: Path) -> 
         assert len([*etc.glob("local.conf.*")]) == number + 1
     assert stat.S_IMODE(conf.stat().st_mode) == 0o640
     assert not proposal(etc, BACKUP_URL="nfs://b/x").changes
+
+
+def test_lines_of_somebody_are_not_shown_and_never_taken_for_a_part(etc: Path) -> None:
+    conf, begin, end = etc / "local.conf", setup_writing.BEGIN, setup_writing.END
+    hand = f"{begin}\nOUTPUT=ISO\nTOKEN='a secret\nof two lines'\n"
+    conf.write_text(f"{hand}{begin}\nBACKUP_PASS=hushed\n# KEY=hushed\n{end}\nLAST=hushed\n")
+    written = proposal(etc, BACKUP_URL=URL)
+    assert written.text.startswith(f"{hand}LAST=hushed\n{begin}\n")
+    shown = "\n".join(written.shown())
+    assert "hushed" not in shown and "secret" not in shown and "lines'" not in shown
+    assert "  -BACKUP_PASS=..." in shown and f"  +BACKUP_URL={URL}" in shown
 
 
 def test_a_link_to_the_configuration_stays_one(etc: Path, tmp_path: Path) -> None:
@@ -273,3 +314,22 @@ def test_a_machine_with_several_methods_is_left_to_its_administrator(monkeypatch
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(Refused, match=r"several methods \(NFS RESTIC\)"):
         setup.check_terminal(made(conf="BACKUP=( NFS RESTIC )\n"))
+
+
+def test_a_repository_that_nobody_wants_created_is_told_without_advice_that_cannot_be_followed(
+    typed: Type, etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (etc / "site.conf").write_text(f"TMPDIR={tmp_path}\nVAR_DIR={tmp_path}\nOS_FAMILY=debian\n")
+    run = made(rear_backup_nfs, rear_output_iso)
+    run.options = Options(config_dir=etc)
+    written = setup_writing.proposed(run, run, Answers({"OUTPUT": "ISO", "BACKUP": "NFS", "BACKUP_URL": URL}))
+
+    def absent(*_: object) -> None:
+        raise Absent("there is no repository yet", "restic init --password-file /tmp/rear.1/secrets/password", list)
+
+    for name in ("check", "check_plugins", "check_folders"):
+        monkeypatch.setattr(setup, name, absent if name == "check" else lambda *_: None)
+    typed("no")
+    with pytest.raises(Refused, match="there is no repository yet") as error:
+        setup.try_out(run, read_sources(run.options, read_os_release()), written)
+    assert "password" not in error.value.hint and not isinstance(error.value, Absent)
