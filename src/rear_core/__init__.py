@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .backup_access import BackupAccess
 from .contents import Contents
 from .errors import Absent, ConfigurationError, ExitCode, PluginError, ProgramFailed, RearError, Refused
 from .first_setup import Ask, Offer, SecretFile, SecretLine
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Absent",
     "Ask",
+    "BackupAccess",
     "ConfigurationError",
     "Contents",
     "ExitCode",

@@ -16,6 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from .backup_access import BackupAccess
     from .boot.loader import BootLoader
     from .contents import Contents
     from .first_setup import Ask, Offer
@@ -161,6 +162,17 @@ def rear_install_advice(programs: Sequence[str]) -> str:  # type: ignore[empty-b
     Implemented by OS plugins; the first answer that is not None is shown to the user. ::
 
         return "apt-get install " + " ".join(package_of(program) for program in programs)
+    """
+
+
+@hookspec(firstresult=True)
+def rear_backup_access(run: Run) -> BackupAccess:  # type: ignore[empty-body]
+    """How a rescue system in a virtual machine gets at the backups of this machine, for `rear drill`.
+
+    Implemented by backup methods; one that cannot be rehearsed, as its server has to reach the machine, leaves it
+    out. The settings are those of the rescue image. ::
+
+        return BackupAccess(server=True)
     """
 
 

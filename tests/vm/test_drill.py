@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 
-from lab import machines, originals, qemu
+from lab import backups, machines, originals, qemu
+from lab.designs.debian import RESTIC
+from rear_core.rescue.initramfs import Member, pack
+from rear_core.shell import Shell
+from rear_drill import image
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
-# The machine's name and the place of its backup are true in namespaces of their own. Where /dev/kvm is known to
-# hang, it is not there: each rehearsal would try it for ten seconds.
+# The machine's name and the place of its backup are true in namespaces of their own, as is a server at an address that
+# documentation has. Where /dev/kvm is known to hang, it is not there: each rehearsal would try it for ten seconds.
 DRILL = r"""
 set -e
 hostname debian12
@@ -28,7 +32,13 @@ mkdir /srv/backup
 mount -o loop "$1" /srv/backup
 [ -z "$3" ] || "$4" -c "$3" /srv/backup/debian12/*/backup.tar.zst
 mount -o remount,ro /srv/backup
-exec "$(dirname "$4")/rear" -c "$2" drill --memory 1024 --cpus 1 "$5"
+ip link set lo up
+ip address add 192.0.2.1/32 dev lo
+if [ -n "$7" ]; then
+    rclone serve restic --read-only --addr 192.0.2.1:8000 /srv/backup/restic &
+    trap "kill $!" EXIT
+fi
+"$(dirname "$4")/rear" -c "$2" drill --memory 1024 --cpus 1 "$5"
 """
 FLIP = """
 import sys
@@ -49,17 +59,17 @@ class Drilled:
     report: dict[str, Any]
 
 
-def drill(folder: Path, *, damage: str = "") -> Drilled:
-    """Rehearse the recovery of the machine with BIOS, MBR, ext4 and swap."""
-    saved = originals.backed_up()
+def drill(folder: Path, saved: backups.Saved, iso: Path, *, damage: str = "", server: bool = False) -> Drilled:
+    """Rehearse the recovery of a machine with BIOS, MBR, ext4 and swap by a rescue image."""
     place = saved.place.copy(folder / "backup")
     (folder / "etc").mkdir()
     (folder / "work").mkdir()
     conf = f"OS_FAMILY=debian\nVAR_DIR={folder}/var\nTMPDIR={folder}/work\nLOGFILE={folder}/log\n"
     (folder / "etc/local.conf").write_text(conf)
-    argv = ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", DRILL, "sh"]
-    argv += [str(place.path), f"{folder}/etc", damage, sys.executable, str(saved.iso)]
+    argv = ["unshare", "--mount", "--uts", "--net", "--propagation=private", "sh", "-c", DRILL, "sh"]
+    argv += [str(place.path), f"{folder}/etc", damage, sys.executable, str(iso)]
     argv += ["no KVM" if Path("/dev/kvm").exists() and machines.accelerator() == qemu.EMULATED else ""]
+    argv += ["server"] * server
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout)
     (results,) = (folder / "var/drill").iterdir()
@@ -73,7 +83,7 @@ def drill(folder: Path, *, damage: str = "") -> Drilled:
 def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
     saved = originals.backed_up()
     before = hashlib.sha256(saved.iso.read_bytes()).hexdigest()
-    drilled = drill(tmp_path)
+    drilled = drill(tmp_path, saved, saved.iso)
     report = drilled.report
     assert (drilled.status, report["problem"], report["succeeded"]) == (0, "", True)
     # The list leaves out logs and the like, the backup has them.
@@ -93,9 +103,51 @@ def test_a_healthy_backup_brings_the_machine_back(tmp_path: Path) -> None:
 # That the backup is damaged is found in `make test` as well, on loop devices and when faults are drawn.
 @pytest.mark.long
 def test_a_damaged_backup_is_the_reason_of_a_failure(tmp_path: Path) -> None:
-    drilled = drill(tmp_path, damage=FLIP)
+    saved = originals.backed_up()
+    drilled = drill(tmp_path, saved, saved.iso, damage=FLIP)
     assert drilled.status == 1
     assert "is damaged: its checksum is wrong" in drilled.report["problem"]
     assert "ended with exit status 3" in drilled.report["problem"]
     assert f"FAILED: {drilled.report['problem']}" in drilled.said
     assert list(drilled.report["stages"]) == ["Boot the rescue image", "Recover"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", [False, True], ids=["on a disk", "on a server"])
+def test_a_repository_brings_the_machine_back(tmp_path: Path, server: bool) -> None:
+    saved = backups.backed_up(RESTIC)
+    iso = saved.iso
+    if server:
+        more = "BACKUP_URL=\nRESTIC_REPOSITORY=rest:http://192.0.2.1:8000/\n"
+        iso = reconfigured(iso, more, tmp_path)
+    drilled = drill(tmp_path, saved, iso, server=server)
+    report = drilled.report
+    assert (drilled.status, report["problem"], report["succeeded"]) == (0, "", True)
+    assert (report["files_compared"], list(report["stages"])) == (
+        0,
+        ["Boot the rescue image", "Recover", "Start the recovered system"],
+    )
+    assert ("through this machine" in drilled.said) == server
+
+
+def reconfigured(iso: Path, more: str, folder: Path) -> Path:
+    """A rescue image with more in its local.conf: what comes last in an initramfs counts."""
+    sh = Shell()
+    (work := folder / "image").mkdir(mode=0o700)
+    found = image.read(sh, iso, work)
+    initramfs, conf = found.shell.initramfs, found.configuration / "local.conf"
+    sh.run("xorriso", "-osirrox", "on", "-indev", iso, "-extract", initramfs, folder / "initramfs")
+    pack(
+        sh,
+        [Member("etc/rear/local.conf", 0o100600, content=conf.read_bytes() + more.encode())],
+        work / "more",
+        "zstd",
+        0,
+    )
+    (folder / "initramfs").chmod(0o600)
+    with (folder / "initramfs").open("ab") as file:
+        file.write((work / "more").read_bytes())
+    made = folder / "rear-debian12.iso"
+    again = ("-boot_image", "any", "replay", "-update", folder / "initramfs", initramfs)
+    sh.run("xorriso", "-indev", iso, "-outdev", made, *again)
+    return made

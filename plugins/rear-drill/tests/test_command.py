@@ -153,7 +153,7 @@ def test_everything_is_laid_ready(run: Run, make_image: MakeImage, make_backup: 
     assert (plan.rescue.cdrom, plan.result.cdrom) == (iso, None)
     assert plan.result.reboots and not plan.rescue.reboots
     assert all(nic.restrict for nic in (*plan.rescue.nics, *plan.result.nics))
-    assert plan.generation.endswith("/backups/web1/2026-11-22T183000Z")
+    assert plan.given.archive.endswith("/backups/web1/2026-11-22T183000Z")
     assert plan.configuration == "DISK_MAPPING=()\n"
     assert (verdict.hostname, verdict.firmware, verdict.succeeded) == ("web1", "bios", False)
     assert not [path for path in run.build_dir.iterdir() if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o77]
@@ -175,12 +175,10 @@ def test_the_disc_has_the_files_of_the_backup_and_the_backup_stays_as_it_is(
 
 
 def test_secrets_are_told_to_the_rescue_system_alone() -> None:
-    text = command.configuration("/run/rear-drill", "it's secret", "passing")
-    assert text == (
-        'DISK_MAPPING=()\nBACKUP_URL=file:///run/rear-drill\nBACKUP_KEY="it\'s secret"\nLUKS_PASSPHRASE=passing\n'
-    )
-    assert command.configuration("", "", "passing", headers=True).endswith("LUKS_HEADER_BACKUP=no\n")
-    assert command.configuration("", "", "", plan=True).endswith("\nREHEARSED_PLAN=\n")
+    text = command.configuration(["BACKUP_KEY=secret"], "passing")
+    assert text == "DISK_MAPPING=()\nBACKUP_KEY=secret\nLUKS_PASSPHRASE=passing\n"
+    assert command.configuration([], "passing", headers=True).endswith("LUKS_HEADER_BACKUP=no\n")
+    assert command.configuration([], "", plan=True).endswith("\nREHEARSED_PLAN=\n")
 
 
 def test_the_plan_of_a_rehearsal_is_left_for_the_next_media(
@@ -222,10 +220,12 @@ def test_without_a_backup_it_says_how_to_make_one(run: Run, make_image: MakeImag
     assert "rear mkbackup" in caught.value.hint
 
 
-@pytest.mark.parametrize("method", ["EXTERNAL", "REQUESTRESTORE"])
-def test_a_method_whose_backups_lie_elsewhere_is_refused(run: Run, make_image: MakeImage, method: str) -> None:
+@pytest.mark.parametrize("method", ["TAPE", "REQUESTRESTORE", "BACULA", "NSR"])
+def test_a_method_that_needs_more_than_a_virtual_machine_is_refused(
+    run: Run, make_image: MakeImage, method: str
+) -> None:
     make_image(conf=f"BACKUP={method}\n")
-    with pytest.raises(Refused, match=f"BACKUP={method} to a virtual machine, which has no network") as caught:
+    with pytest.raises(Refused, match=f"BACKUP={method} to a virtual machine") as caught:
         command.prepare(run, None, WISHES)
     assert "spare machine" in caught.value.hint
 

@@ -9,7 +9,6 @@ import pytest
 
 from rear_core import Refused, builtin
 from rear_core.network.model import Link, Network
-from rear_core.places.url import parse_url
 from rear_core.plugins import Plugins
 from rear_core.storage.disk import Disk
 from rear_core.storage.kinds import item_types
@@ -45,7 +44,7 @@ def test_every_recorded_machine_has_its_stand_in(tmp_path: Path) -> None:
             (tmp_path / folder.name).mkdir()
             disks = hardware.recorded_disks(layout)
             assert len(hardware.blank_disks(disks, tmp_path / folder.name)) == len(disks)
-            assert all(line.endswith(".") for line in hardware.limits(disks, layout, parse_url("file:///srv/backup")))
+            assert all(line.endswith(".") for line in hardware.limits(disks, layout))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_what_a_virtual_machine_cannot_prove_is_said() -> None:
         disk("S2", "/dev/sdb", transport="sas", vendor="DELL", model="PERC H730 Mini"),
         MultipathDisk(id="disk:S3", needs=(), size=1 << 30, device="/dev/mapper/mpatha", serial="S3"),
     ]
-    said = "\n".join(hardware.limits(disks, recorded("debian-raid-luks"), parse_url("nfs://server/export")))
-    for word in ("Fibre Channel", "SAS", "PERC", "paths to", "nfs://server/export", "passphrases", "drivers"):
+    said = "\n".join(hardware.limits(disks, recorded("debian-raid-luks")))
+    for word in ("Fibre Channel", "SAS", "PERC", "paths to", "passphrases", "drivers"):
         assert word in said
-    assert "Fibre" not in "\n".join(hardware.limits([disk("S1", "/dev/vda")], make([]), parse_url("file:///srv")))
+    assert "Fibre" not in "\n".join(hardware.limits([disk("S1", "/dev/vda")], make([])))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,16 @@ import pytest
 
 from rear_core import RearError
 from rear_drill import qemu, rehearsal
+from rear_drill.access import CARD, Given
 from rear_drill.console import Answer
 from rear_drill.image import Entry
 
 
-def plan(seconds: float) -> rehearsal.Plan:
-    machine = qemu.Machine()
-    return rehearsal.Plan(
-        machine, machine, Entry(2, "Rescue shell", "/k", "/i"), "/srv/backup", "/srv/backup/web1/x", "", Path(),
-        time.monotonic() + seconds, "secret of the backup", "secret of the disk",
-    )  # fmt: skip
+def plan(seconds: float, volumes: int = 1) -> rehearsal.Plan:
+    given = Given("nfs://nas/b", mount="/srv/backup", key="secret of the backup", files={"/root/key": b"secret"})
+    machine, entry = qemu.Machine(), Entry(2, "Rescue shell", "/k", "/i")
+    deadline = time.monotonic() + seconds
+    return rehearsal.Plan(machine, machine, entry, given, "", Path(), deadline, volumes, "secret of the disk")
 
 
 def test_the_reason_is_the_error_that_rear_names() -> None:
@@ -101,3 +102,52 @@ def test_a_recovery_that_could_not_tell_everything_is_one(status: int, done: boo
         return
     with pytest.raises(RearError, match=f"exit status {status}: odd"):
         rehearsal.recover(machine, plan(10))
+
+
+class Screen:
+    """A machine that asks for passphrases on its screen alone, and is quiet: nothing is on its serial console."""
+
+    def __init__(self, asks: int) -> None:
+        self.asks = asks
+        self.moved = 0
+        self.typed: list[str] = []
+
+    def seen(self, pattern: str, timeout: float) -> None:
+        pass
+
+    def transferred(self) -> int:
+        return self.moved
+
+    def type(self, text: str) -> None:
+        self.typed.append(text)
+        self.moved += len(self.typed) <= self.asks
+
+
+@pytest.mark.parametrize("volumes", [0, 1, 2])
+def test_a_passphrase_is_typed_where_nothing_asks_for_it_on_the_serial_console(
+    monkeypatch: pytest.MonkeyPatch, volumes: int
+) -> None:
+    monkeypatch.setattr(rehearsal, "QUIET_SECONDS", -1)
+    screen: Any = Screen(volumes)
+    rehearsal.wait_until_started(screen, plan(10, volumes))
+    # Once more than asked for does no harm: it is at a login prompt by then.
+    assert screen.typed == ["secret of the disk\n"] * (2 * volumes + 2 if volumes else 0)
+
+
+def test_a_card_of_its_own_reaches_the_network(tmp_path: Path) -> None:
+    (card := tmp_path / "ens9").mkdir()
+    (card / "address").write_text(f"{CARD.upper()}\n")
+    (other := tmp_path / "ens3").mkdir()
+    (other / "address").write_text("52:54:00:00:00:01\n")
+    text = (
+        rehearsal.CONNECT.format(mac=CARD)
+        .replace("/sys/class/net", f"{tmp_path}")
+        .replace("/etc/resolv.conf", f"{tmp_path}/resolv")
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'ip() {{ echo "ip $*"; }}\n{text}'], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.splitlines()[2:] == [
+        "ip link set ens9 up", "ip address replace 10.0.2.15/24 dev ens9", "ip route replace default via 10.0.2.2",
+    ]  # fmt: skip
+    assert (tmp_path / "resolv").read_text() == "nameserver 10.0.2.3\n"

@@ -141,9 +141,11 @@ def test_reports_are_for_root_alone_and_old_ones_go(tmp_path: Path) -> None:
 
 
 def test_without_a_page_there_is_the_report_all_the_same(tmp_path: Path) -> None:
+    (folder := tmp_path / "2026-11-01").mkdir()
+
     def draw() -> str:
-        assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".txt", ".xml"}
+        assert {path.suffix for path in folder.iterdir()} == {".json", ".txt", ".xml"}
         return ""
 
-    keep(GOOD, tmp_path, draw)
-    assert not (tmp_path / "report.html").exists()
+    keep(GOOD, folder, draw)
+    assert not (folder / "report.html").exists()

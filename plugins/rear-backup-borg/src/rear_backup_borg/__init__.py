@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rear_core import Ask, Contents, Refused, Run, SecretFile, SecretLine, Setting, Step, hookimpl
+from rear_core import Ask, BackupAccess, Contents, Refused, Run, SecretFile, SecretLine, Setting, Step, hookimpl
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 REAR_API = 1
@@ -123,6 +123,14 @@ def rear_rescue_contents(run: Run) -> Contents:
     elif url:
         own.append(kind_of(run, url).contents)
     return merge(own)
+
+
+@hookimpl
+def rear_backup_access(run: Run) -> BackupAccess:
+    from .repository import FOLDER, is_remote
+
+    address = run.settings["BORG_REPOSITORY"]
+    return BackupAccess(server=True) if is_remote(address) else BackupAccess(folder=address or FOLDER)
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rear_core import Ask, ConfigurationError, Contents, Run, Step, hookimpl
+from rear_core import Ask, BackupAccess, ConfigurationError, Contents, Run, Step, hookimpl
 
 # A disc that was copied to a stick or disk is found there as well; loop for an image that lies in a folder.
 READER = Contents(
@@ -27,6 +27,11 @@ def rear_rescue_contents(run: Run) -> Contents:
     from rear_core.contents import merge
 
     return merge([rescue_contents(run.settings), READER])
+
+
+@hookimpl
+def rear_backup_access() -> BackupAccess:
+    return BackupAccess()
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from rear_core import Ask, ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, BackupAccess, ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl
 
 from .commands import (
     CHECK,
@@ -79,6 +79,11 @@ def rear_setup() -> Iterable[Ask]:
 @hookimpl
 def rear_rescue_contents(run: Run) -> Contents:
     return Contents(programs=[word for setting in (SAVE, LIST, CHECK, RESTORE) for word in run.settings[setting][:1]])
+
+
+@hookimpl
+def rear_backup_access() -> BackupAccess:
+    return BackupAccess(server=True)
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from rear_core import Ask, ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, BackupAccess, ConfigurationError, Contents, Refused, Run, Setting, Step, hookimpl
 from rear_core.places.url import examples
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL, LUKS_HEADER_BACKUP
 
@@ -40,6 +40,11 @@ def rear_rescue_contents(run: Run) -> Contents:
 
     url = run.settings["BACKUP_URL"]
     return merge([rescue_contents(run.settings), kind_of(run, url).contents]) if url else Contents()
+
+
+@hookimpl
+def rear_backup_access() -> BackupAccess:
+    return BackupAccess(archive=True)
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Ask, Contents, Refused, Run, SecretFile, SecretLine, Setting, Step, hookimpl
+from rear_core import Ask, BackupAccess, Contents, Refused, Run, SecretFile, SecretLine, Setting, Step, hookimpl
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 if TYPE_CHECKING:
@@ -125,6 +125,14 @@ def rear_rescue_contents(run: Run) -> Contents:
         return merge([own, Contents(programs=["ssh"], files=KNOWN_HOSTS)])
     rclone = ["rclone"] if backend(address) == "rclone" else []
     return merge([own, Contents(programs=rclone, files=CERTIFICATES)])
+
+
+@hookimpl
+def rear_backup_access(run: Run) -> BackupAccess:
+    from .repository import FOLDER, backend
+
+    address = run.settings["RESTIC_REPOSITORY"]
+    return BackupAccess(server=True) if backend(address) else BackupAccess(folder=address or FOLDER)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rear_core import Ask, Contents, RearError, Refused, Run, Setting, Step, hookimpl
+from rear_core import Ask, BackupAccess, Contents, RearError, Refused, Run, Setting, Step, hookimpl
 from rear_core.settings.shared import BACKUP_OPTIONS, BACKUP_URL
 
 REAR_API = 1
@@ -118,6 +118,19 @@ def rear_missing(run: Run) -> Iterable[str]:
     needed = "setpriv" if is_remote(run.settings["RSYNC_REPOSITORY"]) else "sync"
     if not run.sh.which(needed):
         yield needed
+
+
+@hookimpl
+def rear_backup_access(run: Run) -> BackupAccess:
+    from rear_core.archive.repository import prefix
+
+    from .address import is_remote
+    from .opening import FOLDER
+
+    address = run.settings["RSYNC_REPOSITORY"]
+    return (
+        BackupAccess(server=True) if is_remote(address) else BackupAccess(folder=f"{address or FOLDER}/{prefix(run)}")
+    )
 
 
 @hookimpl

@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rear_core import Ask, ConfigurationError, Contents, RearError, Refused, Run, Setting, Step, hookimpl, questions
+from rear_core import (
+    Ask,
+    BackupAccess,
+    ConfigurationError,
+    Contents,
+    RearError,
+    Refused,
+    Run,
+    Setting,
+    Step,
+    hookimpl,
+    questions,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,6 +99,11 @@ def rear_rescue_contents(run: Run) -> Contents:
         secrets=SECRETS,
         watched=[f"{folder}/dsm.opt", f"{folder}/dsm.sys", *used.get("inclexcl", [])],
     )
+
+
+@hookimpl
+def rear_backup_access() -> BackupAccess:
+    return BackupAccess(server=True)
 
 
 @hookimpl

@@ -45,18 +45,34 @@ from rear_core.run import Options
     metavar="DATE",
     help="Use the newest backup of that date or before, such as 2026-11-22 or 2026-11-22T1830, in UTC.",
 )
+@click.option(
+    "--hand-in",
+    multiple=True,
+    type=GivenPath(),
+    metavar="PATH",
+    help="Give the rescue system this file or folder of this machine, such as the key of ssh for the server of the"
+    " backup. Can be repeated.",
+)
 @click.pass_obj
-def drill(options: Options, iso: Path | None, memory: int, cpus: int, time_limit: int, backup: str) -> None:
+def drill(
+    options: Options,
+    iso: Path | None,
+    memory: int,
+    cpus: int,
+    time_limit: int,
+    backup: str,
+    hand_in: tuple[Path, ...],
+) -> None:
     """Rehearse the recovery of this machine in a virtual one.
 
     Boots the rescue image ISO (the newest one of this machine) with blank disks of the recorded sizes, recovers from
-    the backup, compares every file with it, starts the result and shuts it down. Touches neither the disks nor the
-    network of this machine. It keeps the report in /var/lib/rear/drill.
+    the backup, compares every file with it, starts the result and shuts it down. Writes to no disk of this machine,
+    and reaches no server but that of the backup, if it is on one. It keeps the report in /var/lib/rear/drill.
 
     Exit status: 0 the recovery worked, 1 it did not, 3 the rehearsal could not start.
     """
     # The help of rear imports every command: what one does comes later.
     from . import command
 
-    if not command.drill(options, iso, command.Wishes(memory, cpus, time_limit, backup)):
+    if not command.drill(options, iso, command.Wishes(memory, cpus, time_limit, backup, hand_in)):
         sys.exit(1)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rear_core import Refused
 from rear_core.network.model import CARD, Network
-from rear_core.places.url import Url
 from rear_core.storage.disk import Disk
 from rear_core.storage.layout import Layout
 
@@ -94,8 +93,8 @@ def firmware_of(mode: str, secure_boot: bool | None) -> str:
     return "secureboot" if secure_boot else mode
 
 
-def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
-    """What a rehearsal in a virtual machine cannot prove of this machine; `backup` is the URL."""
+def limits(disks: Sequence[Disk], layout: Layout) -> Iterator[str]:
+    """What a rehearsal in a virtual machine cannot prove of this machine."""
     yield (
         "That drivers, firmware and firmware settings of the real machine work: this one had QEMU's devices and the"
         " firmware SeaBIOS or OVMF."
@@ -110,11 +109,7 @@ def limits(disks: Sequence[Disk], layout: Layout, backup: Url) -> Iterator[str]:
                 f"That a controller presents {disk} ({disk.vendor} {disk.model}) as configured: it was a plain disk"
                 " here."
             )
-    if backup.scheme == "nfs":
-        yield f"The way to {backup}: its files came on a read-only disc."
-    else:
-        yield f"How {backup} gets there: its files came on a disc."
-    yield "That addresses and routes work: the network cards were not connected."
+    yield "That addresses and routes work: its network cards were not connected."
     if any(item.has_passphrase for item in layout):
         yield (
             "Your passphrases and tokens of LUKS volumes, and headers kept with the backup: the volumes were created"

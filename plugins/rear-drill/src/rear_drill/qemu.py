@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -45,16 +46,18 @@ DEVICES = {
     "scsi": "scsi-hd",
     "usb": "usb-storage",
     "cdrom": "ide-cd",
+    "scsi-cdrom": "scsi-cd",
 }
 # Emulated, a processor that copies strings "fast" takes one byte after the other, and deeper page tables cost more.
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,la57=off")
 VIRTUALIZED = ("-accel", "kvm", "-cpu", "host")
-CONTROLLERS = {"scsi": "virtio-scsi-pci", "usb": "qemu-xhci"}
+HOLD_MS = 40
+CONTROLLERS = {"scsi": "virtio-scsi-pci", "scsi-cdrom": "virtio-scsi-pci", "usb": "qemu-xhci"}
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A raw disk image on a bus (virtio, sata, nvme, scsi, usb, or a second cdrom, which is read only).
+    """A raw disk image on a bus (virtio, sata, nvme, scsi, usb; or as a further disc, read only: cdrom, scsi-cdrom).
 
     The firmware starts from the disks in their order, but from one that is `first` before the others. With `snapshot`
     the file stays as it is. SATA and SCSI disks may have a WWN, as 0x and 16 digits. The sizes of sectors are bytes.
@@ -144,6 +147,14 @@ class Machine(Console):
         """Ask the operating system to shut down, as the button of a machine does (ACPI)."""
         self._monitor.ask("system_powerdown")
 
+    def type(self, text: str) -> None:
+        """Press the keys of small letters, and Enter, on its own keyboard, not on its serial console."""
+        for letter in text:
+            key = {"type": "qcode", "data": "ret" if letter == "\n" else letter}
+            self._monitor.ask("send-key", keys=[key], **{"hold-time": HOLD_MS})
+            # What is pressed while another key is held may get lost.
+            time.sleep(2 * HOLD_MS / 1000)
+
     def change_disc(self, path: Path) -> None:
         """Put another disc into the drive of `cdrom`; one that the operating system has locked refuses."""
         self._monitor.ask("blockdev-change-medium", device="cdrom", filename=os.fspath(path), format="raw")
@@ -186,7 +197,8 @@ class Machine(Console):
         # QEMU fills only the first port of a SATA controller by itself.
         ports = itertools.count(1)
         for number, disk in enumerate(self.disks):
-            argv += _disk(number, disk, f"ide.{next(ports)}" if disk.bus in ("sata", "cdrom") else "")
+            own = f"{disk.bus}.0" if disk.bus.startswith("scsi") else ""
+            argv += _disk(number, disk, f"ide.{next(ports)}" if disk.bus in ("sata", "cdrom") else own)
         for number, nic in enumerate(self.nics):
             argv += _nic(number, nic, self.firmware)
         return [*argv, *self.devices]
@@ -274,7 +286,7 @@ def blank(path: Path, size: int) -> Path:
 def _disk(number: int, disk: Disk, port: str) -> list[str]:
     name = f"disk{number}"
     snapshot = "on" if disk.snapshot else "off"
-    kind = "readonly=on" if disk.bus == "cdrom" else f"cache=unsafe,snapshot={snapshot}"
+    kind = "readonly=on" if disk.bus.endswith("cdrom") else f"cache=unsafe,snapshot={snapshot}"
     words = [DEVICES[disk.bus], f"drive={name}", f"bootindex={1 if disk.first else number + 2}"]
     words += [f"bus={port}"] if port else []
     words += [f"serial={disk.serial.replace(',', ',,')}"] if disk.serial else []

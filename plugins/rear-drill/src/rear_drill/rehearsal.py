@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rear_core import RearError, Run
 from rear_core.errors import ExitCode, Interrupted
 from rear_core.rescue.python import SITE
 
+from .access import LABEL, Given
 from .image import Entry
 from .qemu import Machine, MachineFailed
 from .verdict import BOOT, COMPARE, RECOVER, START, Verdict
@@ -24,12 +27,18 @@ from .verdict import BOOT, COMPARE, RECOVER, START, Verdict
 DOWN = "\x1b[B"
 RESCUE_PROMPT = r"RESCUE \S+:\S* # "
 TARGET = "/mnt/local"
-LABEL = "REAR-DRILL"
 # Files in the memory of the rescue system.
 CONFIGURATION = "/run/rear-drill.conf"
 KEY = "/run/rear-drill.key"
 SCRIPT = "/run/rear-drill.py"
 RUN_SCRIPT = f'import sys, runpy; sys.path.insert(0, "{SITE}"); runpy.run_path(sys.argv.pop(1), run_name="__main__")'
+
+# The network of QEMU (-netdev user): no other way leads anywhere, and the recorded names may be known to this machine.
+CONNECT = """\
+card=$(grep -lix {mac} /sys/class/net/*/address); card=${{card%/address}}; card=${{card##*/}}
+ip route flush table main; ip -6 route flush table main
+rm -f /etc/resolv.conf; echo nameserver 10.0.2.3 >/etc/resolv.conf
+ip link set "$card" up && ip address replace 10.0.2.15/24 dev "$card" && ip route replace default via 10.0.2.2"""
 
 # Emulated machines on a busy host are slow.
 BOOT_SECONDS = 1200
@@ -50,22 +59,21 @@ WRITTEN = re.compile(r"/boot/(grub2?|efi|EFI|loader)(/|$)|/boot/(initrd|initramf
 
 @dataclass(frozen=True)
 class Plan:
-    """What is rehearsed: `rescue` boots the image and has a disc with the backup, `result` has the same disks alone.
+    """What is rehearsed: `rescue` boots the image and has all that is `given` to it, `result` has the same disks alone.
 
-    `entry` is taken from the boot menu. `mount` is where the rescue system gets the disc, `generation` the path of the
-    backup there, `configuration` what it is told besides its own. `key` is the passphrase of the backup, `passphrase`
-    that of new LUKS volumes, "" for none. `results` is for what is kept, `deadline` a time of time.monotonic().
+    `entry` is taken from the boot menu. `configuration` is what the rescue system is told besides its own,
+    `passphrase` that of the `volumes` new LUKS volumes, "" for none. `results` is for what is kept, `deadline` a time
+    of time.monotonic().
     """
 
     rescue: Machine
     result: Machine
     entry: Entry
-    mount: str
-    generation: str
-    configuration: str
+    given: Given
+    configuration: str = field(repr=False)
     results: Path
     deadline: float
-    key: str = field(default="", repr=False)
+    volumes: int = 0
     passphrase: str = field(default="", repr=False)
 
     def left(self, most: float = float("inf")) -> float:
@@ -84,8 +92,10 @@ def rehearse(run: Run, plan: Plan, verdict: Verdict) -> None:
                 boot(vm, plan)
             with stage(run, verdict, RECOVER):
                 recover(vm, plan)
-            with stage(run, verdict, COMPARE):
-                compare(vm, plan, verdict)
+                report = read_report(vm, plan, verdict)
+            if plan.given.archive:
+                with stage(run, verdict, COMPARE):
+                    compare(vm, plan, verdict, report["rewritten"])
             vm.power_off(plan.left(OFF_SECONDS))
         with plan.result as vm, screen_of_failure(vm, plan), stage(run, verdict, START):
             start(vm, plan)
@@ -144,13 +154,23 @@ def put(vm: Machine, path: str, data: bytes) -> None:
 
 
 def recover(vm: Machine, plan: Plan) -> None:
-    """`rear -n recover` with the backup from the disc."""
-    place = shlex.quote(plan.mount)
+    """`rear -n recover` with the backup from where it is given."""
     vm.check("umask 077")
-    vm.check(f"mkdir -p {place} && mount --read-only LABEL={LABEL} {place}")
+    base, place = shlex.quote(plan.given.base), shlex.quote(plan.given.mount)
+    if place != base:
+        # Scripts of the administrator mount nothing there if something is mounted already.
+        vm.check(f"mkdir -p {base} && mount -t tmpfs -o mode=700 tmpfs {base}")
+    if plan.given.mount:
+        vm.check(f"mkdir -p {place} && mount --read-only LABEL={LABEL} {place}")
+    if plan.given.card:
+        vm.check(CONNECT.format(mac=plan.given.card.mac))
+    for path, data in plan.given.files.items():
+        vm.check(f"mkdir -p {shlex.quote(os.path.dirname(path))}")
+        put(vm, path, data)
     put(vm, CONFIGURATION, plan.configuration.encode())
-    put(vm, KEY, f"{plan.key}\n".encode())
-    answer = vm.sh(f"rear -n -C {CONFIGURATION} recover", plan.left())
+    put(vm, KEY, f"{plan.given.key}\n".encode())
+    chosen = f" --backup {shlex.quote(plan.given.date)}" if plan.given.date else ""
+    answer = vm.sh(f"rear -n -C {CONFIGURATION} recover{chosen}", plan.left())
     if answer.status not in (ExitCode.DONE, ExitCode.UNTOLD):
         raise RearError(f"`rear recover` ended with exit status {answer.status}: {reason(answer.output)}")
 
@@ -162,8 +182,8 @@ def reason(output: str) -> str:
     return (errors or lines or ["no output"])[-1].strip()
 
 
-def compare(vm: Machine, plan: Plan, verdict: Verdict) -> None:
-    """Read the report of the recovery, and compare every restored file with the backup."""
+def read_report(vm: Machine, plan: Plan, verdict: Verdict) -> Mapping[str, Any]:
+    """What the recovery says of itself in the recovered system."""
     vm.check(f"rear -n -C {CONFIGURATION} mountonly", plan.left())
     report = json.loads(vm.check(f'cat "$(ls {TARGET}/var/log/rear/recovery-*.json | tail -n 1)"'))
     verdict.phases = report["seconds"]
@@ -171,12 +191,18 @@ def compare(vm: Machine, plan: Plan, verdict: Verdict) -> None:
     verdict.differences = report["differences"]
     # An image of before has none.
     verdict.plan, verdict.steps = report.get("plan", ""), report.get("steps", [])
+    assert isinstance(report, dict)
+    return report
+
+
+def compare(vm: Machine, plan: Plan, verdict: Verdict, rewritten: Iterable[str]) -> None:
+    """Compare every restored file with the backup, but for those that the recovery says it has rewritten."""
     put(vm, SCRIPT, Path(__file__).with_name("compare.py").read_bytes())
-    arguments = shlex.join(["-c", RUN_SCRIPT, SCRIPT, plan.generation, TARGET])
+    arguments = shlex.join(["-c", RUN_SCRIPT, SCRIPT, plan.given.archive, TARGET])
     said = vm.check(f"python3 -IS {arguments} <{KEY}", plan.left())
     found = json.loads(said.splitlines()[-1])
     verdict.files_compared = found["members"]
-    verdict.files_different = list(unexplained(found["different"], report["rewritten"]))
+    verdict.files_different = list(unexplained(found["different"], rewritten))
 
 
 def unexplained(different: Iterable[str], rewritten: Iterable[str]) -> Iterator[str]:
@@ -204,6 +230,8 @@ def start(vm: Machine, plan: Plan) -> None:
 def wait_until_started(vm: Machine, plan: Plan) -> None:
     """Return at the login prompt; where the serial console has none, when the disks have become quiet."""
     moved, quiet_since = -1, time.monotonic()
+    # It may ask on its screen alone, once for each volume, GRUB among others, and once more where it takes long.
+    typings = 2 * plan.volumes + 2 if plan.volumes else 0
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         seen = vm.seen(f"({STUCK})|({PASSPHRASE})|{LOGIN}", plan.left(5))
@@ -216,5 +244,8 @@ def wait_until_started(vm: Machine, plan: Plan) -> None:
         if (now := vm.transferred()) != moved:
             moved, quiet_since = now, time.monotonic()
         if time.monotonic() - quiet_since > QUIET_SECONDS:
-            return
+            if not typings:
+                return
+            vm.type(f"{plan.passphrase}\n")
+            typings, quiet_since = typings - 1, time.monotonic()
     raise RearError(f"it has not started after {START_SECONDS} seconds")
