@@ -63,6 +63,7 @@ LADDER = (
     "hookspecs",
     "step",
     "first_setup",
+    "backup_access",
     "questions",
     "durable",
     "report",
