@@ -67,14 +67,17 @@ class FolderRepository:
         self.home = directory / prefix(run)
 
     def __str__(self) -> str:
-        return str(self.home)
+        url = self.run.settings.get("BACKUP_URL")
+        # What is mounted for this run alone is at a path that nobody knows.
+        mounted = url is not None and url.scheme != "file"
+        return f"{url}/{prefix(self.run)}" if mounted else str(self.home)
 
     @contextmanager
     def new(self, archive: str, size: int) -> Iterator[Target]:
         try:
             with generations.locked(self.home) as alone:
                 if not alone:
-                    self.run.report.warn(f"{self.home} supports no locks: no other machine may save there")
+                    self.run.report.warn(f"{self} supports no locks: no other machine may save there")
                 before = self.check_owner()
                 number = min(1 + max((old.number for old in before), default=0), LARGEST)
                 there = [old.name for old in before][-generations.MOST :]
@@ -99,7 +102,7 @@ class FolderRepository:
                 raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RearError(
-                f"cannot write the backup to {self.home}: {self._inside(error)}{error.strerror}",
+                f"cannot write the backup to {self}: {self._inside(error)}{error.strerror}",
                 "make room there: rear keeps the previous backup until a new one is complete"
                 if full
                 else "check its server or disk; earlier backups are unchanged",
@@ -116,14 +119,14 @@ class FolderRepository:
             own, found = identity(self.run), generations.found(self.home)
         except OSError as error:
             raise Refused(
-                f"cannot look for backups in {self.home}: {self._inside(error)}{error.strerror}",
+                f"cannot look for backups in {self}: {self._inside(error)}{error.strerror}",
                 "it must be a folder that this machine can read; check it, its server or disk",
             ) from error
         others = {other.machine: other.name for other in found if other.machine not in ("", own)}
         if own and others:
             machine, name = next(iter(others.items()))
             raise Refused(
-                f"{self.home} has backups of another machine, as {name} (identity {machine}, this one is {own})",
+                f"{self} has backups of another machine, as {name} (identity {machine}, this one is {own})",
                 "set BACKUP_PREFIX; or if they are of this machine on other hardware, move them to another folder",
             )
         return found
