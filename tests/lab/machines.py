@@ -218,7 +218,7 @@ def log_in(vm: qemu.Machine, design: Design, prepared: bool = False) -> None:
     """Get to a root shell of a machine that boots from its own disks."""
     if design.asked_by_grub:
         screen.expect(vm, "Enter passphrase for", 300)
-        screen.type_in(vm, f"{design.passphrase}\r")
+        vm.type(f"{design.passphrase}\n")
     if design.passphrase and not (prepared and design.opened_by_tpm):
         vm.expect("Please (unlock|enter passphrase for) disk [^:]*:", timeout=600)
         vm.send(f"{design.passphrase}\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The screen and keyboard of a machine with BIOS in QEMU: what talks there before it reads any configuration."""
+"""The screen of a machine with BIOS in QEMU: what talks there before it reads any configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from . import qemu
 
 # Where text mode has its letters, each followed by its color: 25 lines of 80.
 PLACE, LINES, COLUMNS = 0xB8000, 25, 80
-KEYS = {" ": "spc", "\r": "ret"}
 
 
 def text(vm: qemu.Machine) -> str:
@@ -27,11 +26,3 @@ def expect(vm: qemu.Machine, pattern: str, timeout: float) -> None:
     while not re.search(pattern, shown := text(vm)):
         assert time.monotonic() < deadline, shown
         time.sleep(0.5)
-
-
-def type_in(vm: qemu.Machine, words: str) -> None:
-    """Press the keys of small letters, blanks and the end of the line."""
-    for letter in words:
-        vm._monitor.ask("send-key", keys=[{"type": "qcode", "data": KEYS.get(letter, letter)}])
-        # One key after the other: a program that computes meanwhile may take the last one alone.
-        time.sleep(0.2)

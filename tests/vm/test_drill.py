@@ -15,6 +15,7 @@ import pytest
 
 from lab import backups, machines, originals, qemu
 from lab.designs.debian import RESTIC
+from lab.designs.laptops import LAPTOP
 from rear_core.rescue.initramfs import Member, pack
 from rear_core.shell import Shell
 from rear_drill import image
@@ -60,7 +61,7 @@ class Drilled:
 
 
 def drill(folder: Path, saved: backups.Saved, iso: Path, *, damage: str = "", server: bool = False) -> Drilled:
-    """Rehearse the recovery of a machine with BIOS, MBR, ext4 and swap by a rescue image."""
+    """Rehearse the recovery of a machine with BIOS by a rescue image, with a copy of its backup."""
     place = saved.place.copy(folder / "backup")
     (folder / "etc").mkdir()
     (folder / "work").mkdir()
@@ -128,6 +129,16 @@ def test_a_repository_brings_the_machine_back(tmp_path: Path, server: bool) -> N
         ["Boot the rescue image", "Recover", "Start the recovered system"],
     )
     assert ("through this machine" in drilled.said) == server
+
+
+# GRUB asks on the screen, and the initramfs on the serial console.
+@pytest.mark.long
+def test_a_boot_loader_that_asks_for_a_passphrase_on_the_screen_gets_it(tmp_path: Path) -> None:
+    saved = backups.backed_up(LAPTOP)
+    drilled = drill(tmp_path, saved, saved.iso)
+    report = drilled.report
+    assert (drilled.status, report["problem"], report["succeeded"]) == (0, "", True)
+    assert report["files_different"] == [] and report["files_compared"]
 
 
 def reconfigured(iso: Path, more: str, folder: Path) -> Path:

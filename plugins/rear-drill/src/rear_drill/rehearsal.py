@@ -45,6 +45,8 @@ BOOT_SECONDS = 1200
 START_SECONDS = 1800
 OFF_SECONDS = 600
 QUIET_SECONDS = 45
+# A boot loader is slow at making a key of a passphrase, and what it does not read it takes for its menu.
+DERIVE_SECONDS = 120
 BUTTON_SECONDS = 20
 LOGIN = r"\S+ login: "
 PASSPHRASE = r"(?i:unlock disk|enter passphrase)[^\n]*: ?$"
@@ -230,8 +232,8 @@ def start(vm: Machine, plan: Plan) -> None:
 def wait_until_started(vm: Machine, plan: Plan) -> None:
     """Return at the login prompt; where the serial console has none, when the disks have become quiet."""
     moved, quiet_since = -1, time.monotonic()
-    # It may ask on its screen alone, once for each volume, GRUB among others, and once more where it takes long.
-    typings = 2 * plan.volumes + 2 if plan.volumes else 0
+    # It may ask on its screen alone, for each volume, and for one of them the boot loader did so before.
+    left, quiet = plan.volumes + bool(plan.volumes), QUIET_SECONDS
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         seen = vm.seen(f"({STUCK})|({PASSPHRASE})|{LOGIN}", plan.left(5))
@@ -242,10 +244,10 @@ def wait_until_started(vm: Machine, plan: Plan) -> None:
         elif seen:
             return
         if (now := vm.transferred()) != moved:
-            moved, quiet_since = now, time.monotonic()
-        if time.monotonic() - quiet_since > QUIET_SECONDS:
-            if not typings:
+            moved, quiet_since, quiet = now, time.monotonic(), QUIET_SECONDS
+        if time.monotonic() - quiet_since > quiet:
+            if not left:
                 return
             vm.type(f"{plan.passphrase}\n")
-            typings, quiet_since = typings - 1, time.monotonic()
+            left, quiet_since, quiet = left - 1, time.monotonic(), DERIVE_SECONDS
     raise RearError(f"it has not started after {START_SECONDS} seconds")
