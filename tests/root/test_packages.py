@@ -33,8 +33,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Chroot]:
-    with Chroot([debian.tree(*LIBRARIES, "rpm")], tmp_path / "upper") as chroot:
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chroot]:
+    release = getattr(request, "param", debian.BOOKWORM)
+    with Chroot([debian.tree(*LIBRARIES, "rpm", release=release)], tmp_path / "upper") as chroot:
         (chroot.root / "srv/dist").mkdir(parents=True)
         yield chroot
 
@@ -44,6 +45,7 @@ def media_are_made(machine: Chroot, *command: str) -> None:
     assert (machine.root / ISO).stat().st_size > 50 << 20
 
 
+@pytest.mark.parametrize("machine", [debian.BOOKWORM, debian.TRIXIE], indirect=True, ids=lambda release: release.suite)
 def test_debian_packages(made: Path, machine: Chroot) -> None:
     packages = [next(made.glob(f"{name}_*.deb")) for name in (*NAMES, "python3-blkinfo")]
     for package in packages:
