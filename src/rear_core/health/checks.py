@@ -94,8 +94,17 @@ def _newest(records: Sequence[Record], commands: Sequence[str], method: str = ""
 
 
 def _of_each_method(facts: Facts) -> list[Record | None]:
-    """The newest backup that was done by each method."""
-    return [_newest(facts.records, SAVING, method) for method in facts.methods]
+    """The newest backup that was done by each method, of those that nobody has removed since."""
+    forgotten = {record.forgotten for record in facts.records}
+
+    def is_left(record: Record, method: str) -> bool:
+        names = {entry.name for entry in record.saved if entry.method.lower() == method.lower()}
+        return not names or not names <= forgotten
+
+    return [
+        _newest([record for record in facts.records if is_left(record, method)], SAVING, method)
+        for method in facts.methods
+    ]
 
 
 def _failure(records: Sequence[Record], commands: Sequence[str]) -> str:
@@ -135,7 +144,7 @@ def _backup(facts: Facts) -> Check:
         return Check("backup", State.OK, "another program than rear saves the files of this machine")
     found, failure = _of_each_method(facts), _failure(facts.records, SAVING)
     if lacking := [method for method, record in zip(facts.methods, found) if record is None]:
-        return Check("backup", State.CRITICAL, _joined(f"no backup was made by {' '.join(lacking)}", failure))
+        return Check("backup", State.CRITICAL, _joined(f"there is no backup by {' '.join(lacking)}", failure))
     oldest = min((record for record in found if record), key=lambda record: record.ended)
     saved = [entry for record in found if record for entry in record.saved]
     told = f"{sum(e.files for e in saved)} files, {size(sum(e.bytes for e in saved))}, " if saved else ""

@@ -49,7 +49,7 @@ def test_one_page_for_all_machines_of_a_folder(rear: Rear, tmp_path: Path) -> No
     for name, conf in {"web1": "", "web2": "OUTPTU=ISO\n", "web3": "STATUS_BACKUP_DAYS=( 1 )\n"}.items():
         (folder / f"{name}.json").write_text(rear("--json", "status", conf=conf).stdout)
     told = rear("status", "--collect", str(folder), "--nagios")
-    assert (told.returncode, told.stdout.count("backup: no backup was made")) == (2, 2)
+    assert (told.returncode, told.stdout.count("backup: there is no backup by")) == (2, 2)
     assert "web2: nobody could look: " in told.stdout
     page = (folder / "index.html").read_text()
     assert page.count("<details") == 3 and page.index("web3") < page.index("web2")

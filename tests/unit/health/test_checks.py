@@ -62,7 +62,7 @@ def test_a_machine_of_which_nothing_was_ever_made() -> None:
         "drill": "WARNING", "recovery-time": "OK",
     }  # fmt: skip
     assert found["backup"].text == (
-        "no backup was made by NFS; the last try was refused: the server nas does not answer"
+        "there is no backup by NFS; the last try was refused: the server nas does not answer"
     )
 
 
@@ -91,8 +91,17 @@ def test_each_of_several_methods_needs_its_backup() -> None:
     assert checks(BACKUP, of_one, methods=("NFS", "RESTIC"))["backup"].state == State.OK
     # The one of RESTIC alone is young, that of NFS is not.
     assert checks(BACKUP, of_one, methods=("NFS", "RESTIC"), days=2.1)["backup"].state == State.WARNING
-    assert "no backup was made by NFS" in checks(of_one, methods=("NFS", "RESTIC"))["backup"].text
+    assert "there is no backup by NFS" in checks(of_one, methods=("NFS", "RESTIC"))["backup"].text
     assert checks(methods=())["backup"].state == State.OK
+
+
+def test_a_backup_that_was_removed_is_none() -> None:
+    forget = Record("backup-forget", "2026-11-23T000000Z", 1, "done", 0, forgotten="2026-11-22T183000Z")
+    assert checks(BACKUP, forget)["backup"].text == "there is no backup by NFS"
+    older = replace(BACKUP, began="2026-11-20T183000Z", saved=(Saved("NFS", "2026-11-20T183000Z"),))
+    assert checks(older, BACKUP, forget, days=1)["backup"].state == State.WARNING
+    other = replace(BACKUP, saved=(*BACKUP.saved, Saved("RESTIC", "2026-11-22T183500Z")))
+    assert "by NFS" in checks(other, forget, methods=("NFS", "RESTIC"))["backup"].text
 
 
 def test_what_changed_since_the_media_were_made() -> None:
