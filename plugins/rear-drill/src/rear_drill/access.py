@@ -38,6 +38,12 @@ MOST_HANDED_IN = 1 * MIB
 # An address of QEMU that no recorded card has.
 CARD = "52:54:00:72:65:61"
 
+UNCOMPARED = "That each file is as the backup has it: rear compares them with backups of BACKUP=NFS alone."
+THROUGH_HERE = (
+    "The way to the server of the backup: a network card of its own reached it through this machine, with the address"
+    " of this machine."
+)
+
 
 @dataclass(frozen=True)
 class Given:
@@ -72,24 +78,15 @@ def given(run: Run, told: Run, iso: Path, date: str, paths: Sequence[Path]) -> G
     `Refused` where its backup cannot get into a virtual machine, or is not there.
     """
     access = access_of(told)
+    # Before anything large is copied.
+    files = dict(handed_in([*([] if access.archive else secret_files(told)), *paths]))
     if access.archive:
-        return replace(_archive(run, told, date), files=dict(handed_in(paths)))
+        return replace(_archive(run, told, date), files=files)
     if access.folder:
         found = _folder(run, told, access.folder)
     else:
         found = _server(run, told) if access.server else _media(run, iso)
-    lines = [*secret_settings(run, told), *found.lines]
-    return replace(found, date=date, lines=lines, files=dict(handed_in([*secret_files(told), *paths])))
-
-
-UNCOMPARED = (
-    "That each file is as the backup has it: rear compares them with backups of BACKUP=NFS alone. The recovery itself"
-    " found nothing missing."
-)
-THROUGH_HERE = (
-    "The way to the server of the backup: a network card of its own reached it through this machine, with the address"
-    " of this machine."
-)
+    return replace(found, date=date, files=files, lines=[*secret_settings(run, told), *found.lines])
 
 
 def access_of(told: Run) -> BackupAccess:
