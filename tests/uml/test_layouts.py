@@ -70,6 +70,7 @@ for array in $(lsblk -rnpo NAME,TYPE | awk '$2 ~ /^raid/ {print $1}' | sort -u);
     mdadm --detail --export $array | grep -E '^MD_(LEVEL|DEVICES|METADATA|UUID|NAME)='
     mdadm --detail $array | grep -E '^ *(Chunk|Layout|Array Size|Raid Dev|Total Dev|Intent|Consistency|Spare Dev|Name)'
     mdadm --detail $array | grep -c writemostly
+    for part in /sys/block/${array##*/}/slaves/*; do mdadm --examine /dev/${part##*/} | grep -c 'Bad Block Log'; done
     for part in /sys/block/${array##*/}/md/bitmap/chunksize; do [ ! -e $part ] || cat $part; done
 done
 lvs -a --noheadings --units b -o vg_name,lv_name,segtype,stripes,stripe_size,region_size,chunk_size,seg_size,pool_lv \
@@ -116,6 +117,7 @@ for folder in /srv/data /mnt/local/srv/data; do
         btrfs subvolume get-default $folder | cut -d' ' -f9-
         btrfs qgroup show -re $folder 2>/dev/null | awk '{print $4, $5}' | sort
         btrfs subvolume list -r $folder | cut -d' ' -f9- | sort
+        btrfs subvolume list -R $folder | grep -oE 'received_uuid.*' | sort
         (cd $folder; find . -type d -exec lsattr -d {} + | grep -E '^\S*C' | cut -d' ' -f2- | sort)
     fi
     [ ! -d $folder ] || find $folder -name '*swap*' -type f -exec swaplabel {} \; -exec stat -c '%a %s' {} \;

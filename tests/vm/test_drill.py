@@ -36,7 +36,7 @@ mount -o remount,ro /srv/backup
 ip link set lo up
 ip address add 192.0.2.1/32 dev lo
 if [ -n "$7" ]; then
-    rclone serve restic --read-only --addr 192.0.2.1:8000 /srv/backup/restic &
+    rclone serve restic --addr 192.0.2.1:8000 /srv/backup/restic &
     trap "kill $!" EXIT
 fi
 "$(dirname "$4")/rear" -c "$2" drill --memory 1024 --cpus 1 "$5"
