@@ -148,13 +148,10 @@ def reconfigured(iso: Path, more: str, folder: Path) -> Path:
     found = image.read(sh, iso, work)
     initramfs, conf = found.shell.initramfs, found.configuration / "local.conf"
     sh.run("xorriso", "-osirrox", "on", "-indev", iso, "-extract", initramfs, folder / "initramfs")
-    pack(
-        sh,
-        [Member("etc/rear/local.conf", 0o100600, content=conf.read_bytes() + more.encode())],
-        work / "more",
-        "zstd",
-        0,
-    )
+    # The disk that its own script mounts is not there.
+    files = {"local.conf": conf.read_bytes() + more.encode(), "config/50_mount.sh": b"#!/bin/sh\n"}
+    members = [Member(f"etc/rear/{name}", 0o100700, content=data) for name, data in files.items()]
+    pack(sh, members, work / "more", "zstd", 0)
     (folder / "initramfs").chmod(0o600)
     with (folder / "initramfs").open("ab") as file:
         file.write((work / "more").read_bytes())
