@@ -103,8 +103,8 @@ class Record:
     `began` is in UTC, as in 2026-11-22T183000Z; `result` is "done", "failed", "refused" or "interrupted", and `status`
     the exit status. `error` and `hint` are what the user was told, `log` is where there is more. `machine` is the
     identity of this machine, `layout` the SHA-256 of its described storage, `kernel` that of the rescue system that
-    was made. `only` is the one of several backup methods that was to work, "" for all; `forgotten` the name of the
-    backup that was removed.
+    was made. `methods` are those of BACKUP; `only` is the one of them that was to work, "" for all; `forgotten` the
+    name of the backup that was removed.
     """
 
     command: str
@@ -120,6 +120,7 @@ class Record:
     log: str = ""
     layout: str = ""
     kernel: str = ""
+    methods: tuple[str, ...] = ()
     only: str = ""
     forgotten: str = ""
     warnings: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .. import records
 from ..archive.progress import size
 from ..errors import RearError
-from ..health.checks import SAVING, State
+from ..health.checks import SAVING, State, of_methods
 from ..mounts import unescaped
 from .examination import Probe, Problem, work_area
 
@@ -111,7 +111,8 @@ def room(run: Run) -> Iterator[Problem]:
     from ..places.room import check_mounted
 
     url = run.settings.get("BACKUP_URL")
-    made = next((one for one in reversed(records.load(run.var_dir)) if one.done and one.command in SAVING), None)
+    known = of_methods(records.load(run.var_dir), run.settings["BACKUP"])
+    made = next((one for one in reversed(known) if one.done and one.command in SAVING), None)
     needed = sum(entry.size for entry in made.saved) if made else 0
     if not url or not needed:
         yield Problem(State.OK, "no backup in BACKUP_URL says how much the next one takes")

@@ -82,15 +82,9 @@ def worst(checks: Sequence[Check]) -> State:
     return max((check.state for check in checks), key=SEVERITY.index, default=State.OK)
 
 
-def _newest(records: Sequence[Record], commands: Sequence[str], method: str = "") -> Record | None:
-    """The newest run of one of these commands that was done, with all methods of a backup or with this one."""
-    wanted = ("", method.lower()) if method else ("",)
-    found = (
-        record
-        for record in reversed(records)
-        if record.done and record.command in commands and (record.only.lower() in wanted or not method)
-    )
-    return next(found, None)
+def _newest(records: Sequence[Record], commands: Sequence[str]) -> Record | None:
+    """The newest run of one of these commands that was done."""
+    return next((record for record in reversed(records) if record.done and record.command in commands), None)
 
 
 def _of_each_method(facts: Facts) -> list[Record | None]:
@@ -101,10 +95,26 @@ def _of_each_method(facts: Facts) -> list[Record | None]:
         names = {entry.name for entry in record.saved if entry.method.lower() == method.lower()}
         return not names or not names <= forgotten
 
-    return [
-        _newest([record for record in facts.records if is_left(record, method)], SAVING, method)
-        for method in facts.methods
-    ]
+    def newest(method: str) -> Record | None:
+        known = of_methods(facts.records, [method])
+        return _newest([record for record in known if is_left(record, method)], SAVING)
+
+    return [newest(method) for method in facts.methods]
+
+
+def of_methods(records: Sequence[Record], methods: Sequence[str]) -> Sequence[Record]:
+    """The runs with one of these methods: what another one has saved, read or rehearsed, no recovery gets at now.
+
+    Without methods all: another program than rear saves the files.
+    """
+    wanted = {method.lower() for method in methods}
+    return [record for record in records if not wanted or _is_of(record, wanted)]
+
+
+def _is_of(record: Record, wanted: set[str]) -> bool:
+    """A record of an earlier rear has only the methods of what it saved; one without any may be of any."""
+    had = {method.lower() for method in record.methods or [entry.method for entry in record.saved]}
+    return record.only.lower() in wanted if record.only else not had or not had.isdisjoint(wanted)
 
 
 def _failure(records: Sequence[Record], commands: Sequence[str]) -> str:
@@ -142,7 +152,7 @@ def _joined(*parts: str) -> str:
 def _backup(facts: Facts) -> Check:
     if not facts.methods:
         return Check("backup", State.OK, "another program than rear saves the files of this machine")
-    found, failure = _of_each_method(facts), _failure(facts.records, SAVING)
+    found, failure = _of_each_method(facts), _failure(of_methods(facts.records, facts.methods), SAVING)
     if lacking := [method for method, record in zip(facts.methods, found) if record is None]:
         return Check("backup", State.CRITICAL, _joined(f"there is no backup by {' '.join(lacking)}", failure))
     oldest = min((record for record in found if record), key=lambda record: record.ended)
@@ -162,8 +172,9 @@ def _backup(facts: Facts) -> Check:
 
 def _verification(facts: Facts) -> Check:
     """A backup that was not as it was made is critical until one is."""
-    read = next((record for record in reversed(facts.records) if record.read or _checked(record)), None)
-    tried = next((record for record in reversed(facts.records) if record.command == "checkbackup"), None)
+    records = of_methods(facts.records, facts.methods)
+    read = next((record for record in reversed(records) if record.read or _checked(record)), None)
+    tried = next((record for record in reversed(records) if record.command == "checkbackup"), None)
     if tried and not tried.done and (read is None or read.ended < tried.ended):
         return Check("verification", State.CRITICAL, f"the last check {_said(tried)}")
     if read is None:
@@ -226,11 +237,12 @@ def _layout(facts: Facts) -> Check:
 
 
 def _drill(facts: Facts) -> Check:
-    last = next((record for record in reversed(facts.records) if record.command == "drill"), None)
-    worked = _newest(facts.records, ["drill"])
+    records = of_methods(facts.records, facts.methods)
+    last = next((record for record in reversed(records) if record.command == "drill"), None)
+    worked = _newest(records, ["drill"])
     if last and last.result == "failed":
         return Check("drill", State.CRITICAL, f"the last rehearsal failed: {last.error}")
-    failure = _failure(facts.records, ["drill"])
+    failure = _failure(records, ["drill"])
     if worked is None:
         return Check("drill", State.WARNING, _joined("no recovery was rehearsed: run `rear drill`", failure))
     state = _judged(_aged(facts, "drill", worked.ended), failure)

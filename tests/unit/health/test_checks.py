@@ -104,6 +104,20 @@ def test_a_backup_that_was_removed_is_none() -> None:
     assert "by NFS" in checks(other, forget, methods=("NFS", "RESTIC"))["backup"].text
 
 
+def test_what_another_method_has_saved_does_not_count_for_the_one_of_now() -> None:
+    records = [replace(record, methods=("NETFS",)) for record in (BACKUP, CHECKED, DRILL)]
+    found = checks(*records, methods=("BORG",))
+    assert (found["backup"].state, found["backup"].text) == (State.CRITICAL, "there is no backup by BORG")
+    assert found["verification"].text == "no backup was read back: run `rear backup check`"
+    assert found["coverage"].text == "there is no backup to look at"
+    assert found["drill"].text == "no recovery was rehearsed: run `rear drill`"
+    assert found["media"].state == State.OK
+    assert checks(BACKUP, methods=("BORG",))["backup"].text == "there is no backup by BORG"
+    # One that was added needs a backup of its own, the others keep theirs.
+    assert checks(*records, methods=("NETFS", "BORG"))["backup"].text == "there is no backup by BORG"
+    assert worst([*checks(*records, methods=("netfs",)).values()]) == State.OK
+
+
 def test_what_changed_since_the_media_were_made() -> None:
     found = checks(BACKUP, kernel="6.1.0-40-amd64", changes=["disk sdb is new"], exists=lambda _: False)
     assert found["layout"].state == found["media"].state == State.WARNING
