@@ -13,7 +13,8 @@ from .errors import ConfigurationError
 
 # Bytes: no description of a machine is as large.
 LARGEST = 64 << 20
-REMOVE_IT = "find out who put it there, then remove it or restore the file"
+# Somebody may have named the path, as /dev/null or /root: nobody is to remove that.
+REMOVE_IT = "name a file; where rear itself keeps one, find out who replaced it, then remove or restore it"
 
 KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),

@@ -9,7 +9,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
+from . import own_files
 from .errors import ConfigurationError
 
 # As many links as the kernel follows, see path_resolution(7).
@@ -45,14 +47,22 @@ def changeable(path: Path) -> str:
 def check_secret(path: Path, setting: str) -> None:
     """Raise `ConfigurationError` unless a file of passwords is there, and nobody but root can read or change it."""
     try:
-        found = path.stat()
+        check_private(path, path.stat(), setting)
     except OSError as error:
         raise ConfigurationError(f"cannot read {setting} {path}: {error.strerror}", "create it") from error
-    if found.st_uid != 0 or stat.S_IMODE(found.st_mode) & 0o077:
-        raise ConfigurationError(f"{setting} {path} can be read by others", f"chmod 600 {path}; chown root {path}")
     if problem := changeable(path):
         raise ConfigurationError(
             f"{setting} {path} is not controlled by root alone: {problem}", "chown root and chmod go-w the named path"
+        )
+
+
+def check_private(path: Path, found: os.stat_result, setting: str) -> None:
+    """Raise `ConfigurationError` for what is no file of root alone; no advice is to change /dev/null or /etc/passwd."""
+    own_files.check(path, found)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        name = quote(os.fspath(path))
+        raise ConfigurationError(
+            f"{setting} {path} can be read by others", f"if it is only for that: chown root {name}; chmod 600 {name}"
         )
 
 

@@ -34,7 +34,7 @@ def test_a_writable_folder_passes_and_is_left_as_it_was(tmp_path: Path) -> None:
 def test_a_missing_folder_is_refused_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no such folder") as caught:
         check_place(make_run(tmp_path, f"BACKUP_URL=file://{tmp_path}/none"))
-    assert f"mkdir {tmp_path}/none" in caught.value.hint
+    assert f"create {tmp_path}/none" in caught.value.hint
     assert not (tmp_path / "none").exists()
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from .. import own_files
 from ..errors import ConfigurationError, RearError, Refused
 from ..first_setup import Ask, SecretFile, SecretLine
 from ..shell import Argument
-from ..trust import changeable
+from ..trust import changeable, check_private
 
 CIPHER = "aes-256-ctr"
 # What OWASP asks of scrypt: 128 MiB of memory for each guess.
@@ -140,9 +139,7 @@ def cipher(keys: Keys, *, decrypt: bool = False) -> Iterator[tuple[list[Argument
 def read_passphrase(path: Path) -> str:
     """The first line of a file that nobody but root can read; `ConfigurationError` for any other."""
     try:
-        found = path.stat()
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise ConfigurationError(f"BACKUP_KEY_FILE {path} can be read by others", f"chmod 600 {path}")
+        check_private(path, path.stat(), "BACKUP_KEY_FILE")
         if problem := changeable(path):
             raise ConfigurationError(
                 f"BACKUP_KEY_FILE {path} is not controlled by root alone: {problem}",

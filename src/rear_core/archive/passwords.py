@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import own_files, questions
@@ -25,8 +26,10 @@ def from_file(run: Run, path: Path, setting: str, advice: str) -> str:
     `advice` how the repository gets another one.
     """
     try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"{setting} {path} can be read by others", f"chmod 600 {path}")
+        found = path.stat()
+        own_files.check(path, found)
+        if found.st_mode & 0o077:
+            raise ConfigurationError(f"{setting} {path} can be read by others", f"chmod 600 {quote(str(path))}")
         secret = own_files.read(path).decode(errors="surrogateescape").strip()
     except OSError as error:
         raise ConfigurationError(f"cannot read {setting} {path}: {error.strerror}") from error

@@ -166,7 +166,7 @@ def check_there(run: Run) -> None:
     """Refuse to say of a folder on a disk that is not mounted that it has no backups."""
     url = run.settings["BACKUP_URL"] if "BACKUP_URL" in run.settings.declared else None
     if url and url.scheme == "file" and not os.path.isdir(url.path):
-        raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
+        raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or create {url.path}")
 
 
 def check_folder(run: Run) -> None:

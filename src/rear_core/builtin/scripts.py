@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from ..contents import Contents, merge
@@ -144,7 +145,7 @@ def _cannot_start(path: Path) -> str:
         leads = f"it links to {os.readlink(path)}, which does not exist" if path.is_symlink() else "it is not a file"
         return f"{leads}: put a file there"
     if not os.access(path, os.X_OK):
-        return f"chmod +x {path}"
+        return f"chmod +x {quote(str(path))}"
     first = _first_line(path)
     if first.startswith(ELF):
         return ""

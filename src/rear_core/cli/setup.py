@@ -180,7 +180,8 @@ def try_out(run: Run, sources: Sources, written: Written) -> bool:
                 if not questions.confirm(run, "Create it now", default=True, quits=QUITS):
                     raise Refused(absent.message, "let it be created, or name a repository that is there") from absent
                 absent.create()
-                tell("Created. It stays, also if you stop now; it opens by what you have typed.")
+                opens = "; it opens by what you have typed" if written.files else ""
+                tell(f"Created. It stays, also if you stop now{opens}.")
                 check(trial, "mkbackup")
             return has_room(run, trial)
 
@@ -231,6 +232,8 @@ def offer(options: Options) -> None:
     if not made:
         statuses.append(offer_schedule(run, quits))
     tell()
+    if made is None:
+        tell("`rear mkbackup` makes what a recovery needs: rescue media and a backup.", "  ")
     for line in (
         "`rear status` says at any time how well this machine could be recovered.",
         "Keep the media where you find them without this machine: start from them, type `rear recover`.",

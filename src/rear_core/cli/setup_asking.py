@@ -266,12 +266,12 @@ def _ask_file(run: Run, ask: Ask, answers: Answers, folder: Path) -> str:
     assert ask.file is not None
     own = folder / ask.file.name
     default = _default(run, ask, answers) or (str(own) if own.exists() else NEW if ask.needed else NONE)
-    without = "" if ask.needed else f", or {NONE}"
-    tell(f"{ask.question}. Type {NEW} to type it now, the path of a file that has it{without}")
+    others = "or the path of a file that has it" if ask.needed else f"the path of a file that has it, or {NONE}"
+    tell(f"{ask.question}. Type {NEW} to type it now, {others}")
     while True:
         typed = questions.ask(run, f"{ask.setting} [{default}]: ", quits=QUITS) or default
         if typed.lower() == NEW and own.exists():
-            tell(f"{own} is there already: type its path to use it, or remove it first")
+            tell(f"{own} is there already: type its path to use it, or rename it first; older backups may need it")
         elif typed.lower() == NEW:
             answers.files[own] = _ask_lines(run, ask.file)
             return str(own)

@@ -31,7 +31,7 @@ def test_it_finds_what_is_missing_and_leaves_nothing_behind(rear: Rear, tmp_path
     assert (told.returncode, found["state"], told.stderr) == (1, "critical", "")
     texts = {(check["name"], check["state"]): check for check in found["checks"]}
     assert "not installed: no-such-program" in texts["prep", "critical"]["text"]
-    assert texts["nfs", "critical"]["advice"].startswith(f"mount its disk, or mkdir {tmp_path}/none")
+    assert texts["nfs", "critical"]["advice"].startswith(f"mount its disk, or create {tmp_path}/none")
     assert {name for name, _ in texts} >= {"configuration", "storage", "clock", "drivers", "backup", "media"}
     assert tree(tmp_path) == before
 

@@ -286,6 +286,19 @@ def test_a_file_with_a_secret_that_is_there_is_used_and_never_replaced(
     assert "is there already" in said and "no absolute path" in said and "can be read by others" in said
 
 
+def test_nobody_is_advised_to_change_what_is_no_file_for_secrets(
+    typed: Type, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a key").write_text("several words\n")
+    (tmp_path / "a key").chmod(0o644)
+    typed(URL, "/dev/null", str(tmp_path), str(tmp_path / "a key"), "none")
+    asked(made(rear_backup_nfs), tmp_path)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "/dev/null is a device, where a file should be: name a file;" in said
+    assert f"{tmp_path} is a folder, where a file should be: name a file;" in said
+    assert "chmod 600 /" not in said and f"chmod 600 '{tmp_path}/a key'" in said
+
+
 def test_one_method_is_told_by_its_package_with_all_its_names() -> None:
     found = {choice.name: choice for choice in setup_asking.choices(Sources(), "output", "OUTPUT")}
     assert found["ISO"].others == ("CDROM",) and not found["ISO"].problem

@@ -75,7 +75,7 @@ def failure(repository: str, how_to_create: str, error: ProgramFailed, create: C
     if error.status == TOO_LONG or id in UNREACHABLE:
         said = remote[-1].partition("Remote: ")[2].strip() if remote else reason
         return Refused(f"{repository} does not answer: {said}", "check its server, BORG_RSH, and the network")
-    return RearError(f"borg failed: {reason}", "see the log")
+    return RearError(f"borg failed: {reason}", "correct what it says")
 
 
 def _reason(errors: list[Mapping[str, Any]]) -> str:

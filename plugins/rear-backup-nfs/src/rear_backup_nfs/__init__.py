@@ -160,7 +160,7 @@ def check_place(run: Run) -> None:
     if url and url.scheme == "file":
         check_mounted(run, url, "BACKUP_URL", prefix(run))
         if not os.path.isdir(url.path):
-            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
+            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or create {url.path}")
     with place(run) as directory:
         check_writable(directory, str(url))
         if "backup" in run.phases:

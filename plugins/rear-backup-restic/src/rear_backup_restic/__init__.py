@@ -197,7 +197,7 @@ def check_repository(run: Run) -> None:
     if url and url.scheme == "file" and not backend(run.settings["RESTIC_REPOSITORY"]):
         check_mounted(run, url, "BACKUP_URL", prefix(run))
         if not os.path.isdir(url.path):
-            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
+            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or create {url.path}")
     number = ".".join(map(str, version(run)))
     with opened(run) as repository:
         if repository.folder:

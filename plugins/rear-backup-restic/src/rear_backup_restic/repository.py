@@ -112,7 +112,7 @@ def failure(repository: Repository, error: ProgramFailed) -> RearError:
     if "Is there a repository" in said:
         return Refused(f"{repository} does not answer: {reason}", "check its server, the network and the address")
     detail = re.search(r"^(?:[Pp]ack |error for |Load\().*", said, re.MULTILINE)
-    return RearError(f"restic failed: {reason.strip()}" + (f" ({detail[0]})" if detail else ""), "see the log")
+    return RearError(f"restic failed: {reason.strip()}" + (f" ({detail[0]})" if detail else ""), "correct what it says")
 
 
 def how_to_create(repository: Repository) -> str:

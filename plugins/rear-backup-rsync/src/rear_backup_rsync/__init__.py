@@ -210,7 +210,7 @@ def _check_place(run: Run) -> None:
     if url and url.scheme == "file" and not is_remote(run.settings["RSYNC_REPOSITORY"]):
         check_mounted(run, url, "BACKUP_URL", prefix(run))
         if not os.path.isdir(url.path):
-            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or mkdir {url.path}")
+            raise Refused(f"BACKUP_URL={url}: there is no such folder", f"mount its disk, or create {url.path}")
     number = version(run)
     with opened(run) as store:
         store.check()
