@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import own_files
 from ..errors import RearError
 from ..report import MASK
+from ..settings.hiding import IN_OPTIONS
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -38,6 +39,7 @@ PATTERNS = (
     (re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"']*:)[^\s\"']*@"), rf"\1{MASK}@"),
     (re.compile(r"(\bauthorization:[ \t]*\w+[ \t]+)\S+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(rf"(--?(?:{WORDS})[ \t=]){VALUE}", re.IGNORECASE), rf"\1{MASK}"),
+    *((option, rf"\1{MASK}") for option in IN_OPTIONS),
     (
         re.compile(rf"((?:(?:{WORDS})[\w.-]{{0,64}}|\bpwd|\bpass2?)[\"']?[ \t]*[=:][ \t]*){VALUE}", re.IGNORECASE),
         rf"\1{MASK}",

@@ -14,6 +14,18 @@ _ASSIGNS = re.compile(r"""["']?(?:\[[^]\n]*\])?[ \t]*[:+]?=""")
 # A password may have any sign, also @ and /.
 _USER = re.compile("://.*@", re.DOTALL)
 _USER_IN_TEXT = re.compile(r"://[^\s/]*@")
+# What is before a password in the options of usual programs, and the password: curl -u NAME:PASSWORD, smbclient -U
+# NAME%PASSWORD (`host:/folder` is none), sshpass -p PASSWORD, mysqldump -pPASSWORD.
+IN_OPTIONS = (
+    re.compile(
+        r"""((?<![\w-])(?:-[uU]|--(?:proxy-)?user)[ \t=]*(?P<quote>["'])?[^\s:%"'/]+[:%](?![/:]))"""
+        r"""(?(quote)(?:(?!(?P=quote))[^\n])+|[^\s"']+)"""
+    ),
+    re.compile(
+        r"""(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mariadb)\w*[ \t](?:[^\n;|&]{0,200}?[ \t])?-p(?=\S)))"""
+        r"""(?:'[^'\n]*'|"[^"\n]*"|[^\s"']+)"""
+    ),
+)
 
 
 def is_secret(name: str) -> bool:
@@ -24,9 +36,12 @@ def is_secret(name: str) -> bool:
 def hidden(text: str, is_public: Callable[[str], bool]) -> str:
     """A text up to the first name of a secret, or to which something is assigned and whose value is not public.
 
-    What follows may be a passphrase in any quotes, over any number of lines. Of URLs users and passwords are left out.
+    What follows may be a passphrase in any quotes, over any number of lines. Of URLs users and passwords are left out,
+    and passwords in options.
     """
     text = _USER.sub("://...@", text).replace("\0", "\\0")
+    for option in IN_OPTIONS:
+        text = option.sub(r"\1...", text)
     for name in _NAME.finditer(text):
         assigns = _ASSIGNS.match(text, name.end())
         if is_secret(name[0]) or (assigns and not is_public(name[0])):

@@ -178,13 +178,16 @@ def test_no_secret_is_in_a_report(anonymize: bool, tmp_path: Path) -> None:
     secrets = (
         "of the setting itself", "of the key file", "of-the-credentials", "ofthehashofthehash", "of-the-fstab",
         "of-the-url", "of/the@url", "of-the-option", "of-the-header", "of-the-variable", "OFTHEPRIVATEKEY",
-        "of-the-seal", "of-a-field", "my own secret", "of-the-tab", "of a c style",
+        "of-the-seal", "of-a-field", "my own secret", "of-the-tab", "of a c style", "of-curl", "of a share", "of-ssh",
+        "of-a-database",
     )  # fmt: skip
     log = (
         "rclone https://anna:of-the-url@nas/x rsync://u:of/the@url@nas/m --password of-the-option\n"
         "RESTIC_PASSWORD=of-the-variable restic\nAuthorization: Bearer of-the-header\n"
         "-----BEGIN OPENSSH PRIVATE KEY-----\nOFTHEPRIVATEKEY\n-----END OPENSSH PRIVATE KEY-----\n"
         '"tpm2-blob": "of-the-seal"\n'
+        "curl -u anna:of-curl x; smbclient -U 'anna%of a share' x\n"
+        "sshpass -p of-ssh ssh nas; mysqldump -A -pof-a-database\n"
         '{"user": "anna", "api-key": "of-a-field"} --password\tof-the-tab\n'
         f'BORG_PASSPHRASE={shlex.quote(QUOTED)} PRESHARED_KEY="of \\"a\\" of a c style"\n'
         "opened with 'of the key file' and of-the-credentials of the setting itself\n"

@@ -291,6 +291,8 @@ def test_every_script_is_read_by_a_shell_or_its_fault_is_that_of_the_words(words
         "if a; then BACKUP_KEY='a\nhunter2'; fi",
         "echo 'BACKUP_KEY=\nhunter2' >x",
         "openssl --password hunter2",
+        "PRE_BACKUP_SCRIPT='curl -u anna:hunter2 x'",
+        "sshpass -phunter2 ssh nas",
         "# BACKUP_KEY=hunter2",
         "# once NETFS_URL=cifs://u:hunter2@h/x",
     ],
