@@ -44,14 +44,12 @@ def rear_settings() -> Iterable[Setting]:
         check=normal_paths,
         help="Mount points, as patterns, whose file systems are neither saved nor recreated, with everything mounted"
         " in them. A recovery leaves a disk alone that holds nothing else.",
-        changed="what it names is neither saved nor recreated; until now it came back empty",
     )
     yield Setting(
         "ONLY_INCLUDE_VG",
         list,
         check=names,
         help="Names of volume groups. If set, other groups are neither saved nor recreated.",
-        changed="other groups are neither saved nor recreated; until now they came back empty",
     )
     yield Setting("EXCLUDE_VG", list, check=names, help="Names of volume groups that are neither saved nor recreated.")
     yield Setting(

@@ -160,8 +160,6 @@ def remarks(run: Run) -> Iterator[str]:
     yield from run.settings.warnings
     for name, setting in run.settings.declared.items():
         value, origin = run.settings[name], run.settings.origin(name)
-        if setting.changed and value != setting.default:
-            yield f"{origin}: {name}: {setting.changed}"
         if setting.existing and value != setting.default:
             for path in dict.fromkeys(value) if isinstance(value, tuple) else (value,):
                 if not glob.glob(os.path.join("/", path)):

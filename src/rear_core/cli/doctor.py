@@ -30,7 +30,7 @@ ADVICE = {
     "verification": "run `rear backup check`",
     "coverage": "see the log of the last backup: it names what was not saved",
     "media": "run `rear mkrescue`",
-    "layout": "run `rear mkrescue`, so that the rescue media know it",
+    "layout": "run `rear mkrescue`: the media then know it, and it says what it cannot describe",
     "drill": "run `rear drill`",
 }
 

@@ -158,7 +158,7 @@ def health(run: Run) -> Iterator[Problem]:
 BEFORE = (Probe("storage", "", describe, "correct it, or leave the disk out with EXCLUDE_DEVICES", seconds=600),)
 AFTER = (
     Probe("create", "each file system can be created again", create, seconds=600),
-    Probe("at-stake", "a recovery destroys nothing that is not saved", at_stake, "save it, or name it in GIVE_UP"),
+    Probe("at-stake", "a recovery destroys nothing that is not saved", at_stake),
     Probe("files", "", files, "correct it, so that all files can be saved"),
     Probe("room", "", room),
     Probe("disks", "", health),

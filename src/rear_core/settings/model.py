@@ -29,8 +29,8 @@ class Setting:
     Relax-and-Recover for example. With `environment` the environment variable of that name beats all files. `choices`
     (for each word of a list) and `check`, which returns what is wrong with a value or "", apply to every value but the
     default. Of a list with `bare`, one word may stand without parentheses. A `secret` is masked wherever it would be
-    shown or stored. What was `changed` in its meaning is said by `rear config check` where it is set; of `existing`
-    files and folders, which it names or has patterns of, those that are not there.
+    shown or stored. Of `existing` files and folders, which it names or has patterns of, `rear config check` says which
+    are not there.
     """
 
     name: str
@@ -44,7 +44,6 @@ class Setting:
     check: Callable[[Any], str] | None = None
     files: bool = False
     bare: bool = False
-    changed: str = ""
     existing: bool = False
 
     def __post_init__(self) -> None:
