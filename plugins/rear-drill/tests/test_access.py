@@ -144,6 +144,11 @@ def test_a_folder_is_handed_in_with_all_its_files(tmp_path: Path, secret: Path) 
     assert dict(access.handed_in([tmp_path / "keys"])) == {str(keys / "id"): b"\0key"}
     with pytest.raises(Refused, match="there is no such file"):
         list(access.handed_in([tmp_path / "nosuch"]))
-    secret.write_bytes(bytes(access.MOST_HANDED_IN + 1))
+    os.truncate(secret, 1 << 40)
     with pytest.raises(Refused, match="more than 1 MiB"):
         list(access.handed_in([secret]))
+
+
+def test_what_cannot_be_handed_in_is_said_before_a_repository_is_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="cannot hand in"):
+        laid_ready(tmp_path, "BACKUP=RESTIC\nBACKUP_URL=file:///srv/none\n", hand_in=(tmp_path / "nosuch",))

@@ -48,7 +48,7 @@ Secrets are masked.{anonymized} Look at it before you hand it to somebody.
 
 To replay the storage of this machine, in a checkout of rear:
 
-    python3 -m rear_core.testing.bundle FILE tests/machines/NAME
+    .venv/bin/python -m rear_core.testing.bundle FILE tests/machines/NAME
 """
 ANONYMIZED = """ Names, addresses and identifiers are replaced by pseudonyms of the same form, the same
 ones in all files. Names that say nothing of their owner stay, as root, data and sda1."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a machine that can be replayed from what `rear report` wrote.
 
-    python3 -m rear_core.testing.bundle rear-report-web1-2026-11-22.tar.gz tests/machines/NAME
+    .venv/bin/python -m rear_core.testing.bundle rear-report-web1-2026-11-22.tar.gz tests/machines/NAME
 
 Such a file comes from somebody else: nothing in it is run, and it is refused unless it holds small plain files alone.
 """
@@ -77,7 +77,7 @@ def make_machine(path: Path, folder: Path) -> list[str]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python3 -m rear_core.testing.bundle REPORT FOLDER")
+        sys.exit("usage: .venv/bin/python -m rear_core.testing.bundle REPORT FOLDER")
     try:
         print(f"{len(make_machine(Path(sys.argv[1]), Path(sys.argv[2])))} files in {sys.argv[2]}")
     except (RearError, OSError) as error:

@@ -248,15 +248,15 @@ def handed_in(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     left = MOST_HANDED_IN
     for given in paths:
         path = Path(os.path.abspath(given))
-        inside = [Path(parent) / name for parent, _, names in os.walk(path) for name in names]
-        for file in sorted(inside) if path.is_dir() else [path]:
+        # One after the other: in a large folder the first ones are too much.
+        inside = (Path(parent) / name for parent, _, names in os.walk(path) for name in sorted(names))
+        for file in inside if path.is_dir() else [path]:
             if not file.is_file():
                 raise Refused(f"cannot hand in {file}: there is no such file", "name a file or folder of this machine")
-            data = own_files.read(file)
-            left -= len(data)
+            left -= file.stat().st_size
             if left < 0:
                 raise Refused(
                     f"more than {MOST_HANDED_IN // MIB} MiB are to be handed in",
                     "hand in keys and passwords alone; RESCUE_FILES takes the rest along",
                 )
-            yield os.fspath(file), data
+            yield os.fspath(file), own_files.read(file)
