@@ -47,9 +47,9 @@ def choose(run: Run, found: Sequence[Backup], place: str, what: str, setting: st
     if not mine:
         mine = [each for each in found if each.host == hostname(run)]
         if not mine:
-            others = ", ".join(sorted({each.host for each in found})) or "no machine"
+            others = ", ".join(sorted({each.host for each in found}))
             raise Refused(
-                f"{place} has no {what} of {hostname(run)} that rear made, but of {others}",
+                f"{place} has no {what} of {hostname(run)} that rear made{f', but of {others}' if others else ''}",
                 f"check BACKUP_URL and {setting}; rear restores no other machine's files",
             )
         problem = f"the {what}s of {hostname(run)} are of another machine: identity {mine[-1].machine}"

@@ -226,7 +226,9 @@ def restore_files(options: Options, words: tuple[str, ...], to: Path, other: str
     # Of two slashes at the beginning normpath keeps both.
     found = tuple(re.sub("^/+", "/", os.path.normpath(path)) for path in paths)
     if not found or not all(path.startswith("/") for path in found):
-        raise ConfigurationError("say which files to restore", "rear backup restore --to DIR /etc/fstab /home/ada")
+        raise ConfigurationError(
+            "say which files to restore, by their absolute paths", "rear backup restore --to DIR /etc/fstab /home/ada"
+        )
     if "/" in found:
         raise ConfigurationError("/ is the whole machine", "`rear recover --demo DIR` restores all files")
     options = replace(options, demo=True, target=to.absolute(), backup=date, paths=found)

@@ -89,7 +89,7 @@ def _read(options: Options) -> tuple[Sources, list[ConfigurationError]]:
     if not sources.files:
         raise ConfigurationError(
             f"there is no configuration in {options.config_dir}",
-            f"write {options.config_dir}/local.conf; `rear config default` prints all settings",
+            f"run `rear setup`, or write {options.config_dir}/local.conf; `rear config default` prints all settings",
         )
     return sources, problems
 

@@ -23,6 +23,8 @@ from .paths import GivenPath
 from .session import CORE, open_run
 
 CHECKS = ("backup", "verification", "media", "drill")
+# Hours: a machine that tells its status every day is late by then.
+MAX_AGE = 26
 
 
 @click.command()
@@ -44,10 +46,8 @@ CHECKS = ("backup", "verification", "media", "drill")
     "--max-age",
     "hours",
     type=click.IntRange(min=1),
-    default=26,
-    show_default=True,
     metavar="HOURS",
-    help="With --collect: a machine is unknown if its status is older.",
+    help="With --collect: a machine is unknown if its status is older; 26 unless you say so.",
 )
 @click.pass_obj
 def status(
@@ -58,7 +58,7 @@ def status(
     alert_rules: bool,
     dashboard: bool,
     folder: Path | None,
-    hours: int,
+    hours: int | None,
 ) -> None:
     """Report how well this machine could be recovered: backup, media, rehearsal, what changed since, how long it takes.
 
@@ -72,8 +72,10 @@ def status(
         return
     if folder and metrics:
         raise ConfigurationError("each machine writes its own metrics", "leave out --prometheus or --collect")
+    if hours and not folder:
+        raise ConfigurationError("--max-age is for the machines of --collect", "add --collect DIR, or leave it out")
     try:
-        checks = collect(folder, hours) if folder else look(options)
+        checks = collect(folder, hours or MAX_AGE) if folder else look(options)
     except RearError as error:
         if folder or not (nagios or metrics):
             raise

@@ -55,3 +55,4 @@ def test_one_page_for_all_machines_of_a_folder(rear: Rear, tmp_path: Path) -> No
     assert page.count("<details") == 3 and page.index("web3") < page.index("web2")
     assert (folder / "index.html").stat().st_mode & 0o777 == 0o644
     assert rear("status", "--collect", str(folder), "--prometheus", str(tmp_path / "a.prom")).returncode == 2
+    assert rear("status", "--max-age", "3").returncode == 2
