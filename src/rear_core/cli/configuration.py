@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from shutil import get_terminal_size
 
 import click
@@ -65,10 +66,15 @@ def check_configuration(options: Options) -> None:
     click.echo(f"The configuration in {visible(os.fspath(options.config_dir))} is valid")
 
 
-def refuse_wrong(options: Options, sources: Sources, problems: Sequence[ConfigurationError] = ()) -> None:
-    """Raise all that is wrong with a configuration that was read, besides what was found so far; print remarks."""
+def refuse_wrong(
+    options: Options, sources: Sources, problems: Sequence[ConfigurationError] = (), *, is_written: bool = True
+) -> None:
+    """Raise all that is wrong with a configuration that was read, besides what was found so far; print remarks.
+
+    Who can read its files counts once it `is_written`.
+    """
     run, problems = _tried(options, sources, problems)
-    for remark in remarks(run) if run else ():
+    for remark in (*remarks(run), *(exposed(run) if is_written else ())) if run else ():
         click.echo(visible(remark), err=True)
     if len(problems) == 1:
         raise problems[0]
@@ -164,6 +170,20 @@ def remarks(run: Run) -> Iterator[str]:
             for path in dict.fromkeys(value) if isinstance(value, tuple) else (value,):
                 if not glob.glob(os.path.join("/", path)):
                     yield f"{origin}: {name}: {path} is not there"
+
+
+def exposed(run: Run) -> Iterator[str]:
+    """The secrets in files of the configuration that others can read."""
+    for name, setting in run.settings.declared.items():
+        places = run.settings.origins[name] if setting.secret and run.settings[name] != setting.default else ()
+        for file in sorted({place.rpartition(":")[0] for place in places}):
+            if _others_read(Path(file)):
+                yield f"{file}: others can read {name}, which is a secret: chmod 600 {quote(file)}"
+
+
+def _others_read(path: Path) -> bool:
+    """Whether users other than root can read a file of the configuration; the environment is none."""
+    return path.is_file() and bool(path.stat().st_mode & 0o044 and path.parent.stat().st_mode & 0o011)
 
 
 @config.command("import")

@@ -19,7 +19,7 @@ from ..interruption import interruptible
 from ..report import visible
 from ..run import Options, Run, need_root
 from ..settings import Sources
-from .configuration import examined, remarks
+from .configuration import examined, exposed, remarks
 from .session import check_folders, not_roots, open_run
 from .status import look_at
 
@@ -103,7 +103,7 @@ def _probes(run: Run, problems: list[ConfigurationError]) -> Iterator[Probe]:
     def configuration(run: Run) -> Iterator[Problem]:
         for problem in problems:
             yield Problem(State.CRITICAL, problem.message, problem.hint)
-        for remark in remarks(run):
+        for remark in (*remarks(run), *exposed(run)):
             yield Problem(State.WARNING, remark, "correct it; `rear config check` says it again")
 
     yield Probe("configuration", f"valid: {run.config_dir}", configuration)

@@ -165,7 +165,7 @@ def try_out(run: Run, sources: Sources, written: Written) -> bool:
             place = folder / "secrets" / path.name
             durable.write(place, written.files[path])
             sources = with_assignments(sources, {name: str(place)})
-        refuse_wrong(run.options, sources)
+        refuse_wrong(run.options, sources, is_written=False)
         trial = open_run(replace(run.options, unattended=False), sources)
         # Where questions are answered in a trial, they are not asked again.
         trial.passphrases = run.passphrases

@@ -33,7 +33,8 @@ ASSIGNMENT = re.compile(r"\s*(\w+)=")
 @dataclass(frozen=True)
 class Written:
     """A local.conf as it will be and as it is (None: there is none), and the files with secrets beside it, with
-    the settings that have their paths. `public` are the settings whose values may be shown."""
+    the settings that have their paths. `public` are the settings whose values may be shown; with `has_secret` the text
+    has another one, and is for root alone."""
 
     path: Path
     text: str
@@ -41,6 +42,7 @@ class Written:
     files: Mapping[Path, str] = field(repr=False)
     holders: Mapping[str, Path]
     public: Collection[str]
+    has_secret: bool = False
 
     @property
     def changes(self) -> bool:
@@ -92,7 +94,7 @@ class Written:
     def _write_configuration(self, undo: ExitStack) -> None:
         mode = 0o600
         if self.before is not None:
-            mode = stat.S_IMODE(self.path.stat().st_mode)
+            mode = stat.S_IMODE(self.path.stat().st_mode) & (0o700 if self.has_secret else 0o777)
             old = self._old
             undo.callback(old.unlink, missing_ok=True)
             durable.write(old, self.before, mode=mode)
@@ -117,7 +119,8 @@ def proposed(run: Run, chosen: Run, answers: Answers) -> Written:
     holders = {name: Path(typed) for name, typed in answers.typed.items() if Path(typed) in answers.files}
     files = {path: answers.files[path] for path in holders.values()}
     public = [name for name, setting in chosen.settings.declared.items() if not setting.secret]
-    return Written(path, text, before, files, holders, public)
+    has_secret = any(typed for name, typed in answers.typed.items() if name not in public)
+    return Written(path, text, before, files, holders, public, has_secret)
 
 
 def part(run: Run, chosen: Run, answers: Answers) -> str:

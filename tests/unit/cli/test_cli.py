@@ -457,6 +457,15 @@ def test_a_folder_without_configuration_is_not_good(rear: Rear, tmp_path: Path) 
     assert (ended.returncode, "there is no configuration in" in ended.stderr) == (2, True)
 
 
+def test_a_secret_in_a_file_that_others_can_read_is_told(rear: Rear, tmp_path: Path) -> None:
+    conf = "BACKUP_KEY='several words 1'\n"
+    told = rear("config", "check", conf=conf).stderr
+    conf_file = tmp_path / "etc/local.conf"
+    assert told == f"{conf_file}: others can read BACKUP_KEY, which is a secret: chmod 600 {conf_file}\n"
+    conf_file.chmod(0o600)
+    assert rear("config", "check", conf=conf).stderr == ""
+
+
 def test_files_that_are_named_and_not_there_are_told(rear: Rear, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     ended = rear("config", "check", conf=f"RESCUE_FILES=( {tmp_path}/there {tmp_path}/none '{tmp_path}/t*' )\n")

@@ -244,6 +244,13 @@ def test_what_somebody_has_written_stays_and_the_old_file_is_kept(etc: Path) -> 
     assert not proposal(etc, BACKUP_URL="nfs://b/x").changes
 
 
+def test_a_configuration_that_gets_a_secret_is_for_root_alone(etc: Path) -> None:
+    (etc / "local.conf").write_text("# ours\n")
+    (etc / "local.conf").chmod(0o644)
+    proposal(etc, BACKUP_URL=URL, BACKUP_KEY="several words 1").write()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in etc.iterdir()} == {0o600}
+
+
 def test_lines_of_somebody_are_not_shown_and_never_taken_for_a_part(etc: Path) -> None:
     conf, begin, end = etc / "local.conf", setup_writing.BEGIN, setup_writing.END
     hand = f"{begin}\nOUTPUT=ISO\nTOKEN='a secret\nof two lines'\n"
