@@ -72,8 +72,7 @@ class Masking:
         masked = self._run.report.masked(text)
         for value in self._values:
             masked = masked.replace(value, MASK)
-        for pattern, instead in (*PATTERNS, (IN_TEXT, rf"\1{MASK}")):
-            masked = pattern.sub(instead, masked)
+        masked = IN_TEXT.sub(rf"\1{MASK}", without_secrets(masked))
         self.masked += masked.count(MASK) - text.count(MASK) if masked != text else 0
         return masked
 
@@ -90,6 +89,13 @@ class Masking:
             self.masked += 1
             return MASK
         return self.document(value)
+
+
+def without_secrets(text: str) -> str:
+    """The text without what has the form of a password or key."""
+    for pattern, instead in PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def _files(run: Run) -> Iterator[str]:

@@ -38,8 +38,8 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
         value: Any = run.settings[name]
         if setting.secret and value and not expose_secrets:
             value = MASK
-        elif isinstance(value, str) and not expose_secrets:
-            value = without_passwords(value)
+        elif not expose_secrets:
+            value = _without_secrets(value)
         settings[name] = {"value": value, "origin": run.settings.origin(name)}
     facts = asdict(run.system)
     active = [plugin for plugin in run.plugins.active if plugin.kind != CORE]
@@ -58,6 +58,23 @@ def dump(options: Options, expose_secrets: bool, as_json: bool) -> None:
 
     for name, entry in settings.items():
         click.echo(f"{name}={quote(entry['value'])}  # {visible(entry['origin'])}")
+
+
+def _without_secrets(value: Any) -> Any:
+    """A value without what may be a password: a list as a whole, whose words may be an option and its value."""
+    from ..bundle.masking import without_secrets
+    from ..settings import quote
+
+    if isinstance(value, str):
+        return without_secrets(without_passwords(value))
+    masked = without_secrets(text := quote(value)) if isinstance(value, tuple) else ""
+    if not masked or masked == text:
+        return value
+    try:
+        return tuple(shlex.split(masked)[1:-1])
+    except ValueError:
+        # A quotation mark went with a secret.
+        return (MASK,)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -17,6 +17,7 @@ import click
 import pytest
 
 from rear_core.cli import rear as rear_command
+from rear_core.cli import show
 from rear_core.run import Options
 
 MACHINES = Path(__file__).parents[2] / "machines"
@@ -299,6 +300,19 @@ def test_a_command_of_a_plugin_with_the_name_of_one_of_rear_is_told(rear: Rear, 
     ended = rear("--help", env=installed(tmp_path, TRIP.replace('"trip"', '"recover"')))
     assert ended.returncode == 0
     assert ended.stderr.count("The command recover of extra trip (rear-extra-trip) is ignored: rear has its own") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (("save", "--password", "my own", "x"), ("save", "--password", "********", "x")),
+        (("save", "-u", "anna:geheim"), ("save", "-u", "anna:********")),
+        (("sh", "-c", "TOKEN='my own' x"), ("sh", "-c", "TOKEN=******** x")),
+        ("https://anna:geheim@nas/x", "https://********@nas/x"), (("/etc/passwd", "*"), ("/etc/passwd", "*")), (7, 7),
+    ],
+)  # fmt: skip
+def test_dump_shows_no_passwords_in_commands(value: object, shown: object) -> None:
+    assert show._without_secrets(value) == shown
 
 
 def test_the_name_of_a_known_technology_is_refused_for_a_new_package(rear: Rear, tmp_path: Path) -> None:
