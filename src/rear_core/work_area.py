@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from . import own_files
-from .errors import NotBegun, ProgramFailed, RearError
+from .errors import NotBegun, ProgramFailed, RearError, Refused
 from .mounts import mount_points
 from .removal import remove_tree
 from .report import Report
@@ -37,7 +37,7 @@ def lock(var_dir: Path, undo: ExitStack, command: str, wait: int = 0) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         hint = "check that file system: rear writes there" if error.errno in NOT_WRITABLE else own_files.REMOVE_IT
-        raise RearError(f"cannot open the lock {path}: {error.strerror}", hint) from error
+        raise Refused(f"cannot open the lock {path}: {error.strerror}", hint) from error
     undo.callback(os.close, descriptor)
     own_files.check(path, os.fstat(descriptor))
     deadline = time.monotonic() + wait * 60
@@ -87,9 +87,7 @@ def make(parent: Path, undo: ExitStack, *, keep: bool, sh: Shell, report: Report
             path = Path(mkdtemp(prefix=f"{path.name}.", dir=parent))
             report.log(f"the work area is {path}: another program's file has its usual name")
     except OSError as error:
-        raise RearError(
-            f"cannot create the work area {path}: {error.strerror}", "set TMPDIR to another place"
-        ) from error
+        raise Refused(f"cannot create the work area {path}: {error.strerror}", "set TMPDIR to another place") from error
     undo.callback(os.close, _claimed(path / MARK, os.O_CREAT))
     if keep:
         undo.callback(_keep, path, report)

@@ -139,3 +139,12 @@ def test_a_second_run_is_told_who_holds_the_lock(tmp_path: Path) -> None:
             work_area.lock(tmp_path, second, "mkrescue")
     with ExitStack() as third:
         work_area.lock(tmp_path, third, "savelayout")
+
+
+def test_without_a_work_area_nothing_has_begun(tmp_path: Path) -> None:
+    """A rehearsal that cannot begin has not failed, and ends with 3."""
+    with ExitStack() as undo, pytest.raises(Refused, match="cannot create the work area"):
+        make(tmp_path / "none", undo)
+    (tmp_path / "lock").mkdir()
+    with ExitStack() as undo, pytest.raises(Refused, match="cannot open the lock"):
+        work_area.lock(tmp_path, undo, "drill")
